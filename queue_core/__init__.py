@@ -1,0 +1,44 @@
+"""A message queue on Redis between a chat webhook and the reply: one turn, one handler, one answer, nothing lost."""
+
+from __future__ import annotations
+
+from queue_core.connection import connect
+from queue_core.direct import Intake
+from queue_core.errors import (
+    DeadLetterNotFoundError,
+    GiveUpError,
+    InvalidMessageError,
+    InvalidSettingsError,
+    LeaseLostError,
+    QueueError,
+    QueueUnavailableError,
+    RetryLaterError,
+    UnsupportedRedisError,
+)
+from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt
+from queue_core.processor import ProcessingReport, Processor
+from queue_core.queue import Claimed, MessageQueue
+from queue_core.settings import QueueSettings
+
+__all__ = [
+    "Batch",
+    "Claimed",
+    "DeadLetter",
+    "DeadLetterNotFoundError",
+    "GiveUpError",
+    "Intake",
+    "InvalidMessageError",
+    "InvalidSettingsError",
+    "LeaseLostError",
+    "MessageQueue",
+    "ProcessingReport",
+    "Processor",
+    "QueueError",
+    "QueueMessage",
+    "QueueSettings",
+    "QueueUnavailableError",
+    "Receipt",
+    "RetryLaterError",
+    "UnsupportedRedisError",
+    "connect",
+]

@@ -1,0 +1,62 @@
+"""How a worker learns that something is due earlier than it knew, without polling.
+
+Scripts add to the `wake` stream when they schedule a conversation before everything else in the index. Each
+worker blocks on that stream over a connection of its own. A stream, unlike pub/sub, keeps its last entry: a ring
+during a reconnect is still heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+_log = logging.getLogger(__name__)
+
+BLOCK_MS_MAX = 30_000
+RECONNECT_S = 0.5
+
+
+class Doorbell:
+    """Sets an event at each ring of one partition."""
+
+    def __init__(self, redis: Redis, wake: str) -> None:
+        self._redis = redis
+        self._wake = wake
+        self.rung = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Runs until cancelled. While Redis is away it rings now and then: whoever wakes finds out."""
+        after: Any = None
+        while True:
+            try:
+                if after is None:
+                    latest = await self._redis.xrevrange(self._wake, count=1)
+                    after = latest[0][0] if latest else "0-0"
+                    self.rung.set()
+                answer = await self._redis.xread({self._wake: after}, block=self._block_ms())
+                if answer:
+                    after = _last_id(answer)
+                    self.rung.set()
+            except (RedisError, OSError) as error:
+                _log.debug("doorbell: %s", error)
+                after = None
+                await asyncio.sleep(RECONNECT_S)
+
+    def _block_ms(self) -> int:
+        """A blocking read must end before the socket's own timeout does."""
+        options: dict[str, Any] = self._redis.get_connection_kwargs()  # type: ignore[no-untyped-call]  # in redis-py
+        timeout_s = options.get("socket_timeout")
+        return BLOCK_MS_MAX if timeout_s is None else max(1, min(BLOCK_MS_MAX, int(timeout_s * 500)))
+
+
+def _last_id(answer: Any) -> bytes | str:
+    """Of XREAD's answer for one stream: a list of pairs under RESP2, a mapping to nested lists under RESP3."""
+    entries = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
+    if isinstance(entries[0], list):
+        entries = entries[0]
+    last: bytes | str = entries[-1][0]
+    return last

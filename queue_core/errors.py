@@ -1,0 +1,52 @@
+"""Every error that queue_core raises on purpose. Each message says what happened and what to do next."""
+
+from __future__ import annotations
+
+
+class QueueError(Exception):
+    """Base of all of them."""
+
+
+class InvalidSettingsError(QueueError, ValueError):
+    """Settings that contradict each other or lie outside their limits; lists every fault at once."""
+
+
+class InvalidMessageError(QueueError, ValueError):
+    """A message that can never be queued: an empty instance or phone, or one over the size limit."""
+
+
+class QueueUnavailableError(QueueError):
+    """Redis did not answer in time or refused to write.
+
+    What was asked may or may not have been done. Every call is idempotent: ask again, or take the direct path.
+    """
+
+
+class UnsupportedRedisError(QueueError):
+    """The server at the other end lacks something the queue needs, such as Lua scripts."""
+
+
+class LeaseLostError(QueueError):
+    """The lease ran out and somebody else may hold the conversation; nothing was changed by this call."""
+
+
+class DeadLetterNotFoundError(QueueError, KeyError):
+    """No dead letter has that id: it was requeued or dropped before."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else "no such dead letter"
+
+
+class RetryLaterError(QueueError):
+    """Raised by a handler or a sender: this attempt certainly did nothing, try again.
+
+    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After.
+    """
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason)
+        self.after_ms = after_ms
+
+
+class GiveUpError(QueueError):
+    """Raised by a handler or a sender: trying again cannot help; the messages become dead letters now."""

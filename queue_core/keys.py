@@ -1,0 +1,96 @@
+"""Where everything lies in Redis. The only place that makes a key.
+
+Keys look like `wa:{0}:msg_queue:<instance>:<phone>`: prefix, hash tag of the partition, kind, conversation.
+The hash tag keeps all keys of a partition in one slot, so that a script may touch them on Redis Cluster.
+Instance and phone are user input and are percent-encoded: no `:`, brace or control character survives.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+_SAFE = "@+"
+
+
+class PartitionKeys(NamedTuple):
+    """Keys that all conversations of a partition share."""
+
+    base: str
+    """What every key of the partition starts with; scripts append `<kind>:<conversation>`."""
+    active: str
+    """Sorted set: conversation → when it next needs attention, Unix ms."""
+    wake: str
+    """Stream of one entry, added to when something became due earlier than workers may know."""
+    token: str
+    """The last fencing token."""
+    dead: str
+    """Stream of dead letters."""
+
+    def last_claim_of(self, processor_id: str) -> str:
+        """The key that remembers what a processor claimed last, in case its answer is lost."""
+        return f"{self.base}last_claim:{encode_name(processor_id)}"
+
+
+class ConversationKeys(NamedTuple):
+    """Keys of one conversation."""
+
+    partition: int
+    conversation: str
+    queue: str
+    lock: str
+    reply: str
+    stats: str
+    completed: str
+    seen: str
+
+    def seen_of(self, message_id: str) -> str:
+        """The key that remembers a provider's message id."""
+        return self.seen + encode_name(message_id)
+
+
+class KeySpace:
+    """Makes every key of a deployment from its prefix and its number of partitions."""
+
+    def __init__(self, prefix: str, partitions: int) -> None:
+        self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
+        self.of = lru_cache(maxsize=16_384)(self._of)
+        """`of(instance, phone)`: the keys of that conversation."""
+
+    @staticmethod
+    def _partition(base: str) -> PartitionKeys:
+        return PartitionKeys(
+            base=base,
+            active=f"{base}active_queues",
+            wake=f"{base}wake",
+            token=f"{base}token",
+            dead=f"{base}dead_letters",
+        )
+
+    def _of(self, instance: str, phone: str) -> ConversationKeys:
+        conversation = f"{encode_name(instance)}:{encode_name(phone)}"
+        number = zlib.crc32(conversation.encode()) % len(self.partitions)
+        base = self.partitions[number].base
+        return ConversationKeys(
+            partition=number,
+            conversation=conversation,
+            queue=f"{base}msg_queue:{conversation}",
+            lock=f"{base}processing_lock:{conversation}",
+            reply=f"{base}reply:{conversation}",
+            stats=f"{base}queue_stats:{conversation}",
+            completed=f"{base}completed:{conversation}",
+            seen=f"{base}seen:{conversation}:",
+        )
+
+
+def encode_name(name: str) -> str:
+    """A name as part of a key: ASCII letters, digits and `_.-~@+` stay, everything else is percent-encoded UTF-8."""
+    return quote(name, safe=_SAFE, errors="replace")
+
+
+def decode_conversation(conversation: str) -> tuple[str, str]:
+    """Instance and phone of an encoded conversation."""
+    instance, _, phone = conversation.partition(":")
+    return unquote(instance), unquote(phone)

@@ -1,0 +1,157 @@
+"""What is queued, what is handed over, and what is given up on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from queue_core.errors import InvalidMessageError
+
+Status = Literal["pending", "processing", "completed", "failed"]
+Trigger = Literal["window", "size", "idle", "retry", "direct"]
+SendState = Literal["not sent", "unsure", "sent"]
+
+MAX_NAME_BYTES = 512
+"""Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
+
+
+class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One message of a user. Times are Unix milliseconds. JSON uses the camelCase names (`instanceName`, …).
+
+    What is stored holds only what never changes; `status`, `retry_count` and the times after `added_at` are
+    derived when somebody looks.
+    """
+
+    id: str = ""
+    """The provider's id; an empty one is no id: the queue gives the message one of its own."""
+    instance_name: str
+    user_phone: str
+    message: str
+    message_data: dict[str, Any] = {}
+    """The whole webhook."""
+    timestamp: int = 0
+    """The provider's own time; 0 is unknown."""
+    added_at: int = 0
+    """When Redis stored it, by Redis's clock."""
+    status: Status = "pending"
+    retry_count: int = 0
+    processing_started_at: int | None = None
+    completed_at: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field under its JSON name, defaults included."""
+        names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
+        return {encoded: getattr(self, name) for name, encoded in names}
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn, as handed to one handler: the lease on a conversation and its messages in order."""
+
+    instance_name: str
+    user_phone: str
+    messages: tuple[QueueMessage, ...]
+    token: int
+    """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older one."""
+    processor_id: str
+    attempt: int
+    """1 for the first."""
+    trigger: Trigger
+    due_at_ms: int
+    claimed_at_ms: int
+    reply: str | None = None
+    """The reply, if an earlier attempt recorded one: it is to be sent, not asked for again."""
+    send_state: SendState = "not sent"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the messages, in the order of the batch."""
+        return tuple(message.id for message in self.messages)
+
+    @property
+    def text(self) -> str:
+        """The turn as one text, a line for each message that has words."""
+        return "\n".join(message.message for message in self.messages if message.message)
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A message given up on. `message` is None when what lay in Redis could not be read; `raw` is what lay there."""
+
+    id: str
+    """Of the dead letter, for requeue and drop; not the message's."""
+    instance_name: str
+    user_phone: str
+    reason: str
+    dead_at_ms: int
+    attempts: int
+    message: QueueMessage | None
+    raw: str
+    reply: str | None = None
+    """A reply that was recorded and perhaps never sent."""
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to an enqueue. All three mean that the message is safe and need not be delivered again."""
+
+    status: Literal["queued", "duplicate", "late"]
+    id: str
+    added_at_ms: int
+    """When this id was stored: now, or, for a duplicate, the first time."""
+    waiting: int = 0
+    """Messages in the conversation, this one included (0 for a duplicate or a late one)."""
+
+
+_decoder = msgspec.json.Decoder(QueueMessage)
+
+
+def encode(message: QueueMessage, max_bytes: int) -> bytes:
+    """The stored form: JSON without the fields that only Redis knows.
+
+    Lone surrogates, which no UTF-8 can hold, become U+FFFD. Raises InvalidMessageError.
+    """
+    try:
+        data = msgspec.json.encode(message)
+    except UnicodeEncodeError:
+        data = msgspec.json.encode(msgspec.convert(_scrub(msgspec.to_builtins(message)), QueueMessage))
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidMessageError(f"message_data cannot be written as JSON: {error}") from error
+    if len(data) > max_bytes:
+        raise InvalidMessageError(
+            f"the message is {len(data)} bytes as JSON, over the limit of {max_bytes} (max_message_bytes): "
+            "replace inline media by a reference"
+        )
+    return data
+
+
+def decode(stored: bytes | str) -> QueueMessage | None:
+    """The message in what Redis holds, or None when that is no message."""
+    try:
+        return _decoder.decode(stored)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def unreadable(instance_name: str, user_phone: str) -> QueueMessage:
+    """Stands for something in a conversation's list that is no message of this queue."""
+    return QueueMessage(id="unreadable", instance_name=instance_name, user_phone=user_phone, message="")
+
+
+def check_names(message: QueueMessage) -> None:
+    """Raises InvalidMessageError when the names that make the keys cannot be used."""
+    for name, value in (("instance_name", message.instance_name), ("user_phone", message.user_phone)):
+        if not value.strip():
+            raise InvalidMessageError(f"{name} is empty: a message belongs to an instance and a user")
+    names = (message.instance_name, message.user_phone, message.id)
+    for name, value in zip(("instance_name", "user_phone", "id"), names, strict=True):
+        if len(value) > MAX_NAME_BYTES or len(value.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise InvalidMessageError(f"{name} is longer than {MAX_NAME_BYTES} bytes")
+
+
+def _scrub(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {_scrub(key): _scrub(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scrub(item) for item in value]
+    return value

@@ -1,0 +1,45 @@
+"""The rules of the queue as pure functions: when a turn is due, in which order, why, and how long to wait.
+
+`due_at_ms` is also written in Lua (`scripts/lib.lua`), because Redis's clock decides; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from queue_core.message import QueueMessage, Trigger
+from queue_core.settings import QueueSettings
+
+
+def due_at_ms(settings: QueueSettings, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
+    """When a conversation with `waiting` messages, added from `oldest_ms` to `newest_ms`, is to be answered."""
+    if waiting >= settings.max_messages:
+        return now_ms
+    due = oldest_ms + settings.window_ms
+    if settings.idle_ms:
+        due = min(due, newest_ms + settings.idle_ms)
+    return due
+
+
+def trigger(settings: QueueSettings, *, oldest_ms: int, waiting: int, due_ms: int, attempt: int) -> Trigger:
+    """Which rule made a claimed conversation due."""
+    if attempt > 1:
+        return "retry"
+    if due_ms >= oldest_ms + settings.window_ms:
+        return "window"
+    return "size" if waiting >= settings.max_messages else "idle"
+
+
+def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:
+    """A batch as the user wrote it: by the provider's time, ties and unknown times as they arrived."""
+    arrived = tuple(messages)
+    if any(message.timestamp <= 0 for message in arrived):
+        return arrived
+    return tuple(sorted(arrived, key=lambda message: message.timestamp))
+
+
+def backoff_ms(settings: QueueSettings, attempt: int, rng: random.Random) -> int:
+    """Wait after failed attempt number `attempt`: doubling, capped, half of it random so that failures spread."""
+    full: int = min(settings.backoff_base_ms * 2 ** min(attempt - 1, 32), settings.backoff_max_ms)
+    return full // 2 + rng.randint(0, full - full // 2)

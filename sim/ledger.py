@@ -1,0 +1,185 @@
+"""The ledger: what became of each message, step by step, as the simulator alone can know it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sim.recording import Arrival
+
+
+class Conversation(NamedTuple):
+    """One user talking to one bot."""
+
+    instance: str
+    phone: str
+
+
+class LedgerError(Exception):
+    """A system reported a message that nobody sent, or an empty batch: a bug in the system."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages handed over at once. Times in ms from the start of the recording."""
+
+    conversation: Conversation
+    ids: tuple[str, ...]
+    trigger: str
+    claimed_at_ms: int
+    due_at_ms: int | None
+    replied_at_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """What a user saw at once, and the messages it answers in the order they were handed over."""
+
+    conversation: Conversation
+    ids: tuple[str, ...]
+    at_ms: int
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message (one id of one conversation), however often it was delivered."""
+
+    conversation: Conversation
+    id: str
+    arrived_at_ms: int
+    timestamp_ms: int
+    rank: int
+    """Place in the order of arrival over the whole recording."""
+    stored_at_ms: int | None = None
+    claimed_at_ms: int | None = None
+    answered_at_ms: list[int] = field(default_factory=list)
+    dead_letter_reason: str | None = None
+    loss: str | None = None
+    story: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """Keeps an Entry for each message, and the batches and replies in the order they happened.
+
+    Each method takes the moment from the clock it is called at. Naming a message that was never sent raises
+    LedgerError: no id may appear from nowhere.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._entries: dict[Conversation, dict[str, Entry]] = {}
+        self._ranks = 0
+        self.batches: list[Batch] = []
+        self.replies: list[Reply] = []
+        self.changed_at_ms = 0
+        """When something was last written down."""
+
+    def entries(self) -> Iterable[Entry]:
+        """All messages, conversation by conversation, each in the order of arrival."""
+        for messages in self._entries.values():
+            yield from messages.values()
+
+    def own(self, conversation: Conversation, message_id: str) -> Entry | None:
+        """The entry of a message of this conversation; None when it is not one of its messages."""
+        return self._entries.get(conversation, {}).get(message_id)
+
+    def entry(self, conversation: Conversation, message_id: str) -> Entry:
+        """The entry of a message that a system handles under this conversation.
+
+        Where names collide in a system's keys, that may be a message of somebody else, found by its id. Raises
+        LedgerError when nobody ever sent it.
+        """
+        own = self.own(conversation, message_id)
+        if own is not None:
+            return own
+        for messages in self._entries.values():
+            if message_id in messages:
+                return messages[message_id]
+        raise LedgerError(f"{message_id!r} of {conversation} was reported, but nobody ever sent it")
+
+    def sent(self, arrival: Arrival) -> None:
+        """The provider delivers a message, perhaps not for the first time."""
+        conversation = Conversation(arrival.instance, arrival.phone)
+        messages = self._entries.setdefault(conversation, {})
+        again = arrival.id in messages
+        if not again:
+            messages[arrival.id] = Entry(conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks)
+            self._ranks += 1
+        self.note(conversation, arrival.id, "delivered again by the provider" if again else "sent")
+
+    def stored(self, conversation: Conversation, message_id: str) -> None:
+        """The system has put the message somewhere."""
+        entry = self.entry(conversation, message_id)
+        if entry.stored_at_ms is None:
+            entry.stored_at_ms = self._now_ms()
+        self.note(conversation, message_id, "stored")
+
+    def acknowledged(self, conversation: Conversation, message_id: str) -> None:
+        """The webhook answered 2xx."""
+        self.note(conversation, message_id, "webhook acknowledged")
+
+    def refused(self, conversation: Conversation, message_id: str, reason: str) -> None:
+        """The webhook answered something else."""
+        self.note(conversation, message_id, f"webhook not acknowledged: {reason}")
+
+    def claimed(
+        self,
+        conversation: Conversation,
+        ids: Sequence[str],
+        trigger: str,
+        due_ms: int | None = None,
+        *,
+        claimed_at_ms: int | None = None,
+    ) -> Batch:
+        """A handler was given these messages, in this order. The moment may be given where another clock told it."""
+        if not ids:
+            raise LedgerError(f"an empty batch of {conversation} was reported")
+        at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
+        batch = Batch(conversation, tuple(ids), trigger, at_ms, due_ms)
+        self.batches.append(batch)
+        company = f" in a batch of {len(ids)}" if len(ids) > 1 else " alone"
+        for message_id in dict.fromkeys(ids):
+            entry = self.entry(conversation, message_id)
+            if entry.claimed_at_ms is None:
+                entry.claimed_at_ms = at_ms
+            copies = ids.count(message_id)
+            twice = f", {copies} copies of it at once" if copies > 1 else ""
+            self.note(conversation, message_id, f"handed over{company}{twice} ({trigger})")
+        return batch
+
+    def answered(self, conversation: Conversation, ids: Sequence[str]) -> None:
+        """The user saw a reply to these messages."""
+        at_ms = self._now_ms()
+        self.replies.append(Reply(conversation, tuple(ids), at_ms))
+        wanted = set(ids)
+        for batch in reversed(self.batches):
+            if batch.conversation == conversation and wanted & set(batch.ids):
+                if batch.replied_at_ms is None:
+                    batch.replied_at_ms = at_ms
+                break
+        for message_id in dict.fromkeys(ids):
+            entry = self.own(conversation, message_id)
+            if entry is None:
+                self.lose(conversation, message_id, f"answered to somebody else, {'/'.join(conversation)}")
+            else:
+                entry.answered_at_ms.append(at_ms)
+                self.note(conversation, message_id, "answered")
+
+    def dead_lettered(self, conversation: Conversation, message_id: str, reason: str) -> None:
+        """The system gave the message up, and says so in a list that people look at."""
+        self.entry(conversation, message_id).dead_letter_reason = reason
+        self.note(conversation, message_id, f"dead-lettered: {reason}")
+
+    def lose(self, conversation: Conversation, message_id: str, cause: str) -> None:
+        """The message vanished from where it was. The first cause stays; a message answered later is not lost."""
+        entry = self.entry(conversation, message_id)
+        if entry.loss is None:
+            entry.loss = cause
+            self.note(conversation, message_id, f"lost: {cause}")
+
+    def note(self, conversation: Conversation, message_id: str, words: str) -> None:
+        """Add a step to a message's story."""
+        now_ms = self._now_ms()
+        self.changed_at_ms = max(self.changed_at_ms, now_ms)
+        self.entry(conversation, message_id).story.append(f"{now_ms / 1000:.3f} s: {words}")

@@ -1,0 +1,300 @@
+"""asyncio on SimPy's clock: production code runs unmodified, and waiting costs no time.
+
+How time moves, and what comes first when several things happen at one instant:
+
+1. While a callback or task is ready, it runs, and time stands still.
+2. When nothing is ready, SimPy takes its next step if that lies before asyncio's next timer, or at the same time
+   (within TIE_MS, because one clock counts milliseconds and the other seconds). Whatever the step made ready
+   runs before the next step.
+3. Otherwise the clock moves to asyncio's next timer. Timers of one instant fire in the order of their times, and
+   timers of exactly one time in the heap's order, which is the same in every run.
+4. When there is neither a step nor a timer, nothing can ever happen again: SimulationDeadlock, with the names of
+   the tasks that still wait, instead of a program that hangs.
+
+No real input or output is possible on this loop; attempts raise RealInputOutputError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, NoReturn, TypeVar
+
+import simpy
+
+T = TypeVar("T")
+
+TIE_MS = 1e-5
+"""Ten nanoseconds: a SimPy event and a timer no further apart are simultaneous."""
+TURNS_WITHOUT_TIME_MAX = 1_000_000
+"""So many turns of the loop at one instant are an endless loop, not work."""
+_RESOLUTION_S = 1e-8
+
+
+class SimulationError(RuntimeError):
+    """The simulation cannot go on."""
+
+
+class SimulationDeadlock(SimulationError):  # noqa: N818 - the established word
+    """Tasks wait for what can no longer happen; the message names them."""
+
+
+class SimulationStalled(SimulationError):  # noqa: N818 - as above
+    """Tasks keep each other busy at one instant without end."""
+
+
+class RealInputOutputError(SimulationError):
+    """Code under simulation tried to use sockets, threads, processes or signals."""
+
+
+class SimEnvironment(simpy.Environment):
+    """SimPy's environment, in milliseconds, whose clock the loop may move between events."""
+
+    def advance(self, to_ms: float) -> None:
+        """Move the clock forward to `to_ms`; an earlier time changes nothing. No event may lie before it."""
+        assert to_ms <= self.peek() + TIE_MS
+        self._now = max(self._now, to_ms)
+
+    def step(self) -> None:
+        """Process the next event. An exception of a process that nobody waits for is raised as it is.
+
+        SimPy itself raises a copy, which fails for exceptions whose constructor takes more than a message.
+        """
+        try:
+            super().step()
+        except BaseException as error:
+            cause = error.__cause__
+            if cause is not None and type(cause) is type(error) and cause.args == error.args:
+                raise cause from None
+            raise
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task whose place in a set depends on the order of creation, not on its address in memory.
+
+    asyncio and its users keep tasks in sets; without this, runs would differ where such a set is iterated.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, sequence: int, **options: Any) -> None:
+        self.sequence = sequence
+        super().__init__(coroutine, **options)
+
+    def __hash__(self) -> int:
+        return self.sequence
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class _Selector:
+    """Stands where an event loop waits for sockets: lets simulated time pass instead."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        self._loop.let_time_pass(may_wait=timeout is None or timeout > 0)
+        return []
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """An asyncio event loop in simulated time. `time()` is `env.now / 1000`, in seconds."""
+
+    def __init__(self, env: SimEnvironment | None = None) -> None:
+        super().__init__()
+        self.env = env or SimEnvironment()
+        self.errors: list[BaseException] = []
+        """Exceptions that no one awaited: of callbacks, and of tasks that were dropped."""
+        self._selector = _Selector(self)
+        self._clock_resolution = _RESOLUTION_S
+        self._reached_s = 0.0
+        self._turns = 0
+        self._turns_at_ms = -1.0
+        self._tasks_made = 0
+        self.set_task_factory(self._make_task)
+        self.set_exception_handler(self._keep_error)
+
+    def time(self) -> float:
+        """Simulated seconds. Never before the timer that has just fired, whatever the rounding between ms and s."""
+        now_s = self.env.now / 1000
+        return now_s if now_s > self._reached_s else self._reached_s
+
+    def let_time_pass(self, *, may_wait: bool) -> None:
+        """One wait of the loop: SimPy's steps, or the clock moved to the next timer (rules 1 to 4 above)."""
+        if not may_wait:
+            self._count_turn()
+            return
+        env, ready = self.env, self._ready  # type: ignore[attr-defined]
+        while not ready:
+            timers = self._scheduled  # type: ignore[attr-defined]
+            timer_s: float = timers[0].when() if timers else math.inf
+            event_ms = env.peek()
+            if event_ms <= timer_s * 1000 + TIE_MS and event_ms != math.inf:
+                env.step()
+            elif timer_s != math.inf:
+                env.advance(timer_s * 1000)
+                self._reached_s = max(self._reached_s, timer_s)
+                self._clock_resolution = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
+                return
+            else:
+                raise SimulationDeadlock(self._deadlock_words())
+
+    def until(self, event: simpy.Event) -> asyncio.Future[Any]:
+        """A future for a SimPy event: `value = await loop.until(env.process(...))`. Its failure is raised here."""
+        future = self.create_future()
+
+        def fire(fired: simpy.Event) -> None:
+            if future.done():
+                return
+            if fired.ok:
+                future.set_result(fired.value)
+            else:
+                fired.defused = True
+                future.set_exception(fired.value)
+
+        if event.callbacks is None:
+            fire(event)
+        else:
+            event.callbacks.append(fire)
+        return future
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> simpy.Event:
+        """Start a coroutine from a SimPy process, which may `yield` the returned event to wait for its result."""
+        event = self.env.event()
+
+        def finish(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                event.fail(SimulationError(f"the task {name!r} was cancelled"))
+            elif error := task.exception():
+                event.fail(error)
+            else:
+                event.succeed(task.result())
+
+        self.create_task(coroutine, name=name).add_done_callback(finish)
+        return event
+
+    def shut_down(self) -> None:
+        """Cancel what still runs, oldest first, let it clean up, and close. Safe after any error."""
+        try:
+            with contextlib.suppress(SimulationError):
+                tasks = self._tasks()
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    self.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+                self.run_until_complete(self.shutdown_asyncgens())
+        finally:
+            self.close()
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, **options: Any) -> asyncio.Handle:
+        """As `call_soon`. From another thread, which no simulation has, it raises RealInputOutputError."""
+        if self.is_running() and threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
+            raise RealInputOutputError("call_soon_threadsafe from another thread: a simulation has one thread")
+        return self.call_soon(callback, *args, **options)
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """Required by BaseEventLoop; there never are any."""
+
+    def _write_to_self(self) -> None:
+        """Required by BaseEventLoop, to wake a selector that waits; this one never does."""
+
+    def _make_task(self, loop: Any, coroutine: Coroutine[Any, Any, Any], **options: Any) -> SimTask:
+        self._tasks_made += 1
+        return SimTask(coroutine, loop=loop, sequence=self._tasks_made, **options)
+
+    def _keep_error(self, loop: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.errors.append(error if error is not None else SimulationError(context["message"]))
+
+    def _count_turn(self) -> None:
+        if self.env.now != self._turns_at_ms:
+            self._turns_at_ms, self._turns = self.env.now, 0
+        self._turns += 1
+        if self._turns > TURNS_WITHOUT_TIME_MAX:
+            raise SimulationStalled(
+                f"{TURNS_WITHOUT_TIME_MAX} turns of the loop at {self.env.now:.3f} ms: tasks keep each other busy "
+                f"without ever waiting: {self._waiting_words()}"
+            )
+
+    def _tasks(self) -> list[SimTask]:
+        tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
+        return sorted(tasks, key=lambda task: task.sequence)
+
+    def _deadlock_words(self) -> str:
+        return (
+            f"at {self.env.now:.3f} ms nothing is left that could happen: no task is ready, no timer runs, SimPy has "
+            f"no event. Still waiting: {self._waiting_words()}"
+        )
+
+    def _waiting_words(self) -> str:
+        words = []
+        for task in self._tasks():
+            stack = task.get_stack(limit=1)
+            place = f" in {stack[0].f_code.co_qualname}, line {stack[0].f_lineno}" if stack else ""
+            words.append(f"{task.get_name()}{place}")
+        return "; ".join(words) or "no task"
+
+
+def _forbidden(name: str) -> Callable[..., NoReturn]:
+    def refuse(self: SimLoop, *args: Any, **options: Any) -> NoReturn:
+        raise RealInputOutputError(
+            f"{name}() in a simulation: there are no sockets, threads, processes or signals here; "
+            "use what the World offers"
+        )
+
+    return refuse
+
+
+for _name in (
+    "add_reader",
+    "add_signal_handler",
+    "add_writer",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "getaddrinfo",
+    "getnameinfo",
+    "run_in_executor",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_sendall",
+    "sock_sendfile",
+    "sock_sendto",
+    "start_tls",
+    "subprocess_exec",
+    "subprocess_shell",
+):
+    setattr(SimLoop, _name, _forbidden(_name))
+
+
+def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment | None = None) -> T:
+    """Run `main(loop)` in simulated time and return its result.
+
+    Raises what `main` raises, SimulationDeadlock, SimulationStalled, an exception of a SimPy process that nobody
+    waited for, or else the first exception that no one awaited.
+    """
+    loop = SimLoop(env)
+    try:
+        result = loop.run_until_complete(main(loop))
+    finally:
+        loop.shut_down()
+    if loop.errors:
+        raise loop.errors[0]
+    return result
+
+
+def sleep_process(env: simpy.Environment, delay_ms: float) -> Generator[simpy.Event, Any, None]:
+    """A SimPy process that only takes time, in milliseconds."""
+    yield env.timeout(delay_ms)

@@ -1,0 +1,119 @@
+"""One run: a recording, replayed against a system. A pure function of (recording, system, settings, run)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+
+from reports.schema import Run
+from sim.ledger import Conversation
+from sim.loop import SimLoop, run
+from sim.network import server_time
+from sim.outcome import outcome
+from sim.recording import Arrival, Recording
+from sim.settings import SimSettings
+from sim.streams import derived_seed
+from sim.systems.base import System, WebhookFailedError
+from sim.world import SimulatedFault, World, first_of
+
+REST_LIMIT_MS = 2 * 3600 * 1000
+"""So long after the last message everything must have come to rest."""
+REST_CHECK_S = 1.0
+"""Where nothing is going on but the system says that something will, it is asked again this often."""
+
+
+def run_seed(seed: int, run_number: int) -> int:
+    """The seed of one of several runs: the first has the seed itself, so that one run alone repeats it."""
+    return seed if run_number == 0 else derived_seed("run", seed, run_number)
+
+
+def replay(recording: Recording, system: type[System], settings: SimSettings, run_number: int = 0) -> Run:
+    """Replay a recording against a system once. Equal arguments give an equal result, on every machine.
+
+    Raises SimulationError and its kinds when the simulation cannot go on, and what the system's own code raises
+    where it has a bug.
+    """
+    seed = run_seed(settings.seed, run_number)
+
+    async def main(loop: SimLoop) -> Run:
+        world = World(loop, recording=recording, system=system.name, settings=settings, seed=seed)
+        with server_time(world.redis.clock):
+            return await _Replay(world, system(world), run_number, seed).result()
+
+    return run(main)
+
+
+class _Replay:
+    """Drives one world: users send, the system answers, until all is at rest."""
+
+    def __init__(self, world: World, system: System, run_number: int, seed: int) -> None:
+        self._world = world
+        self._system = system
+        self._run_number = run_number
+        self._seed = seed
+
+    async def result(self) -> Run:
+        world, system = self._world, self._system
+        try:
+            came_to_rest = await first_of(self._live(), world)
+            at_rest_ms = world.ledger.changed_at_ms if came_to_rest else world.now_ms()
+            await first_of(system.settle(), world)
+            pending = system.pending_ids()
+            result = outcome(
+                world,
+                system,
+                pending=pending,
+                run_number=self._run_number,
+                seed=self._seed,
+                at_rest_ms=at_rest_ms,
+                came_to_rest=came_to_rest,
+            )
+            await first_of(system.stop(), world)
+            return result
+        finally:
+            await world.cancel_daemons()
+            await world.redis.close()
+
+    async def _live(self) -> bool:
+        world = self._world
+        await self._system.start()
+        conversations: dict[Conversation, list[Arrival]] = {}
+        for arrival in world.recording.arrivals:
+            conversations.setdefault(Conversation(arrival.instance, arrival.phone), []).append(arrival)
+        users = [world.env.process(self._user(arrivals)) for arrivals in conversations.values()]
+        await world.loop.until(world.env.all_of(users))
+        try:
+            async with asyncio.timeout(REST_LIMIT_MS / 1000):
+                await self._rest()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _rest(self) -> None:
+        """Wait until no activity is alive and the system expects nothing more."""
+        await self._world.quiet()
+        while not self._system.at_rest():
+            await asyncio.sleep(REST_CHECK_S)
+            await self._world.quiet()
+
+    def _user(self, arrivals: list[Arrival]) -> Generator[simpy.Event, Any, None]:
+        """One user: each message reaches the webhook at its recorded time, whatever becomes of those before."""
+        world = self._world
+        for arrival in arrivals:
+            if arrival.at_ms > world.env.now:
+                yield world.env.timeout(arrival.at_ms - world.env.now)
+            world.spawn(self._deliver(arrival), name=f"webhook {arrival.id}")
+
+    async def _deliver(self, arrival: Arrival) -> None:
+        ledger = self._world.ledger
+        conversation = Conversation(arrival.instance, arrival.phone)
+        ledger.sent(arrival)
+        try:
+            await self._system.webhook(arrival)
+        except (WebhookFailedError, SimulatedFault) as error:
+            ledger.refused(conversation, arrival.id, str(error))
+        else:
+            ledger.acknowledged(conversation, arrival.id)

@@ -1,0 +1,249 @@
+"""Many runs: every recording on every system, as often as asked for, on one processor or on several.
+
+The result depends on recordings, systems and settings alone: not on the number of jobs, the machine, or the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+
+from reports.schema import (
+    SCHEMA_VERSION,
+    ExpectationResult,
+    LossEstimate,
+    RecordedMessage,
+    RecordingInfo,
+    ReplayResult,
+    Run,
+)
+from sim.expectations import check
+from sim.recording import Recording
+from sim.replay import replay
+from sim.settings import SettingsError, SimSettings, with_options
+from sim.systems import all_systems
+from sim.verdict import is_clean, verdict
+
+SMALL_STUDY_MESSAGES = 1500
+"""Up to so many messages in all, starting further processes takes longer than it saves."""
+_Z95 = 1.959963984540054
+
+
+class ReplayFailedError(Exception):
+    """A run that ended with an exception: a bug in a system or in the simulator. The cause is chained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is to be replayed. `options` are the command line's (see `settings.with_options`); they win over a
+    recording's own. Systems are names."""
+
+    recordings: Sequence[Recording]
+    systems: Sequence[str]
+    settings: SimSettings
+    options: Mapping[str, str]
+    runs: int = 1
+    command: str = ""
+
+    def recorded_settings(self, recording: Recording) -> SimSettings:
+        """The defaults with the recording's own settings. Raises SettingsError, which names the recording."""
+        try:
+            return with_options(SimSettings(seed=self.settings.seed), recording.settings)
+        except SettingsError as error:
+            raise SettingsError(f"{recording.name}: settings: {error}") from None
+
+    def settings_for(self, recording: Recording) -> SimSettings:
+        """What a recording is replayed with: the command line's options over its own settings. Raises SettingsError."""
+        own = self.recorded_settings(recording)
+        return with_options(replace(own, faults=self.settings.faults), self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One run to make."""
+
+    recording: int
+    system: str
+    settings: SimSettings
+    run: int
+
+
+def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lambda run: None) -> ReplayResult:
+    """Make every run and put the result together. `done` hears of each run as it ends, in any order.
+
+    Raises SettingsError for a recording whose settings make no sense and ReplayFailedError. On KeyboardInterrupt
+    the other processes are ended before it is passed on.
+    """
+    work = [
+        _Work(index, system, study.settings_for(recording), run)
+        for index, recording in enumerate(study.recordings)
+        for system in study.systems
+        for run in range(study.runs)
+    ]
+    messages = sum(len(study.recordings[one.recording].arrivals) for one in work)
+    jobs = min(jobs, len(work)) if messages > SMALL_STUDY_MESSAGES else 1
+    runs = _in_processes(study.recordings, work, jobs, done) if jobs > 1 else _here(study.recordings, work, done)
+    expectations = [
+        result
+        for recording in study.recordings
+        for result in check(
+            recording,
+            runs,
+            used=study.settings_for(recording),
+            recorded=study.recorded_settings(recording),
+        )
+    ]
+    return _result(study, runs, expectations)
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """The Wilson 95 % interval of a probability seen `hits` times in `trials`; (0, 1) when nothing was tried."""
+    if trials == 0:
+        return 0.0, 1.0
+    share = hits / trials
+    spread = _Z95**2 / trials
+    centre = share + spread / 2
+    half = _Z95 * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
+    low = 0.0 if hits == 0 else max(0.0, (centre - half) / (1 + spread))
+    high = 1.0 if hits == trials else min(1.0, (centre + half) / (1 + spread))
+    return round(low, 6), round(high, 6)
+
+
+def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
+    """Share of messages lost, by recording and system, with its interval.
+
+    The interval takes messages for independent; within a run they are not, so it is too narrow where losses
+    come in groups. `runs_with_loss` counts what is independent.
+    """
+    grouped: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        grouped.setdefault((run["recording"], run["system"]), []).append(run)
+    estimates = []
+    for (recording, system), group in grouped.items():
+        sent, lost = sum(run["sent"] for run in group), sum(len(run["lost"]) for run in group)
+        low, high = wilson(lost, sent)
+        estimates.append(
+            LossEstimate(
+                recording=recording,
+                system=system,
+                runs=len(group),
+                runs_with_loss=sum(bool(run["lost"]) for run in group),
+                sent=sent,
+                lost=lost,
+                probability=round(lost / sent, 6) if sent else 0.0,
+                low=low,
+                high=high,
+            )
+        )
+    return estimates
+
+
+def _result(study: Study, runs: list[Run], expectations: list[ExpectationResult]) -> ReplayResult:
+    systems = all_systems()
+    result = ReplayResult(
+        schema=SCHEMA_VERSION,
+        kind="replay",
+        seed=study.settings.seed,
+        settings={**with_options(study.settings, study.options).as_json(), "runs": study.runs},
+        systems={name: systems[name].summary for name in study.systems},
+        recordings=[_recording_info(recording) for recording in study.recordings],
+        runs=runs,
+        loss=loss_estimates(runs),
+        expectations=expectations,
+        verdict=verdict(runs, expectations),
+        ok=is_clean(runs, expectations),
+    )
+    if study.command:
+        result["command"] = study.command
+    return result
+
+
+def _recording_info(recording: Recording) -> RecordingInfo:
+    return RecordingInfo(
+        name=recording.name,
+        title=recording.title,
+        source=recording.source,
+        notes=recording.notes,
+        settings=dict(recording.settings),
+        skipped_lines=len(recording.skipped),
+        messages=[
+            RecordedMessage(
+                instance=arrival.instance,
+                phone=arrival.phone,
+                id=arrival.id,
+                at_ms=arrival.at_ms,
+                kind=arrival.kind,
+                text=arrival.text,
+            )
+            for arrival in recording.arrivals
+        ],
+    )
+
+
+def _one(recordings: Sequence[Recording], work: _Work) -> Run:
+    recording = recordings[work.recording]
+    try:
+        return replay(recording, all_systems()[work.system], work.settings, work.run)
+    except Exception as error:
+        raise ReplayFailedError(
+            f"{recording.name} on {work.system}, run {work.run}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _here(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable[[Run], None]) -> list[Run]:
+    runs = []
+    for one in work:
+        runs.append(_one(recordings, one))
+        done(runs[-1])
+    return runs
+
+
+def _in_processes(
+    recordings: Sequence[Recording], work: Sequence[_Work], jobs: int, done: Callable[[Run], None]
+) -> list[Run]:
+    """The same on several processors; runs come back in the order of `work`, whoever finished first."""
+    runs: dict[int, Run] = {}
+    by_size = sorted(range(len(work)), key=lambda at: -len(recordings[work[at].recording].arrivals))
+    with _pool(recordings, jobs) as pool:
+        futures: dict[Future[Run], int] = {pool.submit(_one_in_process, work[at]): at for at in by_size}
+        waiting = set(futures)
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in finished:
+                runs[futures[future]] = run = future.result()
+                done(run)
+    return [runs[at] for at in range(len(work))]
+
+
+@contextlib.contextmanager
+def _pool(recordings: Sequence[Recording], jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes, which hold the recordings. They are ended at once when the work is cut short."""
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process, initargs=(recordings,))
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.terminate()
+        raise
+    pool.shutdown()
+
+
+_recordings_of_process: list[Recording] = []
+
+
+def _start_process(recordings: Sequence[Recording]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _recordings_of_process[:] = recordings
+
+
+def _one_in_process(work: _Work) -> Run:
+    return _one(_recordings_of_process, work)

@@ -1,0 +1,202 @@
+"""What both lists have in common: a Redis list per conversation, deleted and pushed again at each step.
+
+Behaviour read off the bot's public source (AbdelrahimE/convgo, commits ea15918 and 9bc9501).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
+
+import msgspec
+from redis.exceptions import RedisError
+
+from sim.ledger import Conversation
+from sim.recording import Arrival
+from sim.systems._list_witness import KEY_PARTS, KEY_PREFIX, Entry, ListWitness, Step, decode, encode
+from sim.systems.base import System
+from sim.world import AiError, HttpError, World
+
+POLL_MS = 3000
+MONITOR_MS = 60_000
+WINDOW_MS = 8000
+MAX_MESSAGES = 5
+LIST_TTL_S = 3600
+LOCK_TTL_S = 60
+ORPHANED_AFTER_MS = 30 * 60_000
+ACTIVE = "active_queues"
+
+
+class ListSystem(System):
+    """Webhooks push; an HTTP call every 3 s walks all active lists one after another.
+
+    `poll_offset_ms` is the first tick of the scheduler's clock, counted from the start of the recording. It
+    is left to chance: nothing ties the scheduler to the users.
+    """
+
+    batch_max: ClassVar[int | None] = None
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.redis = world.rest_redis()
+        self.witness = ListWitness(world, self.redis)
+        self.poll_offset_ms = world.random("scheduler").randrange(POLL_MS)
+        self._entries = 0
+        self._processors = 0
+
+    async def start(self) -> None:
+        """Start the scheduler and the monitor."""
+        self.world.spawn_daemon(self._every(POLL_MS, self._process_all), name="list scheduler")
+        self.world.spawn_daemon(self._every(MONITOR_MS, self._recover_orphans), name="list monitor")
+
+    def at_rest(self) -> bool:
+        """Whether no message is left in any list."""
+        self.witness.sweep()
+        return not self.witness.custody.all_waiting()
+
+    def pending_ids(self) -> dict[Conversation, list[str]]:
+        """Messages in a list that no handler has in hand."""
+        return self.witness.custody.all_waiting()
+
+    def cause(self, conversation: Conversation, message_id: str) -> str:
+        """Words for a message that no rewrite and no expiry explains."""
+        return "its webhook never pushed it to a list"
+
+    async def webhook(self, arrival: Arrival) -> None:
+        """Push the message; when Redis fails, answer it in the webhook itself."""
+        conversation = Conversation(arrival.instance, arrival.phone)
+        key = list_key(conversation)
+        self._entries += 1
+        now_ms = self.world.now_ms()
+        entry = Entry(self._entries, arrival.instance, arrival.phone, arrival.id, arrival.text, now_ms)
+        try:
+            push = ("LPUSH", key, encode(entry))
+            results = await self.redis.multi(push, ("EXPIRE", key, LIST_TTL_S), ("SADD", ACTIVE, key))
+        except RedisError:
+            self.world.log("list.add_failed")
+            self.witness.custody.claim(key, conversation, [entry.identity], "direct", None)
+            await self._answer(
+                key, conversation, [entry], "answered directly as Redis failed, but the AI failed"
+            )
+        else:
+            self.world.log("list.added", totalMessages=results[0])
+
+    @abstractmethod
+    async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """What mark-as-processing pushes back after the DEL, in this order."""
+
+    async def _every(self, period_ms: int, handler: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(self.poll_offset_ms / 1000)
+        while True:
+            if self.redis.peek("SCARD", ACTIVE):  # a call that finds no active list does nothing
+                self.world.spawn(self._call(handler), name="list scheduler call")
+            await asyncio.sleep(period_ms / 1000)
+
+    async def _call(self, handler: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self.world.http_call(handler)
+        except HttpError:
+            self.world.log("scheduler.call_failed")
+
+    async def _active(self) -> list[tuple[str, Conversation]]:
+        """Active lists in a fixed order (Redis promises none), without keys that do not split in three."""
+        keys: list[str] = sorted(await self.redis.call("SMEMBERS", ACTIVE))
+        parts = [(key, key.split(":")) for key in keys]
+        return [(key, Conversation(part[1], part[2])) for key, part in parts if len(part) == KEY_PARTS]
+
+    async def _read(self, key: str) -> list[Entry]:
+        return decode(await self.redis.call("LRANGE", key, 0, -1))
+
+    async def _process_all(self) -> None:
+        for key, conversation in await self._active():
+            await self._process_one(key, conversation)
+
+    async def _process_one(self, key: str, conversation: Conversation) -> None:
+        lock = f"processing_lock:{conversation.instance}:{conversation.phone}"
+        self._processors += 1
+        processor = str(self._processors)
+        if await self.redis.call("SET", lock, processor, "NX", "EX", LOCK_TTL_S) != "OK":
+            self.world.log("list.locked")
+            return
+        pending = [entry for entry in await self._read(key) if entry.status == "pending"]
+        pending.sort(key=lambda entry: entry.added_ms)
+        trigger = self._trigger(pending)
+        if trigger is not None:
+            await self._process_batch(key, conversation, pending[: self.batch_max], trigger)
+        if await self.redis.call("GET", lock) == processor:
+            await self.redis.call("DEL", lock)
+
+    def _trigger(self, pending: Sequence[Entry]) -> str | None:
+        if not pending:
+            return None
+        if self.world.now_ms() - pending[0].added_ms >= WINDOW_MS:
+            return "window"
+        return "size" if len(pending) >= MAX_MESSAGES else None
+
+    async def _process_batch(
+        self, key: str, conversation: Conversation, batch: Sequence[Entry], trigger: str
+    ) -> None:
+        timespan_ms = batch[-1].added_ms - batch[0].added_ms
+        self.world.log("list.read", messageCount=len(batch), timespan=timespan_ms)
+        due_ms = batch[0].added_ms + WINDOW_MS
+        if len(batch) >= MAX_MESSAGES:
+            due_ms = min(due_ms, batch[MAX_MESSAGES - 1].added_ms)
+        messages = [entry.identity for entry in batch]
+        self.witness.custody.claim(key, conversation, messages, trigger, due_ms)
+        try:
+            await self._rewrite(key, "mark as processing", await self.entries_to_keep(key, batch))
+            await self._answer(key, conversation, batch, "marked as completed though the AI failed")
+        except asyncio.CancelledError:  # the function instance is gone: nothing cleans up after it
+            self.witness.crashed(key, messages)
+            raise
+        finished = {entry.entry_id for entry in batch}
+        rest = [entry for entry in await self._read(key) if entry.entry_id not in finished]
+        await self._rewrite(key, "mark as completed", rest)
+
+    async def _answer(
+        self, key: str, conversation: Conversation, batch: Sequence[Entry], cause_of_loss: str
+    ) -> None:
+        """Ask the AI and send its answer; when the AI fails, that is the end of it."""
+        ids = [entry.id for entry in batch]
+        try:
+            reply = await self.world.ai.answer(conversation, ids, " ".join(entry.text for entry in batch))
+            await self.world.whatsapp.send(conversation, ids, reply)
+        except AiError:
+            self.world.log("ai.failed", messageCount=len(batch))
+            self.witness.custody.lose(key, [entry.identity for entry in batch], cause_of_loss)
+
+    async def _rewrite(self, key: str, step: Step, entries: Sequence[Entry]) -> None:
+        """Delete the list and push the entries in the given order, so that the last one comes to its head."""
+        pushes = [("LPUSH", key, encode(entry)) for entry in entries]
+        last = ("EXPIRE", key, LIST_TTL_S) if entries else ("SREM", ACTIVE, key)
+        with self.witness.rewriting(step):
+            await self.redis.multi(("DEL", key), *pushes, last)
+        self.world.log("list.rewritten", step=step, pushedBack=len(entries))
+
+    async def _recover_orphans(self) -> None:
+        """Set messages back to pending that have been `processing` for more than 30 min."""
+        for key, _ in await self._active():
+            orphans = {entry.entry_id for entry in await self._read(key) if self._orphaned(entry)}
+            if orphans:
+                entries = [self._recovered(e) if e.entry_id in orphans else e for e in await self._read(key)]
+                await self._rewrite(key, "recovery by the monitor", entries)
+
+    def _orphaned(self, entry: Entry) -> bool:
+        since_ms = entry.processing_since_ms
+        return since_ms is not None and self.world.now_ms() - since_ms > ORPHANED_AFTER_MS
+
+    def _recovered(self, entry: Entry) -> Entry:
+        return msgspec.structs.replace(
+            entry, status="pending", processing_since_ms=None, retry_count=entry.retry_count + 1
+        )
+
+    def processing(self, entry: Entry) -> Entry:
+        """The entry as mark-as-processing pushes it back."""
+        return msgspec.structs.replace(entry, status="processing", processing_since_ms=self.world.now_ms())
+
+
+def list_key(conversation: Conversation) -> str:
+    """The key of a conversation's list, as the bot splits it again at each `:`."""
+    return f"{KEY_PREFIX}{conversation.instance}:{conversation.phone}"

