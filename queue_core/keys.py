@@ -86,11 +86,14 @@ class KeySpace:
 
 
 def encode_name(name: str) -> str:
-    """A name as part of a key: ASCII letters, digits and `_.-~@+` stay, everything else is percent-encoded UTF-8."""
-    return quote(name, safe=_SAFE, errors="replace")
+    """A name as part of a key: ASCII letters, digits and `_.-~@+` stay, everything else is percent-encoded UTF-8.
+
+    Different names stay different, lone surrogates included, and `decode_conversation` brings them back.
+    """
+    return quote(name, safe=_SAFE, errors="surrogatepass")
 
 
 def decode_conversation(conversation: str) -> tuple[str, str]:
     """Instance and phone of an encoded conversation."""
     instance, _, phone = conversation.partition(":")
-    return unquote(instance), unquote(phone)
+    return unquote(instance, errors="surrogatepass"), unquote(phone, errors="surrogatepass")

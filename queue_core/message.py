@@ -14,6 +14,8 @@ SendState = Literal["not sent", "unsure", "sent"]
 
 MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
+TIMESTAMP_MS_MAX = 2**53
+"""Lua's numbers are exact up to here."""
 
 
 class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -109,10 +111,21 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
 
     Lone surrogates, which no UTF-8 can hold, become U+FFFD. Raises InvalidMessageError.
     """
+    _check_types(message)
+    if message.added_at or message.status != "pending" or message.retry_count:  # it was in a queue before
+        message = QueueMessage(
+            id=message.id,
+            instance_name=message.instance_name,
+            user_phone=message.user_phone,
+            message=message.message,
+            message_data=message.message_data,
+            timestamp=message.timestamp,
+        )
     try:
-        data = msgspec.json.encode(message)
-    except UnicodeEncodeError:
-        data = msgspec.json.encode(msgspec.convert(_scrub(msgspec.to_builtins(message)), QueueMessage))
+        try:
+            data = msgspec.json.encode(message)
+        except UnicodeEncodeError:
+            data = msgspec.json.encode(_scrub(msgspec.to_builtins(message)))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidMessageError(f"message_data cannot be written as JSON: {error}") from error
     if len(data) > max_bytes:
@@ -138,13 +151,26 @@ def unreadable(instance_name: str, user_phone: str) -> QueueMessage:
 
 def check_names(message: QueueMessage) -> None:
     """Raises InvalidMessageError when the names that make the keys cannot be used."""
-    for name, value in (("instance_name", message.instance_name), ("user_phone", message.user_phone)):
-        if not value.strip():
-            raise InvalidMessageError(f"{name} is empty: a message belongs to an instance and a user")
     names = (message.instance_name, message.user_phone, message.id)
     for name, value in zip(("instance_name", "user_phone", "id"), names, strict=True):
+        if not isinstance(value, str):
+            raise InvalidMessageError(f"{name} is {value!r}, must be a str")
+        if not value.strip() and name != "id":
+            raise InvalidMessageError(f"{name} is empty: a message belongs to an instance and a user")
         if len(value) > MAX_NAME_BYTES or len(value.encode("utf-8", "replace")) > MAX_NAME_BYTES:
             raise InvalidMessageError(f"{name} is longer than {MAX_NAME_BYTES} bytes")
+
+
+def _check_types(message: QueueMessage) -> None:
+    """What is stored with a wrong type could not be read again."""
+    if not isinstance(message.message, str):
+        raise InvalidMessageError(f"message is of type {type(message.message).__name__}, must be str")
+    if not isinstance(message.message_data, dict):
+        raise InvalidMessageError(f"message_data is of type {type(message.message_data).__name__}, must be dict")
+    if type(message.timestamp) is not int or abs(message.timestamp) > TIMESTAMP_MS_MAX:
+        raise InvalidMessageError(
+            f"timestamp is {message.timestamp!r}, must be Unix milliseconds as an int, 0 if unknown"
+        )
 
 
 def _scrub(value: Any) -> Any:

@@ -5,6 +5,7 @@ Every method is one atomic step inside Redis, or a read. The steps and what they
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import re
@@ -24,7 +25,7 @@ from queue_core.scripts import LeasedAnswer, Standing
 from queue_core.settings import QueueSettings
 
 REASON_CHARACTERS_MAX = 500
-_DEAD_ID = re.compile(r"\d{1,20}-\d{1,20}")
+_DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +125,7 @@ class MessageQueue(QueueReader):
                 wake=partition.wake,
                 seen=keys.seen_of(message.id),
                 completed=keys.completed,
+                reply=keys.reply,
                 now_ms=self._now(),
                 conversation=keys.conversation,
                 message_id=message.id,
@@ -140,7 +142,7 @@ class MessageQueue(QueueReader):
     async def claim(self, processor_id: str, *, limit: int = 1, partition: int = 0) -> Claimed:
         """Leases up to `limit` conversations that are due, the longest overdue first.
 
-        After QueueUnavailableError the same processor's next claim is the same claim repeated: what was leased
+        After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim repeated: what was leased
         then, its answer lost, is handed over now.
         """
         claim_id = self._unanswered_claims.pop((processor_id, partition), None) or self._random_id()
@@ -167,7 +169,7 @@ class MessageQueue(QueueReader):
         )
         try:
             answer = await self.runner.alone(call)
-        except QueueUnavailableError:
+        except (QueueUnavailableError, asyncio.CancelledError):
             self._unanswered_claims[processor_id, partition] = claim_id
             raise
         batches = []
@@ -265,7 +267,7 @@ class MessageQueue(QueueReader):
         backoff = (
             policy.backoff_ms(self.settings, batch.attempt, self._rng)
             if after_ms is None
-            else max(0, after_ms)
+            else max(0, int(after_ms))
         )
         return await self._end(
             batch, "dead" if dead else "retry", reason, not_sent=not_sent, backoff_ms=backoff
@@ -346,8 +348,7 @@ class MessageQueue(QueueReader):
 
     def _dead_id(self, dead_letter_id: str) -> tuple[int, str]:
         number, _, entry_id = dead_letter_id.partition("/")
-        known = number.isdecimal() and int(number) < len(self.keys.partitions)
-        if not known or not _DEAD_ID.fullmatch(entry_id):
+        if not _DEAD_ID.fullmatch(dead_letter_id) or int(number) >= len(self.keys.partitions):
             raise DeadLetterNotFoundError(
                 f"no dead letter {dead_letter_id!r}: ids look like 0/1700000000000-0"
             )

@@ -101,12 +101,12 @@ class QueueSettings:
 
     def _contradictions(self) -> list[str]:
         faults = []
-        if self.lock_renew_ms * 2 > self.lock_ttl_ms:
+        if self._are_numbers("lock_renew_ms", "lock_ttl_ms") and self.lock_renew_ms * 2 > self.lock_ttl_ms:
             faults.append(
                 f"lock_renew_ms ({self.lock_renew_ms}) must be at most half of lock_ttl_ms ({self.lock_ttl_ms}): "
                 "one late renewal must not cost the lease"
             )
-        if self.max_batch < self.max_messages:
+        if self._are_numbers("max_batch", "max_messages") and self.max_batch < self.max_messages:
             faults.append(
                 f"max_batch ({self.max_batch}) must not be below max_messages ({self.max_messages})"
             )
@@ -114,6 +114,9 @@ class QueueSettings:
             faults.append(f"late_messages is {self.late_messages!r}, must be 'dead-letter' or 'answer'")
         if self.unsure_sends not in ("resend", "dead-letter"):
             faults.append(f"unsure_sends is {self.unsure_sends!r}, must be 'resend' or 'dead-letter'")
-        if not _PREFIX.fullmatch(self.prefix):
+        if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
             faults.append(f"prefix is {self.prefix!r}, must be 1 to 64 letters, digits or _ . : -")
         return faults
+
+    def _are_numbers(self, *names: str) -> bool:
+        return all(type(getattr(self, name)) is int for name in names)

@@ -18,9 +18,11 @@ from rich.text import Text
 from reports.schema import ExpectationResult, LossEstimate, Quantiles, RecordingInfo, ReplayResult, Run
 from sim.outcome import quantiles
 
-PIPE_WIDTH = 118
-"""Columns where the output is no terminal."""
+WIDTH_MIN = 104
+"""Columns that the tables need; also the width where the output is no terminal."""
 CAUSES_MAX = 6
+HELD_MAX = 12
+"""Outcomes on record that came out are listed up to so many, and counted beyond that."""
 NAMES_MAX = 8
 _MOMENT = re.compile(r" at \d+(?:\.\d+)? (?:ms|s)\b")
 
@@ -34,14 +36,16 @@ _COLUMNS = (
     "dead",
     "waiting",
     "AI calls",
-    "from first (s)",
-    "from last (s)",
+    "from first, s",
+    "from last, s",
 )
 
 
 def console_for(stream: TextIO) -> Console:
-    """A console that is as wide as the terminal, or PIPE_WIDTH."""
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    """A console as wide as the terminal, but never too narrow for the tables."""
+    console = Console(file=stream, highlight=False)
+    console.width = max(console.width, WIDTH_MIN) if stream.isatty() else WIDTH_MIN
+    return console
 
 
 @contextmanager
@@ -60,6 +64,8 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
 
 def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
+    if len(result["recordings"]) > 1:
+        _show_overview(result, console)
     for recording in result["recordings"]:
         runs = [run for run in result["runs"] if run["recording"] == recording["name"]]
         losses = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
@@ -73,6 +79,22 @@ def show(result: ReplayResult, console: Console) -> None:
             style="dim",
         )
     )
+
+
+def _show_overview(result: ReplayResult, console: Console) -> None:
+    """Which system lost how much of which recording."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title="lost", title_justify="left")
+    table.add_column("recording", no_wrap=True)
+    table.add_column("sent", justify="right")
+    for system in result["systems"]:
+        table.add_column(system, justify="right")
+    for recording in result["recordings"]:
+        of_recording = [loss for loss in result["loss"] if loss["recording"] == recording["name"]]
+        sent = max((loss["sent"] for loss in of_recording), default=0)
+        lost = {loss["system"]: loss["lost"] for loss in of_recording}
+        table.add_row(plain(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"]))
+    console.print(table)
+    console.print()
 
 
 def show_verdict(result: ReplayResult, console: Console) -> None:
@@ -95,7 +117,7 @@ def _show_recording(
     if recording["skipped_lines"]:
         console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))
     repeats = max((run["run"] for run in runs), default=0) + 1
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     if repeats > 1:
@@ -182,7 +204,12 @@ def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
     console.print(Text("On record", style="bold"))
     words = {True: ("held", "green"), False: ("BROKEN", "bold red"), None: ("not checked", "yellow")}
+    held = sum(result["held"] is True for result in expectations)
+    if held > HELD_MAX:
+        console.print(Text(f"  held        {held:,} outcomes"))
     for result in expectations:
+        if result["held"] is True and held > HELD_MAX:
+            continue
         mark, style = words[result["held"]]
         line = Text("  ").append(f"{mark:<11}", style=style)
         console.print(line.append(plain(f" {result['recording']}, {result['system']}: {result['detail']}")))
@@ -197,4 +224,4 @@ def _seconds(values: Quantiles) -> str:
     p50, p95, highest = values["p50"], values["p95"], values["max"]
     if p50 is None or p95 is None or highest is None:
         return "–"
-    return f"{p50 / 1000:.1f} / {p95 / 1000:.1f} / {highest / 1000:.1f}"
+    return f"{p50 / 1000:.1f}/{p95 / 1000:.1f}/{highest / 1000:.1f}"

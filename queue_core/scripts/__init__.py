@@ -277,6 +277,7 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     wake: Key
     seen: Key
     completed: Key
+    reply: Key
     now_ms: int | str
     conversation: str
     message_id: str

@@ -35,13 +35,27 @@ local function next_token()
   return token
 end
 
+-- What was never stamped is no message of this queue, and not for this to judge.
+local function is_expired(element)
+  local at = stamp_of(element)
+  return at > 0 and at < now - queue_ttl_ms
+end
+
+local function head_is_expired(queue)
+  local head = redis.call('LINDEX', queue, 0)
+  return head and is_expired(head)
+end
+
+-- At most a batch in one step; what has expired beyond that is due again at once.
 local function expired_at_head(queue)
   local count = 0
-  for _, element in ipairs(redis.call('LRANGE', queue, 0, max_batch - 1)) do
-    if stamp_of(element) >= now - queue_ttl_ms then
-      break
+  if head_is_expired(queue) then
+    for _, element in ipairs(redis.call('LRANGE', queue, 0, max_batch - 1)) do
+      if not is_expired(element) then
+        break
+      end
+      count = count + 1
     end
-    count = count + 1
   end
   return count
 end
@@ -90,9 +104,12 @@ local function lease_if_due(conversation, due)
     redis.call('DEL', lock, reply)
     return false
   end
-  if #tries == 0 and rest_due > now and redis.call('EXISTS', reply) == 0 then
-    schedule(active, wake, conversation, rest_due)
-    return false
+  if #tries == 0 and redis.call('EXISTS', reply) == 0 then
+    local expired = head_is_expired(queue)
+    if expired or rest_due > now then
+      schedule(active, wake, conversation, expired and now or rest_due)
+      return false
+    end
   end
   lease(conversation, queue, lock, reply, tries, due)
   return true

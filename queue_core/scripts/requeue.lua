@@ -22,7 +22,11 @@ end
 local now = clock_ms(now_ms)
 local conversation = fields['conversation']
 local queue = base .. 'msg_queue:' .. conversation
-redis.call('RPUSH', queue, stamp(unstamped(fields['message']), now))
+local element = unstamped(fields['message'])
+if string.sub(element, 1, 1) == '{' then
+  element = stamp(element, now)
+end
+redis.call('RPUSH', queue, element)
 redis.call('XDEL', dead, dead_id)
 if redis.call('EXISTS', base .. 'processing_lock:' .. conversation) == 0 then
   local scheduled = tonumber(redis.call('ZSCORE', active, conversation) or nil)

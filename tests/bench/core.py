@@ -165,7 +165,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--messages", type=int, default=30_000, help="per case and repeat (default 30000)")
     parser.add_argument("--repeats", type=int, default=5, help="of each case (default 5)")
-    parser.add_argument("--redis-url", help="measure this server; WIPES ITS DATABASE. Default: one of our own")
+    parser.add_argument(
+        "--redis-url", help="measure this server; WIPES ITS DATABASE. Default: one of our own"
+    )
     parser.add_argument("--json", type=Path, help="write every repeat to this file")
     options = parser.parse_args()
     options.messages -= options.messages % 30  # whole turns of 1, 3 and 10

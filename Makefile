@@ -1,0 +1,55 @@
+# Everything a developer or a CI run needs. `make` alone lists the targets.
+# Needs Python 3.11 or newer and make; uses uv when it is there. Makes .venv and updates it when pyproject.toml changes.
+
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	command -v $$python >/dev/null 2>&1 && \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help replay test lint types unit bench soak format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports/out/replay.html
+	$(BIN)/python -m sim replay logs/
+
+test: lint types unit ## lint, types, import rules and all tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
+	$(BIN)/python tests/bench/core.py
+
+soak: $(VENV)/.test ## the long searches that `make test` leaves out
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak --timeout 3600
+
+format: $(VENV)/.test ## format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) reports/out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$(PYTHON)" $(VENV); \
+	else "$(PYTHON)" -m venv $(VENV) || { echo "this Python cannot make a virtual environment; Debian keeps that in the package python3-venv" >&2; rm -rf $(VENV); exit 1; }; fi
+
+# One stamp a set of extras: installed again when pyproject.toml is newer.
+$(VENV)/.sim $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	@echo "installing what '$*' needs into $(VENV) …"
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -e ".[$*]"; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"; fi
+	@touch $@
