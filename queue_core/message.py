@@ -166,7 +166,9 @@ def _check_types(message: QueueMessage) -> None:
     if not isinstance(message.message, str):
         raise InvalidMessageError(f"message is of type {type(message.message).__name__}, must be str")
     if not isinstance(message.message_data, dict):
-        raise InvalidMessageError(f"message_data is of type {type(message.message_data).__name__}, must be dict")
+        raise InvalidMessageError(
+            f"message_data is of type {type(message.message_data).__name__}, must be dict"
+        )
     if type(message.timestamp) is not int or abs(message.timestamp) > TIMESTAMP_MS_MAX:
         raise InvalidMessageError(
             f"timestamp is {message.timestamp!r}, must be Unix milliseconds as an int, 0 if unknown"

@@ -58,7 +58,9 @@ class MessageQueue(QueueReader):
         self.settings = settings or QueueSettings()
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.runner = ScriptRunner(redis, deadline_ms=self.settings.redis_deadline_ms)
+        self.runner = ScriptRunner(
+            redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
+        )
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._unanswered_claims: dict[tuple[str, int], str] = {}
@@ -142,8 +144,8 @@ class MessageQueue(QueueReader):
     async def claim(self, processor_id: str, *, limit: int = 1, partition: int = 0) -> Claimed:
         """Leases up to `limit` conversations that are due, the longest overdue first.
 
-        After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim repeated: what was leased
-        then, its answer lost, is handed over now.
+        After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
+        repeated: what was leased then, its answer lost, is handed over now.
         """
         claim_id = self._unanswered_claims.pop((processor_id, partition), None) or self._random_id()
         shared = self.keys.partitions[partition]

@@ -8,14 +8,17 @@ together in the next one. One pipeline is under way at a time, so calls reach Re
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
 from redis.asyncio import Redis
 
+from queue_core.durability import FsyncWait
 from queue_core.errors import QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.scripts import Call, LuaScript
+from queue_core.scripts.loader import text
 
 Result = TypeVar("Result")
 
@@ -31,23 +34,18 @@ _UNAVAILABLE = (
     TimeoutError,
     OSError,
 )
-_UNAVAILABLE_CODES = (
-    "OOM",
-    "READONLY",
-    "MISCONF",
-    "LOADING",
-    "CLUSTERDOWN",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "BUSY",
+_UNAVAILABLE_CODE = re.compile(
+    r"(?:^|: -)(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
+"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`."""
 
 
 class ScriptRunner:
     """Runs stubs of `queue_core.scripts` on one client. `round_trips` counts what went to Redis and back."""
 
-    def __init__(self, redis: Redis, *, deadline_ms: int) -> None:
+    def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
         self._redis = redis
+        self._fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
         self._deadline_s = deadline_ms / 1000
         self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
         self._pump: asyncio.Task[None] | None = None
@@ -73,12 +71,9 @@ class ScriptRunner:
         """Checks that the server speaks, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                answer = await self._redis.eval("return 1", 0)
-        except exceptions.AuthenticationError as error:
-            raise QueueUnavailableError(f"Redis refused the user or password: {error}") from error
-        except exceptions.ResponseError as error:
-            raise explain(error) from error
-        except _UNAVAILABLE as error:
+                sha = await self._redis.script_load("return 1")
+                answer = await self._redis.evalsha(text(sha), 0)
+        except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
         if int(answer) != 1:
             raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
@@ -128,9 +123,7 @@ class ScriptRunner:
                     again = await self._pipeline([calls[at] for at in missing])
                     for at, answer in zip(missing, again, strict=True):
                         answers[at] = answer
-        except _UNAVAILABLE as error:
-            raise explain(error) from error
-        except exceptions.RedisError as error:
+        except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
         return answers
 
@@ -139,7 +132,12 @@ class ScriptRunner:
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.execute_command("EVALSHA", *call.command())
+        wait = await self._fsync.command() if self._fsync else ()
+        if wait:
+            pipeline.execute_command(*wait)
         answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        if self._fsync and wait:
+            self._fsync.check(answers.pop())
         return answers
 
     async def _load_scripts(self, scripts: set[LuaScript]) -> None:
@@ -164,10 +162,15 @@ def explain(error: BaseException) -> QueueError:
         return QueueUnavailableError(
             f"Redis did not answer in time ({said}); it may or may not have done what was asked"
         )
-    if isinstance(error, _UNAVAILABLE) or said.startswith(_UNAVAILABLE_CODES):
+    if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(said):
         return QueueUnavailableError(f"Redis cannot be used now: {said}")
     if "unknown command" in said.lower():
+        command, _, _ = said.partition(", with args")  # what follows quotes keys, and so phone numbers
         return UnsupportedRedisError(
-            f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {said}"
+            f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {command}"
+        )
+    if isinstance(error, exceptions.NoPermissionError):
+        return UnsupportedRedisError(
+            f"the Redis user lacks a right that the queue needs (+@scripting): {said}"
         )
     return QueueError(f"Redis refused a script of the queue: {said}")

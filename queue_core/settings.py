@@ -62,6 +62,8 @@ class QueueSettings:
     """Size limit of one message as stored, in bytes of JSON."""
     redis_deadline_ms: int = 1_500
     """Redis gets so long to answer before QueueUnavailableError."""
+    wait_for_fsync: bool = False
+    """Acknowledge only what is on Redis's disk (AOF with WAITAOF, Redis 7.2, or with appendfsync always)."""
     prefix: str = "wa"
     """Every key starts with it."""
     partitions: int = 1

@@ -1,1 +1,1 @@
-"""What a result means, shown: statistics, plots and self-contained pages, from a result file alone."""
+"""What a result means, shown: self-contained pages with figures, made from a result alone."""

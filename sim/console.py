@@ -116,24 +116,30 @@ def _show_recording(
     console.print(title)
     if recording["skipped_lines"]:
         console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))
-    repeats = max((run["run"] for run in runs), default=0) + 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
-    if repeats > 1:
-        table.add_column("lost per message, 95 %", justify="right", no_wrap=True)
-        table.add_column("runs with loss", justify="right", no_wrap=True)
     for loss in losses:
         group = [run for run in runs if run["system"] == loss["system"]]
-        row = _row(recording, loss["system"], group)
-        if repeats > 1:
-            row.append(Text(f"{loss['probability']:.2%} [{loss['low']:.2%}, {loss['high']:.2%}]"))
-            row.append(Text(f"{loss['runs_with_loss']} of {loss['runs']}"))
-        table.add_row(*row)
+        table.add_row(*_row(recording, loss["system"], group))
     console.print(table)
+    if any(loss["runs"] > 1 for loss in losses):
+        _show_estimates(losses, console)
     for loss in losses:
         _show_causes(loss["system"], [run for run in runs if run["system"] == loss["system"]], console)
     console.print()
+
+
+def _show_estimates(losses: Sequence[LossEstimate], console: Console) -> None:
+    """How likely a message is lost, over all runs."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
+        table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
+    for loss in losses:
+        interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
+        counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
+        table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
+    console.print(table)
 
 
 def _row(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> list[Text]:

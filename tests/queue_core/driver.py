@@ -185,14 +185,14 @@ class Driver:
             )
 
         conversation = self.contract.conversations[_name(batch)]
-        was_held = conversation.lease is not None
+        was_held = conversation.lease is not None and conversation.lease.token == batch.token
         try:
             given_up = await self._step(step, lost=lost)
         except LeaseLostError:
             self._require_lost(expected)
             await self.check()
             return False
-        first = expected()
+        first = self._require_held(expected)
         _same("given up by fail", given_up, expected() if lost else first)
         if was_held and conversation.attempts and after_ms is None:
             conversation.attention_ms = await self._end_of_backoff_ms(batch)
@@ -233,17 +233,25 @@ class Driver:
             self._require_lost(expected)
             held = False
         else:
-            expected()
+            self._require_held(expected)
             held = True
         await self.check()
         return held
 
-    def _require_lost(self, expected: Callable[[], Any]) -> None:
+    @staticmethod
+    def _require_lost(expected: Callable[[], Any]) -> None:
         try:
             expected()
         except LeaseLostError:
             return
         raise InvariantBrokenError("the holder was refused")
+
+    @staticmethod
+    def _require_held(expected: Callable[[], Result]) -> Result:
+        try:
+            return expected()
+        except LeaseLostError:
+            raise InvariantBrokenError("somebody who holds nothing was obeyed") from None
 
     async def _end_of_backoff_ms(self, batch: Batch) -> int:
         """As the queue chose it; must lie between half of the full backoff and all of it."""

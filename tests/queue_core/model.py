@@ -60,6 +60,7 @@ class Conversation:
     attention_ms: int | None = None
     """Due time, end of the lease or end of the backoff; None when nothing waits."""
     settled_token: int = 0
+    """Whoever held this one ended it: told again, it does nothing and is no error."""
 
     @property
     def attempts(self) -> int:
@@ -201,7 +202,7 @@ class Contract:
     def complete(self, name: Name, token: int) -> None:
         """Finishes what the lease covers."""
         conversation = self.conversations[name]
-        if conversation.lease is None and conversation.settled_token == token:
+        if conversation.settled_token == token:
             return
         conversation = self._held(name, token)
         assert conversation.lease is not None
@@ -218,7 +219,7 @@ class Contract:
     def fail(self, name: Name, token: int, *, dead: bool, not_sent: bool, backoff_ms: int) -> int:
         """How many messages became dead letters."""
         conversation = self.conversations[name]
-        if conversation.lease is None and conversation.settled_token == token:
+        if conversation.settled_token == token:
             return 0
         conversation = self._held(name, token)
         assert conversation.lease is not None
@@ -240,7 +241,7 @@ class Contract:
     def release(self, name: Name, token: int, *, not_sent: bool) -> None:
         """Hands back; the attempt did not happen."""
         conversation = self.conversations[name]
-        if conversation.lease is None and conversation.settled_token == token:
+        if conversation.settled_token == token:
             return
         conversation = self._held(name, token)
         assert conversation.lease is not None

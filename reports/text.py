@@ -1,0 +1,169 @@
+"""Words and numbers for people: durations, shares, shortened names, and hostile text made harmless to read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+NARROW = "\u00a0"
+"""Between a number and its unit: the two stay on one line."""
+
+ELLIPSIS = "…"
+PHONE_DIGITS_MIN = 5
+"""A name with at least so many digits may be a phone number, and is shown by its end only."""
+
+PHONE_SHOWN = 4
+
+# Overrides, embeddings and isolates reorder what stands around them; joiners and the LRM and RLM marks do not.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TROUBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def printable(text: str) -> str:
+    """`text` with everything made visible that a page cannot hold, or that would disturb what stands around it.
+
+    Control characters become their pictures (␀), characters that override the direction of writing become their
+    code points in brackets, halves of surrogate pairs and non-characters become �. Line ends become LF.
+    """
+    if not _TROUBLE.search(text):
+        return text
+    return _TROUBLE.sub(lambda found: _visible(found[0]), text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if character in _BIDI_CONTROLS:
+        return f"[U+{code:04X}]"
+    return "\n" if character in "\u2028\u2029" else "\ufffd"
+
+
+def one_line(text: str) -> str:
+    """`text` with every run of white space made one space, and none at its ends."""
+    return " ".join(printable(text).split())
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters of `text`, the last an ellipsis if some are missing.
+
+    Never cuts between a character and what is joined to it: accents, vowel signs, emoji sequences.
+    """
+    if len(text) <= limit:
+        return text
+    end = max(limit - 1, 0)
+    while end > 0 and _joined(text, end):
+        end -= 1
+    return text[:end].rstrip() + ELLIPSIS
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether text[at] belongs to text[at - 1]."""
+    here, before = text[at], text[at - 1]
+    skin_tone = "\U0001f3fb" <= here <= "\U0001f3ff"
+    return (
+        here == "\u200d"
+        or before == "\u200d"
+        or skin_tone
+        or unicodedata.category(here) in ("Mn", "Me", "Mc")
+    )
+
+
+def width_px(text: str, size_px: float) -> float:
+    """About how wide a line of `text` is in a sans-serif of `size_px`: rather too wide than too narrow."""
+    units = 0.0
+    for character in text:
+        if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+            continue
+        wide = unicodedata.east_asian_width(character) in "WF"
+        units += 1.25 if wide else 0.7 if character.isupper() else 0.36 if character in " .,:;il|'" else 0.59
+    return units * size_px
+
+
+def duration(value_ms: int | float | None) -> str:
+    """`850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash when there was nothing to measure."""
+    if value_ms is None:
+        return "–"
+    sign, size = ("−", -value_ms) if value_ms < 0 else ("", value_ms)
+    if size < 999.5:
+        return f"{sign}{size:.0f}{NARROW}ms"
+    if size < 59_950:
+        return f"{sign}{size / 1000:.1f}{NARROW}s"
+    seconds = round(size / 1000)
+    if seconds < 3600:
+        return f"{sign}{seconds // 60}{NARROW}min{NARROW}{seconds % 60:02}{NARROW}s"
+    minutes = round(size / 60_000)
+    return f"{sign}{minutes // 60:,}{NARROW}h{NARROW}{minutes % 60:02}{NARROW}min"
+
+
+def moment(at_ms: int | float) -> str:
+    """A point on a recording's clock: `8.046 s` in its first minute, `11:20:08.2` later."""
+    if abs(at_ms) < 60_000:
+        return f"{at_ms / 1000:.3f}{NARROW}s"
+    tenths = round(at_ms / 100)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest // 10:02}.{rest % 10}"
+    return f"{hours}:{minutes:02}:{seconds}" if hours else f"{minutes}:{seconds}"
+
+
+def share(part: float) -> str:
+    """A share in percent, such that some never reads as none, nor less than all as all."""
+    if part <= 0:
+        return f"0{NARROW}%"
+    if part >= 1:
+        return f"100{NARROW}%"
+    percent = min(max(100 * part, 0.01), 99.99)
+    digits = 1 if 10 <= percent <= 99.9 else 2
+    return f"{percent:.{digits}f}{NARROW}%"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 message`, `2,000 messages`."""
+    return f"{number:,}{NARROW}{one if number == 1 else many or one + 's'}"
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Ascending numbers with runs drawn together: `1–3, 5`."""
+    parts: list[tuple[int, int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1] = (parts[-1][0], number)
+        else:
+            parts.append((number, number))
+    return ", ".join(
+        f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low}–{high}"
+        for low, high in parts
+    )
+
+
+def short_phone(phone: str) -> str:
+    """The user as a report may show him: a phone number by its last four digits, any other name as it is."""
+    if not _looks_like_a_number(phone):
+        return cut(one_line(phone), 32)
+    return ELLIPSIS + phone.strip()[-PHONE_SHOWN:]
+
+
+def _looks_like_a_number(name: str) -> bool:
+    return sum(character.isdecimal() for character in name) >= PHONE_DIGITS_MIN
+
+
+class Phones:
+    """Takes the phone numbers of a result out of ids, causes and whatever else is prose."""
+
+    def __init__(self, phones: Iterable[str]) -> None:
+        numbers = sorted(
+            {phone for phone in phones if _looks_like_a_number(phone)}, key=lambda one: (-len(one), one)
+        )
+        self._pattern = re.compile("|".join(map(re.escape, numbers))) if numbers else None
+
+    def hide(self, text: str) -> str:
+        """`text` with each phone number in it shortened."""
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda found: short_phone(found[0]), text)
