@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 from typing import Literal
+
+import msgspec
 
 from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, check_names
 from queue_core.processor import Handler, Sender
 from queue_core.queue import MessageQueue
+from queue_core.runner import PIPELINE_CALLS_MAX
+from queue_core.waiting import within
 
 Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
 
@@ -28,7 +33,8 @@ class Intake:
     """Takes messages in; `handle` and `send` are those of the Processor.
 
     What was answered directly is told to Redis before anything else is enqueued, so that an enqueue whose answer
-    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, and a
+    was lost is not answered a second time. While a conversation is being answered here, its next messages wait,
+    whether Redis is back or not. That memory is this process's: if it dies before Redis is back, and a
     worker finds such a message stored after all, the message is answered twice.
     """
 
@@ -53,25 +59,33 @@ class Intake:
         or sender raised) when it is neither stored nor answered.
         """
         check_names(message)
-        if self._key(message) in self._unsettled:
+        message = self._queue.with_id(message)
+        while turn := self._turns.get(_conversation_of(message)):
+            # What is being answered here comes first, or a worker would answer this one, or the same one, beside it.
+            async with turn.lock:
+                pass
+        if _key(message) in self._unsettled:
             return "duplicate"
         try:
             await self.settle()
             return (await self._queue.enqueue(message)).status
         except QueueUnavailableError as error:
             _log.warning("answering directly: %s", error)
-        return await self._answer(message)
+        return await self._answer_in_turn(message)
 
     async def settle(self) -> None:
         """Tells Redis what was answered without it. Raises QueueUnavailableError while that cannot be."""
-        if not self._unsettled:
-            return
-        async with self._settling:
-            for key, message in tuple(self._unsettled.items()):
-                outcome = await self._queue.withdraw(message)
-                if outcome == "in flight":
-                    _log.warning("a message answered directly is being answered by a worker too")
-                del self._unsettled[key]
+        while self._unsettled:
+            async with self._settling:
+                keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
+                withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
+                outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
+                for key, outcome in zip(keys, outcomes, strict=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    del self._unsettled[key]
+                    if outcome == "in flight":
+                        _log.warning("a message answered directly is being answered by a worker too")
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
         """Runs until cancelled: settles soon after Redis is back even if no message arrives."""
@@ -82,38 +96,43 @@ class Intake:
             except QueueError as error:
                 _log.debug("not settled yet: %s", error)
 
-    async def _answer(self, message: QueueMessage) -> Acknowledgement:
-        """Handler and sender at once, one message at a time per conversation."""
-        conversation = (message.instance_name, message.user_phone)
+    async def _answer_in_turn(self, message: QueueMessage) -> Acknowledgement:
+        conversation = _conversation_of(message)
         turn = self._turns.setdefault(conversation, _Turn())
         turn.users += 1
         try:
             async with turn.lock:
-                if self._key(message) in self._unsettled:
-                    return "duplicate"
-                if len(self._unsettled) >= UNSETTLED_MAX:
-                    raise QueueUnavailableError(
-                        f"Redis is away and {UNSETTLED_MAX} messages were answered without it"
-                    )
-                batch = _batch_of_one(message)
-                settings = self._queue.settings
-                async with asyncio.timeout(settings.handler_timeout_ms / 1000):
-                    reply = await self._handle(batch)
-                if reply:
-                    async with asyncio.timeout(settings.send_timeout_ms / 1000):
-                        await self._send(batch, reply)
-                if message.id:
-                    self._unsettled[self._key(message)] = message
-                self.answered_directly += 1
-                return "answered"
+                return await self._answer(message)
         finally:
             turn.users -= 1
             if turn.users == 0:
                 del self._turns[conversation]
 
-    @staticmethod
-    def _key(message: QueueMessage) -> tuple[_Conversation, str]:
-        return (message.instance_name, message.user_phone), message.id
+    async def _answer(self, message: QueueMessage) -> Acknowledgement:
+        """Handler and sender at once, as for a batch of one message."""
+        if _key(message) in self._unsettled:
+            return "duplicate"
+        if len(self._unsettled) >= UNSETTLED_MAX:
+            raise QueueUnavailableError(
+                f"Redis is away and {UNSETTLED_MAX} messages were answered without it"
+            )
+        batch = _batch_of_one(message)
+        settings = self._queue.settings
+        reply = await within(settings.handler_timeout_ms, self._handle(batch))
+        if reply:
+            await within(settings.send_timeout_ms, self._send(batch, reply))
+        # Only the names: with the webhooks and media inside, so many could fill the memory.
+        self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
+        self.answered_directly += 1
+        return "answered"
+
+
+def _conversation_of(message: QueueMessage) -> _Conversation:
+    return message.instance_name, message.user_phone
+
+
+def _key(message: QueueMessage) -> tuple[_Conversation, str]:
+    return _conversation_of(message), message.id
 
 
 class _Turn:

@@ -29,7 +29,7 @@ class Doorbell:
         self.rung = asyncio.Event()
 
     async def listen(self) -> None:
-        """Runs until cancelled. While Redis is away it rings now and then: whoever wakes finds out."""
+        """Runs until cancelled. Rings at the start and when Redis is back: whoever wakes looks for itself."""
         after: Any = None
         while True:
             try:

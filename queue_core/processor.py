@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +24,8 @@ import msgspec
 from queue_core.doorbell import Doorbell
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch
-from queue_core.queue import MessageQueue
+from queue_core.queue import Claimed, MessageQueue
+from queue_core.waiting import wait_for_event, within
 
 Handler = Callable[[Batch], Awaitable[str | None]]
 """Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError choose what follows, others are retried."""
@@ -54,20 +57,29 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     """Unix ms of the next conversation that needs attention; None when nothing waits."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Attempt:
     """A batch in work. `stage` tells what a failure leaves open."""
 
     batch: Batch
+    partition: int
     stage: Literal["handle", "send", "complete"] = "handle"
     lease_lost: bool = False
-    task: asyncio.Task[Outcome] | None = None
+    is_owing: bool = False
+    """What it did could not be written down, because Redis is away."""
+
+
+class _RedisAwayError(Exception):
+    """A pass waits no longer for Redis."""
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Counts of a pass while it runs."""
+    """What a pass has come to so far. `run` is a pass without end."""
 
+    patience_s: float = math.inf
+    """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     messages: int = 0
     dead_lettered: int = 0
@@ -99,9 +111,11 @@ class Processor:
         self._settings = queue.settings
         self._handle = handle
         self._send = send
-        self._in_work: dict[int, _Attempt] = {}
+        self._in_work: dict[_Attempt, asyncio.Task[Outcome]] = {}
+        self._slots_claimed_for = 0
+        self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._tally = _Tally()
 
     @property
@@ -111,48 +125,45 @@ class Processor:
 
     async def run(self) -> None:
         """Works until `stop`, once. Cancelling it hands back what is in work and ends at once."""
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(self._renew_leases(), name="queue-renew-leases")]
-            background += [
-                group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells
-            ]
+        self._tally = _Tally()
+        async with self._working() as group:
+            bells = [group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
             claimers = [
                 group.create_task(self._claim_when_due(number, bell, group), name="queue-claim")
                 for number, bell in enumerate(self._doorbells)
             ]
-            await self._stopping.wait()
             await asyncio.wait(claimers)
-            await self._finish_or_hand_back()
-            for task in background:
-                task.cancel()
+            for bell in bells:
+                bell.cancel()
+            if self._in_work:
+                _, late = await asyncio.wait(self._in_work.values(), timeout=self.grace_s)
+                for task in late:
+                    task.cancel()
 
     async def stop(self) -> None:
         """Claims no more; what is in work may finish for `grace_s`, then is handed back. `run` returns after that."""
-        self._stopping.set()
+        self._stopping = True
+        self._slot_freed.set()
         for bell in self._doorbells:
             bell.rung.set()
 
     async def process_all_queues(self) -> ProcessingReport:
         """One pass over everything that is due now, for callers on a schedule. Not while `run` is running.
 
-        Raises QueueUnavailableError when Redis went away, after what was claimed before has ended.
+        Raises QueueUnavailableError when Redis went away, after what was claimed before has ended; what can then
+        not be written down for the length of a lease is left to the next worker.
         """
-        self._tally = tally = _Tally()
+        self._tally = tally = _Tally(patience_s=self._settings.lock_ttl_ms / 1000)
         next_due: list[int] = []
-        unavailable: QueueError | None = None
-        async with asyncio.TaskGroup() as group:
-            renew = group.create_task(self._renew_leases(), name="queue-renew-leases")
+        async with self._working() as group:
             try:
                 for number in range(len(self._doorbells)):
                     due = await self._claim_all_due(number, group)
                     next_due += [due] if due is not None else []
             except QueueError as error:
-                unavailable = error
-            while self._in_work:
-                await asyncio.wait(self._tasks())
-            renew.cancel()
-        if unavailable:
-            raise unavailable
+                tally.error = error
+        if tally.error:
+            raise tally.error
         return ProcessingReport(
             conversations=tally.outcomes.total(),
             messages=tally.messages,
@@ -164,60 +175,116 @@ class Processor:
             next_due_ms=min(next_due, default=None),
         )
 
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """A group for batches in work. Leaves when all have ended; until then their leases are kept."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                renew = group.create_task(self._renew_leases(), name="queue-renew-leases")
+                yield group
+                while self._in_work:
+                    await asyncio.wait(self._in_work.values())
+                renew.cancel()
+        finally:
+            # A task that is cancelled before its first step never takes it.
+            unbegun, self._in_work = self._in_work, {}
+            await asyncio.gather(*(self._hand_back(attempt) for attempt in unbegun))
+
     # Claiming.
 
     async def _claim_all_due(self, partition: int, group: asyncio.TaskGroup) -> int | None:
         """Starts everything that is due when it begins. Returns when the partition next needs attention."""
         began_ms = None
         while True:
-            if self._free_slots() == 0:
-                await asyncio.wait(self._tasks(), return_when=asyncio.FIRST_COMPLETED)
-            claimed = await self._queue.claim(
-                self.processor_id, limit=self._free_slots(), partition=partition
-            )
-            self._tally.dead_lettered += claimed.given_up
-            for batch in claimed.batches:
-                self._start(batch, group)
-            began_ms = began_ms or claimed.now_ms
-            if claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
+            await self._free_slot()
+            claimed = await self._claim(partition, group)
+            if began_ms is None:
+                began_ms = claimed.now_ms
+            if claimed.next_due_ms is None or claimed.next_due_ms > began_ms or self._stopping:
                 return claimed.next_due_ms
 
     async def _claim_when_due(self, partition: int, bell: Doorbell, group: asyncio.TaskGroup) -> None:
         pause_s = REDIS_RETRY_S[0]
-        while not self._stopping.is_set():
+        is_unanswered = False
+        while not self._stopping:
             bell.rung.clear()
-            if self._free_slots() == 0:
-                await bell.rung.wait()
-                continue
             try:
-                claimed = await self._queue.claim(
-                    self.processor_id, limit=self._free_slots(), partition=partition
-                )
+                claimed = await self._claim(partition, group)
             except QueueError as error:
+                is_unanswered = True
                 _log.warning("cannot claim, trying again in %.2f s: %s", pause_s, error)
-                await _wait(bell.rung, pause_s)
+                await wait_for_event(bell.rung, pause_s)
                 pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
-                continue
-            pause_s = REDIS_RETRY_S[0]
-            self._tally.dead_lettered += claimed.given_up
+            else:
+                is_unanswered = False
+                pause_s = REDIS_RETRY_S[0]
+                if claimed.next_due_ms is None:
+                    await wait_for_event(bell.rung, IDLE_S_MAX)
+                elif claimed.next_due_ms > claimed.now_ms:
+                    await wait_for_event(
+                        bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
+                    )
+            await self._what_is_owed(partition)
+            await self._free_slot()
+        if is_unanswered:
+            await self._hand_back_claim(self._queue.claim(self.processor_id, limit=0, partition=partition))
+
+    async def _claim(self, partition: int, group: asyncio.TaskGroup) -> Claimed:
+        """One claim for this partition's share of the free slots; starts what it brought.
+
+        Cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
+        """
+        limit = -(-self._free_slots() // len(self._doorbells))
+        claim = asyncio.ensure_future(self._queue.claim(self.processor_id, limit=limit, partition=partition))
+        self._slots_claimed_for += limit
+        try:
+            claimed = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            await self._hand_back_claim(claim)
+            raise
+        finally:
+            self._slots_claimed_for -= limit
+            self._slot_freed.set()
+        self._tally.dead_lettered += claimed.given_up
+        if self._stopping:
+            await self._hand_back_all(claimed)
+        else:
             for batch in claimed.batches:
-                self._start(batch, group)
-            if claimed.next_due_ms is None:
-                await _wait(bell.rung, IDLE_S_MAX)
-            elif claimed.next_due_ms > claimed.now_ms:
-                await _wait(bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX))
+                attempt = _Attempt(batch, partition)
+                self._tally.messages += len(batch.messages)
+                self._in_work[attempt] = group.create_task(self._work(attempt), name="queue-batch")
+        return claimed
+
+    async def _hand_back_claim(self, claim: Awaitable[Claimed]) -> None:
+        """Too late to begin with it."""
+        try:
+            await self._hand_back_all(await claim)
+        except QueueError as error:
+            _log.warning("what a last claim may have leased is not known, it runs out by itself: %s", error)
+
+    async def _hand_back_all(self, claimed: Claimed) -> None:
+        await asyncio.gather(*(self._hand_back(_Attempt(batch, 0)) for batch in claimed.batches))
+
+    async def _what_is_owed(self, partition: int) -> None:
+        """After Redis was away, a lease of ours may have run out: end it before a claim takes it over."""
+        while not self._stopping:
+            owing = [
+                task
+                for attempt, task in self._in_work.items()
+                if attempt.is_owing and attempt.partition == partition
+            ]
+            if not owing:
+                return
+            await asyncio.wait(owing, timeout=REDIS_RETRY_S[0])
 
     def _free_slots(self) -> int:
-        return max(0, self.concurrency - len(self._in_work))
+        return max(0, self.concurrency - len(self._in_work) - self._slots_claimed_for)
 
-    def _start(self, batch: Batch, group: asyncio.TaskGroup) -> None:
-        attempt = _Attempt(batch)
-        self._in_work[batch.token] = attempt
-        self._tally.messages += len(batch.messages)
-        attempt.task = group.create_task(self._work(attempt), name="queue-batch")
-
-    def _tasks(self) -> list[asyncio.Task[Outcome]]:
-        return [attempt.task for attempt in self._in_work.values() if attempt.task]
+    async def _free_slot(self) -> None:
+        """Returns when there is one, or on stop."""
+        while self._free_slots() == 0 and not self._stopping:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
 
     # Working on one batch.
 
@@ -230,23 +297,25 @@ class Processor:
                 outcome = await self._hand_back(attempt)
                 raise
         finally:
-            was_full = self._free_slots() == 0
-            del self._in_work[attempt.batch.token]
+            del self._in_work[attempt]
             self._tally.outcomes[outcome] += 1
-            if was_full:
-                for bell in self._doorbells:
-                    bell.rung.set()
+            self._slot_freed.set()
         return outcome
 
     async def _attempt(self, attempt: _Attempt) -> Outcome:
         batch = attempt.batch
         try:
             await self._answer(attempt)
-        except LeaseLostError:
-            _log.warning(
-                "lease %d lost while in stage %r; left to its new holder", batch.token, attempt.stage
-            )
+        except (LeaseLostError, _RedisAwayError) as error:
+            _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
             return "lost"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: the handler let the cancellation of something of its own through.
+            reason = f"{attempt.stage}: CancelledError, raised by itself"
+            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
         except RetryLaterError as error:
             return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms)
         except GiveUpError as error:
@@ -261,18 +330,16 @@ class Processor:
         batch = attempt.batch
         reply = batch.reply
         if reply is None:
-            async with asyncio.timeout(self._settings.handler_timeout_ms / 1000):
-                reply = await self._handle(batch)
+            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
             if reply and self._send:
-                await self._persist(lambda: self._queue.record_reply(batch, reply))
+                await self._persist(attempt, lambda: self._queue.record_reply(batch, reply))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
             raise GiveUpError("the reply may have been sent before a crash (unsure_sends = dead-letter)")
         if reply and self._send and batch.send_state != "sent":
             attempt.stage = "send"
-            async with asyncio.timeout(self._settings.send_timeout_ms / 1000):
-                await self._send(batch, reply)
+            await within(self._settings.send_timeout_ms, self._send(batch, reply))
         attempt.stage = "complete"
-        await self._persist(lambda: self._queue.complete(batch))
+        await self._persist(attempt, lambda: self._queue.complete(batch))
 
     async def _failed(
         self,
@@ -292,8 +359,8 @@ class Processor:
             )
 
         try:
-            await self._persist(fail)
-        except LeaseLostError:
+            await self._persist(attempt, fail)
+        except (LeaseLostError, _RedisAwayError):
             return "lost"
         except QueueError:
             _log.exception("lease %d could not be ended; it runs out by itself", batch.token)
@@ -307,53 +374,46 @@ class Processor:
             if attempt.stage == "complete":
                 await self._queue.complete(batch)
                 return "completed"
-            await self._queue.release(batch, not_sent=attempt.stage == "handle")
+            # Of a reply that an earlier attempt recorded, this one knows nothing.
+            await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
         except QueueError as error:
             _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
             return "lost"
         return "handed back"
 
-    async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(self, attempt: _Attempt, step: Callable[[], Awaitable[None]]) -> None:
         """What is done must be written down: tries until Redis is back or the lease is lost."""
+        clock = asyncio.get_running_loop().time
+        latest = clock() + self._tally.patience_s
         pause_s = REDIS_RETRY_S[0]
-        while True:
-            try:
-                return await step()
-            except QueueUnavailableError as error:
-                _log.warning("trying again in %.2f s: %s", pause_s, error)
+        try:
+            while True:
+                try:
+                    return await step()
+                except QueueUnavailableError as error:
+                    attempt.is_owing = True
+                    if clock() > latest:
+                        self._tally.error = error
+                        raise _RedisAwayError(str(error)) from error
+                    _log.warning("trying again in %.2f s: %s", pause_s, error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
+        finally:
+            attempt.is_owing = False
 
-    # Leases and the end.
+    # Leases.
 
     async def _renew_leases(self) -> None:
         while True:
             await asyncio.sleep(self._settings.lock_renew_ms / 1000)
-            await asyncio.gather(*(self._renew(attempt) for attempt in tuple(self._in_work.values())))
+            await asyncio.gather(*(self._renew(attempt) for attempt in tuple(self._in_work)))
 
     async def _renew(self, attempt: _Attempt) -> None:
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
-            if attempt.task and self._in_work.get(attempt.batch.token) is attempt:
+            if task := self._in_work.get(attempt):
                 attempt.lease_lost = True
-                attempt.task.cancel()
+                task.cancel()
         except QueueError as error:
             _log.warning("lease %d could not be renewed: %s", attempt.batch.token, error)
-
-    async def _finish_or_hand_back(self) -> None:
-        if not self._in_work:
-            return
-        _, late = await asyncio.wait(self._tasks(), timeout=self.grace_s)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-
-
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

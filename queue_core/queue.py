@@ -76,11 +76,10 @@ class MessageQueue(QueueReader):
 
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here, so repeat
-        such a call only with `Receipt.id` known, or as the same `QueueMessage` with an id of your own.
+        such a call only with `Receipt.id` known, or with the message that `with_id` made.
         """
         check_names(message)
-        if not message.id:
-            message = msgspec.structs.replace(message, id=f"own-{self._random_id()}")
+        message = self.with_id(message)
         keys = self.keys.of(message.instance_name, message.user_phone)
         partition = self.keys.partitions[keys.partition]
         settings = self.settings
@@ -112,6 +111,10 @@ class MessageQueue(QueueReader):
             waiting=answer.waiting,
         )
 
+    def with_id(self, message: QueueMessage) -> QueueMessage:
+        """The message, with an id of the queue's making if it has none. Repeating a call needs one."""
+        return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
+
     async def withdraw(self, message: QueueMessage) -> str:
         """Notes that a message was answered without the queue, so that the queue does not answer it too.
 
@@ -142,7 +145,7 @@ class MessageQueue(QueueReader):
     # What a worker does. `Processor` does it for you.
 
     async def claim(self, processor_id: str, *, limit: int = 1, partition: int = 0) -> Claimed:
-        """Leases up to `limit` conversations that are due, the longest overdue first.
+        """Leases up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
         After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
         repeated: what was leased then, its answer lost, is handed over now.

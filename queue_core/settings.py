@@ -63,7 +63,7 @@ class QueueSettings:
     redis_deadline_ms: int = 1_500
     """Redis gets so long to answer before QueueUnavailableError."""
     wait_for_fsync: bool = False
-    """Acknowledge only what is on Redis's disk (AOF with WAITAOF, Redis 7.2, or with appendfsync always)."""
+    """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     prefix: str = "wa"
     """Every key starts with it."""
     partitions: int = 1

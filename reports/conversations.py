@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from reports.schema import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
-from reports.text import hide_phones, short_phone
+from reports.text import Phones, short_phone
 
 _LOSS_STEP = re.compile(r"(\d+)\.(\d{3}) s: lost: ")
 _CLOCK = re.compile(r" at \d+ ms")
@@ -97,7 +97,7 @@ def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Convers
     """The recording's conversations by first arrival; `runs` are one run of it for each system, in order."""
     messages = _messages(recording["messages"])
     parts = [_RunByConversation(run) for run in runs]
-    phones = {key.phone for key in messages}
+    phones = Phones(key.phone for key in messages)
     return [
         Conversation(place, key, own, [part.lane(key, own, phones) for part in parts])
         for place, (key, own) in enumerate(messages.items(), 1)
@@ -144,7 +144,7 @@ class _RunByConversation:
         for batch in self.run["batches"]:
             self.batches.setdefault(Key(batch["instance"], batch["phone"]), []).append(batch)
 
-    def lane(self, key: Key, messages: Sequence[Message], phones: Iterable[str]) -> Lane:
+    def lane(self, key: Key, messages: Sequence[Message], phones: Phones) -> Lane:
         entries = self.entries.get(key, {})
         by_id = {message.id: message.number for message in messages}
         outcomes = {
@@ -156,12 +156,12 @@ class _RunByConversation:
             self.run["system"], outcomes, [_span(batch, by_id) for batch in self.batches.get(key, [])]
         )
 
-    def _outcome(self, key: Key, message: Message, entry: LedgerEntry, phones: Iterable[str]) -> Outcome:
+    def _outcome(self, key: Key, message: Message, entry: LedgerEntry, phones: Phones) -> Outcome:
         if entry["answered_at_ms"] is not None:
             return Outcome(entry["fate"], latency_ms=entry["answered_at_ms"] - message.at_ms)
         if entry["fate"] != "lost":
             return Outcome(entry["fate"])
-        cause = hide_phones(cause_of(self.run, entry), phones)
+        cause = phones.hide(cause_of(self.run, entry))
         return Outcome("lost", cause=cause, lost_at_ms=_lost_at_ms(entry))
 
 
@@ -200,11 +200,11 @@ class Loss:
 
 def losses(run: Run) -> list[Loss]:
     """The run's losses by cause, the most frequent first; phone numbers are shortened."""
-    phones = {entry["phone"] for entry in run["ledger"]}
+    phones = Phones(entry["phone"] for entry in run["ledger"])
     grouped: dict[str, list[tuple[str, str]]] = {}
     for entry in run["ledger"]:
         if entry["fate"] == "lost":
-            cause = _CLOCK.sub("", hide_phones(cause_of(run, entry), phones))
+            cause = _CLOCK.sub("", phones.hide(cause_of(run, entry)))
             grouped.setdefault(cause, []).append((short_phone(entry["phone"]), entry["id"]))
     return [Loss(cause, lost) for cause, lost in sorted(grouped.items(), key=lambda item: -len(item[1]))]
 

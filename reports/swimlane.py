@@ -13,7 +13,7 @@ from itertools import groupby
 
 from reports.conversations import Conversation, Lane, Message, Outcome, Span
 from reports.schema import Fate
-from reports.text import count, cut, duration, is_right_to_left, numbers, one_line, text_width
+from reports.text import count, cut, duration, is_right_to_left, number_list, one_line, width_px
 from reports.timescale import TimeScale, busy_times, time_scale
 
 WIDTH_PX = 1000.0
@@ -159,7 +159,7 @@ def _lane_words(lane: Lane) -> str:
 
 
 def _short(values: Sequence[int], length_max: int = 60) -> str:
-    told = numbers(values)
+    told = number_list(values)
     return told if len(told) <= length_max else told[: told.rindex(",", 0, length_max)] + ", …"
 
 
@@ -206,7 +206,7 @@ def _captions(messages: Sequence[Message], scale: TimeScale) -> tuple[list[Capti
     captions = []
     for message in messages:
         text = cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({one_line(message.kind)})"
-        width = text_width(f"{message.number} {text}", 13) + 14
+        width = width_px(f"{message.number} {text}", 13) + 14
         x = max(0.0, min(scale.x(message.at_ms) - 4, scale.right_px - width))
         row = _free_row(rows, x, x + width)
         captions.append(Caption(x, 18 + row * 22, message.number, text, is_right_to_left(text)))
@@ -241,7 +241,7 @@ class _Group:
 
     @property
     def label(self) -> str:
-        return SIGNS[self.fate] + numbers([message.number for message in self.messages])
+        return SIGNS[self.fate] + number_list([message.number for message in self.messages])
 
 
 class _LaneLayout:
@@ -312,7 +312,7 @@ class _LaneLayout:
         spans = tuple(dict.fromkeys(index for one in same for index in self._spans_of.get(one.number, [])))
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
         label = SIGNS[fate] + _short([one.number for one in same], 24)
-        width = max(text_width(label, LABEL_PX) + 9, last - first + 16, 17)
+        width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = (first + last) / 2 - width / 2
         return _Group(same, fate, spans, max(0.0, min(left, self._scale.right_px + MARGIN_PX - width)), width)
 
@@ -337,7 +337,7 @@ class _LaneLayout:
             end = left + 26 if span.replied_at_ms is None else self._scale.x(span.replied_at_ms)
             width = max(end - left, 3.0)
             label = _span_label(span)
-            label_width = text_width(label, LABEL_PX) + 8
+            label_width = width_px(label, LABEL_PX) + 8
             inside = label_width + 10 <= width
             row = _free_row(rows, left, left + width + (10 if inside else 12 + label_width))
             bars.append(
@@ -366,8 +366,8 @@ class _LaneLayout:
     def _loss_mark(self, x: float, y: float, lost: Sequence[int]) -> LossMark:
         outcome = self._lane.outcomes[lost[0]]
         label = f"{_short(lost, 24)} lost"
-        to_left = x + text_width(label, LABEL_PX) + 14 > self._scale.right_px
-        title = f"{numbers(lost)} lost at {duration(outcome.lost_at_ms)}: {outcome.cause}"
+        to_left = x + width_px(label, LABEL_PX) + 14 > self._scale.right_px
+        title = f"{number_list(lost)} lost at {duration(outcome.lost_at_ms)}: {outcome.cause}"
         return LossMark(x, y, label, title, to_left)
 
     def _links(
@@ -393,7 +393,7 @@ def _place(groups: Sequence[_Group]) -> tuple[list[int], int]:
 
 
 def _title(group: _Group, outcome: Outcome) -> str:
-    who = numbers([message.number for message in group.messages])
+    who = number_list([message.number for message in group.messages])
     if len(group.messages) == 1:
         message = group.messages[0]
         who = f"{message.number} ({cut(one_line(message.id), 40)}), sent at {duration(message.at_ms)}"

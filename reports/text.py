@@ -10,16 +10,18 @@ NARROW = "\u00a0"
 """Between a number and its unit: the two stay on one line."""
 
 ELLIPSIS = "…"
+EN_DASH = "\u2013"
+MINUS = "\u2212"
+TIMES = "\u00d7"
 PHONE_DIGITS_MIN = 5
 """A name with at least so many digits may be a phone number, and is shown by its end only."""
 
 PHONE_SHOWN = 4
 
-# Overrides, embeddings and isolates reorder what stands around them; joiners and the LRM and RLM marks do not.
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_TROUBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+# Overrides and embeddings make a text read as another; isolates, which phones put around names and numbers, do not.
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e")
+_ISOLATES = re.compile("[\u2066-\u2069]")
+_TROUBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str) -> str:
@@ -39,14 +41,14 @@ def _visible(character: str) -> str:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\u2421"
-    if character in _BIDI_CONTROLS:
+    if character in _OVERRIDES:
         return f"[U+{code:04X}]"
     return "\n" if character in "\u2028\u2029" else "\ufffd"
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space made one space, and none at its ends."""
-    return " ".join(printable(text).split())
+    """`text` for a label: every run of white space is one space, and nothing turns the direction of what follows."""
+    return " ".join(printable(_ISOLATES.sub("", text)).split())
 
 
 def cut(text: str, limit: int) -> str:
@@ -85,11 +87,20 @@ def width_px(text: str, size_px: float) -> float:
     return units * size_px
 
 
-def duration(value_ms: int | float | None) -> str:
+def is_right_to_left(text: str) -> bool:
+    """Whether the first letter that has a direction runs from right to left, which is how dir="auto" decides."""
+    for character in text:
+        direction = unicodedata.bidirectional(character)
+        if direction in ("L", "R", "AL"):
+            return direction != "L"
+    return False
+
+
+def duration(value_ms: float | None) -> str:
     """`850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash when there was nothing to measure."""
     if value_ms is None:
-        return "–"
-    sign, size = ("−", -value_ms) if value_ms < 0 else ("", value_ms)
+        return EN_DASH
+    sign, size = (MINUS, -value_ms) if value_ms < 0 else ("", value_ms)
     if size < 999.5:
         return f"{sign}{size:.0f}{NARROW}ms"
     if size < 59_950:
@@ -99,17 +110,6 @@ def duration(value_ms: int | float | None) -> str:
         return f"{sign}{seconds // 60}{NARROW}min{NARROW}{seconds % 60:02}{NARROW}s"
     minutes = round(size / 60_000)
     return f"{sign}{minutes // 60:,}{NARROW}h{NARROW}{minutes % 60:02}{NARROW}min"
-
-
-def moment(at_ms: int | float) -> str:
-    """A point on a recording's clock: `8.046 s` in its first minute, `11:20:08.2` later."""
-    if abs(at_ms) < 60_000:
-        return f"{at_ms / 1000:.3f}{NARROW}s"
-    tenths = round(at_ms / 100)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    seconds = f"{rest // 10:02}.{rest % 10}"
-    return f"{hours}:{minutes:02}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
 def share(part: float) -> str:
@@ -128,16 +128,16 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,}{NARROW}{one if number == 1 else many or one + 's'}"
 
 
-def spans(numbers: Sequence[int]) -> str:
-    """Ascending numbers with runs drawn together: `1–3, 5`."""
+def number_list(numbers: Sequence[int]) -> str:
+    """Ascending numbers with runs drawn together, such as 1 to 3."""
     parts: list[tuple[int, int]] = []
-    for number in numbers:
+    for number in sorted(set(numbers)):
         if parts and number == parts[-1][1] + 1:
             parts[-1] = (parts[-1][0], number)
         else:
             parts.append((number, number))
     return ", ".join(
-        f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low}–{high}"
+        f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low}{EN_DASH}{high}"
         for low, high in parts
     )
 
@@ -146,7 +146,7 @@ def short_phone(phone: str) -> str:
     """The user as a report may show him: a phone number by its last four digits, any other name as it is."""
     if not _looks_like_a_number(phone):
         return cut(one_line(phone), 32)
-    return ELLIPSIS + phone.strip()[-PHONE_SHOWN:]
+    return ELLIPSIS + "".join(filter(str.isdecimal, phone))[-PHONE_SHOWN:]
 
 
 def _looks_like_a_number(name: str) -> bool:

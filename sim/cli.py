@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sim", description="Replays recorded conversations against message queues, in simulated time."
+        prog="python -m sim",
+        description="Replays recorded conversations against message queues, in simulated time.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     replay = commands.add_parser(
@@ -81,20 +82,39 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = SimSettings()
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them")
     parser.add_argument(
-        "--system", action="append", metavar="S", help="only this system; may be repeated (default: all, see `systems`)"
+        "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
     )
     parser.add_argument(
-        "--runs", type=_runs, default=1, metavar="N", help="replay N times with derived seeds, and estimate how likely loss is"
+        "--system",
+        action="append",
+        metavar="S",
+        help="only this system; may be repeated (default: all, see `systems`)",
     )
-    parser.add_argument("--seed", type=_seed, default=defaults.seed, metavar="N", help="where all luck comes from (default: %(default)s)")
+    parser.add_argument(
+        "--runs",
+        type=_runs,
+        default=1,
+        metavar="N",
+        help="replay N times with derived seeds, and estimate how likely loss is",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_seed,
+        default=defaults.seed,
+        metavar="N",
+        help="where all luck comes from (default: %(default)s)",
+    )
     world = parser.add_argument_group("the world", "a recording's own settings hold unless given here")
     world.add_argument(
-        "--ai", metavar="SPEC", help=f"time the AI takes: constant:6s, or lognormal:MEDIAN:P95 (default: {defaults.ai})"
+        "--ai",
+        metavar="SPEC",
+        help=f"time the AI takes: constant:6s, or lognormal:MEDIAN:P95 (default: {defaults.ai})",
     )
     world.add_argument(
-        "--redis-latency", metavar="SPEC", help=f"round trip to Redis, written likewise (default: {defaults.redis_latency})"
+        "--redis-latency",
+        metavar="SPEC",
+        help=f"round trip to Redis, written likewise (default: {defaults.redis_latency})",
     )
     world.add_argument(
         "--fault",
@@ -106,21 +126,41 @@ def _add_replay_arguments(parser: argparse.ArgumentParser) -> None:
     )
     queue = parser.add_argument_group("the queue", "the older systems keep the constants they had")
     queue.add_argument(
-        "--window", metavar="TIME", help=f"answer so long after a turn's first message (default: {defaults.window_ms}ms)"
+        "--window",
+        metavar="TIME",
+        help=f"answer so long after a turn's first message (default: {defaults.window_ms}ms)",
     )
     queue.add_argument(
-        "--max-messages", metavar="N", help=f"answer at once when N messages wait (default: {defaults.max_messages})"
+        "--max-messages",
+        metavar="N",
+        help=f"answer at once when N messages wait (default: {defaults.max_messages})",
     )
     queue.add_argument("--idle", metavar="TIME", help="answer after so long a silence; 0 is off (default: 0)")
     output = parser.add_argument_group("output")
-    output.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="the report (default: %(default)s)")
-    output.add_argument("--no-report", action="store_const", const=None, dest="report", help="write no report")
-    output.add_argument("--json", metavar="FILE", help="write the whole result as JSON; - is standard output, and then nothing else is")
+    output.add_argument(
+        "--report", type=Path, default=REPORT, metavar="FILE", help="the report (default: %(default)s)"
+    )
+    output.add_argument(
+        "--no-report", action="store_const", const=None, dest="report", help="write no report"
+    )
+    output.add_argument(
+        "--json",
+        metavar="FILE",
+        help="write the whole result as JSON; - is standard output, and then nothing else is",
+    )
     output.add_argument("--quiet", action="store_true", help="print the verdict only")
     work = parser.add_argument_group("work")
-    work.add_argument("--skip-bad-lines", action="store_true", help="count and show broken lines instead of stopping at the first")
     work.add_argument(
-        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes to use (default: one per processor)"
+        "--skip-bad-lines",
+        action="store_true",
+        help="count and show broken lines instead of stopping at the first",
+    )
+    work.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes to use (default: one per processor)",
     )
 
 
@@ -152,7 +192,9 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
     for recording in recordings:
         for name in recording.expect:
             if name not in known:
-                raise InputError(f"{recording.name}: expect: there is no system {name!r}; known are {', '.join(known)}")
+                raise InputError(
+                    f"{recording.name}: expect: there is no system {name!r}; known are {', '.join(known)}"
+                )
     given = {
         "ai": options.ai,
         "redis-latency": options.redis_latency,

@@ -53,7 +53,9 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
     """A bar on standard error, if that is a terminal and `shown`. Call what it yields at the end of each run."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())
+    ) as bar:
         task = bar.add_task("replaying", total=total)
 
         def done(run: Run) -> None:
@@ -195,7 +197,9 @@ def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
         console.print(Text(plain(f"  {system}: {len(ids)} lost ({shown}{more}): {cause}")))
     if len(ordered) > CAUSES_MAX:
         rest = sum(len(ids) for _, ids in ordered[CAUSES_MAX:])
-        console.print(Text(f"  {system}: {rest} lost for {len(ordered) - CAUSES_MAX} other reasons, see --json"))
+        console.print(
+            Text(f"  {system}: {rest} lost for {len(ordered) - CAUSES_MAX} other reasons, see --json")
+        )
     fired: Counter[str] = Counter()
     for run in runs:
         fired.update(run["faults"])
@@ -204,7 +208,9 @@ def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
         console.print(Text(f"  {system}: faults that struck: {', '.join(told)}"))
     restless = sum(not run["came_to_rest"] for run in runs)
     if restless:
-        console.print(Text(f"  {system}: did not come to rest in {restless} of {len(runs)} runs", style="bold red"))
+        console.print(
+            Text(f"  {system}: did not come to rest in {restless} of {len(runs)} runs", style="bold red")
+        )
 
 
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:

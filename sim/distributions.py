@@ -70,7 +70,9 @@ def parse_duration_ms(text: str) -> float:
         return 0.0
     match = _DURATION.fullmatch(text)
     if not match:
-        raise DistributionError(f"{text!r} is no duration: write a number with its unit, us, ms, s or m, as in 250ms or 8s")
+        raise DistributionError(
+            f"{text!r} is no duration: write a number with its unit, us, ms, s or m, as in 250ms or 8s"
+        )
     value_ms = float(match[1]) * _UNIT_MS[match[2]]
     if value_ms > DURATION_MS_MAX:
         raise DistributionError(f"{text!r} is longer than a day")
@@ -86,7 +88,9 @@ def parse(text: str) -> Distribution:
     if name == "lognormal" and len(parameters) == 2:
         median_ms, p95_ms = (parse_duration_ms(parameter) for parameter in parameters)
         if median_ms <= 0:
-            raise DistributionError(f"{text!r}: the median must be above 0; for no time at all write constant:0")
+            raise DistributionError(
+                f"{text!r}: the median must be above 0; for no time at all write constant:0"
+            )
         if p95_ms < median_ms:
             raise DistributionError(f"{text!r}: the 95th percentile (second) is below the median (first)")
         return LogNormal(median_ms, p95_ms)

@@ -10,7 +10,12 @@ from sim.recording import Expectation, Recording
 from sim.settings import SimSettings
 
 _ID_OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
-_WORDS = {"lost": "lost", "duplicated": "duplicated", "reordered": "out of order", "dead_lettered": "dead-lettered"}
+_WORDS = {
+    "lost": "lost",
+    "duplicated": "duplicated",
+    "reordered": "out of order",
+    "dead_lettered": "dead-lettered",
+}
 _QUEUE_ONLY = ("window_ms", "max_messages", "idle_ms")
 _QUEUE = "queue"
 
@@ -35,7 +40,9 @@ def check(
                 held, detail = None, f"{outcome}: not checked, as the command line sets {'; '.join(changes)}"
             else:
                 held, detail = _in_all(of_system, expected, outcome)
-            results.append(ExpectationResult(recording=recording.name, system=system, held=held, detail=detail))
+            results.append(
+                ExpectationResult(recording=recording.name, system=system, held=held, detail=detail)
+            )
     return results
 
 

@@ -104,7 +104,9 @@ class Ledger:
         messages = self._entries.setdefault(conversation, {})
         again = arrival.id in messages
         if not again:
-            messages[arrival.id] = Entry(conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks)
+            messages[arrival.id] = Entry(
+                conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
+            )
             self._ranks += 1
         self.note(conversation, arrival.id, "delivered again by the provider" if again else "sent")
 

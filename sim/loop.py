@@ -189,10 +189,14 @@ class SimLoop(asyncio.BaseEventLoop):
         finally:
             self.close()
 
-    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, **options: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(
+        self, callback: Callable[..., Any], *args: Any, **options: Any
+    ) -> asyncio.Handle:
         """As `call_soon`. From another thread, which no simulation has, it raises RealInputOutputError."""
         if self.is_running() and threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
-            raise RealInputOutputError("call_soon_threadsafe from another thread: a simulation has one thread")
+            raise RealInputOutputError(
+                "call_soon_threadsafe from another thread: a simulation has one thread"
+            )
         return self.call_soon(callback, *args, **options)
 
     def _process_events(self, event_list: list[Any]) -> None:

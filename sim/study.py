@@ -87,7 +87,9 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
     ]
     messages = sum(len(study.recordings[one.recording].arrivals) for one in work)
     jobs = min(jobs, len(work)) if messages > SMALL_STUDY_MESSAGES else 1
-    runs = _in_processes(study.recordings, work, jobs, done) if jobs > 1 else _here(study.recordings, work, done)
+    runs = (
+        _in_processes(study.recordings, work, jobs, done) if jobs > 1 else _here(study.recordings, work, done)
+    )
     expectations = [
         result
         for recording in study.recordings

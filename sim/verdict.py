@@ -12,7 +12,9 @@ QUEUE = "queue"
 def is_clean(runs: Sequence[Run], expectations: Sequence[ExpectationResult]) -> bool:
     """Whether the queue lost, duplicated and reordered nothing and came to rest, and every expectation held."""
     of_queue = [run for run in runs if run["system"] == QUEUE]
-    return all(_harmless(run) for run in of_queue) and all(result["held"] is not False for result in expectations)
+    return all(_harmless(run) for run in of_queue) and all(
+        result["held"] is not False for result in expectations
+    )
 
 
 def verdict(runs: Sequence[Run], expectations: Sequence[ExpectationResult]) -> str:
@@ -56,7 +58,11 @@ def _percent(part: int, whole: int) -> str:
     """A share, such that some is never shown as none, nor less than all as all."""
     if part in (0, whole):
         return "0 %" if part == 0 else "100 %"
-    return f"{min(max(100 * part / whole, 0.01), 99.99):.2g} %" if part < whole / 10 else f"{100 * part / whole:.1f} %"
+    return (
+        f"{min(max(100 * part / whole, 0.01), 99.99):.2g} %"
+        if part < whole / 10
+        else f"{100 * part / whole:.1f} %"
+    )
 
 
 def _recordings(runs: Sequence[Run]) -> str:

@@ -187,7 +187,9 @@ class Ai:
         world = self._world
         self.calls += 1
         if conversation not in self._streams:
-            self._streams[conversation] = world.shared_random(f"ai {conversation.instance}\0{conversation.phone}")
+            self._streams[conversation] = world.shared_random(
+                f"ai {conversation.instance}\0{conversation.phone}"
+            )
         service_ms = self._service_time.sample_ms(self._streams[conversation])
         fails = world.fault("ai-fails")
         await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))

@@ -38,14 +38,5 @@ redis.call('HINCRBY', stats, 'totalMessages', 1)
 redis.call('HSET', stats, 'lastActivity', digits(now))
 redis.call('PEXPIRE', stats, stats_ttl_ms)
 
--- In flight or in backoff: whoever ends that schedules the rest. Already due: it keeps its place in the line.
-if redis.call('EXISTS', lock) == 0 then
-  local scheduled = tonumber(redis.call('ZSCORE', active, conversation) or nil)
-  if not scheduled or scheduled > now then
-    local due = due_at(queue, now, window_ms, max_messages, idle_ms)
-    if due ~= scheduled then
-      schedule(active, wake, conversation, due)
-    end
-  end
-end
+schedule_arrival(active, wake, queue, lock, conversation, now, window_ms, max_messages, idle_ms)
 return {'queued', now, waiting}

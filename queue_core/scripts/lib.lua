@@ -55,6 +55,20 @@ local function schedule(active, wake, conversation, at)
   end
 end
 
+-- After a message was added. In flight or in backoff: whoever ends that schedules the rest. Already due: the
+-- conversation keeps its place in the line.
+local function schedule_arrival(active, wake, queue, lock, conversation, now, window_ms, max_messages, idle_ms)
+  if redis.call('EXISTS', lock) == 0 then
+    local scheduled = tonumber(redis.call('ZSCORE', active, conversation) or nil)
+    if not scheduled or scheduled > now then
+      local due = due_at(queue, now, window_ms, max_messages, idle_ms)
+      if due ~= scheduled then
+        schedule(active, wake, conversation, due)
+      end
+    end
+  end
+end
+
 -- The rest of a conversation after its head is finished: due by its own oldest message, never in the past.
 local function schedule_rest(active, wake, queue, conversation, now, window_ms, max_messages, idle_ms)
   local due = due_at(queue, now, window_ms, max_messages, idle_ms)

@@ -28,11 +28,6 @@ if string.sub(element, 1, 1) == '{' then
 end
 redis.call('RPUSH', queue, element)
 redis.call('XDEL', dead, dead_id)
-if redis.call('EXISTS', base .. 'processing_lock:' .. conversation) == 0 then
-  local scheduled = tonumber(redis.call('ZSCORE', active, conversation) or nil)
-  local due = due_at(queue, now, window_ms, max_messages, idle_ms)
-  if not scheduled or scheduled > due then
-    schedule(active, wake, conversation, due)
-  end
-end
+local lock = base .. 'processing_lock:' .. conversation
+schedule_arrival(active, wake, queue, lock, conversation, now, window_ms, max_messages, idle_ms)
 return 1

@@ -55,7 +55,9 @@ class System(ABC):
 
     def cause(self, conversation: Conversation, message_id: str) -> str:
         """Words for a lost message that no `ledger.lose` has explained."""
-        return f"never seen again after its webhook ({conversation.instance}/{conversation.phone}, {message_id})"
+        return (
+            f"never seen again after its webhook ({conversation.instance}/{conversation.phone}, {message_id})"
+        )
 
     async def settle(self) -> None:  # noqa: B027 - a hook, like start
         """Called once when all is at rest, before the outcome is taken, to report what only the end shows."""

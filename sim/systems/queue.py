@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from queue_core import Batch, MessageQueue, Processor, QueueError, QueueMessage, QueueSettings
+from queue_core import Batch, Intake, MessageQueue, Processor, QueueError, QueueMessage, QueueSettings
 from queue_core.keys import decode_conversation
 from queue_core.message import decode
 from sim.ledger import Conversation
@@ -24,7 +24,9 @@ class QueueSystem(System):
     """The queue as it is deployed, only with Redis, time and randomness given by the World."""
 
     name = "queue"
-    summary = "The queue of this project: due times and leases in Redis, nothing removed before it is answered."
+    summary = (
+        "The queue of this project: due times and leases in Redis, nothing removed before it is answered."
+    )
     order = 50
 
     def __init__(self, world: World) -> None:
@@ -37,6 +39,7 @@ class QueueSystem(System):
             max_batch=max(QueueSettings().max_batch, settings.max_messages),
         )
         self._web = self._queue("web")
+        self._intake = Intake(self._web, self._handle, self._send)
         self._processors = [
             Processor(
                 self._queue(f"worker-{number}"),
@@ -55,10 +58,10 @@ class QueueSystem(System):
             self.world.spawn_daemon(processor.run(), name=f"queue worker {number}")
 
     async def webhook(self, arrival: Arrival) -> None:
-        """Enqueue the message; raises WebhookFailedError when the queue did not take it."""
+        """Queue the message or answer it directly; raises WebhookFailedError when neither was possible."""
         conversation = Conversation(arrival.instance, arrival.phone)
         try:
-            receipt = await self._web.enqueue(
+            acknowledgement = await self._intake.receive(
                 QueueMessage(
                     id=arrival.id,
                     instance_name=arrival.instance,
@@ -70,11 +73,11 @@ class QueueSystem(System):
             )
         except QueueError as error:
             raise WebhookFailedError(str(error)) from error
-        if receipt.status == "queued":
+        if acknowledgement == "queued":
             self.world.ledger.stored(conversation, arrival.id)
-        else:
+        elif acknowledgement != "answered":
             words = {"duplicate": "known already: not stored again", "late": "too old: not queued"}
-            self.world.ledger.note(conversation, arrival.id, words[receipt.status])
+            self.world.ledger.note(conversation, arrival.id, words[acknowledgement])
 
     def at_rest(self) -> bool:
         """Whether no conversation has messages."""
@@ -106,13 +109,18 @@ class QueueSystem(System):
     def _queue(self, process: str) -> MessageQueue:
         """The queue as one process sees it: with its own connections, set up as `queue_core.connect` does."""
         client = self.world.redis.client(
-            process, socket_timeout=SOCKET_TIMEOUT_S, retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1)
+            process,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1),
         )
         return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
 
     async def _handle(self, batch: Batch) -> str:
         conversation = Conversation(batch.instance_name, batch.user_phone)
         epoch_ms = self.world.epoch_ms
+        if batch.trigger == "direct":
+            self.world.ledger.claimed(conversation, batch.ids, batch.trigger)
+            return await self.world.ai.answer(conversation, batch.ids, batch.text)
         self.world.ledger.claimed(
             conversation,
             batch.ids,

@@ -77,7 +77,9 @@ class Driver:
         """Moves the clock that the queue is given."""
         self.contract.now_ms += ms
 
-    async def enqueue(self, name: Name, message_id: str, *, age_ms: int | None = None, lost: bool = False) -> str:
+    async def enqueue(
+        self, name: Name, message_id: str, *, age_ms: int | None = None, lost: bool = False
+    ) -> str:
         """One message, `age_ms` after the user wrote it (None: unknown). Returns the id it has."""
         provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
         message = QueueMessage(
@@ -129,7 +131,9 @@ class Driver:
     async def extend(self, batch: Batch, *, lost: bool = False) -> bool:
         """Whether it could be done; so with all that follow."""
         return await self._as_holder(
-            lambda: self.queue.extend(batch), lambda: self.contract.extend(_name(batch), batch.token), lost=lost
+            lambda: self.queue.extend(batch),
+            lambda: self.contract.extend(_name(batch), batch.token),
+            lost=lost,
         )
 
     async def record_reply(self, batch: Batch, reply: str, *, lost: bool = False) -> bool:
@@ -256,7 +260,8 @@ class Driver:
     async def _end_of_backoff_ms(self, batch: Batch) -> int:
         """As the queue chose it; must lie between half of the full backoff and all of it."""
         attention = {
-            (it.instance_name, it.user_phone): it.attention_at_ms for it in await self.queue.active_conversations()
+            (it.instance_name, it.user_phone): it.attention_at_ms
+            for it in await self.queue.active_conversations()
         }
         wait_ms = attention.get(_name(batch), -1) - self.contract.now_ms
         full_ms = min(self.settings.backoff_base_ms * 2 ** (batch.attempt - 1), self.settings.backoff_max_ms)

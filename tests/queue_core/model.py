@@ -132,7 +132,7 @@ class Contract:
         if too_old and self.settings.late_messages == "dead-letter":
             self.dead.append(Dead(name, message_id, provider_ms, "late", 0, None))
             return "late", self.now_ms, 0
-        waiting = self._append(name, message_id, provider_ms, postpones=True)
+        waiting = self._append(name, message_id, provider_ms)
         return "queued", self.now_ms, waiting
 
     def withdraw(self, name: Name, message_id: str) -> str:
@@ -167,7 +167,9 @@ class Contract:
         """The batches, in order, and how many messages became dead letters."""
         if self._last_claim.get(processor_id) == claim_id:
             still = [it for it in self.conversations.values() if it.lease and it.lease.claim_id == claim_id]
-            return [self._handed(it) for it in sorted(still, key=lambda it: it.lease.token if it.lease else 0)], 0
+            return [
+                self._handed(it) for it in sorted(still, key=lambda it: it.lease.token if it.lease else 0)
+            ], 0
         handed: list[Handed] = []
         dead_before = len(self.dead)
         for conversation in self.due()[:limit]:
@@ -257,7 +259,7 @@ class Contract:
     def requeue(self, index: int) -> None:
         """Puts the dead letter at that place of the list back at the end of its conversation."""
         letter = self.dead.pop(index)
-        self._append(letter.name, letter.id, letter.provider_ms, postpones=False)
+        self._append(letter.name, letter.id, letter.provider_ms)
 
     def drop(self, index: int) -> None:
         """Deletes it."""
@@ -266,16 +268,14 @@ class Contract:
 
     # Steps.
 
-    def _append(self, name: Name, message_id: str, provider_ms: int, *, postpones: bool) -> int:
+    def _append(self, name: Name, message_id: str, provider_ms: int) -> int:
         conversation = self.conversations.setdefault(name, Conversation(name))
         untouched = conversation.lease is None and conversation.attempts == 0
         conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms))
         if untouched:
-            rule_ms = self.rule_ms(conversation)
             before = conversation.attention_ms
-            overdue = before is not None and before <= self.now_ms
-            if before is None or (not overdue and (postpones or rule_ms < before)):
-                conversation.attention_ms = rule_ms
+            if before is None or before > self.now_ms:
+                conversation.attention_ms = self.rule_ms(conversation)
         return len(conversation.messages)
 
     def _held(self, name: Name, token: int) -> Conversation:

@@ -63,7 +63,9 @@ async def observe(queue: MessageQueue) -> Snapshot:
     pipeline = queue.redis.pipeline(transaction=False)
     for key in keys:
         pipeline.pttl(key)
-    by_kind = {kind: [key for key in keys if kind_of(key, prefix) == kind] for kind in NEVER_EXPIRE | MAY_EXPIRE}
+    by_kind = {
+        kind: [key for key in keys if kind_of(key, prefix) == kind] for kind in NEVER_EXPIRE | MAY_EXPIRE
+    }
     lists = [*by_kind["msg_queue"], *by_kind["completed"]]
     hashes = [*by_kind["processing_lock"], *by_kind["reply"]]
     for key in lists:
@@ -112,7 +114,8 @@ def check_places(contract: Contract, seen: Snapshot) -> None:
     )
     for name, message_id in contract.acknowledged:
         _require(
-            places[name, message_id] == 1, f"{message_id} of {name} is in {places[name, message_id]} places, not one"
+            places[name, message_id] == 1,
+            f"{message_id} of {name} is in {places[name, message_id]} places, not one",
         )
     strangers = set(places) - contract.acknowledged
     _require(not strangers, f"nobody sent {sorted(strangers)}")
@@ -142,7 +145,8 @@ def check_due_times(contract: Contract, seen: Snapshot) -> None:
     for name, conversation in contract.conversations.items():
         found = seen.attention_ms.get(name)
         _require(
-            found == conversation.attention_ms, f"{name} is due at {found}, it should be {conversation.attention_ms}"
+            found == conversation.attention_ms,
+            f"{name} is due at {found}, it should be {conversation.attention_ms}",
         )
 
 
@@ -153,7 +157,9 @@ def check_holders(contract: Contract, seen: Snapshot) -> None:
         lease = conversation.lease
         holder = (lock.get("token"), lock.get("processorId"), lock.get("size"), lock.get("expiresAt"))
         should = (
-            (str(lease.token), lease.processor_id, str(lease.size), str(lease.expires_ms)) if lease else (None,) * 4
+            (str(lease.token), lease.processor_id, str(lease.size), str(lease.expires_ms))
+            if lease
+            else (None,) * 4
         )
         _require(holder == should, f"{name} is held by {holder}, it should be {should}")
         tries = [size for size in lock.get("tries", "").split(",") if size]

@@ -32,4 +32,6 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -
             assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"
             source = script.source.replace(sound, broken)
             monkeypatch.setattr(script, "source", source)
-            monkeypatch.setattr(script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+            monkeypatch.setattr(
+                script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import pytest
@@ -30,8 +31,7 @@ async def test_what_is_acknowledged_survives_a_kill(binary: RedisBinary, fsync: 
                 with pytest.raises(UnsupportedRedisError, match="appendfsync always"):
                     await queue.enqueue(message(0))
                 return
-            for number in range(20):
-                await queue.enqueue(message(number))
+            await asyncio.gather(*(queue.enqueue(message(number)) for number in range(20)))
         server.kill()
         server.start()
         async with Redis.from_url(server.url) as client:

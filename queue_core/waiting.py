@@ -1,0 +1,32 @@
+"""Waiting with a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+async def within(limit_ms: int, doing: Awaitable[Result]) -> Result:
+    """The result of `doing`, which is cancelled at the limit.
+
+    Raises a TimeoutError that names the limit; one that `doing` raises by itself is left as it is.
+    """
+    limit = asyncio.timeout(limit_ms / 1000)
+    try:
+        async with limit:
+            return await doing
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeoutError(f"took longer than {limit_ms} ms") from error
+        raise
+
+
+async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
+    """Returns when the event is set or the time is over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()

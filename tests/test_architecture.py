@@ -1,0 +1,129 @@
+"""The house rules that a machine can check: import rules, sizes, paths, and what the built wheel carries."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGES = ("queue_core", "sim", "reports")
+LINES_OF_A_FILE_MAX = 420
+LINES_OF_A_FUNCTION_MAX = 60
+HEAVY = {"matplotlib", "simpy", "locust", "fakeredis", "pandas", "numpy", "jinja2", "rich"}
+
+
+def tracked_files() -> list[Path]:
+    """What git tracks or would; everything below when this is no checkout."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        return [REPOSITORY / name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()]
+    return [path for package in PACKAGES for path in (REPOSITORY / package).rglob("*") if path.is_file()]
+
+
+def sources() -> list[Path]:
+    return [path for path in tracked_files() if path.suffix == ".py"]
+
+
+def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
+    """Runs import-linter as `make lint` does, then on a copy in which queue_core imports sim."""
+    linter = Path(sysconfig.get_path("scripts")) / "lint-imports"
+    command = [str(linter), "--no-cache"]
+    good = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert good.returncode == 0, good.stdout
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*.py"):
+            copy = tmp_path / path.relative_to(REPOSITORY)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    (tmp_path / "pyproject.toml").write_bytes((REPOSITORY / "pyproject.toml").read_bytes())
+    with (tmp_path / "queue_core" / "policy.py").open("a") as policy:
+        policy.write("\nimport sim.loop\n")
+    bad = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert bad.returncode == 1, bad.stdout + bad.stderr
+    assert "queue_core.policy -> sim.loop" in bad.stdout
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LINES_OF_A_FILE_MAX
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= LINES_OF_A_FUNCTION_MAX, f"{node.name} has {lines} lines"
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    local = re.compile(r"(?<![\w.-])/(?:work|root|home|Users)/")
+    for path in tracked_files():
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:  # a picture
+            continue
+        assert not local.search(text), path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, timeout=100)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_carries_everything_and_nothing_else(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*"):
+            parts = path.relative_to(REPOSITORY).parts
+            if path.is_file() and "__pycache__" not in parts and parts[:2] != ("reports", "out"):
+                assert path.relative_to(REPOSITORY).as_posix() in names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {*PACKAGES, "burstqueue"}
+    assert not any(name.startswith("reports/out") for name in names)
+
+
+def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:
+    """Unpacked where the repository is not in sight: imports work, and the command line replays a recording."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    recording = tmp_path / "one.jsonl"
+    recording.write_text('{"event":"message","at":0,"instance":"b","phone":"p","id":"m1","text":"hello"}\n')
+    environment = {"PYTHONPATH": str(tmp_path / "installed"), "PATH": "/usr/bin:/bin"}
+    code = "import queue_core; print(queue_core.__file__)"
+    where = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert where.stdout.strip().startswith(str(tmp_path))
+    replayed = subprocess.run(
+        [sys.executable, "-m", "sim", "replay", "one.jsonl"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert (tmp_path / "reports" / "out" / "replay.html").stat().st_size > 1_000
+
+
+def test_a_worker_needs_none_of_the_heavy_libraries() -> None:
+    code = "import sys, queue_core, queue_core.embedded; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "queue_core" in loaded
+    assert not HEAVY & set(loaded)
