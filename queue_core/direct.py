@@ -33,9 +33,10 @@ class Intake:
     """Takes messages in; `handle` and `send` are those of the Processor.
 
     What was answered directly is told to Redis before anything else is enqueued, so that an enqueue whose answer
-    was lost is not answered a second time. While a conversation is being answered here, its next messages wait,
-    whether Redis is back or not. That memory is this process's: if it dies before Redis is back, and a
+    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, and a
     worker finds such a message stored after all, the message is answered twice.
+
+    While a conversation is being answered here, its next messages wait, whether Redis is back by then or not.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:

@@ -112,7 +112,8 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
     Lone surrogates, which no UTF-8 can hold, become U+FFFD. Raises InvalidMessageError.
     """
     _check_types(message)
-    if message.added_at or message.status != "pending" or message.retry_count:  # it was in a queue before
+    history = (message.added_at, message.retry_count, message.processing_started_at, message.completed_at)
+    if any(history) or message.status != "pending":  # it was in a queue before
         message = QueueMessage(
             id=message.id,
             instance_name=message.instance_name,
@@ -175,9 +176,14 @@ def _check_types(message: QueueMessage) -> None:
         )
 
 
+def well_formed(text: str) -> str:
+    """The text with lone surrogates, which no UTF-8 can hold, replaced by U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _scrub(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return well_formed(value)
     if isinstance(value, dict):
         return {_scrub(key): _scrub(item) for key, item in value.items()}
     if isinstance(value, list):

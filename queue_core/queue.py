@@ -19,7 +19,7 @@ from queue_core import policy, scripts
 from queue_core.errors import DeadLetterNotFoundError, LeaseLostError, QueueError, QueueUnavailableError
 from queue_core.inspection import QueueReader
 from queue_core.keys import ConversationKeys, KeySpace, decode_conversation
-from queue_core.message import Batch, QueueMessage, Receipt, check_names, decode, encode, unreadable
+from queue_core.message import Batch, QueueMessage, Receipt, check_names, decode, encode, unreadable, well_formed
 from queue_core.runner import ScriptRunner
 from queue_core.scripts import LeasedAnswer, Standing
 from queue_core.settings import QueueSettings
@@ -120,6 +120,7 @@ class MessageQueue(QueueReader):
 
         Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
         """
+        check_names(message)
         keys = self.keys.of(message.instance_name, message.user_phone)
         partition = self.keys.partitions[keys.partition]
         return await self.runner.gathered(
@@ -133,7 +134,7 @@ class MessageQueue(QueueReader):
                 reply=keys.reply,
                 now_ms=self._now(),
                 conversation=keys.conversation,
-                message_id=message.id,
+                message_id=well_formed(message.id),
                 dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
                 window_ms=self.settings.window_ms,
                 max_messages=self.settings.max_messages,
@@ -216,7 +217,7 @@ class MessageQueue(QueueReader):
                 reply=keys.reply,
                 now_ms=self._now(),
                 token=batch.token,
-                text=reply.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"),
+                text=well_formed(reply),
             )
         )
         _require_held(answer, batch)
@@ -307,7 +308,7 @@ class MessageQueue(QueueReader):
                 conversation=keys.conversation,
                 token=batch.token,
                 mode=mode,
-                reason=reason[:REASON_CHARACTERS_MAX].encode("utf-8", "replace").decode(),
+                reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backoff_ms=backoff_ms,
                 max_attempts=settings.max_retry_count + 1,

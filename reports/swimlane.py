@@ -232,16 +232,14 @@ class _Group:
     messages: Sequence[Message]
     fate: Fate
     spans: tuple[int, ...]
+    label: str
     left: float
     width: float
 
     @property
     def middle(self) -> float:
+        """Where lines to and from the mark begin."""
         return self.left + self.width / 2
-
-    @property
-    def label(self) -> str:
-        return SIGNS[self.fate] + number_list([message.number for message in self.messages])
 
 
 class _LaneLayout:
@@ -313,13 +311,12 @@ class _LaneLayout:
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
         label = SIGNS[fate] + _short([one.number for one in same], 24)
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
-        left = (first + last) / 2 - width / 2
-        return _Group(same, fate, spans, max(0.0, min(left, self._scale.right_px + MARGIN_PX - width)), width)
+        left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
+        return _Group(same, fate, spans, label, max(0.0, left), width)
 
     def _box(self, group: _Group, y: float) -> Box:
-        first = self._lane.outcomes[group.messages[0].number]
-        label = SIGNS[group.fate] + _short([one.number for one in group.messages], 24)
-        return Box(group.fate, group.left, group.width, y, label, _title(group, first), group.middle)
+        outcome = self._lane.outcomes[group.messages[0].number]
+        return Box(group.fate, group.left, group.width, y, group.label, _title(group, outcome), group.middle)
 
     def _repeats(self, y: float) -> list[Box]:
         """Further deliveries of messages, drawn as small marks."""
@@ -382,7 +379,7 @@ class _LaneLayout:
             for index in group.spans:
                 yield Link("claimed", box.middle, box.y + 8, bars[index].left, bars[index].y)
             at_ms = self._lane.outcomes[group.messages[0].number].lost_at_ms
-            if group.fate == "lost" and at_ms in loss_x:
+            if group.fate == "lost" and at_ms is not None and at_ms in loss_x:
                 yield Link("vanished", box.middle, box.y - 8, loss_x[at_ms], loss_y + 5)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from queue_core.scripts.loader import text
 from sim.distributions import Constant
 from sim.loop import SimLoop, run
 from sim.network import SimulatedRedis, server_time, unix_seconds
@@ -144,7 +145,7 @@ def test_the_servers_clock_its_expiry_and_its_ids_are_simulated() -> None:
         return [
             alive,
             gone,
-            int(str(entry, "ascii").split("-")[0]) - EPOCH_MS,
+            int(text(entry).split("-")[0]) - EPOCH_MS,
             seconds * 1000 + microseconds // 1000 - EPOCH_MS,
         ]
 

@@ -1,0 +1,170 @@
+"""A bot for tests: an AI and a send API that note what they are asked, and the ledger that must close at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
+from queue_core.embedded import find_all_redis_servers
+from tests.queue_core.observed import check_lifetimes, check_nobody_is_stranded, observe
+
+PATIENCE_S = 30.0
+"""For what takes milliseconds on an idle machine: only a bug, never a busy machine, exhausts it."""
+Hook = Callable[[Batch], Awaitable[None]]
+
+
+def _newest_server() -> str:
+    found = [binary.version.split(".") for binary in find_all_redis_servers()]
+    newest = max((tuple(int(part) for part in version) for version in found), default=None)
+    return f"redis-{newest[0]}.{newest[1]}" if newest else "no-redis-server"
+
+
+on_newest = pytest.mark.parametrize("redis_client", [_newest_server()], indirect=True)
+"""For what Redis has no part in: the fixture `redis_client` on one version instead of all."""
+
+
+def quick(**changes: int | str) -> QueueSettings:
+    """Settings that make a turn due in 20 ms and a retry in 10, with leases that a busy machine keeps."""
+    values: dict[str, int | str] = {
+        "window_ms": 20,
+        "backoff_base_ms": 10,
+        "backoff_max_ms": 20,
+        "lock_ttl_ms": 4_000,
+        "lock_renew_ms": 500,
+        "redis_deadline_ms": 2_000,
+    }
+    return QueueSettings(**(values | changes))  # type: ignore[arg-type]  # each is checked by the settings
+
+
+def message(message_id: str, phone: str = "201000000001", **fields: int) -> QueueMessage:
+    """A message of a user of the bot."""
+    return QueueMessage(
+        id=message_id, instance_name="bot", user_phone=phone, message=f"text {message_id}", **fields
+    )
+
+
+async def enqueue(queue: MessageQueue, ids: Iterable[str], phone: str = "201000000001") -> list[Receipt]:
+    """Enqueues messages, in order."""
+    return [await queue.enqueue(message(message_id, phone)) for message_id in ids]
+
+
+async def eventually(is_so: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
+    """Returns as soon as it is so; fails when it is not in time."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        await asyncio.sleep(0.002)
+
+
+async def happens(event: asyncio.Event) -> None:
+    """Waits for an event with patience."""
+    async with asyncio.timeout(PATIENCE_S):
+        await event.wait()
+
+
+class Bot:
+    """The handler and the sender. `on_handle` and `on_send` run before each has done its work."""
+
+    def __init__(self, on_handle: Hook | None = None, on_send: Hook | None = None) -> None:
+        self.on_handle = on_handle
+        self.on_send = on_send
+        self.asked: list[Batch] = []
+        """Batches that the AI was asked about."""
+        self.answered: list[Batch] = []
+        """Batches that the AI gave an answer to."""
+        self.sent: list[tuple[Batch, str]] = []
+        """What the user saw."""
+        self.at_once = 0
+        self.at_once_max = 0
+        self.overlaps: list[str] = []
+        """Conversations with two handlers at work in the same moment."""
+        self._busy: Counter[str] = Counter()
+
+    async def handle(self, batch: Batch) -> str | None:
+        """Answers with the ids."""
+        self.asked.append(batch)
+        self._busy[batch.user_phone] += 1
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        if self._busy[batch.user_phone] > 1:
+            self.overlaps.append(batch.user_phone)
+        try:
+            if self.on_handle:
+                await self.on_handle(batch)
+        finally:
+            self._busy[batch.user_phone] -= 1
+            self.at_once -= 1
+        self.answered.append(batch)
+        return "re " + " ".join(batch.ids)
+
+    async def send(self, batch: Batch, reply: str) -> None:
+        """Shows the user the reply."""
+        if self.on_send:
+            await self.on_send(batch)
+        self.sent.append((batch, reply))
+
+    @property
+    def asked_ids(self) -> list[tuple[str, ...]]:
+        """The ids of each batch that the AI was asked about."""
+        return [batch.ids for batch in self.asked]
+
+    @property
+    def sent_ids(self) -> list[str]:
+        """Each id that the user got a reply to, as often as he got it: by the reply, not by the batch."""
+        return [message_id for _, reply in self.sent for message_id in reply.split()[1:]]
+
+
+@asynccontextmanager
+async def running(*processors: Processor) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Processors at work; stopped at the end, and what `run` raises fails the test."""
+    tasks = [asyncio.create_task(processor.run()) for processor in processors]
+    try:
+        yield tasks
+    finally:
+        for processor in processors:
+            await processor.stop()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*tasks)
+
+
+async def at_rest(queue: MessageQueue) -> None:
+    """Returns when nothing is left in the queue."""
+    deadline = time.monotonic() + PATIENCE_S
+    while await queue.depth():
+        assert time.monotonic() < deadline, f"still waiting: {await queue.active_conversations()}"
+        await asyncio.sleep(0.01)
+
+
+async def check_ledger(
+    queue: MessageQueue,
+    accepted: Iterable[str],
+    sent: Iterable[str],
+    *,
+    may_repeat: Iterable[str] = (),
+    unsure: Iterable[str] = (),
+) -> None:
+    """accepted = answered + dead + unfinished, each once; nobody stranded; nothing that expires but should not.
+
+    `may_repeat`: ids whose reply may have been sent twice. `unsure`: ids whose enqueue raised for good.
+    """
+    snapshot = await observe(queue)
+    unfinished = [it.id for messages in snapshot.lists.values() for it in messages]
+    dead = [letter.message.id if letter.message else letter.raw for letter in snapshot.dead]
+    answered = list(sent)
+    twice = {it for it, times in Counter(answered).items() if times > 1} - set(may_repeat)
+    assert not twice, f"answered more than once: {sorted(twice)}"
+    places = Counter(dead) + Counter(unfinished) + Counter(set(answered))
+    strangers = set(places) - set(accepted) - set(unsure)
+    assert not strangers, f"nobody sent {sorted(strangers)}"
+    wrong = {it: places[it] for it in accepted if places[it] != 1 and it not in set(may_repeat)}
+    assert not wrong, f"these are in so many places, not in one: {wrong}"
+    lost = set(accepted) - set(places)
+    assert not lost, f"lost: {sorted(lost)}"
+    check_nobody_is_stranded(snapshot)
+    check_lifetimes(snapshot, queue.settings.prefix)

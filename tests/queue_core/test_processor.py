@@ -1,0 +1,451 @@
+"""The processor's way from a due turn to its end: answers, failures, limits, order, and when it wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from tests.queue_core.bot import (
+    Bot,
+    at_rest,
+    check_ledger,
+    enqueue,
+    eventually,
+    happens,
+    message,
+    on_newest,
+    quick,
+    running,
+)
+
+
+async def test_a_turn_is_answered_once_and_finished(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1", "m2", "m3"])
+        await at_rest(queue)
+    assert bot.asked_ids == [("m1", "m2", "m3")]
+    assert [reply for _, reply in bot.sent] == ["re m1 m2 m3"]
+    assert [it.id for it in await queue.completed("bot", "201000000001")] == ["m1", "m2", "m3"]
+    await check_ledger(queue, ["m1", "m2", "m3"], bot.sent_ids)
+
+
+@on_newest
+@pytest.mark.parametrize("reply", [None, ""])
+async def test_no_reply_is_nothing_to_send(redis_client: Redis, reply: str | None) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+
+    async def handle(batch: Batch) -> str | None:
+        return reply
+
+    async with running(Processor(queue, handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert bot.sent == []
+    assert [it.id for it in await queue.completed("bot", "201000000001")] == ["m1"]
+
+
+@on_newest
+async def test_without_a_sender_the_handler_does_all(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    async with running(Processor(queue, bot.handle)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert bot.asked_ids == [("m1",)]
+    assert [it.id for it in await queue.completed("bot", "201000000001")] == ["m1"]
+
+
+@on_newest
+def test_a_concurrency_of_nothing_is_refused(redis_client: Redis) -> None:
+    with pytest.raises(ValueError, match="concurrency is 0, must be at least 1"):
+        Processor(MessageQueue(redis_client), Bot().handle, concurrency=0)
+
+
+# Handlers that fail.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("broken"), TimeoutError("its own"), KeyError("k"), RetryLaterError("busy", after_ms=10)],
+    ids=lambda error: type(error).__name__,
+)
+@on_newest
+async def test_a_handler_that_crashes_is_tried_again(redis_client: Redis, error: Exception) -> None:
+    async def crash_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise error
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(crash_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert [(batch.attempt, batch.trigger) for batch in bot.asked] == [(1, "window"), (2, "retry")]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+async def test_a_handler_that_always_crashes_ends_in_dead_letters(redis_client: Redis) -> None:
+    async def crash(batch: Batch) -> None:
+        raise RuntimeError(f"broken at {batch.attempt}")
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=2)), Bot(crash)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1", "m2"])
+        await at_rest(queue)
+    assert [batch.attempt for batch in bot.asked] == [1, 2, 3]
+    letters = await queue.dead_letters()
+    assert [letter.reason for letter in letters] == [
+        "given up after 3 attempts: handle: RuntimeError: broken at 3"
+    ] * 2
+    await check_ledger(queue, ["m1", "m2"], [])
+
+
+@on_newest
+async def test_backoff_lies_between_the_attempts(redis_client: Redis) -> None:
+    begun: list[float] = []
+
+    async def crash_twice(batch: Batch) -> None:
+        begun.append(time.monotonic())
+        if batch.attempt <= 2:
+            raise RuntimeError
+
+    queue = MessageQueue(redis_client, quick(backoff_base_ms=100, backoff_max_ms=10_000))
+    bot = Bot(crash_twice)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    first, second, third = begun
+    assert second - first >= 0.049  # half of it is random; Redis counts whole milliseconds
+    assert third - second >= 0.099
+
+
+@on_newest
+async def test_retry_later_names_its_own_time(redis_client: Redis) -> None:
+    begun: list[float] = []
+
+    async def busy_once(batch: Batch) -> None:
+        begun.append(time.monotonic())
+        if batch.attempt == 1:
+            raise RetryLaterError("HTTP 429", after_ms=300)
+
+    queue, bot = MessageQueue(redis_client, quick(backoff_base_ms=1)), Bot(busy_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert begun[1] - begun[0] >= 0.298
+
+
+@on_newest
+async def test_give_up_makes_dead_letters_at_once(redis_client: Redis) -> None:
+    async def give_up(batch: Batch) -> None:
+        raise GiveUpError("the user is blocked")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(give_up)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [letter.reason for letter in await queue.dead_letters()] == ["the user is blocked"]
+
+
+async def test_a_handler_that_hangs_is_cancelled_and_tried_again(redis_client: Redis) -> None:
+    cancelled: list[int] = []
+
+    async def hang_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(batch.attempt)
+                raise
+
+    queue, bot = MessageQueue(redis_client, quick(handler_timeout_ms=50)), Bot(hang_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert cancelled == [1]
+    assert [batch.attempt for batch in bot.asked] == [1, 2]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+@on_newest
+async def test_the_reason_tells_a_limit_from_the_handlers_own_timeout(redis_client: Redis) -> None:
+    async def fail(batch: Batch) -> None:
+        if batch.user_phone == "hangs":
+            await asyncio.Event().wait()
+        raise TimeoutError("the model did not answer")
+
+    queue = MessageQueue(redis_client, quick(handler_timeout_ms=50, max_retry_count=0))
+    bot = Bot(fail)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"], "hangs")
+        await enqueue(queue, ["m2"], "raises")
+        await at_rest(queue)
+    assert {letter.user_phone: letter.reason for letter in await queue.dead_letters()} == {
+        "hangs": "given up after 1 attempts: handle: TimeoutError: took longer than 50 ms",
+        "raises": "given up after 1 attempts: handle: TimeoutError: the model did not answer",
+    }
+
+
+async def test_a_handler_that_lets_a_cancellation_through_is_no_endless_loop(redis_client: Redis) -> None:
+    """Something inside it was cancelled, it was not: that counts as an attempt that failed."""
+
+    async def await_something_cancelled(batch: Batch) -> None:
+        inner = asyncio.ensure_future(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=1)), Bot(await_something_cancelled)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert [batch.attempt for batch in bot.asked] == [1, 2]
+    (letter,) = await queue.dead_letters()
+    assert letter.reason == "given up after 2 attempts: handle: CancelledError, raised by itself"
+
+
+# Senders that fail.
+
+
+@on_newest
+@pytest.mark.parametrize("unsure_sends", ["resend", "dead-letter"])
+async def test_a_reply_that_was_certainly_not_sent_is_sent_again_not_asked_for_again(
+    redis_client: Redis, unsure_sends: str
+) -> None:
+    async def refuse_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise RetryLaterError("131056: too many messages to one user", after_ms=10)
+
+    queue, bot = MessageQueue(redis_client, quick(unsure_sends=unsure_sends)), Bot(on_send=refuse_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [(batch.attempt, reply) for batch, reply in bot.sent] == [(2, "re m1")]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+async def test_a_reply_that_was_perhaps_sent_is_sent_again_under_resend(
+    redis_client: Redis, how: str
+) -> None:
+    async def fail_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            await (_raise_reset() if how == "raises" else asyncio.Event().wait())
+
+    queue, bot = MessageQueue(redis_client, quick(send_timeout_ms=50)), Bot(on_send=fail_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [batch.attempt for batch, _ in bot.sent] == [2]
+
+
+async def _raise_reset() -> None:
+    raise ConnectionResetError("after the request was written")
+
+
+async def test_a_reply_that_was_perhaps_sent_is_never_sent_again_under_dead_letter(
+    redis_client: Redis,
+) -> None:
+    async def cut_off(batch: Batch) -> None:
+        raise ConnectionResetError("after the request was written")
+
+    queue = MessageQueue(redis_client, quick(unsure_sends="dead-letter"))
+    sends: list[int] = []
+
+    async def send(batch: Batch, reply: str) -> None:
+        sends.append(batch.attempt)
+        await cut_off(batch)
+
+    bot = Bot()
+    async with running(Processor(queue, bot.handle, send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert sends == [1]
+    assert len(bot.asked) == 1
+    (letter,) = await queue.dead_letters()
+    assert letter.reply == "re m1"
+    assert letter.reason == "the reply may have been sent before a crash (unsure_sends = dead-letter)"
+
+
+@on_newest
+async def test_a_sender_that_gives_up_leaves_the_reply_in_the_dead_letter(redis_client: Redis) -> None:
+    async def give_up(batch: Batch) -> None:
+        raise GiveUpError("the user blocked the bot")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(on_send=give_up)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    (letter,) = await queue.dead_letters()
+    assert (letter.reason, letter.reply) == ("the user blocked the bot", "re m1")
+
+
+# Who works on what.
+
+
+@on_newest
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, partitions: int) -> None:
+    gate = asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        await gate.wait()
+
+    queue, bot = MessageQueue(redis_client, quick(partitions=partitions)), Bot(wait)
+    processor = Processor(queue, bot.handle, bot.send, concurrency=3)
+    ids = [f"m{number}" for number in range(20)]
+    for number, message_id in enumerate(ids):
+        await enqueue(queue, [message_id], f"user-{number}")
+    async with running(processor):
+        await eventually(lambda: processor.in_work == 3, "three in work")
+        round_trips = queue.runner.round_trips
+        await asyncio.sleep(0.2)  # what must not happen has this time to happen
+        assert processor.in_work == 3
+        assert queue.runner.round_trips == round_trips, "asks for work that it could not take"
+        gate.set()
+        await at_rest(queue)
+    assert bot.at_once_max == 3
+    await check_ledger(queue, ids, bot.sent_ids)
+
+
+@on_newest
+async def test_tokens_of_two_partitions_may_be_the_same(redis_client: Redis) -> None:
+    """Each partition counts its own, from the clock: at the same millisecond they are equal."""
+    queue = MessageQueue(redis_client, quick(partitions=8, window_ms=0), clock=lambda: 1_700_000_000_000)
+    bot = Bot()
+    ids = [f"m{number}" for number in range(40)]
+    for number, message_id in enumerate(ids):
+        await enqueue(queue, [message_id], f"user-{number}")
+    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert report.completed == 40
+    tokens = [batch.token for batch in bot.asked]
+    assert len(set(tokens)) < len(tokens)
+    await check_ledger(queue, ids, bot.sent_ids)
+
+
+async def test_one_handler_at_a_time_for_a_conversation_and_in_order(redis_client: Redis) -> None:
+    async def take_a_moment(batch: Batch) -> None:
+        await asyncio.sleep(0.003)
+
+    bot = Bot(take_a_moment)
+    settings = quick(window_ms=5, max_messages=3)
+    queue = MessageQueue(redis_client, settings)
+    workers = [
+        Processor(MessageQueue(redis_client, settings), bot.handle, bot.send, processor_id=f"worker-{number}")
+        for number in range(4)
+    ]
+    phones = ["ali", "mona"]
+    async with running(*workers):
+        for number in range(60):
+            for phone in phones:
+                await enqueue(queue, [f"{phone}-{number}"], phone)
+        await at_rest(queue)
+    assert bot.overlaps == []
+    for phone in phones:
+        assert [it for it in bot.sent_ids if it.startswith(phone)] == [f"{phone}-{n}" for n in range(60)]
+
+
+@on_newest
+async def test_a_slow_user_delays_nobody(redis_client: Redis) -> None:
+    gate = asyncio.Event()
+
+    async def wait_for_the_slow_one(batch: Batch) -> None:
+        if batch.user_phone == "slow":
+            await gate.wait()
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(wait_for_the_slow_one)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["slow"], "slow")
+        await eventually(lambda: bot.asked, "the slow one in work")
+        for number in range(20):
+            await enqueue(queue, [f"m{number}"], f"user-{number}")
+        await eventually(lambda: len(bot.sent) == 20, "everybody else answered")
+        assert bot.at_once == 1
+        gate.set()
+        await at_rest(queue)
+
+
+@on_newest
+async def test_nothing_of_what_was_worked_on_is_kept_in_memory(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
+    processor = Processor(queue, bot.handle, bot.send)
+    async with running(processor):
+        before = len(asyncio.all_tasks())
+        for number in range(100):
+            await enqueue(queue, [f"m{number}"], f"user-{number}")
+        await at_rest(queue)
+        await eventually(lambda: processor.in_work == 0, "nothing in work")
+        await eventually(lambda: len(asyncio.all_tasks()) <= before, "no task is left over")
+
+
+# When it wakes.
+
+
+async def test_wakes_at_once_when_enough_messages_wait(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=600_000, max_messages=5)), Bot()
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1", "m2", "m3", "m4"])
+        await asyncio.sleep(0.1)
+        assert bot.asked == []
+        await enqueue(queue, ["m5"])
+        await eventually(lambda: bot.sent, "an answer")
+    assert bot.asked_ids == [("m1", "m2", "m3", "m4", "m5")]
+    assert bot.asked[0].trigger == "size"
+
+
+async def test_sleeps_until_something_is_due_without_polling(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=700)), Bot()
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await asyncio.sleep(0.2)  # what the ring brought about is over
+        before = queue.runner.round_trips
+        await asyncio.sleep(0.3)
+        assert queue.runner.round_trips == before, "asked Redis while nothing was due"
+        await at_rest(queue)
+    (batch,) = bot.asked
+    assert 0 <= batch.claimed_at_ms - batch.due_at_ms < 2_000
+
+
+@on_newest
+async def test_an_idle_worker_asks_redis_for_next_to_nothing(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await eventually(lambda: queue.runner.round_trips >= 1, "a first look")
+        await asyncio.sleep(0.1)
+        before = (await redis_client.info("stats"))["total_commands_processed"]
+        await asyncio.sleep(0.5)
+        after = (await redis_client.info("stats"))["total_commands_processed"]
+    assert after - before <= 2, "INFO itself, and perhaps one renewed blocking read"
+
+
+@on_newest
+async def test_a_ring_while_a_claim_is_under_way_is_not_missed(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, bot = MessageQueue(redis_client, quick(window_ms=600_000, max_messages=1)), Bot()
+    claim, answered, go_on = queue.claim, asyncio.Event(), asyncio.Event()
+    claims = 0
+
+    async def slow_claim(processor_id: str, *, limit: int = 1, partition: int = 0) -> object:
+        nonlocal claims
+        claims += 1
+        claimed = await claim(processor_id, limit=limit, partition=partition)
+        if claims == 2:  # the first is the one at the start, before the doorbell listens
+            answered.set()
+            await go_on.wait()
+        return claimed
+
+    monkeypatch.setattr(queue, "claim", slow_claim)
+    processor = Processor(queue, bot.handle, bot.send)
+    async with running(processor):
+        await happens(answered)
+        await queue.enqueue(message("m1"))
+        rung = processor._doorbells[0].rung  # noqa: SLF001 - when it rings is the interleaving that is forced
+        await happens(rung)
+        go_on.set()
+        await eventually(lambda: bot.sent, "an answer")

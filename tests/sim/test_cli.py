@@ -1,0 +1,175 @@
+"""The command line as its users meet it: a subprocess, good and bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+INCIDENT = REPOSITORY / "logs" / "incident.jsonl"
+ONE = '{"event":"message","at":0,"instance":"bot","phone":"1","id":"m1","text":"hello"}\n'
+
+
+def sim(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sim", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=100,
+    )
+
+
+def test_the_incident_as_the_issue_tells_it(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--json", "result.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "buffer-v1: 2 lost (m4, m5): in a buffer that was marked processed" in done.stdout
+    assert "The queue lost, duplicated and reordered none of 5 messages" in " ".join(done.stdout.split())
+    result = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    assert (result["schema"], result["kind"]) == (1, "replay")
+    runs = {run["system"]: run for run in result["runs"]}
+    assert list(runs) == ["buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"]
+    for name in ("buffer-v1", "buffer-v2"):
+        assert runs[name]["lost"] == ["m4", "m5"]
+        lines = [{key: line[key] for key in line if key != "at_ms"} for line in runs[name]["log"]]
+        assert {"event": "buffer.appended", "totalMessages": 4, "timespan": 10976} in lines
+        assert {"event": "buffer.read", "messageCount": 3, "timespan": 6649} in lines
+    assert runs["queue"]["lost"] == []
+    assert all(expectation["held"] for expectation in result["expectations"])
+    page = (tmp_path / "reports" / "out" / "replay.html").read_text("utf-8")
+    HTMLParser().feed(page)
+    assert "وجبة واحدة" in page
+
+
+def test_json_on_standard_output_is_nothing_but_json(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--json", "-", "--no-report", "--system", "queue", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [run["system"] for run in json.loads(done.stdout)["runs"]] == ["queue"]
+    assert "The queue lost" in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def test_quiet_prints_the_verdict_alone(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--quiet", "--no-report", cwd=tmp_path)
+    assert done.stdout.startswith("The queue lost, duplicated and reordered none")
+    assert "buffer-v1: 2 lost" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_tables_are_whole_on_a_narrow_screen_and_in_a_pipe(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--no-report", "--runs", "3", cwd=tmp_path, COLUMNS="40")
+    assert "…" not in done.stdout
+    assert "a message is lost" in done.stdout
+
+
+def test_an_expectation_that_does_not_hold_is_an_exit_code(tmp_path: Path) -> None:
+    head = '{"event":"recording","version":1,"expect":{"buffer-v1":{"lost":["m1"]}}}\n'
+    (tmp_path / "wrong.jsonl").write_text(head + ONE)
+    done = sim("replay", "wrong.jsonl", "--no-report", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "BROKEN" in done.stdout
+
+
+def test_an_expectation_is_not_checked_under_other_settings(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--no-report", "--ai", "constant:1s", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "not checked" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (ONE + "{broken\n", "bad.jsonl:2"),
+        (ONE.replace('"bot"', '""'), "bad.jsonl:1"),
+        ("", "bad.jsonl"),
+        (ONE + '{"event":"recording","version":1}\n', "bad.jsonl:2"),
+    ],
+)
+def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "bad.jsonl").write_text(text)
+    done = sim("replay", "bad.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text(ONE + "{broken\n")
+    done = sim("replay", "bad.jsonl", "--skip-bad-lines", "--no-report", "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "1 broken line" in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["recordings"][0]["skipped_lines"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["missing.jsonl"], "missing.jsonl"),
+        ([str(INCIDENT), "--system", "quue"], "known are"),
+        ([str(INCIDENT), "--ai", "6s"], "constant:TIME"),
+        ([str(INCIDENT), "--redis-latency", "lognormal:9s:1s"], "below the median"),
+        ([str(INCIDENT), "--window", "eight"], "duration"),
+        ([str(INCIDENT), "--max-messages", "0"], "max-messages"),
+        ([str(INCIDENT), "--fault", "timer-dies=2"], "0 to 1"),
+        ([str(INCIDENT), "--fault", "sunshine=0.1"], "known are"),
+        ([str(INCIDENT), "--runs", "0"], "outside"),
+        ([str(INCIDENT), "--report", "/dev/null/x.html"], "cannot be written"),
+        ([], "PATH"),
+    ],
+)
+def test_options_that_cannot_be_used(tmp_path: Path, arguments: list[str], reason: str) -> None:
+    done = sim("replay", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_systems_are_listed(tmp_path: Path) -> None:
+    done = sim("systems", cwd=tmp_path)
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert (done.returncode, names) == (0, ["buffer-v1", "buffer-v2", "list-v1", "list-v2", "queue"])
+
+
+def test_help_names_every_option(tmp_path: Path) -> None:
+    done = sim("replay", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for option in ("--system", "--runs", "--seed", "--ai", "--redis-latency", "--window", "--max-messages"):
+        assert option in done.stdout
+    for option in ("--idle", "--fault", "--report", "--json", "--quiet", "--skip-bad-lines", "--jobs"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "sim",
+        "replay",
+        str(REPOSITORY / "logs"),
+        "--runs",
+        "500",
+        "--jobs",
+        jobs,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        time.sleep(3)  # somewhere in its work; wherever that is, the outcome must be the same
+        os.killpg(child.pid, signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert errors.strip() == "sim: interrupted"

@@ -1,0 +1,29 @@
+"""Same recording, system, settings and seed: the same bytes, wherever and however they are computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .test_cli import REPOSITORY, sim
+
+NAMES = ("incident", "storm-100-in-10-s", "never-stops", "hostile-names", "delivered-twice-at-once")
+
+
+def result(tmp_path: Path, *options: str, hash_seed: str = "0") -> bytes:
+    paths = [REPOSITORY / "logs" / f"{name}.jsonl" for name in NAMES]
+    faults = ("--fault", "timer-dies=0.1", "--fault", "http-fails=0.1", "--fault", "ai-fails=0.1")
+    arguments = ("--no-report", "--quiet", "--json", "result.json", "--runs", "2", *faults, *options)
+    done = sim("replay", *paths, *arguments, cwd=tmp_path, PYTHONHASHSEED=hash_seed)
+    assert done.returncode in (0, 1), done.stderr
+    return (tmp_path / "result.json").read_bytes()
+
+
+def test_the_same_bytes_in_one_process_and_in_two_and_under_any_hash_seed(tmp_path: Path) -> None:
+    first = result(tmp_path, "--jobs", "1")
+    assert result(tmp_path, "--jobs", "2", hash_seed="12345") == first
+    assert sum(sum(run["faults"].values()) for run in json.loads(first)["runs"]) > 20
+
+
+def test_another_seed_is_another_run(tmp_path: Path) -> None:
+    assert result(tmp_path, "--seed", "1") != result(tmp_path, "--seed", "2")
