@@ -31,14 +31,15 @@ class Doorbell:
     async def listen(self) -> None:
         """Runs until cancelled. Rings at the start and when Redis is back: whoever wakes looks for itself."""
         after: Any = None
-        while True:
+        task = asyncio.current_task()
+        # redis-py swallows a cancellation that comes at the wrong moment (its issue 2028, and still in 8.1).
+        while not (task and task.cancelling()):
             try:
                 if after is None:
                     latest = await self._redis.xrevrange(self._wake, count=1)
                     after = latest[0][0] if latest else "0-0"
                     self.rung.set()
-                answer = await self._redis.xread({self._wake: after}, block=self._block_ms())
-                if answer:
+                elif answer := await self._redis.xread({self._wake: after}, block=self._block_ms()):
                     after = _last_id(answer)
                     self.rung.set()
             except (RedisError, OSError) as error:

@@ -39,8 +39,15 @@ class Outcome:
 
     fate: Fate
     latency_ms: int | None = None
+    twice: bool = False
+    out_of_order: bool = False
     cause: str = ""
     lost_at_ms: int | None = None
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the message got anything but one answer in its turn."""
+        return self.fate != "answered" or self.twice or self.out_of_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,10 @@ class Lane:
         """Numbers of the messages that ended so."""
         return [number for number, outcome in self.outcomes.items() if outcome.fate == fate]
 
+    def troubled(self) -> list[int]:
+        """Numbers of the messages that did not get one answer in their turn."""
+        return [number for number, outcome in self.outcomes.items() if outcome.is_trouble]
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -88,9 +99,9 @@ class Conversation:
         return max(waits, default=0)
 
     @property
-    def unfinished(self) -> int:
-        """Messages that were neither answered nor lost, on all systems together."""
-        return sum(len(lane.numbers("pending")) + len(lane.numbers("dead_lettered")) for lane in self.lanes)
+    def troubled(self) -> int:
+        """Messages that did not get one answer in their turn, on all systems together."""
+        return sum(len(lane.troubled()) for lane in self.lanes)
 
 
 def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Conversation]:
@@ -105,8 +116,8 @@ def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Convers
 
 
 def worst_first(found: Iterable[Conversation]) -> list[Conversation]:
-    """Those with losses first, then those with dead letters or waiting messages, then the slowest."""
-    return sorted(found, key=lambda one: (-one.lost, -one.unfinished, -one.latency_ms_max, one.place))
+    """Those with losses first, then those that went wrong in another way, then the slowest."""
+    return sorted(found, key=lambda one: (-one.lost, -one.troubled, -one.latency_ms_max, one.place))
 
 
 def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:
@@ -158,7 +169,12 @@ class _RunByConversation:
 
     def _outcome(self, key: Key, message: Message, entry: LedgerEntry, phones: Phones) -> Outcome:
         if entry["answered_at_ms"] is not None:
-            return Outcome(entry["fate"], latency_ms=entry["answered_at_ms"] - message.at_ms)
+            return Outcome(
+                entry["fate"],
+                latency_ms=entry["answered_at_ms"] - message.at_ms,
+                twice=_is_named(entry, self.run["duplicated"]),
+                out_of_order=_is_named(entry, self.run["reordered"]),
+            )
         if entry["fate"] != "lost":
             return Outcome(entry["fate"])
         cause = phones.hide(cause_of(self.run, entry))
@@ -166,10 +182,18 @@ class _RunByConversation:
 
 
 def cause_of(run: Run, entry: LedgerEntry) -> str:
-    """Why a message was lost, in words. Where conversations share an id, causes go by the id's full name."""
+    """Why a message was lost, in words."""
     causes = run["causes"]
-    full_name = f"{entry['instance']}/{entry['phone']}/{entry['id']}"
-    return causes.get(full_name) or causes.get(entry["id"]) or "not explained"
+    return next((causes[name] for name in _names(entry) if causes.get(name)), "not explained")
+
+
+def _names(entry: LedgerEntry) -> tuple[str, str]:
+    """How a run's lists may call a message: in full where conversations share the id, else by the id alone."""
+    return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
+
+
+def _is_named(entry: LedgerEntry, names: Sequence[str]) -> bool:
+    return any(name in names for name in _names(entry))
 
 
 def _lost_at_ms(entry: LedgerEntry) -> int | None:

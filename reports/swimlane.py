@@ -14,9 +14,9 @@ from itertools import groupby
 from reports.conversations import Conversation, Lane, Message, Outcome, Span
 from reports.schema import Fate
 from reports.text import count, cut, duration, is_right_to_left, number_list, one_line, width_px
-from reports.timescale import TimeScale, busy_times, time_scale
+from reports.timescale import Break, Tick, TimeScale, busy_times, time_scale
 
-WIDTH_PX = 1000.0
+WIDTH_PX = 1020.0
 WIDTH_PX_MAX = 2400.0
 MARGIN_PX = 12.0
 SCALE_MIN = 0.012
@@ -27,7 +27,13 @@ SINGLE_ROWS_MAX = 3
 GROUP_ROWS_MAX = 5
 TEXT_LENGTH_MAX = 26
 TEXT_ROWS_MAX = 4
-SIGNS: Mapping[Fate, str] = {"answered": "", "lost": "× ", "dead_lettered": "! ", "pending": "… "}  # noqa: RUF001
+SIGNS: Mapping[str, str] = {
+    "answered": "",
+    "wrong": "~ ",
+    "lost": "× ",
+    "dead_lettered": "! ",
+    "pending": "… ",
+}  # noqa: RUF001
 WORDS: Mapping[Fate, str] = {
     "answered": "answered",
     "lost": "lost",
@@ -124,6 +130,16 @@ class Swimlane:
     left_out: int
     description: str
 
+    @property
+    def ticks(self) -> Sequence[Tick]:
+        """The axis's labels."""
+        return self.scale.ticks()
+
+    @property
+    def breaks(self) -> Sequence[Break]:
+        """The gaps in the axis."""
+        return self.scale.breaks()
+
 
 def layout(conversation: Conversation) -> Swimlane:
     """Lays the conversation out; the same conversation always comes out the same."""
@@ -153,9 +169,21 @@ def _lane_words(lane: Lane) -> str:
         own = lane.numbers(fate)
         if own:
             parts.append(f"{len(own)} of {len(lane.outcomes)} {WORDS[fate]}: {_short(own)}")
+    for words, troubled in (("answered twice", _is_twice), ("out of order", _is_out_of_order)):
+        own = [number for number, outcome in lane.outcomes.items() if troubled(outcome)]
+        if own:
+            parts.append(f"{len(own)} of {len(lane.outcomes)} {words}: {_short(own)}")
     if parts:
         return ", ".join(parts)
     return f"all {len(lane.outcomes)} answered" if len(lane.outcomes) > 1 else "answered"
+
+
+def _is_twice(outcome: Outcome) -> bool:
+    return outcome.twice
+
+
+def _is_out_of_order(outcome: Outcome) -> bool:
+    return outcome.out_of_order
 
 
 def _short(values: Sequence[int], length_max: int = 60) -> str:
@@ -166,12 +194,7 @@ def _short(values: Sequence[int], length_max: int = 60) -> str:
 def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:
     """The busy times to draw, and how many there was no room for: those with losses go first, then the earliest."""
     busy = busy_times(_intervals(conversation))
-    losing = {
-        number
-        for lane in conversation.lanes
-        for number, outcome in lane.outcomes.items()
-        if outcome.fate != "answered"
-    }
+    losing = {number for lane in conversation.lanes for number in lane.troubled()}
     marked = [message.at_ms for message in conversation.messages if message.number in losing]
     order = sorted(busy, key=lambda one: (-sum(one[0] <= at_ms <= one[1] for at_ms in marked), one[0]))
     chosen: list[tuple[int, int]] = []
@@ -230,7 +253,7 @@ class _Group:
     """Messages that share a mark."""
 
     messages: Sequence[Message]
-    fate: Fate
+    kind: str
     spans: tuple[int, ...]
     label: str
     left: float
@@ -272,11 +295,10 @@ class _LaneLayout:
         marks_end = y + (row_count - 0.5) * ROW_PX
         bars, bars_end = self._bars(marks_end + 20)
         links = list(self._links(groups, boxes, bars, {at: x for at, x, *_ in losses}, loss_y))
-        bad = any(outcome.fate != "answered" for outcome in self._lane.outcomes.values())
         return DrawnLane(
             system=self._lane.system,
             told=_lane_words(self._lane),
-            bad=bad,
+            bad=bool(self._lane.troubled()),
             top=self._top,
             height=bars_end - self._top + 8,
             boxes=boxes + self._repeats(y),
@@ -295,28 +317,34 @@ class _LaneLayout:
             rows, row_count = _place(groups)
             if row_count <= rows_max:
                 return groups, rows, row_count
-        by_fate: dict[Fate, list[Message]] = {}
+        by_kind: dict[str, list[Message]] = {}
         for message in self._messages:
-            by_fate.setdefault(self._lane.outcomes[message.number].fate, []).append(message)
-        groups = [self._group(same) for same in by_fate.values()]
+            by_kind.setdefault(_kind(self._lane.outcomes[message.number]), []).append(message)
+        groups = [self._group(same) for same in by_kind.values()]
         return groups, *_place(groups)
 
     def _fared(self, message: Message) -> tuple[object, ...]:
         outcome = self._lane.outcomes[message.number]
-        return outcome.fate, outcome.lost_at_ms, *self._spans_of.get(message.number, [])
+        return (
+            outcome.fate,
+            outcome.twice,
+            outcome.out_of_order,
+            outcome.lost_at_ms,
+            *self._spans_of.get(message.number, []),
+        )
 
     def _group(self, same: Sequence[Message]) -> _Group:
-        fate = self._lane.outcomes[same[0].number].fate
+        kind = _kind(self._lane.outcomes[same[0].number])
         spans = tuple(dict.fromkeys(index for one in same for index in self._spans_of.get(one.number, [])))
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
-        label = SIGNS[fate] + _short([one.number for one in same], 24)
+        label = SIGNS[kind] + _short([one.number for one in same], 24)
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
-        return _Group(same, fate, spans, label, max(0.0, left), width)
+        return _Group(same, kind, spans, label, max(0.0, left), width)
 
     def _box(self, group: _Group, y: float) -> Box:
         outcome = self._lane.outcomes[group.messages[0].number]
-        return Box(group.fate, group.left, group.width, y, group.label, _title(group, outcome), group.middle)
+        return Box(group.kind, group.left, group.width, y, group.label, _title(group, outcome), group.middle)
 
     def _repeats(self, y: float) -> list[Box]:
         """Further deliveries of messages, drawn as small marks."""
@@ -379,7 +407,7 @@ class _LaneLayout:
             for index in group.spans:
                 yield Link("claimed", box.middle, box.y + 8, bars[index].left, bars[index].y)
             at_ms = self._lane.outcomes[group.messages[0].number].lost_at_ms
-            if group.fate == "lost" and at_ms is not None and at_ms in loss_x:
+            if group.kind == "lost" and at_ms is not None and at_ms in loss_x:
                 yield Link("vanished", box.middle, box.y - 8, loss_x[at_ms], loss_y + 5)
 
 
@@ -389,15 +417,26 @@ def _place(groups: Sequence[_Group]) -> tuple[list[int], int]:
     return placed, max(len(rows), 1)
 
 
+def _kind(outcome: Outcome) -> str:
+    """How a message is drawn: by its fate, or as "wrong" when it was answered, but not once in its turn."""
+    return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
+
+
 def _title(group: _Group, outcome: Outcome) -> str:
     who = number_list([message.number for message in group.messages])
     if len(group.messages) == 1:
         message = group.messages[0]
         who = f"{message.number} ({cut(one_line(message.id), 40)}), sent at {duration(message.at_ms)}"
-    words = WORDS[outcome.fate]
+    words = outcome_words(outcome)
     if outcome.fate == "answered" and len(group.messages) == 1:
-        return f"{who}: answered after {duration(outcome.latency_ms)}"
+        return f"{who}: {words} after {duration(outcome.latency_ms)}"
     return f"{who}: {words}" + (f": {outcome.cause}" if outcome.cause else "")
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """A message's fate, and what else went wrong with it."""
+    twice, order = " twice" if outcome.twice else "", ", out of order," if outcome.out_of_order else ""
+    return f"{WORDS[outcome.fate]}{twice}{order}".removesuffix(",")
 
 
 def _span_label(span: Span) -> str:

@@ -1,0 +1,122 @@
+"""The page of a replay: one file that needs no network and no script, from a `ReplayResult` alone.
+
+Its size is bounded: conversations are added, the worst of every recording first, while there is room.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.conversations import conversations, worst_first
+from reports.schema import ReplayResult, Run
+from reports.text import count, duration, printable, share
+from reports.view import Page, conversation_view, first_runs, page_of
+
+SIZE_MAX = 480_000
+"""Bytes a page may have; what a page must say regardless (tables of very many recordings) can go beyond it."""
+
+CONVERSATIONS_MAX = 8
+"""Conversations that are drawn of one recording, at most."""
+
+
+def render_replay_report(result: ReplayResult) -> str:
+    """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
+    page = page_of(result)
+    template = _environment().get_template("replay.html")
+    _add_conversations(page, result, SIZE_MAX - _size(template.render(page=page)))
+    return template.render(page=page)
+
+
+def write_replay_report(result: ReplayResult, path: Path) -> None:
+    """Writes the page to `path`, whole or not at all; folders on the way are made.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    text = render_replay_report(result)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
+    """Puts conversations into the page in rounds: the worst of each recording, then the second worst, and so on.
+
+    A recording whose next conversation does not fit gets no further one.
+    """
+    systems = list(result["systems"])
+    runs: dict[str, list[Run]] = {}
+    for run in result["runs"]:
+        runs.setdefault(run["recording"], []).append(run)
+    draw = _environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
+    waiting = [
+        (view, worst_first(conversations(recording, first_runs(runs.get(recording["name"], []), systems))))
+        for view, recording in zip(page.recordings, result["recordings"], strict=True)
+    ]
+    for turn in range(CONVERSATIONS_MAX):
+        remaining = []
+        for view, ordered in waiting:
+            if turn == len(ordered):
+                continue
+            drawn = draw(conversation_view(f"{view.id}c{turn}", ordered[turn]))
+            if _size(drawn) <= room:
+                room -= _size(drawn)
+                view.conversations.append(drawn)
+                remaining.append((view, ordered))
+        waiting = remaining
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+@cache
+def _environment() -> Environment:
+    """Templates that escape whatever is put in, after making it fit to be shown."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        count=count,
+        duration=duration,
+        duration_round=_duration_round,
+        isolated=_isolated,
+        px=_px,
+        share=share,
+    )
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Every value on its way into the page, before it is escaped; what is markup already came this way."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _isolated(text: str) -> Markup:
+    """`text` such that its direction of writing cannot touch what stands around it."""
+    return Markup("<bdi>{}</bdi>").format(printable(text))
+
+
+def _px(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _duration_round(value_ms: int) -> str:
+    """A round number of milliseconds without the digits that say nothing."""
+    if value_ms == 0:
+        return "0"
+    return duration(value_ms).replace(".0\u00a0", "\u00a0").replace("\u00a000\u00a0s", "")

@@ -1,0 +1,439 @@
+"""What the page of a replay shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.conversations import Conversation, Outcome, losses, reply_times_ms
+from reports.plots import LINE_STYLES, Series, quantile, reply_time_plot
+from reports.schema import ExpectationResult, LossEstimate, RecordingInfo, ReplayResult, Run
+from reports.swimlane import WORDS, Swimlane, layout
+from reports.text import TIMES, Phones, count, cut, duration, one_line, share, short_phone
+
+IDS_SHOWN_MAX = 12
+ROWS_MAX = 40
+ROWS_OPEN_MAX = 8
+CHECKS_OPEN_MAX = 3
+TEXT_LENGTH_MAX = 500
+REPLIES_MIN = 10
+"""A recording gets a plot of its own reply times when some system gave so many."""
+
+_SHARES = (0.5, 0.9, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Losses of one system, over all runs of one recording or of all."""
+
+    lost: int
+    sent: int
+    remarks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlotRow:
+    """One line of a plot, in numbers."""
+
+    name: str
+    style: int
+    dashes: str
+    count: int
+    times: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot of reply times with its data."""
+
+    id: str
+    svg: Markup
+    description: str
+    rows: Sequence[PlotRow]
+    shares: Sequence[str] = tuple(f"{100 * one:g}\u00a0%" for one in _SHARES)
+
+
+@dataclass(frozen=True, slots=True)
+class LossView:
+    """Messages that one system lost for one reason."""
+
+    system: str
+    cause: str
+    count: int
+    shown: Sequence[str]
+
+    @property
+    def more(self) -> int:
+        """How many are not named."""
+        return self.count - len(self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One outcome on record."""
+
+    kind: str
+    flag: str
+    word: str
+    system: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """A recording's outcomes on record: those that did not hold first."""
+
+    summary: str
+    rows: Sequence[CheckRow]
+    folded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FateCell:
+    """What one system did with one message."""
+
+    kind: str
+    words: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """One message of a conversation's table."""
+
+    number: int
+    text: str
+    remark: str
+    at_ms: int
+    fates: Sequence[FateCell]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationView:
+    """One conversation: its figure and its table."""
+
+    id: str
+    place: int
+    user: str
+    instance: str
+    figure: Swimlane
+    systems: Sequence[str]
+    rows: Sequence[MessageRow]
+    message_count: int
+
+    @property
+    def rows_left_out(self) -> int:
+        """Messages for which the table has no room."""
+        return self.message_count - len(self.rows)
+
+    @property
+    def folded(self) -> bool:
+        """Whether the table is opened by the reader."""
+        return self.message_count > ROWS_OPEN_MAX
+
+
+@dataclass(slots=True)
+class RecordingView:
+    """One recording's section. The page adds `conversations`, rendered, as far as there is room."""
+
+    id: str
+    name: str
+    title: str
+    source: str
+    notes: str
+    settings: str
+    holds: str
+    skipped_lines: int
+    tallies: Sequence[Tally]
+    runs: Sequence[Run]
+    run_count: int
+    remarks: Sequence[str]
+    losses: Sequence[LossView]
+    checks: Checks | None
+    estimates: Sequence[LossEstimate]
+    plot: Plot | None
+    conversation_count: int
+    conversations: list[Markup] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> int:
+        """Conversations for which there was no room."""
+        return self.conversation_count - len(self.conversations)
+
+    @property
+    def drawn_words(self) -> str:
+        """Which conversations are drawn, and how many are not."""
+        if not self.conversations:
+            return f"{count(self.conversation_count, 'conversation')}, too large to be drawn here."
+        drawn = count(len(self.conversations), "conversation is", "conversations are")
+        return (
+            f"{drawn} drawn: those with losses first, then the slowest. {self.left_out:,} more are left out."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SystemView:
+    """A system's name and what it is."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The whole page."""
+
+    ok: bool
+    verdict_first: str
+    verdict_rest: str
+    short_verdict: str
+    description: str
+    systems: Sequence[SystemView]
+    recordings: Sequence[RecordingView]
+    totals: Sequence[Tally]
+    plot: Plot | None
+    run_count: int
+    seed: int
+    settings: Sequence[tuple[str, str]]
+    command: str
+
+
+def page_of(result: ReplayResult) -> Page:
+    """The page that shows `result`."""
+    systems = list(result["systems"])
+    grouped: dict[str, list[Run]] = {recording["name"]: [] for recording in result["recordings"]}
+    for run in result["runs"]:
+        grouped.setdefault(run["recording"], []).append(run)
+    views = [
+        _recording_view(f"r{place}", recording, systems, grouped[recording["name"]], result)
+        for place, recording in enumerate(result["recordings"], 1)
+    ]
+    first, _, rest = one_line(result["verdict"]).partition("; ")
+    return Page(
+        ok=result["ok"],
+        verdict_first=first,
+        verdict_rest=rest,
+        short_verdict=cut(first, 120),
+        description=cut(one_line(result["verdict"]), 300),
+        systems=[SystemView(name, summary) for name, summary in result["systems"].items()],
+        recordings=views,
+        totals=[_tally(run for run in result["runs"] if run["system"] == system) for system in systems],
+        plot=_overall_plot(result, systems) if len(views) > 1 else None,
+        run_count=max((view.run_count for view in views), default=0),
+        seed=result["seed"],
+        settings=list(_settings(result["settings"])),
+        command=result.get("command", ""),
+    )
+
+
+def first_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
+    """For each system that has any, its run with the lowest number: the one that is drawn."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        if run["system"] not in first or run["run"] < first[run["system"]]["run"]:
+            first[run["system"]] = run
+    return [first[system] for system in systems if system in first]
+
+
+def _recording_view(
+    identifier: str,
+    recording: RecordingInfo,
+    systems: Sequence[str],
+    runs: Sequence[Run],
+    result: ReplayResult,
+) -> RecordingView:
+    drawn = first_runs(runs, systems)
+    keys = {(message["instance"], message["phone"]) for message in recording["messages"]}
+    messages = {(message["instance"], message["phone"], message["id"]) for message in recording["messages"]}
+    holds = f"{count(len(messages), 'message')} in {count(len(keys), 'conversation')}"
+    repeats = len(recording["messages"]) - len(messages)
+    numbers = {run["run"] for run in runs}
+    return RecordingView(
+        id=identifier,
+        name=recording["name"],
+        title=recording["title"],
+        source=recording["source"],
+        notes=recording["notes"],
+        settings=", ".join(f"{name}: {value}" for name, value in recording["settings"].items()),
+        holds=holds
+        + (f", and {count(repeats, 'repeated delivery', 'repeated deliveries')}" if repeats else ""),
+        skipped_lines=recording["skipped_lines"],
+        tallies=[_tally(run for run in runs if run["system"] == system) for system in systems],
+        runs=drawn,
+        run_count=len(numbers),
+        remarks=[words for run in drawn for words in _remarks(run)],
+        losses=[view for run in drawn for view in _loss_views(run, len(keys) > 1)],
+        checks=_checks(
+            [one for one in result["expectations"] if one["recording"] == recording["name"]], recording
+        ),
+        estimates=[
+            one for one in result["loss"] if one["recording"] == recording["name"] and len(numbers) > 1
+        ],
+        plot=_plot(
+            f"{identifier}-plot", [(run["system"], reply_times_ms(run, recording)) for run in drawn], systems
+        )
+        if len(result["recordings"]) == 1 or _has_many_replies(drawn)
+        else None,
+        conversation_count=len(keys),
+    )
+
+
+def _tally(runs: Iterable[Run]) -> Tally:
+    lost = sent = 0
+    others = {"twice": 0, "out of order": 0, "dead": 0, "waiting": 0}
+    for run in runs:
+        lost += len(run["lost"])
+        sent += run["sent"]
+        others["twice"] += len(run["duplicated"])
+        others["out of order"] += len(run["reordered"])
+        others["dead"] += len(run["dead_lettered"])
+        others["waiting"] += len(run["pending"])
+    return Tally(lost, sent, [f"{number:,} {words}" for words, number in others.items() if number])
+
+
+def _remarks(run: Run) -> Iterable[str]:
+    if not run["came_to_rest"]:
+        yield f"{run['system']} did not come to rest within {duration(run['at_rest_ms'])}."
+    fired = {name: number for name, number in run["faults"].items() if number}
+    if fired:
+        told = ", ".join(f"{name} {number:,}{TIMES}" for name, number in fired.items())
+        yield f"Faults that were made to happen on {run['system']}: {told}."
+
+
+def _loss_views(run: Run, with_user: bool) -> Iterable[LossView]:
+    for loss in losses(run):
+        shown = [
+            f"{cut(one_line(one), 40)} ({phone})" if with_user else cut(one_line(one), 40)
+            for phone, one in loss.messages[:IDS_SHOWN_MAX]
+        ]
+        yield LossView(run["system"], cut(loss.cause, 300), len(loss.messages), shown)
+
+
+def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> Checks | None:
+    if not results:
+        return None
+    phones = Phones(message["phone"] for message in recording["messages"])
+    kinds = {
+        False: ("failed", "✗", "did not hold"),
+        None: ("unchecked", "?", "not checked"),
+        True: ("held", "✓", "held"),
+    }
+    rows = [
+        CheckRow(*kinds[one["held"]], one["system"], cut(phones.hide(one_line(one["detail"])), 300))
+        for held in kinds
+        for one in results
+        if one["held"] is held
+    ]
+    counted = [(sum(one["held"] is held for one in results), held) for held in kinds]
+    told = [f"{number} {kinds[held][2]}" for number, held in counted if number]
+    all_held = all(one["held"] for one in results)
+    summary = (
+        f"All {len(results)} held."
+        if all_held and len(results) > 1
+        else f"Of {len(results)}: {', '.join(told)}."
+    )
+    return Checks(summary, rows, folded=all_held and len(rows) > CHECKS_OPEN_MAX)
+
+
+def _has_many_replies(runs: Iterable[Run]) -> bool:
+    return any(
+        sum(batch["replied_at_ms"] is not None for batch in run["batches"]) >= REPLIES_MIN for run in runs
+    )
+
+
+def _overall_plot(result: ReplayResult, systems: Sequence[str]) -> Plot | None:
+    recordings = {recording["name"]: recording for recording in result["recordings"]}
+    times: dict[str, list[int]] = {}
+    for name, recording in recordings.items():
+        for run in first_runs((run for run in result["runs"] if run["recording"] == name), systems):
+            times.setdefault(run["system"], []).extend(reply_times_ms(run, recording))
+    return _plot("all-plot", [(system, sorted(own)) for system, own in times.items()], systems)
+
+
+def _plot(identifier: str, times: Iterable[tuple[str, Sequence[int]]], systems: Sequence[str]) -> Plot | None:
+    series = [Series(name, systems.index(name), own) for name, own in times if own]
+    if not series:
+        return None
+    rows = [
+        PlotRow(
+            name=one.name,
+            style=one.style % len(LINE_STYLES) + 1,
+            dashes=LINE_STYLES[one.style % len(LINE_STYLES)],
+            count=len(one.times_ms),
+            times=[*(quantile(one.times_ms, part) for part in _SHARES), one.times_ms[-1]],
+        )
+        for one in series
+    ]
+    told = [
+        f"{row.name}: half within {duration(row.times[0])}, all within {duration(row.times[-1])}"
+        for row in rows
+    ]
+    return Plot(identifier, reply_time_plot(series, identifier), "; ".join(told) + ".", rows)
+
+
+def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            told = ", ".join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
+            yield name, told or "none"
+        elif name.endswith("_ms"):
+            yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else "off"
+        else:
+            yield name.replace("_", " "), str(value)
+
+
+def conversation_view(identifier: str, conversation: Conversation) -> ConversationView:
+    """One conversation, with its figure laid out."""
+    shown = _shown_messages(conversation)
+    return ConversationView(
+        id=identifier,
+        place=conversation.place,
+        user=short_phone(conversation.key.phone) or "nobody",
+        instance=cut(one_line(conversation.key.instance), 40) or "no instance",
+        figure=layout(conversation),
+        systems=[lane.system for lane in conversation.lanes],
+        rows=[_message_row(conversation, place) for place in shown],
+        message_count=len(conversation.messages),
+    )
+
+
+def _shown_messages(conversation: Conversation) -> list[int]:
+    """Places of the messages for the table: all, or those that were not answered everywhere and the earliest."""
+    troubled = {number for lane in conversation.lanes for number in lane.troubled()}
+    numbered = enumerate(conversation.messages)
+    order = sorted(numbered, key=lambda one: (one[1].number not in troubled, one[0]))
+    return sorted(place for place, _ in order[:ROWS_MAX])
+
+
+def _message_row(conversation: Conversation, place: int) -> MessageRow:
+    message = conversation.messages[place]
+    remarks = []
+    if message.kind != "text" or not message.text:
+        remarks.append(f"({cut(one_line(message.kind), 40)})")
+    if len(message.text) > TEXT_LENGTH_MAX:
+        remarks.append(f"({len(message.text):,} characters in all)")
+    if message.again_at_ms:
+        remarks.append(f"(delivered {len(message.again_at_ms) + 1} times)")
+    return MessageRow(
+        number=message.number,
+        text=cut(message.text, TEXT_LENGTH_MAX),
+        remark=(" " if message.text else "") + " ".join(remarks) if remarks else "",
+        at_ms=message.at_ms,
+        fates=[_fate_cell(lane.outcomes.get(message.number)) for lane in conversation.lanes],
+    )
+
+
+def _fate_cell(outcome: Outcome | None) -> FateCell:
+    if outcome is None:
+        return FateCell("zero", "not sent")
+    if outcome.fate == "answered":
+        if not outcome.is_trouble:
+            return FateCell("fate-ok", f"✓ {duration(outcome.latency_ms)}")
+        flaws = ["twice"] * outcome.twice + ["out of order"] * outcome.out_of_order
+        return FateCell("warn", f"~ {duration(outcome.latency_ms)}, {' and '.join(flaws)}")
+    if outcome.fate == "lost":
+        return FateCell("bad", "✗ lost", cut(outcome.cause, 300))
+    return FateCell("warn", WORDS[outcome.fate])

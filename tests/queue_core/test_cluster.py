@@ -1,0 +1,103 @@
+"""The whole life of messages on Redis Cluster: each script stays in one slot, whatever the number of partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+
+from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+
+EPOCH_MS = 1_790_000_000_000
+USERS = 40
+
+
+class Clock:
+    """The time that the queue is given, Unix ms."""
+
+    now_ms = EPOCH_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=[1, 8])
+def queue(request: pytest.FixtureRequest, cluster_client: RedisCluster, clock: Clock) -> MessageQueue:
+    settings = QueueSettings(partitions=request.param)
+    return MessageQueue(cast("Redis", cluster_client), settings, clock=clock)
+
+
+def message(message_id: str, phone: int, **values: Any) -> QueueMessage:
+    return QueueMessage(id=message_id, instance_name="bot", user_phone=str(phone), message="x", **values)
+
+
+async def claim_all(queue: MessageQueue) -> list[Batch]:
+    partitions = range(queue.settings.partitions)
+    claims = await asyncio.gather(*(queue.claim("p", limit=100, partition=number) for number in partitions))
+    return [batch for claimed in claims for batch in claimed.batches]
+
+
+async def test_the_cluster_will_do(queue: MessageQueue) -> None:
+    await queue.check()
+
+
+async def test_the_life_of_many_turns_in_gathered_calls(queue: MessageQueue, clock: Clock) -> None:
+    await asyncio.gather(
+        *(queue.enqueue(message(f"m{number}", phone)) for phone in range(USERS) for number in range(2))
+    )
+    again = await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
+    assert {receipt.status for receipt in again} == {"duplicate"}
+    assert await queue.depth() == 2 * USERS
+    clock.now_ms += 8_000
+    batches = await claim_all(queue)
+    assert sorted(int(batch.user_phone) for batch in batches) == list(range(USERS))
+    assert {batch.ids for batch in batches} == {("m0", "m1")}
+    await asyncio.gather(*(queue.extend(batch) for batch in batches))
+    await asyncio.gather(*(queue.record_reply(batch, "ok") for batch in batches))
+    await asyncio.gather(*(queue.record_sent(batch) for batch in batches))
+    await asyncio.gather(*(queue.complete(batch) for batch in batches))
+    assert await queue.depth() == 0
+    assert await queue.active_conversations() == []
+    assert [it.id for it in await queue.completed("bot", "7")] == ["m0", "m1"]
+    assert await queue.pending("bot", "7") == []
+    assert (await queue.statistics("bot", "7"))["processedMessages"] == 2
+
+
+async def test_failures_dead_letters_and_what_people_do_with_them(queue: MessageQueue, clock: Clock) -> None:
+    await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
+    clock.now_ms += 8_000
+    batches = await claim_all(queue)
+    await queue.release(batches[0])
+    await queue.fail(batches[1], "no luck", after_ms=1_000)
+    dead = await asyncio.gather(*(queue.fail(batch, "no use", dead=True) for batch in batches[2:]))
+    assert dead == [1] * (USERS - 2)
+    letters = await queue.dead_letters()
+    assert sorted(letter.user_phone for letter in letters) == sorted(batch.user_phone for batch in batches[2:])
+    await asyncio.gather(*(queue.requeue(letter.id) for letter in letters[:20]))
+    await asyncio.gather(*(queue.drop(letter.id) for letter in letters[20:]))
+    assert await queue.dead_letters() == []
+    assert await queue.withdraw(message("m1", int(letters[0].user_phone))) == "withdrawn"
+    clock.now_ms += 8_000
+    assert len(await claim_all(queue)) == 2 + 19
+
+
+async def test_scripts_that_the_cluster_lost_are_brought_again(queue: MessageQueue) -> None:
+    await queue.redis.script_flush()
+    receipts = await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
+    assert {receipt.status for receipt in receipts} == {"queued"}
+    assert await queue.depth() == USERS
+
+
+async def test_partitions_are_all_used(cluster_client: RedisCluster) -> None:
+    queue = MessageQueue(cast("Redis", cluster_client), QueueSettings(partitions=8))
+    await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
+    sizes = [await cluster_client.zcard(partition.active) for partition in queue.keys.partitions]
+    assert sum(sizes) == USERS
+    assert all(sizes)
