@@ -14,6 +14,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from queue_core.waiting import cancellable
+
 _log = logging.getLogger(__name__)
 
 BLOCK_MS_MAX = 30_000
@@ -31,15 +33,14 @@ class Doorbell:
     async def listen(self) -> None:
         """Runs until cancelled. Rings at the start and when Redis is back: whoever wakes looks for itself."""
         after: Any = None
-        task = asyncio.current_task()
-        # redis-py swallows a cancellation that comes at the wrong moment (its issue 2028, and still in 8.1).
-        while not (task and task.cancelling()):
+        while True:
             try:
                 if after is None:
-                    latest = await self._redis.xrevrange(self._wake, count=1)
+                    latest = await cancellable(self._redis.xrevrange(self._wake, count=1))
                     after = latest[0][0] if latest else "0-0"
                     self.rung.set()
-                elif answer := await self._redis.xread({self._wake: after}, block=self._block_ms()):
+                answer = await cancellable(self._redis.xread({self._wake: after}, block=self._block_ms()))
+                if answer:
                     after = _last_id(answer)
                     self.rung.set()
             except (RedisError, OSError) as error:

@@ -227,7 +227,7 @@ class Processor:
             await self._what_is_owed(partition)
             await self._free_slot()
         if is_unanswered:
-            await self._hand_back_claim(self._queue.claim(self.processor_id, limit=0, partition=partition))
+            await self._hand_back_unanswered(partition)
 
     async def _claim(self, partition: int, group: asyncio.TaskGroup) -> Claimed:
         """One claim for this partition's share of the free slots; starts what it brought.
@@ -240,7 +240,10 @@ class Processor:
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
-            await self._hand_back_claim(claim)
+            try:
+                await self._hand_back_all(await claim)
+            except QueueError:
+                await self._hand_back_unanswered(partition)
             raise
         finally:
             self._slots_claimed_for -= limit
@@ -255,12 +258,14 @@ class Processor:
                 self._in_work[attempt] = group.create_task(self._work(attempt), name="queue-batch")
         return claimed
 
-    async def _hand_back_claim(self, claim: Awaitable[Claimed]) -> None:
-        """Too late to begin with it."""
+    async def _hand_back_unanswered(self, partition: int) -> None:
+        """The leases of a claim whose answer was lost, if Redis is there to tell."""
         try:
-            await self._hand_back_all(await claim)
+            await self._hand_back_all(
+                await self._queue.claim(self.processor_id, limit=0, partition=partition)
+            )
         except QueueError as error:
-            _log.warning("what a last claim may have leased is not known, it runs out by itself: %s", error)
+            _log.warning("what the last claim leased, if anything, runs out by itself: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
         await asyncio.gather(*(self._hand_back(_Attempt(batch, 0)) for batch in claimed.batches))

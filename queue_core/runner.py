@@ -115,10 +115,7 @@ class ScriptRunner:
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
-                missing = [
-                    at for at, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)
-                ]
-                if missing:
+                while missing := _without_script(answers):  # once more, should they be flushed in between
                     await self._load_scripts({calls[at].script for at in missing})
                     again = await self._pipeline([calls[at] for at in missing])
                     for at, answer in zip(missing, again, strict=True):
@@ -144,6 +141,10 @@ class ScriptRunner:
         for script in sorted(scripts, key=lambda script: script.name):
             self.round_trips += 1
             await self._redis.script_load(script.source)
+
+
+def _without_script(answers: Sequence[Any]) -> list[int]:
+    return [at for at, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
 
 
 def _result(call: Call[Result], answer: Any) -> Result:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+CANCEL_AGAIN_S = 0.05
+
 
 async def within(limit_ms: int, doing: Awaitable[Result]) -> Result:
     """The result of `doing`, which is cancelled at the limit.
@@ -30,3 +32,17 @@ async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
+
+
+async def cancellable(doing: Awaitable[Result]) -> Result:
+    """The result of `doing`, and an end when this is cancelled even if `doing` swallows a cancellation.
+
+    redis-py does so now and then up to Python 3.11: it sends by `asyncio.wait_for` (cpython issue 86296).
+    """
+    task = asyncio.ensure_future(doing)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN_S)

@@ -22,7 +22,7 @@ from reports.text import duration
 LINE_STYLES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
 
-POINTS_MAX = 160
+POINTS_MAX = 120
 LOG_TIME_RATIO = 15
 TAIL_REPLIES_MIN = 30
 _TAIL_FROM = 0.9
@@ -37,12 +37,14 @@ _STEPS_MS = (
     *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000),
 )
 _TICKS_MAX = 9
-# Colours that no plot needs stand for the page's variables until the SVG is written.
-_INK, _GRID = "#010203", "#010204"
+# Colours that no plot needs mark the series in what matplotlib writes.
+_INK = "#010203"
 _SERIES = tuple(f"#0102{16 + index:02x}" for index in range(len(LINE_STYLES)))
-_FONT = re.compile(r"font: ?([\d.]+px)[^;\"]*")
-_IDS = re.compile(r' id="(?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib\.axis)_\d+"')
-_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_ELEMENT = re.compile(
+    r'<path d="(?P<points>[^"]*)"[^>]*?style="(?P<style>[^"]*)"[^>]*/>'
+    r'|<text style="(?P<text_style>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)"[^>]*>(?P<words>[^<]*)</text>'
+)
+_NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,9 @@ def reply_time_plot(series: Sequence[Series], salt: str) -> Markup:
         _scale_times(axes, [one.times_ms[0] for one in series], [one.times_ms[-1] for one in series])
         _scale_shares(axes, heights)
         for place, spine in axes.spines.items():
-            spine.set_color(_GRID)
+            spine.set_color(_INK)
             spine.set_visible(place == "bottom")
-        axes.grid(visible=True, color=_GRID, linewidth=0.8)
+        axes.grid(visible=True, color=_INK, linewidth=0.8)
         axes.tick_params(length=0, labelcolor=_INK, pad=6)
         axes.patch.set_visible(False)
         figure.patch.set_visible(False)
@@ -120,11 +122,8 @@ def _draw(axes: Axes, ordered: Sequence[int], height: _Heights, style: int) -> N
             kept.append(rank)
     x = [float(ordered[rank]) for rank in kept]
     y = [heights[rank] for rank in kept]
-    dashes = LINE_STYLES[style]
     (line,) = axes.step([x[0], *x], [0.0, *y], where="post", color=_SERIES[style], linewidth=2)
     line.set_clip_on(False)
-    if dashes:
-        line.set_dashes([float(length) / 2 for length in dashes.split()])
 
 
 def _scale_times(axes: Axes, fastest: Sequence[int], slowest: Sequence[int]) -> None:
@@ -158,12 +157,27 @@ def _scale_shares(axes: Axes, height: _Heights) -> None:
 
 
 def _fit_for_page(svg: str) -> str:
-    """The <svg> element's content: without prolog, metadata and ids, with the page's font and colours."""
-    svg = svg[svg.index("<defs>") : svg.rindex("</svg>")]
-    svg = _FONT.sub(r"font: \1 var(--sans)", svg)
-    svg = _IDS.sub("", svg).replace(_INK, "var(--muted)").replace(_GRID, "var(--line)")
-    for index, colour in enumerate(_SERIES):
-        svg = svg.replace(colour, f"var(--series-{index + 1})")
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = _NUMBER.sub(lambda found: f"{float(found[0]):.1f}", svg)
-    return re.sub(r"\s*\n\s*", "\n", svg).strip()
+    """What is in the <svg> element: paths and texts, with the page's classes and colours instead of styles."""
+    svg = svg[svg.index("</metadata>") if "</metadata>" in svg else 0 : svg.rindex("</svg>")]
+    parts = []
+    for found in _ELEMENT.finditer(svg):
+        if found["words"] is None:
+            points = _NUMBER.sub(lambda number: f"{float(number[0]):.1f}", " ".join(found["points"].split()))
+            parts.append(
+                f'<path {_look(found["style"])} d="{points.replace(" L ", "L").replace("M ", "M")}"/>'
+            )
+        else:
+            x, y = (f"{float(found[name]):.1f}" for name in ("x", "y"))
+            side = "end" if "text-anchor: end" in found["text_style"] else "middle"
+            parts.append(f'<text class="{side}" x="{x}" y="{y}">{found["words"]}</text>')
+    return "\n".join(parts)
+
+
+def _look(style: str) -> str:
+    """The attributes that draw a path as its style says."""
+    colour = re.search(r"stroke: (#\w+)", style)
+    if colour is None or colour[1] not in _SERIES:
+        return 'class="grid"'
+    number = _SERIES.index(colour[1])
+    dashes = f' stroke-dasharray="{LINE_STYLES[number]}"' if LINE_STYLES[number] else ""
+    return f'stroke="var(--series-{number + 1})"{dashes}'

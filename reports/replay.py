@@ -12,12 +12,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.conversation_view import conversation_view
 from reports.conversations import conversations, worst_first
 from reports.schema import ReplayResult, Run
-from reports.text import count, duration, printable, share
-from reports.view import Page, conversation_view, first_runs, page_of
+from reports.text import count, duration, moment, printable, share
+from reports.view import Page, first_runs, page_of
 
-SIZE_MAX = 480_000
+SIZE_MAX = 490_000
 """Bytes a page may have; what a page must say regardless (tables of very many recordings) can go beyond it."""
 
 CONVERSATIONS_MAX = 8
@@ -52,7 +53,7 @@ def write_replay_report(result: ReplayResult, path: Path) -> None:
 def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
     """Puts conversations into the page in rounds: the worst of each recording, then the second worst, and so on.
 
-    A recording whose next conversation does not fit gets no further one.
+    Within a round the smallest go first. A recording whose next conversation does not fit gets no further one.
     """
     systems = list(result["systems"])
     runs: dict[str, list[Run]] = {}
@@ -64,16 +65,17 @@ def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
         for view, recording in zip(page.recordings, result["recordings"], strict=True)
     ]
     for turn in range(CONVERSATIONS_MAX):
-        remaining = []
-        for view, ordered in waiting:
-            if turn == len(ordered):
-                continue
-            drawn = draw(conversation_view(f"{view.id}c{turn}", ordered[turn]))
-            if _size(drawn) <= room:
-                room -= _size(drawn)
-                view.conversations.append(drawn)
-                remaining.append((view, ordered))
-        waiting = remaining
+        drawn = [
+            (view, ordered, draw(conversation_view(f"{view.id}c{turn}", ordered[turn])))
+            for view, ordered in waiting
+            if turn < len(ordered)
+        ]
+        waiting = []
+        for view, ordered, figure in sorted(drawn, key=lambda one: _size(one[2])):
+            if _size(figure) <= room:
+                room -= _size(figure)
+                view.conversations.append(figure)
+                waiting.append((view, ordered))
 
 
 def _size(text: str) -> int:
@@ -93,7 +95,7 @@ def _environment() -> Environment:
     environment.filters.update(
         count=count,
         duration=duration,
-        duration_round=_duration_round,
+        moment=moment,
         isolated=_isolated,
         px=_px,
         share=share,
@@ -112,11 +114,5 @@ def _isolated(text: str) -> Markup:
 
 
 def _px(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def _duration_round(value_ms: int) -> str:
-    """A round number of milliseconds without the digits that say nothing."""
-    if value_ms == 0:
-        return "0"
-    return duration(value_ms).replace(".0\u00a0", "\u00a0").replace("\u00a000\u00a0s", "")
+    """A place in a figure; half a pixel is as fine as it needs to be."""
+    return f"{round(value * 2) / 2:.1f}".removesuffix(".0")

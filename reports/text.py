@@ -112,6 +112,18 @@ def duration(value_ms: float | None) -> str:
     return f"{sign}{minutes // 60:,}{NARROW}h{NARROW}{minutes % 60:02}{NARROW}min"
 
 
+def moment(at_ms: int) -> str:
+    """A point on a recording's clock: `0 s`, `8.5 s`, `1 min 10 s`, `15:13:20` after the first hour."""
+    if abs(at_ms) < 3_600_000:
+        return (
+            duration(at_ms)
+            if at_ms % 1000
+            else duration(at_ms).replace(f".0{NARROW}", NARROW).replace("ms", "s")
+        )
+    minutes, seconds = divmod(round(at_ms / 1000), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
 def share(part: float) -> str:
     """A share in percent, such that some never reads as none, nor less than all as all."""
     if part <= 0:

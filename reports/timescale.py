@@ -96,16 +96,26 @@ def busy_times(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def time_scale(
-    busy: Sequence[tuple[int, int]], left_px: float, right_px: float, scale_min: float
+    busy: Sequence[tuple[int, int]],
+    left_px: float,
+    right_px: float,
+    *,
+    right_px_max: float,
+    scale_min: float,
+    room_px: float = 0,
 ) -> TimeScale:
-    """A scale over the busy times from `left_px` to `right_px`, or further when `scale_min` (px/ms) needs it."""
+    """A scale over the busy times from `left_px` to `right_px`, or as far as `right_px_max` when `scale_min` needs it.
+
+    `scale_min` is in px/ms. After each stretch `room_px` are left for labels.
+    """
     padded = [(start - PADDING_MS, end + PADDING_MS) for start, end in busy]
     total_ms = sum(end - start for start, end in padded)
-    free_px = right_px - left_px - BREAK_PX * (len(padded) - 1)
-    scale = max(free_px / total_ms, scale_min)
+    taken_px = left_px + BREAK_PX * (len(padded) - 1) + room_px * len(padded)
+    scale_max = max(right_px_max - taken_px, 100) / total_ms
+    scale = max((right_px - taken_px) / total_ms, min(scale_min, scale_max))
     stretches = []
     for start, end in padded:
-        width = (end - start) * scale
-        stretches.append(Stretch(start, end, left_px, left_px + width))
+        width = (end - start) * scale + room_px
+        stretches.append(Stretch(start, end + room_px / scale, left_px, left_px + width))
         left_px += width + BREAK_PX
     return TimeScale(stretches)

@@ -1,4 +1,4 @@
-"""The simulator: recorded conversations replayed against message queues, production code included, in simulated time."""
+"""The simulator: recordings replayed against message queues, production code included, in simulated time."""
 
 import logging
 

@@ -23,7 +23,7 @@ from sim.settings import FAULTS, SettingsError, SimSettings, parse_fault
 from sim.study import ReplayFailedError, Study, carry_out
 from sim.systems import all_systems
 
-OK, BAD_OUTCOME, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
 REPORT = Path("reports/out/replay.html")
 RUNS_MAX = 100_000
 STANDARD_OUTPUT = "-"
@@ -34,22 +34,19 @@ class InputError(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
     parser = _parser()
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
     except (RecordingError, SettingsError, InputError) as error:
-        print(f"sim: {error}", file=sys.stderr)  # noqa: T201 - a command line prints
+        print(f"sim: {error}", file=sys.stderr)
         return BAD_INPUT
     except ReplayFailedError as error:
         traceback.print_exception(error)
-        print(f"sim: a run failed, which is a bug in a system or in the simulator: {error}", file=sys.stderr)  # noqa: T201
+        print(f"sim: a run failed, which is a bug in a system or in the simulator: {error}", file=sys.stderr)
         return BAD_OUTCOME
-    except KeyboardInterrupt:
-        print("sim: interrupted", file=sys.stderr)  # noqa: T201
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -264,9 +261,9 @@ def _write(result: ReplayResult, options: argparse.Namespace) -> None:
         raise InputError(f"the result cannot be written: {error}") from None
 
 
-def _systems(options: argparse.Namespace) -> int:
+def _systems(_: argparse.Namespace) -> int:
     for name, system in all_systems().items():
-        print(f"{name:<10} {system.summary}")  # noqa: T201 - a command line prints
+        print(f"{name:<10} {system.summary}")
     return OK
 
 

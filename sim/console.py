@@ -235,5 +235,5 @@ def _bad(count: int) -> Text:
 def _seconds(values: Quantiles) -> str:
     p50, p95, highest = values["p50"], values["p95"], values["max"]
     if p50 is None or p95 is None or highest is None:
-        return "–"
+        return "-"
     return f"{p50 / 1000:.1f}/{p95 / 1000:.1f}/{highest / 1000:.1f}"

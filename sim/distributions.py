@@ -95,5 +95,6 @@ def parse(text: str) -> Distribution:
             raise DistributionError(f"{text!r}: the 95th percentile (second) is below the median (first)")
         return LogNormal(median_ms, p95_ms)
     raise DistributionError(
-        f"{text!r} is no distribution: write constant:TIME or lognormal:MEDIAN:P95, as in constant:6s or lognormal:4.5s:9s"
+        f"{text!r} is no distribution: write constant:TIME or lognormal:MEDIAN:P95, "
+        "as in constant:6s or lognormal:4.5s:9s"
     )

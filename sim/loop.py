@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, NoReturn, TypeVar
@@ -114,16 +115,20 @@ class SimLoop(asyncio.BaseEventLoop):
         self._turns = 0
         self._turns_at_ms = -1.0
         self._tasks_made = 0
-        self.set_task_factory(self._make_task)
+        self.interrupted = False
+        """Set it, from a signal handler too, to have KeyboardInterrupt raised before time next moves."""
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed wants a class with its own call
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
         """Simulated seconds. Never before the timer that has just fired, whatever the rounding between ms and s."""
-        now_s = self.env.now / 1000
-        return now_s if now_s > self._reached_s else self._reached_s
+        return max(self.env.now / 1000, self._reached_s)
 
     def let_time_pass(self, *, may_wait: bool) -> None:
         """One wait of the loop: SimPy's steps, or the clock moved to the next timer (rules 1 to 4 above)."""
+        if self.interrupted:
+            self.interrupted = False
+            raise KeyboardInterrupt
         if not may_wait:
             self._count_turn()
             return
@@ -146,7 +151,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """A future for a SimPy event: `value = await loop.until(env.process(...))`. Its failure is raised here."""
         future = self.create_future()
 
-        def fire(fired: simpy.Event) -> None:
+        def fire(fired: Any) -> None:  # an Event, whose `ok` SimPy's types take for always true
             if future.done():
                 return
             if fired.ok:
@@ -169,7 +174,7 @@ class SimLoop(asyncio.BaseEventLoop):
             if task.cancelled():
                 event.fail(SimulationError(f"the task {name!r} was cancelled"))
             elif error := task.exception():
-                event.fail(error)
+                event.fail(error)  # type: ignore[arg-type]  # SimPy only asks that it can be raised
             else:
                 event.succeed(task.result())
 
@@ -189,7 +194,7 @@ class SimLoop(asyncio.BaseEventLoop):
         finally:
             self.close()
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]  # the base class's type is of one callback's arguments
         self, callback: Callable[..., Any], *args: Any, **options: Any
     ) -> asyncio.Handle:
         """As `call_soon`. From another thread, which no simulation has, it raises RealInputOutputError."""
@@ -243,7 +248,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
 
 def _forbidden(name: str) -> Callable[..., NoReturn]:
-    def refuse(self: SimLoop, *args: Any, **options: Any) -> NoReturn:
+    def refuse(*_: Any, **__: Any) -> NoReturn:
         raise RealInputOutputError(
             f"{name}() in a simulation: there are no sockets, threads, processes or signals here; "
             "use what the World offers"
@@ -290,13 +295,37 @@ def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment |
     waited for, or else the first exception that no one awaited.
     """
     loop = SimLoop(env)
-    try:
-        result = loop.run_until_complete(main(loop))
-    finally:
-        loop.shut_down()
+    with _interrupting(loop):
+        try:
+            result = loop.run_until_complete(main(loop))
+        finally:
+            loop.shut_down()
     if loop.errors:
         raise loop.errors[0]
     return result
+
+
+@contextlib.contextmanager
+def _interrupting(loop: SimLoop) -> Generator[None, None, None]:
+    """Ctrl-C ends the simulation between two steps.
+
+    Raised anywhere, as Python does by itself, KeyboardInterrupt can be lost: in Redis's Lua, most of all.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        loop.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def sleep_process(env: simpy.Environment, delay_ms: float) -> Generator[simpy.Event, Any, None]:

@@ -25,8 +25,8 @@ from fakeredis._socket import FakeSocket
 from fakeredis.aioredis import AsyncFakeSocket, FakeReader, FakeWriter
 
 from sim.distributions import Distribution
-from sim.rest import RestRedis, WriteObserver
 from sim.loop import SimLoop
+from sim.rest import RestRedis, WriteObserver
 
 SERVER_VERSION = (7,)
 CONNECTIONS_MAX = 64
@@ -181,7 +181,7 @@ class _LuaRuntime:
 
 
 class _LatentSocket(AsyncFakeSocket):
-    """The server's end of a connection: requests reach it, and replies leave it, half a round trip late and in order."""
+    """The server's end of a connection: requests arrive, and replies leave, half a round trip late and in order."""
 
     def __init__(self, *args: Any, network: SimulatedRedis, stream: random.Random, **options: Any) -> None:
         self._number = network.next_socket()

@@ -20,13 +20,62 @@ from sim.loop import SimLoop
 Command = tuple[str | int, ...]
 
 _FIRST_ARGUMENT_WRITES = frozenset(
-    "APPEND DECR DECRBY GETDEL GETSET HDEL HINCRBY HSET INCR INCRBY LINSERT LPOP LPUSH LPUSHX LREM LSET LTRIM "
-    "PSETEX RPOP RPUSH RPUSHX SADD SET SETEX SETNX SPOP SREM ZADD ZREM".split()
+    {
+        "APPEND",
+        "DECR",
+        "DECRBY",
+        "GETDEL",
+        "GETSET",
+        "HDEL",
+        "HINCRBY",
+        "HSET",
+        "INCR",
+        "INCRBY",
+        "LINSERT",
+        "LPOP",
+        "LPUSH",
+        "LPUSHX",
+        "LREM",
+        "LSET",
+        "LTRIM",
+        "PSETEX",
+        "RPOP",
+        "RPUSH",
+        "RPUSHX",
+        "SADD",
+        "SET",
+        "SETEX",
+        "SETNX",
+        "SPOP",
+        "SREM",
+        "ZADD",
+        "ZREM",
+    }
 )
 _ALL_ARGUMENTS_WRITES = frozenset({"DEL", "UNLINK"})
 _NOT_OVER_HTTP = frozenset(
-    "BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN DISCARD EXEC MONITOR MULTI PSUBSCRIBE SUBSCRIBE "
-    "SSUBSCRIBE UNWATCH WAIT WATCH XREAD XREADGROUP".split()
+    {
+        "BLMOVE",
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BRPOPLPUSH",
+        "BZMPOP",
+        "BZPOPMAX",
+        "BZPOPMIN",
+        "DISCARD",
+        "EXEC",
+        "MONITOR",
+        "MULTI",
+        "PSUBSCRIBE",
+        "SUBSCRIBE",
+        "SSUBSCRIBE",
+        "UNWATCH",
+        "WAIT",
+        "WATCH",
+        "XREAD",
+        "XREADGROUP",
+    }
 )
 
 
@@ -37,7 +86,9 @@ class WriteObserver(Protocol):
     is none. `client` is the RestRedis that wrote.
     """
 
-    def __call__(self, key: str, before: Any, after: Any, client: object) -> None: ...
+    def __call__(self, key: str, before: Any, after: Any, client: object) -> None:
+        """Take note; nothing may be awaited here."""
+        ...
 
 
 class RestRedis:
@@ -96,7 +147,10 @@ class RestRedis:
         return self._observed([command], lambda: self._run(command))
 
     def _transaction(self, commands: tuple[Command, ...]) -> list[Any]:
-        return self._observed(list(commands), lambda: [self._run(command) for command in commands])
+        replies: list[Any] = self._observed(
+            list(commands), lambda: [self._run(command) for command in commands]
+        )
+        return replies
 
     def _observed(self, commands: list[Command], execute: Callable[[], Any]) -> Any:
         """Execute, and tell the observers each touched key's value before and after."""

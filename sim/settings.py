@@ -93,10 +93,8 @@ def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettin
 
 def parse_fault(text: str) -> tuple[str, float]:
     """Name and rate of `NAME=RATE`. Raises SettingsError."""
-    name, separator, rate = text.partition("=")
+    name, _, rate = text.partition("=")
     try:
-        if not separator:
-            raise ValueError
         return name, float(rate)
     except ValueError:
         raise SettingsError(f"fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None

@@ -14,4 +14,4 @@ def derived_seed(*parts: str | int) -> int:
 
 def stream(*parts: str | int) -> random.Random:
     """The stream of its parts: equal parts give streams that draw the same numbers, on every machine."""
-    return random.Random(derived_seed(*parts))  # noqa: S311 - simulation, not secrets
+    return random.Random(derived_seed(*parts))

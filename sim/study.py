@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 
 from reports.schema import (
     SCHEMA_VERSION,
@@ -40,8 +43,10 @@ class ReplayFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is to be replayed. `options` are the command line's (see `settings.with_options`); they win over a
-    recording's own. Systems are names."""
+    """What is to be replayed; systems are names.
+
+    `options` are the command line's (see `settings.with_options`); they win over a recording's own.
+    """
 
     recordings: Sequence[Recording]
     systems: Sequence[str]
@@ -73,7 +78,7 @@ class _Work:
     run: int
 
 
-def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lambda run: None) -> ReplayResult:
+def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None) -> ReplayResult:
     """Make every run and put the result together. `done` hears of each run as it ends, in any order.
 
     Raises SettingsError for a recording whose settings make no sense and ReplayFailedError. On KeyboardInterrupt
@@ -212,7 +217,8 @@ def _in_processes(
     runs: dict[int, Run] = {}
     by_size = sorted(range(len(work)), key=lambda at: -len(recordings[work[at].recording].arrivals))
     with _pool(recordings, jobs) as pool:
-        futures: dict[Future[Run], int] = {pool.submit(_one_in_process, work[at]): at for at in by_size}
+        with _deaf_children():
+            futures: dict[Future[Run], int] = {pool.submit(_one_in_process, work[at]): at for at in by_size}
         waiting = set(futures)
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -234,17 +240,40 @@ def _pool(recordings: Sequence[Recording], jobs: int) -> Iterator[ProcessPoolExe
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             if child not in others:
-                child.terminate()
+                child.kill()
         raise
     pool.shutdown()
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started here never hear Ctrl-C, not even while they start; this one hears it when all have."""
+    heard: list[int] = []
+    resource_tracker.ensure_running()  # starting it later would lift the block
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if heard:
+        raise KeyboardInterrupt
 
 
 _recordings_of_process: list[Recording] = []
 
 
 def _start_process(recordings: Sequence[Recording]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _recordings_of_process[:] = recordings
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would wait for work for ever after its parent was killed."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
 
 
 def _one_in_process(work: _Work) -> Run:

@@ -55,8 +55,8 @@ def message(message_id: str, phone: str = "201000000001", *, timestamp: int = 0)
 
 
 async def enqueue(queue: MessageQueue, ids: Iterable[str], phone: str = "201000000001") -> list[Receipt]:
-    """Enqueues messages, in order."""
-    return [await queue.enqueue(message(message_id, phone)) for message_id in ids]
+    """Enqueues messages, in order and in one pipeline: a window does not end between them."""
+    return await asyncio.gather(*(queue.enqueue(message(message_id, phone)) for message_id in ids))
 
 
 async def eventually(is_so: Callable[[], object], what: str, *, within_s: float = PATIENCE_S) -> None:
@@ -144,6 +144,15 @@ async def at_rest(queue: MessageQueue) -> None:
     while await queue.depth():
         assert time.monotonic() < deadline, f"still waiting: {await queue.active_conversations()}"
         await asyncio.sleep(0.01)
+
+
+async def claimed_batch(queue: MessageQueue, processor_id: str = "other") -> Batch:
+    """The next batch that becomes due."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (claimed := await queue.claim(processor_id)).batches:
+        assert time.monotonic() < deadline, f"nothing is due: {await queue.active_conversations()}"
+        await asyncio.sleep(0.005)
+    return claimed.batches[0]
 
 
 async def check_ledger(

@@ -162,7 +162,7 @@ async def test_delivered_again_while_it_is_answered_and_redis_comes_back(
         await asyncio.sleep(0.1)
         assert len(bot.asked) == 1
         go_on.set()
-        assert await asyncio.gather(first, again, following) == ["answered", "duplicate", "queued"]
+        assert list(await asyncio.gather(first, again, following)) == ["answered", "duplicate", "queued"]
         await eventually(lambda: len(bot.sent) == 2, "the next one answered")
     assert bot.sent_ids == ["m1", "m2"]
     assert bot.overlaps == []

@@ -88,10 +88,8 @@ async def test_a_ring_while_it_is_cut_off_is_heard_afterwards(redis_server: Embe
 async def test_a_redis_that_stands_still_is_no_reason_to_end(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as bell:
         redis_server.pause()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.5)
         redis_server.resume()
-        await happens(bell.rung)
-        bell.rung.clear()
         async with Redis.from_url(redis_server.url) as direct:
             await direct.xadd(WAKE, {"at": 1}, maxlen=1)
         await happens(bell.rung)
@@ -101,12 +99,15 @@ async def test_a_quiet_bell_keeps_its_connection_when_the_socket_is_impatient(
     redis_server: EmbeddedRedis,
 ) -> None:
     """Fault 17: a blocking command and the socket timeout meet."""
-    async with Proxy(redis_server.url) as proxy, connect(proxy.url, socket_timeout_s=0.4) as redis:
-        async with listening(redis) as bell:
-            before = proxy.connections
-            await asyncio.sleep(1.2)
-            assert proxy.connections == before, "the blocking read ran into the socket's timeout"
-            assert not bell.rung.is_set()
+    async with (
+        Proxy(redis_server.url) as proxy,
+        connect(proxy.url, socket_timeout_s=0.4) as redis,
+        listening(redis) as bell,
+    ):
+        before = proxy.connections
+        await asyncio.sleep(1.2)
+        assert proxy.connections == before, "the blocking read ran into the socket's timeout"
+        assert not bell.rung.is_set()
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_blocks_for_half_of_what_the_socket_waits(socket_timeout_s: float | None
 
 @on_newest
 async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
-    """redis-py swallows a cancellation that comes at the wrong moment; then it must still end."""
+    """redis-py may swallow a cancellation that comes at the wrong moment; then it must still end."""
     for turns in range(40):
         task = asyncio.create_task(Doorbell(redis_client, WAKE).listen())
         for _ in range(turns):
@@ -127,7 +128,7 @@ async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
         task.cancel()
         began = time.monotonic()
         await asyncio.wait([task], timeout=PATIENCE_S)
-        assert task.done(), f"cancelled after {turns} turns of the loop it went on"
+        assert task.cancelled(), f"cancelled after {turns} turns of the loop it went on"
         assert time.monotonic() - began < 4, "waited for a blocking read to end"
 
 

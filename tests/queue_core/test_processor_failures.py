@@ -1,0 +1,231 @@
+"""The processor when handlers and senders crash, hang, refuse or give up: a retry or a dead letter, never silence."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, on_newest, quick, running
+
+# Handlers that fail.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("broken"), TimeoutError("its own"), KeyError("k"), RetryLaterError("busy", after_ms=10)],
+    ids=lambda error: type(error).__name__,
+)
+@on_newest
+async def test_a_handler_that_crashes_is_tried_again(redis_client: Redis, error: Exception) -> None:
+    async def crash_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise error
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(crash_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert [(batch.attempt, batch.trigger) for batch in bot.asked] == [(1, "window"), (2, "retry")]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+async def test_a_handler_that_always_crashes_ends_in_dead_letters(redis_client: Redis) -> None:
+    async def crash(batch: Batch) -> None:
+        raise RuntimeError(f"broken at {batch.attempt}")
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=2)), Bot(crash)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1", "m2"])
+        await at_rest(queue)
+    assert [batch.attempt for batch in bot.asked] == [1, 2, 3]
+    letters = await queue.dead_letters()
+    assert [letter.reason for letter in letters] == [
+        "given up after 3 attempts: handle: RuntimeError: broken at 3"
+    ] * 2
+    await check_ledger(queue, ["m1", "m2"], [])
+
+
+@on_newest
+async def test_backoff_lies_between_the_attempts(redis_client: Redis) -> None:
+    begun: list[float] = []
+
+    async def crash_twice(batch: Batch) -> None:
+        begun.append(time.monotonic())
+        if batch.attempt <= 2:
+            raise RuntimeError
+
+    queue = MessageQueue(redis_client, quick(backoff_base_ms=100, backoff_max_ms=10_000))
+    bot = Bot(crash_twice)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    first, second, third = begun
+    assert second - first >= 0.049  # half of it is random; Redis counts whole milliseconds
+    assert third - second >= 0.099
+
+
+@on_newest
+async def test_retry_later_names_its_own_time(redis_client: Redis) -> None:
+    begun: list[float] = []
+
+    async def busy_once(batch: Batch) -> None:
+        begun.append(time.monotonic())
+        if batch.attempt == 1:
+            raise RetryLaterError("HTTP 429", after_ms=300)
+
+    queue, bot = MessageQueue(redis_client, quick(backoff_base_ms=1)), Bot(busy_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert begun[1] - begun[0] >= 0.298
+
+
+@on_newest
+async def test_give_up_makes_dead_letters_at_once(redis_client: Redis) -> None:
+    async def give_up(batch: Batch) -> None:
+        raise GiveUpError("the user is blocked")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(give_up)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [letter.reason for letter in await queue.dead_letters()] == ["the user is blocked"]
+
+
+async def test_a_handler_that_hangs_is_cancelled_and_tried_again(redis_client: Redis) -> None:
+    cancelled: list[int] = []
+
+    async def hang_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(batch.attempt)
+                raise
+
+    queue, bot = MessageQueue(redis_client, quick(handler_timeout_ms=50)), Bot(hang_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert cancelled == [1]
+    assert [batch.attempt for batch in bot.asked] == [1, 2]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+@on_newest
+async def test_the_reason_tells_a_limit_from_the_handlers_own_timeout(redis_client: Redis) -> None:
+    async def fail(batch: Batch) -> None:
+        if batch.user_phone == "hangs":
+            await asyncio.Event().wait()
+        raise TimeoutError("the model did not answer")
+
+    queue = MessageQueue(redis_client, quick(handler_timeout_ms=50, max_retry_count=0))
+    bot = Bot(fail)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"], "hangs")
+        await enqueue(queue, ["m2"], "raises")
+        await at_rest(queue)
+    assert {letter.user_phone: letter.reason for letter in await queue.dead_letters()} == {
+        "hangs": "given up after 1 attempts: handle: TimeoutError: took longer than 50 ms",
+        "raises": "given up after 1 attempts: handle: TimeoutError: the model did not answer",
+    }
+
+
+async def test_a_handler_that_lets_a_cancellation_through_is_no_endless_loop(redis_client: Redis) -> None:
+    """Something inside it was cancelled, it was not: that counts as an attempt that failed."""
+
+    async def await_something_cancelled(batch: Batch) -> None:
+        inner = asyncio.ensure_future(asyncio.Event().wait())
+        inner.cancel()
+        await inner
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=1)), Bot(await_something_cancelled)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert [batch.attempt for batch in bot.asked] == [1, 2]
+    (letter,) = await queue.dead_letters()
+    assert letter.reason == "given up after 2 attempts: handle: CancelledError, raised by itself"
+
+
+# Senders that fail.
+
+
+@on_newest
+@pytest.mark.parametrize("unsure_sends", ["resend", "dead-letter"])
+async def test_a_reply_that_was_certainly_not_sent_is_sent_again_not_asked_for_again(
+    redis_client: Redis, unsure_sends: str
+) -> None:
+    async def refuse_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise RetryLaterError("131056: too many messages to one user", after_ms=10)
+
+    queue, bot = MessageQueue(redis_client, quick(unsure_sends=unsure_sends)), Bot(on_send=refuse_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [(batch.attempt, reply) for batch, reply in bot.sent] == [(2, "re m1")]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+@pytest.mark.parametrize("how", ["raises", "hangs"])
+async def test_a_reply_that_was_perhaps_sent_is_sent_again_under_resend(
+    redis_client: Redis, how: str
+) -> None:
+    async def fail_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            await (_raise_reset() if how == "raises" else asyncio.Event().wait())
+
+    queue, bot = MessageQueue(redis_client, quick(send_timeout_ms=50)), Bot(on_send=fail_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert len(bot.asked) == 1
+    assert [batch.attempt for batch, _ in bot.sent] == [2]
+
+
+async def _raise_reset() -> None:
+    raise ConnectionResetError("after the request was written")
+
+
+async def test_a_reply_that_was_perhaps_sent_is_never_sent_again_under_dead_letter(
+    redis_client: Redis,
+) -> None:
+    async def cut_off(batch: Batch) -> None:
+        raise ConnectionResetError("after the request was written")
+
+    queue = MessageQueue(redis_client, quick(unsure_sends="dead-letter"))
+    sends: list[int] = []
+
+    async def send(batch: Batch, reply: str) -> None:
+        sends.append(batch.attempt)
+        await cut_off(batch)
+
+    bot = Bot()
+    async with running(Processor(queue, bot.handle, send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert sends == [1]
+    assert len(bot.asked) == 1
+    (letter,) = await queue.dead_letters()
+    assert letter.reply == "re m1"
+    assert letter.reason == "the reply may have been sent before a crash (unsure_sends = dead-letter)"
+
+
+@on_newest
+async def test_a_sender_that_gives_up_leaves_the_reply_in_the_dead_letter(redis_client: Redis) -> None:
+    async def give_up(batch: Batch) -> None:
+        raise GiveUpError("the user blocked the bot")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot(on_send=give_up)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    (letter,) = await queue.dead_letters()
+    assert (letter.reason, letter.reply) == ("the user blocked the bot", "re m1")

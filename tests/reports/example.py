@@ -1,0 +1,289 @@
+"""Results of replays to render: realistic ones, hostile ones, large ones. Made here, not by the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.schema import (
+    BatchRecord,
+    LedgerEntry,
+    LossEstimate,
+    RecordedMessage,
+    RecordingInfo,
+    ReplayResult,
+    Run,
+)
+
+ARABIC = ("ممكن أعرف اسمك؟", "عبدالرحيم", "من القوي", "وجبة واحدة", "لايف ستايل")
+CAUSE = "in a buffer that was marked processed at 15066 ms: it came after the processor had read the buffer"
+TURN_MS = 14_000
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</title></svg><script src=//evil.example/x.js></script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "\u202egnp.exe \u2066 \x00\x07\x1b[31m \ud800 \uffff",
+    "javascript:alert(1)&lt;script&gt;]]>--><!--",
+    "$x^{2}$ %s {0} \\N",
+)
+
+
+def message(
+    place: int, at_ms: int, text: str, *, phone: str = "966500001234", instance: str = "bot", one: str = ""
+) -> RecordedMessage:
+    return {
+        "instance": instance,
+        "phone": phone,
+        "id": one or f"m{place}",
+        "at_ms": at_ms,
+        "kind": "text",
+        "text": text,
+    }
+
+
+def recording(name: str, messages: Sequence[RecordedMessage], **more: Any) -> RecordingInfo:
+    info: RecordingInfo = {
+        "name": name,
+        "title": f"Title of {name}",
+        "source": "Made for a test",
+        "notes": "",
+        "settings": {},
+        "skipped_lines": 0,
+        "messages": list(messages),
+    }
+    info.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return info
+
+
+def run(
+    recorded: RecordingInfo,
+    system: str,
+    *,
+    lost: Iterable[tuple[str, str]] = (),
+    cause: str = CAUSE,
+    trigger: str = "window",
+    number: int = 0,
+) -> Run:
+    """Each turn is answered in one batch, 8 s after its first message and for 7 s, but for `lost`.
+
+    `lost` are (phone, id) of messages that vanish when the batch is answered.
+    """
+    gone = set(lost)
+    first: dict[tuple[str, str, str], RecordedMessage] = {}
+    for one in recorded["messages"]:
+        first.setdefault((one["instance"], one["phone"], one["id"]), one)
+    by_conversation: dict[tuple[str, str], list[RecordedMessage]] = {}
+    for one in first.values():
+        by_conversation.setdefault((one["instance"], one["phone"]), []).append(one)
+    batches: list[BatchRecord] = []
+    ledger: list[LedgerEntry] = []
+    for (instance, phone), own in by_conversation.items():
+        for turn in _turns(own):
+            claimed = turn[0]["at_ms"] + 8000
+            replied = max(claimed + 7000, turn[-1]["at_ms"] + 1)
+            kept = [one["id"] for one in turn if (phone, one["id"]) not in gone]
+            if kept:
+                batches.append(_batch(instance, phone, kept, trigger, claimed, replied))
+            ledger += [_entry(one, replied, (phone, one["id"]) in gone, cause) for one in turn]
+    return _run(recorded["name"], system, number, batches, ledger, cause)
+
+
+def _turns(messages: Sequence[RecordedMessage]) -> list[list[RecordedMessage]]:
+    turns: list[list[RecordedMessage]] = []
+    for one in messages:
+        if turns and one["at_ms"] - turns[-1][0]["at_ms"] <= TURN_MS:
+            turns[-1].append(one)
+        else:
+            turns.append([one])
+    return turns
+
+
+def _batch(
+    instance: str, phone: str, ids: list[str], trigger: str, claimed_at_ms: int, replied_at_ms: int
+) -> BatchRecord:
+    return {
+        "instance": instance,
+        "phone": phone,
+        "ids": ids,
+        "trigger": trigger,
+        "claimed_at_ms": claimed_at_ms,
+        "due_at_ms": claimed_at_ms,
+        "replied_at_ms": replied_at_ms,
+    }
+
+
+def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool, cause: str) -> LedgerEntry:
+    end = f"{replied_at_ms // 1000}.{replied_at_ms % 1000:03} s: " + (
+        f"lost: {cause}" if is_lost else "answered"
+    )
+    return {
+        "instance": one["instance"],
+        "phone": one["phone"],
+        "id": one["id"],
+        "fate": "lost" if is_lost else "answered",
+        "stored_at_ms": one["at_ms"],
+        "claimed_at_ms": None if is_lost else replied_at_ms - 7000,
+        "answered_at_ms": None if is_lost else replied_at_ms,
+        "story": [f"{one['at_ms'] / 1000:.3f} s: sent", end],
+    }
+
+
+def _run(
+    name: str, system: str, number: int, batches: list[BatchRecord], ledger: list[LedgerEntry], cause: str
+) -> Run:
+    lost = [entry["id"] for entry in ledger if entry["fate"] == "lost"]
+    some = (
+        {"p50": 15_047, "p95": 15_047, "max": 15_047} if batches else {"p50": None, "p95": None, "max": None}
+    )
+    made: dict[str, Any] = {
+        "recording": name,
+        "system": system,
+        "run": number,
+        "seed": 1,
+        "sent": len(ledger),
+        "answered": len(ledger) - len(lost),
+        "lost": lost,
+        "duplicated": [],
+        "reordered": [],
+        "dead_lettered": [],
+        "pending": [],
+        "causes": dict.fromkeys(lost, cause),
+        "ai_calls": len(batches),
+        "batches": batches,
+        "log": [],
+        "latency_ms": {"first": some, "last": some},
+        "dispatch_lag_ms": {"p50": 4, "p95": 9, "max": 850} if batches else some,
+        "faults": {},
+        "ledger": ledger,
+        "at_rest_ms": 20_000,
+        "came_to_rest": True,
+    }
+    return made  # type: ignore[return-value] # built key by key from what Run names
+
+
+def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any) -> ReplayResult:
+    systems: Mapping[str, str] = {one["system"]: f"Summary of {one['system']}." for one in runs}
+    made: ReplayResult = {
+        "schema": 1,
+        "kind": "replay",
+        "seed": 7,
+        "settings": {"ai": "constant:7s", "window_ms": 8000, "idle_ms": 0, "faults": {"timer-dies": 0.05}},
+        "systems": dict(systems),
+        "recordings": list(recordings),
+        "runs": list(runs),
+        "loss": [],
+        "expectations": [],
+        "verdict": "The queue lost none of 5 messages; buffer-v1 lost 2 of 5 (40.0 %).",
+        "ok": True,
+        "command": "python -m sim replay logs/ --seed 7",
+    }
+    made.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return made
+
+
+def incident(**more: Any) -> ReplayResult:
+    """Five messages in Arabic, two of them lost on buffer-v1 and none on the queue."""
+    times = (0, 3100, 6649, 10_976, 13_200)
+    told = [
+        message(place, at_ms, text) for place, (at_ms, text) in enumerate(zip(times, ARABIC, strict=True), 1)
+    ]
+    recorded = recording("incident.jsonl", told, title="The incident")
+    lost = [("966500001234", "m4"), ("966500001234", "m5")]
+    runs = [run(recorded, "buffer-v1", lost=lost, trigger="timer"), run(recorded, "queue")]
+    checks = [
+        {
+            "recording": "incident.jsonl",
+            "system": "buffer-v1",
+            "held": True,
+            "detail": "lost: m4, m5, as on record",
+        },
+        {
+            "recording": "incident.jsonl",
+            "system": "queue",
+            "held": False,
+            "detail": "lost: m1, on record none",
+        },
+        {
+            "recording": "incident.jsonl",
+            "system": "queue",
+            "held": None,
+            "detail": "the AI's time was overridden",
+        },
+    ]
+    return result([recorded], runs, **{"expectations": checks, **more})
+
+
+def hostile() -> ReplayResult:
+    """Every text, name, id and cause is one of HOSTILE."""
+    recordings, runs = [], []
+    for place, evil in enumerate(HOSTILE):
+        told = [
+            message(1, 0, evil, phone=f"{evil}966500{place}77123", instance=evil, one=evil),
+            message(2, 400, evil * 60, phone=f"{evil}966500{place}77123", instance=evil, one=f"{evil}-2"),
+        ]
+        recorded = recording(
+            f"{place}{evil}.jsonl",
+            told,
+            title=evil,
+            source=evil,
+            notes=evil,
+            settings={evil: evil},
+            skipped_lines=1,
+        )
+        recordings.append(recorded)
+        runs += [
+            run(
+                recorded,
+                name,
+                lost=[(told[0]["phone"], evil)],
+                cause=f"{evil} of {told[0]['phone']}",
+                trigger=evil,
+            )
+            for name in (f"system {HOSTILE[0]}", f"system {HOSTILE[3]}", "queue")
+        ]
+    return result(
+        recordings,
+        runs,
+        verdict=" ".join(HOSTILE),
+        ok=False,
+        command=HOSTILE[1],
+        settings={HOSTILE[2]: HOSTILE[0], "faults": {HOSTILE[3]: 0.5}},
+        expectations=[
+            {"recording": one["name"], "system": HOSTILE[0], "held": False, "detail": HOSTILE[1]}
+            for one in recordings
+        ],
+    )
+
+
+def estimate(lost: int, sent: int, **more: Any) -> LossEstimate:
+    made: LossEstimate = {
+        "recording": "incident.jsonl",
+        "system": "buffer-v1",
+        "runs": 20,
+        "runs_with_loss": 3,
+        "sent": sent,
+        "lost": lost,
+        "probability": lost / sent,
+        "low": 0.0123,
+        "high": 0.4567,
+    }
+    made.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return made
+
+
+def big_day(messages: int = 2000, users: int = 300, systems: int = 5) -> ReplayResult:
+    """One user in three loses a message on all systems but the last."""
+    told = [
+        message(
+            place, place * 43_000, ARABIC[place % 5] * (1 + place % 4), phone=f"96650000{place % users:04}"
+        )
+        for place in range(messages)
+    ]
+    recorded = recording("day.jsonl", told)
+    lost = [(one["phone"], one["id"]) for place, one in enumerate(told) if place % 9 == 0]
+    runs = [
+        run(recorded, f"system-{place}", lost=lost if place < systems - 1 else ()) for place in range(systems)
+    ]
+    return result([recorded], runs)
