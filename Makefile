@@ -32,8 +32,8 @@ unit: $(VENV)/.test
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
 	$(BIN)/python tests/bench/core.py
 
-soak: $(VENV)/.test ## the long searches that `make test` leaves out
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m soak --timeout 3600
+soak: $(VENV)/.test ## the long searches: what `make test` leaves out, and every property with many more examples
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile=soak --timeout 3600
 
 format: $(VENV)/.test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
@@ -42,14 +42,25 @@ format: $(VENV)/.test ## format the code and fix what ruff can fix
 clean: ## remove what the targets made
 	rm -rf $(VENV) reports/out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$(PYTHON)" $(VENV); \
-	else "$(PYTHON)" -m venv $(VENV) || { echo "this Python cannot make a virtual environment; Debian keeps that in the package python3-venv" >&2; rm -rf $(VENV); exit 1; }; fi
+# A .venv that does not run any more, or that was moved or copied along with its folder, is made anew.
+VENV_WORKS := $(shell test "$$(cat $(VENV)/.made 2>/dev/null)" = "$$(pwd -P)" && $(BIN)/python -c '' 2>/dev/null && echo yes)
+ifneq ($(VENV_WORKS),yes)
+.PHONY: $(VENV)/.made
+endif
 
-# One stamp a set of extras: installed again when pyproject.toml is newer.
-$(VENV)/.sim $(VENV)/.test: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.made:
+	@python="$(PYTHON)"; \
+	test -n "$$python" || { echo "Python 3.11 or newer is needed and was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "PYTHON=$$python does not run, or is older than 3.11; name another, or none to have it searched for" >&2; exit 1; }; \
+	rm -rf $(VENV); \
+	if command -v uv >/dev/null 2>&1; then uv venv --quiet --python "$$python" $(VENV); \
+	else "$$python" -m venv $(VENV) || { echo "this Python cannot make a virtual environment; Debian keeps that in the package python3-venv" >&2; rm -rf $(VENV); exit 1; }; fi
+	@pwd -P > $@
+
+# One stamp a set of extras: installed again when pyproject.toml is newer. "test" contains "sim".
+$(VENV)/.sim $(VENV)/.test: $(VENV)/.%: $(VENV)/.made pyproject.toml
 	@echo "installing what '$*' needs into $(VENV) …"
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -e ".[$*]"; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"; fi
-	@touch $@
+	@touch $@ $(if $(filter test,$*),$(VENV)/.sim)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Literal
 
@@ -36,7 +38,8 @@ class Intake:
     was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, and a
     worker finds such a message stored after all, the message is answered twice.
 
-    While a conversation is being answered here, its next messages wait, whether Redis is back by then or not.
+    The messages of a conversation take turns, stored or answered: one that follows neither overtakes nor is
+    answered beside one that is being answered here.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
@@ -61,18 +64,15 @@ class Intake:
         """
         check_names(message)
         message = self._queue.with_id(message)
-        while turn := self._turns.get(_conversation_of(message)):
-            # What is being answered here comes first, or a worker would answer this one, or the same one, beside it.
-            async with turn.lock:
-                pass
-        if _key(message) in self._unsettled:
-            return "duplicate"
-        try:
-            await self.settle()
-            return (await self._queue.enqueue(message)).status
-        except QueueUnavailableError as error:
-            _log.warning("answering directly: %s", error)
-        return await self._answer_in_turn(message)
+        async with self._turn_of(_conversation_of(message)):
+            if _key(message) in self._unsettled:
+                return "duplicate"
+            try:
+                await self.settle()
+                return (await self._queue.enqueue(message)).status
+            except QueueUnavailableError as error:
+                _log.warning("answering directly: %s", error)
+            return await self._answer(message)
 
     async def settle(self) -> None:
         """Tells Redis what was answered without it. Raises QueueUnavailableError while that cannot be."""
@@ -97,13 +97,14 @@ class Intake:
             except QueueError as error:
                 _log.debug("not settled yet: %s", error)
 
-    async def _answer_in_turn(self, message: QueueMessage) -> Acknowledgement:
-        conversation = _conversation_of(message)
+    @asynccontextmanager
+    async def _turn_of(self, conversation: _Conversation) -> AsyncIterator[None]:
+        """Messages of one conversation take their turns in the order in which they came."""
         turn = self._turns.setdefault(conversation, _Turn())
         turn.users += 1
         try:
             async with turn.lock:
-                return await self._answer(message)
+                yield
         finally:
             turn.users -= 1
             if turn.users == 0:
@@ -111,8 +112,6 @@ class Intake:
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
         """Handler and sender at once, as for a batch of one message."""
-        if _key(message) in self._unsettled:
-            return "duplicate"
         if len(self._unsettled) >= UNSETTLED_MAX:
             raise QueueUnavailableError(
                 f"Redis is away and {UNSETTLED_MAX} messages were answered without it"

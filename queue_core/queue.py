@@ -19,7 +19,16 @@ from queue_core import policy, scripts
 from queue_core.errors import DeadLetterNotFoundError, LeaseLostError, QueueError, QueueUnavailableError
 from queue_core.inspection import QueueReader
 from queue_core.keys import ConversationKeys, KeySpace, decode_conversation
-from queue_core.message import Batch, QueueMessage, Receipt, check_names, decode, encode, unreadable, well_formed
+from queue_core.message import (
+    Batch,
+    QueueMessage,
+    Receipt,
+    check_names,
+    decode,
+    encode,
+    unreadable,
+    well_formed,
+)
 from queue_core.runner import ScriptRunner
 from queue_core.scripts import LeasedAnswer, Standing
 from queue_core.settings import QueueSettings

@@ -116,7 +116,7 @@ class QueueSettings:
             faults.append(f"late_messages is {self.late_messages!r}, must be 'dead-letter' or 'answer'")
         if self.unsure_sends not in ("resend", "dead-letter"):
             faults.append(f"unsure_sends is {self.unsure_sends!r}, must be 'resend' or 'dead-letter'")
-        if not isinstance(self.prefix, str) or not _PREFIX.fullmatch(self.prefix):
+        if type(self.prefix) is not str or not _PREFIX.fullmatch(self.prefix):
             faults.append(f"prefix is {self.prefix!r}, must be 1 to 64 letters, digits or _ . : -")
         return faults
 

@@ -160,10 +160,11 @@ class SimLoop(asyncio.BaseEventLoop):
                 fired.defused = True
                 future.set_exception(fired.value)
 
-        if event.callbacks is None:
+        callbacks: list[Any] | None = event.callbacks  # None once the event has been processed
+        if callbacks is None:
             fire(event)
         else:
-            event.callbacks.append(fire)
+            callbacks.append(fire)
         return future
 
     def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> simpy.Event:

@@ -82,6 +82,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_everything_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for package in PACKAGES:
+        assert f"{package}/py.typed" in names, "without it a type checker ignores the package"
         for path in (REPOSITORY / package).rglob("*"):
             parts = path.relative_to(REPOSITORY).parts
             if path.is_file() and "__pycache__" not in parts and parts[:2] != ("reports", "out"):

@@ -85,6 +85,20 @@ async def test_a_ring_while_it_is_cut_off_is_heard_afterwards(redis_server: Embe
         await happens(bell.rung)
 
 
+async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: EmbeddedRedis) -> None:
+    """After a failover the stream may be behind what was heard last."""
+    async with Redis.from_url(redis_server.url) as direct, connect(redis_server.url) as redis:
+        await direct.xadd(WAKE, {"at": 1}, id="9999999999999-0")
+        async with listening(redis) as bell:
+            await direct.delete(WAKE)
+            await direct.xadd(WAKE, {"at": 1}, id="1-0")
+            await direct.client_kill_filter(_type="normal", skipme=True)
+            await happens(bell.rung)
+            bell.rung.clear()
+            await direct.xadd(WAKE, {"at": 2}, id="2-0")
+            await happens(bell.rung)
+
+
 async def test_a_redis_that_stands_still_is_no_reason_to_end(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as bell:
         redis_server.pause()

@@ -88,7 +88,7 @@ async def test_one_pass_after_the_other_goes_on_where_the_last_one_ended(redis_c
     await check_ledger(queue, ids, bot.sent_ids)
 
 
-async def test_a_pass_ends_with_a_user_who_never_stops(redis_client: Redis) -> None:
+async def test_a_pass_ends_with_users_who_never_stop(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=0, max_messages=1))
     sent = 0
 
@@ -99,14 +99,15 @@ async def test_a_pass_ends_with_a_user_who_never_stops(redis_client: Redis) -> N
         await asyncio.sleep(
             0.003
         )  # a millisecond of Redis's clock must pass, or it is all due in the same one
-        await enqueue(queue, [f"again-{sent}"])
+        await enqueue(queue, [f"again-{sent}"], batch.user_phone)
 
     bot = Bot(write_again)
-    await enqueue(queue, ["m1"])
-    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
-    assert report.conversations == 1
+    await enqueue(queue, ["m1"], "ali")
+    await enqueue(queue, ["m2"], "mona")
+    report = await Processor(queue, bot.handle, bot.send, concurrency=1).process_all_queues()
+    assert report.conversations == 2
     assert report.next_due_ms is not None
-    assert await queue.depth() == 1
+    assert await queue.depth() == 2
 
 
 @on_newest
