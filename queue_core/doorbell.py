@@ -39,13 +39,13 @@ class Doorbell:
         heard: bytes | str | None = None
         while True:
             try:
-                latest = await cancellable(self._redis.xrevrange(self._wake, count=1))
-                last = latest[0][0] if latest else "0-0"
+                latest: Any = await cancellable(self._redis.xrevrange(self._wake, count=1))
+                last: bytes | str = latest[0][0] if latest else "0-0"
                 if last != heard:
                     self.rung.set()
                 heard = last
                 while answer := await self._wait_for_entry(last):
-                    heard = last = _last_id(answer)
+                    last = heard = _last_id(answer)
                     self.rung.set()
             except (RedisError, OSError) as error:
                 _log.debug("doorbell: %s", error)

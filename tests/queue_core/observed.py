@@ -204,7 +204,7 @@ def check_lifetimes(seen: Snapshot, prefix: str) -> None:
             _require(ttl_ms > 0, f"{key} would stay for ever")
 
 
-def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
+def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise InvariantBrokenError(otherwise)
 

@@ -79,7 +79,9 @@ async def test_failures_dead_letters_and_what_people_do_with_them(queue: Message
     dead = await asyncio.gather(*(queue.fail(batch, "no use", dead=True) for batch in batches[2:]))
     assert dead == [1] * (USERS - 2)
     letters = await queue.dead_letters()
-    assert sorted(letter.user_phone for letter in letters) == sorted(batch.user_phone for batch in batches[2:])
+    assert sorted(letter.user_phone for letter in letters) == sorted(
+        batch.user_phone for batch in batches[2:]
+    )
     await asyncio.gather(*(queue.requeue(letter.id) for letter in letters[:20]))
     await asyncio.gather(*(queue.drop(letter.id) for letter in letters[20:]))
     assert await queue.dead_letters() == []

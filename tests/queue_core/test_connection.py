@@ -15,7 +15,10 @@ from tests.conftest import REAL, SERVERS
     ("url", "expected"),
     [
         ("redis://localhost", {"host": "localhost"}),
-        ("redis://user:pw@example.org:7000/3", {"host": "example.org", "port": 7000, "db": 3, "username": "user"}),
+        (
+            "redis://user:pw@example.org:7000/3",
+            {"host": "example.org", "port": 7000, "db": 3, "username": "user"},
+        ),
         ("rediss://example.org:7000", {"host": "example.org", "port": 7000}),
         ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
         ("REDIS://localhost", {"host": "localhost"}),
@@ -76,5 +79,7 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
         (("X", "", 0, -17), b"*4\r\n$1\r\nX\r\n$0\r\n\r\n$1\r\n0\r\n$3\r\n-17\r\n"),
     ],
 )
-def test_commands_are_packed_as_the_protocol_has_them(command: tuple[str | bytes | int, ...], packed: bytes) -> None:
+def test_commands_are_packed_as_the_protocol_has_them(
+    command: tuple[str | bytes | int, ...], packed: bytes
+) -> None:
     assert pack(command) == packed

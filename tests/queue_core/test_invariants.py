@@ -348,7 +348,7 @@ def test_the_state_machine_finds_a_planted_bug_by_itself(bug: str, monkeypatch: 
     script, sound, broken, _ = BUGS[bug]
     plant(monkeypatch, script, sound, broken)
     with pytest.raises(InvariantBrokenError):
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]  # in hypothesis
-            lambda: QueueMachine(fake),
+        run_state_machine_as_test(
+            lambda: QueueMachine(fake),  # type: ignore[arg-type]  # hypothesis calls what it is given
             settings=hypothesis_settings(max_examples=25, stateful_step_count=40, phases=[Phase.generate]),
         )

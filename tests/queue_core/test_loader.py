@@ -21,7 +21,7 @@ SOUND = "-- a script\nlocal queue = KEYS[1]\nlocal now_ms = ARGV[1]\nlocal size 
 def script_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Makes a LuaScript of the text given, as if it lay beside the real ones."""
     (tmp_path / "lib.lua").write_text("local shared = 1\n", encoding="utf-8")
-    monkeypatch.setattr(loader, "files", lambda package: tmp_path)
+    monkeypatch.setattr(loader, "files", lambda _: tmp_path)
 
     def script_of(body: str) -> LuaScript:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
@@ -50,7 +50,9 @@ def test_a_script_knows_its_inputs_in_order(script_of: Any) -> None:
         (SOUND.replace("tonumber(ARGV[2])", "ARGV[2] + 1"), "other than in one"),
     ],
 )
-def test_a_script_that_reads_its_inputs_otherwise_is_refused(script_of: Any, body: str, complaint: str) -> None:
+def test_a_script_that_reads_its_inputs_otherwise_is_refused(
+    script_of: Any, body: str, complaint: str
+) -> None:
     with pytest.raises(ScriptMismatchError, match=complaint):
         script_of(body)
 
@@ -73,7 +75,7 @@ def test_a_stub_that_fits_is_taken_and_makes_the_command(script_of: Any) -> None
 
 
 def _define(probe: LuaScript, fields: list[tuple[str, Any]]) -> None:
-    made = msgspec.defstruct(
+    made: Any = msgspec.defstruct(
         "Probe", fields, bases=(Call,), namespace={"script": probe}, frozen=True, kw_only=True
     )
     made.__annotations__["script"] = ClassVar[LuaScript]
@@ -92,7 +94,16 @@ def _define(probe: LuaScript, fields: list[tuple[str, Any]]) -> None:
         [("now_ms", int), ("queue", Key), ("size", int)],
         [],
     ],
-    ids=["one missing", "one too many", "swapped", "misspelt", "key as argument", "argument as key", "key late", "none"],
+    ids=[
+        "one missing",
+        "one too many",
+        "swapped",
+        "misspelt",
+        "key as argument",
+        "argument as key",
+        "key late",
+        "none",
+    ],
 )
 def test_a_stub_that_does_not_fit_is_refused(script_of: Any, fields: list[tuple[str, Any]]) -> None:
     with pytest.raises(ScriptMismatchError, match=r"Probe has keys .*probe\.lua has"):

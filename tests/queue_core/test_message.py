@@ -15,7 +15,11 @@ from queue_core.message import MAX_NAME_BYTES, check_names, decode, encode
 LIMIT = 262_144
 words = st.text(st.characters(), max_size=20)  # lone surrogates included
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | words,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
     max_leaves=12,
 )
@@ -113,7 +117,9 @@ def test_data_nested_too_deeply_is_refused() -> None:
         data = data["a"]
 
 
-@pytest.mark.parametrize("stored", [b"", b"{", b"null", b"5", b"[]", b"{}", b"\xff\xfe", b'{"id": 5}', b"\x00"])
+@pytest.mark.parametrize(
+    "stored", [b"", b"{", b"null", b"5", b"[]", b"{}", b"\xff\xfe", b'{"id": 5}', b"\x00"]
+)
 def test_what_is_no_message_is_none(stored: bytes) -> None:
     assert decode(stored) is None
 
@@ -145,7 +151,11 @@ def test_the_text_of_a_batch_has_a_line_for_each_message_with_words() -> None:
     batch = Batch(
         instance_name="bot",
         user_phone="1",
-        messages=(message(id="a", message="one"), message(id="b", message=""), message(id="c", message="three")),
+        messages=(
+            message(id="a", message="one"),
+            message(id="b", message=""),
+            message(id="c", message="three"),
+        ),
         token=1,
         processor_id="p",
         attempt=1,

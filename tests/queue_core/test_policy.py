@@ -130,7 +130,12 @@ def test_order_is_by_the_provider_s_time_unless_one_is_unknown(timestamps: list[
     assert "".join(it.id for it in policy.in_order(arrived)) == order
 
 
-@given(attempt=st.integers(1, 10_000), base=st.integers(0, 5_000), limit=st.integers(0, 100_000), seed=st.integers())
+@given(
+    attempt=st.integers(1, 10_000),
+    base=st.integers(0, 5_000),
+    limit=st.integers(0, 100_000),
+    seed=st.integers(),
+)
 def test_backoff_doubles_up_to_its_limit_and_half_of_it_is_random(
     attempt: int, base: int, limit: int, seed: int
 ) -> None:

@@ -1,5 +1,7 @@
-"""Each Lua script on fakeredis and on every real server: each answer it can give, what it leaves behind, and that
-repeating it changes nothing."""
+"""Each Lua script, on fakeredis and on every real server.
+
+Each answer it can give, what it leaves behind, and that repeating it changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ class Steps:
         )
 
     async def record_sent(self, token: int) -> str:
-        return await self.run(scripts.RecordSent(lock=KEYS.lock, reply=KEYS.reply, now_ms=NOW + 5, token=token))
+        return await self.run(
+            scripts.RecordSent(lock=KEYS.lock, reply=KEYS.reply, now_ms=NOW + 5, token=token)
+        )
 
     async def complete(self, token: int, at: int = 0) -> str:
         return await self.run(
@@ -138,7 +142,8 @@ class Steps:
             stats_ttl_ms=3_600_000,
             **RULE,
         )
-        return tuple(await self.run(call, changed))
+        standing, given_up = await self.run(call, changed)
+        return standing, given_up
 
     async def requeue(self, dead_id: str, at: int = 0) -> bool:
         return await self.run(
@@ -190,20 +195,23 @@ class Steps:
 
     async def dead(self) -> list[tuple[str, dict[str, str]]]:
         return [
-            (text(entry_id), {text(name): text(value) for name, value in fields.items()})
-            for entry_id, fields in await self.redis.xrange(SHARED.dead)
+            (text(entry_id), {text(name): text(value) for name, value in (fields or {}).items()})
+            for entry_id, fields in await self.redis.xrange(SHARED.dead) or []
         ]
 
     async def everything(self) -> dict[str, Any]:
         """All data, but for times to live."""
-        readers = {
+        readers: dict[Any, Any] = {
             b"list": lambda key: self.redis.lrange(key, 0, -1),
             b"hash": self.redis.hgetall,
             b"string": self.redis.get,
             b"zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
             b"stream": self.redis.xrange,
         }
-        return {text(key): await readers[await self.redis.type(key)](key) for key in sorted(await self.redis.keys())}
+        return {
+            text(key): await readers[await self.redis.type(key)](key)
+            for key in sorted(await self.redis.keys())
+        }
 
 
 def _at(at: int | str) -> int | str:
@@ -360,7 +368,9 @@ class TestClaim:
         answer = await steps.claim(8_000 + 60_000, "last")
         assert (answer.batches, answer.given_up, answer.next_due_ms) == ([], 1, None)
         ((_, fields),) = await steps.dead()
-        assert fields["reason"] == "given up after 4 attempts: the last lease ran out (worker died or stalled)"
+        assert (
+            fields["reason"] == "given up after 4 attempts: the last lease ran out (worker died or stalled)"
+        )
         assert (fields["attempts"], fields["conversation"]) == ("4", KEYS.conversation)
         assert not await steps.redis.exists(KEYS.queue, KEYS.lock, KEYS.reply, SHARED.active)
 
@@ -406,7 +416,9 @@ class TestClaim:
     ) -> None:
         await steps.enqueue("m1")
         tokens = [(await steps.leased(8_000, "c1")).token]
-        await (steps.redis.delete(SHARED.token) if counter is None else steps.redis.set(SHARED.token, counter))
+        await (
+            steps.redis.delete(SHARED.token) if counter is None else steps.redis.set(SHARED.token, counter)
+        )
         tokens += [(await steps.leased(23_000, "c2")).token, (await steps.leased(38_000, "c3")).token]
         assert tokens == sorted(set(tokens))
 
@@ -497,7 +509,7 @@ class TestComplete:
         assert await steps.ids(KEYS.completed) == "m1 m2"
         assert await steps.due() == 17_000, "by its own oldest message"
         assert not await steps.redis.exists(KEYS.lock, KEYS.reply)
-        archived = decode(await steps.redis.lindex(KEYS.completed, 1))
+        archived = decode(await steps.redis.lindex(KEYS.completed, 1) or b"")
         assert archived is not None
         assert (archived.added_at, archived.completed_at) == (NOW + 100, NOW + 12_000)
         assert (await steps.fields(KEYS.stats))["processedMessages"] == "2"
@@ -586,7 +598,9 @@ class TestFail:
 
     @pytest.mark.parametrize(("not_sent", "state"), [(0, "unsure"), (1, "not sent")])
     @pytest.mark.parametrize("mode", ["retry", "release"])
-    async def test_whether_the_reply_was_sent(self, steps: Steps, mode: str, not_sent: int, state: str) -> None:
+    async def test_whether_the_reply_was_sent(
+        self, steps: Steps, mode: str, not_sent: int, state: str
+    ) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
         await steps.record_reply(batch.token)
@@ -651,7 +665,7 @@ class TestRequeue:
         assert await steps.requeue(dead_id, 2_000) is True
         assert await steps.ids() == "m2 m1"
         assert await steps.due() == 9_000
-        again = decode(await steps.redis.lindex(KEYS.queue, 1))
+        again = decode(await steps.redis.lindex(KEYS.queue, 1) or b"")
         assert again is not None
         assert again.added_at == NOW + 2_000
         assert await steps.dead() == []
@@ -713,7 +727,9 @@ class TestWithdraw:
         assert await steps.withdraw("m2", 8_000) == "withdrawn"
         assert await steps.due() == 23_000
         await steps.fail(batch.token, at=9_000)
-        assert await steps.withdraw("m1", 9_000) == "in flight", "it is being answered, only not at this moment"
+        assert await steps.withdraw("m1", 9_000) == "in flight", (
+            "it is being answered, only not at this moment"
+        )
 
     async def test_a_reply_on_record_keeps_its_messages(self, steps: Steps) -> None:
         """Handed back with its reply: were one of its messages taken out, the reply would cover one that came later."""

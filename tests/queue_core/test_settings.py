@@ -57,5 +57,7 @@ def test_every_fault_is_named_at_once() -> None:
 
 
 def test_limits_themselves_are_allowed() -> None:
-    assert QueueSettings(window_ms=0, max_messages=1_000, max_batch=1_000, max_retry_count=0).max_batch == 1_000
+    assert (
+        QueueSettings(window_ms=0, max_messages=1_000, max_batch=1_000, max_retry_count=0).max_batch == 1_000
+    )
     assert QueueSettings(lock_ttl_ms=10_000, lock_renew_ms=5_000).lock_renew_ms == 5_000

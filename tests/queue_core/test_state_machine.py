@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
@@ -59,9 +59,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
-    def wait(self, step: Coroutine[Any, Any, Result]) -> Result:
+    def wait(self, step: Awaitable[Result]) -> Result:
         """Runs a step to its end."""
-        return self.loop.run_until_complete(step)
+        return self.loop.run_until_complete(_whole(step))
 
     @initialize(settings=queue_settings)
     def start(self, settings: QueueSettings) -> None:
@@ -99,8 +99,7 @@ class QueueMachine(RuleBasedStateMachine):
     def withdraw(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
         """Something known or never heard of was answered without the queue."""
         number = data.draw(st.integers(max(0, self.sent - 5), self.sent + 1))
-        if number > self.sent:
-            self.sent = number
+        self.sent = max(self.sent, number)
         self.wait(self.driver.withdraw(name, f"m{number}", lost=lost))
 
     # Time, and what happens to servers.
@@ -196,9 +195,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.wait(self.driver.drop(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
 
 
+async def _whole(step: Awaitable[Result]) -> Result:
+    return await step
+
+
 def run(make_redis: Callable[[], Redis], *, examples: int, steps: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # in hypothesis
-        lambda: QueueMachine(make_redis),
+    run_state_machine_as_test(
+        lambda: QueueMachine(make_redis),  # type: ignore[arg-type]  # hypothesis calls what it is given
         settings=hypothesis_settings(max_examples=examples, stateful_step_count=steps),
     )
 

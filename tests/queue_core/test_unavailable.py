@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -32,7 +33,7 @@ def message(message_id: str, phone: str = "1") -> QueueMessage:
 @asynccontextmanager
 async def configured(redis: Redis, **directives: str) -> AsyncIterator[None]:
     """Sets what CONFIG SET takes (`_` for `-`) and puts it back: the server is shared."""
-    before = {}
+    before: dict[Any, Any] = {}
     for name, value in directives.items():
         directive = name.replace("_", "-")
         before |= await redis.config_get(directive)
@@ -50,7 +51,7 @@ class TestFull:
     async def test_enqueue_is_refused_and_says_so(self, real_redis: Redis) -> None:
         queue = MessageQueue(real_redis, NO_WAIT)
         async with configured(real_redis, maxmemory="1"):
-            with pytest.raises(QueueUnavailableError, match="cannot be used now.*maxmemory"):
+            with pytest.raises(QueueUnavailableError, match=r"cannot be used now.*maxmemory"):
                 await queue.enqueue(message("m1"))
         assert await queue.depth() == 0
         assert (await queue.enqueue(message("m1"))).status == "queued", "no trace was left of it"
@@ -100,8 +101,8 @@ async def test_a_replica_cannot_be_written(real_redis: Redis) -> None:
     await real_redis.replicaof("127.0.0.1", "1")
     try:
         for step in (lambda: queue.enqueue(message("m2")), lambda: queue.claim("p")):
-            with pytest.raises(QueueUnavailableError, match="cannot be used now.*read only replica"):
-                await step()  # type: ignore[no-untyped-call]  # of two kinds
+            with pytest.raises(QueueUnavailableError, match=r"cannot be used now.*read only replica"):
+                await step()
         assert [it.id for it in await queue.pending("bot", "1")] == ["m1"], "it can still be read"
         async with configured(real_redis, replica_serve_stale_data="no"):
             with pytest.raises(QueueUnavailableError, match="MASTER is down"):
@@ -133,9 +134,9 @@ async def test_a_disk_that_cannot_be_written(label: str, tmp_path: Path) -> None
             (server.data_dir / "dump.rdb" / "in the way").touch()
             await redis.bgsave()
             async with asyncio.timeout(10):
-                while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":
+                while (await redis.info("persistence"))["rdb_last_bgsave_status"] == "ok":  # noqa: ASYNC110 - Redis's
                     await asyncio.sleep(0.02)
-            with pytest.raises(QueueUnavailableError, match="cannot be used now.*MISCONF|cannot be used now.*RDB"):
+            with pytest.raises(QueueUnavailableError, match=r"cannot be used now.*(MISCONF|RDB)"):
                 await queue.enqueue(message("m2"))
             shutil.rmtree(server.data_dir / "dump.rdb")
             await redis.config_set("stop-writes-on-bgsave-error", "no")
@@ -145,17 +146,23 @@ async def test_a_disk_that_cannot_be_written(label: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("label", REAL)
 @pytest.mark.parametrize("command", ["EVALSHA", "SCRIPT"])
 async def test_a_redis_without_lua_is_named_as_such(label: str, command: str) -> None:
-    with EmbeddedRedis(server=SERVERS[label].path, config={f"rename-command {command}": "NOT-HERE"}) as server:
+    with EmbeddedRedis(
+        server=SERVERS[label].path, config={f"rename-command {command}": "NOT-HERE"}
+    ) as server:
         async with connect(server.url) as redis:
             queue = MessageQueue(redis)
             for step in (queue.check(), queue.enqueue(message("m1", "966500"))):
-                with pytest.raises(UnsupportedRedisError, match=f"Lua scripts.*unknown command .{command}") as caught:
+                with pytest.raises(
+                    UnsupportedRedisError, match=f"Lua scripts.*unknown command .{command}"
+                ) as caught:
                     await step
                 assert "966500" not in str(caught.value)
 
 
 async def test_a_user_without_the_right_to_scripts_is_told_which(real_redis: Redis) -> None:
-    await real_redis.execute_command("ACL", "SETUSER", "poor", "on", ">pw", "~*", "+@all", "-@scripting")
+    await real_redis.acl_setuser(
+        "poor", enabled=True, passwords="+pw", keys="*", categories=["+@all", "-@scripting"]
+    )
     try:
         url = f"unix://poor:pw@{real_redis.connection_pool.connection_kwargs['path']}"
         async with connect(url) as redis:
@@ -164,7 +171,7 @@ async def test_a_user_without_the_right_to_scripts_is_told_which(real_redis: Red
                 with pytest.raises(UnsupportedRedisError, match=r"\+@scripting"):
                     await step
     finally:
-        await real_redis.execute_command("ACL", "DELUSER", "poor")
+        await real_redis.acl_deluser("poor")
 
 
 async def test_a_wrong_password_is_told_without_it(real_redis: Redis) -> None:
