@@ -35,8 +35,8 @@ class Intake:
     """Takes messages in; `handle` and `send` are those of the Processor.
 
     What was answered directly is told to Redis before anything else is enqueued, so that an enqueue whose answer
-    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, and a
-    worker finds such a message stored after all, the message is answered twice.
+    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, or a
+    worker reaches such a message, stored after all, before this process does, the message is answered twice.
 
     The messages of a conversation take turns, stored or answered: one that follows neither overtakes nor is
     answered beside one that is being answered here.

@@ -35,9 +35,9 @@ _UNAVAILABLE = (
     OSError,
 )
 _UNAVAILABLE_CODE = re.compile(
-    r"(?:^|: -)(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
+    r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
-"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`."""
+"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`, redis-py before 8 in `("…`."""
 
 
 class ScriptRunner:

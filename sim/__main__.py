@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 INTERRUPTED = 130
@@ -19,10 +18,4 @@ def _run() -> int:
 
 
 if __name__ == "__main__":
-    code = _run()
-    if code == INTERRUPTED:
-        # The pool's threads may wait for ever for processes that were killed in the middle of a hand-over.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    sys.exit(_run())

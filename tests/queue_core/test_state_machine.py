@@ -217,3 +217,10 @@ def test_any_sequence_of_steps_keeps_the_invariants_on_fakeredis() -> None:
 @pytest.mark.parametrize("label", [REAL[-1]])
 def test_any_sequence_of_steps_keeps_the_invariants_on_a_real_server(label: str, server_of: ServerOf) -> None:
     run(lambda: connect(server_of(label).url), examples=25, steps=40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("label", ["fakeredis", *REAL])
+def test_a_long_search_finds_no_sequence_that_breaks_them(label: str, server_of: ServerOf) -> None:
+    run(fake if label == "fakeredis" else lambda: connect(server_of(label).url), examples=1_000, steps=80)

@@ -1,0 +1,38 @@
+"""The queue in thousands of simulated conversations, under all faults: `make soak`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reports.schema import Run
+from sim.recording import Recording, load
+from sim.replay import replay
+from sim.settings import SimSettings
+from sim.systems import all_systems
+
+LOGS = Path(__file__).parents[2] / "logs"
+
+
+def recordings() -> list[Recording]:
+    return [recording for recording in load([LOGS]) if len(recording.arrivals) <= 200]
+
+
+def run(recording: Recording, number: int, settings: SimSettings) -> Run:
+    return replay(recording, all_systems()["queue"], settings, number)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.name)
+@pytest.mark.parametrize("latency", ["constant:0", "lognormal:5ms:15ms", "lognormal:20ms:60ms"])
+def test_nothing_is_ever_lost_doubled_or_displaced(recording: Recording, latency: str) -> None:
+    for number in range(40):
+        settings = SimSettings(redis_latency=latency, faults={"ai-fails": 0.02 * (number % 10)})
+        found = run(recording, number, settings)
+        assert found["came_to_rest"]
+        assert (found["lost"], found["duplicated"], found["pending"]) == ([], [], []), number
+        assert found["answered"] + len(found["dead_lettered"]) == found["sent"]
+        if not found["dead_lettered"]:
+            assert found["reordered"] == [], number
