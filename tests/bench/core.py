@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, connect
-from queue_core.embedded import EmbeddedRedis
+from queue_core.embedded import EmbeddedRedis, find_all_redis_servers
 
 ENQUEUES_AT_ONCE = 500
 CONCURRENCY = 500
@@ -175,7 +175,13 @@ def main() -> None:
         results = asyncio.run(measure(options.redis_url, options.messages, options.repeats))
         show(results, "given Redis")
     else:
-        with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server:
+        newest = max(
+            find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
+        )
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            EmbeddedRedis(Path(folder), server=newest.path) as server,
+        ):
             results = asyncio.run(measure(server.url, options.messages, options.repeats))
             show(results, f"Redis {server.binary.version} without AOF")
     if options.json:
