@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,7 +23,6 @@ from queue_core import (
 )
 from queue_core.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
-    PATIENCE_S,
     Bot,
     at_rest,
     check_ledger,
@@ -65,14 +63,6 @@ async def behind_a_proxy(server: EmbeddedRedis, **settings: int) -> AsyncIterato
         queue = MessageQueue(redis, quick(redis_deadline_ms=300, **settings))
         await queue.enqueue(message("first", "somebody else"))
         yield proxy, queue
-
-
-async def eventually_settled(intake: Intake) -> None:
-    """Returns when Redis, back by now, has been told everything."""
-    settling = asyncio.create_task(intake.settle_when_back(every_s=0.01))
-    await eventually(lambda: intake.unsettled == 0, "Redis is told")
-    settling.cancel()
-    await asyncio.wait([settling])
 
 
 @on_newest
@@ -137,77 +127,6 @@ async def test_one_at_a_time_in_a_conversation_and_side_by_side_in_others(
     assert bot.overlaps == []
     assert bot.at_once_max == 2
     assert [it for it in bot.sent_ids if it[0] == "a"] == [f"a{n}" for n in range(5)]
-
-
-async def test_while_redis_stands_still_nobody_waits_for_another_users_deadline(
-    redis_server: EmbeddedRedis,
-) -> None:
-    """Each finds out within the deadline of its own, not one after the other."""
-    async with connect(redis_server.url) as redis:
-        queue, bot = MessageQueue(redis, quick(redis_deadline_ms=400, window_ms=60_000)), Bot()
-        intake = Intake(queue, bot.handle, bot.send)
-        await queue.enqueue(message("first", "somebody else"))
-        redis_server.pause()
-        assert await intake.receive(message("m0", "user")) == "answered"
-        began = time.monotonic()
-        received = (intake.receive(message(f"m{number}", f"user-{number}")) for number in range(1, 31))
-        assert set(await asyncio.gather(*received)) == {"answered"}
-        assert time.monotonic() - began < 6, "30 deadlines, one after the other, are 12 s"
-        redis_server.resume()
-        await eventually_settled(intake)
-        assert await queue.depth() == 1
-        ids = [f"m{number}" for number in range(31)]
-        await check_ledger(queue, ["first", *ids], bot.sent_ids)
-
-
-@on_newest
-async def test_who_waited_for_a_settling_that_was_cancelled_settles_himself(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    away, bot = Away(redis_client, monkeypatch), Bot()
-    intake = Intake(away.queue, bot.handle, bot.send)
-    await intake.receive(message("m1", "ali"))
-    away.is_away = False
-    withdraw, reached = away.queue.withdraw, asyncio.Event()
-
-    async def hang_the_first_time(subject: QueueMessage) -> str:
-        if not reached.is_set():
-            reached.set()
-            await asyncio.Event().wait()
-        return await withdraw(subject)
-
-    monkeypatch.setattr(away.queue, "withdraw", hang_the_first_time)
-    hanging = asyncio.create_task(intake.receive(message("m2", "mona")))
-    await happens(reached)
-    waiting = asyncio.create_task(intake.receive(message("m3", "omar")))
-    await asyncio.sleep(0)
-    hanging.cancel()
-    async with asyncio.timeout(PATIENCE_S):
-        assert await waiting == "queued"
-    assert bot.sent_ids == ["m1"]
-
-
-@on_newest
-async def test_a_handler_that_sends_by_itself_needs_no_sender(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As for a Processor; that it does must not first be found out while Redis is away."""
-    away, bot = Away(redis_client, monkeypatch), Bot()
-    assert await Intake(away.queue, bot.handle).receive(message("m1")) == "answered"
-    assert bot.asked_ids == [("m1",)]
-
-
-@on_newest
-async def test_a_reply_that_is_no_text_is_not_sent(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def handle(batch: Batch) -> str | None:
-        return {"text": "hello"}  # type: ignore[return-value]  # a bot without types
-
-    away, bot = Away(redis_client, monkeypatch), Bot()
-    with pytest.raises(TypeError, match="a reply of type dict, must be str or None"):
-        await Intake(away.queue, handle, bot.send).receive(message("m1"))
-    assert bot.sent == []
 
 
 @on_newest

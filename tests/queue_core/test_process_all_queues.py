@@ -17,16 +17,7 @@ from queue_core import (
     connect,
 )
 from queue_core.embedded import EmbeddedRedis
-from tests.queue_core.bot import (
-    PATIENCE_S,
-    Bot,
-    check_ledger,
-    enqueue,
-    eventually,
-    happens,
-    on_newest,
-    quick,
-)
+from tests.queue_core.bot import PATIENCE_S, Bot, check_ledger, enqueue, happens, on_newest, quick
 
 
 async def test_a_pass_reports_what_it_came_to(redis_client: Redis) -> None:
@@ -171,36 +162,6 @@ async def test_redis_away_in_the_middle_of_a_pass_is_said_plainly(
         assert processor.in_work == 0
         redis_server.start()
         await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
-
-
-@on_newest
-@pytest.mark.parametrize("first", ["pass", "run"])
-@pytest.mark.parametrize("then", ["pass", "run"])
-async def test_a_processor_at_work_refuses_to_begin_once_more(
-    redis_client: Redis, first: str, then: str
-) -> None:
-    """A cron job that comes round while the last pass still works would hand back what that one is working on."""
-    reached, go_on = asyncio.Event(), asyncio.Event()
-
-    async def wait(batch: Batch) -> None:
-        reached.set()
-        await go_on.wait()
-
-    queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot(wait)
-    processor = Processor(queue, bot.handle, bot.send)
-    await enqueue(queue, ["m1"])
-    begin = {"pass": processor.process_all_queues, "run": processor.run}
-    task = asyncio.create_task(begin[first]())
-    await happens(reached)
-    with pytest.raises(RuntimeError, match="at work already"):
-        await begin[then]()
-    assert processor.in_work == 1
-    go_on.set()
-    await eventually(lambda: bot.sent, "the answer")
-    await processor.stop()
-    async with asyncio.timeout(PATIENCE_S):
-        await task
-    await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
 @on_newest

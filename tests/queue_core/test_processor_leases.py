@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 
 import pytest
@@ -192,33 +191,6 @@ async def test_what_is_cut_off_while_it_is_sent_is_unsure(redis_client: Redis, h
 
 
 @on_newest
-async def test_cut_off_before_a_second_send_the_reply_is_still_known_as_not_sent(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue = MessageQueue(redis_client, quick(window_ms=0))
-    await enqueue(queue, ["m1"])
-    (batch,) = (await queue.claim("refused")).batches
-    await queue.record_reply(batch, "re m1")
-    await queue.fail(batch, "HTTP 429", not_sent=True, after_ms=0)
-    record_reply, is_marked = queue.record_reply, asyncio.Event()
-
-    async def mark_and_wait(batch: Batch, reply: str) -> None:
-        await record_reply(batch, reply)
-        is_marked.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(queue, "record_reply", mark_and_wait)
-    bot = Bot()
-    processor = Processor(queue, bot.handle, bot.send)
-    task = asyncio.create_task(processor.run())
-    await happens(is_marked)
-    await _end(processor, task, "cancel")
-    (batch,) = (await queue.claim("other")).batches
-    assert (batch.attempt, batch.reply, batch.send_state) == (2, "re m1", "not sent")
-    assert (bot.asked, bot.sent) == ([], [])
-
-
-@on_newest
 async def test_a_batch_that_was_sent_is_completed_by_the_cancellation(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,58 +358,6 @@ async def test_the_leases_of_a_lost_claim_answer_are_handed_back_at_the_end(
         await _end(processor, task, how)
         (batch,) = (await queue.claim("other")).batches
         assert (batch.ids, batch.attempt) == (("m1",), 1)
-
-
-@on_newest
-async def test_two_processors_by_one_id_still_share_nothing_but_the_memory_of_claims(
-    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A misuse that costs a lost claim's answer its repetition: that lease runs out, and its attempt counts."""
-    clock_ms = 1_700_000_000_000
-    queues = [
-        MessageQueue(redis_client, quick(window_ms=0), clock=lambda: clock_ms, rng=random.Random(seed))
-        for seed in range(2)
-    ]
-    first, second = queues
-    await enqueue(first, ["m1"], "ali")
-    alone = first.runner.alone
-
-    async def lose_the_answer(call: scripts.Claim) -> object:
-        await alone(call)
-        raise QueueUnavailableError("the answer is lost")
-
-    with monkeypatch.context() as lossy:
-        lossy.setattr(first.runner, "alone", lose_the_answer)
-        with pytest.raises(QueueUnavailableError):
-            await first.claim("twin")
-    await enqueue(second, ["m2"], "mona")
-    (of_second,) = (await second.claim("twin")).batches
-    assert of_second.ids == ("m2",)
-    assert (await first.claim("twin")).batches == (), "was given what the other one holds, or what it lost"
-    clock_ms += first.settings.lock_ttl_ms
-    await second.complete(of_second)
-    (again,) = (await first.claim("twin")).batches
-    assert (again.ids, again.attempt) == (("m1",), 2)
-
-
-@on_newest
-async def test_two_processors_by_one_id_answer_everything_once(redis_client: Redis) -> None:
-    async def take_a_moment(batch: Batch) -> None:
-        await asyncio.sleep(0.003)
-
-    settings, bot = quick(window_ms=5, max_messages=3), Bot(take_a_moment)
-    queue = MessageQueue(redis_client, settings)
-    twins = [
-        Processor(it, bot.handle, bot.send, processor_id="twin", concurrency=4)
-        for it in (queue, queue, MessageQueue(redis_client, settings))
-    ]
-    ids = [f"m{number}" for number in range(90)]
-    async with running(*twins):
-        for number, message_id in enumerate(ids):
-            await enqueue(queue, [message_id], f"user-{number % 15}")
-        await at_rest(queue)
-    assert bot.overlaps == []
-    await check_ledger(queue, ids, bot.sent_ids)
 
 
 @on_newest
