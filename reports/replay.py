@@ -36,11 +36,17 @@ def render_replay_report(result: ReplayResult) -> str:
 def write_replay_report(result: ReplayResult, path: Path) -> None:
     """Writes the page to `path`, whole or not at all; folders on the way are made.
 
+    A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
+
     Raises:
         OSError: the file cannot be written.
     """
     text = render_replay_report(result)
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
