@@ -7,12 +7,15 @@ Instance and phone are user input and are percent-encoded: no `:`, brace or cont
 
 from __future__ import annotations
 
+import re
 import zlib
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 _SAFE = "@+"
+_NAME = r"[A-Za-z0-9_.~@+%-]+"
+Kind = Literal["msg_queue", "processing_lock", "reply"]
 
 
 class PartitionKeys(NamedTuple):
@@ -45,6 +48,8 @@ class ConversationKeys(NamedTuple):
     stats: str
     completed: str
     seen: str
+    memory: str
+    """What a backend remembers of the conversation between turns; the queue itself never touches it."""
 
     def seen_of(self, message_id: str) -> str:
         """The key that remembers a provider's message id."""
@@ -55,9 +60,22 @@ class KeySpace:
     """Makes every key of a deployment from its prefix and its number of partitions."""
 
     def __init__(self, prefix: str, partitions: int) -> None:
+        self._prefix = prefix
+        self._conversation_key = re.compile(
+            rf"{re.escape(prefix)}:\{{([0-9]{{1,4}})\}}:[a-z_]+:({_NAME}:{_NAME})"
+        )
         self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
         self.of = lru_cache(maxsize=16_384)(self._of)
         """`of(instance, phone)`: the keys of that conversation."""
+
+    def pattern(self, kind: Kind) -> str:
+        """For SCAN: the keys of one kind in all partitions, also in such as this deployment does not have."""
+        return f"{self._prefix}:{{*}}:{kind}:*"
+
+    def parse(self, key: str) -> tuple[int, str] | None:
+        """Partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
+        found = self._conversation_key.fullmatch(key)
+        return (int(found[1]), found[2]) if found else None
 
     @staticmethod
     def _partition(base: str) -> PartitionKeys:
@@ -71,7 +89,10 @@ class KeySpace:
 
     def _of(self, instance: str, phone: str) -> ConversationKeys:
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
-        number = zlib.crc32(conversation.encode()) % len(self.partitions)
+        return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
+
+    def in_partition(self, number: int, conversation: str) -> ConversationKeys:
+        """The keys of an encoded conversation that lies in that partition."""
         base = self.partitions[number].base
         return ConversationKeys(
             partition=number,
@@ -82,6 +103,7 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            memory=f"{base}memory:{conversation}",
         )
 
 

@@ -1,8 +1,8 @@
 """The worker: takes turns that are due from the queue, has them answered, sends the answers.
 
 Duties of a Processor: claim what is due the moment it is due; keep the leases of what is in work; give each batch
-to the handler, record the reply, send it, complete; turn every failure into a retry or a dead letter; on stop,
-finish or hand back. It decides nothing about order, retries or who may work on what: Redis does.
+its attempt (`attempt.py`: handle, record, send, complete, or a retry or a dead letter); on stop, finish or hand back.
+It decides nothing about order, retries or who may work on what: Redis does.
 """
 
 from __future__ import annotations
@@ -14,35 +14,30 @@ import os
 import socket
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Protocol
 
 import msgspec
 
+from queue_core.attempt import REDIS_RETRY_S, Attempt, Attempts, Handler, Outcome, Sender
 from queue_core.doorbell import Doorbell
-from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
+from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
 from queue_core.message import Batch
 from queue_core.queue import Claimed, MessageQueue
-from queue_core.waiting import wait_for_event, within
+from queue_core.waiting import wait_for_event
 
-Handler = Callable[[Batch], Awaitable[str | None]]
-"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError choose what follows, others are retried."""
-Sender = Callable[[Batch, str], Awaitable[None]]
-"""Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open."""
-Outcome = Literal["completed", "failed", "lost", "handed back"]
+__all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
 
 IDLE_S_MAX = 30.0
 """A worker looks at the index this often even if nothing ever rings."""
-REDIS_RETRY_S = (0.05, 2.0)
-"""Wait after Redis was not available: from, doubling, up to."""
 
 _log = logging.getLogger(__name__)
 
 
 class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one pass over all that was due came to."""
+    """What one pass over what was due came to."""
 
     conversations: int
     messages: int
@@ -54,35 +49,50 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     dead_lettered: int
     """Messages that became dead letters in this pass."""
     next_due_ms: int | None
-    """Unix ms of the next conversation that needs attention; None when nothing waits."""
+    """Unix ms at which, as of the last claim, one next needs attention (a lease may end); None when none waits."""
+
+
+class ProcessingObserver(Protocol):
+    """Hears what a Processor does, as it happens: for metrics and records. Plain functions that must not block.
+
+    One that raises is logged and changes nothing. Every batch `claimed` is `ended` once; what is claimed while the
+    processor stops is handed back unseen.
+    """
+
+    def claimed(self, batch: Batch) -> None:
+        """A batch goes into work."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """An attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
+
+    def given_up(self, messages: int) -> None:
+        """So many messages became dead letters inside a claim: expired, worn out, or unreadable."""
 
 
 @dataclass(slots=True, eq=False)
-class _Attempt:
-    """A batch in work. `stage` tells what a failure leaves open."""
+class _Pass:
+    """What is in work and what it has come to so far. `run` is a pass without end."""
 
-    batch: Batch
-    partition: int
-    stage: Literal["handle", "send", "complete"] = "handle"
-    lease_lost: bool = False
-    is_owing: bool = False
-    """What it did could not be written down, because Redis is away."""
-
-
-class _RedisAwayError(Exception):
-    """A pass waits no longer for Redis."""
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a pass has come to so far. `run` is a pass without end."""
-
+    group: asyncio.TaskGroup
     patience_s: float = math.inf
     """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
     error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     messages: int = 0
     dead_lettered: int = 0
+
+    def report(self, next_due_ms: int | None) -> ProcessingReport:
+        return ProcessingReport(
+            conversations=self.outcomes.total(),
+            messages=self.messages,
+            completed=self.outcomes["completed"],
+            failed=self.outcomes["failed"],
+            lost_leases=self.outcomes["lost"],
+            handed_back=self.outcomes["handed back"],
+            dead_lettered=self.dead_lettered,
+            next_due_ms=next_due_ms,
+        )
 
 
 class Processor:
@@ -101,6 +111,7 @@ class Processor:
         processor_id: str | None = None,
         concurrency: int = 50,
         grace_s: float = 20.0,
+        observer: ProcessingObserver | None = None,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency is {concurrency}, must be at least 1")
@@ -109,34 +120,32 @@ class Processor:
         self.grace_s = grace_s
         self._queue = queue
         self._settings = queue.settings
-        self._handle = handle
-        self._send = send
-        self._in_work: dict[_Attempt, asyncio.Task[Outcome]] = {}
+        self._attempts = Attempts(queue, handle, send)
+        self._observer = observer
+        self._passes: set[_Pass] = set()
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
         self._stopping = False
-        self._tally = _Tally()
 
     @property
     def in_work(self) -> int:
         """Conversations being answered by this processor now."""
-        return len(self._in_work)
+        return sum(len(one.in_work) for one in self._passes)
 
     async def run(self) -> None:
         """Works until `stop`, once. Cancelling it hands back what is in work and ends at once."""
-        self._tally = _Tally()
-        async with self._working() as group:
-            bells = [group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
+        async with self._working() as work:
+            bells = [work.group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
             claimers = [
-                group.create_task(self._claim_when_due(number, bell, group), name="queue-claim")
+                work.group.create_task(self._claim_when_due(number, bell, work), name="queue-claim")
                 for number, bell in enumerate(self._doorbells)
             ]
             await asyncio.wait(claimers)
             for bell in bells:
                 bell.cancel()
-            if self._in_work:
-                _, late = await asyncio.wait(self._in_work.values(), timeout=self.grace_s)
+            if work.in_work:
+                _, late = await asyncio.wait(work.in_work.values(), timeout=self.grace_s)
                 for task in late:
                     task.cancel()
 
@@ -148,68 +157,77 @@ class Processor:
             bell.rung.set()
 
     async def process_all_queues(self) -> ProcessingReport:
-        """One pass over everything that is due now, for callers on a schedule. Not while `run` is running.
+        """One pass over everything that is due now, for callers on a schedule.
 
         Raises QueueUnavailableError when Redis went away, after what was claimed before has ended; what can then
-        not be written down for the length of a lease is left to the next worker.
+        not be written down for the length of a lease is left to the next worker. Raises RuntimeError when stopped.
         """
-        self._tally = tally = _Tally(patience_s=self._settings.lock_ttl_ms / 1000)
+        return await self._one_pass(range(len(self._doorbells)), None)
+
+    async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
+        """One pass over one conversation, if it is due: else a report of nothing, with when it will be.
+
+        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. What an earlier claim of this
+        processor leased, its answer lost, is worked on as well.
+        """
+        only = (instance_name, user_phone)
+        return await self._one_pass([self._queue.keys.of(*only).partition], only)
+
+    async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
+        if self._stopping:
+            raise RuntimeError("this processor was stopped: it claims no more; make a new one")
         next_due: list[int] = []
-        async with self._working() as group:
+        async with self._working(patience_s=self._settings.lock_ttl_ms / 1000) as work:
             try:
-                for number in range(len(self._doorbells)):
-                    due = await self._claim_all_due(number, group)
+                for number in partitions:
+                    due = await self._claim_all_due(number, work, only)
                     next_due += [due] if due is not None else []
             except QueueError as error:
-                tally.error = error
-        if tally.error:
-            raise tally.error
-        return ProcessingReport(
-            conversations=tally.outcomes.total(),
-            messages=tally.messages,
-            completed=tally.outcomes["completed"],
-            failed=tally.outcomes["failed"],
-            lost_leases=tally.outcomes["lost"],
-            handed_back=tally.outcomes["handed back"],
-            dead_lettered=tally.dead_lettered,
-            next_due_ms=min(next_due, default=None),
-        )
+                work.error = error
+        if work.error:
+            raise work.error
+        return work.report(min(next_due, default=None))
 
     @asynccontextmanager
-    async def _working(self) -> AsyncIterator[asyncio.TaskGroup]:
-        """A group for batches in work. Leaves when all have ended; until then their leases are kept."""
+    async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
+        """A pass for batches in work. Leaves when all have ended; until then their leases are kept."""
+        work = _Pass(asyncio.TaskGroup(), patience_s)
+        self._passes.add(work)
         try:
-            async with asyncio.TaskGroup() as group:
-                renew = group.create_task(self._renew_leases(), name="queue-renew-leases")
-                yield group
-                while self._in_work:
-                    await asyncio.wait(self._in_work.values())
+            async with work.group as group:
+                renew = group.create_task(self._renew_leases(work), name="queue-renew-leases")
+                yield work
+                while work.in_work:
+                    await asyncio.wait(work.in_work.values())
                 renew.cancel()
         finally:
             # A task that is cancelled before its first step never takes it.
-            unbegun, self._in_work = self._in_work, {}
-            await asyncio.gather(*(self._hand_back(attempt) for attempt in unbegun))
+            unbegun, work.in_work = work.in_work, {}
+            self._passes.discard(work)
+            await asyncio.gather(*(self._hand_back_unbegun(attempt, work) for attempt in unbegun))
 
     # Claiming.
 
-    async def _claim_all_due(self, partition: int, group: asyncio.TaskGroup) -> int | None:
+    async def _claim_all_due(self, partition: int, work: _Pass, only: tuple[str, str] | None) -> int | None:
         """Starts everything that is due when it begins. Returns when the partition next needs attention."""
         began_ms = None
         while True:
             await self._free_slot()
-            claimed = await self._claim(partition, group)
+            if self._owing(partition, but=work):  # a claim could take its lease over before it is ended
+                raise QueueUnavailableError("Redis was away; what was done meanwhile is being written down")
+            claimed = await self._claim(partition, work, only)
             if began_ms is None:
                 began_ms = claimed.now_ms
             if claimed.next_due_ms is None or claimed.next_due_ms > began_ms or self._stopping:
                 return claimed.next_due_ms
 
-    async def _claim_when_due(self, partition: int, bell: Doorbell, group: asyncio.TaskGroup) -> None:
+    async def _claim_when_due(self, partition: int, bell: Doorbell, work: _Pass) -> None:
         pause_s = REDIS_RETRY_S[0]
         is_unanswered = False
         while not self._stopping:
             bell.rung.clear()
             try:
-                claimed = await self._claim(partition, group)
+                claimed = await self._claim(partition, work)
             except QueueError as error:
                 is_unanswered = True
                 _log.warning("cannot claim, trying again in %.2f s: %s", pause_s, error)
@@ -229,13 +247,15 @@ class Processor:
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
-    async def _claim(self, partition: int, group: asyncio.TaskGroup) -> Claimed:
+    async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
         """One claim for this partition's share of the free slots; starts what it brought.
 
         Cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
-        claim = asyncio.ensure_future(self._queue.claim(self.processor_id, limit=limit, partition=partition))
+        claim = asyncio.ensure_future(
+            self._queue.claim(self.processor_id, limit=limit, partition=partition, only=only)
+        )
         self._slots_claimed_for += limit
         try:
             claimed = await asyncio.shield(claim)
@@ -248,14 +268,14 @@ class Processor:
         finally:
             self._slots_claimed_for -= limit
             self._slot_freed.set()
-        self._tally.dead_lettered += claimed.given_up
+        if claimed.given_up:
+            work.dead_lettered += claimed.given_up
+            self._tell(lambda observer: observer.given_up(claimed.given_up))
         if self._stopping:
             await self._hand_back_all(claimed)
         else:
             for batch in claimed.batches:
-                attempt = _Attempt(batch, partition)
-                self._tally.messages += len(batch.messages)
-                self._in_work[attempt] = group.create_task(self._work(attempt), name="queue-batch")
+                self._start(Attempt(batch, partition, work.patience_s), work)
         return claimed
 
     async def _hand_back_unanswered(self, partition: int) -> None:
@@ -268,22 +288,24 @@ class Processor:
             _log.warning("what the last claim leased, if anything, runs out by itself: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
-        await asyncio.gather(*(self._hand_back(_Attempt(batch, 0)) for batch in claimed.batches))
+        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
 
     async def _what_is_owed(self, partition: int) -> None:
         """After Redis was away, a lease of ours may have run out: end it before a claim takes it over."""
-        while not self._stopping:
-            owing = [
-                task
-                for attempt, task in self._in_work.items()
-                if attempt.is_owing and attempt.partition == partition
-            ]
-            if not owing:
-                return
+        while not self._stopping and (owing := self._owing(partition)):
             await asyncio.wait(owing, timeout=REDIS_RETRY_S[0])
 
+    def _owing(self, partition: int, *, but: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
+        return [
+            task
+            for work in self._passes
+            if work is not but
+            for attempt, task in work.in_work.items()
+            if attempt.is_owing and attempt.partition == partition
+        ]
+
     def _free_slots(self) -> int:
-        return max(0, self.concurrency - len(self._in_work) - self._slots_claimed_for)
+        return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
     async def _free_slot(self) -> None:
         """Returns when there is one, or on stop."""
@@ -291,133 +313,55 @@ class Processor:
             self._slot_freed.clear()
             await self._slot_freed.wait()
 
-    # Working on one batch.
+    # What is in work.
 
-    async def _work(self, attempt: _Attempt) -> Outcome:
+    def _start(self, attempt: Attempt, work: _Pass) -> None:
+        work.messages += len(attempt.batch.messages)
+        self._tell(lambda observer: observer.claimed(attempt.batch))
+        work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
+
+    async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
         outcome: Outcome = "lost"
         try:
-            outcome = await self._attempt(attempt)
+            outcome = await self._attempts.run(attempt)
         except asyncio.CancelledError:
-            if not attempt.lease_lost:
-                outcome = await self._hand_back(attempt)
-                raise
+            outcome = await self._attempts.hand_back(attempt)
+            raise
         finally:
-            del self._in_work[attempt]
-            self._tally.outcomes[outcome] += 1
+            del work.in_work[attempt]
+            self._ended(attempt, work, outcome)
             self._slot_freed.set()
         return outcome
 
-    async def _attempt(self, attempt: _Attempt) -> Outcome:
-        batch = attempt.batch
+    async def _hand_back_unbegun(self, attempt: Attempt, work: _Pass) -> None:
+        self._ended(attempt, work, await self._attempts.hand_back(attempt))
+
+    def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        work.outcomes[outcome] += 1
+        work.dead_lettered += attempt.dead_lettered
+        work.error = attempt.gave_up_on_redis or work.error
+        self._tell(
+            lambda observer: observer.ended(attempt.batch, outcome, attempt.reason, attempt.dead_lettered)
+        )
+
+    def _tell(self, tell: Callable[[ProcessingObserver], None]) -> None:
+        if self._observer is None:
+            return
         try:
-            await self._answer(attempt)
-        except (LeaseLostError, _RedisAwayError) as error:
-            _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
-            return "lost"
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled us: the handler let the cancellation of something of its own through.
-            reason = f"{attempt.stage}: CancelledError, raised by itself"
-            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
-        except RetryLaterError as error:
-            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms)
-        except GiveUpError as error:
-            return await self._failed(attempt, str(error), not_sent=True, dead=True)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
-            reason = f"{attempt.stage}: {type(error).__name__}: {error}"
-            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
-        return "completed"
+            tell(self._observer)
+        except Exception as error:  # noqa: BLE001 - whatever watches the work must not change it
+            _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
 
-    async def _answer(self, attempt: _Attempt) -> None:
-        """Handle, record, send, complete; a reply recorded by an earlier attempt is only sent."""
-        batch = attempt.batch
-        reply = batch.reply
-        if reply is None:
-            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
-            if reply and self._send:
-                await self._persist(attempt, lambda: self._queue.record_reply(batch, reply))
-        elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
-            raise GiveUpError("the reply may have been sent before a crash (unsure_sends = dead-letter)")
-        if reply and self._send and batch.send_state != "sent":
-            attempt.stage = "send"
-            await within(self._settings.send_timeout_ms, self._send(batch, reply))
-        attempt.stage = "complete"
-        await self._persist(attempt, lambda: self._queue.complete(batch))
-
-    async def _failed(
-        self,
-        attempt: _Attempt,
-        reason: str,
-        *,
-        not_sent: bool,
-        dead: bool = False,
-        after_ms: int | None = None,
-    ) -> Outcome:
-        batch = attempt.batch
-        _log.warning("attempt %d of lease %d failed in stage %r", batch.attempt, batch.token, attempt.stage)
-
-        async def fail() -> None:
-            self._tally.dead_lettered += await self._queue.fail(
-                batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms
-            )
-
-        try:
-            await self._persist(attempt, fail)
-        except (LeaseLostError, _RedisAwayError):
-            return "lost"
-        except QueueError:
-            _log.exception("lease %d could not be ended; it runs out by itself", batch.token)
-            return "lost"
-        return "failed"
-
-    async def _hand_back(self, attempt: _Attempt) -> Outcome:
-        """Cancelled: another worker goes on, at once. What was sent already is completed instead."""
-        batch = attempt.batch
-        try:
-            if attempt.stage == "complete":
-                await self._queue.complete(batch)
-                return "completed"
-            # Of a reply that an earlier attempt recorded, this one knows nothing.
-            await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
-        except QueueError as error:
-            _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
-            return "lost"
-        return "handed back"
-
-    async def _persist(self, attempt: _Attempt, step: Callable[[], Awaitable[None]]) -> None:
-        """What is done must be written down: tries until Redis is back or the lease is lost."""
-        clock = asyncio.get_running_loop().time
-        latest = clock() + self._tally.patience_s
-        pause_s = REDIS_RETRY_S[0]
-        try:
-            while True:
-                try:
-                    return await step()
-                except QueueUnavailableError as error:
-                    attempt.is_owing = True
-                    if clock() > latest:
-                        self._tally.error = error
-                        raise _RedisAwayError(str(error)) from error
-                    _log.warning("trying again in %.2f s: %s", pause_s, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
-        finally:
-            attempt.is_owing = False
-
-    # Leases.
-
-    async def _renew_leases(self) -> None:
+    async def _renew_leases(self, work: _Pass) -> None:
         while True:
             await asyncio.sleep(self._settings.lock_renew_ms / 1000)
-            await asyncio.gather(*(self._renew(attempt) for attempt in tuple(self._in_work)))
+            await asyncio.gather(*(self._renew(attempt, work) for attempt in tuple(work.in_work)))
 
-    async def _renew(self, attempt: _Attempt) -> None:
+    async def _renew(self, attempt: Attempt, work: _Pass) -> None:
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
-            if task := self._in_work.get(attempt):
+            if task := work.in_work.get(attempt):
                 attempt.lease_lost = True
                 task.cancel()
         except QueueError as error:

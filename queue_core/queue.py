@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,8 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from queue_core import policy, scripts
-from queue_core.errors import DeadLetterNotFoundError, LeaseLostError, QueueError, QueueUnavailableError
-from queue_core.inspection import QueueReader
+from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
 from queue_core.keys import ConversationKeys, KeySpace, decode_conversation
 from queue_core.message import (
     Batch,
@@ -29,12 +27,12 @@ from queue_core.message import (
     unreadable,
     well_formed,
 )
+from queue_core.repair import QueueRepair
 from queue_core.runner import ScriptRunner
 from queue_core.scripts import LeasedAnswer, Standing
 from queue_core.settings import QueueSettings
 
 REASON_CHARACTERS_MAX = 500
-_DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +46,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """When a conversation of this partition next needs attention, perhaps in the past; None when none waits."""
 
 
-class MessageQueue(QueueReader):
+class MessageQueue(QueueRepair):
     """The queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
     `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
@@ -111,6 +109,7 @@ class MessageQueue(QueueReader):
                 max_messages=settings.max_messages,
                 idle_ms=settings.idle_ms,
                 stats_ttl_ms=settings.stats_ttl_s * 1000,
+                waits_for_disk=int(settings.wait_for_fsync),
             )
         )
         return Receipt(
@@ -154,12 +153,18 @@ class MessageQueue(QueueReader):
 
     # What a worker does. `Processor` does it for you.
 
-    async def claim(self, processor_id: str, *, limit: int = 1, partition: int = 0) -> Claimed:
+    async def claim(
+        self, processor_id: str, *, limit: int = 1, partition: int = 0, only: tuple[str, str] | None = None
+    ) -> Claimed:
         """Leases up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
-        After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
-        repeated: what was leased then, its answer lost, is handed over now.
+        `only` (instance and phone): that conversation, if it is due, whatever `partition` says; `next_due_ms` is then
+        its own. After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
+        repeated: what was leased then, its answer lost, is handed over now, and nothing else.
         """
+        chosen = self.keys.of(*only) if only else None
+        if chosen:
+            partition = chosen.partition
         claim_id = self._unanswered_claims.pop((processor_id, partition), None) or self._random_id()
         shared = self.keys.partitions[partition]
         settings = self.settings
@@ -181,6 +186,7 @@ class MessageQueue(QueueReader):
             window_ms=settings.window_ms,
             max_messages=settings.max_messages,
             idle_ms=settings.idle_ms,
+            only=chosen.conversation if chosen else "",
         )
         try:
             answer = await self.runner.alone(call)
@@ -330,50 +336,8 @@ class MessageQueue(QueueReader):
         _require_held(answer.standing, batch)
         return answer.given_up
 
-    # What a person does with dead letters; what a person can look at is in `QueueReader`.
-
-    async def requeue(self, dead_letter_id: str) -> None:
-        """Puts a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
-        number, entry_id = self._dead_id(dead_letter_id)
-        partition = self.keys.partitions[number]
-        found = await self.runner.gathered(
-            scripts.Requeue(
-                dead=partition.dead,
-                active=partition.active,
-                wake=partition.wake,
-                now_ms=self._now(),
-                base=partition.base,
-                dead_id=entry_id,
-                window_ms=self.settings.window_ms,
-                max_messages=self.settings.max_messages,
-                idle_ms=self.settings.idle_ms,
-            )
-        )
-        if not found:
-            raise DeadLetterNotFoundError(f"no dead letter {dead_letter_id}")
-
-    async def drop(self, dead_letter_id: str) -> None:
-        """Deletes a dead letter for good. Raises DeadLetterNotFoundError."""
-        number, entry_id = self._dead_id(dead_letter_id)
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.xdel(self.keys.partitions[number].dead, entry_id)
-        (deleted,) = await self._read(pipeline)
-        if not deleted:
-            raise DeadLetterNotFoundError(f"no dead letter {dead_letter_id}")
-
-    def _dead_id(self, dead_letter_id: str) -> tuple[int, str]:
-        number, _, entry_id = dead_letter_id.partition("/")
-        if not _DEAD_ID.fullmatch(dead_letter_id) or int(number) >= len(self.keys.partitions):
-            raise DeadLetterNotFoundError(
-                f"no dead letter {dead_letter_id!r}: ids look like 0/1700000000000-0"
-            )
-        return int(number), entry_id
-
     def _random_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
-
-    def _now(self) -> int | str:
-        return self._clock() if self._clock else ""
 
     def _keys_of(self, batch: Batch) -> ConversationKeys:
         return self.keys.of(batch.instance_name, batch.user_phone)

@@ -24,8 +24,11 @@ __all__ = [
     "RecordReply",
     "RecordSent",
     "Requeue",
+    "Rescue",
     "ScriptMismatchError",
     "Standing",
+    "Survey",
+    "SurveyAnswer",
     "Withdraw",
 ]
 
@@ -69,6 +72,17 @@ class FailAnswer(NamedTuple):
     given_up: int
 
 
+class SurveyAnswer(NamedTuple):
+    """Counts of one page; `oldest_added_ms` is None when nothing waits there."""
+
+    now_ms: int
+    conversations: int
+    waiting: int
+    in_flight: int
+    oldest_added_ms: int | None
+    expired_leases: int
+
+
 def _standing(raw: Any) -> Standing:
     answer = text(raw)
     if answer == "held":
@@ -105,6 +119,11 @@ def _fail_answer(raw: Any) -> FailAnswer:
     return FailAnswer(_standing(raw[0]), raw[1])
 
 
+def _survey_answer(raw: Any) -> SurveyAnswer:
+    now_ms, conversations, waiting, in_flight, oldest, expired = raw
+    return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
+
+
 def _found(raw: Any) -> bool:
     return bool(raw)
 
@@ -132,6 +151,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     max_messages: int
     idle_ms: int
     stats_ttl_ms: int
+    waits_for_disk: int
 
 
 @stub
@@ -157,6 +177,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     window_ms: int
     max_messages: int
     idle_ms: int
+    only: str
 
 
 @stub
@@ -286,3 +307,32 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     max_messages: int
     idle_ms: int
     completed_ttl_ms: int
+
+
+@stub
+class Rescue(Call[str], frozen=True, kw_only=True):
+    """Finds, and on demand puts right, a conversation that nobody would look at: "stranded", "orphan" or "fine"."""
+
+    script: ClassVar[LuaScript] = LuaScript("rescue")
+    read = staticmethod(text)
+    queue: Key
+    lock: Key
+    reply: Key
+    active: Key
+    wake: Key
+    now_ms: int | str
+    conversation: str
+    repair: int
+
+
+@stub
+class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
+    """Counts a page of the index."""
+
+    script: ClassVar[LuaScript] = LuaScript("survey")
+    read = staticmethod(_survey_answer)
+    active: Key
+    now_ms: int | str
+    base: str
+    first: int
+    last: int

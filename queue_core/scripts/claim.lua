@@ -1,6 +1,8 @@
 -- claim: leases conversations that are due, oldest due time first, and hands over what waits in them.
 -- A crash needs no reaper: a lease that ran out makes the conversation due again, and this counts the attempt.
--- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases again.
+-- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases again,
+-- renewed: whoever asks begins with them only now.
+-- `only` is a conversation: nothing but that one is leased, and next_due_ms is its own; '' is all of them.
 -- Keys of the conversations found are made from `base`; they share the partition's slot.
 -- Returns {now_ms, next_due_ms or -1, given_up, batches}, a batch being
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, elements}
@@ -22,6 +24,7 @@ local queue_ttl_ms = tonumber(ARGV[9])
 local window_ms = tonumber(ARGV[10])
 local max_messages = tonumber(ARGV[11])
 local idle_ms = tonumber(ARGV[12])
+local only = ARGV[13]
 
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
 
@@ -129,26 +132,45 @@ local function batch_of(conversation)
   return {conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], elements}, bytes
 end
 
-local function answer(batches)
-  local next_due = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
-  return {now, tonumber(next_due[2] or -1), given_up, batches}
+-- Conversations that are due and when they became so, alternating.
+local function find_due()
+  if only == '' then
+    return redis.call('ZRANGEBYSCORE', active, '-inf', digits(now), 'WITHSCORES', 'LIMIT', 0, limit)
+  end
+  local score = redis.call('ZSCORE', active, only)
+  return (limit > 0 and score and tonumber(score) <= now) and {only, score} or {}
 end
 
+local function renew(conversation, lock)
+  local expires = digits(now + lock_ttl_ms)
+  redis.call('HSET', lock, 'expiresAt', expires)
+  redis.call('ZADD', active, expires, conversation)
+end
+
+local function answer(batches)
+  local next_due = only ~= '' and redis.call('ZSCORE', active, only)
+    or only == '' and redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')[2]
+  return {now, tonumber(next_due or -1), given_up, batches}
+end
+
+allow_when_full(token_key)
 local batches = {}
 local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
 if last[1] == claim_id then
   for conversation in string.gmatch(last[2], '%S+') do
-    local lock = redis.call('HMGET', base .. 'processing_lock:' .. conversation, 'token', 'claimId')
-    if lock[1] and lock[2] == claim_id then
+    local lock = base .. 'processing_lock:' .. conversation
+    local held = redis.call('HMGET', lock, 'token', 'claimId')
+    if held[1] and held[2] == claim_id then
+      renew(conversation, lock)
       batches[#batches + 1] = batch_of(conversation)
     end
   end
+  redis.call('PEXPIRE', last_claim, lock_ttl_ms)
   return answer(batches)
 end
 
-allow_when_full(token_key)
 local leased, bytes = {}, 0
-local due = redis.call('ZRANGEBYSCORE', active, '-inf', digits(now), 'WITHSCORES', 'LIMIT', 0, limit)
+local due = find_due()
 for index = 1, #due, 2 do
   local conversation = due[index]
   if bytes < REPLY_BYTES_MAX and lease_if_due(conversation, tonumber(due[index + 1])) then

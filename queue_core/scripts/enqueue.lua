@@ -18,10 +18,17 @@ local window_ms = tonumber(ARGV[7])
 local max_messages = tonumber(ARGV[8])
 local idle_ms = tonumber(ARGV[9])
 local stats_ttl_ms = tonumber(ARGV[10])
+local waits_for_disk = ARGV[11]
 
 local now = clock_ms(now_ms)
 local first_seen = redis.call('GET', seen)
 if first_seen then
+  if waits_for_disk == '1' then
+    -- WAITAOF waits for what its own connection wrote, and another one may have stored the message. This write that
+    -- changes nothing comes after that one: when it is on the disk, so is the message. A full Redis lets it pass.
+    allow_when_full(lock)
+    redis.call('SET', seen, first_seen, 'KEEPTTL')
+  end
   return {'duplicate', tonumber(first_seen), 0}
 end
 redis.call('SET', seen, digits(now), 'PX', dedupe_ttl_ms)

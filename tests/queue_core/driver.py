@@ -17,6 +17,7 @@ from queue_core import (
     QueueSettings,
     QueueUnavailableError,
 )
+from queue_core.repair import Rescued
 from queue_core.runner import ScriptRunner
 from queue_core.scripts import Call
 from tests.queue_core.model import Contract, Handed, Name
@@ -72,6 +73,13 @@ class Driver:
         check_all(self.contract, await observe(self.queue), self.settings.prefix)
         waiting = sum(len(conversation.messages) for conversation in self.contract.conversations.values())
         _same("depth", await self.queue.depth(), waiting)
+        survey = await self.queue.survey(self.queue.keys.partitions[0], 0, -1)
+        _same("survey", survey, self.contract.survey())
+
+    async def rescue(self) -> None:
+        """No step leaves anything to rescue."""
+        _same("rescued", await self.queue.rescue(), Rescued(stranded=0, locks=0))
+        await self.check()
 
     def pass_time(self, ms: int) -> None:
         """Moves the clock that the queue is given."""
@@ -106,23 +114,39 @@ class Driver:
         await self.check()
         return answer
 
-    async def claim(self, processor_id: str, *, limit: int = 10, lost: bool = False) -> tuple[Batch, ...]:
-        """What is due, for one processor."""
+    async def claim(
+        self,
+        processor_id: str,
+        *,
+        limit: int = 10,
+        only: Name | None = None,
+        lost: bool = False,
+        later_ms: int = 0,
+    ) -> tuple[Batch, ...]:
+        """What is due, for one processor; a claim whose answer was lost is repeated `later_ms` after it."""
         self._claims += 1
-        expected, given_up = self.contract.claim(processor_id, self._claims, limit)
-        if lost and expected:
-            given_up = 0  # the repeated claim gives up nothing more
-        elif lost:
-            again, given_up = self.contract.claim(processor_id, self._claims, limit)
-            expected = again
-        claimed = await self._step(lambda: self.queue.claim(processor_id, limit=limit), lost=lost)
+        if lost:
+            self.contract.claim(processor_id, self._claims, limit, only)
+            self.runner.lose_next = True
+            try:
+                await self.queue.claim(processor_id, limit=limit, only=only)
+            except QueueUnavailableError:
+                self.pass_time(later_ms)
+            else:
+                raise InvariantBrokenError("the claim did not notice that its answer was lost")
+        expected, given_up = self.contract.claim(processor_id, self._claims, limit, only)
+        claimed = await self.queue.claim(processor_id, limit=limit, only=only)
         _same("batches", [_as_handed(batch) for batch in claimed.batches], expected)
         _same("given up by claim", claimed.given_up, given_up)
         for batch in claimed.batches:
             self._note(batch)
         await self.check()
         next_due = min(
-            (it.attention_ms for it in self.contract.conversations.values() if it.attention_ms is not None),
+            (
+                it.attention_ms
+                for it in self.contract.conversations.values()
+                if it.attention_ms is not None and only in (None, it.name)
+            ),
             default=None,
         )
         _same("next due", claimed.next_due_ms, next_due)

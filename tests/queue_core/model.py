@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from queue_core import LeaseLostError, QueueSettings
+from queue_core.scripts import SurveyAnswer
 
 Name = tuple[str, str]
 """A conversation: instance and phone."""
@@ -105,7 +106,7 @@ class Contract:
         self.dead: list[Dead] = []
         self.gone: set[tuple[Name, str]] = set()
         """Dropped by command, or finished so long ago that they are no longer kept."""
-        self._last_claim: dict[str, int] = {}
+        self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
 
     # The rule.
 
@@ -117,6 +118,20 @@ class Contract:
         if self.settings.idle_ms:
             ends.append(conversation.messages[-1].added_ms + self.settings.idle_ms)
         return min(ends)
+
+    def survey(self) -> SurveyAnswer:
+        """What the health report must count."""
+        active = [it for it in self.conversations.values() if it.messages]
+        leases = [it.lease for it in active if it.lease]
+        waiting = [message for it in active for message in it.messages[it.lease.size if it.lease else 0 :]]
+        return SurveyAnswer(
+            now_ms=self.now_ms,
+            conversations=len(active),
+            waiting=len(waiting),
+            in_flight=sum(lease.size for lease in leases),
+            oldest_added_ms=min((message.added_ms for message in waiting), default=None),
+            expired_leases=sum(lease.expires_ms < self.now_ms for lease in leases),
+        )
 
     # Webhooks.
 
@@ -154,40 +169,45 @@ class Contract:
 
     # Workers.
 
-    def due(self) -> list[Conversation]:
+    def due(self, only: Name | None = None) -> list[Conversation]:
         """What needs attention now, longest overdue first, equal times by the conversation's encoded name."""
         found = [
             conversation
             for conversation in self.conversations.values()
-            if conversation.attention_ms is not None and conversation.attention_ms <= self.now_ms
+            if conversation.attention_ms is not None
+            and conversation.attention_ms <= self.now_ms
+            and only in (None, conversation.name)
         ]
         return sorted(found, key=lambda it: (it.attention_ms, ":".join(it.name)))
 
-    def claim(self, processor_id: str, claim_id: int, limit: int) -> tuple[list[Handed], int]:
+    def claim(
+        self, processor_id: str, claim_id: int, limit: int, only: Name | None = None
+    ) -> tuple[list[Handed], int]:
         """The batches, in order, and how many messages became dead letters."""
-        if self._last_claim.get(processor_id) == claim_id:
-            still = [it for it in self.conversations.values() if it.lease and it.lease.claim_id == claim_id]
-            return [
-                self._handed(it) for it in sorted(still, key=lambda it: it.lease.token if it.lease else 0)
-            ], 0
+        last_id, leased = self._last_claim.get(processor_id, (0, []))
+        if last_id == claim_id:
+            still = [it for it in leased if it.lease and it.lease.claim_id == claim_id]
+            for conversation in still:  # whoever asks again begins with them only now
+                self._renew(conversation)
+            return [self._handed(conversation) for conversation in still], 0
+        leased = []
         handed: list[Handed] = []
         dead_before = len(self.dead)
-        for conversation in self.due()[:limit]:
+        for conversation in self.due(only)[:limit]:
             due_ms = conversation.attention_ms or 0
             conversation.lease = None
             self._give_up_what_is_owed(conversation)
             if self._leasable(conversation):
                 self._lease(conversation, processor_id, claim_id, due_ms)
                 handed.append(self._handed(conversation))
-                self._last_claim[processor_id] = claim_id
+                leased.append(conversation)
+                self._last_claim[processor_id] = (claim_id, leased)
         return handed, len(self.dead) - dead_before
 
     def extend(self, name: Name, token: int) -> None:
         """Raises LeaseLostError, as all that need the lease."""
         conversation = self._held(name, token)
-        assert conversation.lease is not None
-        conversation.lease.expires_ms = self.now_ms + self.settings.lock_ttl_ms
-        conversation.attention_ms = conversation.lease.expires_ms
+        self._renew(conversation)
 
     def record_reply(self, name: Name, token: int, text: str) -> None:
         """Keeps the reply for what the lease covers."""
@@ -332,6 +352,11 @@ class Contract:
         expires_ms = self.now_ms + self.settings.lock_ttl_ms
         conversation.lease = Lease(processor_id, claim_id, size, due_ms, expires_ms)
         conversation.attention_ms = expires_ms
+
+    def _renew(self, conversation: Conversation) -> None:
+        assert conversation.lease is not None
+        conversation.lease.expires_ms = self.now_ms + self.settings.lock_ttl_ms
+        conversation.attention_ms = conversation.lease.expires_ms
 
     @staticmethod
     def _handed(conversation: Conversation) -> Handed:

@@ -20,6 +20,8 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Complete,
         scripts.Fail,
         scripts.Requeue,
+        scripts.Rescue,
+        scripts.Survey,
         scripts.Withdraw,
     )
 )

@@ -39,6 +39,37 @@ async def test_what_is_acknowledged_survives_a_kill(binary: RedisBinary, fsync: 
             assert [found.id for found in await queue.pending("bot", "1")] == [f"m{n}" for n in range(20)]
 
 
+@pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
+async def test_a_duplicate_is_acknowledged_behind_a_write_of_its_own(binary: RedisBinary) -> None:
+    """WAITAOF waits for its own connection's writes, and a duplicate has stored nothing."""
+    with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always") as server:
+        async with Redis.from_url(server.url) as one, Redis.from_url(server.url) as other:
+            await MessageQueue(one, STRICT).enqueue(message(1))
+            before = await _changes(one)
+            assert (await MessageQueue(other, STRICT).enqueue(message(1))).status == "duplicate"
+            assert await _changes(one) > before
+            before = await _changes(one)
+            assert (await MessageQueue(other).enqueue(message(1))).status == "duplicate"
+            assert await _changes(one) == before, "who does not wait for the disk need not write"
+
+
+@pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
+async def test_a_duplicate_is_one_even_when_redis_is_full(binary: RedisBinary) -> None:
+    with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always") as server:
+        async with Redis.from_url(server.url) as client:
+            queue = MessageQueue(client, STRICT)
+            await queue.enqueue(message(1))
+            await client.config_set("maxmemory", "1")
+            assert (await queue.enqueue(message(1))).status == "duplicate"
+            with pytest.raises(QueueUnavailableError):
+                await queue.enqueue(message(2))
+
+
+async def _changes(redis: Redis) -> int:
+    """Writes that changed something, as Redis counts them."""
+    return int((await redis.info("persistence"))["rdb_changes_since_last_save"])
+
+
 async def test_a_redis_without_a_disk_is_refused(real_redis: Redis) -> None:
     with pytest.raises(UnsupportedRedisError, match="appendonly"):
         await MessageQueue(real_redis, STRICT).enqueue(message(1))

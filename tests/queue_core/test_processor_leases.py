@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -220,8 +221,8 @@ async def test_a_claim_that_is_answered_after_the_end_is_handed_back(
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     claim, is_leased, go_on = queue.claim, asyncio.Event(), asyncio.Event()
 
-    async def slow_claim(processor_id: str, *, limit: int = 1, partition: int = 0) -> object:
-        claimed = await claim(processor_id, limit=limit, partition=partition)
+    async def slow_claim(processor_id: str, **asked: Any) -> object:
+        claimed = await claim(processor_id, **asked)
         if claimed.batches:
             is_leased.set()
             await go_on.wait()
@@ -253,8 +254,8 @@ async def test_what_comes_too_late_does_not_say_that_an_unsure_reply_was_not_sen
     processor, bot = Processor(queue, Bot().handle), Bot()
     claim = queue.claim
 
-    async def claim_and_stop(processor_id: str, *, limit: int = 1, partition: int = 0) -> object:
-        claimed = await claim(processor_id, limit=limit, partition=partition)
+    async def claim_and_stop(processor_id: str, **asked: Any) -> object:
+        claimed = await claim(processor_id, **asked)
         await processor.stop()
         return claimed
 
@@ -274,8 +275,8 @@ async def test_a_batch_cancelled_before_its_first_step_is_handed_back(
     await enqueue(queue, ["m1"])
     claim = queue.claim
 
-    async def claim_and_cancel(processor_id: str, *, limit: int = 1, partition: int = 0) -> object:
-        claimed = await claim(processor_id, limit=limit, partition=partition)
+    async def claim_and_cancel(processor_id: str, **asked: Any) -> object:
+        claimed = await claim(processor_id, **asked)
         # In line between the claimer, which is woken by this answer, and the batch's task, which that creates.
         loop = asyncio.get_running_loop()
         loop.call_soon(lambda: loop.call_soon(task.cancel))

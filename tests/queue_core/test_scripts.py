@@ -53,6 +53,7 @@ class Steps:
             dedupe_ttl_ms=DAY_MS,
             late_is_dead=1,
             stats_ttl_ms=3_600_000,
+            waits_for_disk=0,
             **RULE,
         )
         return await self.run(call, changed)
@@ -73,6 +74,7 @@ class Steps:
             max_batch=100,
             max_attempts=4,
             queue_ttl_ms=3_600_000,
+            only="",
             **RULE,
         )
         return await self.run(call, changed)
@@ -247,6 +249,16 @@ class TestEnqueue:
         assert await steps.enqueue("m1", 700) == ("duplicate", NOW, 0)
         assert await steps.everything() == before
 
+    async def test_in_strict_mode_a_duplicate_writes_what_is_there(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0, waits_for_disk=1, dedupe_ttl_ms=50_000)
+        before = await steps.everything()
+        left_ms = await steps.redis.pttl(KEYS.seen_of("m1"))
+        assert await steps.enqueue("m1", 700, waits_for_disk=1) == ("duplicate", NOW, 0)
+        assert await steps.everything() == before
+        assert left_ms - 10_000 < await steps.redis.pttl(KEYS.seen_of("m1")) <= left_ms, (
+            "its time is not renewed"
+        )
+
     async def test_the_same_id_of_another_user_is_another_message(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         assert (await steps.enqueue("m1", phone="2")).status == "queued"
@@ -341,11 +353,20 @@ class TestClaim:
         await steps.enqueue("m1")
         await steps.enqueue("m1", phone="2")
         first = await steps.claim(8_000)
-        before = await steps.everything()
         again = await steps.claim(8_100)
         assert again.batches == first.batches
-        assert await steps.everything() == before
         assert (await steps.claim(8_100, "c2")).batches == []
+
+    async def test_repeated_it_renews_the_leases(self, steps: Steps) -> None:
+        """The holder begins only now: what is left of the lease may be less than a heartbeat's wait."""
+        await steps.enqueue("m1")
+        await steps.claim(8_000)
+        again = await steps.claim(20_000)
+        assert again.next_due_ms == NOW + 35_000
+        assert await steps.due() == 35_000
+        assert (await steps.fields(KEYS.lock))["expiresAt"] == str(NOW + 35_000)
+        assert (await steps.fields(KEYS.lock))["tries"] == "1"
+        assert (await steps.claim(34_999, "c2")).batches == []
 
     async def test_repeated_it_hands_over_no_more_what_is_finished_or_taken_over(self, steps: Steps) -> None:
         await steps.enqueue("m1")
@@ -428,6 +449,17 @@ class TestClaim:
         await steps.redis.zadd(SHARED.active, {KEYS.conversation: NOW - 1_000_000})
         second = await steps.leased(-500_000, "c2")
         assert second.token == first.token + 1
+
+    async def test_only_one_conversation(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0)
+        await steps.enqueue("m1", 500, phone="2")
+        assert await steps.claim(8_499, only="bot:2") == ClaimAnswer(NOW + 8_499, NOW + 8_500, 0, [])
+        answer = await steps.claim(8_500, "c2", only="bot:2")
+        assert [batch.conversation for batch in answer.batches] == ["bot:2"]
+        assert answer.next_due_ms == NOW + 23_500, "its own"
+        assert await steps.due() == 8_000, "the other one is untouched"
+        assert await steps.claim(8_500, "c3", only="bot:3") == ClaimAnswer(NOW + 8_500, None, 0, [])
+        assert (await steps.claim(60_000, "c4", only="bot:2", limit=0)).batches == []
 
 
 class TestExtend:

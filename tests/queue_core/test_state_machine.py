@@ -115,17 +115,25 @@ class QueueMachine(RuleBasedStateMachine):
         due = [it.attention_ms for it in self.driver.contract.conversations.values() if it.attention_ms]
         self.driver.pass_time(max(0, min(due, default=0) - self.driver.contract.now_ms))
 
-    @rule()
-    def scripts_are_flushed(self) -> None:
-        """As a restart does."""
-        self.wait(self.redis.script_flush())
+    @rule(rescue=st.booleans())
+    def server_is_tended(self, rescue: bool) -> None:
+        """A restart, which flushes the scripts; or the monitor comes by."""
+        self.wait(self.driver.rescue() if rescue else self.redis.script_flush())
 
     # Workers.
 
-    @rule(processor=st.sampled_from(PROCESSORS), limit=st.integers(1, 4), lost=losses)
-    def claim(self, processor: str, limit: int, lost: bool) -> None:
+    @rule(
+        processor=st.sampled_from(PROCESSORS),
+        limit=st.integers(1, 4),
+        only=st.sampled_from([None, None, None, None, *NAMES]),
+        lost=losses,
+        later_ms=st.sampled_from([0, 1, 14_999, 15_000]),
+    )
+    def claim(
+        self, processor: str, limit: int, only: tuple[str, str] | None, lost: bool, later_ms: int
+    ) -> None:
         """Perhaps nothing is due."""
-        self.wait(self.driver.claim(processor, limit=limit, lost=lost))
+        self.wait(self.driver.claim(processor, limit=limit, only=only, lost=lost, later_ms=later_ms))
 
     def any_batch(self, data: st.DataObject) -> Batch:
         """Mostly one of the last ones handed over, whether it is held or not."""
@@ -154,10 +162,13 @@ class QueueMachine(RuleBasedStateMachine):
         self.wait(self.driver.record_sent(self.any_batch(data), lost=lost))
 
     @has_batches
-    @rule(data=st.data(), lost=losses)
-    def complete(self, data: st.DataObject, lost: bool) -> None:
-        """The turn is over."""
-        self.wait(self.driver.complete(self.any_batch(data), lost=lost))
+    @rule(data=st.data(), lost=losses, one_more=st.booleans())
+    def complete(self, data: st.DataObject, lost: bool, one_more: bool) -> None:
+        """The turn is over; perhaps the user wrote once more just before."""
+        batch = self.any_batch(data)
+        if one_more:
+            self.new_message((batch.instance_name, batch.user_phone), lost=False, age_ms=None)
+        self.wait(self.driver.complete(batch, lost=lost))
 
     @has_batches
     @rule(
