@@ -1,0 +1,1 @@
+"""WhatsApp, in and out: one module for each provider."""

@@ -1,0 +1,100 @@
+"""Sending through the WhatsApp Cloud API."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from queue_core.channels.base import SendUncertainError
+from queue_core.channels.sending import asked, parts_of, raise_for, send_all
+from queue_core.errors import GiveUpError, QueueError, RetryLaterError
+from queue_core.http_client import HttpAnswer, post_json
+from queue_core.message import Batch, QueueMessage
+
+TEXT_CHARACTERS_MAX = 4_096
+"""Limit of `text.body`."""
+PAIR_RATE_LIMIT = 131056
+"""Too many messages between one pair of users: one per 6 s is allowed in the long run."""
+
+# Error codes of the Cloud API, from its documentation. Everything else goes by the HTTP status.
+_WAITS_MS = {4: 60_000, 80007: 60_000, 130429: 10_000, 131048: 300_000, 131056: 8_000, 133016: 600_000}
+_NEVER = frozenset({100, 131009, 131026, 131030, 131047, 131051, 131052, 132000, 132001})
+_ACCESS = frozenset({0, 3, 10, 190, 200, 299, 131005, 131031, 131042, 368})
+_MAYBE = frozenset({1, 2, 131000, 131016})
+
+
+class CloudChannel:
+    """Sends by `POST /{version}/{phone_number_id}/messages`; shows "typing…" by the same."""
+
+    name = "cloud"
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        access_token: str,
+        *,
+        base_url: str = "https://graph.facebook.com",
+        version: str = "v23.0",
+        timeout_s: float = 20.0,
+    ) -> None:
+        self._session = session
+        self._base_url = f"{base_url.rstrip('/')}/{version}"
+        self._headers = {"Authorization": f"Bearer {access_token}"}
+        self._timeout_s = timeout_s
+
+    async def send(self, batch: Batch, reply: str) -> None:
+        """See Channel.send. What the error code says goes before what the status says."""
+
+        async def send_part(part: str) -> None:
+            body = {
+                "messaging_product": "whatsapp",
+                "recipient_type": "individual",
+                "to": batch.user_phone,
+                "type": "text",
+                "text": {"preview_url": False, "body": part},
+            }
+            answer = await asked(self._post(batch.instance_name, body))
+            if not answer.is_success:
+                _raise_for_code(_error_code(answer), answer)
+            raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
+
+        await send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part)
+
+    async def show_typing(self, message: QueueMessage) -> None:
+        """Marks the message as read and shows "typing…" for up to 25 s, or until the reply."""
+        body = {
+            "messaging_product": "whatsapp",
+            "status": "read",
+            "message_id": message.id,
+            "typing_indicator": {"type": "text"},
+        }
+        with contextlib.suppress(QueueError, SendUncertainError):
+            await asked(self._post(message.instance_name, body))
+
+    async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
+        name = quote(phone_number_id, safe="").replace(".", "%2E")
+        url = f"{self._base_url}/{name}/messages"
+        return await post_json(self._session, url, body, headers=self._headers, timeout_s=self._timeout_s)
+
+
+def _error_code(answer: HttpAnswer) -> int | None:
+    body = answer.json()
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _raise_for_code(code: int | None, answer: HttpAnswer) -> None:
+    said = f"the Cloud API answered {answer.status}, error {code}"
+    if code in _WAITS_MS:
+        asked_for_ms = int((answer.retry_after_s or 0) * 1000)
+        raise RetryLaterError(f"not sent: {said} (rate limit)", after_ms=max(_WAITS_MS[code], asked_for_ms))
+    if code in _NEVER:
+        raise GiveUpError(f"not sent, and never will be: {said}")
+    if code in _ACCESS:
+        raise RetryLaterError(f"not sent: {said}; look at CLOUD_ACCESS_TOKEN and the account")
+    if code in _MAYBE:
+        raise SendUncertainError(f"perhaps sent: {said}")

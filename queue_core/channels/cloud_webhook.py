@@ -1,0 +1,182 @@
+"""Webhooks of the WhatsApp Cloud API: up to 1000 updates of several users in one POST, signed by the app's secret."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from queue_core.channels import placeholders
+from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.media import without_media
+from queue_core.message import QueueMessage
+
+_Content = Mapping[str, Any]
+
+
+def signature_is_valid(body: bytes, header: str | None, app_secret: str) -> bool:
+    """Whether `X-Hub-Signature-256` is the HMAC-SHA256 of the raw body. Takes as long whatever was wrong."""
+    expected = "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest((header or "").strip().lower().encode("utf-8", "replace"), expected.encode())
+
+
+def verify_subscription(query: Mapping[str, str], verify_token: str) -> str | None:
+    """The challenge to echo as plain text when Meta checks a subscription; None when the token is not ours."""
+    shown = query.get("hub.verify_token", "").encode("utf-8", "replace")
+    is_ours = hmac.compare_digest(shown, verify_token.encode())
+    if query.get("hub.mode") != "subscribe" or not is_ours:
+        return None
+    return query.get("hub.challenge", "")
+
+
+def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
+    """The messages of a webhook, in its order. Raises InvalidWebhookError for what can never hold one."""
+    if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
+        raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
+    messages, skipped = [], Counter[str]()
+    for field, value in _changes(payload["entry"]):
+        if field not in ("", "messages"):
+            skipped["event"] += 1
+            continue
+        skipped["receipt"] += _count(value.get("statuses"))
+        skipped["error"] += _count(value.get("errors"))
+        for message in value.get("messages") or () if isinstance(value.get("messages"), list) else ():
+            try:
+                messages.append(_message(message, value, media_bytes_max))
+            except _SkippedError as reason:
+                skipped[str(reason)] += 1
+    if not messages and skipped["invalid"] and skipped["invalid"] == skipped.total():
+        raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
+    return Inbound(
+        messages=tuple(messages), skipped={reason: count for reason, count in skipped.items() if count}
+    )
+
+
+class _SkippedError(Exception):
+    """It is no message for the bot; the first argument says why, in one word."""
+
+
+def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
+    for entry in entries:
+        changes = entry.get("changes") if isinstance(entry, dict) else None
+        for change in changes if isinstance(changes, list) else ():
+            if isinstance(change, dict) and isinstance(change.get("value"), dict):
+                yield placeholders.words(change.get("field")), change["value"]
+
+
+def _count(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
+
+
+def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessage:
+    metadata = value.get("metadata")
+    instance = placeholders.words(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
+    phone = placeholders.words(message.get("from")) if isinstance(message, dict) else ""
+    if not instance.strip() or not phone.strip():
+        raise _SkippedError("invalid")
+    kind, text = _kind_and_text(message)
+    contact = _contact_of(value, phone)
+    data: dict[str, Any] = {
+        "channel": "cloud",
+        "kind": kind,
+        "webhook": without_media(
+            {"metadata": metadata, "contact": contact, "message": message}, media_bytes_max
+        ),
+    }
+    profile = contact.get("profile")
+    if name := placeholders.name(profile.get("name") if isinstance(profile, dict) else ""):
+        data["name"] = name
+    context = message.get("context")
+    if isinstance(context, dict) and (quoted := placeholders.words(context.get("id"))):
+        data["quoted"] = {"id": quoted, "text": ""}
+    return QueueMessage(
+        id=placeholders.words(message.get("id")),
+        instance_name=instance,
+        user_phone=phone,
+        message=text,
+        message_data=data,
+        timestamp=placeholders.timestamp_ms(message.get("timestamp")),
+    )
+
+
+def _contact_of(value: _Content, phone: str) -> _Content:
+    contacts = value.get("contacts")
+    known = [one for one in contacts if isinstance(one, dict)] if isinstance(contacts, list) else []
+    return next((one for one in known if one.get("wa_id") == phone), known[0] if len(known) == 1 else {})
+
+
+def _kind_and_text(message: _Content) -> tuple[str, str]:
+    kind = placeholders.name(message.get("type")) or "unsupported"
+    content = message.get(kind)
+    if kind == "contacts":
+        return kind, _contacts(content)
+    text_of = _KINDS.get(kind)
+    if text_of is None:
+        return "unsupported", placeholders.unsupported(kind if kind != "unsupported" else _said_kind(message))
+    return kind, text_of(content if isinstance(content, dict) else {})
+
+
+def _said_kind(message: _Content) -> str:
+    content = message.get("unsupported")
+    return placeholders.name(content.get("type")) if isinstance(content, dict) else ""
+
+
+def _media(kind: str) -> Callable[[_Content], str]:
+    return lambda content: placeholders.media(kind, content)
+
+
+def _reaction(content: _Content) -> str:
+    emoji = placeholders.name(content.get("emoji"))
+    if not emoji:
+        raise _SkippedError("reaction removed")
+    return placeholders.described("reaction", emoji)
+
+
+def _interactive(content: _Content) -> str:
+    """What a user picked from buttons or a list, or filled into a flow."""
+    for name in ("button_reply", "list_reply", "nfm_reply", "call_permission_reply"):
+        reply = content.get(name)
+        if isinstance(reply, dict):
+            chosen = reply.get("title") or reply.get("body") or reply.get("name") or reply.get("id")
+            return placeholders.words(chosen) or "[chose something]"
+    return "[chose something]"
+
+
+def _contacts(cards: Any) -> str:
+    names = []
+    for card in cards if isinstance(cards, list) else ():
+        name = card.get("name") if isinstance(card, dict) else None
+        names.append(placeholders.name(name.get("formatted_name")) if isinstance(name, dict) else "")
+    return placeholders.contacts(names)
+
+
+def _order(content: _Content) -> str:
+    items = content.get("product_items")
+    counted = f"{_count(items)} items" if _count(items) != 1 else "1 item"
+    text = placeholders.words(content.get("text"))
+    return f"[order: {counted}]" + (f" {text}" if text else "")
+
+
+def _system(content: _Content) -> str:
+    return placeholders.described("system", placeholders.name(content.get("body")))
+
+
+# What a message can be, and how it reads; contacts, which are a list, are apart.
+_KINDS: dict[str, Callable[[_Content], str]] = {
+    "text": lambda content: placeholders.words(content.get("body")),
+    "image": _media("image"),
+    "video": _media("video"),
+    "audio": _media("audio"),
+    "voice": _media("audio"),
+    "document": _media("document"),
+    "sticker": _media("sticker"),
+    "location": placeholders.location,
+    "button": lambda content: placeholders.words(content.get("text")) or "[chose something]",
+    "interactive": _interactive,
+    "reaction": _reaction,
+    "order": _order,
+    "system": _system,
+    "request_welcome": lambda _: "[opened the chat]",
+}

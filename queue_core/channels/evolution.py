@@ -1,0 +1,79 @@
+"""Sending through the Evolution API (v2)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from queue_core.channels.base import SendUncertainError
+from queue_core.channels.sending import asked, parts_of, raise_for, send_all
+from queue_core.errors import GiveUpError, QueueError, RetryLaterError
+from queue_core.http_client import HttpAnswer, post_json
+from queue_core.message import Batch, QueueMessage
+
+TEXT_CHARACTERS_MAX = 60_000
+"""WhatsApp takes texts of up to 65,536 characters."""
+TYPING_MS = 8_000
+"""The user sees "typing…" for so long."""
+TYPING_TIMEOUT_S = 15.0
+
+
+class EvolutionChannel:
+    """Sends by `POST /message/sendText/{instance}`, shows "typing…" by `POST /chat/sendPresence/{instance}`."""
+
+    name = "evolution"
+
+    def __init__(
+        self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float = 20.0
+    ) -> None:
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"apikey": api_key}
+        self._timeout_s = timeout_s
+
+    async def send(self, batch: Batch, reply: str) -> None:
+        """See Channel.send. An instance that is not connected is tried again; a number that is none is not."""
+        number = _number(batch.messages[-1])
+
+        async def send_part(part: str) -> None:
+            body = {"number": number, "text": part}
+            answer = await asked(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
+            _raise_for_refusal(answer)
+            raise_for(
+                answer,
+                detail="Evolution",
+                settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
+            )
+
+        await send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part)
+
+    async def show_typing(self, message: QueueMessage) -> None:
+        """See Channel.show_typing."""
+        body = {"number": _number(message), "presence": "composing", "delay": TYPING_MS}
+        with contextlib.suppress(QueueError, SendUncertainError):
+            await asked(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
+
+    async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
+        # A name with a slash or dots in it must not lead anywhere else.
+        name = quote(instance, safe="").replace(".", "%2E")
+        url = f"{self._base_url}/{path}/{name}"
+        return await post_json(self._session, url, body, headers=self._headers, timeout_s=timeout_s)
+
+
+def _raise_for_refusal(answer: HttpAnswer) -> None:
+    """400 is the answer to a number that is none, and to an instance whose connection to WhatsApp is closed."""
+    if answer.status != 400:
+        return
+    body = answer.json()
+    response = body.get("response") if isinstance(body, dict) else None
+    found = response.get("message") if isinstance(response, dict) else None
+    if isinstance(found, list) and any(isinstance(one, dict) and one.get("exists") is False for one in found):
+        raise GiveUpError("not sent, and never will be: Evolution says that the number is not on WhatsApp")
+    raise RetryLaterError("not sent: Evolution answered 400; is the instance connected to WhatsApp?")
+
+
+def _number(message: QueueMessage) -> str:
+    return str(message.message_data.get("reply_to") or message.user_phone)

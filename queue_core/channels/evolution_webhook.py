@@ -1,0 +1,266 @@
+"""Webhooks of the Evolution API (v1 and v2): one event a POST, its messages in the shape of Baileys.
+
+Seen in the wild: the event as `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` as one
+message, as an array, or holding `messages`; times as numbers, strings or protobuf Longs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from queue_core.channels import placeholders
+from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.media import without_media
+from queue_core.message import QueueMessage
+
+_PHONE_JID = re.compile(r"(\d{5,20})(?::\d+)?@(?:s\.whatsapp\.net|c\.us)")
+_WRAPPERS = (
+    "ephemeralMessage",
+    "viewOnceMessage",
+    "viewOnceMessageV2",
+    "viewOnceMessageV2Extension",
+    "documentWithCaptionMessage",
+    "editedMessage",
+    "deviceSentMessage",
+    "groupMentionedMessage",
+    "botInvokeMessage",
+)
+"""Each holds the real message in its `message`."""
+_WRAPPERS_DEEP_MAX = 8
+_NO_CONTENT = frozenset(
+    {"messageContextInfo", "senderKeyDistributionMessage", "base64", "mediaUrl", "speechToText"}
+)
+_SKIPPED_JIDS = (
+    ("@g.us", "group"),
+    ("status@broadcast", "status"),
+    ("@broadcast", "status"),
+    ("@newsletter", "newsletter"),
+)
+
+_Content = Mapping[str, Any]
+
+
+class _SkippedError(Exception):
+    """It is no message for the bot; the first argument says why, in one word."""
+
+
+def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_bytes_max: int) -> Inbound:
+    """The messages of a webhook. `instance` and `event` are the path's; the payload's own win.
+
+    Raises InvalidWebhookError for what can never be a message.
+    """
+    if not isinstance(payload, dict):
+        raise InvalidWebhookError("a webhook of the Evolution API is a JSON object")
+    named = payload.get("event") or event
+    if not isinstance(named, str) or not named:
+        raise InvalidWebhookError("the webhook names no event")
+    named = re.sub(r"[^a-z]", ".", named.lower())
+    if named != "messages.upsert":
+        return Inbound(skipped={"receipt" if named == "messages.update" else "event": 1})
+    instance = placeholders.words(payload.get("instance")) or instance
+    if not instance.strip():
+        raise InvalidWebhookError("the webhook names no instance")
+    messages, skipped, faults = [], Counter[str](), []
+    for item in _items(payload.get("data")):
+        try:
+            messages.append(_message(item, instance, media_bytes_max))
+        except _SkippedError as reason:
+            skipped[str(reason)] += 1
+        except InvalidWebhookError as error:
+            faults.append(error)
+            skipped["invalid"] += 1
+    if faults and not messages and len(faults) == skipped.total():
+        raise faults[0]
+    return Inbound(messages=tuple(messages), skipped=dict(skipped))
+
+
+def _items(data: Any) -> list[Any]:
+    if isinstance(data, dict) and isinstance(data.get("messages"), list):
+        data = data["messages"]
+    items = data if isinstance(data, list) else [data]
+    if not items:
+        raise InvalidWebhookError("messages.upsert without a message")
+    return items
+
+
+def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
+    key = item.get("key") if isinstance(item, dict) else None
+    if not isinstance(key, dict):
+        raise InvalidWebhookError("a message without data.key: nothing says whose it is")
+    jid = placeholders.words(key.get("remoteJid"))
+    for ending, reason in _SKIPPED_JIDS:
+        if jid.endswith(ending):
+            raise _SkippedError(reason)
+    if key.get("fromMe") is True:
+        raise _SkippedError("own")
+    phone, reply_to = _user(key, jid)
+    content = _unwrapped(item.get("message"))
+    kind, text = _kind_and_text(content)
+    data: dict[str, Any] = {
+        "channel": "evolution",
+        "kind": kind,
+        "webhook": without_media(
+            {name: value for name, value in item.items() if name != "apikey"}, media_bytes_max
+        ),
+    }
+    if name := placeholders.name(item.get("pushName")):
+        data["name"] = name
+    if reply_to:
+        data["reply_to"] = reply_to
+    if quoted := _quoted(item, content):
+        data["quoted"] = quoted
+    return QueueMessage(
+        id=placeholders.words(key.get("id")),
+        instance_name=instance,
+        user_phone=phone,
+        message=text,
+        message_data=data,
+        timestamp=placeholders.timestamp_ms(item.get("messageTimestamp")),
+    )
+
+
+def _user(key: _Content, jid: str) -> tuple[str, str]:
+    """The user's phone, or the linked id where only that is known; and the address to send to where it is another.
+
+    In `lid` mode the phone stands in `remoteJidAlt`; older versions had it in `senderPn`.
+    """
+    if not jid:
+        raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")
+    for address in (jid, key.get("remoteJidAlt"), key.get("senderPn"), key.get("participantAlt")):
+        if found := _PHONE_JID.fullmatch(placeholders.words(address)):
+            return found[1], ""
+    if jid.endswith("@lid"):
+        return jid, jid
+    return jid.partition("@")[0] or jid, jid if "@" in jid else ""
+
+
+def _unwrapped(content: Any) -> _Content:
+    for _ in range(_WRAPPERS_DEEP_MAX):
+        if not isinstance(content, dict):
+            return {}
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None or not isinstance(inner.get("message"), dict):
+            return content
+        content = inner["message"]
+    return content if isinstance(content, dict) else {}
+
+
+def _kind_and_text(content: _Content) -> tuple[str, str]:
+    """The kind of a message and what the AI reads of it. Raises _SkippedError for what no user wrote."""
+    if isinstance(content.get("conversation"), str) and content["conversation"]:
+        return "text", content["conversation"]
+    for name, (kind, text_of) in _KINDS.items():
+        part = content.get(name)
+        if isinstance(part, dict):
+            return kind, text_of(part)
+    unknown = next((name for name in content if name not in _NO_CONTENT), "")
+    if not unknown:
+        if "senderKeyDistributionMessage" in content:
+            raise _SkippedError("protocol")
+        return "unsupported", placeholders.unsupported("")  # WhatsApp could not decrypt it, for one
+    return "unsupported", placeholders.unsupported(placeholders.name(unknown).removesuffix("Message"))
+
+
+def _media(kind: str) -> tuple[str, Callable[[_Content], str]]:
+    return kind, lambda part: placeholders.media(kind, part)
+
+
+def _reaction(part: _Content) -> str:
+    emoji = placeholders.name(part.get("text"))
+    if not emoji:
+        raise _SkippedError("reaction removed")
+    return placeholders.described("reaction", emoji)
+
+
+def _protocol(part: _Content) -> str:
+    """A message taken back or edited; everything else is between the phones."""
+    kind = part.get("type")
+    if kind in ("REVOKE", 0):
+        return "[deleted a message]"
+    if kind in ("MESSAGE_EDIT", 14):
+        _, text = _kind_and_text(_unwrapped(part.get("editedMessage")))
+        return f"[edited] {text}"
+    raise _SkippedError("protocol")
+
+
+def _contact(part: _Content) -> str:
+    return placeholders.contacts([placeholders.name(part.get("displayName"))])
+
+
+def _contact_array(part: _Content) -> str:
+    cards = part.get("contacts")
+    named = [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+    return placeholders.contacts([placeholders.name(card.get("displayName")) for card in named])
+
+
+def _choice(*paths: tuple[str, ...]) -> Callable[[_Content], str]:
+    """What a user picked: the first of the paths that leads to a text."""
+
+    def text_of(part: _Content) -> str:
+        for path in paths:
+            found: Any = part
+            for name in path:
+                found = found.get(name) if isinstance(found, dict) else None
+            if text := placeholders.words(found):
+                return text
+        return "[chose something]"
+
+    return text_of
+
+
+def _poll(part: _Content) -> str:
+    return placeholders.described("poll", placeholders.name(part.get("name")))
+
+
+# What a message can hold, and how it reads.
+_KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
+    "extendedTextMessage": ("text", lambda part: placeholders.words(part.get("text"))),
+    "imageMessage": _media("image"),
+    "videoMessage": _media("video"),
+    "ptvMessage": _media("video"),
+    "audioMessage": _media("audio"),
+    "documentMessage": _media("document"),
+    "stickerMessage": _media("sticker"),
+    "lottieStickerMessage": _media("sticker"),
+    "locationMessage": ("location", placeholders.location),
+    "liveLocationMessage": ("location", placeholders.location),
+    "contactMessage": ("contacts", _contact),
+    "contactsArrayMessage": ("contacts", _contact_array),
+    "reactionMessage": ("reaction", _reaction),
+    "encReactionMessage": ("reaction", _reaction),
+    "protocolMessage": ("protocol", _protocol),
+    "buttonsResponseMessage": ("button", _choice(("selectedDisplayText",), ("selectedButtonId",))),
+    "templateButtonReplyMessage": ("button", _choice(("selectedDisplayText",), ("selectedId",))),
+    "listResponseMessage": ("list", _choice(("title",), ("singleSelectReply", "selectedRowId"))),
+    "interactiveResponseMessage": (
+        "interactive",
+        _choice(("body", "text"), ("nativeFlowResponseMessage", "name")),
+    ),
+    "pollCreationMessage": ("poll", _poll),
+    "pollCreationMessageV2": ("poll", _poll),
+    "pollCreationMessageV3": ("poll", _poll),
+    "pollUpdateMessage": ("poll", lambda _: "[voted in a poll]"),
+    "orderMessage": ("order", lambda part: placeholders.words(part.get("message")) or "[order]"),
+    "productMessage": ("product", lambda _: "[product]"),
+    "groupInviteMessage": ("invite", lambda _: "[invitation to a group]"),
+    "eventMessage": (
+        "event",
+        lambda part: placeholders.described("event", placeholders.name(part.get("name"))),
+    ),
+}
+
+
+def _quoted(item: _Content, content: _Content) -> dict[str, str]:
+    """The message that this one answers: its id and what it said."""
+    contexts = [part.get("contextInfo") for part in content.values() if isinstance(part, dict)]
+    for context in (*contexts, item.get("contextInfo"), content.get("contextInfo")):
+        if isinstance(context, dict) and isinstance(context.get("quotedMessage"), dict):
+            try:
+                _, text = _kind_and_text(_unwrapped(context["quotedMessage"]))
+            except _SkippedError:
+                text = ""
+            return {"id": placeholders.words(context.get("stanzaId")), "text": text}
+    return {}

@@ -1,0 +1,55 @@
+"""Inline media in a webhook: replaced by its length and hash, so that one photo cannot fill Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_BASE64 = re.compile(r"(?:data:[\w.+-]+/[\w.+;=-]+;base64,)?[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_TEXTS = frozenset(
+    {"text", "body", "caption", "conversation", "title", "description", "pushName", "contentText"}
+)
+"""Keys whose value a person wrote: a text is never taken for media, whatever it looks like."""
+
+
+_MEDIA = frozenset({"base64", "jpegThumbnail", "thumbnail"})
+"""Keys whose value is media, even where it is no clean base64."""
+
+
+def without_media(value: Any, characters_max: int) -> Any:
+    """A copy without media that is longer than that: {"omitted": "base64", "bytes": …, "sha256": …} stands for it.
+
+    `sha256` is of the string as it came, in hexadecimal; the media itself can be fetched again by the message's key.
+    Bytes as JavaScript writes them, as a list of numbers or under numbered keys, go too.
+    """
+    if isinstance(value, dict):
+        if len(value) > characters_max and _are_bytes(value.values()):
+            return {"omitted": "bytes", "bytes": len(value)}
+        return {key: _item(key, item, characters_max) for key, item in value.items()}
+    if isinstance(value, list):
+        if len(value) > characters_max and _are_bytes(value):
+            return {"omitted": "bytes", "bytes": len(value)}
+        return [without_media(item, characters_max) for item in value]
+    if isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value):
+        return _omitted(value)
+    return value
+
+
+def _item(key: str, item: Any, characters_max: int) -> Any:
+    if isinstance(item, str) and key in _TEXTS:
+        return item
+    if isinstance(item, str) and key in _MEDIA and len(item) > characters_max:
+        return _omitted(item)
+    return without_media(item, characters_max)
+
+
+def _omitted(value: str) -> dict[str, Any]:
+    encoded = value.partition(";base64,")[2] or value
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return {"omitted": "base64", "bytes": len(encoded.rstrip("= \r\n")) * 3 // 4, "sha256": digest}
+
+
+def _are_bytes(values: Iterable[Any]) -> bool:
+    return all(type(one) is int and 0 <= one <= 255 for one in values)

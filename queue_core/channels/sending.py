@@ -1,0 +1,65 @@
+"""What sending has in common: long replies in parts, and what an error says about whether the user has got it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from queue_core.channels.base import SendUncertainError
+from queue_core.errors import GiveUpError, RetryLaterError
+from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
+
+_MAYBE_DONE = frozenset({500, 502, 504})
+"""The other side, or what stands before it, failed somewhere on the way: the message may have gone out."""
+
+
+def parts_of(text: str, characters_max: int) -> list[str]:
+    """The text in parts of at most so many characters, cut between paragraphs, lines or words if possible."""
+    parts = []
+    rest = text
+    while len(rest) > characters_max:
+        head = rest[:characters_max]
+        # A border in the first half would make parts of a few words.
+        cut = next((at for mark in ("\n\n", "\n", " ") if (at := head.rfind(mark)) > characters_max // 2), -1)
+        part, rest = (rest[:characters_max], rest[characters_max:]) if cut < 0 else (rest[:cut], rest[cut:])
+        parts.append(part.rstrip())
+        rest = rest.lstrip()
+    return [*parts, rest] if rest or not parts else parts
+
+
+async def send_all(parts: list[str], send: Callable[[str], Awaitable[None]]) -> None:
+    """Sends part after part. Once one was taken, a later failure leaves open how much the user has."""
+    for number, part in enumerate(parts):
+        try:
+            await send(part)
+        except (RetryLaterError, GiveUpError) as error:
+            if number == 0:
+                raise
+            raise SendUncertainError(f"after {number} of {len(parts)} parts: {error}") from error
+
+
+async def asked(request: Awaitable[HttpAnswer]) -> HttpAnswer:
+    """The answer. Raises RetryLaterError when nothing was reached, SendUncertainError when nothing was answered."""
+    try:
+        return await request
+    except NotReachedError as error:
+        raise RetryLaterError(f"not sent: {error}") from None
+    except UnansweredError as error:
+        raise SendUncertainError(f"perhaps sent: {error}") from None
+
+
+def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
+    """Raises what an answer's status means for a reply; nothing for 2xx.
+
+    `detail` goes into the words; `settings` names what to look at when access is refused.
+    """
+    if answer.is_success:
+        return
+    said = f"{detail or 'the channel'} answered {answer.status}"
+    if answer.status in _MAYBE_DONE:
+        raise SendUncertainError(f"perhaps sent: {said}")
+    if answer.status in (401, 403, 404):
+        raise RetryLaterError(f"not sent: {said}; look at {settings}")
+    if answer.status in (408, 425, 429) or answer.status >= 500 or 300 <= answer.status < 400:
+        wait_ms = None if answer.retry_after_s is None else int(answer.retry_after_s * 1000)
+        raise RetryLaterError(f"not sent: {said}", after_ms=wait_ms)
+    raise GiveUpError(f"not sent, and never will be: {said}")
