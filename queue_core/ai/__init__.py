@@ -1,0 +1,1 @@
+"""AI backends: one module for each API."""

@@ -1,0 +1,86 @@
+"""What all AI backends have in common: what an error means for the turn, and how long to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+
+from queue_core.errors import RetryLaterError
+from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
+from queue_core.message import Batch
+
+UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
+"""Default waits before the first, second, … retry: together longer than a restart of an AI takes."""
+_CODE_CHARACTERS_MAX = 60
+
+
+class NotFoundError(RetryLaterError):
+    """The AI answered 404."""
+
+
+class Asking:
+    """POSTs to an AI. Everything that is no answer is a RetryLaterError: asking an AI again does no harm.
+
+    Attempts are counted by the queue; when they are used up the turn becomes dead letters, with the last reason.
+    `timeout_s` is the longest wait for one answer, `waits_s` are the waits before the first, second, … retry.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        timeout_s: float = 60.0,
+        waits_s: Sequence[float] = UNAVAILABLE_WAITS_S,
+    ) -> None:
+        self._session = session
+        self._timeout_s = timeout_s
+        self._waits_s = tuple(waits_s) or (0.0,)
+
+    async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
+        """The answer, with status 2xx. `key` is sent as bearer token, if there is one.
+
+        Words of errors hold the status and the API's error code, never a text.
+        """
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            answer = await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
+        except (NotReachedError, UnansweredError) as error:
+            raise self.later(f"the AI cannot be reached: {error}", batch) from None
+        if answer.is_success:
+            return answer
+        code = error_code(answer)
+        said = f"the AI answered {answer.status}{f' {code}' if code else ''}"
+        if answer.status in (401, 403):
+            said += "; look at AI_KEY"
+        elif answer.status in (404, 405) or 300 <= answer.status < 400:
+            said += "; look at AI_URL"
+        later = self.later(said, batch, answer.retry_after_s)
+        raise NotFoundError(said, after_ms=later.after_ms) if answer.status == 404 else later
+
+    def text(self, value: Any, batch: Batch) -> str:
+        """The text of an answer. Raises RetryLaterError when there is none."""
+        if not isinstance(value, str) or not value.strip():
+            raise self.later("the AI's answer holds no text", batch)
+        return value
+
+    def later(self, reason: str, batch: Batch, retry_after_s: float | None = None) -> RetryLaterError:
+        """To be raised: this attempt's wait, or what the AI asks for, whichever is longer."""
+        wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
+        return RetryLaterError(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
+
+
+def error_code(answer: HttpAnswer) -> str:
+    """The API's own code for an error: `code`, or `error.code` / `error.type`; "" without one."""
+    body = answer.json()
+    if not isinstance(body, dict):
+        return ""
+    error = body.get("error")
+    found = body.get("code") or (error.get("code") or error.get("type") if isinstance(error, dict) else None)
+    text = str(found) if isinstance(found, str | int) else ""
+    return (
+        text[:_CODE_CHARACTERS_MAX]
+        if text.replace("_", "").replace("-", "").isalnum() and text.isascii()
+        else ""
+    )

@@ -1,0 +1,64 @@
+"""Dify: `POST /chat-messages` in blocking mode."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from queue_core.ai.asking import Asking, NotFoundError
+from queue_core.http_client import HttpAnswer
+from queue_core.memory import ConversationMemory, Memory
+from queue_core.message import Batch
+
+
+class DifyBackend:
+    """Asks a Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`."""
+
+    name = "dify"
+
+    def __init__(
+        self, asking: Asking, base_url: str, api_key: str, memory: ConversationMemory | None = None
+    ) -> None:
+        self._asking = asking
+        self._url = f"{base_url.rstrip('/')}/chat-messages"
+        self._api_key = api_key
+        self._memory = memory
+
+    async def answer(self, batch: Batch) -> str:
+        """See Backend.answer. A conversation that Dify has forgotten (404) is begun anew at once."""
+        memory = await self._load(batch)
+        try:
+            answer = await self._ask(batch, memory.conversation_id)
+        except NotFoundError:
+            if not memory.conversation_id:
+                raise
+            answer = await self._ask(batch, "")
+        body = answer.json()
+        fields = body if isinstance(body, dict) else {}
+        text = self._asking.text(fields.get("answer"), batch)
+        conversation_id = fields.get("conversation_id")
+        if self._memory and isinstance(conversation_id, str) and conversation_id != memory.conversation_id:
+            known = msgspec.structs.replace(memory, conversation_id=conversation_id)
+            await self._memory.save(batch.instance_name, batch.user_phone, known)
+        return text
+
+    async def _load(self, batch: Batch) -> Memory:
+        return await self._memory.load(batch.instance_name, batch.user_phone) if self._memory else Memory()
+
+    async def _ask(self, batch: Batch, conversation_id: str) -> HttpAnswer:
+        body = {
+            "inputs": {},
+            "query": batch.text,
+            "response_mode": "blocking",
+            "conversation_id": conversation_id,
+            "user": _user(batch),
+        }
+        return await self._asking.post(self._url, body, self._api_key, batch)
+
+
+def _user(batch: Batch) -> str:
+    """The same for every turn of a conversation, and no phone number."""
+    return hashlib.sha256(
+        f"{batch.instance_name}\0{batch.user_phone}".encode("utf-8", "replace")
+    ).hexdigest()[:32]

@@ -1,0 +1,15 @@
+"""An AI that answers a turn with the turn itself: for trying things out."""
+
+from __future__ import annotations
+
+from queue_core.message import Batch
+
+
+class EchoBackend:
+    """Answers what was written."""
+
+    name = "echo"
+
+    async def answer(self, batch: Batch) -> str:
+        """The texts of the turn, a line each."""
+        return batch.text

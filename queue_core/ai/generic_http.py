@@ -1,0 +1,64 @@
+"""An AI behind an HTTP endpoint of one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queue_core.ai.asking import Asking
+from queue_core.http_client import HttpAnswer
+from queue_core.message import Batch
+
+ANSWER_NAMES = ("response", "answer", "reply", "text", "message", "output")
+"""Where the text of an answer is looked for, in this order."""
+
+
+class HttpBackend:
+    """POSTs the turn as JSON, with `Authorization: Bearer` where there is a token; takes JSON or plain text.
+
+    The request: {"instance", "phone", "text" (the whole turn, a line a message), "ids", "attempt", "fencing_token",
+    "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}. The answer: JSON whose `response` (or
+    `answer`, `reply`, `text`, `message`, `output`) is the text, or which is kept whole, as text, if it has
+    `needsDataCollection`; anything that is no JSON object is the text itself.
+    """
+
+    name = "http"
+
+    def __init__(self, asking: Asking, url: str, token: str = "") -> None:
+        self._asking = asking
+        self._url = url
+        self._token = token
+
+    async def answer(self, batch: Batch) -> str:
+        """See Backend.answer."""
+        answer = await self._asking.post(self._url, _body(batch), self._token, batch)
+        return self._asking.text(_text(answer), batch)
+
+
+def _body(batch: Batch) -> dict[str, Any]:
+    return {
+        "instance": batch.instance_name,
+        "phone": batch.user_phone,
+        "text": batch.text,
+        "ids": batch.ids,
+        "attempt": batch.attempt,
+        "fencing_token": batch.token,
+        "messages": [
+            {
+                "id": message.id,
+                "text": message.message,
+                "kind": message.message_data.get("kind", "text"),
+                "timestamp": message.timestamp,
+                "data": message.message_data,
+            }
+            for message in batch.messages
+        ],
+    }
+
+
+def _text(answer: HttpAnswer) -> Any:
+    body = answer.json()
+    if isinstance(body, str):
+        return body
+    if not isinstance(body, dict) or "needsDataCollection" in body:
+        return answer.body.decode("utf-8", "replace")
+    return next((body[name] for name in ANSWER_NAMES if isinstance(body.get(name), str)), None)

@@ -1,0 +1,70 @@
+"""Any API like OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from queue_core.ai.asking import Asking
+from queue_core.memory import ConversationMemory, Memory, Turn
+from queue_core.message import Batch
+
+
+class OpenAiBackend:
+    """POSTs to `{base_url}/chat/completions`. The API remembers nothing: the last turns go along, from `memory`.
+
+    What is remembered is the AI's raw answer, so that it goes on in the format that it was told to use.
+    """
+
+    name = "openai"
+
+    def __init__(
+        self,
+        asking: Asking,
+        base_url: str,
+        api_key: str,
+        model: str,
+        memory: ConversationMemory | None = None,
+        *,
+        system_prompt: str = "",
+        history_turns: int = 10,
+    ) -> None:
+        self._asking = asking
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._api_key = api_key
+        self._model = model
+        self._memory = memory if history_turns else None
+        self._system_prompt = system_prompt
+        self._history_max = 2 * history_turns
+
+    async def answer(self, batch: Batch) -> str:
+        """See Backend.answer."""
+        memory = Memory()
+        if self._memory:
+            memory = await self._memory.load(batch.instance_name, batch.user_phone)
+        body = {"model": self._model, "messages": self._messages(memory, batch)}
+        answer = await self._asking.post(self._url, body, self._api_key, batch)
+        text = self._asking.text(_content(answer.json()), batch)
+        if self._memory:
+            said = (*memory.history, Turn("user", batch.text), Turn("assistant", text))
+            known = msgspec.structs.replace(memory, history=said[-self._history_max :])
+            await self._memory.save(batch.instance_name, batch.user_phone, known)
+        return text
+
+    def _messages(self, memory: Memory, batch: Batch) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": self._system_prompt}] if self._system_prompt else []
+        before = [{"role": turn.role, "content": turn.text} for turn in memory.history]
+        return [*system, *before, {"role": "user", "content": batch.text}]
+
+
+def _content(body: Any) -> Any:
+    """`choices[0].message.content`: a text, or a list of parts of which some are texts."""
+    try:
+        content = body["choices"][0]["message"]["content"]
+    except (TypeError, KeyError, IndexError):
+        return None
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
+    return content

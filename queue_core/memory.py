@@ -1,0 +1,77 @@
+"""What an AI needs to know of a conversation from one turn to the next. Best effort: a lost memory loses no message."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Literal
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from queue_core.keys import KeySpace
+
+MEMORY_BYTES_MAX = 262_144
+"""More than this is not kept: the oldest turns are forgotten first."""
+DEADLINE_S = 1.0
+"""Redis gets so long; a turn is answered without memory rather than late."""
+
+_log = logging.getLogger(__name__)
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One side's part of a conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of one conversation."""
+
+    conversation_id: str = ""
+    """The AI's own name for it (Dify)."""
+    history: tuple[Turn, ...] = ()
+    """What was said, oldest first (APIs that remember nothing themselves)."""
+    needs_data_collection: bool = False
+    """The AI's last answer said that it needs to know something from the user."""
+    requested_fields: tuple[str, ...] = ()
+    """What that is."""
+
+
+class ConversationMemory:
+    """Keeps a Memory for each conversation in Redis for `ttl_s` after it was last written. Never raises for Redis."""
+
+    def __init__(self, redis: Redis, keys: KeySpace, *, ttl_s: int = 30 * 86_400) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl_s = ttl_s
+
+    async def load(self, instance_name: str, user_phone: str) -> Memory:
+        """What is known; an empty Memory when nothing is, or Redis does not say."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                stored = await self._redis.get(self._keys.of(instance_name, user_phone).memory)
+            return msgspec.json.decode(stored, type=Memory) if stored else Memory()
+        except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
+            _log.warning("the memory of a conversation could not be read: %s", type(error).__name__)
+            return Memory()
+
+    async def save(self, instance_name: str, user_phone: str, memory: Memory) -> None:
+        """Replaces what is known."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await self._redis.set(
+                    self._keys.of(instance_name, user_phone).memory, _encoded(memory), ex=self._ttl_s
+                )
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("the memory of a conversation could not be written: %s", type(error).__name__)
+
+
+def _encoded(memory: Memory) -> bytes:
+    data = msgspec.json.encode(memory)
+    while len(data) > MEMORY_BYTES_MAX and memory.history:
+        memory = msgspec.structs.replace(memory, history=memory.history[len(memory.history) // 2 + 1 :])
+        data = msgspec.json.encode(memory)
+    return data
