@@ -1,0 +1,347 @@
+"""What arrives at a bot and what becomes of it, written as it happens: recordings that `python -m sim replay` reads.
+
+`logs/README.md` is the format. Two kinds of files lie in the folder, both one JSON object a line:
+
+- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what it knows of their fate. A replay of
+  the folder takes these.
+- `outcomes-<UTC>-<pid>.ndjson`: what became of messages that other processes, or this one before a restart, recorded.
+
+Phones and message ids (some hold the phone) are replaced by a keyed hash, and so is an instance named after a number.
+Texts are left out unless asked for. A recorder is an observer: it never raises, and gives up before it harms the bot.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from queue_core.message import Batch, QueueMessage, well_formed
+
+Kind = Literal["recording", "outcomes"]
+
+MAX_BYTES = 1024**3
+"""One Recorder writes at most so much: it may share its disk with Redis, which must never run out of it."""
+FILE_BYTES_MAX = 64 * 1024**2
+"""Then the next file begins; fewer messages fit in than a replay takes (2,000,000)."""
+RETRY_AFTER_MS = 60_000
+"""After a failed write nothing is tried for so long."""
+
+# What a replay accepts; logs/README.md.
+TEXT_LENGTH_MAX = 65_536
+INSTANCE_LENGTH_MAX = 256
+SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
+
+REASON_LENGTH_MAX = 200
+IDS_MAX = 2_000
+FIELDS_MAX = 100
+
+_SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
+_KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
+_NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
+"""As long as a phone's, however it is written."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_UNFORESEEN = re.compile(r"(?:handle|send|complete): \w+")
+_HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_log = logging.getLogger(__name__)
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Recorder:
+    """Records into `folder`, which is made if need be; a file is made when there is something to write.
+
+    `hash_key` keeps a user the same over files and processes; without one each Recorder has its own. Each line is one
+    write at the end of the file, so that a killed process leaves whole lines. What cannot be written is counted and
+    warned of once, until writing works again. For one thread.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        show_text: bool = False,
+        hash_key: bytes | None = None,
+        kind: Kind = "recording",
+        max_bytes: int = MAX_BYTES,
+        now_ms: Callable[[], int] = _wall_clock_ms,
+    ) -> None:
+        self._show_text = show_text
+        self._hash_key = hash_key or secrets.token_bytes(32)
+        self._kind = kind
+        self._now_ms = now_ms
+        self._files = _Files(Path(folder), max_bytes, now_ms, self._header)
+        self._warned_of_event = False
+
+    def message(self, message: QueueMessage, kind: str) -> None:
+        """A delivery of a message, at the moment it arrives; delivered again it is recorded again."""
+        self._record("message", lambda: self._arrival(message, kind))
+
+    def acknowledged(self, message: QueueMessage, how: str) -> None:
+        """It is safe, and the provider was told so: "queued", "duplicate", "late", "answered", "buffered"."""
+        self._record("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
+
+    def fallback(self, message: QueueMessage) -> None:
+        """It was answered directly, since Redis was away."""
+        self._record("fallback", lambda: self._of(message))
+
+    def batch(self, batch: Batch) -> None:
+        """A worker took a turn."""
+        self._record("batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt})
+
+    def reply(
+        self,
+        batch: Batch,
+        reply: str,
+        needs_data_collection: bool = False,
+        requested_fields: tuple[str, ...] = (),
+    ) -> None:
+        """A reply was made; it is not sent yet."""
+
+        def fields() -> dict[str, Any]:
+            known = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
+            if needs_data_collection:
+                known["needs_data_collection"] = True
+            if self._show_text:
+                known["text"] = _clean(reply)
+                known["requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
+            return known
+
+        self._record("reply", fields)
+
+    def sent(self, batch: Batch) -> None:
+        """A channel took the reply."""
+        self._record("sent", lambda: self._of(batch))
+
+    def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
+        """Given up on. Unless texts are asked for, the reason is cut down to what cannot quote a user."""
+
+        def fields() -> dict[str, Any]:
+            messages = about.messages if isinstance(about, Batch) else (about,)
+            shown = _clean(reason) if self._show_text else _without_quotes(reason, messages)
+            return {**self._of(about), "reason": shown}
+
+        self._record("dead_letter", fields)
+
+    def note(self, text: str) -> None:
+        """A remark of the operator's or the program's; it is written as it is."""
+        self._record("note", lambda: {"text": _clean(text)})
+
+    def close(self) -> None:
+        """Ends the recording; what comes after is not recorded."""
+        self._files.close()
+
+    def _record(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
+        try:
+            line = _line(event, self._now_ms(), fields())
+        except Exception as error:  # noqa: BLE001 - whatever a hostile message does to us, its delivery goes on
+            if not self._warned_of_event:
+                self._warned_of_event = True
+                _log.warning("an event cannot be recorded (said once): %s", type(error).__name__)
+            return
+        # A recording without messages would be an error for a replay: until the first one, all goes elsewhere.
+        starts_file = event == "message" or self._kind == "outcomes"
+        is_open = starts_file or self._files.is_open(self._kind)
+        self._files.append(
+            self._kind if is_open else "outcomes", line, starts_file=starts_file or not is_open
+        )
+
+    def _header(self, kind: Kind) -> bytes:
+        texts = "texts as they were" if self._show_text else "texts left out"
+        header = {
+            "version": 1,
+            "title": "Recorded live" if kind == "recording" else "What became of messages recorded elsewhere",
+            "source": "burstqueue",
+            "notes": f"phones, ids and instances with a number in them are keyed hashes; {texts}",
+        }
+        return _line("recording", None, header)
+
+    def _arrival(self, message: QueueMessage, kind: str) -> dict[str, Any]:
+        at_ms = self._now_ms()
+        fields = self._of(message)
+        if not message.id:  # the queue takes each of these for a message of its own
+            fields["id"] = f"none-{_letters(secrets.token_hex(8))}"
+        if self._show_text and message.message:
+            fields["text"] = _clean(message.message)
+        if kind != "text":
+            fields["kind"] = kind if _KIND_WORD.fullmatch(kind) else "other"
+        if message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX:
+            fields["timestamp"] = _iso(message.timestamp)
+        return fields
+
+    def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
+        """Who and what, hashed."""
+        fields: dict[str, Any] = {
+            "instance": self._instance(about.instance_name),
+            "phone": self._hashed("phone", about.user_phone),
+        }
+        if isinstance(about, Batch):
+            fields["ids"] = [self._hashed("id", one) for one in about.ids[:IDS_MAX]]
+        elif about.id:
+            fields["id"] = self._hashed("id", about.id)
+        return fields
+
+    def _instance(self, name: str) -> str:
+        name = well_formed(name)
+        usable = 0 < len(name) <= INSTANCE_LENGTH_MAX and name.strip() and not _CONTROL.search(name)
+        if usable and not _NUMBER.search(name):
+            return name
+        return f"instance-{self._hashed('instance', name)}"
+
+    def _hashed(self, what: str, value: str) -> str:
+        """16 letters and no digit, so that no number in a file is ever mistaken for a phone's."""
+        data = f"{what}\0{well_formed(value)}".encode()
+        return _letters(hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()[:16])
+
+
+class _Files:
+    """The files being written, at most one of each kind. Nothing here raises."""
+
+    def __init__(
+        self, folder: Path, max_bytes: int, now_ms: Callable[[], int], header: Callable[[Kind], bytes]
+    ) -> None:
+        self._folder = folder
+        self._bytes_left = max_bytes
+        self._now_ms = now_ms
+        self._header = header
+        self._open: dict[Kind, _File] = {}
+        self._failed_at_ms: int | None = None
+        self._missing = 0
+        self._is_closed = False
+
+    def is_open(self, kind: Kind) -> bool:
+        return kind in self._open
+
+    def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
+        """Writes one line; a file that is full is followed by another if this line may be the first in one."""
+        if self._is_closed:
+            return
+        now_ms = self._now_ms()
+        if self._failed_at_ms is not None and abs(now_ms - self._failed_at_ms) < RETRY_AFTER_MS:
+            self._missing += 1
+            return
+        try:
+            if starts_file and kind in self._open and self._open[kind].size >= FILE_BYTES_MAX:
+                self._open.pop(kind).close()
+            self._write(kind, line, now_ms)
+        except (OSError, ValueError) as error:  # ValueError: a folder's name that no file system has
+            self._failed(error, now_ms)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._close_all()
+
+    def _close_all(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _write(self, kind: Kind, line: bytes, now_ms: int) -> None:
+        file = self._open.get(kind)
+        if file is None:  # its first lines are one write: never a recording without a message
+            line = self._header(kind) + self._gap(now_ms) + line
+        if len(line) > self._bytes_left:
+            _log.warning("recording ends here: it has reached its limit in bytes")
+            self.close()
+            return
+        if file is None:
+            file = self._open[kind] = _File(self._folder, kind, now_ms)
+        file.append(line)
+        self._bytes_left -= len(line)
+        if self._failed_at_ms is not None:
+            _log.info("recording again; %d events are missing", self._missing)
+            self._failed_at_ms, self._missing = None, 0
+
+    def _gap(self, now_ms: int) -> bytes:
+        if not self._missing:
+            return b""
+        text = f"{self._missing} events before this could not be recorded"
+        return _line("note", now_ms, {"text": text})
+
+    def _failed(self, error: Exception, now_ms: int) -> None:
+        """The next attempt begins other files, so that no file has a gap inside."""
+        if self._failed_at_ms is None:
+            _log.warning("cannot record for now; messages are not affected: %s", error)
+        self._failed_at_ms = now_ms
+        self._missing += 1
+        self._close_all()
+
+
+class _File:
+    """A file of this process's own, of whole lines. Methods raise OSError."""
+
+    def __init__(self, folder: Path, kind: Kind, now_ms: int) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        moment = _UNIX_EPOCH + timedelta(milliseconds=now_ms)
+        stem = f"{kind}-{moment:%Y%m%dT%H%M%SZ}-{os.getpid()}"
+        self.size = 0
+        for number in range(1, 1_000):
+            self._path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_SUFFIXES[kind]}"
+            # EXCL: neither a link that lies there nor the file of a container with the same pid is written to.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with suppress(FileExistsError):
+                self._descriptor = os.open(self._path, flags, 0o600)
+                return
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
+
+    def append(self, lines: bytes) -> None:
+        """All or nothing."""
+        written = os.write(self._descriptor, lines)
+        if written < len(lines):
+            os.ftruncate(self._descriptor, self.size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        self.size += written
+
+    def close(self) -> None:
+        """Leaves no empty file behind."""
+        with suppress(OSError):
+            os.close(self._descriptor)
+        if not self.size:
+            with suppress(OSError):
+                self._path.unlink()
+
+
+def _line(event: str, at_ms: int | None, fields: dict[str, Any]) -> bytes:
+    time_of = {} if at_ms is None else {"at": _iso(at_ms)}
+    return msgspec.json.encode({"event": event, **time_of, **fields}) + b"\n"
+
+
+def _iso(at_ms: int) -> str:
+    moment = _UNIX_EPOCH + timedelta(milliseconds=at_ms)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _letters(hexadecimal: str) -> str:
+    return hexadecimal.translate(_HEX_AS_LETTERS)
+
+
+def _clean(text: str) -> str:
+    """Fit for a recording: no NUL, no half surrogate pairs, not too long."""
+    return well_formed(text[:TEXT_LENGTH_MAX]).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
+    """A reason without what a user wrote or is called by.
+
+    Errors of the queue, its AI backends and channels quote nobody; of an unforeseen one only the type is kept.
+    """
+    if unforeseen := _UNFORESEEN.match(reason):
+        return unforeseen[0][:REASON_LENGTH_MAX]
+    if any(one.message and one.message in reason for one in messages):
+        return "withheld: it quotes the message"
+    return _NUMBER.sub("#", _clean(reason))[:REASON_LENGTH_MAX]
