@@ -1,41 +1,31 @@
-"""What both buffers have in common: one JSON value per conversation, read, changed in memory, written back.
-
-Behaviour read off the bot's public source (AbdelrahimE/convgo, commits b5064e9 and f0f2b68).
-"""
+"""What both buffers have in common: `queue_core.legacy_buffer`, unmodified, in simulated time."""
 
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, ClassVar
 
-import msgspec
-
+from queue_core import legacy_buffer
+from queue_core.legacy_buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
 from sim.ledger import Conversation
 from sim.recording import Arrival
-from sim.systems._buffer_witness import KEY_PREFIX, Buffer, BufferedMessage, BufferWitness, decode, encode
+from sim.systems._buffer_witness import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
 from sim.systems.base import System
 from sim.world import AiError, HttpError, World
-
-DELAY_MS = 8000
-"""From the webhook that created a buffer to the HTTP call that processes it."""
 
 
 class BufferSystem(System):
     """Webhooks gather a turn in a buffer; a timer in the webhook's own process has it answered 8 s later."""
 
-    buffer_ttl_s: ClassVar[int]
-    processed_ttl_s: ClassVar[int]
-    call_retries_ms: ClassVar[Sequence[int]] = ()
-    """Waits before the timer's failed HTTP call is made again."""
+    rules: ClassVar[BufferRules]
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.redis = world.rest_redis()
+        self.witness = BufferWitness(world, self.redis, self.rules.buffer_ttl_s)
         self._deliveries = 0
-        self.witness = BufferWitness(world, self.redis, self.buffer_ttl_s)
+        self._buffer = LegacyBuffer(_Host(self), self.rules, DECODER)
 
     def at_rest(self) -> bool:
         """Every activity is a foreground task, and none is alive when this is asked."""
@@ -51,107 +41,104 @@ class BufferSystem(System):
 
     async def webhook(self, arrival: Arrival) -> None:
         """Add the message to the buffer; only the one that created the buffer starts a timer."""
-        now_ms = self.world.now_ms()
         conversation = Conversation(arrival.instance, arrival.phone)
-        key = buffer_key(conversation)
         self._deliveries += 1
         message = BufferedMessage(
-            self._deliveries, arrival.instance, arrival.phone, arrival.id, arrival.text, now_ms
+            self._deliveries, *conversation, arrival.id, arrival.text, self.world.now_ms()
         )
-        with self.witness.attending(key):
-            async with self.exclusive_add(conversation):
-                created = await self._add(key, message)
-            if created:
-                self._start_timer(conversation, now_ms + DELAY_MS, DELAY_MS, attempt=1)
+        with self.witness.attending(buffer_key(conversation)):
+            await self._buffer.add(conversation, message)
 
-    def exclusive_add(self, conversation: Conversation) -> AbstractAsyncContextManager[None]:
-        """What keeps two additions to a conversation's buffer apart: nothing."""
-        return nullcontext()
 
-    def exclusive_mark(self, conversation: Conversation) -> AbstractAsyncContextManager[None]:
-        """What keeps marking a conversation's buffer apart from additions: nothing."""
-        return nullcontext()
+class _Host:
+    """A simulated BufferHost: the world around the buffer, and the ledger that sees what becomes of it."""
 
-    @abstractmethod
-    async def read_for_add(self, key: str) -> Buffer | None:
-        """The buffer that a new message is to be appended to."""
+    def __init__(self, system: BufferSystem) -> None:
+        self._world = system.world
+        self._redis = system.redis
+        self._witness = system.witness
 
-    async def read(self, key: str) -> Buffer | None:
-        """The buffer as it is by now."""
-        return decode(await self.redis.call("GET", key))
+    def buffer_key(self, conversation: legacy_buffer.Conversation) -> str:
+        return buffer_key(conversation)
 
-    async def _add(self, key: str, message: BufferedMessage) -> bool:
-        found = await self.read_for_add(key)
-        created = found is None or found.processed
-        if found is None or found.processed:
-            buffer = Buffer((message,))
-            self.world.log("buffer.created", totalMessages=1)
-        else:
-            buffer = Buffer((*found.messages, message))
-            timespan_ms = message.at_ms - found.first_ms
-            self.world.log("buffer.appended", totalMessages=len(buffer.messages), timespan=timespan_ms)
-        await self.redis.call("SETEX", key, self.buffer_ttl_s, encode(buffer))
-        return created
+    def lock_key(self, conversation: legacy_buffer.Conversation) -> str:
+        return f"lock:buffer:{conversation[0]}:{conversation[1]}"
 
-    def _start_timer(self, conversation: Conversation, due_ms: int, delay_ms: int, attempt: int) -> None:
+    async def get(self, key: str) -> str | None:
+        value: str | None = await self._redis.call("GET", key)
+        return value
+
+    async def set_with_expiry(self, key: str, value: bytes, ttl_s: int) -> None:
+        await self._redis.call("SETEX", key, ttl_s, value.decode())
+
+    async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
+        return bool(await self._redis.call("SET", key, value, "NX", "PX", ttl_ms) == "OK")
+
+    async def delete(self, key: str) -> None:
+        await self._redis.call("DEL", key)
+
+    def now_ms(self) -> int:
+        return self._world.now_ms()
+
+    async def sleep_ms(self, wait_ms: int) -> None:
+        await asyncio.sleep(wait_ms / 1000)
+
+    def start_timer(
+        self,
+        conversation: legacy_buffer.Conversation,
+        timer: Callable[[], Coroutine[Any, Any, None]],
+        attempt: int,
+    ) -> None:
+        """Unless the function instance dies that it would run in."""
         key = buffer_key(conversation)
-        if self.world.fault("timer-dies"):
-            timer = (
+        if self._world.fault("timer-dies"):
+            words = (
                 "the timer of its buffer" if attempt == 1 else f"the timer for call {attempt} of its buffer"
             )
-            cause = f"{timer} died with the function instance that had started it: nobody reads the buffer"
-            self.witness.nobody_reads(key, cause)
+            cause = f"{words} died with the function instance that had started it: nobody reads the buffer"
+            self._witness.nobody_reads(key, cause)
             return
-        self.witness.attend(key)
-        self.world.spawn(self._timer(conversation, due_ms, delay_ms, attempt), name="buffer timer")
+        self._witness.attend(key)
+        self._world.spawn(self._attended(key, timer), name="buffer timer")
 
-    async def _timer(self, conversation: Conversation, due_ms: int, delay_ms: int, attempt: int) -> None:
-        key = buffer_key(conversation)
+    async def _attended(self, key: str, timer: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await asyncio.sleep(delay_ms / 1000)
-            await self.world.http_call(lambda: self._process(conversation, due_ms))
-        except HttpError:
-            self.world.log("timer.call_failed", attempt=attempt)
-            if attempt <= len(self.call_retries_ms):
-                self._start_timer(conversation, due_ms, self.call_retries_ms[attempt - 1], attempt + 1)
-            else:
-                tries = f"{attempt} times" if attempt > 1 else "and was not tried again"
-                cause = f"the HTTP call of its buffer's timer failed {tries}: nobody reads the buffer"
-                self.witness.nobody_reads(key, cause)
+            await timer()
         finally:
-            self.witness.leave(key)
+            self._witness.leave(key)
 
-    async def _process(self, conversation: Conversation, due_ms: int) -> None:
-        key = buffer_key(conversation)
-        buffer = await self.read(key)
-        if buffer is None or buffer.processed:
-            self.world.log("buffer.nothing_to_do", reason="none" if buffer is None else "processed")
-            return
-        self.world.log("buffer.read", messageCount=len(buffer.messages), timespan=buffer.timespan_ms)
-        messages = sorted(buffer.messages, key=lambda message: message.at_ms)
+    async def call_processor(self, process: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await self._world.http_call(process)
+        except HttpError as error:
+            raise CallFailedError(str(error)) from error
+
+    async def answer(
+        self, conversation: legacy_buffer.Conversation, messages: Sequence[BufferedMessage], due_ms: int
+    ) -> None:
+        """The text handed to the AI has one space between two messages."""
+        asked, key = Conversation(*conversation), buffer_key(conversation)
         batch = [message.identity for message in messages]
         text = " ".join(message.text for message in messages)
-        ids = self.witness.custody.claim(key, conversation, batch, "timer", due_ms)
+        ids = self._witness.custody.claim(key, asked, batch, "timer", due_ms)
         try:
-            reply = await self.world.ai.answer(conversation, ids, text)
-            await self.world.whatsapp.send(conversation, ids, reply)
-        except AiError:
-            self.world.log("ai.failed", messageCount=len(messages))
+            reply = await self._world.ai.answer(asked, ids, text)
+            await self._world.whatsapp.send(asked, ids, reply)
+        except AiError as error:
             cause = "the AI failed, and its buffer was marked processed all the same"
-            self.witness.custody.lose(key, batch, cause)
-        async with self.exclusive_mark(conversation):
-            await self._mark_processed(key)
+            self._witness.custody.lose(key, batch, cause)
+            raise TurnFailedError(str(error)) from error
 
-    async def _mark_processed(self, key: str) -> None:
-        buffer = await self.read(key)
-        if buffer is None:
-            self.world.log("buffer.expired_before_mark")
-            return
-        marked = msgspec.structs.replace(buffer, processed=True)
-        await self.redis.call("SETEX", key, self.processed_ttl_s, encode(marked))
-        self.world.log("buffer.marked_processed", totalMessages=len(buffer.messages))
+    def gave_up(self, conversation: legacy_buffer.Conversation, calls: int) -> None:
+        tries = f"{calls} times" if calls > 1 else "and was not tried again"
+        cause = f"the HTTP call of its buffer's timer failed {tries}: nobody reads the buffer"
+        self._witness.nobody_reads(buffer_key(conversation), cause)
+
+    def log(self, event: str, **fields: int | str) -> None:
+        self._world.log(event, **fields)
 
 
-def buffer_key(conversation: Conversation) -> str:
-    """The key of a conversation's buffer."""
-    return f"{KEY_PREFIX}{conversation.instance}:{conversation.phone}"
+def buffer_key(conversation: legacy_buffer.Conversation) -> str:
+    """The key of a conversation's buffer. A colon in a name makes two conversations share one."""
+    instance, phone = conversation
+    return f"{KEY_PREFIX}{instance}:{phone}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from queue_core.legacy_buffer import Buffer
 from sim.ledger import Conversation
 from sim.rest import RestRedis
 from sim.systems._custody import Custody, Message
@@ -33,31 +34,7 @@ class BufferedMessage(msgspec.Struct, frozen=True):
         return Message(Conversation(self.instance, self.phone), self.id, self.delivery)
 
 
-class Buffer(msgspec.Struct, frozen=True):
-    """The value of a buffer's key: never empty, in the order of the writes."""
-
-    messages: tuple[BufferedMessage, ...]
-    processed: bool = False
-
-    @property
-    def first_ms(self) -> int:
-        """When the message came that the buffer was created for."""
-        return self.messages[0].at_ms
-
-    @property
-    def timespan_ms(self) -> int:
-        """From the first to the last message."""
-        return self.messages[-1].at_ms - self.first_ms
-
-
-def decode(value: str | None) -> Buffer | None:
-    """The buffer that Redis holds as `value`; None stays None."""
-    return None if value is None else msgspec.json.decode(value, type=Buffer)
-
-
-def encode(buffer: Buffer) -> str:
-    """What Redis stores for a buffer."""
-    return msgspec.json.encode(buffer).decode()
+DECODER = msgspec.json.Decoder(Buffer[BufferedMessage])
 
 
 class BufferWitness:
@@ -95,7 +72,7 @@ class BufferWitness:
         waiting = self.custody.waiting(key)
         if self._attention[key] > 0 or not waiting:
             return
-        held = _contents(decode(self._redis.peek("GET", key)))
+        held = _contents(self._redis.peek("GET", key))
         self.custody.lose(key, [one for one in waiting if one not in held], self._expired())
         self.custody.lose(key, [one for one in waiting if one in held], self._broken.get(key, NO_TIMER))
 
@@ -109,8 +86,8 @@ class BufferWitness:
     def _observe(self, key: str, before: Any, after: Any, client: object) -> None:
         if not key.startswith(KEY_PREFIX) or after is None:
             return
-        new = msgspec.json.decode(after, type=Buffer)
-        known, has = _contents(decode(before)), _contents(new)
+        new = DECODER.decode(after)
+        known, has = _contents(before), _contents(after)
         added = [message for message in has if message not in known]
         waited = self.custody.waiting(key)
         gone = [message for message in waited if message not in has]
@@ -124,7 +101,7 @@ class BufferWitness:
         for message in added:
             self.custody.store(key, message)
 
-    def _overwritten(self, new: Buffer, added: list[Message]) -> str:
+    def _overwritten(self, new: Buffer[BufferedMessage], added: list[Message]) -> str:
         at = f"overwritten by a concurrent write at {self._world.now_ms()} ms: "
         if new.processed:
             return at + "the processor marked the buffer as processed, and wrote it back as it was before"
@@ -136,5 +113,6 @@ class BufferWitness:
         return at + "it came after the processor had read the buffer"
 
 
-def _contents(buffer: Buffer | None) -> dict[Message, None]:
-    return {} if buffer is None else dict.fromkeys(message.identity for message in buffer.messages)
+def _contents(value: str | None) -> dict[Message, None]:
+    """The messages in what Redis holds as a buffer."""
+    return {} if value is None else dict.fromkeys(one.identity for one in DECODER.decode(value).messages)

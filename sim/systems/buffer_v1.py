@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from queue_core.legacy_buffer import BUFFER_V1, BufferRules
 from sim.systems._buffer import BufferSystem
-from sim.systems._buffer_witness import Buffer
 
 
 class BufferV1(BufferSystem):
@@ -16,9 +16,4 @@ class BufferV1(BufferSystem):
         "One buffer per conversation, no lock, an in-process timer; the incident happened in it."
     )
     order: ClassVar[int] = 10
-    buffer_ttl_s: ClassVar[int] = 15
-    processed_ttl_s: ClassVar[int] = 30
-
-    async def read_for_add(self, key: str) -> Buffer | None:
-        """The buffer as it is; another webhook may be reading it too."""
-        return await self.read(key)
+    rules: ClassVar[BufferRules] = BUFFER_V1
