@@ -8,13 +8,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help replay test lint types unit bench soak format clean
+.PHONY: help serve replay test lint types unit bench soak format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports/out/replay.html
 	$(BIN)/python -m sim replay logs/
+
+serve: $(VENV)/.serve ## run everything on 127.0.0.1:8080: webhooks, queue, an AI that echoes, replies on the terminal
+	@$(BIN)/python -m queue_core serve
 
 test: lint types unit ## lint, types, import rules and all tests
 
@@ -58,9 +61,9 @@ $(VENV)/.made:
 	else "$$python" -m venv $(VENV) || { echo "this Python cannot make a virtual environment; Debian keeps that in the package python3-venv" >&2; rm -rf $(VENV); exit 1; }; fi
 	@pwd -P > $@
 
-# One stamp a set of extras: installed again when pyproject.toml is newer. "test" contains "sim".
-$(VENV)/.sim $(VENV)/.test: $(VENV)/.%: $(VENV)/.made pyproject.toml
+# One stamp a set of extras: installed again when pyproject.toml is newer. "test" contains the others.
+$(VENV)/.serve $(VENV)/.sim $(VENV)/.test: $(VENV)/.%: $(VENV)/.made pyproject.toml
 	@echo "installing what '$*' needs into $(VENV) …"
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(BIN)/python -e ".[$*]"; \
 	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"; fi
-	@touch $@ $(if $(filter test,$*),$(VENV)/.sim)
+	@touch $@ $(if $(filter test,$*),$(VENV)/.serve $(VENV)/.sim)

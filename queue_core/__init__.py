@@ -15,9 +15,11 @@ from queue_core.errors import (
     RetryLaterError,
     UnsupportedRedisError,
 )
+from queue_core.health import HealthReport, examine
 from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt
-from queue_core.processor import ProcessingReport, Processor
+from queue_core.processor import ProcessingObserver, ProcessingReport, Processor
 from queue_core.queue import Claimed, MessageQueue
+from queue_core.repair import Rescued
 from queue_core.settings import QueueSettings
 
 __all__ = [
@@ -26,11 +28,13 @@ __all__ = [
     "DeadLetter",
     "DeadLetterNotFoundError",
     "GiveUpError",
+    "HealthReport",
     "Intake",
     "InvalidMessageError",
     "InvalidSettingsError",
     "LeaseLostError",
     "MessageQueue",
+    "ProcessingObserver",
     "ProcessingReport",
     "Processor",
     "QueueError",
@@ -38,7 +42,9 @@ __all__ = [
     "QueueSettings",
     "QueueUnavailableError",
     "Receipt",
+    "Rescued",
     "RetryLaterError",
     "UnsupportedRedisError",
     "connect",
+    "examine",
 ]

@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 import queue_core
 from queue_core import QueueSettings
 from queue_core.embedded import EmbeddedRedis
+from queue_core.server.config import ServerSettings, load
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -44,7 +47,7 @@ async def test_the_ten_lines_answer_a_turn(redis_server: EmbeddedRedis) -> None:
 
 
 def test_every_setting_stands_in_the_table_with_its_default() -> None:
-    table = README.split("## Settings")[1].split("## ")[0]
+    table = README.split("### Settings of the queue")[1].split("## ")[0]
     rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
     told: dict[str, str] = {}
     for names, defaults in rows:
@@ -55,6 +58,21 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
     for field in dataclasses.fields(QueueSettings):
         default = "off" if field.default is False else str(field.default)
         assert told[field.name].split()[0] == default, field.name
+
+
+def test_every_setting_of_the_server_stands_in_the_table_with_its_default() -> None:
+    table = README.split("### Settings of the server")[1].split("\n## ")[0]
+    told = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", table, re.MULTILINE))
+    defaults = ServerSettings().model_dump(exclude={"queue"})
+    assert [name.lower() for name in told] == list(defaults)
+    environment = {name: value for name, value in told.items() if value}
+    assert load(environment, "no-such-file").settings == ServerSettings()
+    missing = {name for name, value in told.items() if not value}
+    assert missing == {name.upper() for name, value in defaults.items() if _is_empty(value)}
+
+
+def _is_empty(value: object) -> bool:
+    return (value.get_secret_value() if isinstance(value, SecretStr) else value) in ("", None, ())
 
 
 def test_what_it_names_exists() -> None:

@@ -1,0 +1,72 @@
+"""What was posted, as JSON, within limits. A faulty text is repaired rather than refused: it may be a message."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+DEPTH_MAX = 64
+"""Deeper JSON is refused; what WhatsApp sends is about 15 deep."""
+READ_TIMEOUT_S = 30.0
+"""A body that takes longer to arrive is refused (408)."""
+
+
+class BadBodyError(Exception):
+    """What was posted can never be read; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
+
+    The content type matters: a page in somebody's browser may post anything but JSON to this machine unasked.
+    """
+    if request.content_type.lower() != "application/json" and not request.content_type.endswith("+json"):
+        raise BadBodyError(415, "post JSON with the header Content-Type: application/json")
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise BadBodyError(413, "the body is larger than BODY_BYTES_MAX") from None
+    except TimeoutError:
+        raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON in a body. Broken UTF-8 becomes U+FFFD. Raises BadBodyError."""
+    try:
+        value = _decode(body)
+    except (ValueError, RecursionError):
+        raise BadBodyError(400, "the body is no JSON") from None
+    if _is_too_deep(value):
+        raise BadBodyError(400, f"the JSON is nested more than {DEPTH_MAX} deep")
+    return value
+
+
+def _decode(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Half a surrogate pair, as a text cut in the middle of an emoji has, and broken UTF-8: this takes both.
+        return json.loads(body.decode("utf-8", "replace"))
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEPTH_MAX):
+        if not level:
+            return False
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+    return bool(level)
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return parent.values() if isinstance(parent, dict) else parent

@@ -1,0 +1,201 @@
+"""What the worker and the direct path do with a turn: ask the AI, make a reply of its answer, send it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import msgspec
+
+from queue_core.ai.asking import Asking
+from queue_core.ai.base import Backend
+from queue_core.ai.dify import DifyBackend
+from queue_core.ai.echo import EchoBackend
+from queue_core.ai.generic_http import HttpBackend
+from queue_core.ai.openai_compatible import OpenAiBackend
+from queue_core.channels.base import Channel
+from queue_core.channels.cloud import CloudChannel
+from queue_core.channels.console import ConsoleChannel
+from queue_core.channels.evolution import EvolutionChannel
+from queue_core.errors import GiveUpError
+from queue_core.message import Batch, QueueMessage
+from queue_core.reply import ExtractedReply, extract
+from queue_core.server.config import ServerSettings
+from queue_core.server.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queue_core.memory import ConversationMemory
+
+TYPING_EVERY_S = 5.0
+"""A user who writes a burst is shown "typing…" this often at most; WhatsApp shows it for longer."""
+TYPING_TASKS_MAX = 200
+"""More at once are left out: typing must never slow the intake down."""
+
+_log = logging.getLogger(__name__)
+
+
+class Bot:
+    """Handler and Sender of the queue's Processor and Intake, with one AI and one or more channels."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        channels: Mapping[str, Channel],
+        *,
+        journal: Journal,
+        memory: ConversationMemory | None = None,
+    ) -> None:
+        self._backend = backend
+        self._channels = channels
+        self._journal = journal
+        self._memory = memory
+        self._typing = _Typing()
+
+    async def handle(self, batch: Batch) -> str | None:
+        """The reply to a turn; None when the AI has nothing to say to the user."""
+        with _timed(
+            lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
+        ):
+            answer = await self._backend.answer(batch)
+        reply = extract(answer)
+        await self._remember(batch, reply)
+        self._journal.replied(batch, reply)
+        return reply.text or None
+
+    async def send(self, batch: Batch, reply: str) -> None:
+        """Sends through the channel that the newest message came by. Raises as Channel.send does."""
+        channel = self.channel_of(batch.messages[-1])
+        if channel is None:
+            raise GiveUpError(
+                "no channel can send to this user: the one that the message came by is not configured"
+            )
+        with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
+            await channel.send(batch, reply)
+
+    def channel_of(self, message: QueueMessage) -> Channel | None:
+        """Who sends to the user of a message; a terminal, where it is configured, sends to all of them."""
+        return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
+
+    def show_typing(self, message: QueueMessage) -> None:
+        """Starts to show "typing…"; returns at once."""
+        if channel := self.channel_of(message):
+            self._typing.show(channel, message)
+
+    async def close(self) -> None:
+        """Gives up on what is still being typed."""
+        await self._typing.close()
+
+    async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
+        """What the AI wants to know from the user is kept for whoever asks for it."""
+        if self._memory is None or not (reply.needs_data_collection or reply.requested_fields):
+            return
+        memory = await self._memory.load(batch.instance_name, batch.user_phone)
+        memory = msgspec.structs.replace(
+            memory,
+            needs_data_collection=reply.needs_data_collection,
+            requested_fields=reply.requested_fields,
+        )
+        await self._memory.save(batch.instance_name, batch.user_phone, memory)
+
+
+class _Typing:
+    """Shows "typing…" in the background."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shown_at: dict[tuple[str, str], float] = {}
+
+    def show(self, channel: Channel, message: QueueMessage) -> None:
+        now = asyncio.get_running_loop().time()
+        user = message.instance_name, message.user_phone
+        if (
+            len(self._tasks) >= TYPING_TASKS_MAX
+            or now - self._shown_at.get(user, -TYPING_EVERY_S) < TYPING_EVERY_S
+        ):
+            return
+        if len(self._shown_at) > 10_000:
+            self._shown_at = {one: at for one, at in self._shown_at.items() if now - at < TYPING_EVERY_S}
+        self._shown_at[user] = now
+        task = asyncio.create_task(channel.show_typing(message), name="typing")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            _log.debug("typing could not be shown: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextmanager
+def _timed(report: Callable[[str, float], None]) -> Iterator[None]:
+    """Reports "ok" or the kind of error that the block ended with, and how long it took, in seconds."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    outcome = "cancelled"
+    try:
+        yield
+        outcome = "ok"
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        report(outcome, clock() - began)
+
+
+def make_backend(
+    settings: ServerSettings, session: aiohttp.ClientSession, memory: ConversationMemory
+) -> Backend:
+    """The AI that the settings name."""
+    key = settings.ai_key.get_secret_value()
+    asking = Asking(session, timeout_s=settings.ai_timeout_s, waits_s=settings.ai_unavailable_waits_s)
+    match settings.ai:
+        case "dify":
+            return DifyBackend(asking, settings.ai_url, key, memory)
+        case "openai":
+            return OpenAiBackend(
+                asking,
+                settings.ai_url,
+                key,
+                settings.ai_model,
+                memory,
+                system_prompt=settings.ai_system_prompt,
+                history_turns=settings.ai_history_turns,
+            )
+        case "http":
+            return HttpBackend(asking, settings.ai_url, key)
+        case "echo":
+            return EchoBackend()
+
+
+def make_channels(
+    settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
+) -> dict[str, Channel]:
+    """The channels that the settings name; without any, replies are written to the terminal."""
+    channels: dict[str, Channel] = {}
+    if settings.evolution_url:
+        channels["evolution"] = EvolutionChannel(
+            session,
+            settings.evolution_url,
+            settings.evolution_api_key.get_secret_value(),
+            timeout_s=settings.send_timeout_s,
+        )
+    if token := settings.cloud_access_token.get_secret_value():
+        channels["cloud"] = CloudChannel(
+            session,
+            token,
+            base_url=settings.cloud_url,
+            version=settings.cloud_version,
+            timeout_s=settings.send_timeout_s,
+        )
+    return channels or {"console": ConsoleChannel(write)}

@@ -1,0 +1,110 @@
+"""The command line: `python -m queue_core COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+
+from queue_core.embedded import EmbeddedRedisError
+from queue_core.errors import InvalidSettingsError, QueueError
+from queue_core.server import config, operator, processes
+from queue_core.server.config import ServerSettings
+from queue_core.server.logs import configure_logging
+from queue_core.server.runtime import open_runtime
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_DESCRIPTION = """\
+A WhatsApp bot's message queue: webhooks in, one reply a turn out, nothing lost in between.
+
+  serve    everything in one process; without REDIS_URL with a redis-server of its own
+  web, worker, monitor
+           the parts, as many of each as wanted; all of them need REDIS_URL
+  check, status, show, dead, drain, tick, send-test
+           for the operator
+
+It is configured by the environment and by .env; the README has the table of settings.
+"""
+
+Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw)
+    top.add_argument("--env-file", default=config.ENV_FILE, metavar="FILE", help="default: .env")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for name, roles, about in (
+        ("serve", processes.ALL_ROLES, "run everything in one process"),
+        ("web", ("web",), "take webhooks, put messages into the queue"),
+        ("worker", ("worker",), "take turns from the queue, ask the AI, send the replies"),
+        ("monitor", ("monitor",), "look after the queue and say what is wrong"),
+    ):
+        command = commands.add_parser(name, help=about, description=about.capitalize() + ".")
+        if "web" in roles:
+            command.add_argument("--host", help="address to listen on, instead of HOST")
+            command.add_argument("--port", help="port to listen on, instead of PORT")
+        command.set_defaults(run=_server(roles, starts_redis=name == "serve"), is_server=True)
+    operator.add_commands(commands)
+    tick = commands.add_parser(
+        "tick",
+        formatter_class=raw,
+        help="one pass over everything that is due",
+        description="One pass over everything that is due: for cron, or to see what a worker would do.\n"
+        "Prints a ProcessingReport as JSON; exit code 0, or 1 when an attempt failed.",
+    )
+    tick.set_defaults(run=_tick)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code; what went wrong is said in one line, without a traceback."""
+    chosen = parser().parse_args(arguments)
+    try:
+        overrides = {
+            name.upper(): value
+            for name in ("host", "port")
+            if (value := getattr(chosen, name, None)) is not None
+        }
+        loaded = config.load({**config.environment(), **overrides}, chosen.env_file)
+        is_server = getattr(chosen, "is_server", False)
+        settings = loaded.settings
+        configure_logging(settings.log_format, settings.log_level if is_server else "warning")
+        for warning in loaded.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        command: Command = chosen.run
+        return asyncio.run(command(chosen, settings))
+    except InvalidSettingsError as error:
+        print(f"error: {str(error).replace(chr(10), chr(10) + 'error: ')}", file=sys.stderr)
+        return EXIT_USAGE
+    except (QueueError, EmbeddedRedisError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has gone, and that is no fault
+        return EXIT_FAILED
+
+
+def _server(roles: tuple[processes.Role, ...], *, starts_redis: bool) -> Command:
+    async def serve(_: argparse.Namespace, settings: ServerSettings) -> int:
+        await processes.run(settings, roles, starts_redis=starts_redis)
+        return 0
+
+    return serve
+
+
+async def _tick(_: argparse.Namespace, settings: ServerSettings) -> int:
+    async with open_runtime(settings) as runtime:
+        report = await runtime.new_processor().process_all_queues()
+    print(json.dumps(msgspec.to_builtins(report), indent=2))
+    return EXIT_FAILED if report.failed or report.dead_lettered else 0

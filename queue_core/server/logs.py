@@ -1,0 +1,144 @@
+r"""The log: one line an event, for people or as JSON, on standard error.
+
+Fields are given as `extra={…}` to any logger of the standard library. Whatever a message, a field or an exception
+holds, it stays on its line and cannot steer a terminal: characters that do not print are written as `\uXXXX`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+VALUE_LENGTH_MAX = 16_384
+"""Longer messages and values are cut, a traceback in its middle."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
+_BARE_VALUE = re.compile(r"[^\s\"=]+")
+_QUIET = ("aiohttp.access", "aiohttp.client", "asyncio")
+"""Loggers that would write down addresses, and with them phones or secrets."""
+
+
+def configure_logging(format: Literal["json", "text"], level: str) -> None:  # noqa: A002 - the setting's name
+    """Sends everything of `level` ("debug", "info", "warning", "error") and above to standard error.
+
+    A second call replaces the first. Raises ValueError for a level that does not exist.
+    """
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    handler = _Handler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
+    for old in [one for one in root.handlers if isinstance(one, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def conversation_tag(instance: str, phone: str) -> str:
+    """A short name for a conversation, the same in every process, that does not show the phone.
+
+    It hides the number from whoever reads along, not from one who tries out all numbers: logs stay confidential.
+    """
+    name = f"{instance}\0{phone}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(name).hexdigest()[:10]
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """The one handler of `configure_logging`."""
+
+
+class _JsonFormatter(logging.Formatter):
+    """`{"ts": …, "level": …, "logger": …, "event": …, fields…, "exception": …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "ts": _timestamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _event(record),
+        }
+        for name, value in _fields(record):
+            line[name if name not in line else f"{name}_"] = value
+        return _printable(json.dumps(line, ensure_ascii=False, allow_nan=False))
+
+
+class _TextFormatter(logging.Formatter):
+    """`2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c21ab9e took_ms=3.1`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        parts = [_timestamp(record), record.levelname, record.name, _event(record)]
+        parts += [f"{name}={_shown(value)}" for name, value in _fields(record)]
+        return _printable(" ".join(parts))
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _event(record: logging.LogRecord) -> str:
+    try:
+        return _cut(record.getMessage())
+    except Exception:  # noqa: BLE001 - arguments that do not fit are no reason to lose the line
+        return _cut(str(record.msg))
+
+
+def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    """What `extra` gave, then exception and stack, each as a value that JSON has."""
+    fields = [(str(name), _plain(it)) for name, it in vars(record).items() if name not in _STANDARD]
+    if record.exc_info and record.exc_info[0]:
+        text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        fields.append(("exception", _cut(text, keeps_end=True)))
+    elif record.exc_text:
+        fields.append(("exception", _cut(record.exc_text, keeps_end=True)))
+    if record.stack_info:
+        fields.append(("stack", _cut(record.stack_info, keeps_end=True)))
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    try:
+        return _cut(str(value))
+    except Exception:  # noqa: BLE001 - a value that cannot be shown is no reason to lose the line
+        return f"<{type(value).__name__}>"
+
+
+def _cut(text: str, *, keeps_end: bool = False) -> str:
+    if len(text) <= VALUE_LENGTH_MAX:
+        return text
+    if not keeps_end:
+        return f"{text[:VALUE_LENGTH_MAX]}…"
+    half = VALUE_LENGTH_MAX // 2
+    return f"{text[:half]} … {text[-half:]}"
+
+
+def _shown(value: Any) -> str:
+    """A value after `key=`: quoted where it could be taken for more than one."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _printable(line: str) -> str:
+    """As JSON would escape them: line breaks, control characters, direction marks, halves of surrogate pairs."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else _escaped(one) for one in line)
+
+
+def _escaped(character: str) -> str:
+    escape = json.dumps(character)[1:-1]
+    return escape if escape != character else f"\\u{ord(character):04x}"

@@ -1,0 +1,265 @@
+"""What Prometheus is told: counts and times of this process, and the state of the queue as last examined.
+
+Names begin with `burstqueue_`. Counters and histograms are this process's own, to be summed over processes; gauges
+come from a HealthReport, are about the whole queue, and are the same in every process. A gauge whose value could not
+be learned is NaN, so that no alert takes "unknown" for 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from queue_core.health import HealthReport
+from queue_core.message import Batch, Trigger
+from queue_core.processor import Outcome
+
+SIZE_BUCKETS = (1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100)
+LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+AI_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 120)
+SEND_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30)
+ACKNOWLEDGEMENT_BUCKETS_S = (
+    *(0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10),
+)
+
+RECENT_S = 60.0
+RECENT_SAMPLES_MAX = 5_000
+QUANTILES = (0.5, 0.99)
+
+OTHER = "other"
+"""Label value of what came after a label had all the values it may have."""
+REJECTED_REASONS = (
+    *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
+)
+SKIPPED_REASONS = (
+    *("error", "event", "group", "ignored kind", "invalid", "own", "protocol", "reaction removed"),
+    *("receipt", "status"),
+)
+FURTHER_VALUES_MAX = 20
+
+_LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z _.-]{0,47}")
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own. For one thread; methods do not raise."""
+
+    def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._recent = _Recent(clock_s)
+        self._make_intake()
+        self._make_work()
+        self._health = _HealthGauges(self.registry)
+        for collector in (ProcessCollector, GCCollector, PlatformCollector):
+            collector(registry=self.registry)
+
+    def _make_intake(self) -> None:
+        count = self._counter
+        self._by_acknowledgement = {
+            "queued": count("messages_enqueued", "Messages stored in the queue"),
+            "duplicate": count("messages_duplicates", "Deliveries of a message that was known already"),
+            "late": count(
+                "messages_late", "Messages delivered so late that they became dead letters at once"
+            ),
+            "answered": count("messages_fallback", "Messages answered directly, since Redis was away"),
+            "buffered": count("messages_legacy_buffered", "Messages taken by the legacy buffer"),
+        }
+        self._rejected = count("messages_rejected", "Webhooks or messages refused", "reason")
+        self._skipped = count(
+            "messages_skipped", "Things in webhooks that are no message of a user", "reason"
+        )
+        self._rejected_reasons = _Values(REJECTED_REASONS)
+        self._skipped_reasons = _Values(SKIPPED_REASONS)
+        for counter, reasons in ((self._rejected, REJECTED_REASONS), (self._skipped, SKIPPED_REASONS)):
+            for reason in reasons:  # a rate can only be told of a series that was there before
+                counter.labels(reason)
+        self._acknowledgement = self._histogram(
+            "acknowledgement_seconds",
+            "From the webhook's arrival until its message was safe",
+            ACKNOWLEDGEMENT_BUCKETS_S,
+        )
+        self.registry.register(self._recent)
+
+    def _make_work(self) -> None:
+        self._batches = self._counter("batches", "Attempts at a turn that ended", "trigger", "outcome")
+        for trigger, outcome in product(get_args(Trigger), get_args(Outcome)):
+            self._batches.labels(trigger, outcome)
+        self._triggers = _Values(get_args(Trigger))
+        self._outcomes = _Values(get_args(Outcome))
+        self._size = self._histogram("batch_size", "Messages in a turn, at each attempt", SIZE_BUCKETS)
+        self._lag = self._histogram(
+            "dispatch_lag_seconds", "From when a turn was due until a worker took it", LAG_BUCKETS_S
+        )
+        self._ai = self._histogram(
+            "ai_seconds", "Time the AI took to answer or to fail", AI_BUCKETS_S, "backend", "outcome"
+        )
+        self._send = self._histogram(
+            "send_seconds", "Time a channel took to send or to fail", SEND_BUCKETS_S, "channel", "outcome"
+        )
+        self._backends, self._channels = _Values(), _Values()
+        self._ai_outcomes, self._send_outcomes = _Values(("ok",)), _Values(("ok",))
+        self._retries = self._counter("retries", "Attempts that failed and are followed by another")
+        self._dead_letters = self._counter("dead_letters", "Messages that became dead letters")
+
+    # At the webhook.
+
+    def acknowledged(self, how: str, seconds: float) -> None:
+        """A message is safe: "queued", "duplicate", "late", "answered" or "buffered"."""
+        if counter := self._by_acknowledgement.get(how):
+            counter.inc()
+        if how == "late":
+            self._dead_letters.inc()
+        self._acknowledgement.observe(seconds)
+        self._recent.observe(seconds)
+
+    def rejected(self, reason: str) -> None:
+        """A webhook or a message was answered with 4xx, or with 503 (`reason` "unavailable")."""
+        self._rejected.labels(self._rejected_reasons.bounded(reason)).inc()
+
+    def skipped(self, reason: str, count: int = 1) -> None:
+        """So many things in a webhook were no message."""
+        self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(max(0, count))
+
+    # At the worker: the shape of a ProcessingObserver, and the two calls that take long.
+
+    def claimed(self, batch: Batch) -> None:
+        """A worker took a turn."""
+        self._size.observe(len(batch.messages))
+        self._lag.observe(max(0, batch.claimed_at_ms - batch.due_at_ms) / 1000)
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """An attempt is over; `dead_lettered` of its messages became dead letters."""
+        self._batches.labels(self._triggers.bounded(batch.trigger), self._outcomes.bounded(outcome)).inc()
+        self._dead_letters.inc(max(0, dead_lettered))
+        if outcome == "failed" and dead_lettered < len(batch.messages):
+            self._retries.inc()
+
+    def given_up(self, messages: int) -> None:
+        """So many messages became dead letters inside a claim."""
+        self._dead_letters.inc(max(0, messages))
+
+    def ai(self, backend: str, outcome: str, seconds: float) -> None:
+        """The AI answered ("ok"), or failed with this kind of error."""
+        labels = self._backends.bounded(backend), self._ai_outcomes.bounded(outcome)
+        self._ai.labels(*labels).observe(seconds)
+
+    def send(self, channel: str, outcome: str, seconds: float) -> None:
+        """A channel took a reply ("ok"), or failed with this kind of error."""
+        labels = self._channels.bounded(channel), self._send_outcomes.bounded(outcome)
+        self._send.labels(*labels).observe(seconds)
+
+    # For the monitor.
+
+    def health(self, report: HealthReport) -> None:
+        """Sets the gauges."""
+        self._health.set(report)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Everything as Prometheus reads it, and the content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"burstqueue_{name}", about, labels, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"burstqueue_{name}", about, labels, buckets=buckets, registry=self.registry)
+
+
+class _Values:
+    """The values of one label: those known from the start, then some others, then OTHER.
+
+    Each value is a time series for ever, and some come from outside.
+    """
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self._values = set(known)
+        self._values_max = len(self._values) + FURTHER_VALUES_MAX
+
+    def bounded(self, value: str) -> str:
+        if value in self._values:
+            return value
+        if len(self._values) >= self._values_max or not _LABEL_WORD.fullmatch(value):
+            return OTHER
+        self._values.add(value)
+        return value
+
+
+class _Recent(Collector):
+    """Exact quantiles of the newest acknowledgements: at most RECENT_SAMPLES_MAX, of the last RECENT_S."""
+
+    def __init__(self, clock_s: Callable[[], float]) -> None:
+        self._clock_s = clock_s
+        self._samples: deque[tuple[float, float]] = deque(maxlen=RECENT_SAMPLES_MAX)
+
+    def observe(self, seconds: float) -> None:
+        self._samples.append((self._clock_s(), seconds))
+
+    def collect(self) -> Iterable[Metric]:
+        """Without samples there is no quantile: NaN, as for any summary."""
+        oldest = self._clock_s() - RECENT_S
+        while self._samples and self._samples[0][0] <= oldest:
+            self._samples.popleft()
+        seconds = sorted(sample for _, sample in self._samples)
+        name = "burstqueue_acknowledgement_recent_seconds"
+        metric = Metric(name, f"Acknowledgement time over the last {RECENT_S:.0f} s", "summary")
+        for quantile in QUANTILES:
+            value = seconds[math.ceil(quantile * len(seconds)) - 1] if seconds else math.nan
+            metric.add_sample(name, {"quantile": str(quantile)}, value)
+        return [metric]
+
+
+class _HealthGauges:
+    """The state of the queue and of Redis."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, about: str) -> Gauge:
+            made = Gauge(f"burstqueue_{name}", about, registry=registry)
+            made.set(math.nan)
+            return made
+
+        self._up = gauge("redis_up", "1 when Redis answers, else 0")
+        self._latency = gauge("redis_latency_seconds", "One PING and back")
+        self._memory = gauge("redis_memory_used_bytes", "Memory that Redis uses")
+        self._oldest_age = gauge("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
+        self._counts = {
+            "waiting": gauge("depth", "Messages that wait"),
+            "in_flight": gauge("in_flight", "Messages that workers are at"),
+            "active_conversations": gauge("active_conversations", "Conversations with messages"),
+            "dead_letters": gauge("dead_letters_waiting", "Dead letters to be looked at"),
+            "expired_leases": gauge("expired_leases", "Leases that ran out and nobody took over yet"),
+            "stranded_conversations": gauge(
+                "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"
+            ),
+        }
+
+    def set(self, report: HealthReport) -> None:
+        is_up = report.reachable
+        self._up.set(1 if is_up else 0)
+        self._latency.set(_known(is_up, report.latency_ms) / 1000)
+        self._memory.set(_known(is_up, report.memory_used_bytes))
+        self._oldest_age.set(_known(is_up, report.oldest_age_ms or 0) / 1000)
+        for name, gauge in self._counts.items():
+            gauge.set(_known(is_up, getattr(report, name)))
+
+
+def _known(is_up: bool, value: float | None) -> float:
+    return value if is_up and value is not None else math.nan

@@ -1,0 +1,157 @@
+"""What the operator's commands write: tables for people, JSON for machines, and hostile text made harmless."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+NAME_CELLS_MAX = 40
+"""Instance names and phones are cut to this width in tables; JSON has them whole."""
+TEXT_CELLS_MAX = 80
+"""Message texts and reasons are cut to this width unless all of them was asked for."""
+
+_JOINERS = "\u200c\u200d"
+"""They shape Persian and emoji, and cannot reorder a line."""
+_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def write(line: str = "") -> None:
+    """One line to standard output."""
+    _write_to(sys.stdout, line)
+
+
+def tell(line: str) -> None:
+    """One line to standard error: progress, and what went wrong."""
+    _write_to(sys.stderr, line)
+
+
+def write_json(value: Any, *, on_one_line: bool = False) -> None:
+    """JSON in ASCII, so that no text in it can do anything to a terminal."""
+    write(json.dumps(value, indent=None if on_one_line else 2))
+
+
+def _write_to(stream: TextIO, line: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def visible(text: str) -> str:
+    """Text of unknown origin on one line: control characters, line breaks and bidi overrides are shown as codes."""
+    return "".join(
+        one if one.isprintable() or one in _JOINERS else _SHORT_ESCAPES.get(one) or _code(one) for one in text
+    )
+
+
+def _code(one: str) -> str:
+    number = ord(one)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def cells_of(one: str) -> int:
+    """Columns of a terminal that a character takes."""
+    if one in _JOINERS or unicodedata.category(one) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+
+
+def width(text: str) -> int:
+    """Columns of a terminal that a visible text takes."""
+    return len(text) if text.isascii() else sum(cells_of(one) for one in text)
+
+
+def shortened(text: str, cells: int) -> str:
+    """The visible form of a text, cut to so many columns."""
+    shown = visible(text[: cells * 4])  # enough of it: a text of megabytes is not looked at whole
+    if width(shown) <= cells and len(text) <= cells * 4:
+        return shown
+    kept, used = [], 1
+    for one in shown:
+        used += cells_of(one)
+        if used > cells:
+            break
+        kept.append(one)
+    return "".join(kept) + "…"
+
+
+def name(text: str) -> str:
+    """An instance name or a phone for a table."""
+    return shortened(text, NAME_CELLS_MAX)
+
+
+def age(milliseconds: float) -> str:
+    """A length of time for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; negative ones count as 0."""
+    seconds = max(0.0, milliseconds / 1000)
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
+def quantity(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where that is due: "1 message", "1,200 messages"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def moment(unix_ms: int) -> str:
+    """A time in UTC, to the second; what no calendar has is shown as the number."""
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(unix_ms)
+
+
+class Table:
+    """Rows in aligned columns. It can be flushed page by page: columns then only ever grow wider.
+
+    `numbers` names the columns that are aligned to the right. Cells must be visible text already.
+    """
+
+    def __init__(self, *columns: str, numbers: Iterable[str] = ()) -> None:
+        self._columns = columns
+        self._is_number = [column in set(numbers) for column in columns]
+        self._widths = [width(column) for column in columns]
+        self._rows: list[Sequence[str]] = []
+        self._has_header = False
+
+    def add(self, *cells: str) -> None:
+        """One more row."""
+        assert len(cells) == len(self._columns)
+        self._rows.append(cells)
+
+    def flush(self) -> None:
+        """Writes the rows added since the last time, below the header."""
+        for row in self._rows:
+            self._widths = [max(known, width(cell)) for known, cell in zip(self._widths, row, strict=True)]
+        if not self._has_header:
+            self._has_header = True
+            write(self._line(self._columns))
+        for row in self._rows:
+            write(self._line(row))
+        self._rows = []
+
+    def _line(self, cells: Sequence[str]) -> str:
+        padded = []
+        for cell, columns, is_number in zip(cells, self._widths, self._is_number, strict=True):
+            gap = " " * (columns - width(cell))
+            padded.append(gap + cell if is_number else cell + gap)
+        return "  ".join(padded).rstrip()
+
+
+def write_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one pair a line, the values aligned."""
+    pairs = list(fields)
+    widest = max((width(label) for label, _ in pairs), default=0)
+    for label, value in pairs:
+        write(f"{label}{' ' * (widest - width(label))}  {value}".rstrip())

@@ -1,0 +1,85 @@
+"""The redis-server that `serve` runs when it is given none, and how other commands of this machine find it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from queue_core.connection import connect
+from queue_core.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.errors import InvalidSettingsError
+from queue_core.queue import MessageQueue
+from queue_core.server.config import ServerSettings
+
+LOOK_EVERY_S = 0.5
+"""A server that died is started again after at most so long."""
+
+_log = logging.getLogger(__name__)
+
+
+def _address_file(settings: ServerSettings) -> Path:
+    return settings.data_dir / "redis.url"
+
+
+def redis_url(settings: ServerSettings) -> str:
+    """The Redis to use: REDIS_URL, or the one of a `serve` that runs with the same DATA_DIR.
+
+    Raises InvalidSettingsError when there is neither.
+    """
+    if url := settings.redis_url.get_secret_value():
+        return url
+    with contextlib.suppress(OSError):
+        if url := _address_file(settings).read_text("utf-8").strip():
+            return url
+    raise InvalidSettingsError(
+        f"no Redis: set REDIS_URL, or start `python -m queue_core serve`, which runs one of its own in "
+        f"{settings.data_dir}/"
+    )
+
+
+@asynccontextmanager
+async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
+    """The queue, for a command. Raises InvalidSettingsError when no Redis is named."""
+    async with connect(redis_url(settings)) as client:
+        yield MessageQueue(client, settings.queue)
+
+
+@asynccontextmanager
+async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
+    """A real redis-server with its data in DATA_DIR, started again whenever it dies, stopped at the end.
+
+    Raises EmbeddedRedisError when there is none to run or the folder is in use.
+    """
+    folder = settings.data_dir
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    server = EmbeddedRedis(folder, append_only=True, append_fsync="everysec")
+    async with server:
+        address = _address_file(settings)
+        address.write_text(f"{server.url}\n", "utf-8")
+        watch = asyncio.create_task(_keep_running(server), name="own-redis")
+        try:
+            yield server
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            address.unlink(missing_ok=True)
+
+
+async def _keep_running(server: EmbeddedRedis) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if server.is_running():
+            continue
+        _log.error("redis-server died; starting it again")
+        start = asyncio.ensure_future(asyncio.to_thread(server.restart))
+        try:
+            await asyncio.shield(start)
+        except asyncio.CancelledError:
+            await asyncio.wait([start])  # a start that is under way must not leave a server behind
+            raise
+        except EmbeddedRedisError as error:
+            _log.error("redis-server does not start: %s", error)

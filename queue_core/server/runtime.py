@@ -1,0 +1,129 @@
+"""What every process of a deployment has: the queue, the bot, and those who are told what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from queue_core.connection import connect
+from queue_core.errors import QueueError
+from queue_core.health import HealthReport, examine
+from queue_core.http_client import new_session
+from queue_core.memory import ConversationMemory
+from queue_core.processor import Processor
+from queue_core.queue import MessageQueue
+from queue_core.recorder import Recorder
+from queue_core.server.bot import Bot, make_backend, make_channels
+from queue_core.server.config import ServerSettings
+from queue_core.server.journal import Journal
+from queue_core.server.metrics import Metrics
+from queue_core.server.own_redis import redis_url
+
+_log = logging.getLogger("queue_core.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The parts of one process, opened by `open_runtime`."""
+
+    settings: ServerSettings
+    queue: MessageQueue
+    bot: Bot
+    metrics: Metrics
+    journal: Journal
+
+    def new_processor(self) -> Processor:
+        """A worker on this process's queue and bot."""
+        return Processor(
+            self.queue,
+            self.bot.handle,
+            self.bot.send,
+            concurrency=self.settings.concurrency,
+            grace_s=self.settings.grace_s,
+            observer=self.journal,
+        )
+
+    async def look_after(self) -> tuple[HealthReport, dict[str, int]]:
+        """Looks at everything and puts right what is stranded; says what it found and what it did."""
+        cleaned = {"stranded": 0, "locks": 0}
+        try:
+            rescued = await self.queue.rescue()
+            cleaned = msgspec.to_builtins(rescued)
+        except QueueError as error:
+            _log.warning("the monitor could not look for stranded conversations: %s", error)
+        report = await examine(self.queue)
+        self.metrics.health(report)
+        for level, words in ((logging.ERROR, report.errors), (logging.WARNING, report.warnings)):
+            for word in words:
+                _log.log(level, "health: %s", word)
+        if any(cleaned.values()):
+            _log.error("the monitor put right what should never be wrong", extra=cleaned)
+        return report, cleaned
+
+    async def monitor(self) -> None:
+        """Looks again and again, until cancelled."""
+        while True:
+            report, _ = await self.look_after()
+            _log.info(
+                "health",
+                extra={
+                    "healthy": report.is_healthy,
+                    "conversations": report.active_conversations,
+                    "waiting": report.waiting,
+                    "in_flight": report.in_flight,
+                    "dead_letters": report.dead_letters,
+                    "oldest_age_ms": report.oldest_age_ms,
+                },
+            )
+            await asyncio.sleep(self.settings.monitor_every_s)
+
+
+def print_reply(line: str) -> None:
+    """Where replies go without a channel: the terminal."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: ServerSettings,
+    *,
+    records: Literal["recording", "outcomes"] | None = None,
+    write: Callable[[str], None] = print_reply,
+) -> AsyncIterator[Runtime]:
+    """Opens everything and closes it at the end. Redis need not be there yet.
+
+    `records` is what this process writes to RECORD_TO, if that is set. Raises InvalidSettingsError when no Redis is
+    named.
+    """
+    recorder = None
+    if settings.record_to and records:
+        key = settings.record_key.get_secret_value().encode() or secrets.token_bytes(32)
+        recorder = Recorder(settings.record_to, show_text=settings.record_text, hash_key=key, kind=records)
+    try:
+        async with connect(redis_url(settings)) as client, new_session() as session:
+            queue = MessageQueue(client, settings.queue)
+            memory = ConversationMemory(client, queue.keys)
+            metrics = Metrics()
+            journal = Journal(metrics, recorder)
+            bot = Bot(
+                make_backend(settings, session, memory),
+                make_channels(settings, session, write),
+                journal=journal,
+                memory=memory,
+            )
+            try:
+                yield Runtime(settings, queue, bot, metrics, journal)
+            finally:
+                await bot.close()
+    finally:
+        if recorder:
+            recorder.close()

@@ -1,0 +1,171 @@
+"""The HTTP side of a process: webhooks, the calls of schedulers, health and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from queue_core.errors import QueueError
+from queue_core.health import HealthReport, examine
+from queue_core.processor import Processor
+from queue_core.server.body import BadBodyError, parse_json, read_body
+from queue_core.server.runtime import Runtime
+from queue_core.server.webhooks import Webhooks, same_secret
+
+HEALTH_KEPT_S = 2.0
+"""Figures of the queue are looked up at most this often, however often somebody asks."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Web:
+    """The web app of one process. `stopping` is set when it is to take no more work: /readyz says so."""
+
+    def __init__(
+        self, runtime: Runtime, stopping: asyncio.Event, *, webhooks: Webhooks | None = None
+    ) -> None:
+        self.stopping = stopping
+        self._runtime = runtime
+        self._webhooks = webhooks
+        self._examined: tuple[float, HealthReport] | None = None
+        self._examining = asyncio.Lock()
+
+    def app(self) -> web.Application:
+        """The app: health and metrics always, the rest where webhooks are served."""
+        app = web.Application(
+            client_max_size=self._runtime.settings.body_bytes_max, middlewares=[_errors_as_json]
+        )
+        app.add_routes(
+            [
+                web.get("/healthz", self.healthz),
+                web.get("/readyz", self.readyz),
+                web.get("/metrics", self.metrics),
+            ]
+        )
+        if self._webhooks:
+            app.add_routes(
+                [
+                    *self._webhooks.routes(),
+                    web.post("/queue-processor", self.queue_processor),
+                    web.post("/queue-monitor", self.queue_monitor),
+                    web.post("/process-queued-messages", self.process_queued_messages),
+                ]
+            )
+        return app
+
+    # For whoever keeps the process running.
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        """The process is alive; says nothing of Redis."""
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        """Whether to send it work. Webhooks are taken while Redis is away too, by the direct path."""
+        report = await self._health()
+        is_ready = not self.stopping.is_set() and (report.reachable or self._webhooks is not None)
+        body = {
+            "ready": is_ready,
+            "stopping": self.stopping.is_set(),
+            "redis": "up" if report.reachable else "down",
+        }
+        return web.json_response(body, status=200 if is_ready else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """For Prometheus."""
+        self._runtime.metrics.health(await self._health())
+        body, content_type = self._runtime.metrics.exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    # For schedulers.
+
+    async def queue_processor(self, request: web.Request) -> web.Response:
+        """One pass over everything that is due; the answer comes when it is done, as a ProcessingReport."""
+        self._check_token(request)
+        return await self._pass(lambda processor: processor.process_all_queues())
+
+    async def process_queued_messages(self, request: web.Request) -> web.Response:
+        """The same for one conversation, if it is due: {"instance": …, "phone": …}."""
+        self._check_token(request)
+        try:
+            wanted = msgspec.convert(parse_json(await read_body(request)), _Conversation)
+        except BadBodyError as error:
+            return web.json_response({"error": str(error)}, status=error.status)
+        except msgspec.ValidationError:
+            return web.json_response({"error": 'post {"instance": "…", "phone": "…"}'}, status=400)
+        return await self._pass(
+            lambda processor: processor.process_conversation(wanted.instance, wanted.phone)
+        )
+
+    async def queue_monitor(self, request: web.Request) -> web.Response:
+        """Looks at everything, puts right what is stranded, and answers with a HealthReport and what it cleaned."""
+        self._check_token(request)
+        report, cleaned = await self._runtime.look_after()
+        body = {**msgspec.to_builtins(report), "cleaned": cleaned}
+        return web.json_response(body, status=200 if report.is_healthy else 503)
+
+    async def _pass(self, work: Callable[[Processor], Awaitable[msgspec.Struct]]) -> web.Response:
+        if self.stopping.is_set():
+            return web.json_response({"error": "this process is stopping"}, status=503)
+        processor = self._runtime.new_processor()
+        task = asyncio.ensure_future(work(processor))
+        stopping = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await processor.stop()
+                await asyncio.wait({task}, timeout=self._runtime.settings.grace_s)
+                task.cancel()
+            return web.json_response(msgspec.to_builtins(await task))
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            return web.json_response({"error": "this process is stopping"}, status=503)
+        except QueueError as error:
+            return web.json_response({"error": str(error)}, status=503)
+        finally:
+            stopping.cancel()
+
+    def _check_token(self, request: web.Request) -> None:
+        token = self._runtime.settings.operator_token.get_secret_value()
+        if not token:
+            raise _refusal(web.HTTPForbidden, "this is off until OPERATOR_TOKEN is set")
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not same_secret(shown.strip(), token):
+            raise _refusal(web.HTTPUnauthorized, "send the header Authorization: Bearer OPERATOR_TOKEN")
+
+    async def _health(self) -> HealthReport:
+        clock = asyncio.get_running_loop().time
+        async with self._examining:
+            if self._examined is None or clock() - self._examined[0] > HEALTH_KEPT_S:
+                self._examined = clock(), await examine(self._runtime.queue)
+            return self._examined[1]
+
+
+class _Conversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    instance: str
+    phone: str
+
+
+def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
+    body = msgspec.json.encode({"error": error}).decode()
+    return kind(text=body, content_type="application/json")
+
+
+@web.middleware
+async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Nothing that goes wrong shows a traceback, and everything that goes wrong is JSON."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.content_type == "application/json" or error.status < 400:
+            raise
+        body: dict[str, Any] = {"error": error.reason}
+        return web.json_response(body, status=error.status, headers=_kept(error))
+
+
+def _kept(error: web.HTTPException) -> dict[str, str]:
+    return {name: value for name, value in error.headers.items() if name == "Allow"}

@@ -1,0 +1,137 @@
+"""Processes of a deployment, as an operator starts them: `python -m queue_core serve`, `web`, `worker`, `monitor`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.queue_core.server.outside import PATIENCE_S
+
+ROOT = Path(__file__).parents[3]
+
+QUICK = {
+    "QUEUE_WINDOW_MS": "300",
+    "QUEUE_LOCK_TTL_MS": "1000",
+    "QUEUE_LOCK_RENEW_MS": "200",
+    "QUEUE_BACKOFF_BASE_MS": "100",
+    "QUEUE_REDIS_DEADLINE_MS": "500",
+    "GRACE_S": "5",
+}
+"""Settings that make a test short."""
+
+
+class Process:
+    """One process, and what it said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.events: list[dict[str, Any]] = []
+        self.printed: list[str] = []
+        self._said = asyncio.Condition()
+        self._is_silent = False
+        self._readers = [asyncio.create_task(self._read_log()), asyncio.create_task(self._read_output())]
+        self.url = ""
+
+    async def says(self, start: str, times: int = 1) -> dict[str, Any]:
+        """The last of so many events of its log that begin so."""
+        async with asyncio.timeout(PATIENCE_S), self._said:
+            while len(found := [event for event in self.events if event["event"].startswith(start)]) < times:
+                assert not self._is_silent, f"it ended; it said {self.events}"
+                await self._said.wait()
+            return found[-1]
+
+    async def prints(self, part: str) -> str:
+        """The line of its output that holds this."""
+        async with asyncio.timeout(PATIENCE_S), self._said:
+            while True:
+                for line in self.printed:
+                    if part in line:
+                        return line
+                await self._said.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGKILL, SIGSTOP, SIGCONT, SIGTERM."""
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._process.wait()
+
+    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.url + path, json=body, **options) as response,
+        ):
+            return response.status, await response.json()
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and text of the answer."""
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+            return response.status, await response.text()
+
+    async def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = {"event": line.decode().rstrip()}
+            async with self._said:
+                self.events.append(event)
+                self._said.notify_all()
+        async with self._said:
+            self._is_silent = True
+            self._said.notify_all()
+
+    async def _read_output(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            async with self._said:
+                self.printed.append(line.decode().rstrip())
+                self._said.notify_all()
+
+    async def kill(self) -> None:
+        """Ends it, if it still lives, and what is left of it here."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+        await self._process.wait()
+        await asyncio.gather(*self._readers)
+
+
+@asynccontextmanager
+async def running(
+    *arguments: str, environment: Mapping[str, str], folder: Path, ready: str = "listening on"
+) -> AsyncIterator[Process]:
+    """A process, started in `folder` and ready when it says so; killed at the end if it still lives."""
+    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "queue_core",
+        *arguments,
+        cwd=folder,
+        env={**own, "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PORT": "0", **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    started = Process(process)
+    try:
+        event = await started.says(ready)
+        started.url = event["event"].removeprefix("listening on ")
+        yield started
+    finally:
+        await started.kill()

@@ -1,0 +1,191 @@
+"""What a deployment talks to: an AI and the Evolution API, as real HTTP servers of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+PATIENCE_S = 30.0
+"""Longest wait for something that must happen; only a failing test waits so long."""
+
+
+class Gate:
+    """Holds whoever comes through while it is shut, and says that somebody came."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._came = asyncio.Event()
+
+    def shut(self) -> None:
+        """From now on everybody waits."""
+        self._came.clear()
+        self._open.clear()
+
+    def open(self) -> None:
+        """Everybody goes on."""
+        self._open.set()
+
+    async def somebody_waits(self) -> None:
+        """Returns once somebody has come since it was shut."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self._came.wait()
+
+    async def pass_through(self) -> None:
+        """For the servers."""
+        self._came.set()
+        await self._open.wait()
+
+
+class Outside:
+    """The AI answers "re" and the ids it was asked about, so that what was sent tells which messages it answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[tuple[str, ...]] = []
+        self.texts: list[str] = []
+        self.sent: list[tuple[str, str]] = []
+        self.typing: list[str] = []
+        self.ai_statuses: list[int] = []
+        """Answered in turn instead of a reply; 0 cuts the connection."""
+        self.send_statuses: list[int] = []
+        self.before_ai = Gate()
+        self.before_send = Gate()
+        """Before the message counts as sent."""
+        self.after_send = Gate()
+        """After it counts as sent, before the answer."""
+        self._changed = asyncio.Condition()
+
+    @property
+    def sent_ids(self) -> list[str]:
+        """Ids whose reply reached the user, in order, repetitions included."""
+        return [word for _, text in self.sent for word in text.split()[1:]]
+
+    @property
+    def replies(self) -> int:
+        """How many replies reached users."""
+        return len(self.sent)
+
+    async def has_sent(self, ids: list[str]) -> None:
+        """Returns when each of the ids was answered at least once."""
+        async with asyncio.timeout(PATIENCE_S), self._changed:
+            await self._changed.wait_for(lambda: set(ids) <= set(self.sent_ids))
+
+    async def has_asked(self, times: int) -> None:
+        """Returns when the AI was asked so often."""
+        async with asyncio.timeout(PATIENCE_S), self._changed:
+            await self._changed.wait_for(lambda: len(self.asked) >= times)
+
+    def answered_once(self, ids: list[str], *, may_repeat: list[str] | None = None) -> None:
+        """Asserts that each of the ids was answered, and none twice but those that may be."""
+        counts = Counter(self.sent_ids)
+        assert set(counts) == set(ids)
+        twice = {message_id for message_id, count in counts.items() if count > 1}
+        assert twice <= set(may_repeat or [])
+
+    # The servers.
+
+    async def ai(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        await self._note(lambda: self.asked.append(tuple(body["ids"])))
+        self.texts.append(body["text"])
+        await self.before_ai.pass_through()
+        if status := await _planned(request, self.ai_statuses):
+            return web.json_response({"error": "planned"}, status=status)
+        return web.json_response({"response": "re " + " ".join(body["ids"])})
+
+    async def send_text(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        await self.before_send.pass_through()
+        if status := await _planned(request, self.send_statuses):
+            refusal = {"message": [{"jid": "x@s.whatsapp.net", "exists": False, "number": "x"}]}
+            return web.json_response({"status": status, "response": refusal}, status=status)
+        await self._note(lambda: self.sent.append((body["number"], body["text"])))
+        await self.after_send.pass_through()
+        return web.json_response({"key": {"id": "out"}, "status": "PENDING"}, status=201)
+
+    async def send_presence(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.typing.append(body["number"])
+        return web.json_response({}, status=201)
+
+    async def _note(self, change: Any) -> None:
+        async with self._changed:
+            change()
+            self._changed.notify_all()
+
+    def environment(self) -> dict[str, str]:
+        """What a deployment is told to use all this."""
+        return {
+            "AI": "http",
+            "AI_URL": f"{self.url}/ai",
+            "AI_UNAVAILABLE_WAITS_S": "0.2,0.5,1",
+            "EVOLUTION_URL": self.url,
+            "EVOLUTION_API_KEY": "key",
+        }
+
+
+async def _planned(request: web.Request, statuses: list[int]) -> int:
+    if not statuses:
+        return 0
+    status = statuses.pop(0)
+    if status == 0:
+        assert request.transport is not None
+        request.transport.abort()
+        return 500
+    return status
+
+
+@asynccontextmanager
+async def outside() -> AsyncIterator[Outside]:
+    """Both servers, listening on loopback."""
+    stub = Outside()
+    app = web.Application()
+    app.add_routes(
+        [
+            web.post("/ai", stub.ai),
+            web.post("/message/sendText/{instance}", stub.send_text),
+            web.post("/chat/sendPresence/{instance}", stub.send_presence),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        stub.url = "http://{}:{}".format(*runner.addresses[0])
+        yield stub
+    finally:
+        for gate in (stub.before_ai, stub.before_send, stub.after_send):
+            gate.open()
+        await runner.cleanup()
+
+
+def evolution(
+    message_id: str,
+    text: str = "hello",
+    *,
+    phone: str = "966500000001",
+    instance: str = "bot",
+    **changes: Any,
+) -> dict[str, Any]:
+    """A webhook of the Evolution API with one text message; `changes` replace keys of its data."""
+    return {
+        "event": "messages.upsert",
+        "instance": instance,
+        "data": {
+            "key": {"remoteJid": f"{phone}@s.whatsapp.net", "fromMe": False, "id": message_id},
+            "pushName": "Somebody",
+            "message": {"conversation": text},
+            "messageType": "conversation",
+            "messageTimestamp": 0,
+            **changes,
+        },
+        "date_time": "2026-03-01T10:20:00.000Z",
+        "sender": "966500000000@s.whatsapp.net",
+        "apikey": None,
+    }

@@ -1,0 +1,155 @@
+"""Processes are killed, frozen and told to stop at every step of a turn: nothing is lost, hardly anything doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from queue_core import MessageQueue, QueueSettings, connect
+from queue_core.embedded import EmbeddedRedis
+from tests.queue_core.bot import at_rest
+from tests.queue_core.server.deployment import QUICK, running
+from tests.queue_core.server.outside import Gate, Outside, evolution, outside
+
+WORKER_READY = "worker started"
+
+
+def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> dict[str, str]:
+    return {**QUICK, **world.environment(), "REDIS_URL": redis_server.url, **changes}
+
+
+async def nothing_is_left(redis_server: EmbeddedRedis) -> None:
+    """Asserts that no message waits and none was given up, once the last answer has reached the queue."""
+    async with connect(redis_server.url) as client:
+        queue = MessageQueue(client, QueueSettings())
+        await at_rest(queue)
+        assert await queue.dead_letters() == []
+
+
+def gate_of(world: Outside, stage: str) -> Gate:
+    return {"ai": world.before_ai, "send": world.before_send, "sent": world.after_send}[stage]
+
+
+@pytest.mark.parametrize("stage", ["ai", "send", "sent"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
+    redis_server: EmbeddedRedis, tmp_path: Path, stage: str, how: signal.Signals
+) -> None:
+    """While the AI works, before the send, after it: another worker takes over when the lease is over.
+
+    A reply on record is not asked for again. Only one that was being sent may reach the user twice. A frozen worker
+    that wakes up changes nothing.
+    """
+    async with outside() as world:
+        settings = environment(world, redis_server)
+        gate = gate_of(world, stage)
+        async with (
+            running("web", environment=settings, folder=tmp_path) as web,
+            running("worker", environment=settings, folder=tmp_path, ready=WORKER_READY) as first,
+        ):
+            gate.shut()
+            for message_id in ("m1", "m2"):
+                assert (await web.post("/webhook/evolution", evolution(message_id)))[0] == 200
+            await gate.somebody_waits()
+            first.signal(how)
+            if how == signal.SIGKILL:
+                await first.ended()
+            gate.open()
+            async with running("worker", environment=settings, folder=tmp_path, ready=WORKER_READY) as second:
+                await second.says("turn completed")
+                assert len(world.asked) == (2 if stage == "ai" else 1)
+                if how == signal.SIGSTOP:
+                    first.signal(signal.SIGCONT)
+                    await first.says("turn")
+                await web.post("/webhook/evolution", evolution("m3"))
+                await world.has_sent(["m1", "m2", "m3"])
+                await nothing_is_left(redis_server)
+        may_repeat = ["m1", "m2"] if stage != "ai" else []
+        world.answered_once(["m1", "m2", "m3"], may_repeat=may_repeat)
+
+
+async def test_the_webhook_dies_between_storing_and_answering(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """The provider saw no 2xx and delivers again, to another process: one turn, one reply."""
+    async with outside() as world:
+        settings = environment(world, redis_server, QUEUE_WINDOW_MS="3000")
+        async with running("web", environment=settings, folder=tmp_path) as first:
+            await first.post("/webhook/evolution", evolution("m1"))
+            first.signal(signal.SIGKILL)
+        async with running("serve", environment=settings, folder=tmp_path) as second:
+            assert await second.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
+            await world.has_sent(["m1"])
+        world.answered_once(["m1"])
+
+
+async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """40 users write while both processes are replaced, old and new side by side: all is answered, nothing twice."""
+    async with outside() as world:
+        settings = environment(world, redis_server)
+        acknowledged: list[str] = []
+        async with (
+            running("serve", environment=settings, folder=tmp_path) as old,
+            running("serve", environment=settings, folder=tmp_path) as new,
+        ):
+
+            async def write(user: int) -> None:
+                for number in range(3):
+                    message_id = f"u{user}-{number}"
+                    body = evolution(message_id, phone=f"96650000{user:04}")
+                    while True:  # as the provider does
+                        target = new if old_is_leaving.is_set() else old
+                        try:
+                            status, _ = await target.post("/webhook/evolution", body)
+                        except OSError:
+                            continue
+                        if status == 200:
+                            break
+                    acknowledged.append(message_id)
+                    if len(acknowledged) == 60:
+                        old_is_leaving.set()
+                        old.signal(signal.SIGTERM)
+
+            old_is_leaving = asyncio.Event()
+            await asyncio.gather(*(write(user) for user in range(40)))
+            assert await old.ended() == 0
+            await world.has_sent(acknowledged)
+            await nothing_is_left(redis_server)
+        assert len(acknowledged) == 120
+        world.answered_once(acknowledged)
+
+
+async def test_sigterm_lets_a_turn_finish(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    async with outside() as world:
+        settings = environment(world, redis_server)
+        async with running("serve", environment=settings, folder=tmp_path) as server:
+            world.before_ai.shut()
+            await server.post("/webhook/evolution", evolution("m1"))
+            await world.before_ai.somebody_waits()
+            server.signal(signal.SIGTERM)
+            await server.says("SIGTERM")
+            world.before_ai.open()
+            assert await server.ended() == 0
+        world.answered_once(["m1"])
+        await nothing_is_left(redis_server)
+
+
+async def test_a_second_sigterm_ends_it_at_once(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """The AI never answers and there is all the time in the world: out at once, and the next process answers."""
+    async with outside() as world:
+        settings = environment(world, redis_server, GRACE_S="600")
+        async with running("serve", environment=settings, folder=tmp_path) as server:
+            world.before_ai.shut()
+            await server.post("/webhook/evolution", evolution("m1"))
+            await world.before_ai.somebody_waits()
+            server.signal(signal.SIGTERM)
+            await server.says("SIGTERM")
+            server.signal(signal.SIGTERM)
+            assert await server.ended() == 130
+        world.before_ai.open()
+        async with running("serve", environment=settings, folder=tmp_path):
+            await world.has_sent(["m1"])
+        world.answered_once(["m1"])

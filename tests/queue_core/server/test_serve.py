@@ -1,0 +1,100 @@
+"""`serve` as an operator runs it: everything in one process, with a redis-server of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from queue_core import connect
+from tests.queue_core.server.deployment import QUICK, running
+from tests.queue_core.server.outside import evolution, outside
+
+
+async def test_a_burst_in_three_posts_is_one_turn_and_one_reply(tmp_path: Path) -> None:
+    """Webhook, queue, worker, AI, reply; and "typing…" as soon as the first message is queued."""
+    async with (
+        outside() as world,
+        running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
+    ):
+        for number in range(3):
+            answer = await server.post("/webhook/evolution", evolution(f"m{number}", f"line {number}"))
+            assert answer == (200, {"queued": 1})
+        await world.has_sent(["m0", "m1", "m2"])
+        assert world.sent == [("966500000001", "re m0 m1 m2")]
+        assert world.texts == ["line 0\nline 1\nline 2"]
+        assert world.typing == ["966500000001"]
+
+
+async def test_the_defaults_echo_on_the_terminal(tmp_path: Path) -> None:
+    """What `make serve` shows: no AI and no channel configured."""
+    async with running("serve", environment=QUICK, folder=tmp_path) as server:
+        for number in range(3):
+            await server.post("/webhook/evolution", evolution(f"m{number}", f"line {number}"))
+        await server.prints("line 2")
+        server.signal(signal.SIGTERM)
+        assert await server.ended() == 0
+    assert server.printed == ["→ bot/966500000001, 3 messages:", "  line 0", "  line 1", "  line 2"]
+
+
+async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:
+    async with (
+        outside() as world,
+        running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
+    ):
+        assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"queued": 1})
+        assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
+        await world.has_sent(["m1"])
+        assert await server.post("/webhook/evolution", evolution("m1")) == (200, {"duplicate": 1})
+        await server.post("/webhook/evolution", evolution("m2"))
+        await world.has_sent(["m2"])
+        world.answered_once(["m1", "m2"])
+
+
+async def test_what_was_in_work_at_a_restart_is_answered_after_it(tmp_path: Path) -> None:
+    """SIGTERM while the AI works, and no patience: handed back, kept on disk, answered by the next process."""
+    async with outside() as world:
+        environment = {**QUICK, **world.environment(), "GRACE_S": "0"}
+        world.before_ai.shut()
+        async with running("serve", environment=environment, folder=tmp_path) as server:
+            await server.post("/webhook/evolution", evolution("m1"))
+            await world.before_ai.somebody_waits()
+            server.signal(signal.SIGTERM)
+            assert await server.ended() == 0
+        world.before_ai.open()
+        async with running("serve", environment=environment, folder=tmp_path):
+            await world.has_sent(["m1"])
+        world.answered_once(["m1"])
+
+
+async def test_killed_with_its_redis_it_loses_nothing(tmp_path: Path) -> None:
+    """kill -9: the redis-server goes down with it, in good order, and the next one has everything."""
+    async with outside() as world:
+        environment = {**QUICK, **world.environment()}
+        world.before_ai.shut()
+        async with running("serve", environment=environment, folder=tmp_path) as server:
+            await server.post("/webhook/evolution", evolution("m1"))
+            await server.post("/webhook/evolution", evolution("m2", phone="966500000002"))
+            await world.before_ai.somebody_waits()
+            server.signal(signal.SIGKILL)
+            await server.ended()
+        world.before_ai.open()
+        async with running("serve", environment=environment, folder=tmp_path):
+            await world.has_sent(["m1", "m2"])
+        world.answered_once(["m1", "m2"])
+
+
+async def test_a_redis_server_that_dies_is_started_again(tmp_path: Path) -> None:
+    async with (
+        outside() as world,
+        running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
+    ):
+        await server.post("/webhook/evolution", evolution("m1"))
+        await world.has_sent(["m1"])
+        async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
+            pid = (await client.info("server"))["process_id"]
+        os.kill(pid, signal.SIGKILL)
+        await server.says("redis-server died")
+        assert (await server.post("/webhook/evolution", evolution("m2")))[0] == 200
+        await world.has_sent(["m2"])
+        world.answered_once(["m1", "m2"])

@@ -1,0 +1,402 @@
+"""The web app over HTTP, on a real Redis: who may post, what comes in, hostile input, schedulers, health."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from queue_core import Intake, QueueMessage
+from queue_core.embedded import EmbeddedRedis
+from queue_core.server import config
+from queue_core.server.runtime import Runtime, open_runtime
+from queue_core.server.web import Web
+from queue_core.server.webhooks import Webhooks
+from tests.queue_core.server.outside import evolution
+
+TOKEN = "operator-token-of-the-test"
+SECRET = "webhook-secret-of-the-test"
+APP_SECRET = "app-secret-of-the-test"
+
+
+class Site:
+    """The app, listening, and what is behind it."""
+
+    def __init__(self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str]) -> None:
+        self.client = client
+        self.runtime = runtime
+        self.printed = printed
+
+    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
+        response = await self.client.post(path, json=body, **options)
+        return response.status, await response.json()
+
+    async def raw(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
+        """The same for a body of any bytes, declared as JSON."""
+        declared = {"Content-Type": "application/json", **headers}
+        response = await self.client.post(path, data=io.BytesIO(data), headers=declared)
+        return response.status, await response.json()
+
+    async def queued(self, instance: str = "bot", phone: str = "966500000001") -> list[QueueMessage]:
+        """What waits in a conversation."""
+        return await self.runtime.queue.pending(instance, phone)
+
+    async def everything(self) -> list[QueueMessage]:
+        """What waits anywhere."""
+        conversations = await self.runtime.queue.active_conversations()
+        return [
+            message
+            for one in conversations
+            for message in await self.queued(one.instance_name, one.user_phone)
+        ]
+
+
+MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture
+def make_site(redis_server: EmbeddedRedis) -> MakeSite:
+    """A site by its environment."""
+
+    @asynccontextmanager
+    async def make(**environment: str) -> AsyncIterator[Site]:
+        given = {"REDIS_URL": redis_server.url, "OPERATOR_TOKEN": TOKEN, **environment}
+        settings = config.load(given, "no-such-file").settings
+        printed: list[str] = []
+        async with open_runtime(settings, write=printed.append) as runtime:
+            intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
+            webhooks = Webhooks(settings, intake, runtime.bot, runtime.journal)
+            app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
+            async with TestClient(TestServer(app)) as client:
+                yield Site(client, runtime, printed)
+
+    return make
+
+
+@pytest.fixture
+async def site(make_site: MakeSite) -> AsyncIterator[Site]:
+    """A site with the default settings."""
+    async with make_site() as made:
+        yield made
+
+
+def cloud(*messages: dict[str, Any], number: str = "1001") -> dict[str, Any]:
+    """A webhook of the Cloud API."""
+    value = {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "1555", "phone_number_id": number},
+        "contacts": [],
+        "messages": list(messages),
+    }
+    return {
+        "object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": [{"value": value, "field": "messages"}]}],
+    }
+
+
+def cloud_text(message_id: str, sender: str = "966500000001", text: str = "hello") -> dict[str, Any]:
+    return {"from": sender, "id": message_id, "timestamp": "0", "type": "text", "text": {"body": text}}
+
+
+def signed(body: bytes, secret: str = APP_SECRET) -> dict[str, str]:
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+# What comes in.
+
+
+async def test_a_message_is_in_the_queue_when_it_is_acknowledged(site: Site) -> None:
+    assert await site.post("/webhook/evolution", evolution("m1", "مرحبا ⭐")) == (200, {"queued": 1})
+    (message,) = await site.queued()
+    assert (message.id, message.message, message.message_data["kind"]) == ("m1", "مرحبا ⭐", "text")
+
+
+@pytest.mark.parametrize(
+    ("path", "payload"),
+    [
+        ("/webhook/evolution/other", {"instance": ""}),
+        ("/webhook/evolution/messages-upsert", {"event": ""}),
+        ("/webhook/evolution/other/messages-upsert", {"event": "", "instance": ""}),
+    ],
+)
+async def test_the_path_says_what_the_payload_does_not(
+    site: Site, path: str, payload: dict[str, str]
+) -> None:
+    """The instance, and the event in the mode "by events"."""
+    assert await site.post(path, evolution("m1") | payload) == (200, {"queued": 1})
+    (message,) = await site.everything()
+    assert message.instance_name == ("other" if "instance" in payload else "bot")
+
+
+async def test_what_is_no_message_of_a_user_is_acknowledged_and_counted(site: Site) -> None:
+    own = evolution("m1")
+    own["data"]["key"]["fromMe"] = True
+    group = evolution("m2")
+    group["data"]["key"]["remoteJid"] = "12345@g.us"
+    for body in (own, group, {"event": "connection.update", "instance": "bot", "data": {}}):
+        status, answer = await site.post("/webhook/evolution", body)
+        assert status == 200
+        assert sum(answer["skipped"].values()) == 1
+    assert await site.everything() == []
+    exposition = await (await site.client.get("/metrics")).text()
+    assert 'burstqueue_messages_skipped_total{reason="own"} 1.0' in exposition
+
+
+async def test_one_post_for_several_users_keeps_the_order_of_each(site: Site) -> None:
+    messages = [
+        cloud_text(f"m{number}", sender=f"96650000000{number % 2}", text=str(number)) for number in range(40)
+    ]
+    assert await site.post("/webhook/cloud", cloud(*messages)) == (200, {"queued": 40})
+    for user in range(2):
+        queued = await site.queued("1001", f"96650000000{user}")
+        assert [message.message for message in queued] == [str(number) for number in range(user, 40, 2)]
+
+
+async def test_ignored_kinds_are_acknowledged_and_not_queued(make_site: MakeSite) -> None:
+    sticker = {
+        "from": "966500000001",
+        "id": "m1",
+        "timestamp": "0",
+        "type": "sticker",
+        "sticker": {"id": "1"},
+    }
+    async with make_site(IGNORED_KINDS="sticker,reaction") as site:
+        status, answer = await site.post("/webhook/cloud", cloud(sticker, cloud_text("m2")))
+        assert (status, answer) == (200, {"queued": 1, "skipped": {"ignored kind": 1}})
+
+
+async def test_media_bytes_do_not_fill_redis(site: Site) -> None:
+    body = evolution("m1", messageType="imageMessage")
+    body["data"]["message"] = {"imageMessage": {"caption": "look"}, "base64": "QUJD" * 500_000}
+    assert await site.raw("/webhook/evolution", json.dumps(body).encode()) == (200, {"queued": 1})
+    (message,) = await site.queued()
+    assert message.message == "look"
+    assert len(json.dumps(message.message_data)) < 2_000
+    assert message.message_data["webhook"]["message"]["base64"]["bytes"] > 1_000_000
+
+
+# Who may post.
+
+
+async def test_evolution_must_show_the_secret_where_one_is_set(make_site: MakeSite) -> None:
+    """As header or field `apikey`, as bearer token, or in the path."""
+    async with make_site(EVOLUTION_WEBHOOK_SECRET=SECRET) as site:
+        for number, options in enumerate(
+            [{"headers": {"apikey": SECRET}}, {"headers": {"Authorization": f"Bearer {SECRET}"}}]
+        ):
+            status, _ = await site.post("/webhook/evolution", evolution(f"m{number}"), **options)
+            assert status == 200
+        assert (await site.post("/webhook/evolution", evolution("m2") | {"apikey": SECRET}))[0] == 200
+        assert (await site.post(f"/webhook/{SECRET}/evolution/bot", evolution("m3")))[0] == 200
+        assert len(await site.queued()) == 4
+        for wrong in ("", "wrong", SECRET + "x", "سر"):
+            assert (await site.post("/webhook/evolution", evolution("m9") | {"apikey": wrong}))[0] == 401
+        assert (await site.post("/webhook/wrong/evolution", evolution("m9")))[0] == 401
+        assert len(await site.queued()) == 4
+        assert SECRET not in str((await site.queued())[2].message_data)
+
+
+async def test_cloud_must_sign_where_a_secret_is_set(make_site: MakeSite) -> None:
+    body = json.dumps(cloud(cloud_text("m1"))).encode()
+    async with make_site(CLOUD_APP_SECRET=APP_SECRET) as site:
+        for headers in ({}, signed(body, "other"), signed(body + b" "), {"X-Hub-Signature-256": "sha256=é"}):
+            assert (await site.raw("/webhook/cloud", body, **headers))[0] == 401
+        assert await site.everything() == []
+        assert await site.raw("/webhook/cloud", body, **signed(body)) == (200, {"queued": 1})
+
+
+async def test_meta_checks_a_subscription(make_site: MakeSite) -> None:
+    async with make_site(CLOUD_VERIFY_TOKEN="verify-me") as site:
+        asked = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "1158201444"}
+        response = await site.client.get("/webhook/cloud", params=asked)
+        assert (response.status, response.content_type) == (200, "text/plain")
+        assert await response.text() == "1158201444"
+        wrong = await site.client.get("/webhook/cloud", params=asked | {"hub.verify_token": "other"})
+        assert wrong.status == 403
+
+
+async def test_a_channel_that_cannot_send_takes_nothing(make_site: MakeSite) -> None:
+    async with make_site(EVOLUTION_URL="http://127.0.0.1:9", EVOLUTION_API_KEY="k") as site:
+        status, answer = await site.post("/webhook/cloud", cloud(cloud_text("m1")))
+        assert status == 404
+        assert "not configured" in answer["error"]
+
+
+# Hostile input: a clear answer, and the next message is taken as if nothing had happened.
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe\x00", 400),
+        (b"[" * 100_000, 400),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, 400),
+        (b'{"event":"messages.upsert","data":' + b"[" * 200 + b"]" * 200 + b"}", 400),
+        (b"null", 400),
+        (b'"text"', 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b'{"event":"messages.upsert"}', 400),
+        (b'{"event":"messages.upsert","instance":"bot","data":{"key":{"id":"x"}}}', 400),
+        (b"x" * 2_000_000, 413),
+    ],
+)
+async def test_what_can_never_be_a_message_gets_a_4xx(make_site: MakeSite, body: bytes, status: int) -> None:
+    async with make_site(BODY_BYTES_MAX="1000000") as site:
+        answered, answer = await site.raw("/webhook/evolution", body)
+        assert answered == status
+        assert answer["error"]
+        assert (await site.post("/webhook/evolution", evolution("m1")))[0] == 200
+
+
+async def test_a_form_or_plain_text_is_refused(site: Site) -> None:
+    """Pages in a browser can post these to a server on the reader's own machine."""
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        body = json.dumps(evolution("m1")).encode()
+        status, answer = await site.raw("/webhook/evolution", body, **{"Content-Type": content_type})
+        assert status == 415
+        assert "application/json" in answer["error"]
+    assert await site.everything() == []
+
+
+async def test_a_faulty_text_is_repaired(site: Site) -> None:
+    """Broken UTF-8, and half an emoji as a text cut in the middle has it: still a message."""
+    broken = json.dumps(evolution("m1", "caf#")).encode().replace(b"#", b"\xe9")
+    assert await site.raw("/webhook/evolution", broken) == (200, {"queued": 1})
+    half = json.dumps(evolution("m2", "x#")).encode().replace(b"#", b"\\ud83d")
+    assert await site.raw("/webhook/evolution", half) == (200, {"queued": 1})
+    assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a:b", "{0}", "a}b{", "../x", "%2e", "\x00\n\x1b[2J", "\u202e", "سلام", "x" * 500]
+)
+async def test_names_that_would_break_a_key(site: Site, name: str) -> None:
+    assert await site.post("/webhook/evolution", evolution("m1", instance=name)) == (200, {"queued": 1})
+    assert [message.id for message in await site.queued(name)] == ["m1"]
+
+
+async def test_a_name_too_long_for_a_key_is_rejected(site: Site) -> None:
+    status, answer = await site.post("/webhook/evolution", evolution("m1", instance="x" * 600))
+    assert (status, answer) == (422, {"rejected": 1})
+
+
+async def test_one_bad_message_does_not_take_the_others_with_it(site: Site) -> None:
+    body = cloud(cloud_text("m1"), cloud_text("x" * 600), cloud_text("m2"))
+    assert await site.post("/webhook/cloud", body) == (200, {"queued": 2, "rejected": 1})
+
+
+async def test_a_text_too_long_for_the_queue_is_still_a_message(site: Site) -> None:
+    """WhatsApp's limit is 65,536 characters; whatever comes, what fits is kept."""
+    status, answer = await site.post("/webhook/evolution", evolution("m1", "ع" * 100_000))
+    assert (status, answer) == (200, {"queued": 1})
+
+
+async def test_headers_beyond_the_limit(site: Site) -> None:
+    response = await site.client.post("/webhook/evolution", headers={"X-Long": "x" * 20_000}, json={})
+    assert response.status == 400
+
+
+async def test_unknown_paths_and_methods_get_json(site: Site) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/webhook/evolution", 405)):
+        response = await site.client.request(method, path)
+        assert response.status == status
+        assert "error" in await response.json()
+
+
+# Schedulers.
+
+
+async def test_a_scheduler_makes_a_pass(make_site: MakeSite) -> None:
+    async with make_site(QUEUE_WINDOW_MS="0") as site:
+        await site.post("/webhook/evolution", evolution("m1", "hello"))
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        response = await site.client.post("/queue-processor", headers=headers)
+        assert response.status == 200
+        report = await response.json()
+        assert (report["completed"], report["messages"], report["failed"]) == (1, 1, 0)
+        assert len(site.printed) == 1
+
+
+async def test_one_conversation_is_processed_by_name(make_site: MakeSite) -> None:
+    async with make_site(QUEUE_WINDOW_MS="0") as site:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        for user in ("966500000001", "966500000002"):
+            await site.post("/webhook/evolution", evolution(f"m-{user}", phone=user))
+        status, report = await site.post(
+            "/process-queued-messages", {"instance": "bot", "phone": "966500000002"}, headers=headers
+        )
+        assert (status, report["completed"]) == (200, 1)
+        assert [message.id for message in await site.everything()] == ["m-966500000001"]
+        wrongs: list[Any] = [{}, {"instance": "bot"}, {"instance": 1, "phone": "2"}, []]
+        for wrong in wrongs:
+            status, answer = await site.post("/process-queued-messages", wrong, headers=headers)
+            assert status == 400
+            assert "instance" in answer["error"]
+
+
+async def test_the_monitor_reports_and_puts_right(site: Site) -> None:
+    await site.post("/webhook/evolution", evolution("m1"))
+    queue = site.runtime.queue
+    await queue.redis.zrem(queue.keys.partitions[0].active, queue.keys.of("bot", "966500000001").conversation)
+    status, report = await site.post("/queue-monitor", {}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert status == 200
+    assert report["cleaned"]["stranded"] == 1
+    assert report["waiting"] == 1
+    assert [one.user_phone for one in await queue.active_conversations()] == ["966500000001"]
+
+
+@pytest.mark.parametrize("path", ["/queue-processor", "/queue-monitor", "/process-queued-messages"])
+async def test_schedulers_need_the_token(make_site: MakeSite, path: str) -> None:
+    async with make_site() as site:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+            assert (await site.post(path, {}, headers=headers))[0] == 401
+    async with make_site(OPERATOR_TOKEN="") as site:
+        status, answer = await site.post(path, {}, headers={"Authorization": "Bearer "})
+        assert status == 403
+        assert "OPERATOR_TOKEN" in answer["error"]
+
+
+# Health.
+
+
+async def test_health_with_redis_and_without(make_site: MakeSite, redis_server: EmbeddedRedis) -> None:
+    """A process that is alive says so; webhooks are taken without Redis too."""
+    async with make_site() as site:
+        assert (await site.client.get("/healthz")).status == 200
+        assert await (await site.client.get("/readyz")).json() == {
+            "ready": True,
+            "stopping": False,
+            "redis": "up",
+        }
+    redis_server.kill()
+    async with make_site(QUEUE_REDIS_DEADLINE_MS="300") as site:
+        assert (await site.client.get("/healthz")).status == 200
+        assert (await (await site.client.get("/readyz")).json())["redis"] == "down"
+        assert "burstqueue_redis_up 0.0" in await (await site.client.get("/metrics")).text()
+
+
+async def test_metrics_tell_how_fast_messages_are_acknowledged(site: Site) -> None:
+    for number in range(20):
+        await site.post("/webhook/evolution", evolution(f"m{number}", phone=f"96650000{number:04}"))
+    exposition = await (await site.client.get("/metrics")).text()
+    assert "burstqueue_messages_enqueued_total 20.0" in exposition
+    assert "burstqueue_depth 20.0" in exposition
+    for quantile in ("0.5", "0.99"):
+        (line,) = [
+            line
+            for line in exposition.splitlines()
+            if line.startswith("burstqueue_acknowledgement_recent_seconds{") and f'"{quantile}"' in line
+        ]
+        assert 0 < float(line.rsplit(" ", 1)[1]) < 10
