@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Collection
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -46,3 +46,17 @@ async def cancellable(doing: Awaitable[Result]) -> Result:
         while not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
+
+
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancels tasks and returns when all have ended, even those that swallow a cancellation.
+
+    Raises none of their errors.
+    """
+    while alive := [task for task in tasks if not task.done()]:
+        for task in alive:
+            task.cancel()
+        await asyncio.wait(alive, timeout=CANCEL_AGAIN_S)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain

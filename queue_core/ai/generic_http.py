@@ -16,9 +16,11 @@ class HttpBackend:
     """POSTs the turn as JSON, with `Authorization: Bearer` where there is a token; takes JSON or plain text.
 
     The request: {"instance", "phone", "text" (the whole turn, a line a message), "ids", "attempt", "fencing_token",
-    "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}. The answer: JSON whose `response` (or
-    `answer`, `reply`, `text`, `message`, `output`) is the text, or which is kept whole, as text, if it has
-    `needsDataCollection`; anything that is no JSON object is the text itself.
+    "trigger", "due_at", "claimed_at" (Unix ms by Redis's clock; 0 on the direct path),
+    "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
+
+    The answer: JSON whose `response` (or `answer`, `reply`, `text`, `message`, `output`) is the text, or which is kept
+    whole, as text, if it has `needsDataCollection`; anything that is no JSON object is the text itself.
     """
 
     name = "http"
@@ -42,6 +44,9 @@ def _body(batch: Batch) -> dict[str, Any]:
         "ids": batch.ids,
         "attempt": batch.attempt,
         "fencing_token": batch.token,
+        "trigger": batch.trigger,
+        "due_at": batch.due_at_ms,
+        "claimed_at": batch.claimed_at_ms,
         "messages": [
             {
                 "id": message.id,

@@ -21,11 +21,12 @@ from queue_core.channels.base import Channel
 from queue_core.channels.cloud import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution import EvolutionChannel
-from queue_core.errors import GiveUpError
+from queue_core.errors import GiveUpError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 from queue_core.reply import ExtractedReply, extract
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
+from queue_core.waiting import cancel_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,12 +59,14 @@ class Bot:
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> str | None:
-        """The reply to a turn; None when the AI has nothing to say to the user."""
+        """The reply to a turn; None when the AI says, by an empty `response`, that there is nothing to say."""
         with _timed(
             lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
         ):
             answer = await self._backend.answer(batch)
         reply = extract(answer)
+        if not reply.text and reply.data is None:
+            raise RetryLaterError("the AI's answer holds nothing for the user, only reasoning or calls")
         await self._remember(batch, reply)
         self._journal.replied(batch, reply)
         return reply.text or None
@@ -132,9 +135,7 @@ class _Typing:
             _log.debug("typing could not be shown: %s", type(error).__name__)
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_all(tuple(self._tasks))
 
 
 @contextmanager

@@ -177,7 +177,8 @@ def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
 
     Raises InvalidSettingsError, which lists every fault and shows no secret.
     """
-    given = {name: value for name, value in {**_from_file(Path(env_file)), **environ}.items() if value}
+    in_file = _from_file(Path(env_file))
+    given = {name: value for name, value in {**in_file, **environ}.items() if value}
     names = environment_names()
     server = {
         names[name]: value for name, value in given.items() if names.get(name, "queue.")[:6] != "queue."
@@ -197,7 +198,7 @@ def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
     faults += _contradictions(settings) if not faults else []
     if faults:
         raise InvalidSettingsError("\n".join(faults))
-    return Loaded(settings=settings, warnings=tuple(_suspects(given, names)))
+    return Loaded(settings=settings, warnings=tuple(_suspects(in_file, environ, names)))
 
 
 def _from_file(path: Path) -> dict[str, str]:
@@ -261,9 +262,12 @@ def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
             )
 
 
-def _suspects(given: Mapping[str, str], names: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(set(given) - set(names)):
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.85)
-        if close or name.startswith(_PREFIXES):
+def _suspects(
+    in_file: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[str]:
+    """The file is ours; what else is in the environment is mostly somebody else's."""
+    for name in sorted({*in_file, *environ} - set(names)):
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in in_file else 0.9)
+        if close or name.startswith(_PREFIXES if name in in_file else "QUEUE_"):
             hint = f"; did you mean {close[0]}?" if close else ""
             yield f"{name} is no setting and changes nothing{hint}"

@@ -27,6 +27,7 @@ from queue_core.server.own_redis import own_redis
 from queue_core.server.runtime import Runtime, open_runtime
 from queue_core.server.web import Web
 from queue_core.server.webhooks import Receiver, Webhooks
+from queue_core.waiting import cancel_all
 
 Role = Literal["web", "worker", "monitor"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "monitor")
@@ -53,6 +54,7 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
             runtime = await stack.enter_async_context(open_runtime(settings, records=records))
             await _look_at_redis(runtime)
+            _say_what_is_missing(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
@@ -63,6 +65,14 @@ async def _look_at_redis(runtime: Runtime) -> None:
         await runtime.queue.check()
     except QueueUnavailableError as error:
         _log.warning("starting without Redis: %s", error)
+
+
+def _say_what_is_missing(settings: ServerSettings) -> None:
+    """What somebody who tries it out needs to know, and somebody in production must not overlook."""
+    if settings.ai == "echo":
+        _log.warning("no AI is configured: an echo answers (AI, AI_URL)")
+    if not settings.has_channel:
+        _log.warning("no channel is configured: replies are printed (EVOLUTION_URL, CLOUD_ACCESS_TOKEN)")
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
@@ -96,9 +106,9 @@ async def _worker(runtime: Runtime, stop: asyncio.Event) -> None:
 async def _monitor(runtime: Runtime, stop: asyncio.Event) -> None:
     looking = asyncio.create_task(runtime.monitor(), name="looking")
     await _until(stop, looking)
-    looking.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await looking
+    if looking.done():
+        looking.result()
+    await cancel_all([looking])
 
 
 async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
@@ -130,9 +140,7 @@ async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
         try:
             yield intake
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await cancel_all(beside)
             await _settle(intake)
         return
     _log.warning("USE_QUEUE_SYSTEM is off: new messages go to the legacy buffer, which loses some")

@@ -1,0 +1,124 @@
+"""Settings from the environment and from a file: all faults at once, no secret shown, mistakes noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queue_core import InvalidSettingsError, QueueSettings
+from queue_core.server.config import ServerSettings, environment_names, load
+
+NO_FILE = "no-such-file"
+
+
+def faults_of(**environ: str) -> str:
+    with pytest.raises(InvalidSettingsError) as raised:
+        load(environ, NO_FILE)
+    return str(raised.value)
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    loaded = load({}, NO_FILE)
+    assert (loaded.settings, loaded.warnings) == (ServerSettings(), ())
+    assert loaded.settings.queue == QueueSettings()
+
+
+def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=a, b,\nAI_MODEL=\n")
+    settings = load({"PORT": "9001", "QUEUE_WAIT_FOR_FSYNC": "true", "QUEUE_TTL_S": "60"}, path).settings
+    assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("a", "b"))
+    assert settings.queue == QueueSettings(window_ms=5000, wait_for_fsync=True, queue_ttl_s=60)
+
+
+def test_every_setting_of_the_queue_has_a_name() -> None:
+    names = environment_names()
+    assert names["QUEUE_WINDOW_MS"] == "queue.window_ms"
+    assert names["QUEUE_TTL_S"] == "queue.queue_ttl_s"
+    assert len([name for name in names if name.startswith("QUEUE_")]) == len(QueueSettings.__slots__)
+
+
+def test_all_faults_are_told_at_once_by_the_names_that_people_use() -> None:
+    told = faults_of(
+        PORT="eighty", AI="magic", EVOLUTION_URL="ftp://x", QUEUE_LOCK_TTL_MS="x", QUEUE_WINDOW_MS="soon"
+    )
+    for name in ("PORT", "AI", "EVOLUTION_URL", "QUEUE_LOCK_TTL_MS", "QUEUE_WINDOW_MS"):
+        assert f"{name}: " in told
+
+
+def test_what_the_queue_itself_finds_wrong_is_told_too() -> None:
+    told = faults_of(QUEUE_WINDOW_MS="-1", QUEUE_LOCK_TTL_MS="100", PORT="70000")
+    for name in ("QUEUE_WINDOW_MS is -1", "QUEUE_LOCK_RENEW_MS (5000)", "PORT: "):
+        assert name in told
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"AI": "dify", "AI_URL": "http://ai"}, "AI_KEY"),
+        ({"AI": "openai", "AI_URL": "http://ai"}, "AI_MODEL"),
+        ({"AI": "http"}, "AI_URL"),
+        ({"EVOLUTION_URL": "http://evolution"}, "EVOLUTION_API_KEY"),
+        ({"AI_TIMEOUT_S": "500"}, "AI_TIMEOUT_S"),
+        ({"SEND_TIMEOUT_S": "40"}, "SEND_TIMEOUT_S"),
+        ({"OPERATOR_TOKEN": "short"}, "OPERATOR_TOKEN"),
+        ({"AI_UNAVAILABLE_WAITS_S": "1,-2"}, "AI_UNAVAILABLE_WAITS_S"),
+        ({"REDIS_URL": "http://redis"}, "REDIS_URL"),
+    ],
+)
+def test_what_does_not_go_together(environ: dict[str, str], told: str) -> None:
+    assert faults_of(**environ).startswith(f"{told}: ")
+
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.mark.parametrize("host", [*LOCAL, "0.0.0.0", "10.0.0.1", "bot.example"])
+def test_a_public_address_needs_a_secret(host: str) -> None:
+    """Or to be told that it does not."""
+    is_public = host not in LOCAL
+    if is_public:
+        assert faults_of(HOST=host).startswith("HOST: ")
+    else:
+        load({"HOST": host}, NO_FILE)
+    for allowed in (
+        {"ALLOW_UNSIGNED_WEBHOOKS": "true"},
+        {"CLOUD_APP_SECRET": "x"},
+        {"EVOLUTION_WEBHOOK_SECRET": "x" * 16},
+    ):
+        assert load({"HOST": host, **allowed}, NO_FILE).settings.is_public == is_public
+
+
+def test_no_secret_is_ever_shown() -> None:
+    secret = "sesame-open-sesame"
+    environ = {
+        "REDIS_URL": f"redis://:{secret}@localhost:6379/0",
+        "OPERATOR_TOKEN": secret,
+        "EVOLUTION_API_KEY": secret,
+        "EVOLUTION_WEBHOOK_SECRET": secret,
+        "CLOUD_ACCESS_TOKEN": secret,
+        "CLOUD_APP_SECRET": secret,
+        "CLOUD_VERIFY_TOKEN": secret,
+        "AI_KEY": secret,
+        "RECORD_KEY": secret,
+    }
+    settings = load(environ, NO_FILE).settings
+    assert secret not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
+    assert secret not in faults_of(**environ | {"PORT": "x", "REDIS_URL": f"redis://:{secret}@h:port/0"})
+
+
+def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
+    """Any of our prefixes in our file; in the environment, which is everybody's, only what is very like ours."""
+    path = tmp_path / ".env"
+    path.write_text("LOCK_TTL=5\nAI_MODL=x\nCLOUD_SDK_VERSION=1\nDATABASE_URL=x\n")
+    warnings = load({"CLOUD_TOKEN_OTHER": "1", "QUEUE_WINDOW": "8", "PATH": "/bin"}, path).warnings
+    assert [warning.split()[0] for warning in warnings] == ["AI_MODL", "CLOUD_SDK_VERSION", "QUEUE_WINDOW"]
+    assert "did you mean AI_MODEL?" in warnings[0]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(b"PORT=\xff\xfe")
+    with pytest.raises(InvalidSettingsError, match="cannot be read"):
+        load({}, path)
