@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """A longer answer than this counts as none."""
@@ -58,7 +59,7 @@ def new_session() -> aiohttp.ClientSession:
 
 async def post_json(
     session: aiohttp.ClientSession,
-    url: str,
+    url: str | URL,
     body: Any,
     *,
     headers: Mapping[str, str] | None = None,

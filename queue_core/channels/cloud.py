@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
 from queue_core.channels.base import SendUncertainError
-from queue_core.channels.sending import asked, parts_of, raise_for, send_all
+from queue_core.channels.sending import address, asked, parts_of, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -41,7 +40,8 @@ class CloudChannel:
         timeout_s: float = 20.0,
     ) -> None:
         self._session = session
-        self._base_url = f"{base_url.rstrip('/')}/{version}"
+        self._base_url = base_url
+        self._version = version
         self._headers = {"Authorization": f"Bearer {access_token}"}
         self._timeout_s = timeout_s
 
@@ -75,8 +75,7 @@ class CloudChannel:
             await asked(self._post(message.instance_name, body))
 
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
-        name = quote(phone_number_id, safe="").replace(".", "%2E")
-        url = f"{self._base_url}/{name}/messages"
+        url = address(self._base_url, self._version, phone_number_id, "messages")
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=self._timeout_s)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
 from queue_core.channels.base import SendUncertainError
-from queue_core.channels.sending import asked, parts_of, raise_for, send_all
+from queue_core.channels.sending import address, asked, parts_of, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -30,7 +29,7 @@ class EvolutionChannel:
         self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float = 20.0
     ) -> None:
         self._session = session
-        self._base_url = base_url.rstrip("/")
+        self._base_url = base_url
         self._headers = {"apikey": api_key}
         self._timeout_s = timeout_s
 
@@ -57,9 +56,7 @@ class EvolutionChannel:
             await asked(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
-        # A name with a slash or dots in it must not lead anywhere else.
-        name = quote(instance, safe="").replace(".", "%2E")
-        url = f"{self._base_url}/{path}/{name}"
+        url = address(self._base_url, path, instance)
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=timeout_s)
 
 

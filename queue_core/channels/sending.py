@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
+
+from yarl import URL
 
 from queue_core.channels.base import SendUncertainError
 from queue_core.errors import GiveUpError, RetryLaterError
@@ -10,6 +13,15 @@ from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
 
 _MAYBE_DONE = frozenset({500, 502, 504})
 """The other side, or what stands before it, failed somewhere on the way: the message may have gone out."""
+
+
+def address(base_url: str, before: str, name: str, after: str = "") -> URL:
+    """`base_url/before/name/after`, where a name with slashes or dots in it leads nowhere else."""
+    quoted = quote(name, safe="", errors="replace").replace(".", "%2E")
+    return URL(
+        "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
+        encoded=True,
+    )
 
 
 def parts_of(text: str, characters_max: int) -> list[str]:

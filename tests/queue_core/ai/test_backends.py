@@ -1,0 +1,247 @@
+"""AI backends against a real HTTP server: what is asked, what is taken as the answer, and what every failure means."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import RetryLaterError
+from queue_core.ai.asking import Asking
+from queue_core.ai.dify import DifyBackend
+from queue_core.ai.echo import EchoBackend
+from queue_core.ai.generic_http import HttpBackend
+from queue_core.ai.openai_compatible import OpenAiBackend
+from queue_core.http_client import ANSWER_BYTES_MAX, new_session
+from queue_core.keys import KeySpace
+from queue_core.memory import ConversationMemory
+from tests.queue_core.stub_http import Answer, batch, stub
+
+KEY = "key-of-the-test"
+WAITS_S = (2.0, 15.0, 60.0)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with new_session() as opened:
+        yield opened
+
+
+@pytest.fixture
+def asking(session: aiohttp.ClientSession) -> Asking:
+    return Asking(session, timeout_s=10, waits_s=WAITS_S)
+
+
+@pytest.fixture
+def memory(redis_client: Redis) -> ConversationMemory:
+    return ConversationMemory(redis_client, KeySpace("wa", 1))
+
+
+def dify_answer(text: str = "Hi", conversation: str = "c-1") -> Answer:
+    return Answer({"event": "message", "answer": text, "conversation_id": conversation, "mode": "chat"})
+
+
+def chat_answer(content: Any = "Hi") -> Answer:
+    return Answer({"choices": [{"message": {"role": "assistant", "content": content}}]})
+
+
+async def test_echo() -> None:
+    assert await EchoBackend().answer(batch("one", "", "two")) == "one\ntwo"
+
+
+async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
+    async with stub(Answer({"response": "Hi"})) as server:
+        assert (
+            await HttpBackend(asking, f"{server.url}/ask", KEY).answer(batch("one", "two", kind="image"))
+            == "Hi"
+        )
+    (body,), (headers,) = server.bodies, server.headers
+    assert headers["Authorization"] == f"Bearer {KEY}"
+    assert (body["text"], body["ids"], body["attempt"], body["fencing_token"]) == (
+        "one\ntwo",
+        ["m1", "m2"],
+        1,
+        7,
+    )
+    assert (body["trigger"], body["due_at"], body["claimed_at"]) == ("window", 1_000, 1_005)
+    assert [(one["id"], one["text"], one["kind"]) for one in body["messages"]] == [
+        ("m1", "one", "image"),
+        ("m2", "two", "image"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer({"reply": "Hi"}), "Hi"),
+        (Answer({"answer": "Hi", "text": "no"}), "Hi"),
+        (Answer("Hi"), "Hi"),
+        (Answer(text="Hi there"), "Hi there"),
+        (
+            Answer({"response": "Hi", "needsDataCollection": True}),
+            '{"response": "Hi", "needsDataCollection": true}',
+        ),
+    ],
+)
+async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, expected: str) -> None:
+    async with stub(answer) as server:
+        assert await HttpBackend(asking, server.url).answer(batch("x")) == expected
+    assert "Authorization" not in server.headers[0]
+
+
+async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationMemory) -> None:
+    async with stub(dify_answer("one"), dify_answer("two")) as server:
+        dify = DifyBackend(asking, f"{server.url}/v1/", KEY, memory)
+        assert [await dify.answer(batch("a", "b")), await dify.answer(batch("c"))] == ["one", "two"]
+    first, second = server.bodies
+    assert server.paths == ["/v1/chat-messages"] * 2
+    assert (first["query"], first["response_mode"], first["inputs"]) == ("a\nb", "blocking", {})
+    assert (first["conversation_id"], second["conversation_id"]) == ("", "c-1")
+    assert first["user"] == second["user"]
+    assert "966500000001" not in first["user"]
+
+
+async def test_dify_begins_anew_when_it_has_forgotten(asking: Asking, memory: ConversationMemory) -> None:
+    gone = Answer({"code": "not_found", "message": "Conversation Not Exists."}, status=404)
+    async with stub(dify_answer(), gone, dify_answer("again", "c-2")) as server:
+        dify = DifyBackend(asking, server.url, KEY, memory)
+        await dify.answer(batch("a"))
+        assert await dify.answer(batch("b")) == "again"
+    assert [body["conversation_id"] for body in server.bodies] == ["", "c-1", ""]
+    assert (await memory.load("bot", "966500000001")).conversation_id == "c-2"
+
+
+async def test_dify_that_is_not_there_is_not_asked_twice(asking: Asking, memory: ConversationMemory) -> None:
+    async with stub(Answer({}, status=404)) as server:
+        with pytest.raises(RetryLaterError, match="AI_URL"):
+            await DifyBackend(asking, server.url, KEY, memory).answer(batch("a"))
+    assert len(server.bodies) == 1
+
+
+async def test_openai_is_told_what_was_said(asking: Asking, memory: ConversationMemory) -> None:
+    async with stub(*(chat_answer(f"answer {number}") for number in range(4))) as server:
+        openai = OpenAiBackend(
+            asking, f"{server.url}/v1", KEY, "some-model", memory, system_prompt="Be kind.", history_turns=2
+        )
+        for number in range(4):
+            await openai.answer(batch(f"question {number}"))
+    assert server.paths[0] == "/v1/chat/completions"
+    assert server.bodies[0] == {
+        "model": "some-model",
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "question 0"},
+        ],
+    }
+    said = [message["content"] for message in server.bodies[3]["messages"]]
+    assert said == ["Be kind.", "question 1", "answer 1", "question 2", "answer 2", "question 3"]
+
+
+async def test_openai_answers_in_parts(asking: Asking) -> None:
+    parts = [{"type": "text", "text": "Hi "}, {"type": "image"}, {"type": "text", "text": "there"}, 3]
+    async with stub(chat_answer(parts)) as server:
+        assert await OpenAiBackend(asking, server.url, "", "m").answer(batch("x")) == "Hi there"
+
+
+async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: ConversationMemory) -> None:
+    async with stub(Answer({}, status=500)) as server:
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
+            with pytest.raises(RetryLaterError):
+                await backend.answer(batch("secret words"))
+    kept = await memory.load("bot", "966500000001")
+    assert (kept.conversation_id, kept.history) == ("", ())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"answer": None},
+        {"answer": " "},
+        {"choices": []},
+        {"choices": [{"message": {"content": None}}]},
+        [],
+        3,
+    ],
+)
+async def test_an_answer_without_text_is_tried_again(asking: Asking, body: Any) -> None:
+    async with stub(Answer(body)) as server:
+        for backend in (DifyBackend(asking, server.url, KEY), OpenAiBackend(asking, server.url, "", "m")):
+            with pytest.raises(RetryLaterError, match="no text"):
+                await backend.answer(batch("x"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told", "wait_ms"),
+    [
+        (
+            Answer({"code": "app_unavailable", "message": "secret words"}, status=400),
+            "400 app_unavailable",
+            2_000,
+        ),
+        (
+            Answer({"error": {"code": "bad-key", "message": "x"}}, status=401),
+            "401 bad-key; look at AI_KEY",
+            2_000,
+        ),
+        (Answer({"error": {"type": "overloaded"}}, status=529), "529 overloaded", 2_000),
+        (Answer({"code": "<script>"}, status=500), "the AI answered 500", 2_000),
+        (Answer({}, status=429, headers={"Retry-After": "30"}), "429", 30_000),
+        (Answer({}, status=429, headers={"Retry-After": "1"}), "429", 2_000),
+        (Answer({}, status=429, headers={"Retry-After": "soon"}), "429", 2_000),
+        (Answer({}, status=503, headers={"Retry-After": "999999"}), "503", 600_000),
+        (Answer({}, status=302, headers={"Location": "/elsewhere"}), "302; look at AI_URL", 2_000),
+        (Answer(cut=True), "cannot be reached", 2_000),
+        (Answer(text="x" * (ANSWER_BYTES_MAX + 1)), "cannot be reached", 2_000),
+    ],
+)
+async def test_failures_are_tried_again_after_a_while(
+    asking: Asking, answer: Answer, told: str, wait_ms: int
+) -> None:
+    """The words name the status and the API's code, and never a text, a key or an address."""
+    async with stub(answer) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await HttpBackend(asking, server.url, KEY).answer(batch("secret words"))
+    assert told in str(raised.value)
+    assert raised.value.after_ms == wait_ms
+    for hidden in ("secret", KEY, "127.0.0.1", "<script>"):
+        assert hidden not in str(raised.value)
+    assert len(server.bodies) == 1
+
+
+async def test_retry_after_as_a_date(asking: Asking) -> None:
+    at = email.utils.formatdate(time.time() + 100, usegmt=True)
+    async with stub(Answer({}, status=429, headers={"Retry-After": at})) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await HttpBackend(asking, server.url).answer(batch("x"))
+    assert raised.value.after_ms is not None
+    assert 60_000 < raised.value.after_ms <= 100_000
+
+
+@pytest.mark.parametrize(("attempt", "wait_ms"), [(1, 2_000), (2, 15_000), (3, 60_000), (4, 60_000)])
+async def test_waits_grow_with_the_attempts(asking: Asking, attempt: int, wait_ms: int) -> None:
+    async with stub(Answer({}, status=500)) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await HttpBackend(asking, server.url).answer(batch("x", attempt=attempt))
+    assert raised.value.after_ms == wait_ms
+
+
+async def test_nobody_listens(asking: Asking) -> None:
+    async with stub(Answer({})) as server:
+        url = server.url
+    with pytest.raises(RetryLaterError, match="cannot be reached: no connection"):
+        await HttpBackend(asking, url).answer(batch("x"))
+
+
+async def test_an_ai_that_hangs_is_given_up_on(session: aiohttp.ClientSession) -> None:
+    async with stub(Answer({}, hangs=True)) as server:
+        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+            await HttpBackend(Asking(session, timeout_s=0.2), server.url).answer(batch("x"))

@@ -1,0 +1,240 @@
+"""Channels against a real HTTP server: what is sent, and what every refusal says about whether the user has it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from queue_core import GiveUpError, RetryLaterError
+from queue_core.channels.base import Channel, SendUncertainError
+from queue_core.channels.cloud import CloudChannel
+from queue_core.channels.console import ConsoleChannel
+from queue_core.channels.evolution import EvolutionChannel
+from queue_core.channels.sending import parts_of
+from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
+from tests.queue_core.stub_http import Answer, batch, stub
+
+TOKEN = "token-of-the-test"
+SENT = Answer({"key": {"id": "out"}, "messages": [{"id": "wamid.out"}]}, status=201)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with new_session() as opened:
+        yield opened
+
+
+def channel_of(kind: str, session: aiohttp.ClientSession, url: str, timeout_s: float = 10) -> Channel:
+    if kind == "evolution":
+        return EvolutionChannel(session, f"{url}/", TOKEN, timeout_s=timeout_s)
+    return CloudChannel(session, TOKEN, base_url=url, version="v23.0", timeout_s=timeout_s)
+
+
+BOTH = pytest.mark.parametrize("kind", ["evolution", "cloud"])
+
+
+async def test_evolution_sends(session: aiohttp.ClientSession) -> None:
+    async with stub(SENT) as server:
+        channel = channel_of("evolution", session, server.url)
+        await channel.send(batch("x"), "مرحبا ⭐")
+        await channel.show_typing(batch("x").messages[0])
+    assert server.paths == ["/message/sendText/bot", "/chat/sendPresence/bot"]
+    assert server.bodies[0] == {"number": "966500000001", "text": "مرحبا ⭐"}
+    assert (server.bodies[1]["number"], server.bodies[1]["presence"]) == ("966500000001", "composing")
+    assert server.headers[0]["apikey"] == TOKEN
+
+
+async def test_evolution_sends_to_a_linked_id_where_that_is_all_it_knows(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with stub(SENT) as server:
+        await channel_of("evolution", session, server.url).send(
+            batch("x", phone="1@lid", reply_to="1@lid"), "hi"
+        )
+    assert server.bodies[0]["number"] == "1@lid"
+
+
+async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
+    async with stub(SENT) as server:
+        channel = channel_of("cloud", session, server.url)
+        await channel.send(batch("x", instance="1001"), "مرحبا")
+        await channel.show_typing(batch("x", instance="1001").messages[0])
+    assert server.paths == ["/v23.0/1001/messages"] * 2
+    assert server.bodies[0]["to"] == "966500000001"
+    assert server.bodies[0]["text"] == {"preview_url": False, "body": "مرحبا"}
+    assert (server.bodies[1]["message_id"], server.bodies[1]["status"]) == ("m1", "read")
+    assert server.headers[0]["Authorization"] == f"Bearer {TOKEN}"
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
+async def test_a_name_leads_nowhere_else(session: aiohttp.ClientSession, kind: str, name: str) -> None:
+    async with stub(SENT) as server:
+        await channel_of(kind, session, server.url).send(batch("x", instance=name), "hi")
+    (path,) = server.paths
+    head, tail = ("/message/sendText/", "") if kind == "evolution" else ("/v23.0/", "/messages")
+    assert path.startswith(head)
+    assert path.endswith(tail)
+    assert not set("/?#") & set(path.removeprefix(head).removesuffix(tail))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer({}, status=500), SendUncertainError),
+        (Answer({}, status=502), SendUncertainError),
+        (Answer({}, status=504), SendUncertainError),
+        (Answer({}, status=503), RetryLaterError),
+        (Answer({}, status=429), RetryLaterError),
+        (Answer({}, status=401), RetryLaterError),
+        (Answer({}, status=403), RetryLaterError),
+        (Answer({}, status=404), RetryLaterError),
+        (Answer({}, status=302), RetryLaterError),
+        (Answer({}, status=422), GiveUpError),
+        (Answer(cut=True), SendUncertainError),
+        (Answer({}, hangs=True), SendUncertainError),
+    ],
+)
+async def test_what_a_refusal_means(
+    session: aiohttp.ClientSession, kind: str, answer: Answer, expected: type[Exception]
+) -> None:
+    """No text, number, token or address is in the words."""
+    async with stub(answer) as server:
+        with pytest.raises(expected) as raised:
+            await channel_of(kind, session, server.url, timeout_s=0.5).send(batch("x"), "secret words")
+    for hidden in ("secret", TOKEN, "966500000001", "127.0.0.1"):
+        assert hidden not in str(raised.value)
+
+
+@BOTH
+async def test_nobody_listens(session: aiohttp.ClientSession, kind: str) -> None:
+    async with stub(SENT) as server:
+        url = server.url
+    with pytest.raises(RetryLaterError, match="not sent"):
+        await channel_of(kind, session, url).send(batch("x"), "hi")
+
+
+@BOTH
+@pytest.mark.parametrize("answer", [Answer({}, status=500), Answer({}, status=422), Answer(cut=True)])
+async def test_typing_never_raises(session: aiohttp.ClientSession, kind: str, answer: Answer) -> None:
+    async with stub(answer) as server:
+        await channel_of(kind, session, server.url).show_typing(batch("x").messages[0])
+    await channel_of(kind, session, server.url).show_typing(batch("x").messages[0])
+    assert len(server.paths) == 1
+
+
+@BOTH
+async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) -> None:
+    async with stub(Answer({}, status=429, headers={"Retry-After": "17"})) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await channel_of(kind, session, server.url).send(batch("x"), "hi")
+    assert raised.value.after_ms == 17_000
+
+
+async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: aiohttp.ClientSession) -> None:
+    unknown = Answer({"response": {"message": [{"exists": False, "number": "x"}]}}, status=400)
+    closed = Answer({"response": {"message": ["Error: Connection Closed"]}}, status=400)
+    async with stub(unknown, closed) as server:
+        channel = channel_of("evolution", session, server.url)
+        with pytest.raises(GiveUpError):
+            await channel.send(batch("x"), "hi")
+        with pytest.raises(RetryLaterError, match="connected"):
+            await channel.send(batch("x"), "hi")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        (131056, 400, RetryLaterError),
+        (130429, 400, RetryLaterError),
+        (80007, 400, RetryLaterError),
+        (4, 400, RetryLaterError),
+        (131047, 400, GiveUpError),
+        (131026, 400, GiveUpError),
+        (100, 400, GiveUpError),
+        (190, 401, RetryLaterError),
+        (131000, 500, SendUncertainError),
+        (999, 400, GiveUpError),
+        (999, 500, SendUncertainError),
+        ("131056", 400, GiveUpError),
+    ],
+)
+async def test_error_codes_of_the_cloud_api(
+    session: aiohttp.ClientSession, code: Any, status: int, expected: type[Exception]
+) -> None:
+    async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
+        with pytest.raises(expected) as raised:
+            await channel_of("cloud", session, server.url).send(batch("x"), "hi")
+    if code == 131056:
+        assert isinstance(raised.value, RetryLaterError)
+        assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
+
+
+async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
+    reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
+    async with stub(SENT) as server:
+        await channel_of("cloud", session, server.url).send(batch("x"), reply)
+    parts = [body["text"]["body"] for body in server.bodies]
+    assert len(parts) > 2
+    assert all(len(part) <= 4_096 for part in parts)
+    assert " ".join(parts).split() == reply.split()
+
+
+@pytest.mark.parametrize("second", [Answer({}, status=503), Answer({}, status=422), Answer(cut=True)])
+async def test_a_failure_after_the_first_part_is_uncertain(
+    session: aiohttp.ClientSession, second: Answer
+) -> None:
+    async with stub(SENT, second) as server:
+        with pytest.raises(SendUncertainError):
+            await channel_of("cloud", session, server.url).send(batch("x"), "x" * 5_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("short", ["short"]),
+        ("", [""]),
+        ("x" * 10, ["x" * 10]),
+        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
+        ("one two three four", ["one two", "three four"]),
+        ("one two\nthree four", ["one two", "three four"]),
+        ("a b c d\n\ne f g h", ["a b c d", "e f g h"]),
+        ("x" * 10 + "\n" * 30, ["x" * 10]),
+    ],
+)
+def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
+    assert parts_of(text, 10) == expected
+
+
+async def test_the_console_shows_hostile_text_and_does_not_obey_it() -> None:
+    written: list[str] = []
+    channel = ConsoleChannel(written.append)
+    await channel.send(batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
+    await channel.show_typing(batch("x").messages[0])
+    assert written == ["→ bot/9\\x1b[2J, 2 messages:\n  one\n  \\x1b[31mtwo\\u202e سلام \u200d⭐"]
+
+
+# What lies below.
+
+
+async def test_a_post_that_reaches_nobody_is_told_from_one_that_is_not_answered(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with stub(Answer(cut=True)) as server:
+        with pytest.raises(UnansweredError):
+            await post_json(session, server.url, {}, timeout_s=5)
+    for url in (server.url, "http://name.invalid/", "http://[::bad/"):
+        with pytest.raises(NotReachedError):
+            await post_json(session, url, {}, timeout_s=5)
+
+
+async def test_redirects_are_answers(session: aiohttp.ClientSession) -> None:
+    """A secret in a header must not be sent on to wherever a server points."""
+    async with stub(Answer({}, status=307, headers={"Location": "http://name.invalid/"})) as server:
+        answer = await post_json(session, server.url, {"a": 1}, headers={"apikey": TOKEN}, timeout_s=5)
+    assert answer.status == 307
+    assert len(server.bodies) == 1
