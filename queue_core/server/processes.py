@@ -127,26 +127,39 @@ async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
-    """Where new messages go: the queue, or, switched back, the legacy buffer."""
-    queue, bot = runtime.queue, runtime.bot
-    if runtime.settings.use_queue_system:
-        intake = Intake(queue, bot.handle, bot.send)
-        beside = [
-            asyncio.create_task(intake.settle_when_back(), name="settle"),
-            asyncio.create_task(
-                adopt_all_leftovers(queue.redis, queue.enqueue, settings=queue.settings), name="adopt"
-            ),
-        ]
-        try:
-            yield intake
-        finally:
-            await cancel_all(beside)
-            await _settle(intake)
-        return
-    _log.warning("USE_QUEUE_SYSTEM is off: new messages go to the legacy buffer, which loses some")
-    legacy = LegacyIntake(
-        queue.redis, bot.handle, bot.send, settings=queue.settings, grace_s=runtime.settings.grace_s
+    """Where new messages go: the queue, or, switched back, the legacy buffer.
+
+    What a killed process has left in the buffer is moved into the queue either way.
+    """
+    adopting = asyncio.create_task(
+        adopt_all_leftovers(runtime.queue.redis, runtime.queue.enqueue, settings=runtime.queue.settings),
+        name="adopt",
     )
+    try:
+        async with (
+            _intake(runtime) if runtime.settings.use_queue_system else _legacy_intake(runtime) as receiver
+        ):
+            yield receiver
+    finally:
+        await cancel_all([adopting])
+
+
+@asynccontextmanager
+async def _intake(runtime: Runtime) -> AsyncIterator[Receiver]:
+    intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
+    settling = asyncio.create_task(intake.settle_when_back(), name="settle")
+    try:
+        yield intake
+    finally:
+        await cancel_all([settling])
+        await _settle(intake)
+
+
+@asynccontextmanager
+async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
+    queue, bot, grace_s = runtime.queue, runtime.bot, runtime.settings.grace_s
+    _log.warning("USE_QUEUE_SYSTEM is off: new messages go to the legacy buffer, which loses some")
+    legacy = LegacyIntake(queue.redis, bot.handle, bot.send, settings=queue.settings, grace_s=grace_s)
     try:
         yield legacy
     finally:

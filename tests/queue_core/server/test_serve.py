@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from queue_core import connect
-from tests.queue_core.server.deployment import QUICK, running
+from tests.queue_core.server.deployment import QUICK, ROOT, running
 from tests.queue_core.server.outside import evolution, outside
 
 
@@ -98,3 +101,41 @@ async def test_a_redis_server_that_dies_is_started_again(tmp_path: Path) -> None
         assert (await server.post("/webhook/evolution", evolution("m2")))[0] == 200
         await world.has_sent(["m2"])
         world.answered_once(["m1", "m2"])
+
+
+async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
+    """A burst through the webhook, recorded live, is a recording that the simulator takes; no number, no text in it."""
+    settings = {**QUICK, "RECORD_TO": "recordings", "RECORD_KEY": "a key"}
+    async with (
+        outside() as world,
+        running("serve", environment={**settings, **world.environment()}, folder=tmp_path) as server,
+    ):
+        for number in range(3):
+            await server.post("/webhook/evolution", evolution(f"m{number}", "a private matter"))
+        await world.has_sent(["m0", "m1", "m2"])
+        await server.says("turn completed")
+        server.signal(signal.SIGTERM)
+        assert await server.ended() == 0
+    (recorded,) = (tmp_path / "recordings").glob("*.jsonl")
+    text = recorded.read_text("utf-8")
+    assert [part in text for part in ("966500000001", "private")] == [False, False]
+    assert [text.count(f'"event":"{event}"') for event in ("message", "batch", "reply", "sent")] == [
+        3,
+        1,
+        1,
+        1,
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "sim",
+        "replay",
+        str(recorded),
+        "--system",
+        "queue",
+        "--report",
+        "report.html",
+    ]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    replayed = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, env=environ, check=False)
+    assert replayed.returncode == 0
