@@ -18,15 +18,14 @@ from gevent.event import Event
 from loadtests import _ledger
 from loadtests._ledger import Sample
 from loadtests._options import plan_of, seconds
+from loadtests._ramp import ramp_of
 from loadtests._result import result_of, tell, write
-from loadtests._schedule import arrivals_of
+from loadtests._schedule import arrivals_of, steps_of
 
 LEAD_S = 2.0
 """From when the schedule is dealt out to its first message."""
 LOOK_EVERY_S = 1.0
 HTTP_TIMEOUT_S = 10.0
-FIGURES_KEPT_S = 2.5
-"""The deployment looks at its queue at most every 2 s."""
 
 Job = tuple[float, int, str, str]
 
@@ -91,9 +90,9 @@ class Account:
 
     def settle(self) -> dict[str, Any]:
         """Closes the account: writes result, samples and report, tells the verdict, returns the result."""
-        if not self._is_all_answered():
-            gevent.sleep(FIGURES_KEPT_S)
+        # In this order: what is answered between the two looks must not be missing from both.
         held = self._held()
+        self._read_sink()
         ledger = _ledger.ledger_of(
             self.samples,
             _ledger.replies_of(self._events),
@@ -145,6 +144,12 @@ class Account:
             }
             for at in range(seconds_in_all)
         ]
+
+    def ramp(self) -> list[dict[str, Any]]:
+        """The steps of a ramp and what they came to; nothing for any other scenario."""
+        if self.plan.scenario != "ramp":
+            return []
+        return ramp_of(self.options, steps_of(self.plan), self.samples, self._events, self.start_at)
 
     def _is_all_answered(self) -> bool:
         self._read_sink()

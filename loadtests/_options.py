@@ -21,6 +21,11 @@ def seconds(text: str) -> float:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Every option, in one place."""
+    _add_load(parser)
+    _add_limits(parser)
+
+
+def _add_load(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("Load", "What is sent, and where it is seen again")
     load.add_argument(
         "--scenario",
@@ -69,6 +74,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--out", default="reports/out/load", help="folder for result.json, report.html, samples.jsonl"
     )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group(
         "Thresholds", "One that is missed makes the exit code 1; an invalid run, 3"
     )
