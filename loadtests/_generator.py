@@ -71,9 +71,10 @@ class Generator:
             self._environment.host,
             self._environment.events.request,
             None,
-            client_pool=HTTPClientPool(concurrency=CONNECTIONS_MAX),
-            connection_timeout=TIMEOUT_S,
-            network_timeout=TIMEOUT_S,
+            client_pool=HTTPClientPool(
+                concurrency=CONNECTIONS_MAX, connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S
+            ),
+            max_retries=1,  # a request is never repeated unseen
         )
         secrets = webhook_secrets(os.environ)
         under_way = Pool(UNDER_WAY_MAX)

@@ -125,11 +125,14 @@ def _verdict(
             f"Invalid: the generator was {behind_ms:.0f} ms behind its schedule (p99), so nothing here tells "
             "anything about the system. Use less load, or more machines for Locust."
         )
-    head = f"{ledger.sent} messages acknowledged, {ledger.answered} answered, {ledger.lost} lost"
+    head = (
+        f"{ledger.sent} messages acknowledged, {ledger.answered} answered, {ledger.lost or 'none'} lost, "
+        f"{ledger.duplicates or 'none'} answered twice, {ledger.out_of_order or 'none'} out of order"
+    )
     missed = [f"{one['name']} {one['actual']} {one['unit']}".strip() for one in thresholds if not one["ok"]]
     if missed:
         return f"{head}. Missed: {', '.join(missed)}."
-    return f"{head}, none twice, none out of order. Every threshold is met."
+    return f"{head}. Every threshold is met."
 
 
 def thinned(values: Sequence[float]) -> list[float]:
