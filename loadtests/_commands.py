@@ -1,9 +1,10 @@
-"""The command line: `python -m loadtests stack`, `run`, `sink`."""
+"""The command line: `python -m loadtests stack`, `run`, `validate`, `sink`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import resource
@@ -16,12 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from loadtests import _run
+from loadtests import _run, _validate
 from loadtests._chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
+from loadtests._ledger import quantile
+from loadtests._schedule import Plan, ScheduleError
 from loadtests._service_time import SpecError, parse_duration_s, parse_service_time
 from loadtests._sink import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
 from loadtests._stack import Stack, StackError, StackSettings
 from queue_core.embedded import EmbeddedRedisError
+from reports.plots import Gap, largest_gap
 
 OUT = Path("reports/out/load")
 WORKERS_MAX = 64
@@ -94,6 +98,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_stack_arguments(run)
     _add_run_arguments(run)
     run.set_defaults(run=_load)
+    validate = commands.add_parser(
+        "validate",
+        formatter_class=raw,
+        help="the simulator's prediction beside what is measured",
+        description="Sends the same arrivals through `sim` and through a real stack, and states the largest distance\n"
+        "between the two distributions of reply times. Nothing else should run on the machine.",
+        epilog=f"Exit code: 0 when the distance is under {_validate.DISTANCE_AIM}; 1 when not; 2, 3 as for run.",
+    )
+    _add_stack_arguments(validate)
+    validate.add_argument("--rate", type=_checked(_rate), default="2000", metavar="N", help="a minute (2000)")
+    validate.add_argument(
+        "--duration", type=_checked(_duration), default="60s", metavar="TIME", help="of the load (60s)"
+    )
+    validate.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="for all files (%(default)s)")
+    validate.set_defaults(run=_compare, chaos=(), ai="lognormal:2s:4s")
     sink = commands.add_parser(
         "sink", help="the sink alone: plays the AI and WhatsApp, records what reaches it"
     )
@@ -199,6 +218,63 @@ def _load(options: argparse.Namespace) -> int:
         settings=_shown_settings(options),
     )
     return _run.carry_out(run, os.environ)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Draws once, simulates, measures, compares."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    recording = options.out / "arrivals.jsonl"
+    plan = Plan(
+        scenario="bursts",
+        rate=float(options.rate),
+        duration_s=parse_duration_s(options.duration),
+        seed=SEED_DEFAULT if options.seed is None else options.seed,
+    )
+    window_ms = os.environ.get("QUEUE_WINDOW_MS")
+    try:
+        count = _validate.write_recording(plan, recording)
+        sys.stdout.write(f"simulating {count} messages, {_validate.RUNS} times\n")
+        sys.stdout.flush()
+        predicted = _validate.simulate(
+            recording, options.ai, int(window_ms) if window_ms else None, options.out
+        )
+    except (ScheduleError, RuntimeError, ValueError) as error:
+        raise PlanError(str(error)) from None
+    _prepare_process()
+    code = _run.carry_out(_recorded_run(options, recording), os.environ)
+    if code == _run.INVALID:
+        return code
+    measured = json.loads((options.out / "result.json").read_text("utf-8"))["latency_ms"]["reply"]
+    if not predicted or not measured:
+        raise PlanError(
+            "nothing was answered, so there is nothing to compare: raise the rate or the duration"
+        )
+    gap = largest_gap(sorted(predicted), sorted(measured))
+    _tell_prediction(predicted, measured, gap)
+    return _run.OK if gap.distance < _validate.DISTANCE_AIM else _run.MISSED
+
+
+def _recorded_run(options: argparse.Namespace, recording: Path) -> _run.LoadRun:
+    words = ("--scenario", "recorded", "--recording", str(recording), "--only-summary")
+    return _run.LoadRun(
+        stack=_stack_settings(options, port=0, sink_port=0),
+        plan=(),
+        out=options.out,
+        locust=tuple(_run.locust_command()),
+        locust_options=words,
+        command=options.shown_command,
+        settings=_shown_settings(options),
+    )
+
+
+def _tell_prediction(predicted: Sequence[float], measured: Sequence[float], gap: Gap) -> None:
+    lines = [f"{'from the last message':24}{'p50':>10}{'p95':>10}{'p99':>10}{'turns':>10}"]
+    for name, values in (("simulated, ms", predicted), ("measured, ms", measured)):
+        figures = "".join(f"{quantile(values, share) or 0:>10.0f}" for share in (0.5, 0.95, 0.99))
+        lines.append(f"{name:24}{figures}{len(values):>10}")
+    lines.append(f"largest distance between the two curves: {gap.distance:.3f}, at {gap.at_ms / 1000:.1f} s")
+    lines.append(f"aim: under {_validate.DISTANCE_AIM}")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _shown_settings(options: argparse.Namespace) -> dict[str, str]:
