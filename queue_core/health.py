@@ -59,8 +59,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
     expired_leases: int = 0
-    stranded_conversations: int = 0
-    """Conversations with messages that no worker will look at."""
+    stranded_conversations: int | None = None
+    """Conversations with messages that no worker will look at; None when they were not looked for."""
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -70,9 +70,12 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return not self.errors
 
 
-async def examine(queue: MessageQueue) -> HealthReport:
-    """The state of things, within `redis_deadline_ms`. What is wrong with Redis is in the report, never raised."""
-    examination = _Examination(queue)
+async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
+    """The state of things, within `redis_deadline_ms`. What is wrong with Redis is in the report, never raised.
+
+    Only a thorough examination looks for stranded conversations: that takes a walk over all keys.
+    """
+    examination = _Examination(queue, is_thorough=is_thorough)
     await examination.run()
     return examination.report()
 
@@ -80,8 +83,9 @@ async def examine(queue: MessageQueue) -> HealthReport:
 class _Examination:
     """Fills in a report step by step; what was learned before a fault stays in it."""
 
-    def __init__(self, queue: MessageQueue) -> None:
+    def __init__(self, queue: MessageQueue, *, is_thorough: bool) -> None:
         self._queue = queue
+        self._is_thorough = is_thorough
         self._began = asyncio.get_running_loop().time()
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
         self._found: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
@@ -119,7 +123,8 @@ class _Examination:
         await self._ask_servers(servers)
         await self._queue.check()
         await self._count()
-        await self._find_stranded()
+        if self._is_thorough:
+            await self._find_stranded()
 
     async def _ping(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
         clock = asyncio.get_running_loop().time

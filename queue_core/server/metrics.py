@@ -258,7 +258,9 @@ class _HealthGauges:
         self._memory.set(_known(is_up, report.memory_used_bytes))
         self._oldest_age.set(_known(is_up, report.oldest_age_ms or 0) / 1000)
         for name, gauge in self._counts.items():
-            gauge.set(_known(is_up, getattr(report, name)))
+            value = getattr(report, name)
+            if value is not None or not is_up:  # what was not looked for stays as it was
+                gauge.set(_known(is_up, value))
 
 
 def _known(is_up: bool, value: float | None) -> float:

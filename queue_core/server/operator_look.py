@@ -234,7 +234,7 @@ def _figures(report: HealthReport) -> list[tuple[str, str]]:
         ("oldest", oldest),
         ("dead letters", f"{report.dead_letters:,}"),
         ("expired leases", f"{report.expired_leases:,}"),
-        ("stranded", f"{report.stranded_conversations:,}"),
+        ("stranded", f"{report.stranded_conversations or 0:,}"),
     ]
 
 

@@ -141,7 +141,7 @@ class Web:
         clock = asyncio.get_running_loop().time
         async with self._examining:
             if self._examined is None or clock() - self._examined[0] > HEALTH_KEPT_S:
-                self._examined = clock(), await examine(self._runtime.queue)
+                self._examined = clock(), await examine(self._runtime.queue, is_thorough=False)
             return self._examined[1]
 
 

@@ -118,6 +118,7 @@ async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_
     await redis_client.zrem(queue.keys.partitions[0].active, "bot:ali")
     report = await examine(queue)
     assert report.stranded_conversations == 1
+    assert (await examine(queue, is_thorough=False)).stranded_conversations is None
     assert about(report.errors, "1 conversations have messages that no worker will look at")
     assert not report.is_healthy
     await queue.rescue()
