@@ -65,13 +65,16 @@ class ConversationMemory:
                 await self._redis.set(
                     self._keys.of(instance_name, user_phone).memory, _encoded(memory), ex=self._ttl_s
                 )
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, UnicodeEncodeError) as error:
             _log.warning("the memory of a conversation could not be written: %s", type(error).__name__)
 
 
 def _encoded(memory: Memory) -> bytes:
     data = msgspec.json.encode(memory)
     while len(data) > MEMORY_BYTES_MAX and memory.history:
-        memory = msgspec.structs.replace(memory, history=memory.history[len(memory.history) // 2 + 1 :])
+        kept = (
+            len(memory.history) // 4 * 2
+        )  # whole pairs: some APIs refuse a history that begins with an answer
+        memory = msgspec.structs.replace(memory, history=memory.history[len(memory.history) - kept :])
         data = msgspec.json.encode(memory)
     return data

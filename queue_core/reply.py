@@ -8,48 +8,63 @@ whatever stands around the object.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from queue_core.loose_json import LooseObject, read_object, read_string
 from queue_core.message import well_formed
 
 OBJECTS_TRIED_MAX = 64
-"""Braces in an answer beyond so many are prose: it keeps the time linear in the answer's length."""
-OBJECT_CHARACTERS_MAX = 200_000
-"""A longer object is looked at no further, unless it is clean JSON."""
-UNCLOSED_MAX = 8
-"""After so many braces that are never closed, all further ones are prose."""
+"""After so many braces only what begins with one of our keys is looked at: it keeps the time linear."""
+UNREAD_MAX = 8
+"""The same after so many braces that were prose; after twice as many, all further ones are prose."""
 NESTED_MAX = 3
 """A `response` that is such an object itself is opened this often."""
 
-_OWN_KEYS = ("response", "needsDataCollection", "requestedFields")
+_OWN_KEYS = {
+    "response": "response",
+    "needsdatacollection": "needsDataCollection",
+    "requestedfields": "requestedFields",
+}
+"""Our keys, by what is left of them without case and `_`."""
 _TEXT_KEYS = ("response", "answer", "reply", "text", "message", "output", "content")
 """Where the text of an answer is that is one JSON object and nothing else."""
-_FLAGS = re.compile(r"[\"'](?:needsDataCollection|requestedFields)[\"']")
+_FLAG = r"(?:needs_?data_?collection|requested_?fields)"
+_LEFTOVER = re.compile(
+    rf"\\{{0,8}}[\"'“]{_FLAG}|{_FLAG}\\{{0,8}}[\"'”]|{_FLAG}\s{{0,100}}:"
+    r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
+    re.IGNORECASE,
+)
+"""A key of ours, outside any object that could be read."""
+_BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _THINKING = r"\s{0,20}<summary>[^<]{0,200}thinking[^<]{0,200}</summary>"
-_HIDDEN = (
-    (re.compile(r"<think>", re.IGNORECASE), "</think>"),
-    (re.compile(r"<thinking>", re.IGNORECASE), "</thinking>"),
-    (re.compile(r"<reasoning>", re.IGNORECASE), "</reasoning>"),
-    (re.compile(rf"<details[^>]{{0,200}}>{_THINKING}", re.IGNORECASE), "</details>"),
-    (re.compile(r"<function[= ][^>]{0,200}>", re.IGNORECASE), "</function>"),
-    (re.compile(r"<tool_call>", re.IGNORECASE), "</tool_call>"),
+_HIDDEN = tuple(
+    (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
+    for begin, end in (
+        (r"<think(?:\s[^<>]{0,100})?>", r"</think\s{0,9}>"),
+        (r"<thinking(?:\s[^<>]{0,100})?>", r"</thinking\s{0,9}>"),
+        (r"<reasoning(?:\s[^<>]{0,100})?>", r"</reasoning\s{0,9}>"),
+        (rf"<details[^>]{{0,200}}>{_THINKING}", r"</details>"),
+        (r"<function(?:=|/|\s{1,9}name\s{0,9}=)", r"</function>"),
+        (r"<(?:tool|function)_calls?(?:\s[^<>]{0,200})?>", r"</(?:tool|function)_calls?>"),
+        (r"<\|(?:python_tag|tool_call)\|>|\[TOOL_CALLS\]", r"<\|(?:eom_id|eot_id|/tool_call)\|>"),
+    )
 )
 """Where something begins that is not for the user, and where it ends. Without an end it goes on to the last word."""
-_BARE_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
+_BARE_END = re.compile(r"</(?:think|thinking|reasoning)\s{0,9}>", re.IGNORECASE)
 """Everything up to one of these is reasoning, where nothing begins it."""
-_EMPTY_FENCE = re.compile(r"```[A-Za-z]*\s*```")
-_FENCE_AT_START = re.compile(r"```[A-Za-z]*\s*")
-_OBJECT_START = re.compile(r"\{(?=\s*[\"'}])")
-_STRING_OR_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
-_STRING_OR_BRACE = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}]', re.DOTALL)
-_CUT_RESPONSE = re.compile(r"[\"']response[\"']\s*:\s*\"((?:[^\"\\]|\\.)*)", re.DOTALL)
-_decoder = json.JSONDecoder(strict=False)  # models write line breaks into strings
+_RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
+_EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
+_FENCE_AT_START = re.compile(r"```[A-Za-z]{0,20}\s*+")
+_FENCE_AT_END = re.compile(r"```[A-Za-z]{0,20}\Z")
+_OWN_START = re.compile(
+    rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
+)
+_OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}[\"'“])|{_OWN_START.pattern}", re.IGNORECASE)
+_IS_OBJECT = re.compile(r"\{\s{0,100}(?:[\"'“]|\})")
 
 
 class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,155 +77,161 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     requested_fields: tuple[str, ...] = ()
     """What it wants to know."""
     data: dict[str, Any] | None = None
-    """The whole object, if there was one."""
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """An object in an answer, or the beginning of one that was cut off."""
-
-    start: int
-    end: int
-    value: dict[str, Any]
+    """The whole object, if there was one; of one that was cut off what there is, if its response is in it."""
 
 
 def extract(answer: str) -> ExtractedReply:
     """The reply in an answer. Never raises, whatever the answer is."""
-    text = _without_reasoning(well_formed(answer))
-    return _extract(text, NESTED_MAX)
+    return _extract(well_formed(answer), NESTED_MAX)
 
 
 def _extract(text: str, nested: int) -> ExtractedReply:
+    text = text.strip().lstrip("\ufeff")
+    if nested and (inner := _escaped_object(text)):
+        return _extract(inner, nested - 1)
+    if not _is_whole_object(text):
+        text = _without_reasoning(text)
     found = list(_own_objects(text))
     around = _around(text, found)
     if not found:
-        return ExtractedReply(text=_whole_object_text(text) if _is_object(text) else around)
-    value = found[-1].value
-    reply = _text_of(value.get("response"))
+        key = _RESPONSE.search(text) if nested else None
+        if key is not None and "{" not in text[: key.start()]:  # the object's brace is missing
+            return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", nested - 1)
+        whole = _whole_object_text(text)
+        return ExtractedReply(text=around if whole is None else _shown(whole))
+    objects = [(one.value, list(_layers(one.value))) for one in reversed(found)]
+    reply = next((said for value, layers in objects if (said := _said(value, layers))), "")
     if nested and "response" in reply and _is_object(reply):
-        inner = _extract(reply, nested - 1)
-        if inner.data is not None:
-            return inner
-    fields = _fields(value.get("requestedFields"))
+        inner_reply = _extract(reply, nested - 1)
+        if inner_reply.data is not None:
+            return inner_reply
+    shown = _shown(reply) or around
+    layers = [layer for _, object_layers in objects for layer in object_layers]
     return ExtractedReply(
-        text=_without_flags(reply.strip()) or around,
-        needs_data_collection=_is_true(value.get("needsDataCollection")),
-        requested_fields=fields,
-        data=value,
+        text=shown,
+        needs_data_collection=_is_true(_first(layers, "needsDataCollection")),
+        requested_fields=_fields(_first(layers, "requestedFields")),
+        data=found[-1].value if reply or found[-1].is_whole else None,
     )
 
 
+def _escaped_object(text: str) -> str | None:
+    """The object in an answer that is JSON in a string of JSON, with the outer quotes or without."""
+    if not text.startswith(('"{', '"\\n{', '{\\"', "{\\n")):
+        return None
+    inner = read_string(text if text.startswith('"') else f'"{text}"')
+    return inner if inner is not None and _is_object(inner) else None
+
+
+def _is_whole_object(text: str) -> bool:
+    """Whether tags in it can only stand inside strings."""
+    bare = _bare(text)
+    found = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
+    return found is not None and found.is_whole and found.end == len(bare)
+
+
+def _shown(reply: str) -> str:
+    return _without_leftovers(_without_reasoning(reply).strip())
+
+
 def _without_reasoning(text: str) -> str:
+    kept = text
     for begin, end in _HIDDEN:
-        text = _without(text, begin, end)
-    ends = [end.end() for end in _BARE_END.finditer(text)]
-    return text[ends[-1] :] if ends else text
+        kept = _without(kept, begin, end)
+    ends = [end.end() for end in _BARE_END.finditer(kept)]
+    if ends:
+        kept = kept[ends[-1] :]
+    return text if kept == text else _EMPTY_FENCE.sub("", kept)
 
 
-def _without(text: str, begin: re.Pattern[str], end: str) -> str:
+def _without(text: str, begin: re.Pattern[str], end: re.Pattern[str]) -> str:
     """The text without everything from `begin` to the next `end`."""
-    ending = re.compile(end, re.IGNORECASE)
     kept, at = [], 0
     while (found := begin.search(text, at)) is not None:
         kept.append(text[at : found.start()])
-        closed = ending.search(text, found.end())
+        closed = end.search(text, found.end())
         at = closed.end() if closed else len(text)
     return "".join([*kept, text[at:]])
 
 
-def _own_objects(text: str) -> Iterator[_Found]:
+def _own_objects(text: str) -> Iterator[LooseObject]:
     """The objects that have one of our keys, in order, not those inside others."""
-    at, unread = 0, 0
-    for _ in range(OBJECTS_TRIED_MAX):
-        start = _OBJECT_START.search(text, at)
-        if start is None or unread == UNCLOSED_MAX:
+    at = unread = tried = 0
+    while unread < 2 * UNREAD_MAX and tried < 2 * OBJECTS_TRIED_MAX:
+        is_picky = unread >= UNREAD_MAX or tried >= OBJECTS_TRIED_MAX
+        start = (_OWN_START if is_picky else _OBJECT_START).search(text, at)
+        if start is None:
             return
-        found = _object_at(text, start.start())
-        if found is None:
-            at = start.start() + 1
-            unread += 1
-            continue
-        if any(key in found.value for key in _OWN_KEYS):
+        tried += 1
+        found = read_object(text, start.start())
+        if found is not None and _is_ours(found):
             yield found
-        at = max(found.end, start.start() + 1)
+            at = found.end
+        elif found is not None and found.is_clean:
+            at = found.end
+        else:
+            at = start.end()
+            unread += 1
 
 
-def _object_at(text: str, start: int) -> _Found | None:
-    try:
-        value, end = _decoder.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        pass
-    else:
-        return _Found(start, end, value) if isinstance(value, dict) else None
-    closed = _balanced_end(text, start)
-    if closed is None:
-        return _cut_off(text, start)
-    lenient = _leniently(text[start:closed])
-    return None if lenient is None else _Found(start, closed, lenient)
+def _is_ours(found: LooseObject) -> bool:
+    if any(_layers(found.value)):
+        return True
+    if found.is_whole or (found.value and not found.cut_key):
+        return False
+    return any(key.startswith(_plain(found.cut_key)) for key in _OWN_KEYS)
 
 
-def _balanced_end(text: str, start: int) -> int | None:
-    """Where the brace at `start` is closed, strings apart; None when it is not."""
-    depth = 0
-    for token in _STRING_OR_BRACE.finditer(text, start, min(len(text), start + OBJECT_CHARACTERS_MAX)):
-        depth += {"{": 1, "}": -1}.get(token[0], 0)
-        if depth == 0:
-            return token.end()
-    return None
+def _layers(value: dict[str, Any], depth: int = NESTED_MAX) -> Iterator[dict[str, Any]]:
+    """What the object has under our keys, and then what objects in it have."""
+    own = {known: item for key, item in value.items() if (known := _OWN_KEYS.get(_plain(key)))}
+    if own:
+        yield own
+    for item in value.values() if depth else ():
+        if isinstance(item, dict):
+            yield from _layers(item, depth - 1)
 
 
-def _leniently(text: str) -> dict[str, Any] | None:
-    """An object with trailing commas, or written as Python would."""
-    try:
-        value = _decoder.decode(_STRING_OR_TRAILING_COMMA.sub(lambda match: match[1] or "", text))
-    except (ValueError, RecursionError):
-        try:
-            value = ast.literal_eval(text) if len(text) < 20_000 else None
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            value = None
-    return value if isinstance(value, dict) else None
+def _said(value: dict[str, Any], layers: list[dict[str, Any]]) -> str:
+    """The text of an object of ours; some models take another word for `response`."""
+    knows_response = any("response" in layer for layer in layers)
+    return _text_of(_first(layers, "response") if knows_response else value).strip()
 
 
-def _cut_off(text: str, start: int) -> _Found | None:
-    """An object of ours whose end is missing: its response as far as it goes."""
-    rest = text[start:]
-    if not re.match(r"\{\s*[\"'](?:response|needsDataCollection|requestedFields)[\"']", rest):
-        return None
-    response = _CUT_RESPONSE.search(rest)
-    value: dict[str, Any] = {"response": _unescaped(response[1])} if response else {}
-    value["needsDataCollection"] = bool(re.search(r"[\"']needsDataCollection[\"']\s*:\s*true", rest))
-    return _Found(start, len(text), value)
+def _first(layers: list[dict[str, Any]], name: str) -> Any:
+    return next((layer[name] for layer in layers if name in layer), None)
 
 
-def _unescaped(text: str) -> str:
-    """The beginning of a JSON string without what is left of an escape at its end."""
-    for cut in range(7):
-        try:
-            return str(_decoder.decode(f'"{text[: len(text) - cut]}"'))
-        except ValueError:
-            continue
-    return text
+def _plain(key: str) -> str:
+    return key.replace("_", "").replace("-", "").casefold()
 
 
-def _around(text: str, found: list[_Found]) -> str:
+def _around(text: str, found: list[LooseObject]) -> str:
     """What stands outside the objects."""
     parts, at = [], 0
     for one in found:
         parts.append(text[at : one.start].strip())
-        at = one.end
+        at = one.end if one.is_whole else len(text)  # what follows a broken one is more of it
     parts.append(text[at:].strip())
     outside = "\n".join(part for part in parts if part)
     if found:
         outside = _bare(_EMPTY_FENCE.sub("", outside))
-    return _without_flags(outside.strip())
+    return _without_open_fence(_without_leftovers(outside))
 
 
-def _without_flags(text: str) -> str:
+def _without_leftovers(text: str) -> str:
     """Whatever is left of an object of ours that could not be read is not for the user either."""
-    flags = _FLAGS.search(text)
-    if flags is None:
+    key = _LEFTOVER.search(text)
+    if key is None:
         return text
-    brace = text.rfind("{", 0, flags.start())
-    return text[: brace if brace >= 0 else flags.start()].strip()
+    brace = text.rfind("{", 0, key.start())
+    is_inside = brace >= 0 and "}" not in text[brace : key.start()]
+    return _BEFORE_LEFTOVER.sub("", text[: brace if is_inside else key.start()].rstrip(), count=1).strip()
+
+
+def _without_open_fence(text: str) -> str:
+    """The text without a fence at its end that nothing stands in."""
+    return _FENCE_AT_END.sub("", text).strip() if text.count("```") % 2 else text
 
 
 def _bare(text: str) -> str:
@@ -226,13 +247,13 @@ def _is_object(text: str) -> bool:
     return bare.startswith("{") and bare.endswith("}")
 
 
-def _whole_object_text(text: str) -> str:
-    """The text of an answer that is one object without our keys."""
+def _whole_object_text(text: str) -> str | None:
+    """The text of an answer that is one object without our keys; None when it is something else."""
     bare = _bare(text)
-    found = _object_at(bare, 0)
+    found = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
     if found is None or found.end != len(bare):
-        return _without_flags(text.strip())
-    return next((known for key in _TEXT_KEYS if (known := _text_of(found.value.get(key)).strip())), "")
+        return None
+    return next((said for key in _TEXT_KEYS if (said := _text_of(found.value.get(key)).strip())), "")
 
 
 def _text_of(value: Any) -> str:

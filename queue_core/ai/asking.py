@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ import aiohttp
 
 from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
-from queue_core.message import Batch
+from queue_core.message import Batch, well_formed
+from queue_core.reply import extract
 
 UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
 """Default waits before the first, second, … retry: together longer than a restart of an AI takes."""
@@ -18,6 +20,10 @@ _CODE_CHARACTERS_MAX = 60
 
 class NotFoundError(RetryLaterError):
     """The AI answered 404."""
+
+
+class RefusedError(RetryLaterError):
+    """The AI answered 400, 413 or 422: it does not like what it was sent."""
 
 
 class Asking:
@@ -45,7 +51,7 @@ class Asking:
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            answer = await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
+            answer = await self._post(url, body, headers)
         except (NotReachedError, UnansweredError) as error:
             raise self.later(f"the AI cannot be reached: {error}", batch) from None
         if answer.is_success:
@@ -56,19 +62,40 @@ class Asking:
             said += "; look at AI_KEY"
         elif answer.status in (404, 405) or 300 <= answer.status < 400:
             said += "; look at AI_URL"
-        later = self.later(said, batch, answer.retry_after_s)
-        raise NotFoundError(said, after_ms=later.after_ms) if answer.status == 404 else later
+        raise self.later(said, batch, answer.retry_after_s, _ERRORS.get(answer.status, RetryLaterError))
+
+    async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
+        try:
+            return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
+        except UnicodeEncodeError:  # a lone surrogate: on the direct path a message comes as it was posted
+            body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
+            return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch) -> str:
-        """The text of an answer. Raises RetryLaterError when there is none."""
+        """The text of an answer. Raises RetryLaterError when there is none, or only reasoning or calls.
+
+        To be asked before anything is remembered: what is asked for again must leave no trace.
+        """
         if not isinstance(value, str) or not value.strip():
             raise self.later("the AI's answer holds no text", batch)
+        reply = extract(value)
+        if not reply.text and reply.data is None:
+            raise self.later("the AI's answer holds no text for the user, only reasoning or calls", batch)
         return value
 
-    def later(self, reason: str, batch: Batch, retry_after_s: float | None = None) -> RetryLaterError:
+    def later(
+        self,
+        reason: str,
+        batch: Batch,
+        retry_after_s: float | None = None,
+        kind: type[RetryLaterError] = RetryLaterError,
+    ) -> RetryLaterError:
         """To be raised: this attempt's wait, or what the AI asks for, whichever is longer."""
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
-        return RetryLaterError(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
+        return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
+
+
+_ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: RefusedError}
 
 
 def error_code(answer: HttpAnswer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from queue_core.ai.asking import Asking
@@ -10,6 +11,8 @@ from queue_core.message import Batch
 
 ANSWER_NAMES = ("response", "answer", "reply", "text", "message", "output")
 """Where the text of an answer is looked for, in this order."""
+_KEPT_WHOLE = ("needsDataCollection", "requestedFields")
+_HTML = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 
 
 class HttpBackend:
@@ -20,7 +23,8 @@ class HttpBackend:
     "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
 
     The answer: JSON whose `response` (or `answer`, `reply`, `text`, `message`, `output`) is the text, or which is kept
-    whole, as text, if it has `needsDataCollection`; anything that is no JSON object is the text itself.
+    whole, as text, if it has `needsDataCollection` or `requestedFields` or its text lies deeper; of a JSON array, as
+    n8n answers, the first object. What is no JSON is the text itself, but for a page of HTML: a proxy's, or a login.
     """
 
     name = "http"
@@ -64,6 +68,11 @@ def _text(answer: HttpAnswer) -> Any:
     body = answer.json()
     if isinstance(body, str):
         return body
-    if not isinstance(body, dict) or "needsDataCollection" in body:
-        return answer.body.decode("utf-8", "replace")
-    return next((body[name] for name in ANSWER_NAMES if isinstance(body.get(name), str)), None)
+    raw = answer.body.decode("utf-8-sig", "replace")
+    first = body[0] if isinstance(body, list) and body else body
+    if isinstance(first, dict):
+        if any(name in first for name in _KEPT_WHOLE):
+            return raw
+        return next((first[name] for name in ANSWER_NAMES if isinstance(first.get(name), str)), raw)
+    is_text = not isinstance(body, list | bool) and raw.strip() != "null"
+    return raw if is_text and not _HTML.match(raw) else None

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from queue_core.ai.asking import Asking
+from queue_core.ai.asking import Asking, RefusedError
+from queue_core.http_client import HttpAnswer
 from queue_core.memory import ConversationMemory, Memory, Turn
-from queue_core.message import Batch
+from queue_core.message import Batch, well_formed
 
 
 class OpenAiBackend:
@@ -39,18 +40,30 @@ class OpenAiBackend:
         self._history_max = 2 * history_turns
 
     async def answer(self, batch: Batch) -> str:
-        """See Backend.answer."""
+        """See Backend.answer. An API that refuses (400, 413, 422) is asked once more without what was said before.
+
+        A history that has become too long for the model would otherwise be refused with every turn to come.
+        """
         memory = Memory()
         if self._memory:
             memory = await self._memory.load(batch.instance_name, batch.user_phone)
-        body = {"model": self._model, "messages": self._messages(memory, batch)}
-        answer = await self._asking.post(self._url, body, self._api_key, batch)
+        try:
+            answer = await self._ask(memory, batch)
+        except RefusedError:
+            if not memory.history:
+                raise
+            memory = msgspec.structs.replace(memory, history=())
+            answer = await self._ask(memory, batch)
         text = self._asking.text(_content(answer.json()), batch)
         if self._memory:
-            said = (*memory.history, Turn("user", batch.text), Turn("assistant", text))
+            said = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
             known = msgspec.structs.replace(memory, history=said[-self._history_max :])
             await self._memory.save(batch.instance_name, batch.user_phone, known)
         return text
+
+    async def _ask(self, memory: Memory, batch: Batch) -> HttpAnswer:
+        body = {"model": self._model, "messages": self._messages(memory, batch)}
+        return await self._asking.post(self._url, body, self._api_key, batch)
 
     def _messages(self, memory: Memory, batch: Batch) -> list[dict[str, str]]:
         system = [{"role": "system", "content": self._system_prompt}] if self._system_prompt else []

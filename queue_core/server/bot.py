@@ -65,8 +65,8 @@ class Bot:
         ):
             answer = await self._backend.answer(batch)
         reply = extract(answer)
-        if not reply.text and reply.data is None:
-            raise RetryLaterError("the AI's answer holds nothing for the user, only reasoning or calls")
+        if not reply.text and not any(key.lower() == "response" for key in reply.data or {}):
+            raise RetryLaterError("the AI's answer holds nothing for the user")
         await self._remember(batch, reply)
         self._journal.replied(batch, reply)
         return reply.text or None

@@ -130,7 +130,7 @@ async def test_partitions_that_were_taken_away_are_an_error(redis_client: Redis)
     before = MessageQueue(redis_client, quick(partitions=8, **PATIENT))
     await asyncio.gather(*(enqueue(before, ["m1"], f"user-{number}") for number in range(40)))
     report = await examine(MessageQueue(redis_client, quick(partitions=1, **PATIENT)))
-    assert report.stranded_conversations > 20
+    assert (report.stranded_conversations or 0) > 20
     assert about(report.errors, "set partitions (now 1) back")
 
 

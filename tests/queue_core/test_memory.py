@@ -33,6 +33,30 @@ async def test_the_oldest_is_forgotten_when_there_is_too_much(redis_client: Redi
     assert await redis_client.strlen(KEYS.of("bot", "1").memory) <= MEMORY_BYTES_MAX
 
 
+async def test_what_is_left_of_a_history_begins_with_the_user(redis_client: Redis) -> None:
+    """APIs refuse one that begins with an answer, and would do so with every turn to come."""
+    memory = ConversationMemory(redis_client, KEYS)
+    for pairs in (4, 5, 7):
+        turns = [Turn("user", "x" * 40_000), Turn("assistant", "y" * 40_000)] * pairs
+        await memory.save("bot", "1", Memory(history=tuple(turns)))
+        kept = (await memory.load("bot", "1")).history
+        assert [turn.role for turn in kept] == ["user", "assistant"] * (len(kept) // 2)
+        assert 0 < len(kept) < len(turns)
+
+
+async def test_one_turn_that_is_too_large_is_forgotten(redis_client: Redis) -> None:
+    memory = ConversationMemory(redis_client, KEYS)
+    turns = (Turn("user", "x" * MEMORY_BYTES_MAX), Turn("assistant", "y"))
+    await memory.save("bot", "1", Memory(conversation_id="c", history=turns))
+    assert await memory.load("bot", "1") == Memory(conversation_id="c")
+
+
+async def test_what_cannot_be_written_raises_nothing(redis_client: Redis) -> None:
+    memory = ConversationMemory(redis_client, KEYS)
+    await memory.save("bot", "1", Memory(conversation_id="\ud83d"))
+    assert await memory.load("bot", "1") == Memory()
+
+
 async def test_what_cannot_be_read_counts_as_nothing(redis_client: Redis) -> None:
     await redis_client.set(KEYS.of("bot", "1").memory, b'{"history": "no list"')
     assert await ConversationMemory(redis_client, KEYS).load("bot", "1") == Memory()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -19,7 +21,7 @@ from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.http_client import ANSWER_BYTES_MAX, new_session
 from queue_core.keys import KeySpace
-from queue_core.memory import ConversationMemory
+from queue_core.memory import ConversationMemory, Memory
 from tests.queue_core.stub_http import Answer, batch, stub
 
 KEY = "key-of-the-test"
@@ -82,6 +84,14 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer({"answer": "Hi", "text": "no"}), "Hi"),
         (Answer("Hi"), "Hi"),
         (Answer(text="Hi there"), "Hi there"),
+        (Answer(text="\ufeffHi there"), "Hi there"),
+        (Answer(text='{"response": "Hi'), '{"response": "Hi'),
+        (Answer([{"output": "Hi"}]), "Hi"),
+        (Answer({"response": {"text": "Hi"}}), '{"response": {"text": "Hi"}}'),
+        (
+            Answer({"response": "Hi", "requestedFields": ["a"]}),
+            '{"response": "Hi", "requestedFields": ["a"]}',
+        ),
         (
             Answer({"response": "Hi", "needsDataCollection": True}),
             '{"response": "Hi", "needsDataCollection": true}',
@@ -92,6 +102,38 @@ async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, exp
     async with stub(answer) as server:
         assert await HttpBackend(asking, server.url).answer(batch("x")) == expected
     assert "Authorization" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(None),
+        Answer(True),
+        Answer([]),
+        Answer(["Hi"]),
+        Answer({}),
+        Answer({"error": "quota"}),
+        Answer(text=" \n"),
+        Answer(text="<!DOCTYPE html><p>Please log in"),
+        Answer(text="\n<html lang=en><body>502"),
+        Answer(text="<think>They ask for hours."),
+    ],
+)
+async def test_what_http_does_not_take_as_an_answer(asking: Asking, answer: Answer) -> None:
+    async with stub(answer) as server:
+        with pytest.raises(RetryLaterError, match="no text"):
+            await HttpBackend(asking, server.url).answer(batch("x"))
+
+
+async def test_half_a_surrogate_pair_is_sent_as_a_replacement(
+    asking: Asking, memory: ConversationMemory
+) -> None:
+    async with stub(chat_answer(), Answer("Hi")) as server:
+        await OpenAiBackend(asking, server.url, "", "m", memory).answer(batch("ok \ud83d"))
+        await HttpBackend(asking, server.url).answer(batch("x", name="\ud83d"))
+    assert server.bodies[0]["messages"][-1]["content"] == "ok \ufffd"
+    assert server.bodies[1]["messages"][0]["data"] == {"name": "\ufffd"}
+    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["ok \ufffd", "Hi"]
 
 
 async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationMemory) -> None:
@@ -146,6 +188,59 @@ async def test_openai_answers_in_parts(asking: Asking) -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "image"}, {"type": "text", "text": "there"}, 3]
     async with stub(chat_answer(parts)) as server:
         assert await OpenAiBackend(asking, server.url, "", "m").answer(batch("x")) == "Hi there"
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_history_that_is_refused_is_left_out(
+    asking: Asking, memory: ConversationMemory, status: int
+) -> None:
+    """One too long for the model would be refused with every turn to come."""
+    refusal = Answer({"error": {"code": "context_length_exceeded"}}, status=status)
+    async with stub(chat_answer("one"), refusal, chat_answer("two")) as server:
+        openai = OpenAiBackend(asking, server.url, "", "m", memory)
+        await openai.answer(batch("a"))
+        assert await openai.answer(batch("b")) == "two"
+    said = [[message["content"] for message in body["messages"]] for body in server.bodies]
+    assert said == [["a"], ["a", "one", "b"], ["b"]]
+    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["b", "two"]
+
+
+async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
+    asking: Asking, memory: ConversationMemory
+) -> None:
+    async with stub(chat_answer("one"), Answer({}, status=400)) as server:
+        openai = OpenAiBackend(asking, server.url, "", "m", memory)
+        await openai.answer(batch("a"))
+        with pytest.raises(RetryLaterError, match="400"):
+            await openai.answer(batch("b"))
+    assert len(server.bodies) == 3
+    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["a", "one"]
+
+
+async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
+    asking: Asking, memory: ConversationMemory
+) -> None:
+    async with stub(dify_answer(), Answer({}, status=404), Answer({}, status=503)) as server:
+        dify = DifyBackend(asking, server.url, KEY, memory)
+        await dify.answer(batch("a"))
+        with pytest.raises(RetryLaterError, match="503"):
+            await dify.answer(batch("b"))
+    assert len(server.bodies) == 3
+    assert (await memory.load("bot", "966500000001")).conversation_id == "c-1"
+
+
+@pytest.mark.parametrize("text", ["<think>They ask", '{"response": "', "<tool_call>{}</tool_call>"])
+async def test_what_is_asked_for_again_is_not_remembered(
+    asking: Asking, memory: ConversationMemory, text: str
+) -> None:
+    async with stub(dify_answer(text), chat_answer(text)) as server:
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
+            with pytest.raises(RetryLaterError, match="no text for the user"):
+                await backend.answer(batch("x"))
+    assert await memory.load("bot", "966500000001") == Memory()
 
 
 async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: ConversationMemory) -> None:
@@ -239,6 +334,52 @@ async def test_nobody_listens(asking: Asking) -> None:
         url = server.url
     with pytest.raises(RetryLaterError, match="cannot be reached: no connection"):
         await HttpBackend(asking, url).answer(batch("x"))
+
+
+@pytest.mark.parametrize(
+    "body", ["not JSON", '{"answer": "Hi', '{"choices": [{"message": {"content": "Hi', ""]
+)
+async def test_malformed_json_is_tried_again(asking: Asking, body: str) -> None:
+    async with stub(Answer(text=body)) as server:
+        for backend in (DifyBackend(asking, server.url, KEY), OpenAiBackend(asking, server.url, "", "m")):
+            with pytest.raises(RetryLaterError, match="no text"):
+                await backend.answer(batch("x"))
+
+
+@asynccontextmanager
+async def dripping() -> AsyncIterator[str]:
+    """The address of a server that goes on with its answer for ever, a little at a time; it answers one request."""
+    stopped, ended = asyncio.Event(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+            while not stopped.is_set():
+                writer.write(b" ")
+                await writer.drain()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), 0.02)
+        except ConnectionError:
+            pass  # the client has given up
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            ended.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        yield f"http://{host}:{port}"
+        stopped.set()
+        await ended.wait()
+
+
+async def test_an_answer_that_comes_too_slowly_is_given_up_on(session: aiohttp.ClientSession) -> None:
+    """A limit on the time between two bytes would never end this one."""
+    async with dripping() as url:
+        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+            await HttpBackend(Asking(session, timeout_s=0.3), url).answer(batch("x"))
 
 
 async def test_an_ai_that_hangs_is_given_up_on(session: aiohttp.ClientSession) -> None:

@@ -1,0 +1,220 @@
+"""JSON objects as language models write them: JSON, or what was meant to be.
+
+Read are also: trailing and missing commas, comments, single and typographic quotes, keys without quotes, literals as
+Python writes them, quotes inside a string that nothing escapes, and objects that end in the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from queue_core.message import well_formed
+
+CHARACTERS_MAX = 100_000
+"""What is no clean JSON is read this far."""
+DEPTH_MAX = 32
+"""What is nested deeper is left out (clean JSON) or makes the whole no object."""
+
+_SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
+_KEY = re.compile(r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|([A-Za-z_$][\w$-]{0,63}))\s{0,100}:")
+_CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
+_BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_LITERALS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
+_decoder = json.JSONDecoder(strict=False, parse_constant=_LITERALS.get)  # line breaks in strings, NaN
+_QUOTES = {
+    '"': re.compile(r"\\.|\"", re.DOTALL),
+    "'": re.compile(r"\\.|'", re.DOTALL),
+    "“": re.compile(r"\\.|[”\"]", re.DOTALL),
+}
+"""What opens a string, and what is looked for to close it."""
+_AFTER_STRING = re.compile(
+    r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|[A-Za-z_$][\w$-]{0,63}\s{0,100}:)"
+    r"|,?\s{0,200}[\"'“][A-Za-z_$][\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
+)
+"""What follows the end of a string in an object, a key that is cut off included. After any other quote the string
+goes on."""
+_AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
+_CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
+
+
+class LooseObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An object in a text, or its beginning. No string in it holds a lone surrogate."""
+
+    start: int
+    end: int
+    """Behind it; the end of the text when it was cut off; where it stopped to be one."""
+    value: dict[str, Any]
+    is_clean: bool = False
+    """It is JSON as it stands."""
+    is_whole: bool = True
+    """It is closed; otherwise `value` is its beginning."""
+    cut_key: str = ""
+    """The beginning of a key that the text ends in."""
+
+
+def read_object(text: str, start: int) -> LooseObject | None:
+    """The object that begins with the brace at `start`; None when that is none. Never raises, in linear time."""
+    try:
+        value, end = _decoder.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return _read_loosely(text, start)
+    return (
+        LooseObject(start=start, end=end, value=clean(value), is_clean=True)
+        if isinstance(value, dict)
+        else None
+    )
+
+
+def _read_loosely(text: str, start: int) -> LooseObject | None:
+    reader = _Reader(text, start)
+    value: dict[str, Any] = {}
+    end = len(text)
+    try:
+        reader.read(value)
+    except _NoObjectError:
+        if not value:
+            return None
+        end = reader.at
+    else:
+        if reader.is_whole:
+            return LooseObject(start=start, end=reader.at, value=clean(value))
+    return LooseObject(start=start, end=end, value=clean(value), is_whole=False, cut_key=reader.cut_key)
+
+
+def read_string(text: str) -> str | None:
+    """The text that a JSON string, quotes included, stands for; None when it is no such string."""
+    try:
+        value = _decoder.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return well_formed(value) if isinstance(value, str) else None
+
+
+def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
+    """The same without lone surrogates and without what lies deeper than `depth`."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, dict):
+        return {well_formed(key): clean(item, depth - 1) for key, item in value.items()} if depth else None
+    if isinstance(value, list):
+        return [clean(item, depth - 1) for item in value] if depth else None
+    return value
+
+
+class _NoObjectError(Exception):
+    """From here on this is prose, or too broken to say what was meant."""
+
+
+class _Reader:
+    """Reads one object from a text, each character a bounded number of times."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text = text
+        self._end = min(len(text), start + CHARACTERS_MAX)
+        self.at = start
+        self.is_whole = True
+        self.cut_key = ""
+
+    def read(self, into: dict[str, Any], depth: int = 0) -> None:
+        """The object whose brace is at `at`. Raises _NoObjectError, with what could be read in `into`."""
+        self._enter(depth)
+        while not self._is_over("}") and (key := self._key()) is not None:
+            into[key] = self._value(depth, _AFTER_STRING)
+
+    def _list(self, depth: int) -> list[Any]:
+        self._enter(depth)
+        items = []
+        while not self._is_over("]"):
+            items.append(self._value(depth, _AFTER_ITEM))
+        return items
+
+    def _enter(self, depth: int) -> None:
+        if depth > DEPTH_MAX:
+            raise _NoObjectError
+        self.at += 1
+
+    def _is_over(self, closing: str) -> bool:
+        """Skips what separates; whether the object or list ends here, or everything does."""
+        if self.is_whole and not self._is_cut():
+            if self._text[self.at] != closing:
+                return False
+            self.at += 1
+        return True
+
+    def _is_cut(self) -> bool:
+        skipped = _SKIPPED.match(self._text, self.at, self._end)
+        self.at = skipped.end() if skipped else self.at
+        if self.at >= self._end or self._text.startswith("```", self.at):
+            self.is_whole = False
+            return True
+        return False
+
+    def _key(self) -> str | None:
+        found = _KEY.match(self._text, self.at, self._end)
+        if found:
+            self.at = found.end()
+            return str(found[1] if found[1] is not None else found[2])
+        cut = _CUT_KEY.match(self._text, self.at, self._end)
+        if cut is None:
+            raise _NoObjectError
+        self.is_whole = False
+        self.cut_key = str(cut[1])
+        return None
+
+    def _value(self, depth: int, after_string: re.Pattern[str]) -> Any:
+        if self._is_cut():
+            return None
+        first = self._text[self.at]
+        if first == "{":
+            value: dict[str, Any] = {}
+            self.read(value, depth + 1)
+            return value
+        if first == "[":
+            return self._list(depth + 1)
+        if first in _QUOTES:
+            return self._string(_QUOTES[first], after_string)
+        bare = _BARE.match(self._text, self.at, self._end)
+        if bare is None or not _AFTER_ITEM.match(self._text, bare.end(), self._end):
+            raise _NoObjectError
+        self.at = bare.end()
+        return _literal(bare[0])
+
+    def _string(self, quote: re.Pattern[str], after: re.Pattern[str]) -> str:
+        start = self.at + 1
+        for token in quote.finditer(self._text, start, self._end):
+            if token[0][0] != "\\" and after.match(self._text, token.end(), self._end):
+                self.at = token.end()
+                return _unescaped(self._text[start : token.start()])
+        self.is_whole = False
+        self.at = self._end
+        body = self._text[start : self._end].rstrip()
+        if body.endswith("```") and body.count("```") % 2:  # closes the fence that the object stands in
+            body = body.removesuffix("```").rstrip()
+        return _unescaped(_CUT_ESCAPE.sub("", body, count=1))
+
+
+def _literal(text: str) -> Any:
+    if text in _LITERALS:
+        return _LITERALS[text]
+    if number := _NUMBER.fullmatch(text):
+        return float(text) if number[1] else int(text)
+    return text
+
+
+def _unescaped(text: str) -> str:
+    """A string's characters; a backslash that begins no escape stays."""
+    return _ESCAPE.sub(_escaped, text)
+
+
+def _escaped(escape: re.Match[str]) -> str:
+    code = escape[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return _ESCAPED.get(code, code if code in "\\/\"'“”" else escape[0])
