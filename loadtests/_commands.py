@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import re
 import resource
@@ -244,7 +243,7 @@ def _compare(options: argparse.Namespace) -> int:
     code = _run.carry_out(_recorded_run(options, recording), os.environ)
     if code == _run.INVALID:
         return code
-    measured = json.loads((options.out / "result.json").read_text("utf-8"))["latency_ms"]["reply"]
+    measured = _run.add_prediction(options.out, predicted)
     if not predicted or not measured:
         raise PlanError(
             "nothing was answered, so there is nothing to compare: raise the rate or the duration"

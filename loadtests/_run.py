@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from loadtests._chaos import Chaos, Fault, FaultTimes
+from loadtests._result import thinned
 from loadtests._stack import Stack, StackSettings, Usage
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
@@ -178,6 +179,16 @@ def _complete(out: Path, run: LoadRun, redis_version: str) -> bool:
     result["command"] = run.command
     _write_json(out / "result.json", result)
     return True
+
+
+def add_prediction(out: Path, predicted_ms: Sequence[float]) -> list[float]:
+    """Puts the simulator's reply times into result and report; returns the measured ones, in ms."""
+    result = json.loads((out / "result.json").read_text("utf-8"))
+    result["predicted_ms"] = thinned(predicted_ms)
+    _write_json(out / "result.json", result)
+    _report(out)
+    measured: list[float] = result["latency_ms"]["reply"]
+    return measured
 
 
 def _report(out: Path) -> None:

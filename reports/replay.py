@@ -5,17 +5,12 @@ Its size is bounded: conversations are added, the worst of every recording first
 
 from __future__ import annotations
 
-import os
-from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from reports.conversation_view import conversation_view
 from reports.conversations import conversations, worst_first
+from reports.page import environment, write_page
 from reports.schema import ReplayResult, Run
-from reports.text import count, duration, moment, printable, share
 from reports.view import Page, first_runs, page_of
 
 SIZE_MAX = 490_000
@@ -28,7 +23,7 @@ CONVERSATIONS_MAX = 8
 def render_replay_report(result: ReplayResult) -> str:
     """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
     page = page_of(result)
-    template = _environment().get_template("replay.html")
+    template = environment().get_template("replay.html")
     _add_conversations(page, result, SIZE_MAX - _size(template.render(page=page)))
     return template.render(page=page)
 
@@ -41,19 +36,7 @@ def write_replay_report(result: ReplayResult, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    text = render_replay_report(result)
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8", newline="\n")
-        return
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    write_page(render_replay_report(result), path)
 
 
 def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
@@ -65,7 +48,7 @@ def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
     runs: dict[str, list[Run]] = {}
     for run in result["runs"]:
         runs.setdefault(run["recording"], []).append(run)
-    draw = _environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
+    draw = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
     waiting = [
         (view, worst_first(conversations(recording, first_runs(runs.get(recording["name"], []), systems))))
         for view, recording in zip(page.recordings, result["recordings"], strict=True)
@@ -86,39 +69,3 @@ def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:
 
 def _size(text: str) -> int:
     return len(text.encode())
-
-
-@cache
-def _environment() -> Environment:
-    """Templates that escape whatever is put in, after making it fit to be shown."""
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        count=count,
-        duration=duration,
-        moment=moment,
-        isolated=_isolated,
-        px=_px,
-        share=share,
-    )
-    return environment
-
-
-def _finalize(value: object) -> object:
-    """Every value on its way into the page, before it is escaped; what is markup already came this way."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _isolated(text: str) -> Markup:
-    """`text` such that its direction of writing cannot touch what stands around it."""
-    return Markup("<bdi>{}</bdi>").format(printable(text))
-
-
-def _px(value: float) -> str:
-    """A place in a figure; half a pixel is as fine as it needs to be."""
-    return f"{round(value * 2) / 2:.1f}".removesuffix(".0")

@@ -97,10 +97,12 @@ def is_right_to_left(text: str) -> bool:
 
 
 def duration(value_ms: float | None) -> str:
-    """`850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash when there was nothing to measure."""
+    """`3.4 ms`, `850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash when there was nothing to measure."""
     if value_ms is None:
         return EN_DASH
     sign, size = (MINUS, -value_ms) if value_ms < 0 else ("", value_ms)
+    if size < 99.95 and size != round(size):
+        return f"{sign}{size:.1f}{NARROW}ms"
     if size < 999.5:
         return f"{sign}{size:.0f}{NARROW}ms"
     if size < 59_950:

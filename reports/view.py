@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.conversations import losses, reply_times_ms
-from reports.plots import LINE_STYLES, Series, quantile, reply_time_plot
+from reports.plots import Plot, Series, latency_plot
 from reports.schema import ExpectationResult, LossEstimate, RecordingInfo, ReplayResult, Run
 from reports.text import TIMES, Phones, count, cut, duration, one_line, share
 
@@ -17,7 +17,10 @@ IDS_SHOWN_MAX = 12
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
 """A recording gets a plot of its own reply times when some system gave so many."""
-_SHARES = (0.5, 0.9, 0.95, 0.99)
+_CAPTION = (
+    "Time from a turn's first message to its reply, and the share of replies that came within it. The upper part is "
+    "stretched, so that the slowest replies can be seen. Lost messages have no reply and are not in it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +30,6 @@ class Tally:
     lost: int
     sent: int
     remarks: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class PlotRow:
-    """One line of a plot, in numbers."""
-
-    name: str
-    style: int
-    dashes: str
-    count: int
-    times: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot of reply times with its data."""
-
-    id: str
-    svg: Markup
-    description: str
-    rows: Sequence[PlotRow]
-    shares: Sequence[str] = tuple(f"{100 * one:g}\u00a0%" for one in _SHARES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +133,11 @@ class Page:
     seed: int
     settings: Sequence[tuple[str, str]]
     command: str
+
+    @property
+    def state(self) -> str:
+        """Which sign stands next to the verdict."""
+        return "ok" if self.ok else "bad"
 
 
 def page_of(result: ReplayResult) -> Page:
@@ -310,21 +296,14 @@ def _plot(identifier: str, times: Iterable[tuple[str, Sequence[int]]], systems: 
     series = [Series(name, systems.index(name), own) for name, own in times if own]
     if not series:
         return None
-    rows = [
-        PlotRow(
-            name=one.name,
-            style=one.style % len(LINE_STYLES) + 1,
-            dashes=LINE_STYLES[one.style % len(LINE_STYLES)],
-            count=len(one.times_ms),
-            times=[*(quantile(one.times_ms, part) for part in _SHARES), one.times_ms[-1]],
-        )
-        for one in series
-    ]
-    told = [
-        f"{row.name}: half within {duration(row.times[0])}, all within {duration(row.times[-1])}"
-        for row in rows
-    ]
-    return Plot(identifier, reply_time_plot(series, identifier), "; ".join(told) + ".", rows)
+    return latency_plot(
+        identifier,
+        series,
+        title="Share of replies sent within a time",
+        caption=_CAPTION,
+        column="System",
+        counted="replies",
+    )
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,305 @@
+"""What the page of a load test shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
+from reports.plots import Plot, Series, latency_plot, time_cells, time_columns
+from reports.schema_load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.text import EN_DASH, count, cut, duration, one_line, share
+
+VERDICT_LENGTH_MAX = 2000
+NAME_LENGTH_MAX = 80
+VALUE_LENGTH_MAX = 500
+COMMAND_LENGTH_MAX = 4000
+ROWS_MAX = 120
+SAMPLES_KEPT_MAX = 20_000
+"""So many samples of one kind stand for more, evenly thinned out."""
+BAR_PX = 200
+_TAIL = "The upper part is stretched, so that the slowest can be seen."
+_LATENCIES: Mapping[str, tuple[str, str]] = {
+    "acknowledgement": ("Acknowledgement", "from the moment a message was to be sent to the 2xx for it"),
+    "reply": ("Reply, from the last message", "from when a turn's last message was to be sent to its reply"),
+    "reply_from_first": ("Reply, from the first message", "the same from the turn's first message"),
+    "dispatch_lag": ("Dispatch lag", "from when a turn was due to its claim by a worker"),
+    "ai": ("Claim to reply", "from a turn's claim to its reply: mostly the AI's service time"),
+    "generator_lag": ("Generator lag", "how far the load generator was behind its own schedule"),
+}
+_SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
+"""The largest number of messages in each group of turns; the last group is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """One threshold with what came out."""
+
+    name: str
+    target: str
+    actual: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One kind of outcome: `kind` is how its number is shown."""
+
+    name: str
+    number: int
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRow:
+    """The quantiles of one latency, in words."""
+
+    name: str
+    meaning: str
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BarRow:
+    """One share of the turns; `width` is the bar's, in px."""
+
+    name: str
+    number: int
+    share: str
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class RampRow:
+    """One step of a ramp; `times` are the p99 of acknowledgement, dispatch and generator."""
+
+    rate: str
+    sent: str
+    times: Sequence[str]
+    missed: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """One fault and its time."""
+
+    number: int
+    name: str
+    start: str
+    lasted: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPage:
+    """The whole page."""
+
+    state: str
+    verdict_first: str
+    verdict_rest: str
+    short_verdict: str
+    description: str
+    scenario: str
+    seed: int
+    started_at: str
+    load: str
+    drain: str
+    thresholds: Sequence[ThresholdRow]
+    missed: int
+    ledger: LoadLedger
+    ledger_rows: Sequence[LedgerRow]
+    unaccounted: int
+    lost_ids: Sequence[str]
+    duplicate_ids: Sequence[str]
+    latency_columns: Sequence[str]
+    latencies: Sequence[LatencyRow]
+    thinned: str
+    latency_plots: Sequence[Plot]
+    prediction: Plot | None
+    ramp: Sequence[RampRow]
+    over_time: TimePlots
+    faults: Sequence[FaultRow]
+    turns: int
+    triggers: Sequence[BarRow]
+    sizes: Sequence[BarRow]
+    settings: Sequence[tuple[str, str]]
+    system: Sequence[tuple[str, str]]
+    command: str
+    bar_px: int = BAR_PX
+
+
+def load_page_of(result: LoadResult) -> LoadPage:
+    """The page that shows `result`."""
+    verdict = cut(one_line(result["verdict"]), VERDICT_LENGTH_MAX)
+    first, _, rest = verdict.partition("; ")
+    ledger, latency = result["ledger"], result["latency_ms"]
+    return LoadPage(
+        state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
+        verdict_first=first,
+        verdict_rest=rest,
+        short_verdict=cut(first, 120),
+        description=cut(verdict, 300),
+        scenario=_name(result["scenario"]),
+        seed=result["seed"],
+        started_at=_name(result["started_at"]),
+        load=duration(1000 * result["duration_s"]),
+        drain=duration(1000 * result["drain_s"]),
+        thresholds=_threshold_rows(result),
+        missed=sum(not one["ok"] for one in result["thresholds"]),
+        ledger=ledger,
+        ledger_rows=_ledger_rows(ledger),
+        unaccounted=ledger["sent"]
+        - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
+        lost_ids=[_name(one) for one in result["lost_ids"][:ROWS_MAX]],
+        duplicate_ids=[_name(one) for one in result["duplicate_ids"][:ROWS_MAX]],
+        latency_columns=time_columns("samples"),
+        latencies=[
+            LatencyRow(name, meaning, time_cells(_times(latency, key)))
+            for key, (name, meaning) in _LATENCIES.items()
+        ],
+        thinned=_thinned(latency),
+        latency_plots=_latency_plots(latency),
+        prediction=_prediction(result),
+        ramp=[_ramp_row(step) for step in result.get("ramp", [])[:ROWS_MAX]],
+        over_time=time_plots(result),
+        faults=[_fault_row(number, one) for number, one in enumerate(result["faults"][:FAULTS_MAX], 1)],
+        turns=result["batches"]["count"],
+        triggers=_bars(_triggers(result["batches"])),
+        sizes=_bars(_sizes(result["batches"])),
+        settings=_facts(result["settings"]),
+        system=_facts(result["system"]),
+        command=cut(one_line(result["command"]), COMMAND_LENGTH_MAX),
+    )
+
+
+def _name(text: str) -> str:
+    return cut(one_line(text), NAME_LENGTH_MAX)
+
+
+def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
+    """Those that were missed first."""
+    ordered = sorted(result["thresholds"], key=lambda one: one["ok"])
+    return [
+        ThresholdRow(
+            _name(one["name"]),
+            _name(f"{one['target']} {one['unit']}"),
+            _name(f"{one['actual']} {one['unit']}"),
+            one["ok"],
+        )
+        for one in ordered[:ROWS_MAX]
+    ]
+
+
+def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
+    told = [
+        ("answered", ledger["answered"], "ok", "a reply to it reached the sink"),
+        ("dead-lettered", ledger["dead"], "warn", "given up after all attempts, and kept for an operator"),
+        ("waiting", ledger["waiting"], "warn", "still in the queue when the drain ended"),
+        ("lost", ledger["lost"], "bad", "acknowledged, and then gone without an answer"),
+        ("answered twice", ledger["duplicates"], "bad", "more than one reply holds it"),
+        ("out of order", ledger["out_of_order"], "bad", "answered before a message that was safe earlier"),
+        (
+            "failed requests",
+            ledger["failed_requests"],
+            "warn",
+            "answered with anything but 2xx, or not at all; each was delivered again",
+        ),
+        ("unsure", ledger["unsure"], "warn", "never acknowledged, so nothing was promised for it"),
+    ]
+    return [
+        LedgerRow(name, number, kind if number else "zero", meaning) for name, number, kind, meaning in told
+    ]
+
+
+def _times(latency: LoadLatency, key: str) -> list[float]:
+    times: Mapping[str, Sequence[float]] = {**latency}  # type: ignore[dict-item] # all of its values are such
+    return sorted(max(time_ms, 0.0) for time_ms in times[key])
+
+
+def _thinned(latency: LoadLatency) -> str:
+    thinned = [name for key, (name, _) in _LATENCIES.items() if len(_times(latency, key)) >= SAMPLES_KEPT_MAX]
+    if not thinned:
+        return ""
+    return f"Thinned out evenly to {SAMPLES_KEPT_MAX:,} samples: {', '.join(thinned).lower()}."
+
+
+def _latency_plots(latency: LoadLatency) -> list[Plot]:
+    found = []
+    for identifier, title, styles in (
+        ("acknowledgement-plot", "Share of messages acknowledged within a time", {"acknowledgement": 3}),
+        ("reply-plot", "Share of turns replied to within a time", {"reply": 3, "reply_from_first": 1}),
+    ):
+        series = [
+            Series(_LATENCIES[key][0], style, times)
+            for key, style in styles.items()
+            if (times := _times(latency, key))
+        ]
+        if series:
+            found.append(
+                latency_plot(
+                    identifier, series, title=title, caption=_TAIL, column="Latency", counted="samples"
+                )
+            )
+    return found
+
+
+def _prediction(result: LoadResult) -> Plot | None:
+    """The simulator's reply times over the measured ones, where there are both."""
+    predicted, measured = result.get("predicted_ms"), result["latency_ms"]["reply"]
+    return (
+        ecdf_overlay(predicted, measured, ("Simulated", "Measured")).plot if predicted and measured else None
+    )
+
+
+def _ramp_row(step: RampStep) -> RampRow:
+    figures = (step["acknowledgement_p99"], step["dispatch_lag_p99"], step["generator_lag_p99"])
+    times = ["" if figure is None else duration(figure) for figure in figures]
+    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, _name(", ".join(step["missed"])))
+
+
+def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
+    lasted_ms = 1000 * (fault["end_s"] - fault["start_s"])
+    return FaultRow(number, _name(fault["name"]), duration(1000 * fault["start_s"]), duration(lasted_ms))
+
+
+def _triggers(batches: Batches) -> dict[str, int]:
+    ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
+    shown = {_name(name): number for name, number in ordered[: ROWS_MAX - 1]}
+    rest = ordered[ROWS_MAX - 1 :]
+    return {**shown, count(len(rest), "other"): sum(number for _, number in rest)} if rest else shown
+
+
+def _sizes(batches: Batches) -> dict[str, int]:
+    """Turns by how many messages they hold, in groups."""
+    groups: dict[str, int] = {}
+    for size, number in sorted((int(size), number) for size, number in batches["sizes"].items()):
+        name = _size_group(size)
+        groups[name] = groups.get(name, 0) + number
+    return groups
+
+
+def _size_group(size: int) -> str:
+    low = 0
+    for high in _SIZE_GROUPS:
+        if size <= high:
+            return count(high, "message") if high - low == 1 else f"{low + 1}{EN_DASH}{high} messages"
+        low = high
+    return f"more than {low} messages"
+
+
+def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
+    total = sum(numbers.values())
+    highest = max(numbers.values(), default=0)
+    return [
+        BarRow(name, number, share(number / total), BAR_PX * number / highest)
+        for name, number in numbers.items()
+        if number
+    ]
+
+
+def _facts(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    shown = [
+        (_name(name.replace("_", " ")), cut(one_line(str(value)), VALUE_LENGTH_MAX))
+        for name, value in values.items()
+    ]
+    return shown[:ROWS_MAX]

@@ -1,0 +1,70 @@
+"""What all pages share: the templates with their filters, and how a page is written."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.text import count, duration, moment, printable, share
+
+
+def write_page(text: str, path: Path) -> None:
+    """Writes `text` to `path`, whole or not at all; folders on the way are made.
+
+    A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@cache
+def environment() -> Environment:
+    """Templates that escape whatever is put in, after making it fit to be shown."""
+    made = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        keep_trailing_newline=True,
+    )
+    made.filters.update(
+        count=count,
+        duration=duration,
+        moment=moment,
+        isolated=_isolated,
+        px=_px,
+        share=share,
+    )
+    return made
+
+
+def _finalize(value: object) -> object:
+    """Every value on its way into the page, before it is escaped; what is markup already came this way."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _isolated(text: str) -> Markup:
+    """`text` such that its direction of writing cannot touch what stands around it."""
+    return Markup("<bdi>{}</bdi>").format(printable(text))
+
+
+def _px(value: float) -> str:
+    """A place in a figure; half a pixel is as fine as it needs to be."""
+    return f"{round(value * 2) / 2:.1f}".removesuffix(".0")

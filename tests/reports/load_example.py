@@ -1,0 +1,182 @@
+"""Results of load tests, made up: one with faults, one that is invalid, one that is empty, one full of hostile text."""
+
+from __future__ import annotations
+
+import random
+
+from reports.schema_load import (
+    Batches,
+    FaultTimes,
+    LoadLatency,
+    LoadLedger,
+    LoadResult,
+    Second,
+    Threshold,
+)
+from tests.reports.example import HOSTILE
+
+
+def empty() -> LoadResult:
+    """A run in which nothing was sent."""
+    return LoadResult(
+        schema=1,
+        kind="load",
+        verdict="Nothing was sent.",
+        ok=True,
+        valid=True,
+        seed=1,
+        scenario="steady",
+        started_at="2026-01-02T03:04:05Z",
+        duration_s=0.0,
+        drain_s=0.0,
+        settings={},
+        system={},
+        command="",
+        thresholds=[],
+        ledger=LoadLedger(
+            sent=0,
+            answered=0,
+            dead=0,
+            waiting=0,
+            lost=0,
+            unsure=0,
+            duplicates=0,
+            out_of_order=0,
+            failed_requests=0,
+        ),
+        lost_ids=[],
+        duplicate_ids=[],
+        batches=Batches(count=0, by_trigger={}, sizes={}),
+        latency_ms=LoadLatency(
+            acknowledgement=[], dispatch_lag=[], ai=[], reply=[], reply_from_first=[], generator_lag=[]
+        ),
+        timeline=[],
+        faults=[],
+    )
+
+
+def second(at: int, rate: int = 160, depth: int | None = 900) -> Second:
+    """One second of a steady run with four processes."""
+    cpu = {"web": 0.62, "worker-1": 0.41, "redis": 0.13, "sink": 0.22}
+    return Second(
+        t_s=at,
+        sent=rate,
+        acknowledged=rate,
+        replied=rate,
+        failed=0,
+        depth=depth,
+        redis_bytes=9_000_000 + 10_000 * at,
+        cpu=cpu,
+    )
+
+
+def chaos() -> LoadResult:
+    """10,000 messages in a minute with four faults; two messages were lost, so a threshold was missed."""
+    chance = random.Random(4)
+    made = empty()
+    made["verdict"] = "10000 messages acknowledged, 9998 answered, 2 lost. Missed: lost messages 2."
+    made["ok"] = False
+    made.update({"scenario": "bursts", "seed": 7, "duration_s": 60.0, "drain_s": 9.1})
+    made["settings"] = {"rate": "10000", "workers": "2", "storm_users": "1000"}
+    made["system"] = {"python": "3.11.7", "cores": "2", "redis": "8.2.1"}
+    made["command"] = "python -m loadtests run --scenario bursts --rate 10000 --seed 7"
+    made["thresholds"] = [
+        Threshold(name="answered", target="100", actual="99.98", ok=False, unit="%"),
+        Threshold(name="acknowledgement p99", target="250", actual="31.4", ok=True, unit="ms"),
+        Threshold(name="lost messages", target="0", actual="2", ok=False, unit=""),
+    ]
+    made["ledger"].update(
+        {"sent": 10_000, "answered": 9998, "lost": 2, "unsure": 3, "duplicates": 1, "failed_requests": 41}
+    )
+    made["lost_ids"], made["duplicate_ids"] = ["m-17", "m-4711"], ["m-9"]
+    made["batches"] = Batches(
+        count=4000,
+        by_trigger={"window": 3000, "max_wait": 100, "idle": 900},
+        sizes={"1": 1000, "2": 1500, "3": 1000, "7": 300, "12": 150, "300": 50},
+    )
+    made["latency_ms"] = LoadLatency(
+        acknowledgement=sorted(chance.lognormvariate(1.2, 0.6) for _ in range(10_000)),
+        dispatch_lag=sorted(chance.expovariate(1 / 20) for _ in range(4000)),
+        ai=sorted(chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply=sorted(8000 + chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply_from_first=sorted(9000 + chance.lognormvariate(8.2, 0.5) for _ in range(4000)),
+        generator_lag=sorted(chance.expovariate(2) for _ in range(10_000)),
+    )
+    made["timeline"] = [second(at, chance.randint(130, 200), 1500 - abs(at - 30) * 30) for at in range(70)]
+    for at in range(60, 70):
+        made["timeline"][at].update({"sent": 0, "acknowledged": 0})
+    for at in range(30, 35):
+        made["timeline"][at].update({"failed": 8, "replied": 0, "depth": None, "redis_bytes": None})
+    made["timeline"][0]["cpu"] = None
+    made["faults"] = [
+        FaultTimes(name="kill-worker", start_s=20.0, end_s=20.02),
+        FaultTimes(name="pause-redis", start_s=30.0, end_s=35.0),
+        FaultTimes(name="restart-redis", start_s=40.1, end_s=40.9),
+        FaultTimes(name="ai-errors", start_s=50.0, end_s=60.0),
+    ]
+    return made
+
+
+def invalid() -> LoadResult:
+    """The generator fell behind; what it measured met every threshold all the same."""
+    made = chaos()
+    made.update(
+        {
+            "valid": False,
+            "ok": False,
+            "verdict": "Invalid: the generator was 812 ms behind its schedule (p99).",
+        }
+    )
+    return made
+
+
+def hostile() -> LoadResult:
+    """Every text that could come from elsewhere is an attack on the page."""
+    made = chaos()
+    evil = HOSTILE
+    made.update(
+        {"verdict": " ".join(evil), "scenario": evil[0], "started_at": evil[1], "command": " ".join(evil)}
+    )
+    made["settings"] = {**dict.fromkeys(evil, "value"), **{f"k{at}": one for at, one in enumerate(evil)}}
+    made["system"] = {one: one for one in evil}
+    made["lost_ids"] = made["duplicate_ids"] = list(evil)
+    made["thresholds"] = [Threshold(name=one, target=one, actual=one, ok=False, unit=one) for one in evil]
+    made["batches"]["by_trigger"] = {one: at + 1 for at, one in enumerate(evil)}
+    made["faults"] = [
+        FaultTimes(name=one, start_s=5.0 * at, end_s=5.0 * at + 2) for at, one in enumerate(evil)
+    ]
+    for one in made["timeline"]:
+        one["cpu"] = dict.fromkeys(evil, 0.1)
+    return made
+
+
+def huge() -> LoadResult:
+    """Twelve hours with everything at its limit: samples, faults, processes, ids and settings."""
+    made = chaos()
+    samples = [0.001 * at * at for at in range(20_000)]
+    made.update({"duration_s": 43_000.0, "drain_s": 200.0, "verdict": "v" * 50_000, "command": "c" * 50_000})
+    made["latency_ms"] = LoadLatency(
+        acknowledgement=samples,
+        dispatch_lag=samples,
+        ai=samples,
+        reply=samples,
+        reply_from_first=samples,
+        generator_lag=samples,
+    )
+    made["timeline"] = [second(at, 100 + at * 7919 % 400, at * 7907 % 5000) for at in range(43_200)]
+    for one in made["timeline"]:
+        one["cpu"] = {f"worker-{number}": (one["t_s"] * number % 97) / 97 for number in range(1, 40)}
+    made["faults"] = [
+        FaultTimes(name=f"fault {at}" * 50, start_s=at * 100.0, end_s=at * 100.0 + 50) for at in range(400)
+    ]
+    made["lost_ids"] = made["duplicate_ids"] = ["i" * 5000] * 100
+    made["settings"] = {f"{at}" * 100: "x" * 5000 for at in range(400)}
+    made["thresholds"] = [
+        Threshold(name="n" * 999, target="1" * 999, actual="2" * 999, ok=True, unit="u" * 99)
+    ] * 400
+    made["batches"] = Batches(
+        count=10**7,
+        by_trigger={f"{at}" * 40: at + 1 for at in range(900)},
+        sizes={str(at): at for at in range(1, 3000)},
+    )
+    return made
