@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from queue_core import MessageQueue, QueueSettings, connect
@@ -104,7 +105,7 @@ async def test_a_rolling_restart_under_load(redis_server: EmbeddedRedis, tmp_pat
                         target = new if old_is_leaving.is_set() else old
                         try:
                             status, _ = await target.post("/webhook/evolution", body)
-                        except OSError:
+                        except (OSError, aiohttp.ClientError):  # it was just closing its connections
                             continue
                         if status == 200:
                             break
