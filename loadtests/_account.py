@@ -59,7 +59,7 @@ class Account:
             for number, one in enumerate(arrivals_of(self.plan))
         ]
         self._post("/sink/reset")
-        self._dead_before = self._held()["dead"]
+        _, self._dead_before = self._held_for_sure()
         self.start_at = time.time() + LEAD_S
         (self.folder / "started").write_text(f"{self.start_at:.3f}\n")
         _log.info("%d messages of %d users in %.0f s", len(self.jobs), len(numbers), self.jobs[-1][0])
@@ -91,13 +91,13 @@ class Account:
     def settle(self) -> dict[str, Any]:
         """Closes the account: writes result, samples and report, tells the verdict, returns the result."""
         # In this order: what is answered between the two looks must not be missing from both.
-        held = self._held()
+        waiting, dead = self._held_for_sure()
         self._read_sink()
         ledger = _ledger.ledger_of(
             self.samples,
             _ledger.replies_of(self._events),
-            dead=max(0, held["dead"] - self._dead_before),
-            waiting=held["waiting"],
+            dead=max(0, dead - self._dead_before),
+            waiting=waiting,
         )
         times = _ledger.times_of(self.samples, self._events)
         result = result_of(self, ledger, times, _ledger.batches_of(self._events))
@@ -116,7 +116,7 @@ class Account:
         try:
             held = self._held()
         except requests.RequestException:
-            held = {"waiting": None, "redis_bytes": None}
+            held = dict.fromkeys(("waiting", "redis_bytes"))
         self.timeline.append({"depth": held["waiting"], "redis_bytes": held["redis_bytes"]})
 
     def rates(self) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ class Account:
         answer.raise_for_status()
         self._events += [json.loads(line) for line in answer.text.splitlines() if line]
 
-    def _held(self) -> dict[str, Any]:
+    def _held(self) -> dict[str, int | None]:
         """What the deployment holds: messages that are not finished, dead letters, Redis's memory."""
         answer = requests.get(f"{self.host}/metrics", timeout=HTTP_TIMEOUT_S)
         answer.raise_for_status()
@@ -171,11 +171,19 @@ class Account:
             name, _, value = line.rpartition(" ")
             if name.startswith("burstqueue_") and "{" not in name:
                 figures[name.removeprefix("burstqueue_")] = float(value)
+        depth, in_flight = _known(figures, "depth"), _known(figures, "in_flight")
         return {
-            "waiting": _whole(figures.get("depth", 0)) + _whole(figures.get("in_flight", 0)),
-            "dead": _whole(figures.get("dead_letters_waiting", 0)),
-            "redis_bytes": _whole(figures.get("redis_memory_used_bytes", 0)),
+            "waiting": None if depth is None or in_flight is None else depth + in_flight,
+            "dead": _known(figures, "dead_letters_waiting"),
+            "redis_bytes": _known(figures, "redis_memory_used_bytes"),
         }
+
+    def _held_for_sure(self) -> tuple[int, int]:
+        """Messages that wait, and dead letters. Raises ValueError when the deployment cannot say."""
+        held = self._held()
+        if held["waiting"] is None or held["dead"] is None:
+            raise ValueError(f"{self.host} cannot say what it holds: its Redis is away")
+        return held["waiting"], held["dead"]
 
     def _post(self, path: str) -> None:
         try:
@@ -187,6 +195,7 @@ class Account:
             ) from None
 
 
-def _whole(value: float) -> int:
-    """0 for NaN, which stands for what is not known."""
-    return 0 if math.isnan(value) else int(value)
+def _known(figures: dict[str, float], name: str) -> int | None:
+    """None for what is not there, or NaN, which stands for what is not known."""
+    value = figures.get(name, math.nan)
+    return None if math.isnan(value) else int(value)

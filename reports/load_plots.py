@@ -23,7 +23,7 @@ from reports.plots import (
 )
 from reports.schema_load import FaultTimes, LoadResult, Second
 from reports.svg import FAULT, LINE_STYLES, MARK, Line, drawn
-from reports.text import EN_DASH, cut, moment, number_list, one_line
+from reports.text import EN_DASH, NARROW, cut, moment, number_list, one_line
 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300
@@ -32,7 +32,10 @@ LINES_MAX = len(LINE_STYLES)
 FAULTS_MAX = 100
 """Faults that are shown, at most: the first ones."""
 _BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-_TICK_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400)
+_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
+_UNITS_MIN = 3
+"""A time axis is labelled in the largest unit of which it has so many."""
+_TICKS = (1, 2, 5, 10, 20, 30, 60, 120)
 _TICKS_MAX = 10
 _FAULT_SHARE_MIN = 0.004
 """A fault of a moment is shaded over so much of the axis."""
@@ -129,9 +132,9 @@ def ecdf_overlay(one: Iterable[float], other: Iterable[float], labels: tuple[str
     if not all(times):
         raise ValueError("a distribution without a single time cannot be compared")
     gap = largest_gap(*times)
-    # Styles that are far apart: one line is drawn through, the other dashed.
     series = [
-        Series(label, style, sample) for label, style, sample in zip(labels, (3, 1), times, strict=True)
+        Series(label, style, sample, _COLOURS[2 * style])
+        for style, (label, sample) in enumerate(zip(labels, times, strict=True))
     ]
     distance = f"The largest distance is {gap.distance:.3f}, at {moment(round(gap.at_ms))}."
     plot = Plot(
@@ -279,10 +282,11 @@ class _Around:
 
 
 def _scale_seconds(axes: Axes, end_s: float) -> None:
-    step = next((one for one in _TICK_S if end_s / one <= _TICKS_MAX), math.ceil(end_s / _TICKS_MAX))
-    ticks = range(0, int(end_s) + 1, step)
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.xaxis.set_major_formatter(FixedFormatter([moment(1000 * one) for one in ticks]))
+    unit_s, unit = next((one for one in _UNITS if end_s >= one[0] * _UNITS_MIN), _UNITS[-1])
+    step = next((one for one in _TICKS if end_s / (one * unit_s) <= _TICKS_MAX), math.ceil(end_s / unit_s))
+    ticks = range(0, math.floor(end_s / unit_s) + 1, step)
+    axes.xaxis.set_major_locator(FixedLocator([one * unit_s for one in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{one}{NARROW}{unit}" for one in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -303,8 +307,8 @@ def _tell_number(value: float) -> str:
 
 
 def _tell_share(value: float) -> str:
-    return f"{100 * value:.{0 if value >= 0.1 or not value else 1}f}\u00a0%"
+    return f"{100 * value:.{0 if value >= 0.1 or not value else 1}f}{NARROW}%"
 
 
 def _tell_bytes(value: float) -> str:
-    return f"{value / 1e6:,.1f}\u00a0MB"
+    return f"{value / 1e6:,.1f}{NARROW}MB"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
-from reports.plots import Plot, Series, latency_plot, time_cells, time_columns
+from reports.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
 from reports.schema_load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
 from reports.text import EN_DASH, count, cut, duration, one_line, share
 
@@ -18,6 +18,7 @@ ROWS_MAX = 120
 SAMPLES_KEPT_MAX = 20_000
 """So many samples of one kind stand for more, evenly thinned out."""
 BAR_PX = 200
+_COLOURS = (3, 1)
 _TAIL = "The upper part is stretched, so that the slowest can be seen."
 _LATENCIES: Mapping[str, tuple[str, str]] = {
     "acknowledgement": ("Acknowledgement", "from the moment a message was to be sent to the 2xx for it"),
@@ -225,19 +226,20 @@ def _thinned(latency: LoadLatency) -> str:
 
 def _latency_plots(latency: LoadLatency) -> list[Plot]:
     found = []
-    for identifier, title, styles in (
-        ("acknowledgement-plot", "Share of messages acknowledged within a time", {"acknowledgement": 3}),
-        ("reply-plot", "Share of turns replied to within a time", {"reply": 3, "reply_from_first": 1}),
+    for identifier, title, keys in (
+        ("acknowledgement-plot", "Share of messages acknowledged within a time", ("acknowledgement",)),
+        ("reply-plot", "Share of turns replied to within a time", ("reply", "reply_from_first")),
     ):
         series = [
-            Series(_LATENCIES[key][0], style, times)
-            for key, style in styles.items()
+            Series(_LATENCIES[key][0], style, times, colour)
+            for style, (key, colour) in enumerate(zip(keys, _COLOURS, strict=False))
             if (times := _times(latency, key))
         ]
         if series:
+            caption = _TAIL if max(len(one.times_ms) for one in series) >= TAIL_REPLIES_MIN else ""
             found.append(
                 latency_plot(
-                    identifier, series, title=title, caption=_TAIL, column="Latency", counted="samples"
+                    identifier, series, title=title, caption=caption, column="Latency", counted="samples"
                 )
             )
     return found
@@ -258,7 +260,7 @@ def _ramp_row(step: RampStep) -> RampRow:
 
 
 def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
-    lasted_ms = 1000 * (fault["end_s"] - fault["start_s"])
+    lasted_ms = round(1000 * (fault["end_s"] - fault["start_s"]))
     return FaultRow(number, _name(fault["name"]), duration(1000 * fault["start_s"]), duration(lasted_ms))
 
 

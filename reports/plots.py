@@ -36,21 +36,28 @@ _STEPS_MS = (
     *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000),
 )
 _TICKS_MAX = 9
+_SAME = 1e-12
+"""Distances that differ by less differ by rounding only."""
 Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Times in ms, ascending and not empty, under a name. `style` counts colours and line styles from 0."""
+    """Times in ms, ascending and not empty, under a name.
+
+    `style` counts line styles from 0, and the page's colours too where `colour` names none.
+    """
 
     name: str
     style: int
     times_ms: Sequence[float]
+    colour: int | None = None
 
     @property
     def line(self) -> Line:
         """How it is drawn."""
-        return Line(self.style % len(LINE_STYLES), self.style % len(LINE_STYLES))
+        dashes = self.style % len(LINE_STYLES)
+        return Line(dashes if self.colour is None else self.colour, dashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
     found = Gap(one[0], 0, 0)
     for at_ms in sorted({*one, *other}):
         low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
-        if high - low > found.distance:
+        if high - low > found.distance + _SAME:
             found = Gap(at_ms, low, high)
     return found
 

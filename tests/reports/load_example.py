@@ -118,7 +118,7 @@ def chaos() -> LoadResult:
 
 
 def invalid() -> LoadResult:
-    """The generator fell behind; what it measured met every threshold all the same."""
+    """The generator fell behind its schedule, so what it measured proves nothing."""
     made = chaos()
     made.update(
         {

@@ -23,6 +23,9 @@ from reports.text import (
     [
         (None, text.EN_DASH),
         (0, "0 ms"),
+        (3.44, "3.4 ms"),
+        (12.0, "12 ms"),
+        (99.96, "100 ms"),
         (850, "850 ms"),
         (999, "999 ms"),
         (1000, "1.0 s"),
@@ -35,7 +38,7 @@ from reports.text import (
         (-1500, f"{text.MINUS}1.5 s"),
     ],
 )
-def test_a_duration_is_told_for_people(ms: int | None, told: str) -> None:
+def test_a_duration_is_told_for_people(ms: float | None, told: str) -> None:
     assert duration(ms).replace(text.NARROW, " ") == told
 
 
