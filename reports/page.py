@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.language import direction, gettext, language, ngettext
 from reports.text import count, duration, moment, printable, share
 
 
@@ -44,6 +45,7 @@ def environment() -> Environment:
         finalize=_finalize,
         keep_trailing_newline=True,
     )
+    made.globals.update(direction=direction, gettext=gettext, language=language, ngettext=ngettext)
     made.filters.update(
         count=count,
         duration=duration,

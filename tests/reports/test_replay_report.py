@@ -125,7 +125,7 @@ def test_every_page_is_sound(rendered: str) -> None:
     page = Page(rendered)
     assert {tag for tag, _ in page.elements} <= MARKUP
     assert len(page.ids) == len(set(page.ids))
-    assert page.elements[0] == ("html", {"lang": "en"})
+    assert page.elements[0] == ("html", {"lang": "en", "dir": "ltr"})
     assert rendered.count("<title>Replay: ") == 1
     assert any(attrs.get("name") == "description" and attrs["content"] for _, attrs in page.elements)
     assert len(rendered.encode()) < BYTES_MAX
