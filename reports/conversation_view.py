@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.conversations import Conversation, Outcome
-from reports.lane import WORDS
+from reports.conversations import Conversation, Lane, Outcome, without_clock
+from reports.lane_words import fate_words, short_list
+from reports.language import gettext, ngettext
+from reports.prose import translated_prose
 from reports.swimlane import Swimlane, layout
 from reports.text import cut, duration, one_line, short_phone
 
 ROWS_MAX = 24
 ROWS_OPEN_MAX = 8
 TEXT_LENGTH_MAX = 500
+CAUSE_LENGTH_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,14 @@ class MessageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LossLine:
+    """Messages of this conversation that one system lost for one reason."""
+
+    words: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationView:
     """One conversation: its figure and its table."""
 
@@ -43,6 +54,7 @@ class ConversationView:
     user: str
     instance: str
     figure: Swimlane
+    losses: Sequence[LossLine]
     systems: Sequence[str]
     rows: Sequence[MessageRow]
     message_count: int
@@ -64,13 +76,25 @@ def conversation_view(identifier: str, conversation: Conversation) -> Conversati
     return ConversationView(
         id=identifier,
         place=conversation.place,
-        user=short_phone(conversation.key.phone) or "nobody",
-        instance=cut(one_line(conversation.key.instance), 40) or "no instance",
+        user=short_phone(conversation.key.phone) or gettext("nobody"),
+        instance=cut(one_line(conversation.key.instance), 40) or gettext("no instance"),
         figure=layout(conversation),
+        losses=[line for lane in conversation.lanes for line in _losses(lane)],
         systems=[lane.system for lane in conversation.lanes],
         rows=[_message_row(conversation, place) for place in shown],
         message_count=len(conversation.messages),
     )
+
+
+def _losses(lane: Lane) -> Iterable[LossLine]:
+    """One line for each cause, by the first message it took."""
+    lost: dict[str, list[int]] = {}
+    for number, outcome in lane.outcomes.items():
+        if outcome.fate == "lost":
+            lost.setdefault(without_clock(outcome.cause), []).append(number)
+    for cause, numbers in lost.items():
+        words = gettext("%(system)s lost %(numbers)s:", system=lane.system, numbers=short_list(numbers))
+        yield LossLine(words, cut(translated_prose(one_line(cause)), CAUSE_LENGTH_MAX))
 
 
 def _shown_messages(conversation: Conversation) -> list[int]:
@@ -85,11 +109,14 @@ def _message_row(conversation: Conversation, place: int) -> MessageRow:
     message = conversation.messages[place]
     remarks = []
     if message.kind != "text" or not message.text:
-        remarks.append(f"({cut(one_line(message.kind), 40)})")
+        remarks.append(f"({cut(one_line(translated_prose(message.kind)), 40)})")
     if len(message.text) > TEXT_LENGTH_MAX:
-        remarks.append(f"({len(message.text):,} characters in all)")
+        remarks.append(
+            ngettext("(%(num)s character in all)", "(%(num)s characters in all)", len(message.text))
+        )
     if message.again_at_ms:
-        remarks.append(f"(delivered {len(message.again_at_ms) + 1} times)")
+        times = len(message.again_at_ms) + 1
+        remarks.append(ngettext("(delivered %(num)s time)", "(delivered %(num)s times)", times))
     return MessageRow(
         number=message.number,
         text=cut(message.text, TEXT_LENGTH_MAX),
@@ -101,12 +128,12 @@ def _message_row(conversation: Conversation, place: int) -> MessageRow:
 
 def _fate_cell(outcome: Outcome | None) -> FateCell:
     if outcome is None:
-        return FateCell("zero", "not sent")
+        return FateCell("zero", gettext("not sent"))
     if outcome.fate == "answered":
         if not outcome.is_trouble:
             return FateCell("ok", f"✓ {duration(outcome.latency_ms)}")
-        flaws = ["twice"] * outcome.twice + ["out of order"] * outcome.out_of_order
-        return FateCell("warn", f"~ {duration(outcome.latency_ms)}, {' and '.join(flaws)}")
+        flaws = [gettext("twice")] * outcome.twice + [gettext("out of order")] * outcome.out_of_order
+        return FateCell("warn", f"~ {', '.join([duration(outcome.latency_ms), *flaws])}")
     if outcome.fate == "lost":
-        return FateCell("bad", "✗ lost")
-    return FateCell("warn", WORDS[outcome.fate])
+        return FateCell("bad", f"✗ {fate_words('lost')}")
+    return FateCell("warn", fate_words(outcome.fate))

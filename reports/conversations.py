@@ -10,7 +10,6 @@ from typing import NamedTuple
 from reports.schema import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
 from reports.text import Phones, short_phone
 
-_LOSS_STEP = re.compile(r"(\d+)\.(\d{3}) s: lost: ")
 _CLOCK = re.compile(r" at \d+ ms")
 
 
@@ -52,13 +51,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A batch: the `numbers` of its messages, and how many ids in it are not this conversation's."""
+    """A batch: the `numbers` of its messages, and how many ids in it are not this conversation's.
+
+    It became due at `due_at_ms`, if that is known; `ai_ms` are the AI's calls for it, from and to.
+    """
 
     numbers: tuple[int, ...]
     strangers: int
     trigger: str
+    due_at_ms: int | None
     claimed_at_ms: int
     replied_at_ms: int | None
+    ai_ms: Sequence[tuple[int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +182,18 @@ class _RunByConversation:
         if entry["fate"] != "lost":
             return Outcome(entry["fate"])
         cause = phones.hide(cause_of(self.run, entry))
-        return Outcome("lost", cause=cause, lost_at_ms=_lost_at_ms(entry))
+        return Outcome("lost", cause=cause, lost_at_ms=entry.get("lost_at_ms"))
 
 
 def cause_of(run: Run, entry: LedgerEntry) -> str:
     """Why a message was lost, in words."""
     causes = run["causes"]
     return next((causes[name] for name in _names(entry) if causes.get(name)), "not explained")
+
+
+def without_clock(cause: str) -> str:
+    """A cause without the moment it tells, so that losses of one kind have one cause."""
+    return _CLOCK.sub("", cause)
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
@@ -196,21 +205,15 @@ def _is_named(entry: LedgerEntry, names: Sequence[str]) -> bool:
     return any(name in names for name in _names(entry))
 
 
-def _lost_at_ms(entry: LedgerEntry) -> int | None:
-    """The moment of the loss, by the story's step that tells of it."""
-    for step in entry["story"]:
-        if match := _LOSS_STEP.match(step):
-            return 1000 * int(match[1]) + int(match[2])
-    return None
-
-
 def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
     return Span(
         numbers=tuple(by_id[one] for one in batch["ids"] if one in by_id),
         strangers=sum(one not in by_id for one in batch["ids"]),
         trigger=batch["trigger"],
+        due_at_ms=batch["due_at_ms"],
         claimed_at_ms=batch["claimed_at_ms"],
         replied_at_ms=batch["replied_at_ms"],
+        ai_ms=[(start, end) for start, end in batch.get("ai_ms", [])],
     )
 
 
@@ -228,7 +231,7 @@ def losses(run: Run) -> list[Loss]:
     grouped: dict[str, list[tuple[str, str]]] = {}
     for entry in run["ledger"]:
         if entry["fate"] == "lost":
-            cause = _CLOCK.sub("", phones.hide(cause_of(run, entry)))
+            cause = without_clock(phones.hide(cause_of(run, entry)))
             grouped.setdefault(cause, []).append((short_phone(entry["phone"]), entry["id"]))
     return [Loss(cause, lost) for cause, lost in sorted(grouped.items(), key=lambda item: -len(item[1]))]
 

@@ -1,8 +1,8 @@
 """The layout of one system's lane in a conversation's figure.
 
-A lane has, from top to bottom: what it shows, the moments of losses, the messages at their arrival, and the batches
-from the hand-over to the reply. Crowded messages go to further rows, and where that does not do, those that
-fared alike share one mark. Places and sizes are in px.
+A lane has, from top to bottom: what it shows, the moments of losses, how long turns waited for more, the messages at
+their arrival, and the batches from the hand-over to the reply, with the AI's part of it. Crowded messages go to further
+rows, and where that does not do, those that fared alike share one mark. Places and sizes are in px.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from reports.conversations import Lane, Message, Outcome, Span
-from reports.schema import Fate
+from reports.lane_words import lane_words, outcome_words, short_list, span_label, span_title
+from reports.language import gettext
 from reports.text import TIMES, cut, duration, number_list, one_line, width_px
 from reports.timescale import TimeScale
 
@@ -25,18 +26,14 @@ GROUP_ROWS_MAX = 5
 SPANS_LINKED_MAX = 4
 """A mark whose messages went into more batches than this is not linked to them: nothing could be followed."""
 LOSS_PX_MIN = 14.0
+WINDOW_ROW_PX = 16.0
+WINDOW_PX_MIN = 6.0
 SIGNS = {
     "answered": "",
     "wrong": "~ ",
     "lost": f"{TIMES} ",
     "dead_lettered": "! ",
     "pending": "… ",
-}
-WORDS: Mapping[Fate, str] = {
-    "answered": "answered",
-    "lost": "lost",
-    "dead_lettered": "dead-lettered",
-    "pending": "still waiting",
 }
 
 
@@ -75,6 +72,19 @@ class Bar:
     inside: bool
     replied: bool
     title: str
+    asked: Sequence[tuple[float, float]]
+    """The AI's calls: where they begin, and how wide they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a turn waited for more messages: from its first one until it was due."""
+
+    left: float
+    width: float
+    y: float
+    label: str
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,7 @@ class DrawnLane:
     bars: Sequence[Bar]
     links: Mapping[str, Sequence[Link]]
     losses: Sequence[LossMark]
+    windows: Sequence[Window]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +165,8 @@ class LaneLayout:
         losses = self._losses()
         loss_y = self._top + 34
         y = self._top + 38 + (ROW_PX if losses else 0)
+        windows = list(self._windows(y - 3))
+        y += WINDOW_ROW_PX if windows else 0
         groups, rows, row_count = self._groups()
         boxes = [self._box(group, y + row * ROW_PX) for group, row in zip(groups, rows, strict=True)]
         marks_end = y + (row_count - 0.5) * ROW_PX
@@ -171,7 +184,31 @@ class LaneLayout:
                 "vanished": list(self._vanishings(groups, boxes, losses, loss_y + 5)),
             },
             losses=list(self._loss_marks(losses, loss_y)),
+            windows=windows,
         )
+
+    def _windows(self, y: float) -> Iterable[Window]:
+        """One for each turn that waited, as far as none covers the one before."""
+        sent = {message.number: message.at_ms for message in self._messages}
+        taken = 0.0
+        for span in self._spans:
+            first_ms = min((sent[number] for number in span.numbers if number in sent), default=None)
+            if first_ms is None or span.due_at_ms is None or span.due_at_ms <= first_ms:
+                continue
+            left, right = self._scale.x(first_ms), self._scale.x(span.due_at_ms)
+            if left < taken or right - left < WINDOW_PX_MIN:
+                continue
+            taken = right
+            waited = duration(span.due_at_ms - first_ms)
+            label = gettext("waits %(time)s", time=waited)
+            title = gettext(
+                "%(numbers)s: due at %(moment)s, %(time)s after the first message",
+                numbers=short_list(span.numbers),
+                moment=duration(span.due_at_ms),
+                time=waited,
+            )
+            fits = width_px(label, LABEL_PX) + 16 <= right - left
+            yield Window(left, right - left, y, label if fits else "", title)
 
     def _groups(self) -> tuple[list[_Group], list[int], int]:
         """Marks and their rows: one a message, or one for neighbours that fared alike, or one for neighbours."""
@@ -202,7 +239,7 @@ class LaneLayout:
         kind = _kind(self._lane.outcomes[same[0].number])
         spans = tuple(dict.fromkeys(index for one in same for index in self._spans_of.get(one.number, [])))
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
-        label = SIGNS[kind] + _short([one.number for one in same], 24)
+        label = SIGNS[kind] + short_list([one.number for one in same], 24)
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
         return _Group(same, kind, spans, label, max(0.0, left), width)
@@ -220,7 +257,7 @@ class LaneLayout:
                 8,
                 y,
                 "",
-                f"{message.number} was delivered again",
+                gettext("%(number)s was delivered again", number=message.number),
                 x,
             )
             for message in self._messages
@@ -232,7 +269,7 @@ class LaneLayout:
         rows: list[float] = []
         for span in self._spans:
             left = self._scale.x(span.claimed_at_ms)
-            end = left + 26 if span.replied_at_ms is None else self._scale.x(span.replied_at_ms)
+            end = self._end(span, left)
             width = max(end - left, 3.0)
             label = span_label(span)
             label_width = width_px(label, LABEL_PX) + 8
@@ -247,10 +284,20 @@ class LaneLayout:
                     label_x=left + (6 if inside else width + 12),
                     inside=inside,
                     replied=span.replied_at_ms is not None,
-                    title=_span_title(span),
+                    title=span_title(span),
+                    asked=[
+                        (self._scale.x(start), max(self._scale.x(end) - self._scale.x(start), 1.0))
+                        for start, end in span.ai_ms
+                    ],
                 )
             )
         return bars, top + max(len(rows), 0.5) * 24 - 4
+
+    def _end(self, span: Span, left: float) -> float:
+        """Where its bar ends: with the reply, or else when the AI was last waited for."""
+        if span.replied_at_ms is not None:
+            return self._scale.x(span.replied_at_ms)
+        return max([left + 26, *(self._scale.x(end) for _, end in span.ai_ms)])
 
     def _losses(self) -> list[_Moment]:
         """The moments of losses by time; those too close to be told apart are one."""
@@ -272,7 +319,7 @@ class LaneLayout:
         """Crosses, with labels where those have room up to the next cross."""
         right_end = self._scale.right_px + MARGIN_PX
         for place, moment in enumerate(moments):
-            label = f"{_short(sorted(moment.numbers), 24)} lost"
+            label = gettext("%(numbers)s lost", numbers=short_list(sorted(moment.numbers), 24))
             needed = width_px(label, LABEL_PX) + 12
             room = (
                 moments[place + 1].x - LOSS_PX_MIN / 2 if place + 1 < len(moments) else right_end
@@ -284,7 +331,12 @@ class LaneLayout:
 
     def _loss_title(self, moment: _Moment) -> str:
         outcome = self._lane.outcomes[moment.numbers[0]]
-        return f"{number_list(moment.numbers)} lost at {duration(outcome.lost_at_ms)}: {outcome.cause}"
+        return gettext(
+            "%(numbers)s lost at %(moment)s: %(cause)s",
+            numbers=number_list(moment.numbers),
+            moment=duration(outcome.lost_at_ms),
+            cause=outcome.cause,
+        )
 
     def _claims(self, groups: Sequence[_Group], boxes: Sequence[Box], bars: Sequence[Bar]) -> Iterable[Link]:
         for group, box in zip(groups, boxes, strict=True):
@@ -314,63 +366,12 @@ def _kind(outcome: Outcome) -> str:
 
 def _title(group: _Group, outcome: Outcome) -> str:
     who = number_list([message.number for message in group.messages])
-    words = outcome_words(outcome) + (f": {outcome.cause}" if outcome.cause else "")
+    words = outcome_words(outcome)
     if len(group.messages) == 1:
         who = cut(one_line(group.messages[0].id), 40)
         if outcome.latency_ms is not None:
-            words = f"{words} after {duration(outcome.latency_ms)}"
-    return f"{who}: {words}"
-
-
-def outcome_words(outcome: Outcome) -> str:
-    """A message's fate, and what else went wrong with it."""
-    twice, order = " twice" if outcome.twice else "", ", out of order," if outcome.out_of_order else ""
-    return f"{WORDS[outcome.fate]}{twice}{order}".removesuffix(",")
-
-
-def span_label(span: Span) -> str:
-    """What stands at a batch: its trigger and its messages."""
-    told = [_short(span.numbers, 24)] if span.numbers else []
-    if span.strangers:
-        told.append(f"{span.strangers} of others")
-    unanswered = " no reply" if span.replied_at_ms is None else ""
-    return f"{cut(one_line(span.trigger), 16)}: {' + '.join(told) or 'nothing'}{unanswered}"
-
-
-def _span_title(span: Span) -> str:
-    told = f"{span_label(span)}, handed over at {duration(span.claimed_at_ms)}"
-    if span.replied_at_ms is None:
-        return told
-    return f"{told}, reply at {duration(span.replied_at_ms)}"
-
-
-def _is_twice(outcome: Outcome) -> bool:
-    return outcome.twice
-
-
-def _is_out_of_order(outcome: Outcome) -> bool:
-    return outcome.out_of_order
-
-
-def lane_words(lane: Lane) -> str:
-    """What became of a conversation on one system."""
-    parts = []
-    for fate in ("lost", "dead_lettered", "pending"):
-        own = lane.numbers(fate)
-        if own:
-            parts.append(f"{len(own)} of {len(lane.outcomes)} {WORDS[fate]}: {_short(own)}")
-    for words, troubled in (("answered twice", _is_twice), ("out of order", _is_out_of_order)):
-        own = [number for number, outcome in lane.outcomes.items() if troubled(outcome)]
-        if own:
-            parts.append(f"{len(own)} of {len(lane.outcomes)} {words}: {_short(own)}")
-    if parts:
-        return ", ".join(parts)
-    return f"all {len(lane.outcomes)} answered" if len(lane.outcomes) > 1 else "answered"
-
-
-def _short(values: Sequence[int], length_max: int = 60) -> str:
-    told = number_list(values)
-    return told if len(told) <= length_max else told[: told.rindex(",", 0, length_max)] + ", …"
+            words = gettext("%(fate)s after %(time)s", fate=words, time=duration(outcome.latency_ms))
+    return f"{who}: {words}" + (f": {outcome.cause}" if outcome.cause else "")
 
 
 def free_row(rows: list[float], left: float, right: float, gap: float = 3.0) -> int:

@@ -56,8 +56,12 @@ def gettext(message: str, **values: object) -> str:
 
 
 def ngettext(one: str, many: str, number: int, **values: object) -> str:
-    """The form for this number; it is put in as %(num)s, with separators of thousands."""
-    return _filled(_translations(language()).ngettext(one, many, number), {"num": f"{number:,}", **values})
+    """The form for this number; it is put in as %(num)s, with separators of thousands.
+
+    The number and the word after it stay on one line.
+    """
+    text = _translations(language()).ngettext(one, many, number)
+    return _filled(text.replace("%(num)s ", "%(num)s\u00a0"), {"num": f"{number:,}", **values})
 
 
 def _filled(text: str, values: dict[str, object]) -> str:

@@ -29,7 +29,10 @@ class Latency(TypedDict):
 
 
 class BatchRecord(TypedDict):
-    """What one handler was given at once; `replied_at_ms` is None when no reply came of it."""
+    """What one handler was given at once; `replied_at_ms` is None when no reply came of it.
+
+    `ai_ms` are the AI's calls for it as [from, to].
+    """
 
     instance: str
     phone: str
@@ -38,10 +41,14 @@ class BatchRecord(TypedDict):
     claimed_at_ms: int
     due_at_ms: int | None
     replied_at_ms: int | None
+    ai_ms: NotRequired[list[tuple[int, int]]]
 
 
 class LedgerEntry(TypedDict):
-    """What became of one message; `story` tells it in words, step by step."""
+    """What became of one message; `story` tells it in words, step by step.
+
+    `lost_at_ms` is when it was lost, None where only the end showed it.
+    """
 
     instance: str
     phone: str
@@ -50,6 +57,7 @@ class LedgerEntry(TypedDict):
     stored_at_ms: int | None
     claimed_at_ms: int | None
     answered_at_ms: int | None
+    lost_at_ms: NotRequired[int | None]
     story: list[str]
 
 

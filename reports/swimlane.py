@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reports.conversations import Conversation, Message, Span
-from reports.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row, lane_words, span_label
-from reports.text import count, cut, is_right_to_left, one_line, width_px
+from reports.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
+from reports.lane_words import lane_words, span_label
+from reports.language import gettext, ngettext
+from reports.text import cut, is_right_to_left, one_line, width_px
 from reports.timescale import Break, Tick, TimeScale, busy_times, time_scale
 
 WIDTH_PX = 1020.0
@@ -98,7 +100,8 @@ def _room_beside(span: Span, scale: TimeScale) -> float:
 
 def _description(conversation: Conversation) -> str:
     told = [f"{lane.system}: {lane_words(lane)}" for lane in conversation.lanes]
-    return f"{count(len(conversation.messages), 'message')}. " + "; ".join(told) + "."
+    messages = ngettext("%(num)s message", "%(num)s messages", len(conversation.messages))
+    return gettext("%(messages)s. %(outcomes)s.", messages=messages, outcomes="; ".join(told))
 
 
 def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:

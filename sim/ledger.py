@@ -30,6 +30,8 @@ class Batch:
     claimed_at_ms: int
     due_at_ms: int | None
     replied_at_ms: int | None = None
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    """Calls of the AI for it: from and to."""
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class Entry:
     answered_at_ms: list[int] = field(default_factory=list)
     dead_letter_reason: str | None = None
     loss: str | None = None
+    lost_at_ms: int | None = None
     story: list[str] = field(default_factory=list)
 
 
@@ -150,16 +153,19 @@ class Ledger:
             self.note(conversation, message_id, f"handed over{company}{twice} ({trigger})")
         return batch
 
+    def asked(self, conversation: Conversation, ids: Sequence[str], from_ms: int) -> None:
+        """The AI was asked about these messages at `from_ms`; it has come back, or nobody waits for it any more."""
+        batch = self._latest_batch(conversation, ids)
+        if batch is not None:
+            batch.asked.append((from_ms, self._now_ms()))
+
     def answered(self, conversation: Conversation, ids: Sequence[str]) -> None:
         """The user saw a reply to these messages."""
         at_ms = self._now_ms()
         self.replies.append(Reply(conversation, tuple(ids), at_ms))
-        wanted = set(ids)
-        for batch in reversed(self.batches):
-            if batch.conversation == conversation and wanted & set(batch.ids):
-                if batch.replied_at_ms is None:
-                    batch.replied_at_ms = at_ms
-                break
+        batch = self._latest_batch(conversation, ids)
+        if batch is not None and batch.replied_at_ms is None:
+            batch.replied_at_ms = at_ms
         for message_id in dict.fromkeys(ids):
             entry = self.own(conversation, message_id)
             if entry is None:
@@ -177,7 +183,7 @@ class Ledger:
         """The message vanished from where it was. The first cause stays; a message answered later is not lost."""
         entry = self.entry(conversation, message_id)
         if entry.loss is None:
-            entry.loss = cause
+            entry.loss, entry.lost_at_ms = cause, self._now_ms()
             self.note(conversation, message_id, f"lost: {cause}")
 
     def note(self, conversation: Conversation, message_id: str, words: str) -> None:
@@ -185,3 +191,14 @@ class Ledger:
         now_ms = self._now_ms()
         self.changed_at_ms = max(self.changed_at_ms, now_ms)
         self.entry(conversation, message_id).story.append(f"{now_ms / 1000:.3f} s: {words}")
+
+    def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:
+        wanted = set(ids)
+        return next(
+            (
+                batch
+                for batch in reversed(self.batches)
+                if batch.conversation == conversation and wanted & set(batch.ids)
+            ),
+            None,
+        )

@@ -172,6 +172,7 @@ def _batch_record(batch: Batch) -> BatchRecord:
         claimed_at_ms=batch.claimed_at_ms,
         due_at_ms=batch.due_at_ms,
         replied_at_ms=batch.replied_at_ms,
+        ai_ms=list(batch.asked),
     )
 
 
@@ -184,5 +185,6 @@ def _ledger_entry(entry: Entry, fate: Fate) -> LedgerEntry:
         stored_at_ms=entry.stored_at_ms,
         claimed_at_ms=entry.claimed_at_ms,
         answered_at_ms=entry.answered_at_ms[0] if entry.answered_at_ms else None,
+        lost_at_ms=entry.lost_at_ms if fate == "lost" else None,
         story=entry.story,
     )

@@ -192,7 +192,11 @@ class Ai:
             )
         service_ms = self._service_time.sample_ms(self._streams[conversation])
         fails = world.fault("ai-fails")
-        await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))
+        asked_at_ms = world.now_ms()
+        try:
+            await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))
+        finally:
+            world.ledger.asked(conversation, ids, asked_at_ms)
         if fails:
             raise AiError("the AI answered with an error")
         return f"Reply to {', '.join(ids)}"

@@ -111,6 +111,7 @@ def _batch(
         "claimed_at_ms": claimed_at_ms,
         "due_at_ms": claimed_at_ms,
         "replied_at_ms": replied_at_ms,
+        "ai_ms": [(claimed_at_ms, replied_at_ms - 47)],
     }
 
 
@@ -126,6 +127,7 @@ def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool, cause: str) 
         "stored_at_ms": one["at_ms"],
         "claimed_at_ms": None if is_lost else replied_at_ms - 7000,
         "answered_at_ms": None if is_lost else replied_at_ms,
+        "lost_at_ms": replied_at_ms if is_lost else None,
         "story": [f"{one['at_ms'] / 1000:.3f} s: sent", end],
     }
 

@@ -98,8 +98,32 @@ def test_a_batch_without_a_reply_is_drawn_so_and_repeats_are_marked() -> None:
     lane = layout(conversations(recorded, [run])[0]).lanes[0]
     assert not lane.bars[0].replied
     assert "no reply" in lane.bars[0].label
-    assert "1 of others" in lane.bars[0].label
+    assert "1\u00a0of others" in lane.bars[0].label
     assert [box.kind for box in lane.boxes] == ["pending", "again"]
+
+
+def test_a_lane_tells_how_long_a_turn_waited_and_how_long_the_ai_took() -> None:
+    told = [example.message(1, 0, "a"), example.message(2, 5000, "b"), example.message(3, 40_000, "c")]
+    recorded = example.recording("r", told)
+    figure = layout(conversations(recorded, [example.run(recorded, "queue")])[0])
+    lane = figure.lanes[0]
+    assert [window.label for window in lane.windows] == ["waits 8.0\u00a0s"] * 2
+    for window, bar in zip(lane.windows, lane.bars, strict=True):
+        assert window.left + window.width == pytest.approx(bar.left)
+        ((left, width),) = bar.asked
+        assert (left, width) == (pytest.approx(bar.left), pytest.approx(bar.width, abs=5))
+        assert "AI asked from" in bar.title
+    assert lane.windows[0].title == "1, 2: due at 8.0\u00a0s, 8.0\u00a0s after the first message"
+    assert all(box.y - 8 > lane.windows[0].y + 4 for box in lane.boxes)
+
+
+def test_a_window_of_which_nothing_is_known_is_not_drawn() -> None:
+    recorded = example.recording("r", [example.message(1, 0, "a")])
+    run = example.run(recorded, "queue")
+    run["batches"][0]["due_at_ms"] = None
+    del run["batches"][0]["ai_ms"]
+    lane = layout(conversations(recorded, [run])[0]).lanes[0]
+    assert (list(lane.windows), list(lane.bars[0].asked)) == ([], [])
 
 
 def test_answers_that_went_wrong_do_not_look_right() -> None:
