@@ -8,13 +8,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay load load-chaos test lint types unit bench soak format clean
+.PHONY: help serve replay regress baseline load load-chaos test lint types unit bench soak format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports/out/replay.html
 	$(BIN)/python -m sim replay logs/
+
+# The replay's own exit code is 1 when a message is lost: the comparison says so too, and exactly where.
+regress: $(VENV)/.sim ## replay logs/ and compare with reports/baseline.json, as CI does; the report is reports/out/regression.html
+	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json || test $$? -eq 1
+	@$(BIN)/python -m reports compare reports/baseline.json reports/out/replay.json -o reports/out/regression.html \
+		--junit reports/out/junit.xml --summary reports/out/summary.md --history reports/out/history.jsonl
+
+baseline: $(VENV)/.sim ## accept what the tree does now: replay logs/ and write reports/baseline.json
+	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json
+	@$(BIN)/python -m reports baseline update reports/out/replay.json
 
 serve: $(VENV)/.serve ## run everything on 127.0.0.1:8080: webhooks, queue, an AI that echoes, replies on the terminal
 	@$(BIN)/python -m queue_core serve

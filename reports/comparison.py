@@ -41,7 +41,7 @@ class Change:
 class Effect:
     """One figure of samples on both sides: a change only if its interval excludes zero and it is large enough.
 
-    `before`, `after`, `difference`, `low` and `high` have the unit `unit` (`ms`, or empty for a plain number);
+    `before`, `after`, `difference`, `low` and `high` have the unit `unit` (`ms`, `share` from 0 to 1, or empty);
     `difference` is after less before, and [low, high] its interval at the corrected level `confidence`. `delta` is
     Cliff's delta, from -1 (every sample fell) to 1 (every sample rose). For all figures less is better.
     """
@@ -58,8 +58,11 @@ class Effect:
     confidence: float
     delta: float
     samples: tuple[int, int]
+    relative_min: float
+    absolute_min: float
+    """A change counts that is more than this share of `before`, and at least so much."""
     threshold: str
-    """The smallest change that counts, in words."""
+    """The same in words."""
 
     @property
     def relative(self) -> float | None:

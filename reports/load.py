@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reports.language import DEFAULT, speaking
 from reports.load_view import load_page_of
 from reports.page import environment, write_page
 from reports.schema_load import LoadResult
 
 
-def render_load_report(result: LoadResult) -> str:
+def render_load_report(result: LoadResult, language: str = DEFAULT) -> str:
     """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
-    return environment().get_template("load.html").render(page=load_page_of(result))
+    with speaking(language):
+        return environment().get_template("load.html").render(page=load_page_of(result))
 
 
-def write_load_report(result: LoadResult, path: Path) -> None:
+def write_load_report(result: LoadResult, path: Path, language: str = DEFAULT) -> None:
     """Writes the page to `path`, whole or not at all; folders on the way are made.
 
     A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
@@ -25,4 +27,4 @@ def write_load_report(result: LoadResult, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_load_report(result), path)
+    write_page(render_load_report(result, language), path)

@@ -21,14 +21,15 @@ def write_page(text: str, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    encoded = text.encode("utf-8", "replace")
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8", newline="\n")
+        path.write_bytes(encoded)
         return
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.write_bytes(encoded)
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

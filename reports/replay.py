@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reports.conversation_view import conversation_view
 from reports.conversations import conversations, worst_first
+from reports.language import DEFAULT, speaking
 from reports.page import environment, write_page
 from reports.schema import ReplayResult, Run
 from reports.view import Page, first_runs, page_of
@@ -20,15 +21,13 @@ CONVERSATIONS_MAX = 8
 """Conversations that are drawn of one recording, at most."""
 
 
-def render_replay_report(result: ReplayResult) -> str:
+def render_replay_report(result: ReplayResult, language: str = DEFAULT) -> str:
     """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
-    page = page_of(result)
-    template = environment().get_template("replay.html")
-    _add_conversations(page, result, SIZE_MAX - _size(template.render(page=page)))
-    return template.render(page=page)
+    with speaking(language):
+        return _rendered(result)
 
 
-def write_replay_report(result: ReplayResult, path: Path) -> None:
+def write_replay_report(result: ReplayResult, path: Path, language: str = DEFAULT) -> None:
     """Writes the page to `path`, whole or not at all; folders on the way are made.
 
     A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
@@ -36,7 +35,14 @@ def write_replay_report(result: ReplayResult, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_replay_report(result), path)
+    write_page(render_replay_report(result, language), path)
+
+
+def _rendered(result: ReplayResult) -> str:
+    page = page_of(result)
+    template = environment().get_template("replay.html")
+    _add_conversations(page, result, SIZE_MAX - _size(template.render(page=page)))
+    return template.render(page=page)
 
 
 def _add_conversations(page: Page, result: ReplayResult, room: int) -> None:

@@ -6,7 +6,6 @@ The result depends on recordings, systems and settings alone: not on the number 
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from reports.schema import (
     ReplayResult,
     Run,
 )
+from reports.statistics import wilson
 from sim.expectations import check
 from sim.recording import Recording
 from sim.replay import replay
@@ -34,7 +34,6 @@ from sim.verdict import is_clean, verdict
 
 SMALL_STUDY_MESSAGES = 1500
 """Up to so many messages in all, starting further processes takes longer than it saves."""
-_Z95 = 1.959963984540054
 
 
 class ReplayFailedError(Exception):
@@ -106,19 +105,6 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
         )
     ]
     return _result(study, runs, expectations)
-
-
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The Wilson 95 % interval of a probability seen `hits` times in `trials`; (0, 1) when nothing was tried."""
-    if trials == 0:
-        return 0.0, 1.0
-    share = hits / trials
-    spread = _Z95**2 / trials
-    centre = share + spread / 2
-    half = _Z95 * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
-    low = 0.0 if hits == 0 else max(0.0, (centre - half) / (1 + spread))
-    high = 1.0 if hits == trials else min(1.0, (centre + half) / (1 + spread))
-    return round(low, 6), round(high, 6)
 
 
 def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:

@@ -1,0 +1,135 @@
+"""Compares two load tests: their ledgers, and their latencies as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reports.comparison import Change, Check, Effect, Figures, Level
+from reports.effects import effect_of
+from reports.language import gettext
+from reports.schema_baseline import BaselineLoad
+from reports.schema_load import LoadResult
+from reports.statistics import Quantile, corrected_confidence
+from reports.text import cut, duration, one_line
+from reports.thresholds import REPLY_TIME, SERVICE_TIME, Threshold
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_LATENCIES: Mapping[str, Threshold] = {
+    "acknowledgement": SERVICE_TIME,
+    "dispatch_lag": SERVICE_TIME,
+    "reply": REPLY_TIME,
+    "reply_from_first": REPLY_TIME,
+}
+_SURROUNDINGS = ("ai", "generator_lag")
+"""Latencies that are not the system's own: where they differ, so may everything else."""
+_LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
+SYSTEM = "load"
+
+
+def load_notes(before: BaselineLoad, after: LoadResult) -> Iterator[str]:
+    """What makes the two hard to compare."""
+    if not before["valid"]:
+        yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
+    if not after["valid"]:
+        yield gettext("This load test is invalid: its generator fell behind its schedule.")
+    names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
+    for name in _SURROUNDINGS:
+        old, new = before["latency_ms"].get(name, []), _samples(after, name)
+        if not old or not new:
+            continue
+        one, other = _median(old), _median(new)
+        if REPLY_TIME.level(one, other - one):
+            yield gettext(
+                "The surroundings differ: the median of %(name)s was %(before)s and is %(after)s.",
+                name=names[name],
+                before=duration(one),
+                after=duration(other),
+            )
+
+
+def _median(ordered: list[float]) -> float:
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def _samples(result: LoadResult, name: str) -> list[float]:
+    latency: Mapping[str, Any] = {**result["latency_ms"]}
+    return sorted(latency[name])
+
+
+def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
+    """What of the ledger is worse or better: of these, none is the promise."""
+    words = {
+        "lost": gettext("messages lost"),
+        "dead": gettext("messages dead-lettered"),
+        "waiting": gettext("messages still waiting"),
+        "duplicates": gettext("messages answered twice"),
+        "out_of_order": gettext("messages out of order"),
+    }
+    for name in _LEDGER:
+        old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
+        new: int = after["ledger"][name]  # type: ignore[literal-required]
+        if old != new:
+            level: Level = "worse" if new > old else "better" if after["valid"] else "changed"
+            yield Change(level, after["scenario"], SYSTEM, words[name], f"{old:,}", f"{new:,}")
+
+
+def load_effects(before: BaselineLoad, after: LoadResult) -> list[Effect]:
+    """The effect on the quantiles of each latency."""
+    words = {
+        "acknowledgement": gettext("acknowledgement"),
+        "dispatch_lag": gettext("dispatch lag"),
+        "reply": gettext("last message to reply"),
+        "reply_from_first": gettext("first message to reply"),
+    }
+    confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
+    effects = []
+    for latency, threshold in _LATENCIES.items():
+        old, new = before["latency_ms"].get(latency, []), _samples(after, latency)
+        if not old or not new:
+            continue
+        for quantile, share in QUANTILES.items():
+            effect = effect_of(
+                old,
+                new,
+                Quantile(share),
+                group=words[latency],
+                name=quantile,
+                unit="ms",
+                threshold=threshold,
+                confidence=confidence,
+            )
+            effects.append(effect)
+    return effects
+
+
+def load_checks(result: LoadResult) -> list[Check]:
+    """Its thresholds, and that it is valid."""
+    group = one_line(result["scenario"])
+    checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
+    for one in result["thresholds"]:
+        detail = gettext(
+            "at most or at least %(target)s %(unit)s; it was %(actual)s %(unit)s",
+            target=one["target"],
+            actual=one["actual"],
+            unit=one["unit"],
+        )
+        checks.append(Check(group, cut(one_line(one["name"]), 80), one["ok"], cut(one_line(detail), 300)))
+    return checks
+
+
+def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
+    """The ledger and the quantiles, on both sides."""
+    values: dict[str, tuple[float | None, float | None]] = {
+        name: (before["ledger"][name], after["ledger"][name])  # type: ignore[literal-required]
+        for name in ("sent", "answered", *_LEDGER)
+    }
+    for name in _LATENCIES:
+        for quantile, share in QUANTILES.items():
+            values[f"{name}_{quantile}_ms"] = (_at(before, name, share), _at(after, name, share))
+    return [Figures(after["scenario"], values)]
+
+
+def _at(load: BaselineLoad, name: str, share: float) -> float | None:
+    ordered = load["latency_ms"].get(name, [])
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None

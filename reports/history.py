@@ -1,0 +1,98 @@
+"""The history of a regression test: one line of JSON a run, appended to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict
+
+import msgspec
+
+from reports.baseline import baseline_of
+from reports.compare_load import load_figures
+from reports.compare_replay import replay_figures
+from reports.files import Result
+from reports.text import cut, one_line
+
+ENTRIES_MAX = 500
+"""So many of the last entries are read."""
+NAME_LENGTH_MAX = 80
+
+
+class Entry(TypedDict):
+    """One run: when and of which commit it was, and its figures by system and name."""
+
+    at: str
+    commit: str
+    kind: str
+    ok: bool
+    figures: dict[str, dict[str, float | None]]
+
+
+def entry_of(result: Result, *, at: str, commit: str, ok: bool) -> Entry:
+    """The line for a result; `at` is a moment in ISO 8601, `ok` what the comparison came to."""
+    baseline = baseline_of(result)
+    if baseline["replay"] is not None:
+        figures = replay_figures(baseline["replay"], baseline["replay"])
+    else:
+        assert baseline["load"] is not None, "a baseline is of a replay or of a load test"
+        figures = load_figures(baseline["load"], baseline["load"])
+    return Entry(
+        at=at,
+        commit=cut(one_line(commit), NAME_LENGTH_MAX),
+        kind=baseline["of"],
+        ok=ok,
+        figures={
+            cut(one_line(one.name), NAME_LENGTH_MAX): {name: after for name, (_, after) in one.values.items()}
+            for one in figures
+        },
+    )
+
+
+def append(path: Path, entry: Mapping[str, object]) -> None:
+    """Adds a line, in one write. A last line that a crash cut short is ended first, so that this one is whole.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
+    if _is_cut_short(path):
+        line = "\n" + line
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(file, line.encode("utf-8", "replace"))
+    finally:
+        os.close(file)
+
+
+def _is_cut_short(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
+
+
+def read(path: Path) -> tuple[list[Entry], list[str]]:
+    """The last entries, oldest first, and a sentence for each thing that was passed over.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    entries: list[Entry] = []
+    broken = 0
+    for line in path.read_bytes().splitlines():
+        if not line.strip():
+            continue
+        try:
+            entries.append(msgspec.json.decode(line, type=Entry))
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+            broken += 1
+    warnings = [f"{path}: {broken} lines are no entries of a history and were passed over"] if broken else []
+    return entries[-ENTRIES_MAX:], warnings

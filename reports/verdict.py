@@ -1,0 +1,78 @@
+"""The verdict of a comparison in one sentence, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.comparison import Change, Check, Effect
+from reports.figures import in_unit
+from reports.language import gettext, ngettext
+from reports.text import cut
+
+NAMED_MAX = 2
+LENGTH_MAX = 300
+
+
+def verdict_of(
+    changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check], *, compared: int
+) -> str:
+    """One sentence of at most LENGTH_MAX characters; `compared` are systems, or one load test."""
+    worse = [*_changes_told(changes), *_effects_told(effects), *_checks_told(checks)]
+    levels = [one.level for one in changes] + [one.level for one in effects]
+    better, changed = levels.count("better"), levels.count("changed")
+    rest = []
+    if better:
+        rest.append(
+            ngettext("%(num)s difference for the better", "%(num)s differences for the better", better)
+        )
+    if changed:
+        rest.append(ngettext("%(num)s difference neither way", "%(num)s differences neither way", changed))
+    if worse:
+        more = len(worse) - NAMED_MAX
+        named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
+        told = gettext("Worse: %(named)s", named=", ".join(named))
+        return cut("; ".join([told, *rest]), LENGTH_MAX - 1) + "."
+    if rest:
+        return gettext("Nothing is worse; %(rest)s.", rest=", ".join(rest))
+    if not compared:
+        return gettext("Nothing was compared.")
+    return gettext("No difference.")
+
+
+def _changes_told(changes: Sequence[Change]) -> list[str]:
+    """Worse changes: losses by system, and of everything else the first of each recording and system."""
+    lost: dict[str, int] = {}
+    first: dict[tuple[str, str], Change] = {}
+    for one in changes:
+        if one.level == "worse" and one.cause:
+            lost[one.system] = lost.get(one.system, 0) + 1
+        elif one.level == "worse":
+            first.setdefault((one.system, one.recording), one)
+    told = [
+        ngettext(
+            "%(system)s lost %(num)s message it answered before",
+            "%(system)s lost %(num)s messages it answered before",
+            number,
+            system=system,
+        )
+        for system, number in lost.items()
+    ]
+    return told + [
+        f"{one.system}, {one.recording}: {one.subject} {one.before} → {one.after}" for one in first.values()
+    ]
+
+
+def _effects_told(effects: Sequence[Effect]) -> list[str]:
+    return [
+        f"{one.group}: {one.name} {in_unit(one.before, one.unit)} → {in_unit(one.after, one.unit)}"
+        for one in effects
+        if one.level == "worse"
+    ]
+
+
+def _checks_told(checks: Sequence[Check]) -> list[str]:
+    return [
+        gettext("%(group)s: “%(name)s” does not hold", group=one.group, name=one.name)
+        for one in checks
+        if one.ok is False
+    ]

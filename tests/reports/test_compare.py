@@ -1,0 +1,362 @@
+"""Comparisons: what is the same is the same, and what was planted is found and named."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.baseline import SAMPLES_MAX, baseline_of, write_baseline
+from reports.compare import compare
+from reports.comparison import Change, Comparison
+from reports.files import ResultError, read_result
+from reports.schema import ReplayResult, Run
+from reports.schema_load import LoadLatency, LoadResult
+from tests.reports import example, load_example
+
+BEFORE = example.incident(
+    expectations=[
+        {"recording": "incident.jsonl", "system": "queue", "held": True, "detail": "lost: none, as on record"}
+    ]
+)
+
+
+def _planted(plant: Callable[[Run], None], system: str = "queue") -> Comparison:
+    """BEFORE against itself with something planted into a run."""
+    after = copy.deepcopy(BEFORE)
+    for run in after["runs"]:
+        if run["system"] == system:
+            plant(run)
+    return compare(BEFORE, after)
+
+
+def _of_level(comparison: Comparison, level: str) -> list[Change]:
+    return [one for one in comparison.changes if one.level == level]
+
+
+def test_equal_results_do_not_differ() -> None:
+    comparison = compare(BEFORE, copy.deepcopy(BEFORE))
+    assert not comparison.is_worse
+    assert not comparison.is_different
+    assert comparison.verdict == "No difference."
+    assert (comparison.changes, comparison.effects, comparison.notes) == ([], [], [])
+    assert [one.ok for one in comparison.checks] == [True] * 5
+    assert all(old == new for one in comparison.figures for old, new in one.values.values())
+
+
+def test_a_baseline_says_the_same_as_the_result_it_was_made_of(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    write_baseline(baseline_of(BEFORE), path)
+    accepted = read_result(path)
+    after = copy.deepcopy(BEFORE)
+    _lose(after["runs"][1])
+    assert compare(accepted, after) == compare(BEFORE, after)
+    assert baseline_of(accepted) == accepted == baseline_of(BEFORE)
+
+
+def test_a_baseline_holds_nobodys_words_names_or_ids_and_a_line_a_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    write_baseline(baseline_of(BEFORE), path)
+    text = path.read_text()
+    for message in BEFORE["recordings"][0]["messages"]:
+        assert message["text"] not in text
+        assert message["phone"] not in text
+        assert f'"{message["id"]}"' not in text
+    assert '"15000 11900 8351 lost lost"' in text
+    assert '"15000 11900 8351 4024 1800"' in text
+
+
+def _lose(run: Run) -> None:
+    entry = run["ledger"][3]
+    entry["fate"], entry["answered_at_ms"] = "lost", None
+    run["lost"], run["causes"] = ["m4"], {"m4": "dropped at 9 ms by 966500001234"}
+
+
+def test_a_lost_message_is_named_with_its_cause() -> None:
+    comparison = _planted(_lose)
+    (change,) = _of_level(comparison, "worse")
+    assert change == Change(
+        level="worse",
+        recording="incident.jsonl",
+        system="queue",
+        subject="conversation 1, message 4 (m4)",
+        before="answered after 4,024 ms",
+        after="lost",
+        cause="dropped at 9 ms by …1234",
+    )
+    assert comparison.is_worse
+    assert comparison.verdict.startswith("Worse: queue lost 1\u00a0message it answered before")
+    assert next((one.name, one.ok) for one in comparison.checks) == ("loses no message", False)
+
+
+def test_what_was_lost_and_is_answered_now_is_better() -> None:
+    after = copy.deepcopy(BEFORE)
+    _lose(after["runs"][1])
+    comparison = compare(after, BEFORE)
+    assert not comparison.is_worse
+    assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
+    assert comparison.verdict.startswith("Nothing is worse; 1\u00a0difference for the better")
+
+
+def _slow_down(factor: float) -> Callable[[Run], None]:
+    def plant(run: Run) -> None:
+        for entry in run["ledger"]:
+            sent = next(
+                one["at_ms"] for one in BEFORE["recordings"][0]["messages"] if one["id"] == entry["id"]
+            )
+            if entry["answered_at_ms"] is not None:
+                entry["answered_at_ms"] = sent + round((entry["answered_at_ms"] - sent) * factor)
+        slower = round(15_047 * factor)
+        run["latency_ms"]["first"] = {"p50": slower, "p95": slower, "max": slower}
+
+    return plant
+
+
+def test_thirty_percent_more_latency_is_worse_over_all_and_by_quantile() -> None:
+    comparison = _planted(_slow_down(1.3))
+    worse = _of_level(comparison, "worse")
+    assert [one.subject for one in worse if one.recording == "all recordings"] == [
+        "message to reply, p50",
+        "message to reply, p95",
+        "message to reply, max",
+    ]
+    assert (
+        Change(
+            "worse",
+            "incident.jsonl",
+            "queue",
+            "first message to reply, p95",
+            "15,047 ms",
+            "19,561 ms (+30.0\u00a0%)",
+        )
+        in worse
+    )
+    assert len(_of_level(comparison, "changed")) == 5
+    assert "+30.0\u00a0%" in comparison.verdict
+
+
+def test_a_millisecond_is_a_change_and_no_regression() -> None:
+    comparison = _planted(_slow_down(1.0002))
+    assert not comparison.is_worse
+    assert comparison.is_different
+    assert "answered after 15,003 ms" in [one.after for one in comparison.changes]
+
+
+@pytest.mark.parametrize(("key", "words"), [("duplicated", "twice"), ("reordered", "out of order")])
+def test_an_answer_that_goes_wrong_is_worse(key: str, words: str) -> None:
+    def plant(run: Run) -> None:
+        run[key] = ["m2"]  # type: ignore[literal-required]
+
+    comparison = _planted(plant)
+    (change,) = _of_level(comparison, "worse")
+    assert change.subject == "conversation 1, message 2 (m2)"
+    assert change.after == f"answered after 11,900 ms, {words}"
+
+
+@pytest.mark.parametrize("fate", ["dead_lettered", "pending"])
+def test_a_message_without_an_answer_is_worse(fate: str) -> None:
+    def plant(run: Run) -> None:
+        run["ledger"][0]["fate"] = fate  # type: ignore[typeddict-item] # one of the two fates above
+        run["ledger"][0]["answered_at_ms"] = None
+
+    assert len(_of_level(_planted(plant), "worse")) == 1
+
+
+def test_a_run_that_does_not_come_to_rest_is_worse() -> None:
+    def plant(run: Run) -> None:
+        run["came_to_rest"] = False
+
+    comparison = _planted(plant)
+    assert [one.subject for one in _of_level(comparison, "worse")] == ["came to rest"]
+
+
+def test_more_ai_calls_are_worse_only_beyond_the_threshold() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ai_calls"] = 100
+    for calls, level in ((104, "changed"), (106, "worse"), (94, "better")):
+        after = copy.deepcopy(before)
+        after["runs"][1]["ai_calls"] = calls
+        assert [one.level for one in compare(before, after).changes] == [level]
+
+
+def test_an_expectation_that_broke_is_worse() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["expectations"][0]["held"] = False
+    comparison = compare(BEFORE, after)
+    assert comparison.is_worse
+    assert "incident.jsonl: queue: “lost” does not hold" in comparison.verdict
+
+
+def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None:
+    less = copy.deepcopy(BEFORE)
+    less["runs"] = [run for run in less["runs"] if run["system"] == "queue"]
+    less["systems"] = {"queue": less["systems"]["queue"]}
+    (change,) = compare(BEFORE, less).changes
+    assert (change.level, change.system, change.after) == ("worse", "buffer-v1", "missing")
+    (change,) = compare(less, BEFORE).changes
+    assert (change.level, change.system, change.after) == ("changed", "buffer-v1", "2\u00a0messages lost")
+
+
+def test_a_recording_that_changed_is_told_and_compared_by_its_counts() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    comparison = compare(BEFORE, after)
+    assert not comparison.changes
+    assert "The recording incident.jsonl has changed" in comparison.notes[0]
+    _lose(after["runs"][1])
+    (change,) = compare(BEFORE, after).changes
+    assert (change.level, change.subject, change.before, change.after) == ("worse", "messages lost", "0", "1")
+
+
+def test_other_settings_and_seeds_are_told() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["seed"], after["settings"] = 8, {**after["settings"], "window_ms": 12_000}
+    notes = compare(BEFORE, after).notes
+    assert notes == [
+        "The seeds differ: 7 before, 8 now. Differences may be luck.",
+        "The setting window_ms differs: 8000 before, 12000 now.",
+    ]
+
+
+def test_kinds_that_do_not_fit_are_refused() -> None:
+    load = load_example.empty()
+    for before, after in ((BEFORE, load), (load, BEFORE), (baseline_of(BEFORE), load)):
+        with pytest.raises(ResultError, match="cannot be compared with one of kind"):
+            compare(before, after)
+    with pytest.raises(ResultError, match="a baseline cannot be compared"):
+        compare(BEFORE, baseline_of(BEFORE))
+    with pytest.raises(ResultError, match="a load test of storm"):
+        compare(load, {**load, "scenario": "storm"})
+
+
+def _replications(runs: int, seed: int, slower_ms: float = 0, lossy: float = 0.0) -> ReplayResult:
+    """Many runs of one recording whose reply times and losses are drawn."""
+    recorded = example.recording(
+        "r.jsonl", [example.message(place, place * 20_000, "a") for place in range(10)]
+    )
+    random = np.random.default_rng(seed)
+    made = []
+    for number in range(runs):
+        run = example.run(recorded, "queue", number=number)
+        drawn = random.normal(7000, 900, len(run["batches"])) + slower_ms
+        for batch, time_ms in zip(run["batches"], drawn, strict=True):
+            batch["replied_at_ms"] = batch["claimed_at_ms"] + round(time_ms)
+        run["latency_ms"]["first"]["p95"] = round(8000 + max(drawn))
+        run["lost"] = ["m1"] if random.random() < lossy else []
+        made.append(run)
+    return example.result([recorded], made)
+
+
+def test_replications_with_equal_luck_are_equal() -> None:
+    comparison = compare(_replications(30, 1), _replications(30, 1))
+    assert len(comparison.effects) == 7
+    assert not comparison.is_different
+    assert all((one.low, one.high) == (0, 0) for one in comparison.effects)
+
+
+def test_replications_with_other_luck_are_no_change() -> None:
+    for seed in range(20):
+        before, after = _replications(30, 2 * seed), _replications(30, 2 * seed + 1)
+        assert not compare(before, {**after, "seed": 8}).is_different
+
+
+def test_replications_that_lose_or_slow_down_are_worse() -> None:
+    before = _replications(30, 1)
+    names = {
+        one.name
+        for one in compare(before, _replications(30, 2, slower_ms=4500)).effects
+        if one.level == "worse"
+    }
+    assert names == {"first message to reply, mean", "first message to reply, p95"}
+    lossy = compare(before, _replications(30, 2, lossy=0.6))
+    assert [one.name for one in lossy.effects if one.level == "worse"] == ["share of messages lost"]
+
+
+def test_a_few_replications_tell_nothing_and_say_so() -> None:
+    comparison = compare(_replications(3, 1), _replications(3, 2, slower_ms=4500))
+    assert not comparison.is_worse
+    assert any("With 3 runs only nothing can be told from luck" in note for note in comparison.notes)
+
+
+def _load(seed: int, factor: float = 1.0, size: int = 4000, shift_ms: float = 0.0) -> LoadResult:
+    random = np.random.default_rng(seed)
+
+    def drawn(median_ms: float, scale: float = 1.0) -> list[float]:
+        return sorted(float(one) * scale for one in random.lognormal(np.log(median_ms), 0.5, size))
+
+    result = load_example.empty()
+    result["latency_ms"] = LoadLatency(
+        acknowledgement=drawn(4),
+        dispatch_lag=drawn(3),
+        ai=drawn(2000),
+        reply=[one + shift_ms for one in drawn(9000, factor)],
+        reply_from_first=drawn(11_000, factor),
+        generator_lag=drawn(1),
+    )
+    return result
+
+
+def test_two_load_tests_of_the_same_system_do_not_differ() -> None:
+    for seed in range(20):
+        comparison = compare(_load(2 * seed), _load(2 * seed + 1))
+        assert not comparison.is_different
+        assert len(comparison.effects) == 12
+
+
+def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
+    comparison = compare(_load(1), _load(2, 1.3))
+    worse = {(one.group, one.name) for one in comparison.effects if one.level == "worse"}
+    assert worse == {
+        (group, quantile)
+        for group in ("last message to reply", "first message to reply")
+        for quantile in ("p50", "p95", "p99")
+    }
+    assert comparison.is_worse
+    assert "last message to reply: p50" in comparison.verdict
+
+
+def test_a_sure_but_small_change_is_none() -> None:
+    comparison = compare(_load(1, size=20_000), _load(1, size=20_000, shift_ms=500))
+    moved = next(one for one in comparison.effects if one.group == "last message to reply")
+    assert moved.low > 0
+    assert moved.level == "same"
+
+
+def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
+    before, after = _load(1), _load(1)
+    after["ledger"] = {**after["ledger"], "lost": 2}
+    after["thresholds"] = [{"name": "lost messages", "target": "0", "actual": "2", "ok": False, "unit": ""}]
+    comparison = compare(before, after)
+    assert [(one.level, one.subject, one.after) for one in comparison.changes] == [
+        ("worse", "messages lost", "2")
+    ]
+    assert [one.name for one in comparison.checks if not one.ok] == ["lost messages"]
+
+
+def test_an_invalid_load_test_is_never_good() -> None:
+    after = _load(1)
+    after["valid"] = False
+    comparison = compare(_load(1), after)
+    assert comparison.is_worse
+    assert any("invalid" in note for note in comparison.notes)
+
+
+def test_other_surroundings_are_told() -> None:
+    after = _load(1)
+    after["latency_ms"]["ai"] = [one * 2 for one in after["latency_ms"]["ai"]]
+    (note,) = compare(_load(1), after).notes
+    assert note.startswith("The surroundings differ: the median of from claim to reply was 2.0\u00a0s")
+
+
+def test_the_baseline_of_a_load_test_stays_small() -> None:
+    baseline = baseline_of(_load(1, size=20_000))
+    assert baseline["load"] is not None
+    for samples in baseline["load"]["latency_ms"].values():
+        assert len(samples) == SAMPLES_MAX
+        assert samples == sorted(samples)
+    assert len(json.dumps(baseline)) < 400_000
+    assert not compare(baseline, _load(1, size=20_000)).is_different

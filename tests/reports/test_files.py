@@ -1,0 +1,134 @@
+"""Reading results: what is right is read, and whatever is wrong is told with what, where, and what to do."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reports.baseline import baseline_of
+from reports.files import ResultError, read_result
+from tests.reports import example, load_example
+
+RESULTS: dict[str, Any] = {
+    "replay": example.incident(),
+    "load": load_example.empty(),
+    "baseline of a replay": baseline_of(example.incident()),
+    "baseline of a load test": baseline_of(load_example.empty()),
+}
+VALID = json.dumps(RESULTS["replay"]).encode()
+
+
+def _error(path: Path) -> str:
+    with pytest.raises(ResultError) as caught:
+        read_result(path)
+    words = str(caught.value)
+    assert words.startswith(str(path))
+    assert "\n" not in words
+    return words
+
+
+@pytest.mark.parametrize("name", list(RESULTS))
+def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(RESULTS[name], ensure_ascii=False), encoding="utf-8")
+    assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS[name], sort_keys=True)
+
+
+def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
+    assert "there is no such file" in _error(tmp_path / "missing.json")
+    assert "is a folder" in _error(tmp_path)
+
+
+def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(VALID[: len(VALID) // 2])
+    assert f"ends in the middle, after {len(VALID) // 2:,} bytes" in _error(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"  \n", "is empty"),
+        (b"\xff\xfe{}", "no UTF-8"),
+        (b"hello", "is no JSON"),
+        (b"{'kind': 1}", "is no JSON"),
+        (b"[1, 2]", "holds no result but a list"),
+        (b"null", "holds no result but a null"),
+        (b"{}", "its kind is missing"),
+        (b'{"kind": "hammer"}', 'its kind is "hammer"; known are replay, load'),
+        (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
+        (b'{"kind": "replay"}', "its schema is missing"),
+        (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
+        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 1); update"),
+        (b'{"kind": "replay", "schema": 1}', "missing required field `"),
+        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "is no JSON"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"[" * 200_000 + b"]" * 200_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_result_is_told_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    assert words in _error(path)
+
+
+def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"replay": (dict, 3)}
+    monkeypatch.setattr("reports.files.KINDS", kinds)
+    path = tmp_path / "result.json"
+    path.write_bytes(VALID)
+    assert "an older version (schema 1, this one reads 3); make it again" in _error(path)
+
+
+def test_a_wrong_type_is_told_with_its_place(tmp_path: Path) -> None:
+    broken = copy.deepcopy(RESULTS["replay"])
+    broken["runs"][1]["ledger"][2]["answered_at_ms"] = "soon"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(broken))
+    assert "$.runs[1].ledger[2].answered_at_ms" in _error(path)
+
+
+@pytest.mark.parametrize("key", ["recording", "system"])
+def test_a_run_of_something_the_result_does_not_name(key: str, tmp_path: Path) -> None:
+    broken = copy.deepcopy(RESULTS["replay"])
+    broken["runs"][1][key] = "another"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(broken))
+    assert f'there is no {key} "another" - at `$.runs[1]`' in _error(path)
+
+
+_JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=5),
+    st.just([]), st.just({}), st.lists(st.integers(), max_size=3),
+)  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    if data.draw(st.booleans()):
+        path.write_bytes(VALID[: data.draw(st.integers(0, len(VALID)))])
+    else:
+        broken = copy.deepcopy(data.draw(st.sampled_from(list(RESULTS.values()))))
+        at: Any = broken
+        while True:
+            key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
+            if not at[key] or not isinstance(at[key], dict | list) or data.draw(st.booleans()):
+                at[key] = data.draw(_JUNK)
+                break
+            at = at[key]
+        path.write_text(json.dumps(broken))
+    try:
+        result = read_result(path)
+    except ResultError as error:
+        assert str(path) in str(error)  # noqa: PT017 - either is right
+    else:
+        baseline_of(result)
