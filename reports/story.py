@@ -17,6 +17,9 @@ from reports.text import cut, duration, one_line
 
 SAME_MOMENT_MS = 150
 """What happened on the two systems within so long stands in one row."""
+LENGTH_BEST = 5
+"""Messages of a conversation that shows a loss well: enough to see a burst, few enough to follow."""
+
 ROWS_MAX = 40
 TEXT_LENGTH_MAX = 80
 CAUSE_LENGTH_MAX = 300
@@ -57,8 +60,9 @@ class Story:
 
 
 def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
-    """The story that explains most: of the commonest cause, the shortest conversation. None where nothing was lost.
+    """The story that explains most; None where nothing was lost.
 
+    It is of the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in full.
     `found` are the conversations of each recording under its title.
     """
     candidates = [
@@ -73,7 +77,7 @@ def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | Non
     commonest, _ = Counter(_kind(cause) for *_, cause in candidates).most_common(1)[0]
     recording, conversation, lane, cause = min(
         (one for one in candidates if _kind(one[3]) == commonest),
-        key=lambda one: (not _rescuer(one[1], one[2]), len(one[1].messages)),
+        key=lambda one: (not _rescuer(one[1], one[2]), abs(len(one[1].messages) - LENGTH_BEST)),
     )
     return _told(recording, conversation, lane, cause)
 

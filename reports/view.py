@@ -9,18 +9,22 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.conversations import losses, reply_times_ms
+from reports.csv_links import CsvLink
+from reports.frames import SystemFigures, system_figures
+from reports.language import gettext, ngettext
+from reports.overview import Overview
 from reports.plots import Plot, Series, latency_plot
+from reports.prose import translated_prose
 from reports.schema import ExpectationResult, LossEstimate, RecordingInfo, ReplayResult, Run
-from reports.text import TIMES, Phones, count, cut, duration, one_line, share
+from reports.story import Story
+from reports.text import TIMES, Phones, cut, duration, one_line, share
 
 IDS_SHOWN_MAX = 12
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
 """A recording gets a plot of its own reply times when some system gave so many."""
-_CAPTION = (
-    "Time from a turn's first message to its reply, and the share of replies that came within it. The upper part is "
-    "stretched, so that the slowest replies can be seen. Lost messages have no reply and are not in it."
-)
+ESTIMATE_PX = 180
+"""Width of the drawing of an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,29 @@ class Checks:
     folded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """How likely a system loses a message: figures in words, and the interval drawn, in px."""
+
+    system: str
+    lost: str
+    probability: str
+    interval: str
+    runs: str
+    is_lossy: bool
+    left: float
+    width: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Estimates on one scale, which ends at `scale_end`."""
+
+    rows: Sequence[EstimateRow]
+    scale_end: str
+
+
 @dataclass(slots=True)
 class RecordingView:
     """One recording's section. The page adds `conversations`, rendered, as far as there is room."""
@@ -85,7 +112,7 @@ class RecordingView:
     remarks: Sequence[str]
     losses: Sequence[LossView]
     checks: Checks | None
-    estimates: Sequence[LossEstimate]
+    estimates: Estimates | None
     plot: Plot | None
     conversation_count: int
     conversations: list[Markup] = field(default_factory=list)
@@ -99,13 +126,18 @@ class RecordingView:
     def drawn_words(self) -> str:
         """Which conversations are drawn, and how many are not."""
         if not self.conversations:
-            return f"{count(self.conversation_count, 'conversation')}, too large to be drawn here."
-        if len(self.conversations) == 1:
-            return f"The worst conversation is drawn, {self.left_out:,} more are left out."
-        drawn = count(len(self.conversations), "conversation is", "conversations are")
-        return (
-            f"{drawn} drawn: those with losses first, then the slowest. {self.left_out:,} more are left out."
+            return ngettext(
+                "%(num)s conversation, too large to be drawn here.",
+                "%(num)s conversations, too large to be drawn here.",
+                self.conversation_count,
+            )
+        drawn = ngettext(
+            "The worst conversation is drawn.",
+            "%(num)s conversations are drawn: those with losses first, then the slowest.",
+            len(self.conversations),
         )
+        left_out = ngettext("%(num)s more is left out.", "%(num)s more are left out.", self.left_out)
+        return f"{drawn} {left_out}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +148,9 @@ class SystemView:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Page:
-    """The whole page."""
+    """The whole page. `story`, `overview` and what is drawn of recordings are added as far as there is room."""
 
     ok: bool
     verdict_first: str
@@ -133,6 +165,12 @@ class Page:
     seed: int
     settings: Sequence[tuple[str, str]]
     command: str
+    figures: Sequence[SystemFigures]
+    estimates: Estimates | None
+    downloads: Sequence[tuple[str, CsvLink]] = ()
+    story: Story | None = None
+    overview: Overview | None = None
+    estimate_px: int = ESTIMATE_PX
 
     @property
     def state(self) -> str:
@@ -150,14 +188,16 @@ def page_of(result: ReplayResult) -> Page:
         _recording_view(f"r{place}", recording, systems, grouped[recording["name"]], result)
         for place, recording in enumerate(result["recordings"], 1)
     ]
-    first, _, rest = one_line(result["verdict"]).partition("; ")
+    verdict = translated_prose(one_line(result["verdict"]))
+    first, _, rest = verdict.partition("; ")
+    figures = system_figures(result)
     return Page(
         ok=result["ok"],
         verdict_first=first,
         verdict_rest=rest,
         short_verdict=cut(first, 120),
-        description=cut(one_line(result["verdict"]), 300),
-        systems=[SystemView(name, summary) for name, summary in result["systems"].items()],
+        description=cut(verdict, 300),
+        systems=[SystemView(name, translated_prose(summary)) for name, summary in result["systems"].items()],
         recordings=views,
         totals=[_tally(run for run in result["runs"] if run["system"] == system) for system in systems],
         plot=_overall_plot(result, systems) if len(views) > 1 else None,
@@ -165,6 +205,8 @@ def page_of(result: ReplayResult) -> Page:
         seed=result["seed"],
         settings=list(_settings(result["settings"])),
         command=result.get("command", ""),
+        figures=figures,
+        estimates=_overall_estimates(figures),
     )
 
 
@@ -187,7 +229,11 @@ def _recording_view(
     drawn = first_runs(runs, systems)
     keys = {(message["instance"], message["phone"]) for message in recording["messages"]}
     messages = {(message["instance"], message["phone"], message["id"]) for message in recording["messages"]}
-    holds = f"{count(len(messages), 'message')} in {count(len(keys), 'conversation')}"
+    holds = gettext(
+        "%(messages)s in %(conversations)s",
+        messages=ngettext("%(num)s message", "%(num)s messages", len(messages)),
+        conversations=ngettext("%(num)s conversation", "%(num)s conversations", len(keys)),
+    )
     repeats = len(recording["messages"]) - len(messages)
     numbers = {run["run"] for run in runs}
     return RecordingView(
@@ -198,7 +244,8 @@ def _recording_view(
         notes=recording["notes"],
         settings=", ".join(f"{name}: {value}" for name, value in recording["settings"].items()),
         holds=holds
-        + (f", and {count(repeats, 'repeated delivery', 'repeated deliveries')}" if repeats else ""),
+        if not repeats
+        else f"{holds}; {ngettext('%(num)s repeated delivery', '%(num)s repeated deliveries', repeats)}",
         skipped_lines=recording["skipped_lines"],
         tallies=[_tally(run for run in runs if run["system"] == system) for system in systems],
         runs=drawn,
@@ -208,9 +255,9 @@ def _recording_view(
         checks=_checks(
             [one for one in result["expectations"] if one["recording"] == recording["name"]], recording
         ),
-        estimates=[
-            one for one in result["loss"] if one["recording"] == recording["name"] and len(numbers) > 1
-        ],
+        estimates=_estimates(
+            [one for one in result["loss"] if one["recording"] == recording["name"] and len(numbers) > 1]
+        ),
         plot=_plot(
             f"{identifier}-plot", [(run["system"], reply_times_ms(run, recording)) for run in drawn], systems
         )
@@ -222,24 +269,36 @@ def _recording_view(
 
 def _tally(runs: Iterable[Run]) -> Tally:
     lost = sent = 0
-    others = {"twice": 0, "out of order": 0, "dead": 0, "waiting": 0}
+    twice = order = dead = waiting = 0
     for run in runs:
         lost += len(run["lost"])
         sent += run["sent"]
-        others["twice"] += len(run["duplicated"])
-        others["out of order"] += len(run["reordered"])
-        others["dead"] += len(run["dead_lettered"])
-        others["waiting"] += len(run["pending"])
-    return Tally(lost, sent, [f"{number:,} {words}" for words, number in others.items() if number])
+        twice += len(run["duplicated"])
+        order += len(run["reordered"])
+        dead += len(run["dead_lettered"])
+        waiting += len(run["pending"])
+    others = {
+        gettext("%(number)s twice", number=f"{twice:,}"): twice,
+        gettext("%(number)s out of order", number=f"{order:,}"): order,
+        gettext("%(number)s dead", number=f"{dead:,}"): dead,
+        gettext("%(number)s waiting", number=f"{waiting:,}"): waiting,
+    }
+    return Tally(lost, sent, [words for words, number in others.items() if number])
 
 
 def _remarks(run: Run) -> Iterable[str]:
     if not run["came_to_rest"]:
-        yield f"{run['system']} did not come to rest within {duration(run['at_rest_ms'])}."
+        yield gettext(
+            "%(system)s did not come to rest within %(time)s.",
+            system=run["system"],
+            time=duration(run["at_rest_ms"]),
+        )
     fired = {name: number for name, number in run["faults"].items() if number}
     if fired:
         told = ", ".join(f"{name} {number:,}{TIMES}" for name, number in fired.items())
-        yield f"Faults that were made to happen on {run['system']}: {told}."
+        yield gettext(
+            "Faults that were made to happen on %(system)s: %(faults)s.", system=run["system"], faults=told
+        )
 
 
 def _loss_views(run: Run, with_user: bool) -> Iterable[LossView]:
@@ -248,7 +307,8 @@ def _loss_views(run: Run, with_user: bool) -> Iterable[LossView]:
             f"{cut(one_line(one), 40)} ({phone})" if with_user else cut(one_line(one), 40)
             for phone, one in loss.messages[:IDS_SHOWN_MAX]
         ]
-        yield LossView(run["system"], cut(loss.cause, 300), len(loss.messages), shown)
+        cause = cut(translated_prose(one_line(loss.cause)), 300)
+        yield LossView(run["system"], cause, len(loss.messages), shown)
 
 
 def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> Checks | None:
@@ -256,12 +316,16 @@ def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> C
         return None
     phones = Phones(message["phone"] for message in recording["messages"])
     kinds = {
-        False: ("failed", "✗", "did not hold"),
-        None: ("unchecked", "?", "not checked"),
-        True: ("held", "✓", "held"),
+        False: ("failed", "✗", gettext("did not hold")),
+        None: ("unchecked", "?", gettext("not checked")),
+        True: ("held", "✓", gettext("held")),
     }
     rows = [
-        CheckRow(*kinds[one["held"]], one["system"], cut(phones.hide(one_line(one["detail"])), 300))
+        CheckRow(
+            *kinds[one["held"]],
+            one["system"],
+            cut(translated_prose(phones.hide(one_line(one["detail"]))), 300),
+        )
         for held in kinds
         for one in results
         if one["held"] is held
@@ -269,11 +333,10 @@ def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> C
     counted = [(sum(one["held"] is held for one in results), held) for held in kinds]
     told = [f"{number} {kinds[held][2]}" for number, held in counted if number]
     all_held = all(one["held"] for one in results)
-    summary = (
-        f"All {len(results)} held."
-        if all_held and len(results) > 1
-        else f"Of {len(results)}: {', '.join(told)}."
-    )
+    if all_held and len(results) > 1:
+        summary = gettext("All %(number)s held.", number=len(results))
+    else:
+        summary = gettext("Of %(number)s: %(outcomes)s.", number=len(results), outcomes=", ".join(told))
     return Checks(summary, rows, folded=all_held and len(rows) > CHECKS_OPEN_MAX)
 
 
@@ -299,10 +362,13 @@ def _plot(identifier: str, times: Iterable[tuple[str, Sequence[int]]], systems: 
     return latency_plot(
         identifier,
         series,
-        title="Share of replies sent within a time",
-        caption=_CAPTION,
-        column="System",
-        counted="replies",
+        title=gettext("Share of replies sent within a time"),
+        caption=gettext(
+            "Time from a turn's first message to its reply, and the share of replies that came within it. The upper "
+            "part is stretched, so that the slowest replies can be seen. Lost messages have no reply and are not in it."
+        ),
+        column=gettext("System"),
+        counted=gettext("replies"),
     )
 
 
@@ -310,8 +376,53 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
             told = ", ".join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
-            yield name, told or "none"
+            yield name, told or gettext("none")
         elif name.endswith("_ms"):
-            yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else "off"
+            yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else gettext("off")
         else:
             yield name.replace("_", " "), str(value)
+
+
+def _overall_estimates(figures: Sequence[SystemFigures]) -> Estimates | None:
+    """How likely each system loses a message, over all recordings; None where nothing was repeated."""
+    return _estimates(
+        [
+            LossEstimate(
+                recording="",
+                system=one.system,
+                runs=one.runs,
+                runs_with_loss=one.runs_with_loss,
+                sent=one.counts["sent"],
+                lost=one.counts["lost"],
+                probability=one.probability,
+                low=one.low,
+                high=one.high,
+            )
+            for one in figures
+            if one.low is not None and one.high is not None
+        ]
+    )
+
+
+def _estimates(estimates: Sequence[LossEstimate]) -> Estimates | None:
+    """The estimates with their intervals drawn on one scale from 0 to the highest."""
+    if not estimates:
+        return None
+    highest = max(one["high"] for one in estimates) or 1.0
+    scale = (ESTIMATE_PX - 8) / highest
+
+    def row(one: LossEstimate) -> EstimateRow:
+        left, right, at = (4 + one[name] * scale for name in ("low", "high", "probability"))
+        return EstimateRow(
+            system=one["system"],
+            lost=gettext("%(part)s of %(whole)s", part=f"{one['lost']:,}", whole=f"{one['sent']:,}"),
+            probability=share(one["probability"]),
+            interval=gettext("%(low)s to %(high)s", low=share(one["low"]), high=share(one["high"])),
+            runs=gettext("%(part)s of %(whole)s", part=one["runs_with_loss"], whole=one["runs"]),
+            is_lossy=one["lost"] > 0,
+            left=left,
+            width=max(right - left, 1.5),
+            at=at,
+        )
+
+    return Estimates([row(one) for one in estimates], share(highest))

@@ -69,9 +69,9 @@ def _lossy(cause: str, messages: int, place: int) -> Conversation:
     return conversations(recorded, runs)[0]
 
 
-def test_of_the_commonest_cause_the_shortest_conversation_is_told() -> None:
+def test_of_the_commonest_cause_a_conversation_of_about_five_messages_is_told() -> None:
     rare, common = "dropped at 5 ms", "overwritten at {} ms"
-    found = [_lossy(rare, 2, 1), _lossy(common.format(10), 6, 2), _lossy(common.format(20), 3, 3)]
+    found = [_lossy(rare, 5, 1), _lossy(common.format(10), 40, 2), _lossy(common.format(20), 3, 3)]
     assert len(_story(found).figure.captions) == 3
 
 

@@ -1,0 +1,51 @@
+"""Tables as CSV files that a page holds in itself: links that download, without a server and without a script."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+BYTES_MAX = 20_000
+"""A file may have; rows beyond that are left out, and the link says so."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+BOM = "\ufeff"
+"""Spreadsheets take a file for UTF-8 by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvLink:
+    """A file to download: its name, its address (data: and base64, so nothing in it can do harm), and its rows."""
+
+    name: str
+    address: str
+    rows: int
+    left_out: int
+
+
+def csv_link(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> CsvLink:
+    """The rows as a file called `name`, which is the page's own and never from data."""
+    table = [[_cell(value) for value in row] for row in rows]
+    text, kept = _fitting(columns, table)
+    encoded = base64.b64encode((BOM + text).encode("utf-8", "replace")).decode()
+    return CsvLink(name, f"data:text/csv;charset=utf-8;base64,{encoded}", kept, len(table) - kept)
+
+
+def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]]) -> tuple[str, int]:
+    """As many rows as there is room for, as text, and their number."""
+    kept = len(table)
+    while True:
+        text = pd.DataFrame(table[:kept], columns=list(columns)).to_csv(index=False, lineterminator="\r\n")
+        size = len(text.encode("utf-8", "replace"))
+        if size <= BYTES_MAX or kept == 0:
+            return text, kept
+        kept = min(kept - 1, int(kept * BYTES_MAX / size))
+
+
+def _cell(value: object) -> object:
+    """A spreadsheet must not take what somebody wrote for a formula."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value
