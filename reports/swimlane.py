@@ -9,7 +9,7 @@ from reports.conversations import Conversation, Message, Span
 from reports.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
 from reports.lane_words import lane_words, span_label
 from reports.language import gettext, ngettext
-from reports.text import cut, is_right_to_left, one_line, width_px
+from reports.text import cut, is_right_to_left, moment, one_line, width_px
 from reports.timescale import Break, Tick, TimeScale, busy_times, time_scale
 
 WIDTH_PX = 1020.0
@@ -46,8 +46,12 @@ class Swimlane:
 
     @property
     def ticks(self) -> Sequence[Tick]:
-        """The axis's labels."""
-        return self.scale.ticks()
+        """The axis's labels, as far as they have room."""
+        return [
+            tick
+            for tick in self.scale.ticks()
+            if tick.x + width_px(moment(tick.ms), LABEL_PX) / 2 <= self.width
+        ]
 
     @property
     def breaks(self) -> Sequence[Break]:

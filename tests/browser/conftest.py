@@ -1,0 +1,105 @@
+"""A headless Chromium for the tests of pages, where one is found on the machine.
+
+`CHROMIUM` names it. Without one the tests are skipped, and say so; with `REQUIRE_BROWSER=1` they fail instead.
+`SCREENSHOTS=folder` keeps a picture of every page in every width and colour scheme, for people to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.pages import PAGES
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+def _chromium() -> str | None:
+    return os.environ.get("CHROMIUM") or next(
+        (found for name in NAMES if (found := shutil.which(name))), None
+    )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests of a process."""
+    chromium = _chromium()
+    if chromium is None:
+        words = (
+            "no Chromium was found: install one (Debian: apt-get install chromium), or name it in CHROMIUM"
+        )
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(words)
+        pytest.skip(words)
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"] if is_root else [], timeout=60_000
+        )
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Writes a page of PAGES by its name, once, and returns its file."""
+    folder = tmp_path_factory.mktemp("pages")
+    written: dict[str, Path] = {}
+
+    def write(name: str) -> Path:
+        if name not in written:
+            file = folder / f"{len(written)}.html"
+            file.write_text(PAGES[name](), encoding="utf-8", errors="replace")
+            written[name] = file
+        return written[name]
+
+    return write
+
+
+class Opened:
+    """A page in the browser, and everything it did that a report must not do."""
+
+    def __init__(self, page: Page, file: Path) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self._address = file.as_uri()
+        page.on("console", lambda told: self.complaints.append(f"console: {told.type}: {told.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        page.on("dialog", self._refuse)
+        page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
+        page.goto(self._address)
+
+    def _refuse(self, dialog: Any) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def evaluate(self, script: str) -> Any:
+        """What a script says of the page."""
+        return self.page.evaluate(script)
+
+    def check(self) -> None:
+        """The page did nothing but show itself."""
+        assert self.complaints == []
+        assert [url for url in self.requests if url != self._address and not url.startswith("blob:")] == []
+
+
+@pytest.fixture
+def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
+    """Opens a page of PAGES in a fresh context; options are those of a context of Playwright."""
+    contexts = []
+
+    def open_page(name: str, *, width: int = 1280, **options: Any) -> Opened:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        return Opened(context.new_page(), page_file(name))
+
+    yield open_page
+    for context in contexts:
+        context.close()

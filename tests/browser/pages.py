@@ -1,0 +1,68 @@
+"""Every kind of page that there is, by name: good ones, bad ones, hostile ones, large ones, and in Arabic."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from reports.load import render_load_report
+from reports.regression import render_regression_report
+from reports.replay import render_replay_report
+from reports.schema import ReplayResult
+from tests.reports import comparison_example, example, load_example
+
+REPOSITORY = Path(__file__).parents[2]
+MANY = 10_000
+
+
+@cache
+def incident() -> ReplayResult:
+    """The recorded incident on every system, by the simulator; in a process of its own, for it needs its own loop."""
+    command = [sys.executable, "-m", "sim", "replay", "logs/incident.jsonl", "--no-report", "--json", "-"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, timeout=60)
+    result: ReplayResult = json.loads(done.stdout)
+    return result
+
+
+def many() -> ReplayResult:
+    """Ten thousand conversations of two messages each; in one of a hundred something is lost on the older system."""
+    told = [
+        example.message(
+            place,
+            place * 400,
+            "هل الفُستُق متوفّر؟" if place % 5000 == 11 else example.ARABIC[place % 5],
+            phone=f"9665{place % MANY:08}",
+            one=f"m{place}",
+        )
+        for place in range(2 * MANY)
+    ]
+    recorded = example.recording("day.jsonl", told)
+    lost = [(one["phone"], one["id"]) for one in told[::100]]
+    return example.result(
+        [recorded], [example.run(recorded, "buffer-v1", lost=lost), example.run(recorded, "queue")]
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "incident": lambda: render_replay_report(incident()),
+    "incident in Arabic": lambda: render_replay_report(incident(), "ar"),
+    "many conversations": lambda: render_replay_report(many()),
+    "day": lambda: render_replay_report(example.big_day()),
+    "load": lambda: render_load_report(load_example.chaos()),
+    "load in Arabic": lambda: render_load_report(load_example.chaos(), "ar"),
+    "invalid load": lambda: render_load_report(load_example.invalid()),
+    "clean comparison": lambda: render_regression_report(comparison_example.clean()),
+    "worse comparison": lambda: render_regression_report(comparison_example.worse()),
+    "worse comparison in Arabic": lambda: render_regression_report(comparison_example.worse(), language="ar"),
+    "hostile replay": lambda: render_replay_report(example.hostile()),
+    "hostile load": lambda: render_load_report(load_example.hostile()),
+    "hostile comparison": lambda: render_regression_report(comparison_example.hostile()),
+    "endless comparison": lambda: render_regression_report(comparison_example.endless()),
+}
+HOSTILE = [name for name in PAGES if name.startswith("hostile")]
+ARABIC = [name for name in PAGES if name.endswith("Arabic")]
+READABLE = [name for name in PAGES if name not in HOSTILE]
