@@ -1,12 +1,14 @@
 """Faults of Redis and of the way to it, in the middle of traffic, by their number in the list of faults.
 
 Producers repeat what was not acknowledged by the same id, two workers answer. Each outage is shorter than a lease,
-so everything comes out exactly once.
+so everything comes out exactly once. On a machine so busy that an outage outlasted a lease, a reply may come twice
+(`unsure_sends`): such a run shows nothing, and says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -51,6 +53,9 @@ class Traffic:
         self.accepted: list[str] = []
         self.refused = 0
         self._is_enough = False
+        self._acknowledged_at = time.monotonic()
+        self._silence_s_max = 0.0
+        """The longest that nothing was acknowledged: an outage, or a machine that stood still."""
         self._workers = [
             Processor(
                 MessageQueue(redis, SETTINGS), self.bot.handle, self.bot.send, processor_id=f"worker-{n}"
@@ -61,7 +66,7 @@ class Traffic:
     async def flows_through(self, fault: Callable[[], Awaitable[None]]) -> None:
         """Everybody writes, the fault strikes amid it; returns when all is answered and the ledger closed."""
         async with running(*self._workers):
-            await enqueue(self.queue, ["first"], "somebody else")  # every script is loaded
+            await self._delivers("first", "somebody else")  # every script is loaded
             await at_rest(self.queue)
             users = [asyncio.create_task(self._writes(f"user-{number}")) for number in range(USERS)]
             await self._accepts_more()
@@ -71,7 +76,9 @@ class Traffic:
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*users)
             await at_rest(self.queue)
-        await check_ledger(self.queue, ["first", *self.accepted], self.bot.sent_ids)
+        if self._silence_s_max * 1000 >= SETTINGS.lock_ttl_ms - 2 * SETTINGS.lock_renew_ms:
+            pytest.skip(f"this machine was away for {self._silence_s_max:.1f} s, which is as long as a lease")
+        await check_ledger(self.queue, self.accepted, self.bot.sent_ids)
         assert self.bot.overlaps == []
         for number in range(USERS):
             of_user = [it for it in self.bot.sent_ids if it.startswith(f"user-{number}:")]
@@ -83,19 +90,24 @@ class Traffic:
 
     async def _writes(self, phone: str) -> None:
         for number in count():
-            message_id = f"{phone}:{number}"
-            while True:
-                try:
-                    await self.queue.enqueue(message(message_id, phone))
-                except QueueUnavailableError:
-                    self.refused += 1
-                    await asyncio.sleep(0.02)
-                else:
-                    break
-            self.accepted.append(message_id)
+            await self._delivers(f"{phone}:{number}", phone)
             if self._is_enough:
                 return
             await asyncio.sleep(0.02)
+
+    async def _delivers(self, message_id: str, phone: str) -> None:
+        while True:
+            try:
+                await self.queue.enqueue(message(message_id, phone))
+            except QueueUnavailableError:
+                self.refused += 1
+                await asyncio.sleep(0.02)
+            else:
+                break
+        now = time.monotonic()
+        self._silence_s_max = max(self._silence_s_max, now - self._acknowledged_at)
+        self._acknowledged_at = now
+        self.accepted.append(message_id)
 
 
 @asynccontextmanager
