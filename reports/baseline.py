@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.conversations import Conversation, Outcome, conversations, reply_times_ms
-from reports.files import Result
+from reports.files import Result, ResultError
+from reports.language import gettext
 from reports.page import write_page
 from reports.schema import RecordingInfo, ReplayResult, Run
 from reports.schema_baseline import (
@@ -29,9 +30,17 @@ _QUANTILES = re.compile(r'\{\s+"p50": [^{}]*\}')
 
 
 def baseline_of(result: Result) -> Baseline:
-    """What of a result later ones are compared with; a baseline is its own."""
+    """What of a result later ones are compared with; a baseline is its own.
+
+    Raises:
+        ResultError: it is of a kind that is not compared.
+    """
     if result["kind"] == "baseline":
         return result
+    if result["kind"] == "sweep":
+        raise ResultError(
+            gettext("sweeps are not compared: replay with the settings in question and compare that")
+        )
     replay, load = (None, _load(result)) if result["kind"] == "load" else (_replay(result), None)
     return Baseline(
         schema=BASELINE_SCHEMA_VERSION,
@@ -118,7 +127,8 @@ def word(outcome: Outcome | None) -> str:
     """One message's part of a line."""
     if outcome is None:
         return "unsent"
-    told = str(outcome.latency_ms) if outcome.latency_ms is not None else outcome.fate
+    is_timed = outcome.fate == "answered" and outcome.latency_ms is not None
+    told = str(outcome.latency_ms) if is_timed else outcome.fate
     return told + "+twice" * outcome.twice + "+order" * outcome.out_of_order
 
 

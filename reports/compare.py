@@ -7,6 +7,7 @@ tests are samples: a change there is what an interval and the size of the effect
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from reports.baseline import baseline_of
 from reports.compare_load import load_changes, load_checks, load_effects, load_figures, load_notes
@@ -18,12 +19,17 @@ from reports.compare_replay import (
     replay_notes,
 )
 from reports.compare_runs import has_replications, replication_effects, replication_notes
-from reports.comparison import LEVELS, Change, Comparison, Effect, Origin
+from reports.comparison import LEVELS, Change, Check, Comparison, Effect, Figures, Origin
 from reports.files import Result, ResultError
 from reports.language import gettext
+from reports.schema import ReplayResult
 from reports.schema_baseline import Baseline
-from reports.text import EN_DASH
+from reports.schema_load import LoadResult
+from reports.text import EN_DASH, cut, one_line
 from reports.verdict import verdict_of
+
+VALUE_LENGTH_MAX = 80
+"""Of a setting that differs, in a note."""
 
 
 def compare(before: Result, after: Result) -> Comparison:
@@ -36,57 +42,82 @@ def compare(before: Result, after: Result) -> Comparison:
         raise ResultError(
             gettext("a baseline cannot be compared with another: the second file must be a result")
         )
-    accepted = baseline_of(before)
-    if accepted["of"] != after["kind"]:
+    accepted, now = baseline_of(before), baseline_of(after)
+    if accepted["of"] != now["of"]:
         raise ResultError(
             gettext(
                 "a result of kind %(after)s cannot be compared with one of kind %(before)s",
-                after=after["kind"],
+                after=now["of"],
                 before=accepted["of"],
             )
         )
-    now = baseline_of(after)
-    notes, changes, effects = [*_settings_notes(accepted, now)], list[Change](), list[Effect]()
-    if after["kind"] == "load":
-        old, new = accepted["load"], now["load"]
-        assert old is not None and new is not None  # noqa: PT018 - their kinds were compared above
-        if old["scenario"] != new["scenario"]:
-            raise ResultError(
-                gettext(
-                    "a load test of %(after)s cannot be compared with one of %(before)s",
-                    after=new["scenario"],
-                    before=old["scenario"],
-                )
-            )
-        notes += load_notes(old, after)
-        changes += load_changes(old, new)
-        effects += load_effects(old, after)
-        checks, figures = load_checks(after), load_figures(old, new)
-    else:
-        earlier, later = accepted["replay"], now["replay"]
-        assert earlier is not None and later is not None  # noqa: PT018 - their kinds were compared above
-        notes += replay_notes(earlier, later)
-        figures = replay_figures(earlier, later)
-        if has_replications(earlier) or has_replications(later):
-            same_seed = accepted["seed"] == now["seed"]
-            effects += replication_effects(earlier, later, paired=same_seed)
-            notes += replication_notes(earlier, later, effects)
-        else:
-            changes += overall_changes(earlier, later, figures)
-            changes += replay_changes(earlier, later, after)
-        checks = replay_checks(after)
-    ordered = sorted(changes, key=lambda one: LEVELS.index(one.level))
+    found = _compared(accepted, now, after)
+    ordered = sorted(found.changes, key=lambda one: LEVELS.index(one.level))
     return Comparison(
-        kind=after["kind"],
-        verdict=verdict_of(ordered, effects, checks, compared=len(figures)),
+        kind=now["of"],
+        verdict=verdict_of(ordered, found.effects, found.checks, compared=len(found.figures)),
         before=_origin(accepted),
         after=_origin(now),
-        notes=notes,
+        notes=[*_settings_notes(accepted, now), *found.notes],
         changes=ordered,
-        effects=effects,
-        checks=checks,
-        figures=figures,
+        effects=found.effects,
+        checks=found.checks,
+        figures=found.figures,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found of two results of one kind."""
+
+    notes: Sequence[str]
+    changes: Sequence[Change]
+    effects: Sequence[Effect]
+    checks: Sequence[Check]
+    figures: Sequence[Figures]
+
+
+def _compared(before: Baseline, after: Baseline, result: Result) -> _Found:
+    if result["kind"] == "load":
+        return _compare_loads(before, after, result)
+    assert result["kind"] == "replay"  # the other kinds have been refused
+    return _compare_replays(before, after, result)
+
+
+def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Found:
+    old, new = before["load"], after["load"]
+    assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
+    if old["scenario"] != new["scenario"]:
+        raise ResultError(
+            gettext(
+                "a load test of %(after)s cannot be compared with one of %(before)s",
+                after=_shown(new["scenario"]),
+                before=_shown(old["scenario"]),
+            )
+        )
+    return _Found(
+        notes=list(load_notes(old, new)),
+        changes=list(load_changes(old, new)),
+        effects=load_effects(old, new),
+        checks=load_checks(result),
+        figures=load_figures(old, new),
+    )
+
+
+def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) -> _Found:
+    old, new = before["replay"], after["replay"]
+    assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
+    notes, changes, effects = list[str](), list[Change](), list[Effect]()
+    figures = replay_figures(old, new)
+    if has_replications(old) or has_replications(new):
+        same_seed = before["seed"] == after["seed"]
+        effects += replication_effects(old, new, paired=same_seed)
+        notes += replication_notes(old, new, paired=same_seed)
+    else:
+        notes += replay_notes(old, new)
+        changes += overall_changes(old, new, figures)
+        changes += replay_changes(old, new, result)
+    return _Found(notes, changes, effects, replay_checks(result), figures)
 
 
 def _origin(baseline: Baseline) -> Origin:
@@ -109,9 +140,13 @@ def _settings_notes(before: Baseline, after: Baseline) -> Sequence[str]:
             told.append(
                 gettext(
                     "The setting %(name)s differs: %(before)s before, %(after)s now.",
-                    name=name,
-                    before=old,
-                    after=new,
+                    name=_shown(name),
+                    before=_shown(old),
+                    after=_shown(new),
                 )
             )
     return told
+
+
+def _shown(text: str) -> str:
+    return cut(one_line(text), VALUE_LENGTH_MAX)

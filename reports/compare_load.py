@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+
+import numpy as np
 
 from reports.comparison import Change, Check, Effect, Figures, Level
 from reports.effects import effect_of
@@ -27,7 +29,7 @@ _LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
 SYSTEM = "load"
 
 
-def load_notes(before: BaselineLoad, after: LoadResult) -> Iterator[str]:
+def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
     """What makes the two hard to compare."""
     if not before["valid"]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
@@ -35,10 +37,9 @@ def load_notes(before: BaselineLoad, after: LoadResult) -> Iterator[str]:
         yield gettext("This load test is invalid: its generator fell behind its schedule.")
     names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
-        old, new = before["latency_ms"].get(name, []), _samples(after, name)
-        if not old or not new:
+        one, other = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
+        if one is None or other is None:
             continue
-        one, other = _median(old), _median(new)
         if REPLY_TIME.level(one, other - one):
             yield gettext(
                 "The surroundings differ: the median of %(name)s was %(before)s and is %(after)s.",
@@ -48,13 +49,9 @@ def load_notes(before: BaselineLoad, after: LoadResult) -> Iterator[str]:
             )
 
 
-def _median(ordered: list[float]) -> float:
-    return ordered[(len(ordered) - 1) // 2]
-
-
-def _samples(result: LoadResult, name: str) -> list[float]:
-    latency: Mapping[str, Any] = {**result["latency_ms"]}
-    return sorted(latency[name])
+def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
+    samples = load["latency_ms"].get(name)
+    return Quantile(share).of(np.asarray(samples, dtype=np.float64)) if samples else None
 
 
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
@@ -74,8 +71,8 @@ def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
             yield Change(level, after["scenario"], SYSTEM, words[name], f"{old:,}", f"{new:,}")
 
 
-def load_effects(before: BaselineLoad, after: LoadResult) -> list[Effect]:
-    """The effect on the quantiles of each latency."""
+def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
+    """The effect on the quantiles of each latency; both sides thinned alike, so that equal results are equal."""
     words = {
         "acknowledgement": gettext("acknowledgement"),
         "dispatch_lag": gettext("dispatch lag"),
@@ -85,7 +82,7 @@ def load_effects(before: BaselineLoad, after: LoadResult) -> list[Effect]:
     confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
     effects = []
     for latency, threshold in _LATENCIES.items():
-        old, new = before["latency_ms"].get(latency, []), _samples(after, latency)
+        old, new = before["latency_ms"].get(latency), after["latency_ms"].get(latency)
         if not old or not new:
             continue
         for quantile, share in QUANTILES.items():
@@ -99,6 +96,8 @@ def load_effects(before: BaselineLoad, after: LoadResult) -> list[Effect]:
                 threshold=threshold,
                 confidence=confidence,
             )
+            if effect.level == "better" and not (before["valid"] and after["valid"]):
+                effect = replace(effect, level="changed")
             effects.append(effect)
     return effects
 
@@ -108,12 +107,8 @@ def load_checks(result: LoadResult) -> list[Check]:
     group = one_line(result["scenario"])
     checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
     for one in result["thresholds"]:
-        detail = gettext(
-            "at most or at least %(target)s %(unit)s; it was %(actual)s %(unit)s",
-            target=one["target"],
-            actual=one["actual"],
-            unit=one["unit"],
-        )
+        target, actual = (f"{figure} {one['unit']}".strip() for figure in (one["target"], one["actual"]))
+        detail = gettext("target %(target)s, it was %(actual)s", target=target, actual=actual)
         checks.append(Check(group, cut(one_line(one["name"]), 80), one["ok"], cut(one_line(detail), 300)))
     return checks
 
@@ -126,10 +121,8 @@ def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
     }
     for name in _LATENCIES:
         for quantile, share in QUANTILES.items():
-            values[f"{name}_{quantile}_ms"] = (_at(before, name, share), _at(after, name, share))
+            values[f"{name}_{quantile}_ms"] = (
+                _quantile(before, name, share),
+                _quantile(after, name, share),
+            )
     return [Figures(after["scenario"], values)]
-
-
-def _at(load: BaselineLoad, name: str, share: float) -> float | None:
-    ordered = load["latency_ms"].get(name, [])
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None

@@ -9,11 +9,13 @@ import pandas as pd
 from reports.comparison import LEVELS, Change, Check, Figures, Level
 from reports.conversations import cause_of
 from reports.figures import relative
+from reports.files import ResultError
 from reports.lane_words import fate_words
 from reports.language import gettext, ngettext
 from reports.prose import translated_prose
 from reports.schema import Fate, RecordingInfo, ReplayResult, Run
 from reports.schema_baseline import BaselineReplay, BaselineRun
+from reports.statistics import Quantile
 from reports.text import Phones, cut, one_line
 from reports.thresholds import EXACT_CALLS, EXACT_TIME
 
@@ -35,8 +37,16 @@ def replay_notes(before: BaselineReplay, after: BaselineReplay) -> Iterator[str]
 
 
 def replay_changes(before: BaselineReplay, after: BaselineReplay, result: ReplayResult) -> list[Change]:
-    """Every difference between two replays of one run each."""
+    """Every difference between two replays of one run each.
+
+    Raises:
+        ResultError: they have no recording on a system in common, or differ in what one and the same recording holds.
+    """
     old, new = _by_key(before), _by_key(after)
+    if old and new and not old.keys() & new.keys():
+        raise ResultError(
+            gettext("the two have no recording and system in common: there is nothing to compare")
+        )
     runs = {(run["recording"], run["system"]): run for run in result["runs"]}
     recordings = {recording["name"]: recording for recording in result["recordings"]}
     changes: list[Change] = []
@@ -124,11 +134,17 @@ def _now(old: float | None, new: float | None) -> str:
 def _message_changes(
     before: BaselineRun, after: BaselineRun, run: Run, recording: RecordingInfo
 ) -> Iterator[Change]:
-    """Each message that fared otherwise, the worst first."""
+    """Each message that fared otherwise, the worst first. Raises ResultError where these are not the same messages."""
     old, new = _words(before), _words(after)
-    both = old.merge(new, on=["place", "number"], how="outer", suffixes=("_before", "_after")).fillna(
-        "unsent"
-    )
+    if not old[["place", "number"]].equals(new[["place", "number"]]):
+        raise ResultError(
+            gettext(
+                "the baseline has other messages of %(recording)s on %(system)s than the recording: make it again",
+                recording=cut(one_line(after["recording"]), ID_LENGTH_MAX),
+                system=cut(one_line(after["system"]), ID_LENGTH_MAX),
+            )
+        )
+    both = old.merge(new, on=["place", "number"], suffixes=("_before", "_after"))
     differing = both[both["word_before"] != both["word_after"]]
     if differing.empty:
         return
@@ -286,16 +302,16 @@ def _totals(runs: Sequence[BaselineRun]) -> dict[str, dict[str, float | None]]:
         str(system): {name: int(row[name]) for name in counts}
         for system, row in sums.to_dict(orient="index").items()
     }
-    times = _reply_times(runs).groupby("system", sort=False)["ms"]
+    times = {
+        str(system): own.to_numpy() for system, own in _reply_times(runs).groupby("system", sort=False)["ms"]
+    }
     lags = pd.DataFrame(
         [(run["system"], run["lag_ms"]["max"]) for run in runs], columns=["system", "ms"]
     ).astype({"ms": float})
     longest = lags.dropna().groupby("system", sort=False)["ms"].max().to_dict()
-    for name, share in _SHARES.items():
-        by_system = times.quantile(share, interpolation="lower").to_dict()
-        for system, values in found.items():
-            values[name] = by_system.get(system)
     for system, values in found.items():
+        for name, share in _SHARES.items():
+            values[name] = Quantile(share).of(times[system]) if system in times else None
         values["lag_max_ms"] = longest.get(system)
     return found
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import msgspec
 
-from reports.schema import SCHEMA_VERSION, ReplayResult
-from reports.schema_baseline import BASELINE_SCHEMA_VERSION, Baseline
+from reports.schema import SCHEMA_VERSION, ReplayResult, Run
+from reports.schema_baseline import BASELINE_SCHEMA_VERSION, Baseline, BaselineRun
 from reports.schema_load import LOAD_SCHEMA_VERSION, LoadResult
+from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult
 
-Result: TypeAlias = ReplayResult | LoadResult | Baseline
+Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
 KINDS: dict[str, tuple[Any, int]] = {
     "replay": (ReplayResult, SCHEMA_VERSION),
     "load": (LoadResult, LOAD_SCHEMA_VERSION),
+    "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
 """What a file's `kind` may be, and the schema that is read."""
 
 WORD_LENGTH_MAX = 40
+NUMBER_MAX = 2**64
+"""Nothing in a result is larger: seeds have up to 64 bits. What is larger may overflow when it is reckoned with."""
+_BASELINE_WORD = re.compile(r"(-?[0-9]{1,15}|[a-z_]{1,20})(\+twice)?(\+order)?")
 
 
 class ResultError(Exception):
@@ -110,22 +117,80 @@ def _checked(path: Path, data: object) -> Result:
         result: Result = msgspec.convert(data, type=model)
     except (msgspec.ValidationError, RecursionError) as error:
         raise ResultError(f"{path}: is not what it says it is: {error}; make the result again") from None
-    _check_runs(path, result)
+    for problem in _contradictions(result):
+        raise ResultError(f"{path}: is not what it says it is: {problem}; make the result again")
     return result
 
 
-def _check_runs(path: Path, result: Result) -> None:
-    """What types cannot say: each run is of a recording and a system that the result names."""
-    if result["kind"] != "replay":
-        return
-    names = {recording["name"] for recording in result["recordings"]}
-    for place, run in enumerate(result["runs"]):
-        for what, known in (("recording", names), ("system", set(result["systems"]))):
-            if run[what] not in known:  # type: ignore[literal-required] # one of the two keys above
-                raise ResultError(
-                    f"{path}: is not what it says it is: there is no {what} {_word(run[what])} - at "  # type: ignore[literal-required]
-                    f"`$.runs[{place}]`; make the result again"
-                )
+def _contradictions(result: Result) -> Iterator[str]:
+    """What types cannot say, and whoever reads the result relies on."""
+    if place := _too_large(result):
+        yield f"a number is too large - at `{place}`"
+    if result["kind"] == "replay":
+        names = [recording["name"] for recording in result["recordings"]]
+        yield from _repeated(names)
+        yield from _strange_runs(result["runs"], names, result["systems"], "$.runs")
+    elif result["kind"] == "sweep":
+        if result["recommended"] is not None and not 0 <= result["recommended"] < len(result["rows"]):
+            yield "no row is the recommended one - at `$.recommended`"
+    elif result["kind"] == "baseline":
+        if (result["replay"] is None, result["load"] is None) != (
+            result["of"] == "load",
+            result["of"] != "load",
+        ):
+            yield f"it is of a {result['of']}, and does not hold just that"
+        if (replay := result["replay"]) is not None:
+            yield from _strange_runs(replay["runs"], replay["digests"], replay["systems"], "$.replay.runs")
+            yield from _strange_outcomes(replay["runs"])
+
+
+def _repeated(names: Sequence[str]) -> Iterator[str]:
+    seen = set[str]()
+    for at, name in enumerate(names):
+        if name in seen:
+            yield f"there are two recordings {_word(name)} - at `$.recordings[{at}]`"
+        seen.add(name)
+
+
+def _strange_runs(
+    runs: Sequence[Run] | Sequence[BaselineRun], recordings: Iterable[str], systems: Iterable[str], where: str
+) -> Iterator[str]:
+    """Each run is the only one of its number, of a recording and a system that the result names."""
+    names, known_systems, seen = set(recordings), set(systems), set[tuple[str, str, int]]()
+    for at, run in enumerate(runs):
+        recording, system, number = key = run["recording"], run["system"], run["run"]
+        if recording not in names:
+            yield f"there is no recording {_word(recording)} - at `{where}[{at}]`"
+        if system not in known_systems:
+            yield f"there is no system {_word(system)} - at `{where}[{at}]`"
+        if key in seen:
+            yield f"run {number} of this recording on this system is there twice - at `{where}[{at}]`"
+        seen.add(key)
+
+
+def _strange_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
+    for at, run in enumerate(runs):
+        for place, line in enumerate(run["messages"]):
+            if not all(_BASELINE_WORD.fullmatch(word) for word in line.split()):
+                yield f"what became of a message cannot be read - at `$.replay.runs[{at}].messages[{place}]`"
+
+
+def _too_large(result: Result) -> str:
+    """The place of a number that is beyond NUMBER_MAX; empty if there is none."""
+    rest: list[tuple[str, object]] = [("$", result)]
+    while rest:
+        place, value = rest.pop()
+        if isinstance(value, dict):
+            rest += [
+                (f"{place}.{key}" if key.isidentifier() else f"{place}[...]", one)
+                for key, one in value.items()
+                if not isinstance(one, str)
+            ]
+        elif isinstance(value, list | tuple):
+            rest += [(f"{place}[{at}]", one) for at, one in enumerate(value) if not isinstance(one, str)]
+        elif isinstance(value, int | float) and abs(value) > NUMBER_MAX:
+            return place
+    return ""
 
 
 def _type_name(value: object) -> str:

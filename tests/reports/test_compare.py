@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from reports.baseline import SAMPLES_MAX, baseline_of, write_baseline
+from reports.baseline import baseline_of
 from reports.compare import compare
 from reports.comparison import Change, Comparison
-from reports.files import ResultError, read_result
-from reports.schema import ReplayResult, Run
-from reports.schema_load import LoadLatency, LoadResult
-from tests.reports import example, load_example
-
-BEFORE = example.incident(
-    expectations=[
-        {"recording": "incident.jsonl", "system": "queue", "held": True, "detail": "lost: none, as on record"}
-    ]
-)
+from reports.files import ResultError
+from reports.schema import Run
+from tests.reports import load_example
+from tests.reports.regression_example import BEFORE, load, lose, replications, sweep
 
 
 def _planted(plant: Callable[[Run], None], system: str = "queue") -> Comparison:
@@ -48,36 +39,8 @@ def test_equal_results_do_not_differ() -> None:
     assert all(old == new for one in comparison.figures for old, new in one.values.values())
 
 
-def test_a_baseline_says_the_same_as_the_result_it_was_made_of(tmp_path: Path) -> None:
-    path = tmp_path / "baseline.json"
-    write_baseline(baseline_of(BEFORE), path)
-    accepted = read_result(path)
-    after = copy.deepcopy(BEFORE)
-    _lose(after["runs"][1])
-    assert compare(accepted, after) == compare(BEFORE, after)
-    assert baseline_of(accepted) == accepted == baseline_of(BEFORE)
-
-
-def test_a_baseline_holds_nobodys_words_names_or_ids_and_a_line_a_conversation(tmp_path: Path) -> None:
-    path = tmp_path / "baseline.json"
-    write_baseline(baseline_of(BEFORE), path)
-    text = path.read_text()
-    for message in BEFORE["recordings"][0]["messages"]:
-        assert message["text"] not in text
-        assert message["phone"] not in text
-        assert f'"{message["id"]}"' not in text
-    assert '"15000 11900 8351 lost lost"' in text
-    assert '"15000 11900 8351 4024 1800"' in text
-
-
-def _lose(run: Run) -> None:
-    entry = run["ledger"][3]
-    entry["fate"], entry["answered_at_ms"] = "lost", None
-    run["lost"], run["causes"] = ["m4"], {"m4": "dropped at 9 ms by 966500001234"}
-
-
 def test_a_lost_message_is_named_with_its_cause() -> None:
-    comparison = _planted(_lose)
+    comparison = _planted(lose)
     (change,) = _of_level(comparison, "worse")
     assert change == Change(
         level="worse",
@@ -95,7 +58,7 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
 
 def test_what_was_lost_and_is_answered_now_is_better() -> None:
     after = copy.deepcopy(BEFORE)
-    _lose(after["runs"][1])
+    lose(after["runs"][1])
     comparison = compare(after, BEFORE)
     assert not comparison.is_worse
     assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
@@ -207,7 +170,7 @@ def test_a_recording_that_changed_is_told_and_compared_by_its_counts() -> None:
     comparison = compare(BEFORE, after)
     assert not comparison.changes
     assert "The recording incident.jsonl has changed" in comparison.notes[0]
-    _lose(after["runs"][1])
+    lose(after["runs"][1])
     (change,) = compare(BEFORE, after).changes
     assert (change.level, change.subject, change.before, change.after) == ("worse", "messages lost", "0", "1")
 
@@ -222,6 +185,40 @@ def test_other_settings_and_seeds_are_told() -> None:
     ]
 
 
+def test_sweeps_are_refused_with_what_to_do() -> None:
+    many = sweep()
+    for before, after in ((BEFORE, many), (many, BEFORE), (many, many)):
+        with pytest.raises(ResultError, match="replay with the settings in question and compare that"):
+            compare(before, after)
+
+
+def test_a_setting_of_any_length_makes_a_short_note() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["settings"] = {**after["settings"], "window_ms": "\u202e" + "9\n" * 50_000}
+    (note,) = compare(BEFORE, after).notes
+    assert note.startswith("The setting window_ms differs: 8000 before, [U+202E]9 9 9")
+    assert len(note) < 200
+    assert note.isprintable()
+
+
+def test_results_with_nothing_in_common_are_refused() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["recordings"][0]["name"] = "another.jsonl"
+    for run in after["runs"]:
+        run["recording"] = "another.jsonl"
+    with pytest.raises(ResultError, match="no recording and system in common"):
+        compare(BEFORE, after)
+
+
+def test_a_baseline_that_was_edited_is_refused_and_no_crash() -> None:
+    accepted = copy.deepcopy(baseline_of(BEFORE))
+    assert accepted["replay"] is not None
+    for line in ("15000 11900 8351 4024", "15000 11900 8351 4024 1800 1"):
+        accepted["replay"]["runs"][1]["messages"] = [line]
+        with pytest.raises(ResultError, match=r"other messages of incident\.jsonl on queue"):
+            compare(accepted, BEFORE)
+
+
 def test_kinds_that_do_not_fit_are_refused() -> None:
     load = load_example.empty()
     for before, after in ((BEFORE, load), (load, BEFORE), (baseline_of(BEFORE), load)):
@@ -233,26 +230,8 @@ def test_kinds_that_do_not_fit_are_refused() -> None:
         compare(load, {**load, "scenario": "storm"})
 
 
-def _replications(runs: int, seed: int, slower_ms: float = 0, lossy: float = 0.0) -> ReplayResult:
-    """Many runs of one recording whose reply times and losses are drawn."""
-    recorded = example.recording(
-        "r.jsonl", [example.message(place, place * 20_000, "a") for place in range(10)]
-    )
-    random = np.random.default_rng(seed)
-    made = []
-    for number in range(runs):
-        run = example.run(recorded, "queue", number=number)
-        drawn = random.normal(7000, 900, len(run["batches"])) + slower_ms
-        for batch, time_ms in zip(run["batches"], drawn, strict=True):
-            batch["replied_at_ms"] = batch["claimed_at_ms"] + round(time_ms)
-        run["latency_ms"]["first"]["p95"] = round(8000 + max(drawn))
-        run["lost"] = ["m1"] if random.random() < lossy else []
-        made.append(run)
-    return example.result([recorded], made)
-
-
 def test_replications_with_equal_luck_are_equal() -> None:
-    comparison = compare(_replications(30, 1), _replications(30, 1))
+    comparison = compare(replications(30, 1), replications(30, 1))
     assert len(comparison.effects) == 7
     assert not comparison.is_different
     assert all((one.low, one.high) == (0, 0) for one in comparison.effects)
@@ -260,55 +239,65 @@ def test_replications_with_equal_luck_are_equal() -> None:
 
 def test_replications_with_other_luck_are_no_change() -> None:
     for seed in range(20):
-        before, after = _replications(30, 2 * seed), _replications(30, 2 * seed + 1)
+        before, after = replications(30, 2 * seed), replications(30, 2 * seed + 1)
         assert not compare(before, {**after, "seed": 8}).is_different
 
 
 def test_replications_that_lose_or_slow_down_are_worse() -> None:
-    before = _replications(30, 1)
+    before = replications(30, 1)
     names = {
         one.name
-        for one in compare(before, _replications(30, 2, slower_ms=4500)).effects
+        for one in compare(before, replications(30, 2, slower_ms=4500)).effects
         if one.level == "worse"
     }
     assert names == {"first message to reply, mean", "first message to reply, p95"}
-    lossy = compare(before, _replications(30, 2, lossy=0.6))
+    lossy = compare(before, replications(30, 2, lossy=0.6))
     assert [one.name for one in lossy.effects if one.level == "worse"] == ["share of messages lost"]
 
 
 def test_a_few_replications_tell_nothing_and_say_so() -> None:
-    comparison = compare(_replications(3, 1), _replications(3, 2, slower_ms=4500))
+    comparison = compare(replications(3, 1), replications(3, 2, slower_ms=4500))
     assert not comparison.is_worse
-    assert any("With 3 runs only nothing can be told from luck" in note for note in comparison.notes)
+    assert any("With 3\u00a0runs only nothing can be told from luck" in note for note in comparison.notes)
 
 
-def _load(seed: int, factor: float = 1.0, size: int = 4000, shift_ms: float = 0.0) -> LoadResult:
-    random = np.random.default_rng(seed)
+def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
+    before, after = replications(8, 1), replications(8, 2, slower_ms=4500)
+    comparison = compare(before, after)
+    assert {one.name for one in comparison.effects if one.level == "worse"} == {
+        "first message to reply, mean",
+        "first message to reply, p95",
+    }
+    assert not any("told from luck" in note for note in comparison.notes)
 
-    def drawn(median_ms: float, scale: float = 1.0) -> list[float]:
-        return sorted(float(one) * scale for one in random.lognormal(np.log(median_ms), 0.5, size))
 
-    result = load_example.empty()
-    result["latency_ms"] = LoadLatency(
-        acknowledgement=drawn(4),
-        dispatch_lag=drawn(3),
-        ai=drawn(2000),
-        reply=[one + shift_ms for one in drawn(9000, factor)],
-        reply_from_first=drawn(11_000, factor),
-        generator_lag=drawn(1),
-    )
-    return result
+def test_figures_that_are_the_same_in_every_run_cost_no_confidence() -> None:
+    comparison = compare(replications(30, 1), replications(30, 2))
+    assert len(comparison.effects) == 7
+    assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 7)
+
+
+def test_replications_of_a_recording_that_changed_are_told_once() -> None:
+    after = replications(30, 1)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    assert compare(replications(30, 1), after).notes == ["The recording r.jsonl has changed."]
+
+
+def test_one_run_against_many_is_told() -> None:
+    comparison = compare(replications(1, 1), replications(30, 2))
+    assert not comparison.is_worse
+    assert any("With 1\u00a0run only nothing can be told" in note for note in comparison.notes)
 
 
 def test_two_load_tests_of_the_same_system_do_not_differ() -> None:
     for seed in range(20):
-        comparison = compare(_load(2 * seed), _load(2 * seed + 1))
+        comparison = compare(load(2 * seed), load(2 * seed + 1))
         assert not comparison.is_different
         assert len(comparison.effects) == 12
 
 
 def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
-    comparison = compare(_load(1), _load(2, 1.3))
+    comparison = compare(load(1), load(2, 1.3))
     worse = {(one.group, one.name) for one in comparison.effects if one.level == "worse"}
     assert worse == {
         (group, quantile)
@@ -320,14 +309,14 @@ def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
 
 
 def test_a_sure_but_small_change_is_none() -> None:
-    comparison = compare(_load(1, size=20_000), _load(1, size=20_000, shift_ms=500))
+    comparison = compare(load(1, size=20_000), load(1, size=20_000, shift_ms=700))
     moved = next(one for one in comparison.effects if one.group == "last message to reply")
     assert moved.low > 0
     assert moved.level == "same"
 
 
 def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
-    before, after = _load(1), _load(1)
+    before, after = load(1), load(1)
     after["ledger"] = {**after["ledger"], "lost": 2}
     after["thresholds"] = [{"name": "lost messages", "target": "0", "actual": "2", "ok": False, "unit": ""}]
     comparison = compare(before, after)
@@ -338,25 +327,44 @@ def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
 
 
 def test_an_invalid_load_test_is_never_good() -> None:
-    after = _load(1)
+    after = load(1)
     after["valid"] = False
-    comparison = compare(_load(1), after)
+    comparison = compare(load(1), after)
     assert comparison.is_worse
     assert any("invalid" in note for note in comparison.notes)
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_is_faster_with_an_invalid_load_test_is_not_better(side: int) -> None:
+    results = [load(1), load(2, 0.5)]
+    assert "better" in {one.level for one in compare(*results).effects}
+    results[side]["valid"] = False
+    levels = {one.level for one in compare(*results).effects}
+    assert levels == {"changed", "same"}
+
+
+def test_samples_need_no_order() -> None:
+    accepted = copy.deepcopy(baseline_of(load(1)))
+    assert accepted["load"] is not None
+    for samples in accepted["load"]["latency_ms"].values():
+        samples.reverse()
+    comparison = compare(accepted, load(1))
+    assert not comparison.notes
+    assert all(old == new for one in comparison.figures for old, new in one.values.values())
+
+
+def test_a_threshold_is_told_with_what_came_out() -> None:
+    after = load(1)
+    after["thresholds"] = [
+        {"name": "Redis memory", "target": "50", "actual": "2.2", "ok": True, "unit": "MB"},
+        {"name": "lost messages", "target": "0", "actual": "0", "ok": True, "unit": ""},
+    ]
+    checks = compare(load(1), after).checks
+    assert [one.detail for one in checks[1:]] == ["target 50 MB, it was 2.2 MB", "target 0, it was 0"]
+
+
 def test_other_surroundings_are_told() -> None:
-    after = _load(1)
+    after = load(1)
     after["latency_ms"]["ai"] = [one * 2 for one in after["latency_ms"]["ai"]]
-    (note,) = compare(_load(1), after).notes
+    (note,) = compare(load(1), after).notes
     assert note.startswith("The surroundings differ: the median of from claim to reply was 2.0\u00a0s")
-
-
-def test_the_baseline_of_a_load_test_stays_small() -> None:
-    baseline = baseline_of(_load(1, size=20_000))
-    assert baseline["load"] is not None
-    for samples in baseline["load"]["latency_ms"].values():
-        assert len(samples) == SAMPLES_MAX
-        assert samples == sorted(samples)
-    assert len(json.dumps(baseline)) < 400_000
-    assert not compare(baseline, _load(1, size=20_000)).is_different

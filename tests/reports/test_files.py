@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from pathlib import Path
@@ -12,12 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reports.baseline import baseline_of
-from reports.files import ResultError, read_result
+from reports.compare import compare
+from reports.files import Result, ResultError, read_result
 from tests.reports import example, load_example
+from tests.reports.regression_example import sweep
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
     "load": load_example.empty(),
+    "sweep": sweep(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }
@@ -104,9 +108,52 @@ def test_a_run_of_something_the_result_does_not_name(key: str, tmp_path: Path) -
     assert f'there is no {key} "another" - at `$.runs[1]`' in _error(path)
 
 
+def _broken(name: str, *steps: str | int, value: object) -> bytes:
+    """One of RESULTS with something else at a place."""
+    broken = copy.deepcopy(RESULTS[name])
+    at = broken
+    for step in steps[:-1]:
+        at = at[step]
+    at[steps[-1]] = value
+    return json.dumps(broken).encode()
+
+
+_RUN = RESULTS["baseline of a replay"]["replay"]["runs"][0]
+_RECORDING = RESULTS["replay"]["recordings"][0]
+_CONTRADICTIONS = {
+    "a number is too large - at `$.runs[1].ai_calls`": _broken("replay", "runs", 1, "ai_calls", value=2**65),
+    "a number is too large - at `$.latency_ms.reply[1]`": _broken(
+        "load", "latency_ms", "reply", value=[1.0, 1e308]
+    ),
+    'there are two recordings "incident.jsonl" - at `$.recordings[1]`': _broken(
+        "replay", "recordings", value=[_RECORDING, _RECORDING]
+    ),
+    "run 0 of this recording on this system is there twice - at `$.replay.runs[1]`": _broken(
+        "baseline of a replay", "replay", "runs", 1, value=_RUN
+    ),
+    'there is no recording "incident.jsonl" - at `$.replay.runs[0]`': _broken(
+        "baseline of a replay", "replay", "digests", value={}
+    ),
+    "no row is the recommended one - at `$.recommended`": _broken("sweep", "recommended", value=0),
+    "it is of a replay, and does not hold just that": _broken("baseline of a replay", "replay", value=None),
+    "it is of a load, and does not hold just that": _broken("baseline of a load test", "load", value=None),
+    "what became of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
+        "baseline of a replay", "replay", "runs", 0, "messages", 0, value="15000 <b> 8351 4024 1800"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", list(_CONTRADICTIONS))
+def test_what_contradicts_itself_is_told_with_its_place(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_CONTRADICTIONS[words])
+    assert words in _error(path)
+
+
 _JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=5),
-    st.just([]), st.just({}), st.lists(st.integers(), max_size=3),
+    st.just([]), st.just({}), st.lists(st.integers(), max_size=3), st.just(10**400), st.just(1e308),
+    st.sampled_from(["1 2 3", "9" * 5000, "1+twice+order", "lost", "queue"]), st.just(["1 2 3 4 5"] * 2),
 )  # fmt: skip
 
 
@@ -117,7 +164,8 @@ def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_pat
     if data.draw(st.booleans()):
         path.write_bytes(VALID[: data.draw(st.integers(0, len(VALID)))])
     else:
-        broken = copy.deepcopy(data.draw(st.sampled_from(list(RESULTS.values()))))
+        name = data.draw(st.sampled_from(list(RESULTS)))
+        broken = copy.deepcopy(RESULTS[name])
         at: Any = broken
         while True:
             key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
@@ -130,5 +178,12 @@ def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_pat
         result = read_result(path)
     except ResultError as error:
         assert str(path) in str(error)  # noqa: PT017 - either is right
-    else:
-        baseline_of(result)
+        return
+    for after in (RESULTS["replay"], RESULTS["load"]):
+        _compare_both_ways(result, after)
+
+
+def _compare_both_ways(result: Result, after: Result) -> None:
+    for pair in ((result, after), (after, result)):
+        with contextlib.suppress(ResultError):
+            assert compare(*pair).verdict

@@ -17,6 +17,7 @@ from reports.statistics import (
     cliffs_delta,
     corrected_confidence,
     enough_to_tell,
+    student_quantile,
     wilson,
 )
 
@@ -94,6 +95,41 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(statistic: Mean
         )
         covered += found.low <= 1 <= found.high
     assert 0.84 <= covered / 200 <= 0.96
+
+
+def test_few_samples_widen_the_interval_such_that_it_covers_the_truth() -> None:
+    """Plain percentiles cover it in 92 % of these cases, not in 99 %."""
+    covered = 0
+    for seed in range(400):
+        random = np.random.default_rng(seed)
+        before, after = list(random.normal(10, 2, 6)), list(random.normal(11, 1, 5))
+        found = bootstrap_difference(before, after, Mean(), confidence=0.99, seed=seed)
+        covered += found.low <= 1 <= found.high
+    assert covered / 400 >= 0.975
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_of_few_normal_samples_is_about_students(paired: bool) -> None:
+    random = np.random.default_rng(4)
+    before, after = random.normal(10, 2, 12), random.normal(12, 1, 12)
+    test = stats.ttest_rel(after, before) if paired else stats.ttest_ind(after, before, equal_var=False)
+    expected = test.confidence_interval(0.99)
+    found = bootstrap_difference(list(before), list(after), Mean(), confidence=0.99, paired=paired)
+    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.1)
+
+
+@pytest.mark.parametrize("freedom", [1, 2.5, 11, 300])
+@pytest.mark.parametrize("share", [0.6, 0.975, 0.99999])
+def test_students_quantile_is_scipys(freedom: float, share: float) -> None:
+    assert student_quantile(share, freedom) == pytest.approx(stats.t.ppf(share, freedom), rel=1e-4)
+
+
+def test_what_adding_up_leaves_is_no_difference() -> None:
+    before, after = [0.1, 0.2, 0.3] * 4, [0.3, 0.1, 0.2] * 4
+    found = bootstrap_difference(before, after, Mean(), confidence=0.95)
+    assert found.difference == 0
+    always_more = bootstrap_difference([0.1 + 0.2] * 9, [0.3] * 9, Mean(), confidence=0.95)
+    assert not always_more.excludes_zero
 
 
 def test_pairs_see_what_the_spread_between_them_hides() -> None:

@@ -1,0 +1,74 @@
+"""Results to compare: an incident, replications and load tests whose times are drawn, and what to plant in them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports.schema import ReplayResult, Run
+from reports.schema_load import LoadLatency, LoadResult
+from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult
+from tests.reports import example, load_example
+
+BEFORE = example.incident(
+    expectations=[
+        {"recording": "incident.jsonl", "system": "queue", "held": True, "detail": "lost: none, as on record"}
+    ]
+)
+
+
+def lose(run: Run) -> None:
+    entry = run["ledger"][3]
+    entry["fate"], entry["answered_at_ms"] = "lost", None
+    run["lost"], run["causes"] = ["m4"], {"m4": "dropped at 9 ms by 966500001234"}
+
+
+def replications(runs: int, seed: int, slower_ms: float = 0, lossy: float = 0.0) -> ReplayResult:
+    """Many runs of one recording whose reply times and losses are drawn."""
+    recorded = example.recording(
+        "r.jsonl", [example.message(place, place * 20_000, "a") for place in range(10)]
+    )
+    random = np.random.default_rng(seed)
+    made = []
+    for number in range(runs):
+        run = example.run(recorded, "queue", number=number)
+        drawn = random.normal(7000, 900, len(run["batches"])) + slower_ms
+        for batch, time_ms in zip(run["batches"], drawn, strict=True):
+            batch["replied_at_ms"] = batch["claimed_at_ms"] + round(time_ms)
+        run["latency_ms"]["first"]["p95"] = round(8000 + max(drawn))
+        run["lost"] = ["m1"] if random.random() < lossy else []
+        made.append(run)
+    return example.result([recorded], made)
+
+
+def load(seed: int, factor: float = 1.0, size: int = 4000, shift_ms: float = 0.0) -> LoadResult:
+    random = np.random.default_rng(seed)
+
+    def drawn(median_ms: float, scale: float = 1.0) -> list[float]:
+        return sorted(float(one) * scale for one in random.lognormal(np.log(median_ms), 0.5, size))
+
+    result = load_example.empty()
+    result["latency_ms"] = LoadLatency(
+        acknowledgement=drawn(4),
+        dispatch_lag=drawn(3),
+        ai=drawn(2000),
+        reply=[one + shift_ms for one in drawn(9000, factor)],
+        reply_from_first=drawn(11_000, factor),
+        generator_lag=drawn(1),
+    )
+    return result
+
+
+def sweep() -> SweepResult:
+    return {
+        "schema": SWEEP_SCHEMA_VERSION,
+        "kind": "sweep",
+        "seed": 1,
+        "settings": {},
+        "recordings": ["incident.jsonl"],
+        "runs": 1,
+        "rows": [],
+        "recommended": None,
+        "verdict": "No setting can be recommended.",
+        "ok": False,
+        "command": "python -m sim sweep logs",
+    }
