@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     build = commands.add_parser(
         "build",
-        help="make the page of a result: replay or load test, whatever the file is",
+        help="make the page of a result: replay, load test or sweep, whatever the file is",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
     build.add_argument("result", type=Path, metavar="RESULT.json")
@@ -160,6 +160,10 @@ def _write_page(result: Result, output: Path, language: str) -> None:
         from reports.load import write_load_report  # noqa: PLC0415
 
         write_load_report(result, output, language)
+    elif result["kind"] == "sweep":
+        from reports.sweep import write_sweep_report  # noqa: PLC0415
+
+        write_sweep_report(result, output, language)
     else:
         raise InputError("a baseline has no page of its own: compare a result with it")
 

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.text import cut, printable
+
 BYTES_MAX = 20_000
 """A file may have; rows beyond that are left out, and the link says so."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+CELL_LENGTH_MAX = 500
+"""Characters of a text that a cell may have."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff0b", "\uff0d", "\uff1d", "\uff20")
+"""What a formula begins with, in some spreadsheet or other."""
+
 BOM = "\ufeff"
 """Spreadsheets take a file for UTF-8 by it."""
 
@@ -37,7 +44,8 @@ def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]]) -> tuple
     """As many rows as there is room for, as text, and their number."""
     kept = len(table)
     while True:
-        text = pd.DataFrame(table[:kept], columns=list(columns)).to_csv(index=False, lineterminator="\r\n")
+        frame = pd.DataFrame(table[:kept], columns=list(columns), dtype=object)  # no number becomes another
+        text = frame.to_csv(index=False, lineterminator="\r\n")
         size = len(text.encode("utf-8", "replace"))
         if size <= BYTES_MAX or kept == 0:
             return text, kept
@@ -46,6 +54,7 @@ def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]]) -> tuple
 
 def _cell(value: object) -> object:
     """A spreadsheet must not take what somebody wrote for a formula."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    if not isinstance(value, str):
+        return value
+    text = cut(printable(value), CELL_LENGTH_MAX)
+    return "'" + text if text.startswith(_FORMULA) else text

@@ -63,6 +63,14 @@ def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["recording", "system", "run", *COUNTS])
 
 
+def counts_by(runs: pd.DataFrame, *columns: str) -> dict[tuple[str, ...], dict[str, int]]:
+    """The sums of COUNTS over the rows of a `runs_frame` that are alike in these columns, by what these hold."""
+    sums = runs.groupby(list(columns), sort=False, as_index=False)[list(COUNTS)].sum()
+    keys = sums[list(columns)].itertuples(index=False, name=None)
+    rows = sums[list(COUNTS)].itertuples(index=False, name=None)
+    return {key: dict(zip(COUNTS, map(int, row), strict=True)) for key, row in zip(keys, rows, strict=True)}
+
+
 def turns_frame(runs: Sequence[Run], recordings: Mapping[str, RecordingInfo]) -> pd.DataFrame:
     """One row a turn: recording, system, run, and in ms `reply` (from its first message) and `lag`; NaN for none."""
     rows: list[tuple[str, str, int, float | None, float | None]] = []
@@ -88,16 +96,16 @@ def system_figures(result: ReplayResult) -> list[SystemFigures]:
     """Each system's figures, in the order of the result; only systems that ran."""
     runs = runs_frame(result["runs"])
     turns = turns_frame(result["runs"], {one["name"]: one for one in result["recordings"]})
-    sums = runs.groupby("system", sort=False)[list(COUNTS)].sum().to_dict(orient="index")
+    sums = counts_by(runs, "system")
     losing = runs[runs["lost"] > 0].groupby("system").size().to_dict()
     numbers = runs.groupby("system").size().to_dict()
     repeats = runs.groupby("system")["run"].nunique().to_dict()
     reply, lag = _quantiles(turns, "reply"), _quantiles(turns, "lag")
     found = []
     for system in result["systems"]:
-        if system not in sums:
+        if (system,) not in sums:
             continue
-        counts = {name: int(sums[system][name]) for name in COUNTS}
+        counts = sums[system,]
         low, high = wilson(counts["lost"], counts["sent"]) if repeats[system] > 1 else (None, None)
         found.append(
             SystemFigures(

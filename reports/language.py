@@ -2,12 +2,15 @@
 
 Every sentence of a page goes through `gettext` or `ngettext`, in Python and in templates alike. English is in the code;
 other languages are in `languages/*.po`. Placeholders are written %(name)s and a percent sign %%. Data (texts, names,
-ids) are never translated, and are put in as values.
+ids) are never translated, and are put in as values. On a page from right to left, a value with Latin letters in it is
+isolated, so that it and what stands around it keep their places.
 """
 
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +28,9 @@ LANGUAGES = (DEFAULT, *sorted(file.stem for file in FOLDER.glob("*.po")))
 """Codes that `speaking` takes."""
 
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+_ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
+_ISOLATES = re.compile("[\u2066-\u2069]")
+_SIGNS = ("+", "-", "\u2212")
 _code: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 
@@ -50,6 +56,11 @@ def direction() -> str:
     return "rtl" if language() in _RIGHT_TO_LEFT else "ltr"
 
 
+def marked(message: str) -> str:
+    """`message` itself, to be translated when it is known which language is spoken: for constants of a module."""
+    return message
+
+
 def gettext(message: str, **values: object) -> str:
     """`message` in the language that is spoken, with the values in place; Markup if a value is, the others escaped."""
     return _filled(_translations(language()).gettext(message), values)
@@ -67,7 +78,27 @@ def ngettext(one: str, many: str, number: int, **values: object) -> str:
 def _filled(text: str, values: dict[str, object]) -> str:
     if any(isinstance(value, Markup) for value in values.values()):
         return Markup(text) % values  # noqa: S704 - our own words; Markup escapes the values
-    return text % values
+    if direction() == "ltr":
+        return text % values
+    return text % {name: _isolated(value) for name, value in values.items()}
+
+
+def _isolated(value: object) -> object:
+    """A text for a sentence from right to left; isolated where it would change places with what follows it."""
+    if not isinstance(value, str):
+        return value
+    text = value if _is_balanced(value) else _ISOLATES.sub("", value)
+    runs_left_to_right = any(unicodedata.bidirectional(character) == "L" for character in text)
+    return f"{_ISOLATE}{text}{_ISOLATE_END}" if runs_left_to_right or text.startswith(_SIGNS) else text
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += (character in "\u2066\u2067\u2068") - (character == _ISOLATE_END)
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 @cache

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from reports.language import gettext, ngettext
 from reports.plots import (
     Gap,
     Plot,
@@ -23,7 +24,7 @@ from reports.plots import (
 )
 from reports.schema_load import FaultTimes, LoadResult, Second
 from reports.svg import FAULT, LINE_STYLES, MARK, Line, drawn
-from reports.text import EN_DASH, NARROW, cut, moment, number_list, one_line
+from reports.text import EN_DASH, NARROW, cut, hours, minutes, moment, number_list, one_line, seconds
 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300
@@ -32,7 +33,7 @@ LINES_MAX = len(LINE_STYLES)
 FAULTS_MAX = 100
 """Faults that are shown, at most: the first ones."""
 _BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
+_UNITS = ((3600, hours), (60, minutes), (1, seconds))
 _UNITS_MIN = 3
 """A time axis is labelled in the largest unit of which it has so many."""
 _TICKS = (1, 2, 5, 10, 20, 30, 60, 120)
@@ -103,21 +104,33 @@ def time_plots(result: LoadResult) -> TimePlots:
     bins = binned(result["timeline"])
     around = _Around(bins, result["faults"][:FAULTS_MAX], result["duration_s"])
     rates = [
-        _TimeSeries("sent", bins.values(lambda one: one["sent"])),
-        _TimeSeries("acknowledged", bins.values(lambda one: one["acknowledged"])),
-        _TimeSeries("replied to", bins.values(lambda one: one["replied"])),
-        _TimeSeries("failed requests", bins.values(lambda one: one["failed"]), _FAILED_COLOUR),
+        _TimeSeries(gettext("sent"), bins.values(lambda one: one["sent"])),
+        _TimeSeries(gettext("acknowledged"), bins.values(lambda one: one["acknowledged"])),
+        _TimeSeries(gettext("replied to"), bins.values(lambda one: one["replied"])),
+        _TimeSeries(gettext("failed requests"), bins.values(lambda one: one["failed"]), _FAILED_COLOUR),
     ]
     depth = bins.values(lambda one: one["depth"], peak=True)
     memory = bins.values(lambda one: one["redis_bytes"], peak=True)
     return TimePlots(
-        rate=around.plot("rate-plot", "Messages per second", rates, _tell_number, "Messages"),
-        depth=around.plot(
-            "depth-plot", "Messages in the queue", [_TimeSeries("waiting", depth)], _tell_number, "Messages"
+        rate=around.plot(
+            "rate-plot", gettext("Messages per second"), rates, _tell_number, gettext("Messages")
         ),
-        cpu=around.plot("cpu-plot", "CPU, in shares of one core", _cpu(bins), _tell_share, "Process"),
+        depth=around.plot(
+            "depth-plot",
+            gettext("Messages in the queue"),
+            [_TimeSeries(gettext("waiting"), depth)],
+            _tell_number,
+            gettext("Messages"),
+        ),
+        cpu=around.plot(
+            "cpu-plot", gettext("CPU, in shares of one core"), _cpu(bins), _tell_share, gettext("Process")
+        ),
         memory=around.plot(
-            "memory-plot", "Memory of Redis", [_TimeSeries("Redis", memory)], _tell_bytes, "Process"
+            "memory-plot",
+            gettext("Memory of Redis"),
+            [_TimeSeries("Redis", memory)],
+            _tell_bytes,
+            gettext("Process"),
         ),
     )
 
@@ -136,15 +149,22 @@ def ecdf_overlay(one: Iterable[float], other: Iterable[float], labels: tuple[str
         Series(label, style, sample, _COLOURS[2 * style])
         for style, (label, sample) in enumerate(zip(labels, times, strict=True))
     ]
-    distance = f"The largest distance is {gap.distance:.3f}, at {moment(round(gap.at_ms))}."
+    distance = gettext(
+        "The largest distance is %(distance)s, at %(moment)s.",
+        distance=f"{gap.distance:.3f}",
+        moment=moment(round(gap.at_ms)),
+    )
     plot = Plot(
         id="overlay-plot",
         svg=reply_time_plot(series, "overlay-plot", tail=False, gap=gap),
-        title="Two distributions compared",
+        title=gettext("Two distributions compared"),
         description=f"{told_in_words(series)} {distance}",
-        caption=f"The share of replies that came within a time. {distance} The upright line marks it.",
-        column="Distribution",
-        columns=time_columns("replies"),
+        caption=gettext(
+            "The share of replies that came within a time. %(distance)s The upright line marks it.",
+            distance=distance,
+        ),
+        column=gettext("Distribution"),
+        columns=time_columns(gettext("replies")),
         rows=[PlotRow(row.name, row.line, time_cells(row.times_ms)) for row in series],
     )
     return Overlay(plot, gap)
@@ -169,7 +189,8 @@ def _cpu(bins: Bins) -> list[_TimeSeries]:
     series = [_cpu_series(bins, name, [name]) for name in own]
     others = [name for name in busiest if name not in own]
     if others:
-        series.append(_cpu_series(bins, f"{len(others)} others together", others))
+        told = ngettext("%(num)s other together", "%(num)s others together", len(others))
+        series.append(_cpu_series(bins, told, others))
     return series
 
 
@@ -211,15 +232,23 @@ class _Around:
             PlotRow(one.name, self._line(one, place), self._cells(one.values, tell))
             for place, one in enumerate(known)
         ]
-        described = [f"{row.name}: {row.cells[0]} on average, at most {row.cells[1]}" for row in rows]
+        described = [
+            gettext(
+                "%(name)s: %(mean)s on average, at most %(highest)s",
+                name=row.name,
+                mean=row.cells[0],
+                highest=row.cells[1],
+            )
+            for row in rows
+        ]
         return Plot(
             id=identifier,
             svg=self._svg(known, [row.line for row in rows], tell, identifier),
             title=title,
-            description="; ".join(described) + ".",
+            description=gettext("; ").join(described) + ".",
             caption=self._caption,
             column=column,
-            columns=["mean", "highest", "highest at"],
+            columns=[gettext("mean"), gettext("highest"), gettext("highest at")],
             rows=rows,
             height=TIME_PLOT_HEIGHT_PX,
             faults=bool(self._faults),
@@ -233,7 +262,9 @@ class _Around:
     @property
     def _caption(self) -> str:
         width_s = self._bins.width_s
-        return "" if width_s == 1 else f"Each step of the lines stands for {moment(1000 * width_s)}."
+        if width_s == 1:
+            return ""
+        return gettext("Each step of the lines stands for %(time)s.", time=moment(1000 * width_s))
 
     def _line(self, series: _TimeSeries, place: int) -> Line:
         colour = _COLOURS[place % len(_COLOURS)] if series.colour is None else series.colour
@@ -282,11 +313,11 @@ class _Around:
 
 
 def _scale_seconds(axes: Axes, end_s: float) -> None:
-    unit_s, unit = next((one for one in _UNITS if end_s >= one[0] * _UNITS_MIN), _UNITS[-1])
+    unit_s, in_unit = next((one for one in _UNITS if end_s >= one[0] * _UNITS_MIN), _UNITS[-1])
     step = next((one for one in _TICKS if end_s / (one * unit_s) <= _TICKS_MAX), math.ceil(end_s / unit_s))
     ticks = range(0, math.floor(end_s / unit_s) + 1, step)
     axes.xaxis.set_major_locator(FixedLocator([one * unit_s for one in ticks]))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{one}{NARROW}{unit}" for one in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([in_unit(f"{one}") for one in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -311,4 +342,4 @@ def _tell_share(value: float) -> str:
 
 
 def _tell_bytes(value: float) -> str:
-    return f"{value / 1e6:,.1f}{NARROW}MB"
+    return gettext("%(value)s MB", value=f"{value / 1e6:,.1f}").replace(" ", NARROW)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.language import gettext, marked, ngettext
 from reports.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
 from reports.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
+from reports.prose import translated_prose
 from reports.schema_load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
-from reports.text import EN_DASH, count, cut, duration, one_line, share
+from reports.text import EN_DASH, NARROW, cut, duration, one_line, share
 
 VERDICT_LENGTH_MAX = 2000
 NAME_LENGTH_MAX = 80
@@ -19,14 +21,28 @@ SAMPLES_KEPT_MAX = 20_000
 """So many samples of one kind stand for more, evenly thinned out."""
 BAR_PX = 200
 _COLOURS = (3, 1)
-_TAIL = "The upper part is stretched, so that the slowest can be seen."
 _LATENCIES: Mapping[str, tuple[str, str]] = {
-    "acknowledgement": ("Acknowledgement", "from the moment a message was to be sent to the 2xx for it"),
-    "reply": ("Reply, from the last message", "from when a turn's last message was to be sent to its reply"),
-    "reply_from_first": ("Reply, from the first message", "the same from the turn's first message"),
-    "dispatch_lag": ("Dispatch lag", "from when a turn was due to its claim by a worker"),
-    "ai": ("Claim to reply", "from a turn's claim to its reply: mostly the AI's service time"),
-    "generator_lag": ("Generator lag", "how far the load generator was behind its own schedule"),
+    "acknowledgement": (
+        marked("Acknowledgement"),
+        marked("from the moment a message was to be sent to the 2xx for it"),
+    ),
+    "reply": (
+        marked("Reply, from the last message"),
+        marked("from when a turn's last message was to be sent to its reply"),
+    ),
+    "reply_from_first": (
+        marked("Reply, from the first message"),
+        marked("the same from the turn's first message"),
+    ),
+    "dispatch_lag": (marked("Dispatch lag"), marked("from when a turn was due to its claim by a worker")),
+    "ai": (
+        marked("Claim to reply"),
+        marked("from a turn's claim to its reply: mostly the AI's service time"),
+    ),
+    "generator_lag": (
+        marked("Generator lag"),
+        marked("how far the load generator was behind its own schedule"),
+    ),
 }
 _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
 """The largest number of messages in each group of turns; the last group is open."""
@@ -131,7 +147,7 @@ class LoadPage:
 
 def load_page_of(result: LoadResult) -> LoadPage:
     """The page that shows `result`."""
-    verdict = cut(one_line(result["verdict"]), VERDICT_LENGTH_MAX)
+    verdict = translated_prose(cut(one_line(result["verdict"]), VERDICT_LENGTH_MAX))
     first, _, rest = verdict.partition("; ")
     ledger, latency = result["ledger"], result["latency_ms"]
     return LoadPage(
@@ -153,9 +169,9 @@ def load_page_of(result: LoadResult) -> LoadPage:
         - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
         lost_ids=[_name(one) for one in result["lost_ids"][:ROWS_MAX]],
         duplicate_ids=[_name(one) for one in result["duplicate_ids"][:ROWS_MAX]],
-        latency_columns=time_columns("samples"),
+        latency_columns=time_columns(gettext("samples")),
         latencies=[
-            LatencyRow(name, meaning, time_cells(_times(latency, key)))
+            LatencyRow(gettext(name), gettext(meaning), time_cells(_times(latency, key)))
             for key, (name, meaning) in _LATENCIES.items()
         ],
         thinned=_thinned(latency),
@@ -177,14 +193,19 @@ def _name(text: str) -> str:
     return cut(one_line(text), NAME_LENGTH_MAX)
 
 
+def _known_name(text: str) -> str:
+    """A name that may be one of ours: then in the language of the page."""
+    return translated_prose(_name(text))
+
+
 def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
     """Those that were missed first."""
     ordered = sorted(result["thresholds"], key=lambda one: one["ok"])
     return [
         ThresholdRow(
-            _name(one["name"]),
-            _name(f"{one['target']} {one['unit']}"),
-            _name(f"{one['actual']} {one['unit']}"),
+            _known_name(one["name"]),
+            _known_name(f"{one['target']} {one['unit']}"),
+            _known_name(f"{one['actual']} {one['unit']}"),
             one["ok"],
         )
         for one in ordered[:ROWS_MAX]
@@ -193,19 +214,34 @@ def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
 
 def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
     told = [
-        ("answered", ledger["answered"], "ok", "a reply to it reached the sink"),
-        ("dead-lettered", ledger["dead"], "warn", "given up after all attempts, and kept for an operator"),
-        ("waiting", ledger["waiting"], "warn", "still in the queue when the drain ended"),
-        ("lost", ledger["lost"], "bad", "acknowledged, and then gone without an answer"),
-        ("answered twice", ledger["duplicates"], "bad", "more than one reply holds it"),
-        ("out of order", ledger["out_of_order"], "bad", "answered before a message that was safe earlier"),
+        (gettext("answered"), ledger["answered"], "ok", gettext("a reply to it reached the sink")),
         (
-            "failed requests",
+            gettext("dead-lettered"),
+            ledger["dead"],
+            "warn",
+            gettext("given up after all attempts, and kept for an operator"),
+        ),
+        (gettext("waiting"), ledger["waiting"], "warn", gettext("still in the queue when the drain ended")),
+        (gettext("lost"), ledger["lost"], "bad", gettext("acknowledged, and then gone without an answer")),
+        (gettext("answered twice"), ledger["duplicates"], "bad", gettext("more than one reply holds it")),
+        (
+            gettext("out of order"),
+            ledger["out_of_order"],
+            "bad",
+            gettext("answered before a message that was safe earlier"),
+        ),
+        (
+            gettext("failed requests"),
             ledger["failed_requests"],
             "warn",
-            "answered with anything but 2xx, or not at all; each was delivered again",
+            gettext("answered with anything but 2xx, or not at all; each was delivered again"),
         ),
-        ("unsure", ledger["unsure"], "warn", "never acknowledged, so nothing was promised for it"),
+        (
+            gettext("unsure"),
+            ledger["unsure"],
+            "warn",
+            gettext("never acknowledged, so nothing was promised for it"),
+        ),
     ]
     return [
         LedgerRow(name, number, kind if number else "zero", meaning) for name, number, kind, meaning in told
@@ -218,28 +254,47 @@ def _times(latency: LoadLatency, key: str) -> list[float]:
 
 
 def _thinned(latency: LoadLatency) -> str:
-    thinned = [name for key, (name, _) in _LATENCIES.items() if len(_times(latency, key)) >= SAMPLES_KEPT_MAX]
+    thinned = [
+        gettext(name)
+        for key, (name, _) in _LATENCIES.items()
+        if len(_times(latency, key)) >= SAMPLES_KEPT_MAX
+    ]
     if not thinned:
         return ""
-    return f"Thinned out evenly to {SAMPLES_KEPT_MAX:,} samples: {', '.join(thinned).lower()}."
+    return gettext(
+        "Thinned out evenly to %(number)s samples: %(names)s.",
+        number=f"{SAMPLES_KEPT_MAX:,}",
+        names=gettext(", ").join(thinned).lower(),
+    )
 
 
 def _latency_plots(latency: LoadLatency) -> list[Plot]:
     found = []
     for identifier, title, keys in (
-        ("acknowledgement-plot", "Share of messages acknowledged within a time", ("acknowledgement",)),
-        ("reply-plot", "Share of turns replied to within a time", ("reply", "reply_from_first")),
+        (
+            "acknowledgement-plot",
+            gettext("Share of messages acknowledged within a time"),
+            ("acknowledgement",),
+        ),
+        ("reply-plot", gettext("Share of turns replied to within a time"), ("reply", "reply_from_first")),
     ):
         series = [
-            Series(_LATENCIES[key][0], style, times, colour)
+            Series(gettext(_LATENCIES[key][0]), style, times, colour)
             for style, (key, colour) in enumerate(zip(keys, _COLOURS, strict=False))
             if (times := _times(latency, key))
         ]
         if series:
-            caption = _TAIL if max(len(one.times_ms) for one in series) >= TAIL_REPLIES_MIN else ""
+            has_tail = max(len(one.times_ms) for one in series) >= TAIL_REPLIES_MIN
             found.append(
                 latency_plot(
-                    identifier, series, title=title, caption=caption, column="Latency", counted="samples"
+                    identifier,
+                    series,
+                    title=title,
+                    caption=gettext("The upper part is stretched, so that the slowest can be seen.")
+                    if has_tail
+                    else "",
+                    column=gettext("Latency"),
+                    counted=gettext("samples"),
                 )
             )
     return found
@@ -248,15 +303,19 @@ def _latency_plots(latency: LoadLatency) -> list[Plot]:
 def _prediction(result: LoadResult) -> Plot | None:
     """The simulator's reply times over the measured ones, where there are both."""
     predicted, measured = result.get("predicted_ms"), result["latency_ms"]["reply"]
-    return (
-        ecdf_overlay(predicted, measured, ("Simulated", "Measured")).plot if predicted and measured else None
-    )
+    if not predicted or not measured:
+        return None
+    return ecdf_overlay(predicted, measured, (gettext("Simulated"), gettext("Measured"))).plot
 
 
 def _ramp_row(step: RampStep) -> RampRow:
     figures = (step["acknowledgement_p99"], step["dispatch_lag_p99"], step["generator_lag_p99"])
     times = ["" if figure is None else duration(figure) for figure in figures]
-    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, _name(", ".join(step["missed"])))
+    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, _missed(step["missed"]))
+
+
+def _missed(names: Sequence[str]) -> str:
+    return cut(gettext(", ").join(_known_name(name) for name in names), NAME_LENGTH_MAX)
 
 
 def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
@@ -266,9 +325,12 @@ def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
 
 def _triggers(batches: Batches) -> dict[str, int]:
     ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
-    shown = {_name(name): number for name, number in ordered[: ROWS_MAX - 1]}
+    shown = {_known_name(name): number for name, number in ordered[: ROWS_MAX - 1]}
     rest = ordered[ROWS_MAX - 1 :]
-    return {**shown, count(len(rest), "other"): sum(number for _, number in rest)} if rest else shown
+    if not rest:
+        return shown
+    others = ngettext("%(num)s other", "%(num)s others", len(rest))
+    return {**shown, others: sum(number for _, number in rest)}
 
 
 def _sizes(batches: Batches) -> dict[str, int]:
@@ -284,9 +346,13 @@ def _size_group(size: int) -> str:
     low = 0
     for high in _SIZE_GROUPS:
         if size <= high:
-            return count(high, "message") if high - low == 1 else f"{low + 1}{EN_DASH}{high} messages"
+            if high - low == 1:
+                return ngettext("%(num)s message", "%(num)s messages", high)
+            return ngettext(
+                "%(range)s message", "%(range)s messages", high, range=f"{low + 1}{EN_DASH}{high}"
+            )
         low = high
-    return f"more than {low} messages"
+    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NARROW, " ")
 
 
 def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
@@ -301,7 +367,7 @@ def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
 
 def _facts(values: Mapping[str, str]) -> list[tuple[str, str]]:
     shown = [
-        (_name(name.replace("_", " ")), cut(one_line(str(value)), VALUE_LENGTH_MAX))
+        (_known_name(name.replace("_", " ")), cut(one_line(str(value)), VALUE_LENGTH_MAX))
         for name, value in values.items()
     ]
     return shown[:ROWS_MAX]

@@ -89,7 +89,8 @@ def _head(talk: Talk, systems: Sequence[str], *, has_recordings: bool) -> Markup
     )
     for system in systems:
         row += _cell(lanes.get(system))
-    wait_ms = _wait_ms(conversation.lanes[-1]) if conversation.lanes else None
+    last = lanes.get(systems[-1]) if systems else None
+    wait_ms = _wait_ms(last) if last else None
     return row + Markup("<td>{}<td>").format("" if wait_ms is None else f"{wait_ms / 1000:.1f}")
 
 

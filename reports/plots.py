@@ -12,8 +12,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from reports.language import gettext
 from reports.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
-from reports.text import duration
+from reports.text import duration, round_duration
 
 PLOT_HEIGHT_PX = 288
 SHARES_TOLD = (0.5, 0.9, 0.95, 0.99)
@@ -152,7 +153,7 @@ def latency_plot(
 
 def time_columns(counted: str) -> list[str]:
     """Headings over `time_cells`."""
-    return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES_TOLD), "max"]
+    return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES_TOLD), gettext("max")]
 
 
 def time_cells(ordered: Sequence[float]) -> list[str]:
@@ -166,10 +167,15 @@ def time_cells(ordered: Sequence[float]) -> list[str]:
 def told_in_words(series: Sequence[Series]) -> str:
     """What a plot of these shows, for who does not see it."""
     told = [
-        f"{one.name}: half within {duration(quantile(one.times_ms, 0.5))}, all within {duration(one.times_ms[-1])}"
+        gettext(
+            "%(name)s: half within %(half)s, all within %(all)s",
+            name=one.name,
+            half=duration(quantile(one.times_ms, 0.5)),
+            all=duration(one.times_ms[-1]),
+        )
         for one in series
     ]
-    return "; ".join(told) + "."
+    return gettext("; ").join(told) + "."
 
 
 def reply_time_plot(
@@ -250,19 +256,10 @@ def _scale_times(axes: Axes, fastest: Sequence[float], slowest: Sequence[float])
         ticks = [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FixedFormatter([_whole(time) for time in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([round_duration(time) for time in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
     return low
-
-
-def _whole(time_ms: float) -> str:
-    return (
-        duration(round(time_ms, 1))
-        .replace(".0", "")
-        .replace("\u00a000\u00a0s", "")
-        .replace("\u00a000\u00a0min", "")
-    )
 
 
 def _scale_shares(axes: Axes, height: _Heights) -> None:

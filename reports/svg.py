@@ -15,6 +15,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.text import is_right_to_left
+
 WIDTH_PX = 900
 LINE_STYLES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
@@ -84,8 +86,13 @@ def _fit_for_page(svg: str) -> str:
         else:
             x, y = (f"{float(found[name]):.1f}" for name in ("x", "y"))
             side = "end" if "text-anchor: end" in found["text_style"] else "middle"
-            parts.append(f'<text class="{side}" x="{x}" y="{y}">{found["words"]}</text>')
+            parts.append(f'<text class="{side}" x="{x}" y="{y}">{_standing(found["words"])}</text>')
     return "\n".join(parts)
+
+
+def _standing(words: str) -> str:
+    """Words of a plot, which runs from left to right; those from right to left keep their own order."""
+    return f"\u2068{words}\u2069" if is_right_to_left(words) else words
 
 
 def _look(style: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+
+from reports.language import gettext
 
 NARROW = "\u00a0"
 """Between a number and its unit: the two stay on one line."""
@@ -102,28 +105,67 @@ def duration(value_ms: float | None) -> str:
         return EN_DASH
     sign, size = (MINUS, -value_ms) if value_ms < 0 else ("", value_ms)
     if size < 99.95 and size != round(size):
-        return f"{sign}{size:.1f}{NARROW}ms"
+        return milliseconds(f"{sign}{size:.1f}")
     if size < 999.5:
-        return f"{sign}{size:.0f}{NARROW}ms"
+        return milliseconds(f"{sign}{size:.0f}")
     if size < 59_950:
-        return f"{sign}{size / 1000:.1f}{NARROW}s"
-    seconds = round(size / 1000)
-    if seconds < 3600:
-        return f"{sign}{seconds // 60}{NARROW}min{NARROW}{seconds % 60:02}{NARROW}s"
-    minutes = round(size / 60_000)
-    return f"{sign}{minutes // 60:,}{NARROW}h{NARROW}{minutes % 60:02}{NARROW}min"
+        return seconds(f"{sign}{size / 1000:.1f}")
+    whole_s = round(size / 1000)
+    if whole_s < 3600:
+        told = {"minutes": f"{sign}{whole_s // 60}", "seconds": f"{whole_s % 60:02}"}
+        return _on_one_line(gettext("%(minutes)s min %(seconds)s s", **told))
+    whole_min = round(size / 60_000)
+    told = {"hours": f"{sign}{whole_min // 60:,}", "minutes": f"{whole_min % 60:02}"}
+    return _on_one_line(gettext("%(hours)s h %(minutes)s min", **told))
+
+
+def round_duration(value_ms: float) -> str:
+    """A duration for an axis, without what is zero: `0.5 ms`, `2 s`, `5 min`, `1 h`."""
+    value_ms = round(value_ms, 1)
+    if value_ms < 100:
+        return milliseconds(f"{value_ms:g}")
+    for unit_ms, end_ms, told in (
+        (1000, 60_000, seconds),
+        (60_000, 3_600_000, minutes),
+        (3_600_000, math.inf, hours),
+    ):
+        if unit_ms <= value_ms < end_ms and not value_ms % unit_ms:
+            return told(f"{value_ms / unit_ms:,.0f}")
+    return duration(value_ms)
+
+
+def milliseconds(value: str) -> str:
+    """A number of them with the unit's sign; so do the next three."""
+    return _on_one_line(gettext("%(value)s ms", value=value))
+
+
+def seconds(value: str) -> str:
+    """As `milliseconds`."""
+    return _on_one_line(gettext("%(value)s s", value=value))
+
+
+def minutes(value: str) -> str:
+    """As `milliseconds`."""
+    return _on_one_line(gettext("%(value)s min", value=value))
+
+
+def hours(value: str) -> str:
+    """As `milliseconds`."""
+    return _on_one_line(gettext("%(value)s h", value=value))
+
+
+def _on_one_line(text: str) -> str:
+    return text.replace(" ", NARROW)
 
 
 def moment(at_ms: int) -> str:
     """A point on a recording's clock: `0 s`, `8.5 s`, `1 min 10 s`, `15:13:20` after the first hour."""
+    if abs(at_ms) < 60_000 and not at_ms % 1000:
+        return seconds(f"{MINUS if at_ms < 0 else ''}{abs(at_ms) // 1000}")
     if abs(at_ms) < 3_600_000:
-        return (
-            duration(at_ms)
-            if at_ms % 1000
-            else duration(at_ms).replace(f".0{NARROW}", NARROW).replace("ms", "s")
-        )
-    minutes, seconds = divmod(round(at_ms / 1000), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+        return duration(at_ms)
+    whole_min, rest_s = divmod(round(at_ms / 1000), 60)
+    return f"{whole_min // 60}:{whole_min % 60:02}:{rest_s:02}"
 
 
 def share(part: float) -> str:

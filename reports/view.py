@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from reports.conversations import losses, reply_times_ms
 from reports.csv_links import CsvLink
-from reports.frames import SystemFigures, system_figures
+from reports.frames import COUNTS, SystemFigures, counts_by, runs_frame, system_figures
 from reports.language import gettext, ngettext
 from reports.overview import Overview
 from reports.plots import Plot, Series, latency_plot
@@ -25,6 +25,9 @@ REPLIES_MIN = 20
 """A recording gets a plot of its own reply times when some system gave so many."""
 ESTIMATE_PX = 180
 """Width of the drawing of an interval."""
+
+NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
+"""The counts of what was never run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +143,19 @@ class RecordingView:
         return f"{drawn} {left_out}"
 
 
-@dataclass(frozen=True, slots=True)
-class SystemView:
-    """A system's name and what it is."""
-
-    name: str
-    summary: str
-
-
 @dataclass(slots=True)
 class Page:
-    """The whole page. `story`, `overview` and what is drawn of recordings are added as far as there is room."""
+    """The whole page; `systems` tells by its name what each is.
+
+    `story`, `overview` and what is drawn of recordings are added as far as there is room.
+    """
 
     ok: bool
     verdict_first: str
     verdict_rest: str
     short_verdict: str
     description: str
-    systems: Sequence[SystemView]
+    systems: Mapping[str, str]
     recordings: Sequence[RecordingView]
     totals: Sequence[Tally]
     plot: Plot | None
@@ -184,8 +182,16 @@ def page_of(result: ReplayResult) -> Page:
     grouped: dict[str, list[Run]] = {recording["name"]: [] for recording in result["recordings"]}
     for run in result["runs"]:
         grouped.setdefault(run["recording"], []).append(run)
+    frame = runs_frame(result["runs"])
+    counts, totals = counts_by(frame, "recording", "system"), counts_by(frame, "system")
     views = [
-        _recording_view(f"r{place}", recording, systems, grouped[recording["name"]], result)
+        _recording_view(
+            f"r{place}",
+            recording,
+            [_tally(counts.get((recording["name"], system), NOTHING)) for system in systems],
+            grouped[recording["name"]],
+            result,
+        )
         for place, recording in enumerate(result["recordings"], 1)
     ]
     verdict = translated_prose(one_line(result["verdict"]))
@@ -197,10 +203,10 @@ def page_of(result: ReplayResult) -> Page:
         verdict_rest=rest,
         short_verdict=cut(first, 120),
         description=cut(verdict, 300),
-        systems=[SystemView(name, translated_prose(summary)) for name, summary in result["systems"].items()],
+        systems={name: translated_prose(summary) for name, summary in result["systems"].items()},
         recordings=views,
-        totals=[_tally(run for run in result["runs"] if run["system"] == system) for system in systems],
-        plot=_overall_plot(result, systems) if len(views) > 1 else None,
+        totals=[_tally(totals.get((system,), NOTHING)) for system in systems],
+        plot=_overall_plot(views, result["recordings"], systems) if len(views) > 1 else None,
         run_count=max((view.run_count for view in views), default=0),
         seed=result["seed"],
         settings=list(_settings(result["settings"])),
@@ -222,10 +228,11 @@ def first_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
 def _recording_view(
     identifier: str,
     recording: RecordingInfo,
-    systems: Sequence[str],
+    tallies: Sequence[Tally],
     runs: Sequence[Run],
     result: ReplayResult,
 ) -> RecordingView:
+    systems = list(result["systems"])
     drawn = first_runs(runs, systems)
     keys = {(message["instance"], message["phone"]) for message in recording["messages"]}
     messages = {(message["instance"], message["phone"], message["id"]) for message in recording["messages"]}
@@ -242,12 +249,12 @@ def _recording_view(
         title=recording["title"],
         source=recording["source"],
         notes=recording["notes"],
-        settings=", ".join(f"{name}: {value}" for name, value in recording["settings"].items()),
+        settings=gettext(", ").join(f"{name}: {value}" for name, value in recording["settings"].items()),
         holds=holds
         if not repeats
         else f"{holds}; {ngettext('%(num)s repeated delivery', '%(num)s repeated deliveries', repeats)}",
         skipped_lines=recording["skipped_lines"],
-        tallies=[_tally(run for run in runs if run["system"] == system) for system in systems],
+        tallies=tallies,
         runs=drawn,
         run_count=len(numbers),
         remarks=[words for run in drawn for words in _remarks(run)],
@@ -267,23 +274,15 @@ def _recording_view(
     )
 
 
-def _tally(runs: Iterable[Run]) -> Tally:
-    lost = sent = 0
-    twice = order = dead = waiting = 0
-    for run in runs:
-        lost += len(run["lost"])
-        sent += run["sent"]
-        twice += len(run["duplicated"])
-        order += len(run["reordered"])
-        dead += len(run["dead_lettered"])
-        waiting += len(run["pending"])
+def _tally(counts: Mapping[str, int]) -> Tally:
+    told = {name: f"{number:,}" for name, number in counts.items()}
     others = {
-        gettext("%(number)s twice", number=f"{twice:,}"): twice,
-        gettext("%(number)s out of order", number=f"{order:,}"): order,
-        gettext("%(number)s dead", number=f"{dead:,}"): dead,
-        gettext("%(number)s waiting", number=f"{waiting:,}"): waiting,
+        "twice": gettext("%(number)s twice", number=told["twice"]),
+        "order": gettext("%(number)s out of order", number=told["order"]),
+        "dead": gettext("%(number)s dead", number=told["dead"]),
+        "waiting": gettext("%(number)s waiting", number=told["waiting"]),
     }
-    return Tally(lost, sent, [words for words, number in others.items() if number])
+    return Tally(counts["lost"], counts["sent"], [words for name, words in others.items() if counts[name]])
 
 
 def _remarks(run: Run) -> Iterable[str]:
@@ -295,7 +294,7 @@ def _remarks(run: Run) -> Iterable[str]:
         )
     fired = {name: number for name, number in run["faults"].items() if number}
     if fired:
-        told = ", ".join(f"{name} {number:,}{TIMES}" for name, number in fired.items())
+        told = gettext(", ").join(f"{name} {number:,}{TIMES}" for name, number in fired.items())
         yield gettext(
             "Faults that were made to happen on %(system)s: %(faults)s.", system=run["system"], faults=told
         )
@@ -336,7 +335,9 @@ def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> C
     if all_held and len(results) > 1:
         summary = gettext("All %(number)s held.", number=len(results))
     else:
-        summary = gettext("Of %(number)s: %(outcomes)s.", number=len(results), outcomes=", ".join(told))
+        summary = gettext(
+            "Of %(number)s: %(outcomes)s.", number=len(results), outcomes=gettext(", ").join(told)
+        )
     return Checks(summary, rows, folded=all_held and len(rows) > CHECKS_OPEN_MAX)
 
 
@@ -346,11 +347,12 @@ def _has_many_replies(runs: Iterable[Run]) -> bool:
     )
 
 
-def _overall_plot(result: ReplayResult, systems: Sequence[str]) -> Plot | None:
-    recordings = {recording["name"]: recording for recording in result["recordings"]}
+def _overall_plot(
+    views: Sequence[RecordingView], recordings: Sequence[RecordingInfo], systems: Sequence[str]
+) -> Plot | None:
     times: dict[str, list[int]] = {}
-    for name, recording in recordings.items():
-        for run in first_runs((run for run in result["runs"] if run["recording"] == name), systems):
+    for view, recording in zip(views, recordings, strict=True):
+        for run in view.runs:
             times.setdefault(run["system"], []).extend(reply_times_ms(run, recording))
     return _plot("all-plot", [(system, sorted(own)) for system, own in times.items()], systems)
 
@@ -375,7 +377,7 @@ def _plot(identifier: str, times: Iterable[tuple[str, Sequence[int]]], systems: 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            told = ", ".join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
+            told = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
             yield name, told or gettext("none")
         elif name.endswith("_ms"):
             yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else gettext("off")

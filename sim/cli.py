@@ -1,4 +1,4 @@
-"""The command line: `python -m sim replay`, `systems`, `synth`.
+"""The command line: `python -m sim replay`, `sweep`, `systems`, `synth`.
 
 Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and everything on record came out;
 1 when not, or when a run failed; 2 for input or options that cannot be used; 130 when interrupted.
@@ -15,8 +15,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reports.language import DEFAULT, LANGUAGES
 from reports.schema import ReplayResult
-from sim import synthetic
+from sim import cli_sweep, synthetic
 from sim.console import console_for, progress, show, show_verdict
 from sim.recording import Recording, RecordingError, load
 from sim.settings import FAULTS, SettingsError, SimSettings, parse_fault
@@ -69,6 +70,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_replay_arguments(replay)
     replay.set_defaults(run=_replay)
+    tried = commands.add_parser(
+        "sweep",
+        help="replay recordings on the queue under many settings, and show what each choice costs",
+        description="Replays recordings on the queue under every combination of the settings given, and tells what "
+        "each costs in waiting, AI calls and interrupted turns.",
+        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any of them; 1 when it did; 2 "
+        "for input that cannot be read.",
+    )
+    cli_sweep.add_arguments(tried, _seed, _runs)
+    tried.add_argument(
+        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes to use"
+    )
+    tried.set_defaults(run=_sweep)
     systems = commands.add_parser("systems", help="list the systems that recordings can be replayed against")
     systems.set_defaults(run=_systems)
     synth = commands.add_parser("synth", help="write a synthetic recording from the figures of real chats")
@@ -148,6 +162,9 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-report", action="store_const", const=None, dest="report", help="write no report"
     )
     output.add_argument(
+        "--lang", choices=LANGUAGES, default=DEFAULT, help="language of the report (default: en)"
+    )
+    output.add_argument(
         "--json",
         metavar="FILE",
         help="write the whole result as JSON; - is standard output, and then nothing else is",
@@ -171,9 +188,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def _replay(options: argparse.Namespace) -> int:
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     study = _study(options, recordings)
-    for path in (options.report, None if options.json in (None, STANDARD_OUTPUT) else Path(options.json)):
-        if path is not None:
-            _check_writable(path)
+    _check_outputs(options)
     with progress(len(recordings) * len(study.systems) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     _write(result, options)
@@ -183,6 +198,19 @@ def _replay(options: argparse.Namespace) -> int:
         if options.report is not None:
             console.print(f"Report: {options.report}", markup=False)
     show_verdict(result, console)
+    return OK if result["ok"] else BAD_OUTCOME
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    _check_outputs(options)
+    result = cli_sweep.result_of(options, jobs=options.jobs)
+    try:
+        cli_sweep.write(result, options)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"the result cannot be written: {error}") from None
+    cli_sweep.tell(result, options)
     return OK if result["ok"] else BAD_OUTCOME
 
 
@@ -238,6 +266,12 @@ def _command(options: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
+def _check_outputs(options: argparse.Namespace) -> None:
+    for path in (options.report, None if options.json in (None, STANDARD_OUTPUT) else Path(options.json)):
+        if path is not None:
+            _check_writable(path)
+
+
 def _check_writable(path: Path) -> None:
     """Raises InputError now, rather than OSError after all the work."""
     try:
@@ -261,7 +295,7 @@ def _write(result: ReplayResult, options: argparse.Namespace) -> None:
         if options.report is not None:
             from reports.replay import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-            write_replay_report(result, options.report)
+            write_replay_report(result, options.report, options.lang)
     except BrokenPipeError:
         raise
     except OSError as error:

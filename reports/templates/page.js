@@ -1,36 +1,67 @@
 // Search, sort and download the table of conversations; say what a mark in a figure is when it is tapped.
 // The page can be read without this. Nothing that people wrote is ever taken for markup: only textContent is set.
+// A browser needs seconds to lay out 10,000 rows, so the table holds the first that fit, and more as it is scrolled.
 (() => {
   "use strict";
 
+  const ROWS = 300;
   const table = document.getElementById("overview-table");
   if (table) overview(table);
   marks();
 
   function overview(table) {
     const body = table.tBodies[0];
+    const heads = Array.from(table.tHead.rows[0].cells);
+    const searched = heads.filter((head) => "find" in head.dataset).map((head) => head.cellIndex);
     const rows = Array.from(body.rows);
+    const places = new Map(rows.map((row, place) => [row, place]));
+    const words = new Map();
+    const controls = document.getElementById("overview-controls");
     const find = document.getElementById("overview-find");
     const troubled = document.getElementById("overview-troubled");
     const count = document.getElementById("overview-count");
-    const words = new Map();
+    let fitting = rows;
+    let held = 0;
 
     const wordsOf = (row) => {
-      if (!words.has(row)) words.set(row, folded(row.textContent));
+      if (!words.has(row)) words.set(row, searched.map((place) => folded(row.cells[place].textContent.trim()) + "\n").join(""));
       return words.get(row);
+    };
+
+    const more = () => {
+      body.append(...fitting.slice(held, held + ROWS));
+      held = Math.min(held + ROWS, fitting.length);
     };
 
     const show = () => {
       const wanted = folded(find.value.trim());
-      let shown = 0;
-      for (const row of rows) {
-        const fits = (!troubled.checked || row.querySelector(".b,.w")) && (!wanted || wordsOf(row).includes(wanted));
-        row.hidden = !fits;
-        if (fits) shown += 1;
-      }
+      const ending = endOfNumber(wanted);
+      fitting = rows.filter(
+        (row) =>
+          (!troubled.checked || row.querySelector(".b,.w")) &&
+          (!wanted || wordsOf(row).includes(wanted) || (ending && wordsOf(row).includes(ending))),
+      );
+      body.replaceChildren();
+      held = 0;
+      more();
+      table.parentElement.scrollTop = 0;
       count.textContent = count.dataset.words
-        .replace("%(shown)s", shown.toLocaleString("en"))
+        .replace("%(shown)s", fitting.length.toLocaleString("en"))
         .replace("%(all)s", rows.length.toLocaleString("en"));
+    };
+
+    const sort = (head) => {
+      const keyed = rows.map((row) => ({ row, value: key(row.cells[head.cellIndex]) }));
+      const numeric = keyed.every(({ value }) => typeof value === "number");
+      const collator = new Intl.Collator(undefined, { numeric: true });
+      const before = head.getAttribute("aria-sort");
+      const down = before ? before === "ascending" : numeric;
+      const order = numeric ? (one, other) => one - other : (one, other) => collator.compare(String(one), String(other));
+      keyed.sort((one, other) => (down ? -1 : 1) * order(one.value, other.value) || places.get(one.row) - places.get(other.row));
+      keyed.forEach(({ row }, place) => (rows[place] = row));
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      show();
     };
 
     let waiting = 0;
@@ -39,11 +70,20 @@
       waiting = setTimeout(show, 120);
     });
     troubled.addEventListener("change", show);
-    document.getElementById("overview-controls").addEventListener("submit", (event) => event.preventDefault());
-    document.getElementById("overview-csv").addEventListener("click", () => download(table));
-    for (const head of table.tHead.rows[0].cells) sortable(head, body, rows);
-    document.getElementById("overview-controls").hidden = false;
+    controls.addEventListener("submit", (event) => event.preventDefault());
+    document.getElementById("overview-csv").addEventListener("click", () => download([table.tHead.rows[0], ...fitting]));
+    table.parentElement.addEventListener("scroll", ({ target }) => {
+      if (target.scrollTop + 2 * target.clientHeight > target.scrollHeight) more();
+    });
+    for (const head of heads) sortable(head, sort);
+    controls.hidden = false;
     show();
+  }
+
+  // A phone number that is looked for in full is found by its end, which is all that a page holds of it.
+  function endOfNumber(wanted) {
+    const digits = wanted.replace(/\D/g, "");
+    return /^[+\d\s().-]+$/.test(wanted) && digits.length > 4 ? "..." + digits.slice(-4) + "\n" : "";
   }
 
   // Letters alike for who searches: without case, marks, and the forms of alef, ya and ta marbuta; digits as 0 to 9.
@@ -58,36 +98,26 @@
       .toLowerCase();
   }
 
-  function sortable(head, body, rows) {
+  function sortable(head, sort) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
     button.append(...head.childNodes);
+    button.addEventListener("click", () => sort(head));
     head.append(button);
-    button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") !== "descending";
-      for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const keyed = rows.map((row, place) => [key(row.cells[head.cellIndex]), place, row]);
-      keyed.sort(([one, first], [other, second]) => {
-        const order = typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other));
-        return (down ? -order : order) || first - second;
-      });
-      body.append(...keyed.map(([, , row]) => row));
-    });
   }
 
   // A number where the cell holds one; what was lost counts for more than what went wrong otherwise.
   function key(cell) {
-    const text = cell ? cell.textContent : "";
+    const text = cell ? cell.textContent.trim() : "";
     if (text === "✓") return 0;
     if (/^[✗~]\d+$/.test(text)) return Number(text.slice(1)) + (text[0] === "✗" ? 1e6 : 0);
     return text !== "" && !Number.isNaN(Number(text)) ? Number(text) : text || -1;
   }
 
-  function download(table) {
+  function download(rows) {
     const cells = (row) => Array.from(row.cells, (cell) => quoted(cell.textContent.trim())).join(",");
-    const lines = [table.tHead.rows[0], ...Array.from(table.tBodies[0].rows).filter((row) => !row.hidden)].map(cells);
+    const lines = rows.map(cells);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
     link.download = "conversations.csv";
@@ -97,7 +127,7 @@
 
   // A spreadsheet must not take what somebody wrote for a formula.
   function quoted(text) {
-    const safe = /^[=+\-@\t\r]/.test(text) ? "'" + text : text;
+    const safe = /^[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/.test(text) ? "'" + text : text;
     return '"' + safe.replaceAll('"', '""') + '"';
   }
 

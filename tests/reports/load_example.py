@@ -74,7 +74,10 @@ def chaos() -> LoadResult:
     """10,000 messages in a minute with four faults; two messages were lost, so a threshold was missed."""
     chance = random.Random(4)
     made = empty()
-    made["verdict"] = "10000 messages acknowledged, 9998 answered, 2 lost. Missed: lost messages 2."
+    made["verdict"] = (
+        "10000 messages acknowledged, 9998 answered, 2 lost, 1 answered twice, none out of order. "
+        "Missed: lost messages 2, answered 99.98 %."
+    )
     made["ok"] = False
     made.update({"scenario": "bursts", "seed": 7, "duration_s": 60.0, "drain_s": 9.1})
     made["settings"] = {"rate": "10000", "workers": "2", "storm_users": "1000"}
@@ -124,7 +127,10 @@ def invalid() -> LoadResult:
         {
             "valid": False,
             "ok": False,
-            "verdict": "Invalid: the generator was 812 ms behind its schedule (p99).",
+            "verdict": (
+                "Invalid: the generator was 812 ms behind its schedule (p99), so nothing here tells anything about "
+                "the system. Use less load, or more machines for Locust."
+            ),
         }
     )
     return made

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 import re
 
-import pandas as pd
 import pytest
 
-from reports.conversations import conversations, reply_times_ms
-from reports.csv_links import BYTES_MAX, csv_link
-from reports.downloads import downloads
-from reports.frames import system_figures
+from reports.conversations import conversations
 from reports.overview import Talk, overview_of
+from reports.page import page_script
 from reports.replay import LARGE_SIZE_MAX, SIZE_MAX, render_replay_report
 from reports.schema import ReplayResult
-from reports.text import cut
 from tests.reports import example
 
+SHORT = "السلام عليكم، أريد أن أسأل عن الأسعار"
+LONG = "\u202e</td></table><script>'\"&مُحَمَّد👨\u200d👩\u200d👧\x00" * 40
 
-def _many(number: int, text: str = "السلام عليكم، أريد أن أسأل عن الأسعار") -> ReplayResult:
+
+def _many(number: int, text: str = SHORT) -> ReplayResult:
     """So many conversations of two messages each; in one of 200 both are lost on one system of two."""
     told = [
         example.message(place, place * 400, text, phone=f"9665{place % number:08}", one=f"m{place}")
@@ -39,9 +35,11 @@ def _talks(result: ReplayResult) -> list[Talk]:
     return [Talk(recorded["name"], one, "") for one in conversations(recorded, result["runs"])]
 
 
-@pytest.mark.parametrize("number", [10_000, 20_000])
-def test_a_page_of_very_many_conversations_stays_small_and_shows_the_worst(number: int) -> None:
-    html = render_replay_report(_many(number))
+@pytest.mark.parametrize(
+    ("number", "text"), [(10_000, SHORT), (10_000, LONG), (20_000, SHORT)], ids=["short", "long", "more"]
+)
+def test_a_page_of_very_many_conversations_stays_small_and_shows_the_worst(number: int, text: str) -> None:
+    html = render_replay_report(_many(number, text))
     assert len(html.encode()) <= LARGE_SIZE_MAX
     table = html[html.index('id="overview-table"') :].split("</table>")[0]
     rows = table.count("<tr><td>")
@@ -88,84 +86,61 @@ def test_a_row_tells_what_happened_on_each_system() -> None:
     old, queue = example.run(recorded, "old", lost=[("966500001234", "m2")]), example.run(recorded, "queue")
     queue["duplicated"] = ["m1"]
     (one,) = conversations(recorded, [old, queue])
-    overview = overview_of([Talk("r", one, "r1c0")], ["old", "queue", "never ran"], 10_000)
+    overview = overview_of([Talk("r", one, "r1c0")], ["old", "never ran", "queue"], 10_000)
     assert str(overview.rows) == (
-        '<tr><td><a href="#r1c0">1</a><td><bdi>…1234</bdi><td>2<td class=b>✗1<td class=w>~1<td><td>15.0<td>'
+        '<tr><td><a href="#r1c0">1</a><td><bdi>…1234</bdi><td>2<td class=b>✗1<td><td class=w>~1<td>15.0<td>'
         "a &lt;b&gt; &amp; c · b"
     )
     assert overview.troubled == 1
 
 
-def test_system_figures_are_the_runs_own() -> None:
-    result = example.big_day(300, 40, 3)
-    figures = {one.system: one for one in system_figures(result)}
-    for run in result["runs"]:
-        own, times = figures[run["system"]], reply_times_ms(run, result["recordings"][0])
-        assert own.counts["sent"] == run["sent"]
-        assert own.counts["lost"] == len(run["lost"])
-        assert own.counts["turns"] == len(run["batches"])
-        assert own.reply_ms["max"] == times[-1]
-        assert own.reply_ms["p50"] == times[-(-len(times) * 50 // 100) - 1]
-        assert own.lag_ms == {"p50": 0, "p95": 0, "max": 0}
-        assert (own.low, own.runs) == (None, 1)
+def test_without_losses_those_in_other_trouble_come_first_then_the_slowest() -> None:
+    told = [example.message(place, 0, "a", phone=f"96650000000{place}") for place in range(1, 5)]
+    recorded = example.recording("r", told)
+    run = example.run(recorded, "queue", lost=[("966500000002", "m2")])
+    run["reordered"] = ["m3"]
+    run["ledger"][3]["answered_at_ms"] = 60_000
+    overview = overview_of(_talks(example.result([recorded], [run])), ["queue"], 10_000)
+    assert re.findall(r"<bdi>…(\d+)</bdi>", overview.rows) == ["0002", "0003", "0004", "0001"]
+    assert re.findall(r"<td>([\d.]*)<td>a", overview.rows) == ["", "15.0", "60.0", "15.0"]
 
 
-def test_system_figures_of_replications_have_an_interval() -> None:
-    recorded = example.recording("r", [example.message(1, 0, "a")])
-    runs = [
-        example.run(recorded, "old", number=number, lost=[("966500001234", "m1")] if number < 2 else ())
-        for number in range(10)
-    ]
-    (figures,) = system_figures(example.result([recorded], runs))
-    assert (figures.probability, figures.runs, figures.runs_with_loss) == (0.2, 10, 2)
-    assert figures.low is not None
-    assert figures.high is not None
-    assert 0 < figures.low < 0.2 < figures.high < 1
+def test_names_and_texts_of_anybody_are_bounded_and_stay_text() -> None:
+    for evil in example.HOSTILE:
+        told = [
+            example.message(place, 0, evil * 99, phone=evil * 99, instance=str(place)) for place in range(3)
+        ]
+        recorded = example.recording(evil * 99, told)
+        talks = [
+            Talk(recorded["name"] + end, one, "")
+            for end in "xy"
+            for one in conversations(recorded, [example.run(recorded, "queue")])
+        ]
+        rows = str(overview_of(talks, ["queue"], 10_000).rows)
+        assert set(re.findall(r"<[^>]*>", rows)) == {"<tr>", "<td>", "<bdi>", "</bdi>"}
+        assert not re.search("[\x00-\x08\u202a-\u202e]", rows)
+        assert len(rows.encode("utf-8", "replace")) <= 10_000
 
 
-def test_a_result_without_runs_has_no_figures() -> None:
-    assert system_figures(example.result([], [])) == []
+def test_only_names_users_and_texts_are_searched() -> None:
+    html = render_replay_report(_many(20))
+    heads = re.findall(r"<th [^>]*>[^<]*", html[html.index('id="overview-table"') :].split("</thead>")[0])
+    assert [head.split(">")[1] for head in heads if "data-find" in head] == ["User", "Text"]
 
 
-def _read(address: str) -> list[list[str]]:
-    text = base64.b64decode(address.split("base64,")[1]).decode("utf-8-sig")
-    return list(csv.reader(io.StringIO(text, newline="")))
+def test_the_same_conversations_give_the_same_bytes_and_the_script_holds_none_of_them() -> None:
+    result = _many(1600, LONG)
+    html = render_replay_report(result)
+    assert html == render_replay_report(result)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert script == page_script()
+    assert script in render_replay_report(example.incident())
 
 
-def test_a_csv_file_comes_back_as_it_was_and_runs_nothing() -> None:
-    rows: list[list[object]] = [
-        ["a,b", 'say "x"', "one\nline", "نعم", 1],
-        ["=1+1", "+1", "-1", "@SUM(A1)", -5],
-        ["", "\ttab", "x", "y", None],
-    ]
-    link = csv_link("x.csv", ["a", "b", "c", "d", "e"], rows)
-    assert link.address.startswith(
-        "data:text/csv;charset=utf-8;base64,77u/"
-    )  # the mark that spreadsheets look for
-    found = _read(link.address)
-    assert found[0] == ["a", "b", "c", "d", "e"]
-    assert found[1] == ["a,b", 'say "x"', "one\nline", "نعم", "1.0"]
-    assert found[2][:4] == ["'=1+1", "'+1", "'-1", "'@SUM(A1)"]
-    assert found[3][1] == "'\ttab"
-    assert (
-        len(pd.read_csv(io.StringIO(base64.b64decode(link.address.split("base64,")[1]).decode("utf-8-sig"))))
-        == 3
-    )
-
-
-def test_a_long_csv_file_is_cut_and_says_so() -> None:
-    link = csv_link("x.csv", ["a"], [["x" * 100]] * 1000)
-    assert len(_read(link.address)) - 1 == link.rows
-    assert link.rows + link.left_out == 1000
-    assert len(link.address) * 3 // 4 <= BYTES_MAX + 50
-
-
-def test_lost_messages_can_be_downloaded_without_phone_numbers() -> None:
-    result = example.incident()
-    links = dict(downloads(system_figures(result), result))
-    lost = _read(links["Lost messages"].address)
-    assert lost[0][-1] == "cause"
-    assert [row[5] for row in lost[1:]] == ["m4", "m5"]
-    assert [row[4] for row in lost[1:]] == ["…1234", "…1234"]
-    assert [len(_read(link.address)) for link in links.values()] == [3, 3, 3]
-    assert all("966500001234" not in cut(str(_read(link.address)), 10_000) for link in links.values())
+def test_an_overview_speaks_the_language_of_its_page() -> None:
+    html = render_replay_report(_many(20), "ar")
+    assert '<html lang="ar" dir="rtl">' in html
+    words = html[html.index('id="overview"') : html.index('id="overview-table"')]
+    assert "conversations" not in words
+    assert "%(shown)s" in words
+    assert "%(all)s" in words

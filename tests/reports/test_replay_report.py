@@ -200,11 +200,10 @@ def test_no_phone_number_is_shown_in_full() -> None:
     assert not re.search(r"966500\d77123", render_replay_report(example.hostile()))
 
 
-def test_the_verdict_comes_first_with_its_mark() -> None:
+def test_the_verdict_comes_first_with_its_word() -> None:
     good, bad = (render_replay_report(example.incident(ok=ok)) for ok in (True, False))
-    for html, label in ((good, "ok"), (bad, "not ok")):
-        signs = [attrs for tag, attrs in Page(html).elements if tag == "svg"]
-        assert signs[0]["aria-label"] == label
+    for html, word in ((good, "OK"), (bad, "Not OK")):
+        assert f'<p class="word">{word}</p>' in html
         seen = "".join(Page(html).text)
         assert seen.index("The queue lost none of 5 messages; buffer-v1 lost 2 of 5") < seen.index(
             "The systems compared"
@@ -265,6 +264,8 @@ def test_loss_probabilities_are_told_when_there_were_several_runs() -> None:
     assert "3 of 20" in html
     assert html.count("Probability of losing a message</h3>") == 2  # over all recordings, and of this one
     assert '<td class="bad">✗ 2 of 10</td>' in html
+    assert "✗ 2 (20.0\u00a0%)<br><small" in html  # among the systems compared, with its interval
+    assert re.search(r'<small class="muted">5\.67\u00a0% to 51\.0\u00a0%</small>', html)
 
 
 def test_settings_seed_and_command_are_told() -> None:

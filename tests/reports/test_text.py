@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reports import text
+from reports.language import speaking
 from reports.text import (
     Phones,
     cut,
@@ -14,6 +15,7 @@ from reports.text import (
     number_list,
     one_line,
     printable,
+    round_duration,
     share,
 )
 
@@ -40,6 +42,36 @@ from reports.text import (
 )
 def test_a_duration_is_told_for_people(ms: float | None, told: str) -> None:
     assert duration(ms).replace(text.NARROW, " ") == told
+
+
+@pytest.mark.parametrize(
+    ("ms", "told"),
+    [
+        (0.1, "0.1 ms"),
+        (2.0, "2 ms"),
+        (0.30000000000000004, "0.3 ms"),
+        (500, "500 ms"),
+        (2000, "2 s"),
+        (2500, "2.5 s"),
+        (59_000, "59 s"),
+        (60_000, "1 min"),
+        (90_000, "1 min 30 s"),
+        (3_600_000, "1 h"),
+        (5_400_000, "1 h 30 min"),
+        (86_400_000, "24 h"),
+    ],
+)
+def test_an_axis_is_labelled_without_what_is_zero(ms: float, told: str) -> None:
+    assert round_duration(ms).replace(text.NARROW, " ") == told
+
+
+def test_times_are_told_in_the_language_of_the_page_with_the_same_digits() -> None:
+    with speaking("ar"):
+        assert duration(12_149).replace(text.NARROW, " ") == "12.1 ث"
+        assert duration(7_500_000).replace(text.NARROW, " ") == "2 س 05 د"
+        assert moment(8000).replace(text.NARROW, " ") == "8 ث"
+        assert duration(-1500).replace(text.NARROW, " ") == f"\u2068{text.MINUS}1.5\u2069 ث"
+        assert duration(None) == text.EN_DASH
 
 
 @pytest.mark.parametrize(

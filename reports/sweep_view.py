@@ -1,0 +1,233 @@
+"""What the page of a sweep shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.language import gettext, ngettext
+from reports.plots import Plot, Series, latency_plot
+from reports.prose import translated_prose
+from reports.schema_sweep import SweepResult, SweepRow
+from reports.text import cut, duration, one_line, share
+
+ROWS_MAX = 200
+CURVES_MAX = 6
+SCATTER_PX = (860, 320)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 40.0, 16.0, 40.0
+_TICKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A choice in the drawing: its place in px, its number in the table, and how it is drawn."""
+
+    x: float
+    y: float
+    number: int
+    kind: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled place on an axis, in px."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Choices by how long their users wait and how often the AI is asked."""
+
+    points: Sequence[Point]
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+    description: str
+    width: int = SCATTER_PX[0]
+    height: int = SCATTER_PX[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceRow:
+    """One choice with what it came to, in words."""
+
+    number: int
+    name: str
+    kind: str
+    remark: str
+    lost: int
+    wrong: int
+    ai_calls: str
+    split: str
+    first: tuple[str, str]
+    last: tuple[str, str]
+    lag: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPage:
+    """The whole page."""
+
+    state: str
+    verdict_first: str
+    verdict_rest: str
+    short_verdict: str
+    description: str
+    recordings: int
+    runs: int
+    rows: Sequence[ChoiceRow]
+    left_out: int
+    scatter: Scatter | None
+    plot: Plot | None
+    seed: int
+    settings: Sequence[tuple[str, str]]
+    command: str
+
+
+def sweep_page_of(result: SweepResult) -> SweepPage:
+    """The page that shows `result`."""
+    verdict = translated_prose(one_line(result["verdict"]))
+    first, _, rest = verdict.partition(": ")
+    ordered = _ordered(result)
+    numbered = list(enumerate((result["rows"][place] for place in ordered), 1))
+    recommended = _recommended(result)
+    return SweepPage(
+        state="ok" if result["ok"] else "bad",
+        verdict_first=cut(first, 300),
+        verdict_rest=cut(rest, 600),
+        short_verdict=cut(first, 120),
+        description=cut(verdict, 300),
+        recordings=len(result["recordings"]),
+        runs=result["runs"],
+        rows=[_row(number, row, row is recommended) for number, row in numbered[:ROWS_MAX]],
+        left_out=max(len(numbered) - ROWS_MAX, 0),
+        scatter=_scatter(numbered[:ROWS_MAX], recommended),
+        plot=_plot([(number, row) for number, row in numbered if row["is_best"]]),
+        seed=result["seed"],
+        settings=[
+            (name, cut(one_line(str(result["settings"].get(name, ""))), 100))
+            for name in ("ai", "redis_latency")
+        ],
+        command=cut(one_line(result["command"]), 1000),
+    )
+
+
+def _recommended(result: SweepResult) -> SweepRow | None:
+    place = result["recommended"]
+    return result["rows"][place] if place is not None else None
+
+
+def _ordered(result: SweepResult) -> list[int]:
+    """Places of the rows: the recommended one, those that nothing beats, the others; each by waiting."""
+    rows = result["rows"]
+    return sorted(
+        range(len(rows)),
+        key=lambda place: (
+            place != result["recommended"],
+            not rows[place]["is_best"],
+            rows[place]["first_ms"]["p95"] or 0,
+            place,
+        ),
+    )
+
+
+def choice_name(row: SweepRow) -> str:
+    """A choice in a few words."""
+    told = [
+        duration(row["window_ms"]),
+        ngettext("%(num)s message", "%(num)s messages", row["max_messages"]),
+    ]
+    if row["idle_ms"]:
+        told.append(gettext("%(time)s of silence", time=duration(row["idle_ms"])))
+    return ", ".join(told)
+
+
+def _row(number: int, row: SweepRow, is_recommended: bool) -> ChoiceRow:
+    remark = (
+        gettext("recommended") if is_recommended else gettext("nothing beats it") if row["is_best"] else ""
+    )
+    return ChoiceRow(
+        number=number,
+        name=choice_name(row),
+        kind="ok" if is_recommended else "",
+        remark=remark,
+        lost=row["lost"],
+        wrong=row["twice"] + row["order"] + row["dead"] + row["waiting"],
+        ai_calls=f"{row['ai_calls']:,}",
+        split=share(row["split_turns"] / row["turns"]) if row["turns"] else "",
+        first=(duration(row["first_ms"]["p50"]), duration(row["first_ms"]["p95"])),
+        last=(duration(row["last_ms"]["p50"]), duration(row["last_ms"]["p95"])),
+        lag=duration(row["lag_ms"]["p95"]),
+    )
+
+
+def _scatter(numbered: Sequence[tuple[int, SweepRow]], recommended: SweepRow | None) -> Scatter | None:
+    known = [(number, row, row["first_ms"]["p95"], row["ai_calls"]) for number, row in numbered]
+    placed = [(number, row, wait, calls) for number, row, wait, calls in known if wait is not None]
+    if len(placed) < 2:
+        return None
+    waits, calls = [one[2] for one in placed], [one[3] for one in placed]
+    across = _Axis(min(waits), max(waits), _LEFT, SCATTER_PX[0] - _RIGHT)
+    up = _Axis(min(calls), max(calls), SCATTER_PX[1] - _BOTTOM, _TOP)
+    points = [
+        Point(
+            across.at(wait),
+            up.at(number_of_calls),
+            number,
+            "recommended" if row is recommended else "best" if row["is_best"] else "other",
+            f"{number}: {choice_name(row)}",
+        )
+        for number, row, wait, number_of_calls in placed
+    ]
+    return Scatter(
+        points=points[::-1],
+        across=[Tick(across.at(value), duration(round(value, -2))) for value in across.values()],
+        up=[Tick(up.at(value), f"{value:,.0f}") for value in up.values()],
+        description=gettext(
+            "The time within which 95 %% of the turns are answered, from %(low)s to %(high)s, against AI calls, from "
+            "%(few)s to %(many)s; the table has the numbers.",
+            low=duration(min(waits)),
+            high=duration(max(waits)),
+            few=f"{min(calls):,}",
+            many=f"{max(calls):,}",
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Values to px, with some room at both ends."""
+
+    low: float
+    high: float
+    start_px: float
+    end_px: float
+
+    def at(self, value: float) -> float:
+        span = (self.high - self.low) or 1.0
+        return self.start_px + (0.06 + 0.88 * (value - self.low) / span) * (self.end_px - self.start_px)
+
+    def values(self) -> list[float]:
+        if self.high == self.low:
+            return [self.low]
+        return [self.low + (self.high - self.low) * place / (_TICKS - 1) for place in range(_TICKS)]
+
+
+def _plot(best: Sequence[tuple[int, SweepRow]]) -> Plot | None:
+    series = [
+        Series(f"{number}: {choice_name(row)}", place, row["reply_ms"])
+        for place, (number, row) in enumerate(best[:CURVES_MAX])
+        if row["reply_ms"]
+    ]
+    if not series:
+        return None
+    return latency_plot(
+        "sweep-plot",
+        series,
+        title=gettext("Share of turns answered within a time"),
+        caption=gettext("From a turn's first message to its reply, for choices that nothing beats."),
+        column=gettext("Choice"),
+        counted=gettext("turns kept"),
+    )

@@ -1,0 +1,188 @@
+"""The same recordings on the queue under many settings: what each choice costs, and which ones are worth choosing."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from reports.schema import ReplayResult, Run
+from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
+from sim.outcome import quantiles
+from sim.settings import SettingsError, with_options
+from sim.study import Study, carry_out
+
+CHOICES_MAX = 200
+SAMPLES_MAX = 300
+"""Reply times that are kept of each choice."""
+DEFAULT_GRID: Mapping[str, Sequence[str]] = {"window": ("4s", "8s", "12s"), "max-messages": ("3", "5", "8")}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Options of the command line that this run is made with, by name."""
+
+    options: Mapping[str, str]
+
+
+def choices(grid: Mapping[str, Sequence[str]]) -> list[Choice]:
+    """Every combination of the values. Raises SettingsError for more than CHOICES_MAX, or a list without a value."""
+    for name, values in grid.items():
+        if not values or not all(value.strip() for value in values):
+            raise SettingsError(
+                f"{name}: a list of values such as 4s,8s,12s is needed, and none of them empty"
+            )
+    made = [
+        Choice(dict(zip(grid, (value.strip() for value in values), strict=True)))
+        for values in product(*grid.values())
+    ]
+    if len(made) > CHOICES_MAX:
+        raise SettingsError(f"these are {len(made)} combinations; at most {CHOICES_MAX} are replayed at once")
+    return made
+
+
+def sweep(
+    study: Study,
+    made: Sequence[Choice],
+    *,
+    jobs: int = 1,
+    done: Callable[[Run], None] = lambda _: None,
+) -> SweepResult:
+    """Replays the study's recordings under each choice, which wins over the study's options and a recording's settings.
+
+    Raises what `carry_out` raises.
+    """
+    studies = [replace(study, options={**study.options, **choice.options}) for choice in made]
+    for one in studies:
+        for recording in one.recordings:
+            one.settings_for(recording)
+    rows = [_row(one, carry_out(one, jobs=jobs, done=done)) for one in studies]
+    for row in rows:
+        row["is_best"] = not any(_dominates(_costs(other), _costs(row)) for other in rows)
+    recommended = _recommended(rows)
+    return SweepResult(
+        schema=SWEEP_SCHEMA_VERSION,
+        kind="sweep",
+        seed=study.settings.seed,
+        settings=with_options(study.settings, study.options).as_json(),
+        recordings=[recording.name for recording in study.recordings],
+        runs=study.runs,
+        rows=rows,
+        recommended=recommended,
+        verdict=_verdict(rows, recommended),
+        ok=all(_is_clean(row) for row in rows),
+        command=study.command,
+    )
+
+
+def _row(study: Study, result: ReplayResult) -> SweepRow:
+    runs = result["runs"]
+    settings = with_options(study.settings, study.options)
+    first, last, lags, split = _times(result)
+    return SweepRow(
+        window_ms=settings.window_ms,
+        max_messages=settings.max_messages,
+        idle_ms=settings.idle_ms,
+        sent=sum(run["sent"] for run in runs),
+        lost=sum(len(run["lost"]) for run in runs),
+        twice=sum(len(run["duplicated"]) for run in runs),
+        order=sum(len(run["reordered"]) for run in runs),
+        dead=sum(len(run["dead_lettered"]) for run in runs),
+        waiting=sum(len(run["pending"]) for run in runs),
+        came_to_rest=all(run["came_to_rest"] for run in runs),
+        ai_calls=sum(run["ai_calls"] for run in runs),
+        turns=sum(len(run["batches"]) for run in runs),
+        split_turns=split,
+        first_ms=quantiles(first),
+        last_ms=quantiles(last),
+        lag_ms=quantiles(lags),
+        reply_ms=_thinned(sorted(first)),
+        is_best=False,
+    )
+
+
+def _times(result: ReplayResult) -> tuple[list[int], list[int], list[int], int]:
+    """Waits from first and last messages, dispatch lags, and how many turns were split, over all runs."""
+    first: list[int] = []
+    last: list[int] = []
+    lags: list[int] = []
+    split = 0
+    for recording in result["recordings"]:
+        arrivals: dict[tuple[str, str], dict[str, int]] = {}
+        for message in recording["messages"]:
+            own = arrivals.setdefault((message["instance"], message["phone"]), {})
+            own.setdefault(message["id"], message["at_ms"])
+        moments = {key: sorted(own.values()) for key, own in arrivals.items()}
+        for run in result["runs"]:
+            if run["recording"] != recording["name"]:
+                continue
+            for batch in run["batches"]:
+                if batch["due_at_ms"] is not None:
+                    lags.append(batch["claimed_at_ms"] - batch["due_at_ms"])
+                key = batch["instance"], batch["phone"]
+                own_ms = [arrivals[key][one] for one in batch["ids"] if one in arrivals[key]]
+                if batch["replied_at_ms"] is None or not own_ms:
+                    continue
+                first.append(batch["replied_at_ms"] - min(own_ms))
+                last.append(batch["replied_at_ms"] - max(own_ms))
+                written = bisect_right(moments[key], batch["replied_at_ms"])
+                split += written > bisect_right(moments[key], batch["claimed_at_ms"])
+    return first, last, lags, split
+
+
+def _thinned(ordered: Sequence[int]) -> list[int]:
+    if len(ordered) <= SAMPLES_MAX:
+        return list(ordered)
+    step = (len(ordered) - 1) / (SAMPLES_MAX - 1)
+    return [ordered[round(place * step)] for place in range(SAMPLES_MAX)]
+
+
+def _is_clean(row: SweepRow) -> bool:
+    return row["came_to_rest"] and not (row["lost"] or row["twice"] or row["order"])
+
+
+def _costs(row: SweepRow) -> tuple[float, float, float, float]:
+    """What one wants little of; a choice that loses anything is worse than all that do not."""
+    return (0 if _is_clean(row) else 1, row["first_ms"]["p95"] or 0, row["ai_calls"], row["split_turns"])
+
+
+def _dominates(one: Iterable[float], other: Iterable[float]) -> bool:
+    pairs = list(zip(one, other, strict=True))
+    return all(left <= right for left, right in pairs) and any(left < right for left, right in pairs)
+
+
+def _recommended(rows: Sequence[SweepRow]) -> int | None:
+    """The choice nearest to the best of waiting, AI calls and split turns at once, each scaled to its range."""
+    clean = [place for place, row in enumerate(rows) if _is_clean(row) and row["turns"]]
+    if not clean:
+        return None
+    costs = {place: _costs(rows[place])[1:] for place in clean}
+    lowest = [min(cost[axis] for cost in costs.values()) for axis in range(3)]
+    highest = [max(cost[axis] for cost in costs.values()) for axis in range(3)]
+
+    def distance(place: int) -> float:
+        return sum(
+            ((cost - low) / (high - low)) ** 2
+            for cost, low, high in zip(costs[place], lowest, highest, strict=True)
+            if high > low
+        )
+
+    return min(clean, key=lambda place: (round(distance(place), 9), place))
+
+
+def _verdict(rows: Sequence[SweepRow], recommended: int | None) -> str:
+    """One sentence, with what the recommended choice gives and costs."""
+    if recommended is None:
+        return "Under none of these settings the queue was clean: see what each of them lost, duplicated or reordered."
+    row = rows[recommended]
+    lossy = sum(not _is_clean(one) for one in rows)
+    unclean = f" {lossy} of {len(rows)} choices lost, duplicated or reordered something." if lossy else ""
+    idle = f", {row['idle_ms'] / 1000:g} s of silence" if row["idle_ms"] else ""
+    waited_s = (row["first_ms"]["p95"] or 0) / 1000
+    return (
+        f"A window of {row['window_ms'] / 1000:g} s and {row['max_messages']} messages{idle} is nearest to the best of "
+        f"everything: 95 % of the turns are answered within {waited_s:.1f} s of their first message, by "
+        f"{row['ai_calls']:,} AI calls for {row['sent']:,} messages, and in {row['split_turns']:,} of {row['turns']:,} "
+        f"turns the user wrote on before the reply.{unclean}"
+    )
