@@ -11,7 +11,7 @@ import pandas as pd
 from reports.text import cut, printable
 
 BYTES_MAX = 20_000
-"""A file may have; rows beyond that are left out, and the link says so."""
+"""A file may have unless more is asked for; rows beyond that are left out, and the link says so."""
 CELL_LENGTH_MAX = 500
 """Characters of a text that a cell may have."""
 
@@ -32,24 +32,26 @@ class CsvLink:
     left_out: int
 
 
-def csv_link(name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> CsvLink:
+def csv_link(
+    name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, bytes_max: int = BYTES_MAX
+) -> CsvLink:
     """The rows as a file called `name`, which is the page's own and never from data."""
     table = [[_cell(value) for value in row] for row in rows]
-    text, kept = _fitting(columns, table)
+    text, kept = _fitting(columns, table, bytes_max)
     encoded = base64.b64encode((BOM + text).encode("utf-8", "replace")).decode()
     return CsvLink(name, f"data:text/csv;charset=utf-8;base64,{encoded}", kept, len(table) - kept)
 
 
-def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]]) -> tuple[str, int]:
+def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]], bytes_max: int) -> tuple[str, int]:
     """As many rows as there is room for, as text, and their number."""
     kept = len(table)
     while True:
         frame = pd.DataFrame(table[:kept], columns=list(columns), dtype=object)  # no number becomes another
         text = frame.to_csv(index=False, lineterminator="\r\n")
         size = len(text.encode("utf-8", "replace"))
-        if size <= BYTES_MAX or kept == 0:
+        if size <= bytes_max or kept == 0:
             return text, kept
-        kept = min(kept - 1, int(kept * BYTES_MAX / size))
+        kept = min(kept - 1, int(kept * bytes_max / size))
 
 
 def _cell(value: object) -> object:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.csv_links import CsvLink
 from reports.language import gettext, marked, ngettext
+from reports.load_downloads import load_downloads
 from reports.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
 from reports.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
 from reports.prose import translated_prose
@@ -142,6 +144,7 @@ class LoadPage:
     settings: Sequence[tuple[str, str]]
     system: Sequence[tuple[str, str]]
     command: str
+    downloads: Sequence[tuple[str, CsvLink]]
     bar_px: int = BAR_PX
 
 
@@ -186,6 +189,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         settings=_facts(result["settings"]),
         system=_facts(result["system"]),
         command=cut(one_line(result["command"]), COMMAND_LENGTH_MAX),
+        downloads=load_downloads(result),
     )
 
 

@@ -5,48 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.csv_links import CsvLink, csv_link
+from reports.frames import QUANTILES
 from reports.language import gettext, ngettext
 from reports.plots import Plot, Series, latency_plot
 from reports.prose import translated_prose
+from reports.scatter import Choice, Scatter, scatter
 from reports.schema_sweep import SweepResult, SweepRow
-from reports.text import cut, duration, one_line, share
+from reports.text import cut, duration, one_line, round_duration, share
 
 ROWS_MAX = 200
 CURVES_MAX = 6
-SCATTER_PX = (860, 320)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 40.0, 16.0, 40.0
-_TICKS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A choice in the drawing: its place in px, its number in the table, and how it is drawn."""
-
-    x: float
-    y: float
-    number: int
-    kind: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A labelled place on an axis, in px."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """Choices by how long their users wait and how often the AI is asked."""
-
-    points: Sequence[Point]
-    across: Sequence[Tick]
-    up: Sequence[Tick]
-    description: str
-    width: int = SCATTER_PX[0]
-    height: int = SCATTER_PX[1]
+_TIMES = ("first", "last", "lag")
+_COUNTS = (
+    *("window_ms", "max_messages", "idle_ms", "sent", "lost", "twice", "order", "dead", "waiting"),
+    *("ai_calls", "turns", "split_turns", "is_best"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +55,7 @@ class SweepPage:
     left_out: int
     scatter: Scatter | None
     plot: Plot | None
+    downloads: Sequence[tuple[str, CsvLink]]
     seed: int
     settings: Sequence[tuple[str, str]]
     command: str
@@ -105,6 +80,7 @@ def sweep_page_of(result: SweepResult) -> SweepPage:
         left_out=max(len(numbered) - ROWS_MAX, 0),
         scatter=_scatter(numbered[:ROWS_MAX], recommended),
         plot=_plot([(number, row) for number, row in numbered if row["is_best"]]),
+        downloads=[(gettext("All choices"), _csv([row for _, row in numbered]))],
         seed=result["seed"],
         settings=[
             (name, cut(one_line(str(result["settings"].get(name, ""))), 100))
@@ -136,12 +112,12 @@ def _ordered(result: SweepResult) -> list[int]:
 def choice_name(row: SweepRow) -> str:
     """A choice in a few words."""
     told = [
-        duration(row["window_ms"]),
+        round_duration(row["window_ms"]),
         ngettext("%(num)s message", "%(num)s messages", row["max_messages"]),
     ]
     if row["idle_ms"]:
-        told.append(gettext("%(time)s of silence", time=duration(row["idle_ms"])))
-    return ", ".join(told)
+        told.append(gettext("%(time)s of silence", time=round_duration(row["idle_ms"])))
+    return gettext(", ").join(told)
 
 
 def _row(number: int, row: SweepRow, is_recommended: bool) -> ChoiceRow:
@@ -163,56 +139,53 @@ def _row(number: int, row: SweepRow, is_recommended: bool) -> ChoiceRow:
     )
 
 
+def _csv(rows: Sequence[SweepRow]) -> CsvLink:
+    """Names of columns are in English in every language: programs read them."""
+    return csv_link(
+        "choices.csv",
+        [*_COUNTS, *(f"{kind}_{name}_ms" for kind in _TIMES for name in QUANTILES)],
+        [
+            [
+                *(dict(row)[name] for name in _COUNTS),
+                *(
+                    times.get(name)
+                    for times in (row["first_ms"], row["last_ms"], row["lag_ms"])
+                    for name in QUANTILES
+                ),
+            ]
+            for row in rows
+        ],
+    )
+
+
 def _scatter(numbered: Sequence[tuple[int, SweepRow]], recommended: SweepRow | None) -> Scatter | None:
-    known = [(number, row, row["first_ms"]["p95"], row["ai_calls"]) for number, row in numbered]
-    placed = [(number, row, wait, calls) for number, row, wait, calls in known if wait is not None]
+    placed = [
+        Choice(
+            number,
+            choice_name(row),
+            across=row["first_ms"]["p95"],
+            up=row["ai_calls"],
+            rank=2 if row is recommended else int(row["is_best"]),
+        )
+        for number, row in numbered
+        if row["first_ms"]["p95"] is not None
+    ]
     if len(placed) < 2:
         return None
-    waits, calls = [one[2] for one in placed], [one[3] for one in placed]
-    across = _Axis(min(waits), max(waits), _LEFT, SCATTER_PX[0] - _RIGHT)
-    up = _Axis(min(calls), max(calls), SCATTER_PX[1] - _BOTTOM, _TOP)
-    points = [
-        Point(
-            across.at(wait),
-            up.at(number_of_calls),
-            number,
-            "recommended" if row is recommended else "best" if row["is_best"] else "other",
-            f"{number}: {choice_name(row)}",
-        )
-        for number, row, wait, number_of_calls in placed
-    ]
-    return Scatter(
-        points=points[::-1],
-        across=[Tick(across.at(value), duration(round(value, -2))) for value in across.values()],
-        up=[Tick(up.at(value), f"{value:,.0f}") for value in up.values()],
+    waits, calls = [one.across for one in placed], [one.up for one in placed]
+    return scatter(
+        placed,
+        tell_across=round_duration,
+        tell_up="{:,.0f}".format,
         description=gettext(
             "The time within which 95 %% of the turns are answered, from %(low)s to %(high)s, against AI calls, from "
             "%(few)s to %(many)s; the table has the numbers.",
             low=duration(min(waits)),
             high=duration(max(waits)),
-            few=f"{min(calls):,}",
-            many=f"{max(calls):,}",
+            few=f"{min(calls):,.0f}",
+            many=f"{max(calls):,.0f}",
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """Values to px, with some room at both ends."""
-
-    low: float
-    high: float
-    start_px: float
-    end_px: float
-
-    def at(self, value: float) -> float:
-        span = (self.high - self.low) or 1.0
-        return self.start_px + (0.06 + 0.88 * (value - self.low) / span) * (self.end_px - self.start_px)
-
-    def values(self) -> list[float]:
-        if self.high == self.low:
-            return [self.low]
-        return [self.low + (self.high - self.low) * place / (_TICKS - 1) for place in range(_TICKS)]
 
 
 def _plot(best: Sequence[tuple[int, SweepRow]]) -> Plot | None:

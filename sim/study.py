@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
+from itertools import islice
 from multiprocessing import resource_tracker
 
 from reports.schema import (
@@ -83,18 +84,35 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
     Raises SettingsError for a recording whose settings make no sense and ReplayFailedError. On KeyboardInterrupt
     the other processes are ended before it is passed on.
     """
-    work = [
+    return next(carry_out_all([study], jobs=jobs, done=done))
+
+
+def carry_out_all(
+    studies: Sequence[Study], *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None
+) -> Iterator[ReplayResult]:
+    """The same for studies of the same recordings, which share the processes; results come in the studies' order."""
+    recordings = studies[0].recordings
+    work = [_work(study) for study in studies]
+    messages = sum(len(recordings[one.recording].arrivals) for own in work for one in own)
+    flat = [one for own in work for one in own]
+    jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
+    made = iter(_in_processes(recordings, flat, jobs, done) if jobs > 1 else _here(recordings, flat, done))
+    for study, own in zip(studies, work, strict=True):
+        runs = list(islice(made, len(own)))
+        yield _result(study, runs, _expectations(study, runs))
+
+
+def _work(study: Study) -> list[_Work]:
+    return [
         _Work(index, system, study.settings_for(recording), run)
         for index, recording in enumerate(study.recordings)
         for system in study.systems
         for run in range(study.runs)
     ]
-    messages = sum(len(study.recordings[one.recording].arrivals) for one in work)
-    jobs = min(jobs, len(work)) if messages > SMALL_STUDY_MESSAGES else 1
-    runs = (
-        _in_processes(study.recordings, work, jobs, done) if jobs > 1 else _here(study.recordings, work, done)
-    )
-    expectations = [
+
+
+def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
+    return [
         result
         for recording in study.recordings
         for result in check(
@@ -104,7 +122,6 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
             recorded=study.recorded_settings(recording),
         )
     ]
-    return _result(study, runs, expectations)
 
 
 def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:

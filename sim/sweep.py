@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -11,7 +11,7 @@ from reports.schema import ReplayResult, Run
 from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
 from sim.outcome import quantiles
 from sim.settings import SettingsError, with_options
-from sim.study import Study, carry_out
+from sim.study import Study, carry_out_all
 
 CHOICES_MAX = 200
 SAMPLES_MAX = 300
@@ -51,16 +51,14 @@ def sweep(
 ) -> SweepResult:
     """Replays the study's recordings under each choice, which wins over the study's options and a recording's settings.
 
-    Raises what `carry_out` raises.
+    Raises what `carry_out_all` raises.
     """
     studies = [replace(study, options={**study.options, **choice.options}) for choice in made]
-    for one in studies:
-        for recording in one.recordings:
-            one.settings_for(recording)
-    rows = [_row(one, carry_out(one, jobs=jobs, done=done)) for one in studies]
-    for row in rows:
-        row["is_best"] = not any(_dominates(_costs(other), _costs(row)) for other in rows)
-    recommended = _recommended(rows)
+    results = carry_out_all(studies, jobs=jobs, done=done)
+    rows = [_row(one, result) for one, result in zip(studies, results, strict=True)]
+    for row, is_best in zip(rows, nothing_beats(rows), strict=True):
+        row["is_best"] = is_best
+    recommended = recommended_place(rows)
     return SweepResult(
         schema=SWEEP_SCHEMA_VERSION,
         kind="sweep",
@@ -97,7 +95,7 @@ def _row(study: Study, result: ReplayResult) -> SweepRow:
         first_ms=quantiles(first),
         last_ms=quantiles(last),
         lag_ms=quantiles(lags),
-        reply_ms=_thinned(sorted(first)),
+        reply_ms=thinned(sorted(first)),
         is_best=False,
     )
 
@@ -131,7 +129,8 @@ def _times(result: ReplayResult) -> tuple[list[int], list[int], list[int], int]:
     return first, last, lags, split
 
 
-def _thinned(ordered: Sequence[int]) -> list[int]:
+def thinned(ordered: Sequence[int]) -> list[int]:
+    """At most SAMPLES_MAX of the ascending values, evenly spaced, the first and the last among them."""
     if len(ordered) <= SAMPLES_MAX:
         return list(ordered)
     step = (len(ordered) - 1) / (SAMPLES_MAX - 1)
@@ -142,22 +141,30 @@ def _is_clean(row: SweepRow) -> bool:
     return row["came_to_rest"] and not (row["lost"] or row["twice"] or row["order"])
 
 
-def _costs(row: SweepRow) -> tuple[float, float, float, float]:
-    """What one wants little of; a choice that loses anything is worse than all that do not."""
-    return (0 if _is_clean(row) else 1, row["first_ms"]["p95"] or 0, row["ai_calls"], row["split_turns"])
+def _costs(row: SweepRow) -> tuple[float, float, float]:
+    """What one wants little of: waiting, AI calls, split turns."""
+    return (row["first_ms"]["p95"] or 0, row["ai_calls"], row["split_turns"])
 
 
-def _dominates(one: Iterable[float], other: Iterable[float]) -> bool:
-    pairs = list(zip(one, other, strict=True))
+def _beats(one: SweepRow, other: SweepRow) -> bool:
+    """Better in something and worse in nothing; what loses messages is beaten by whatever does not."""
+    if _is_clean(one) != _is_clean(other):
+        return _is_clean(one)
+    pairs = list(zip(_costs(one), _costs(other), strict=True))
     return all(left <= right for left, right in pairs) and any(left < right for left, right in pairs)
 
 
-def _recommended(rows: Sequence[SweepRow]) -> int | None:
+def nothing_beats(rows: Sequence[SweepRow]) -> list[bool]:
+    """Of each, whether no other is better in something without being worse in something else."""
+    return [not any(_beats(other, row) for other in rows) for row in rows]
+
+
+def recommended_place(rows: Sequence[SweepRow]) -> int | None:
     """The choice nearest to the best of waiting, AI calls and split turns at once, each scaled to its range."""
     clean = [place for place, row in enumerate(rows) if _is_clean(row) and row["turns"]]
     if not clean:
         return None
-    costs = {place: _costs(rows[place])[1:] for place in clean}
+    costs = {place: _costs(rows[place]) for place in clean}
     lowest = [min(cost[axis] for cost in costs.values()) for axis in range(3)]
     highest = [max(cost[axis] for cost in costs.values()) for axis in range(3)]
 

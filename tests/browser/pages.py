@@ -13,7 +13,8 @@ from reports.load import render_load_report
 from reports.regression import render_regression_report
 from reports.replay import render_replay_report
 from reports.schema import ReplayResult
-from tests.reports import comparison_example, example, load_example
+from reports.sweep import render_sweep_report
+from tests.reports import comparison_example, example, load_example, sweep_example
 
 REPOSITORY = Path(__file__).parents[2]
 MANY = 10_000
@@ -58,6 +59,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "clean comparison": lambda: render_regression_report(comparison_example.clean()),
     "worse comparison": lambda: render_regression_report(comparison_example.worse()),
     "worse comparison in Arabic": lambda: render_regression_report(comparison_example.worse(), language="ar"),
+    "sweep": lambda: render_sweep_report(sweep_example.nine()),
+    "sweep in Arabic": lambda: render_sweep_report(sweep_example.nine(), "ar"),
+    "hostile sweep": lambda: render_sweep_report(sweep_example.hostile()),
     "hostile replay": lambda: render_replay_report(example.hostile()),
     "hostile load": lambda: render_load_report(load_example.hostile()),
     "hostile comparison": lambda: render_regression_report(comparison_example.hostile()),

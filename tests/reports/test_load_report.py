@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 
@@ -99,7 +100,7 @@ def test_a_page_in_arabic_holds_latin_letters_in_data_only() -> None:
     main = html[html.index("<main") : html.index("</main>")]
     texts = re.sub(r"<[^>]*>", "\n", re.sub(r"<pre.*?</pre>|<bdi>[^<]*</bdi>", "", main, flags=re.DOTALL))
     texts = re.sub("\u2068[^\u2066-\u2069]*\u2069", "", texts)
-    assert set(re.findall(r"[A-Za-z][A-Za-z0-9]+", texts)) <= {"Redis", "xx", "p99"}
+    assert set(re.findall(r"[A-Za-z][A-Za-z0-9]+", texts)) <= {"Redis", "xx", "p99", "CSV"}
     assert "الرسائل المفقودة" in texts
 
 
@@ -120,3 +121,20 @@ def test_a_verdict_is_told_in_arabic_with_the_numbers_of_its_own() -> None:
     assert "أُكِّد استلام 10000 من الرسائل" in told
     assert "الرسائل المفقودة: 2، أُجيب عنها: 99.98 %" in told
     assert "Missed" not in told
+
+
+def test_the_seconds_the_latencies_and_what_went_wrong_can_be_downloaded() -> None:
+    result = chaos()
+    html = render_load_report(result)
+    files = {
+        name: base64.b64decode(data).decode("utf-8-sig").splitlines()
+        for name, data in re.findall(
+            r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', html
+        )
+    }
+    assert list(files) == ["seconds.csv", "latencies.csv", "messages.csv"]
+    assert files["seconds.csv"][0].startswith("t_s,sent,acknowledged,replied,failed,depth,redis_bytes,cpu ")
+    assert len(files["seconds.csv"]) == 1 + len(result["timeline"])
+    assert files["latencies.csv"][0] == "latency,samples,p50_ms,p90_ms,p95_ms,p99_ms,max_ms"
+    assert len(files["latencies.csv"]) == 1 + len(result["latency_ms"])
+    assert len(files["messages.csv"]) == 1 + len(result["lost_ids"]) + len(result["duplicate_ids"])

@@ -1,0 +1,139 @@
+"""Choices drawn by two of their costs; those that would lie on top of each other share one mark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.ticker import MaxNLocator
+
+WIDTH_PX, HEIGHT_PX = 860, 320
+MARK_PX = 22
+"""Height of a mark, and the distance below which two become one."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 8, 36
+_PER_CHARACTER_PX = 7.5
+_TICKS_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is drawn: its number in the table, its name, its place on both axes, and how much its mark stands out.
+
+    `rank` is 2 for the recommended choice, 1 for one that nothing beats, 0 for the others.
+    """
+
+    number: int
+    name: str
+    across: float
+    up: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark in px, with the numbers of its choices; `kind` is its class, `title` its choices by name."""
+
+    x: float
+    y: float
+    width: float
+    label: str
+    kind: str
+    title: str
+
+    @property
+    def left(self) -> float:
+        """Where it begins."""
+        return self.x - self.width / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A labelled place on an axis, in px."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """The drawing, WIDTH_PX by HEIGHT_PX, and what it shows in words."""
+
+    marks: Sequence[Mark]
+    across: Sequence[Tick]
+    up: Sequence[Tick]
+    description: str
+    width: int = WIDTH_PX
+    height: int = HEIGHT_PX
+    left: int = _LEFT
+    bottom: int = HEIGHT_PX - _BOTTOM
+    mark: int = MARK_PX
+
+
+def scatter(
+    choices: Sequence[Choice],
+    *,
+    tell_across: Callable[[float], str],
+    tell_up: Callable[[float], str],
+    description: str,
+) -> Scatter:
+    """A drawing of one choice or more."""
+    across = _Axis([one.across for one in choices], _LEFT, WIDTH_PX - _RIGHT)
+    up = _Axis([one.up for one in choices], HEIGHT_PX - _BOTTOM, _TOP)
+    return Scatter(
+        marks=[_mark(group, across, up) for group in _groups(choices, across, up)],
+        across=[Tick(across.at(value), tell_across(value)) for value in across.ticks],
+        up=[Tick(up.at(value), tell_up(value)) for value in up.ticks],
+        description=description,
+    )
+
+
+class _Axis:
+    """Values to px, between the round values around them."""
+
+    def __init__(self, values: Sequence[float], start_px: float, end_px: float) -> None:
+        low, high = min(values), max(values)
+        room = (high - low) * 0.08 or max(abs(low) * 0.05, 1.0)
+        self._low, self._high = low - room, high + room
+        self._start_px, self._end_px = start_px, end_px
+        places = MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]).tick_values(self._low, self._high)
+        self.ticks = [float(value) for value in places if self._low <= value <= self._high]
+
+    def at(self, value: float) -> float:
+        return self._start_px + (value - self._low) / (self._high - self._low) * (
+            self._end_px - self._start_px
+        )
+
+
+def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:
+    """Those nearer to each other than a mark is high, the most important of each first and drawn last."""
+    groups: list[list[Choice]] = []
+    for one in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
+        place = across.at(one.across), up.at(one.up)
+        near = next(
+            (
+                group
+                for group in groups
+                if math.dist(place, (across.at(group[0].across), up.at(group[0].up))) < MARK_PX
+            ),
+            None,
+        )
+        if near is None:
+            groups.append([one])
+        else:
+            near.append(one)
+    return groups[::-1]
+
+
+def _mark(group: Sequence[Choice], across: _Axis, up: _Axis) -> Mark:
+    first = group[0]
+    label = "\u00a0".join(str(one.number) for one in group)
+    return Mark(
+        x=across.at(first.across),
+        y=up.at(first.up),
+        width=max(MARK_PX, 12 + _PER_CHARACTER_PX * len(label)),
+        label=label,
+        kind=("other", "best", "recommended")[first.rank],
+        title="\n".join(f"{one.number}: {one.name}" for one in group),
+    )

@@ -1,0 +1,84 @@
+"""Results of sweeps, made up: one to choose from, one in which every choice lost something, one of hostile text."""
+
+from __future__ import annotations
+
+from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
+from tests.reports.example import HOSTILE
+
+
+def choice(window_s: int, messages: int, *, lost: int = 0, idle_s: int = 0, is_best: bool = True) -> SweepRow:
+    """Longer windows wait longer and ask the AI less."""
+    waits_ms = [1000 * window_s + 40 * place for place in range(200)]
+    return SweepRow(
+        window_ms=1000 * window_s,
+        max_messages=messages,
+        idle_ms=1000 * idle_s,
+        sent=1000,
+        lost=lost,
+        twice=0,
+        order=0,
+        dead=0,
+        waiting=0,
+        came_to_rest=True,
+        ai_calls=900 - 30 * window_s - messages,
+        turns=900 - 30 * window_s - messages,
+        split_turns=120 - 8 * window_s,
+        first_ms={"p50": waits_ms[99], "p95": waits_ms[189], "max": waits_ms[-1]},
+        last_ms={"p50": waits_ms[50], "p95": waits_ms[180], "max": waits_ms[-2]},
+        lag_ms={"p50": 4, "p95": 8, "max": 14},
+        reply_ms=waits_ms,
+        is_best=is_best,
+    )
+
+
+def sweep(rows: list[SweepRow], recommended: int | None) -> SweepResult:
+    """A result of these rows."""
+    return SweepResult(
+        schema=SWEEP_SCHEMA_VERSION,
+        kind="sweep",
+        seed=1,
+        settings={"ai": "lognormal:4.5s:9s", "redis_latency": "lognormal:5ms:15ms"},
+        recordings=["incident.jsonl", "day.jsonl"],
+        runs=1,
+        rows=rows,
+        recommended=recommended,
+        verdict="A window of 8 s and 5 messages is nearest to the best of everything: 95 % of the turns are answered "
+        "within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and in 56 of 655 turns the user "
+        "wrote on before the reply."
+        if recommended is not None
+        else "Under none of these settings the queue was clean: see what each of them lost, duplicated or reordered.",
+        ok=recommended is not None,
+        command="python -m sim sweep logs --seed 1",
+    )
+
+
+def nine() -> SweepResult:
+    """Three windows by three sizes, the middle one recommended."""
+    return sweep(
+        [choice(window_s, size, is_best=size == 5) for window_s in (4, 8, 12) for size in (3, 5, 8)], 4
+    )
+
+
+def lossy() -> SweepResult:
+    """Every choice lost something."""
+    return sweep([choice(8, 5, lost=3), choice(12, 5, lost=1, idle_s=3)], None)
+
+
+def nothing() -> SweepResult:
+    """No choice, as from a folder without messages."""
+    return sweep([], None)
+
+
+def hostile() -> SweepResult:
+    """Every text is one of HOSTILE."""
+    result = nine()
+    result["verdict"] = " ".join(HOSTILE)
+    result["command"] = HOSTILE[1]
+    result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[3], HOSTILE[2]: HOSTILE[0]}
+    result["recordings"] = list(HOSTILE)
+    return result
+
+
+def endless() -> SweepResult:
+    """A thousand choices."""
+    return sweep([choice(1 + place % 30, 1 + place // 30) for place in range(1000)], 0)

@@ -1,0 +1,240 @@
+"""Settings compared: what each choice costs, computed by hand, and the command as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from reports.schema_sweep import SweepResult, SweepRow
+from sim.recording import load
+from sim.settings import SettingsError, SimSettings
+from sim.study import Study
+from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nothing_beats, recommended_place, sweep, thinned
+
+from .test_cli import REPOSITORY, sim
+
+PAUSED = [0, 5, 20]
+"""Seconds at which somebody writes: on while a window of 4 s is being answered, and within one of 8 s."""
+
+
+@pytest.fixture
+def write_recording(tmp_path: Path) -> Callable[..., Path]:
+    def write(*seconds: float, name: str = "one.jsonl") -> Path:
+        path = tmp_path / name
+        lines = [
+            {
+                "event": "message",
+                "at": at * 1000,
+                "instance": "bot",
+                "phone": "1",
+                "id": f"m{at}",
+                "text": "x",
+            }
+            for at in seconds
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+        return path
+
+    return write
+
+
+def swept(*paths: Path, **grid: str) -> SweepResult:
+    study = Study(
+        recordings=load(paths),
+        systems=["queue"],
+        settings=SimSettings(seed=1),
+        options={"ai": "constant:6s", "redis-latency": "constant:1ms"},
+    )
+    return sweep(study, choices({name.replace("_", "-"): text.split(",") for name, text in grid.items()}))
+
+
+def row(**changes: object) -> SweepRow:
+    told: SweepRow = {
+        "window_ms": 8000,
+        "max_messages": 5,
+        "idle_ms": 0,
+        "sent": 10,
+        "lost": 0,
+        "twice": 0,
+        "order": 0,
+        "dead": 0,
+        "waiting": 0,
+        "came_to_rest": True,
+        "ai_calls": 5,
+        "turns": 5,
+        "split_turns": 1,
+        "first_ms": {"p50": 9000, "p95": 10_000, "max": 12_000},
+        "last_ms": {"p50": 9000, "p95": 10_000, "max": 12_000},
+        "lag_ms": {"p50": 4, "p95": 8, "max": 12},
+        "reply_ms": [9000, 12_000],
+        "is_best": False,
+    }
+    return {**told, **changes}  # type: ignore[typeddict-item]
+
+
+def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
+    first_ms = {"p50": 0, "p95": wait_s * 1000, "max": wait_s * 1000}
+    return row(first_ms=first_ms, ai_calls=ai_calls, split_turns=split_turns, **changes)
+
+
+def test_what_a_choice_costs_as_computed_by_hand(write_recording: Callable[..., Path]) -> None:
+    short, long = swept(write_recording(*PAUSED), window="4s,8s")["rows"]
+    assert (short["window_ms"], long["window_ms"]) == (4000, 8000)
+    # 4 s: 0 s is answered at 10 s, 5 s right after that by 16 s, 20 s at 30 s; 8 s: 0 s and 5 s at 14 s, 20 s at 34 s.
+    assert (short["ai_calls"], long["ai_calls"]) == (3, 2)
+    assert [round(one / 1000) for one in short["reply_ms"]] == [10, 10, 11]
+    assert [round(one / 1000) for one in long["reply_ms"]] == [14, 14]
+    assert round((long["last_ms"]["p50"] or 0) / 1000) == 9
+    assert (short["split_turns"], long["split_turns"]) == (1, 0)
+    assert (short["turns"], long["turns"]) == (3, 2)
+    assert (short["sent"], short["lost"], short["twice"], short["order"]) == (3, 0, 0, 0)
+
+
+def test_the_number_of_messages_and_the_silence_are_choices_too(write_recording: Callable[..., Path]) -> None:
+    path = write_recording(0, 1, 2, 3)
+    two, all_ = swept(path, max_messages="2,8")["rows"]
+    assert (two["ai_calls"], all_["ai_calls"]) == (2, 1)
+    quiet, never = swept(path, idle="2s,0")["rows"]
+    assert (quiet["idle_ms"], never["idle_ms"]) == (2000, 0)
+    assert round((quiet["first_ms"]["max"] or 0) / 1000) == 11
+    assert round((never["first_ms"]["max"] or 0) / 1000) == 14
+
+
+def test_a_choice_wins_over_what_the_recording_was_made_with(tmp_path: Path) -> None:
+    head = '{"event":"recording","version":1,"settings":{"window":"2s","ai":"constant:1s"}}\n'
+    lines = [
+        json.dumps({"event": "message", "at": at, "instance": "b", "phone": "1", "id": f"m{at}", "text": "x"})
+        for at in (0, 5000)
+    ]
+    path = tmp_path / "own.jsonl"
+    path.write_text(head + "\n".join(lines) + "\n", "utf-8")
+    (one,) = swept(path, window="8s")["rows"]
+    assert one["ai_calls"] == 1
+
+
+def test_costs_of_several_recordings_and_runs_are_added(write_recording: Callable[..., Path]) -> None:
+    one, other = write_recording(*PAUSED), write_recording(0, name="other.jsonl")
+    both = swept(one, other, window="8s")
+    assert both["recordings"] == ["one.jsonl", "other.jsonl"]
+    assert both["rows"][0]["sent"] == 4
+    assert both["rows"][0]["ai_calls"] == 3
+
+
+def test_nothing_beats_a_choice_that_is_best_at_something() -> None:
+    quick, cheap, between, worse = rows = [
+        costing(5, 9, 9),
+        costing(20, 2, 2),
+        costing(12, 5, 5),
+        costing(13, 5, 6),
+    ]
+    assert nothing_beats(rows) == [True, True, True, False]
+    assert recommended_place(rows) == rows.index(between)
+    assert nothing_beats([quick, quick]) == [True, True], "equals do not beat each other"
+    assert nothing_beats([worse, cheap]) == [True, True]
+
+
+def test_a_choice_that_loses_is_beaten_and_never_recommended_however_quick() -> None:
+    rows = [costing(1, 1, 0, lost=1), costing(20, 9, 9), costing(1, 1, 0, came_to_rest=False)]
+    assert nothing_beats(rows) == [False, True, False]
+    assert nothing_beats([rows[0], costing(2, 1, 0, twice=1)]) == [True, False], "where all lose, costs count"
+    assert recommended_place(rows) == 1
+    assert recommended_place([rows[0], rows[2]]) is None
+    assert recommended_place([]) is None
+
+
+def test_equal_choices_recommend_the_first() -> None:
+    assert recommended_place([costing(5, 5, 5), costing(5, 5, 5)]) == 0
+
+
+def test_reply_times_are_thinned_evenly_and_keep_both_ends() -> None:
+    assert thinned([1, 2, 3]) == [1, 2, 3]
+    kept = thinned(range(10_000))
+    assert len(kept) == SAMPLES_MAX
+    assert (kept[0], kept[-1]) == (0, 9999)
+    steps = [later - earlier for earlier, later in pairwise(kept)]
+    assert max(steps) - min(steps) <= 1
+
+
+def test_too_many_choices_and_lists_without_values_are_refused() -> None:
+    with pytest.raises(SettingsError, match=f"400 combinations; at most {CHOICES_MAX}"):
+        choices({"window": ["1s"] * 20, "max-messages": ["1"] * 20})
+    for values in ([], ["4s", ""], [" "]):
+        with pytest.raises(SettingsError, match="window: a list of values"):
+            choices({"window": values})
+
+
+def test_the_command_compares_and_recommends_and_writes_a_page(
+    write_recording: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write_recording(*PAUSED)
+    done = sim("sweep", path, "--window", "4s,8s", "--ai", "constant:6s", "--json", "out.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (result["kind"], len(result["rows"])) == ("sweep", 6)
+    assert result["command"] == "python -m sim sweep one.jsonl --window 4s,8s --ai constant:6s --seed 1"
+    assert result["recommended"] is not None
+    assert "→" in done.stdout
+    assert " ".join(result["verdict"].split()) in " ".join(done.stdout.split())
+    page = (tmp_path / "reports" / "out" / "sweep.html").read_text("utf-8")
+    assert "Settings of the queue, compared on 1\u00a0recording" in page
+
+
+def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
+    paths = [
+        REPOSITORY / "logs" / f"{name}.jsonl" for name in ("incident", "never-stops", "storm-100-in-10-s")
+    ]
+    results = []
+    for jobs in ("1", "2"):
+        arguments = (
+            "--window",
+            "2s,4s,8s,12s",
+            "--no-report",
+            "--quiet",
+            "--json",
+            "out.json",
+            "--jobs",
+            jobs,
+        )
+        done = sim("sweep", *paths, *arguments, "--runs", "2", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        results.append((tmp_path / "out.json").read_bytes())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--window", "4s,,8s"), "window: a list of values"),
+        (("--window", "soon"), "soon"),
+        (("--max-messages", "0"), "max-messages"),
+        (("--idle", "-3s"), "idle"),
+        (("--ai", "fast"), "fast"),
+        (("--runs", "0"), "runs"),
+        (("--report", "."), "cannot be written"),
+    ],
+)
+def test_bad_options_are_told_before_any_work(
+    options: tuple[str, ...], told: str, write_recording: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = sim("sweep", write_recording(0), *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_of_what_is_not_there_is_told(tmp_path: Path) -> None:
+    done = sim("sweep", "nowhere", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere" in done.stderr
+
+
+def test_json_on_standard_output_is_nothing_but_json(
+    write_recording: Callable[..., Path], tmp_path: Path
+) -> None:
+    done = sim("sweep", write_recording(0), "--window", "4s", "--no-report", "--json", "-", cwd=tmp_path)
+    assert [one["window_ms"] for one in json.loads(done.stdout)["rows"]] == [4000] * 3
+    assert "nearest to the best" in done.stderr
