@@ -19,6 +19,7 @@ from reports.language import DEFAULT, LANGUAGES
 from reports.schema import ReplayResult
 from sim import cli_sweep, synthetic
 from sim.console import console_for, progress, show, show_verdict
+from sim.processes import ProcessDiedError
 from sim.recording import Recording, RecordingError, load
 from sim.settings import FAULTS, SettingsError, SimSettings, parse_fault
 from sim.study import ReplayFailedError, Study, carry_out
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ReplayFailedError as error:
         traceback.print_exception(error)
         print(f"sim: a run failed, which is a bug in a system or in the simulator: {error}", file=sys.stderr)
+        return BAD_OUTCOME
+    except ProcessDiedError as error:
+        print(f"sim: {error}", file=sys.stderr)
         return BAD_OUTCOME
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.

@@ -6,15 +6,9 @@ The result depends on recordings, systems and settings alone: not on the number 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from itertools import islice
-from multiprocessing import resource_tracker
 
 from reports.schema import (
     SCHEMA_VERSION,
@@ -27,6 +21,7 @@ from reports.schema import (
 )
 from reports.statistics import wilson
 from sim.expectations import check
+from sim.processes import spread
 from sim.recording import Recording
 from sim.replay import replay
 from sim.settings import SettingsError, SimSettings, with_options
@@ -216,68 +211,11 @@ def _here(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable
 def _in_processes(
     recordings: Sequence[Recording], work: Sequence[_Work], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
-    """The same on several processors; runs come back in the order of `work`, whoever finished first."""
-    runs: dict[int, Run] = {}
+    """The same on several processors, the largest first; runs come back in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda at: -len(recordings[work[at].recording].arrivals))
-    with _pool(recordings, jobs) as pool:
-        with _deaf_children():
-            futures: dict[Future[Run], int] = {pool.submit(_one_in_process, work[at]): at for at in by_size}
-        waiting = set(futures)
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                runs[futures[future]] = run = future.result()
-                done(run)
+    runs: dict[int, Run] = {}
+    with contextlib.closing(spread(_one, recordings, [work[at] for at in by_size], jobs=jobs)) as made:
+        for place, run in made:
+            runs[by_size[place]] = run
+            done(run)
     return [runs[at] for at in range(len(work))]
-
-
-@contextlib.contextmanager
-def _pool(recordings: Sequence[Recording], jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, which hold the recordings. They are ended at once when the work is cut short."""
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_process, initargs=(recordings,))
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            if child not in others:
-                child.kill()
-        raise
-    pool.shutdown()
-
-
-@contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started here never hear Ctrl-C, not even while they start; this one hears it when all have."""
-    heard: list[int] = []
-    resource_tracker.ensure_running()  # starting it later would lift the block
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, before)
-    if heard:
-        raise KeyboardInterrupt
-
-
-_recordings_of_process: list[Recording] = []
-
-
-def _start_process(recordings: Sequence[Recording]) -> None:
-    _recordings_of_process[:] = recordings
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A process of the pool would wait for work for ever after its parent was killed."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-    os._exit(1)
-
-
-def _one_in_process(work: _Work) -> Run:
-    return _one(_recordings_of_process, work)

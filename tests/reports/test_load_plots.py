@@ -29,7 +29,9 @@ def test_every_page_is_sound_inert_and_small(example: Callable[[], LoadResult]) 
     assert set(named) <= set(page.ids)
     for tag, attrs in page.elements:
         assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
-        assert not {"src", "srcset", "action", "data", "xlink:href", "href"} & set(attrs), (tag, attrs)
+        assert not {"src", "srcset", "action", "data", "xlink:href"} & set(attrs), (tag, attrs)
+        assert ("href" in attrs) == (tag == "a"), (tag, attrs)
+        assert (attrs.get("href") or "data:text/csv").startswith("data:text/csv"), (tag, attrs)
     assert "url(" not in html
     assert len(html.encode()) < BYTES_MAX
 

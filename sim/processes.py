@@ -1,0 +1,138 @@
+"""Work spread over processes that can be stopped at any moment.
+
+The executor of `concurrent.futures` reads results in a thread of its own: a process that is killed while it writes one
+leaves that thread waiting for the rest, and the program never ends. Here whoever wants the results reads them, each
+from a pipe that only its process writes to, so that the end of a process is the end of its pipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class ProcessDiedError(Exception):
+    """A process ended without an answer; something killed it."""
+
+
+def spread(
+    function: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], *, jobs: int
+) -> Generator[tuple[int, Result], None, None]:
+    """`function(shared, task)` for every task in `jobs` fresh processes, each of which is sent `shared` once.
+
+    Yields the place of each task with its result, as they end. Closing the iterator, and any exception, ends the
+    processes at once. SIGINT is for the caller alone to hear, who must be the main thread.
+
+    Raises:
+        ProcessDiedError: a process was killed.
+        Exception: what `function` raised, with its traceback as a note.
+    """
+    rest = iter(enumerate(tasks))
+    with _processes(function, shared, jobs) as started:
+        busy: dict[Connection, int] = {}
+        free = started
+        while True:
+            for connection, (place, task) in zip(free, rest, strict=False):
+                _give(connection, task)
+                busy[connection] = place
+            if not busy:
+                return
+            free = [one for one in wait(list(busy)) if isinstance(one, Connection)]
+            for connection in free:
+                yield busy.pop(connection), _answer(connection)
+
+
+def _give(connection: Connection, task: object) -> None:
+    try:
+        connection.send(task)
+    except (BrokenPipeError, ConnectionResetError):
+        raise _died() from None
+
+
+def _answer(connection: Connection) -> Any:
+    try:
+        result, error = connection.recv()
+    except (EOFError, ConnectionResetError):
+        raise _died() from None
+    if error is not None:
+        raise error
+    return result
+
+
+def _died() -> ProcessDiedError:
+    return ProcessDiedError("a process was killed; if memory ran out, fewer at a time need less: --jobs 1")
+
+
+@contextlib.contextmanager
+def _processes(
+    function: Callable[[Shared, Task], Result], shared: Shared, jobs: int
+) -> Iterator[list[Connection]]:
+    """Processes that wait for tasks; their ends of the pipes are held by them alone."""
+    context = multiprocessing.get_context("spawn")
+    started = []
+    ours: list[Connection] = []
+    try:
+        with _deaf_children():
+            for _ in range(jobs):
+                mine, theirs = context.Pipe()
+                ours.append(mine)
+                with theirs:
+                    process = context.Process(target=_work, args=(function, shared, theirs), daemon=True)
+                    process.start()
+                started.append(process)
+        yield ours
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            process.join()
+        for connection in ours:
+            connection.close()
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started here never hear Ctrl-C, not even while they start; this one hears it when all have."""
+    heard: list[int] = []
+    resource_tracker.ensure_running()  # starting it later would lift the block
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if heard and before is not signal.SIG_IGN:
+        raise KeyboardInterrupt
+
+
+def _work(function: Callable[[Shared, Task], Result], shared: Shared, connection: Connection) -> None:
+    """The life of a process. It ends with its parent, in the middle of a task too."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            task = connection.recv()
+            try:
+                answer: tuple[Result | None, Exception | None] = function(shared, task), None
+            except Exception as error:  # noqa: BLE001 - it is raised where the result is wanted
+                error.add_note("".join(traceback.format_exception(error)))
+                answer = None, error
+            connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+    os._exit(1)
