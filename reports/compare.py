@@ -19,7 +19,7 @@ from reports.compare_replay import (
     replay_notes,
 )
 from reports.compare_runs import has_replications, replication_effects, replication_notes
-from reports.comparison import LEVELS, Change, Check, Comparison, Effect, Figures, Origin
+from reports.comparison import LEVELS, TOPICS, Change, Check, Comparison, Effect, Figures, Origin
 from reports.files import Result, ResultError
 from reports.language import gettext
 from reports.schema import ReplayResult
@@ -52,7 +52,7 @@ def compare(before: Result, after: Result) -> Comparison:
             )
         )
     found = _compared(accepted, now, after)
-    ordered = sorted(found.changes, key=lambda one: LEVELS.index(one.level))
+    ordered = sorted(found.changes, key=lambda one: (LEVELS.index(one.level), TOPICS.index(one.topic)))
     return Comparison(
         kind=now["of"],
         verdict=verdict_of(ordered, found.effects, found.checks, compared=len(found.figures)),

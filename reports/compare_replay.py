@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from reports.comparison import LEVELS, Change, Check, Figures, Level
+from reports.comparison import LEVELS, Change, Check, Figures, Level, Topic
 from reports.conversations import cause_of
 from reports.figures import relative
 from reports.files import ResultError
@@ -52,10 +52,12 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
     changes: list[Change] = []
     for key in dict.fromkeys([*new, *old]):
         if key not in new:
-            changes.append(Change("worse", *key, gettext("run"), gettext("replayed"), gettext("missing")))
+            changes.append(
+                Change("worse", *key, gettext("run"), gettext("replayed"), gettext("missing"), topic="run")
+            )
         elif key not in old:
             told = ngettext("%(num)s message lost", "%(num)s messages lost", new[key]["lost"])
-            changes.append(Change("changed", *key, gettext("run"), gettext("not replayed"), told))
+            changes.append(Change("changed", *key, gettext("run"), gettext("not replayed"), told, topic="run"))
         else:
             is_same = before["digests"].get(key[0]) == after["digests"].get(key[0])
             changes += _run_changes(old[key], new[key], with_counts=not is_same)
@@ -75,7 +77,9 @@ def _run_changes(before: BaselineRun, after: BaselineRun, *, with_counts: bool) 
         rest = {True: gettext("yes"), False: gettext("no")}
         level: Level = "better" if after["came_to_rest"] else "worse"
         subject = gettext("came to rest")
-        yield Change(level, *where, subject, rest[before["came_to_rest"]], rest[after["came_to_rest"]])
+        yield Change(
+            level, *where, subject, rest[before["came_to_rest"]], rest[after["came_to_rest"]], topic="run"
+        )
     for name, subject in _count_words().items():
         old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
         new: int = after[name]  # type: ignore[literal-required]
@@ -84,7 +88,8 @@ def _run_changes(before: BaselineRun, after: BaselineRun, *, with_counts: bool) 
         level = ("worse" if new > old else "better") if name in _COUNTS else "changed"
         if name == "ai_calls":
             level = EXACT_CALLS.level(old, new - old) or "changed"
-        yield Change(level, *where, subject, f"{old:,}", f"{new:,}")
+        topic: Topic = "run" if name in _COUNTS else "figure"
+        yield Change(level, *where, subject, f"{old:,}", f"{new:,}", topic=topic)
     yield from _time_changes(before, after)
 
 
@@ -198,6 +203,7 @@ class _Names:
             _told(before),
             _told(after),
             cut(cause, CAUSE_LENGTH_MAX),
+            topic="loss" if after == "lost" else "fate",
         )
 
 

@@ -9,6 +9,9 @@ from typing import Literal
 Level = Literal["worse", "better", "changed"]
 LEVELS: Sequence[Level] = ("worse", "better", "changed")
 """In the order in which they are told. What is neither worse nor better has changed."""
+Topic = Literal["loss", "fate", "run", "figure"]
+TOPICS: Sequence[Topic] = ("loss", "fate", "run", "figure")
+"""What a change is about, the gravest first: a message lost, one that fared otherwise, a whole run, a figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Change:
     after: str
     cause: str = ""
     """Why a message was lost, where it was."""
+    topic: Topic = "figure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from reports.comparison import Change, Check, Effect
@@ -30,7 +31,7 @@ def verdict_of(
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
-        told = gettext("Worse: %(named)s", named=", ".join(named))
+        told = gettext("Worse: %(named)s", named="; ".join(named))
         return cut("; ".join([told, *rest]), LENGTH_MAX - 1) + "."
     if rest:
         return gettext("Nothing is worse; %(rest)s.", rest=", ".join(rest))
@@ -40,14 +41,8 @@ def verdict_of(
 
 
 def _changes_told(changes: Sequence[Change]) -> list[str]:
-    """Worse changes: losses by system, and of everything else the first of each recording and system."""
-    lost: dict[str, int] = {}
-    first: dict[tuple[str, str], Change] = {}
-    for one in changes:
-        if one.level == "worse" and one.cause:
-            lost[one.system] = lost.get(one.system, 0) + 1
-        elif one.level == "worse":
-            first.setdefault((one.system, one.recording), one)
+    """Worse changes: losses and other fates by system, and of all else the first of each recording and system."""
+    lost = Counter(one.system for one in changes if one.level == "worse" and one.topic == "loss")
     told = [
         ngettext(
             "%(system)s lost %(num)s message it answered before",
@@ -56,6 +51,24 @@ def _changes_told(changes: Sequence[Change]) -> list[str]:
             system=system,
         )
         for system, number in lost.items()
+    ]
+    fared: dict[str, list[Change]] = {}
+    first: dict[tuple[str, str], Change] = {}
+    for one in changes:
+        if one.level == "worse" and one.topic == "fate":
+            fared.setdefault(one.system, []).append(one)
+        elif one.level == "worse" and one.topic != "loss":
+            first.setdefault((one.system, one.recording), one)
+    told += [
+        ngettext(
+            "%(system)s: %(num)s message fares worse, in %(recording)s: %(now)s",
+            "%(system)s: %(num)s messages fare worse, the first in %(recording)s: %(now)s",
+            len(own),
+            system=system,
+            recording=own[0].recording,
+            now=own[0].after,
+        )
+        for system, own in fared.items()
     ]
     return told + [
         f"{one.system}, {one.recording}: {one.subject} {one.before} → {one.after}" for one in first.values()

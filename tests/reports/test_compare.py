@@ -50,6 +50,7 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
         before="answered after 4,024 ms",
         after="lost",
         cause="dropped at 9 ms by …1234",
+        topic="loss",
     )
     assert comparison.is_worse
     assert comparison.verdict.startswith("Worse: queue lost 1\u00a0message it answered before")
@@ -63,6 +64,32 @@ def test_what_was_lost_and_is_answered_now_is_better() -> None:
     assert not comparison.is_worse
     assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
     assert comparison.verdict.startswith("Nothing is worse; 1\u00a0difference for the better")
+
+
+def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None:
+    def plant(run: Run) -> None:
+        run["ai_calls"] += 10
+        run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
+        run["duplicated"] = [run["ledger"][1]["id"], run["ledger"][2]["id"]]
+        lose(run)
+
+    comparison = _planted(plant)
+    worse = _of_level(comparison, "worse")
+    assert [one.topic for one in worse][:4] == ["loss", "fate", "fate", "figure"]
+    assert comparison.verdict.replace("\u00a0", " ").startswith(
+        "Worse: queue lost 1 message it answered before; queue: 2 messages fare worse, the first in incident.jsonl: "
+        "answered after 11,900 ms, twice; "
+    )
+
+
+def test_a_round_trip_more_is_no_regression_however_large_its_share() -> None:
+    def plant(run: Run) -> None:
+        for name in ("p50", "p95", "max"):
+            run["dispatch_lag_ms"][name] = (run["dispatch_lag_ms"][name] or 0) + 15
+
+    comparison = _planted(plant)
+    assert comparison.is_different
+    assert not comparison.is_worse
 
 
 def _slow_down(factor: float) -> Callable[[Run], None]:
