@@ -220,3 +220,18 @@ def test_an_override_does_not_turn_what_stands_next_to_it(opened: Callable[..., 
 @pytest.mark.parametrize("name", list(PAGES))
 def test_a_page_is_small(name: str, page_file: Callable[[str], Path]) -> None:
     assert page_file(name).stat().st_size < (1_500_000 if name == "many conversations" else 500_000)
+
+
+def test_a_figure_that_is_too_wide_begins_at_the_start_of_time_in_arabic_too(
+    opened: Callable[..., Opened],
+) -> None:
+    page = opened("incident in Arabic")
+    page.page.set_viewport_size({"width": 400, "height": 900})
+    begun = page.evaluate(
+        """() => Array.from(document.querySelectorAll("figure > .scroll")).map((box) => {
+          const drawing = box.querySelector("svg").getBoundingClientRect(), own = box.getBoundingClientRect();
+          return drawing.width <= own.width || drawing.left >= own.left;
+        })"""
+    )
+    assert len(begun) >= 3
+    assert all(begun)
