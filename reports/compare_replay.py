@@ -57,7 +57,9 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
             )
         elif key not in old:
             told = ngettext("%(num)s message lost", "%(num)s messages lost", new[key]["lost"])
-            changes.append(Change("changed", *key, gettext("run"), gettext("not replayed"), told, topic="run"))
+            changes.append(
+                Change("changed", *key, gettext("run"), gettext("not replayed"), told, topic="run")
+            )
         else:
             is_same = before["digests"].get(key[0]) == after["digests"].get(key[0])
             changes += _run_changes(old[key], new[key], with_counts=not is_same)
