@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
 
 from reports.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
+from reports.csv_links import CsvLink
 from reports.figures import figure_name, in_unit, relative, unit_of
 from reports.language import gettext, ngettext
 from reports.plots import Plot
+from reports.regression_downloads import regression_downloads
 from reports.text import cut, one_line, share
 
 if TYPE_CHECKING:
@@ -144,6 +146,7 @@ class RegressionPage:
     unmoved: Sequence[EffectRow]
     confidence: str
     trend: Sequence[Plot]
+    downloads: Sequence[tuple[str, CsvLink]]
     settings: Sequence[SettingRow]
     commands: tuple[str, str]
     bar_px: int = BAR_PX
@@ -181,6 +184,7 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
         unmoved=_fitting(map(_effect_row, still), LIST_BYTES_MAX, EFFECT_BYTES),
         confidence=share(comparison.effects[0].confidence) if comparison.effects else "",
         trend=trend,
+        downloads=regression_downloads(comparison),
         settings=list(_setting_rows(comparison.before, comparison.after)),
         commands=(_words(comparison.before.command, 1000), _words(comparison.after.command, 1000)),
     )
