@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.pages import PAGES
 
@@ -26,8 +28,29 @@ def _chromium() -> str | None:
     )
 
 
+class Driven:
+    """A browser, driven by an event loop that runs on this thread, in a greenlet of its own, as long as the browser.
+
+    While no test of pages is at work, asyncio must not see that loop, or no other test could run its own.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self._loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+
+    @contextmanager
+    def at_work(self) -> Iterator[Browser]:
+        """Inside, and only there, the browser can be used."""
+        asyncio._set_running_loop(self._loop)
+        try:
+            yield self.browser
+        finally:
+            asyncio._set_running_loop(None)
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def driven() -> Iterator[Driven]:
     """One browser for all tests of a process."""
     chromium = _chromium()
     if chromium is None:
@@ -38,12 +61,16 @@ def browser() -> Iterator[Browser]:
             pytest.fail(words)
         pytest.skip(words)
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
+    playwright = sync_playwright().start()
+    driven = Driven(
+        playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox"] if is_root else [], timeout=60_000
         )
-        yield running
-        running.close()
+    )
+    yield driven
+    with driven.at_work() as browser:
+        browser.close()
+        playwright.stop()
 
 
 @pytest.fixture(scope="session")
@@ -91,15 +118,16 @@ class Opened:
 
 
 @pytest.fixture
-def opened(browser: Browser, page_file: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
+def opened(driven: Driven, page_file: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
     """Opens a page of PAGES in a fresh context; options are those of a context of Playwright."""
-    contexts = []
+    contexts: list[BrowserContext] = []
 
     def open_page(name: str, *, width: int = 1280, **options: Any) -> Opened:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         return Opened(context.new_page(), page_file(name))
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    with driven.at_work() as browser:
+        yield open_page
+        for context in contexts:
+            context.close()
