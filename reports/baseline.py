@@ -54,14 +54,19 @@ def baseline_of(result: Result) -> Baseline:
     )
 
 
+def baseline_text(baseline: Baseline) -> str:
+    """It as JSON of which a diff shows what changed: a line a conversation."""
+    text = json.dumps(baseline, ensure_ascii=False, allow_nan=False, indent=1)
+    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), text) + "\n"
+
+
 def write_baseline(baseline: Baseline, path: Path) -> None:
-    """Writes it as JSON of which a diff shows what changed: a line a conversation. Whole or not at all.
+    """Writes the text, whole or not at all.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = json.dumps(baseline, ensure_ascii=False, allow_nan=False, indent=1)
-    write_page(_QUANTILES.sub(lambda found: " ".join(found[0].split()), text) + "\n", path)
+    write_page(baseline_text(baseline), path)
 
 
 def _setting(value: object) -> str:

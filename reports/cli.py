@@ -11,18 +11,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.comparison import Comparison
 from reports.files import Result, ResultError, read_result
 from reports.language import DEFAULT, LANGUAGES, speaking
+from reports.schema_check import contradictions
+from reports.text import one_line
 
 if TYPE_CHECKING:
-    from reports.plots import Plot
+    from reports.history import Entry
 
 OK, FOUND, BAD_INPUT = 0, 1, 2
 BASELINE = Path("reports/baseline.json")
@@ -32,7 +35,7 @@ FAIL_ON: dict[str, Callable[[Comparison], bool]] = {
     "different": lambda comparison: comparison.is_different,
     "never": lambda _: False,
 }
-STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT = Path("-")
 
 
 class InputError(Exception):
@@ -42,19 +45,33 @@ class InputError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
     options = _parser().parse_args(arguments)
+    # Names of files and of systems may be in no encoding of a terminal.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        code = run(options)
+        _flush()
     except (InputError, ResultError) as error:
-        print(f"reports: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return _refuse(str(error))
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
     except OSError as error:
-        print(f"reports: {error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
-        return BAD_INPUT
+        return _refuse(f"{error.filename or 'standard output'}: {error.strerror or error}")
+    return code
+
+
+def _refuse(words: str) -> int:
+    print(f"reports: {one_line(words)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _flush() -> None:
+    """What does not fit on the disk is told here, not by Python at exit."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("result", type=Path, metavar="RESULT.json")
     build.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.html", help="(default: beside the result, with .html)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE.html",
+        help="the page; - is standard output (default: beside the result, with .html)",
     )
     _add_language(build)
     build.set_defaults(run=_build)
@@ -94,7 +115,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     update.add_argument("result", type=Path, metavar="RESULT.json")
     update.add_argument(
-        "-o", "--output", type=Path, default=BASELINE, metavar="FILE", help="(default: %(default)s)"
+        "-o",
+        "--output",
+        type=Path,
+        default=BASELINE,
+        metavar="FILE",
+        help="- is standard output (default: %(default)s)",
     )
     update.set_defaults(run=_update_baseline)
     return parser
@@ -109,15 +135,11 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=REGRESSION,
         metavar="FILE.html",
-        help="the page (default: %(default)s)",
+        help="the page; - is standard output, also for the next three (default: %(default)s)",
     )
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
-    parser.add_argument(
-        "--summary", metavar="FILE.md", help="write a summary in Markdown; - is standard output"
-    )
-    parser.add_argument(
-        "--json", metavar="FILE.json", help="write everything that was found; - is standard output"
-    )
+    parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write everything that was found")
     parser.add_argument(
         "--fail-on",
         choices=list(FAIL_ON),
@@ -143,82 +165,154 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 def _build(options: argparse.Namespace) -> int:
     result = read_result(options.result)
     output: Path = options.output or options.result.with_suffix(".html")
-    if output.resolve() == options.result.resolve():
-        raise InputError(f"{output}: the page would replace the result; name another file with -o")
-    _write_page(result, output, options.lang)
-    print(output)
+    _check_outputs({"-o": output}, [options.result])
+    _write(_page(result, options.lang), output)
+    _tell_output(output)
     return OK
 
 
-def _write_page(result: Result, output: Path, language: str) -> None:
+def _page(result: Result, language: str) -> str:
     """The page of whatever the result is. The imports are late: matplotlib and pandas take a second each."""
     if result["kind"] == "replay":
-        from reports.replay import write_replay_report  # noqa: PLC0415
+        from reports.replay import render_replay_report  # noqa: PLC0415
 
-        write_replay_report(result, output, language)
-    elif result["kind"] == "load":
-        from reports.load import write_load_report  # noqa: PLC0415
+        return render_replay_report(result, language)
+    if result["kind"] == "load":
+        from reports.load import render_load_report  # noqa: PLC0415
 
-        write_load_report(result, output, language)
-    elif result["kind"] == "sweep":
-        from reports.sweep import write_sweep_report  # noqa: PLC0415
+        return render_load_report(result, language)
+    if result["kind"] == "sweep":
+        from reports.sweep import render_sweep_report  # noqa: PLC0415
 
-        write_sweep_report(result, output, language)
-    else:
-        raise InputError("a baseline has no page of its own: compare a result with it")
+        return render_sweep_report(result, language)
+    raise InputError("a baseline has no page of its own: compare a result with it")
+
+
+def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
+    """Nothing that is read is written over, and no file is written twice; looked at before anything is written.
+
+    Raises:
+        InputError: an output is an input, another output, or a folder.
+        OSError: it cannot be said what an output is.
+    """
+    taken: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path == STANDARD_OUTPUT:
+            name = str(path)
+        elif path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file in it with {option}")
+        elif any(_is_same(path, one) for one in inputs):
+            raise InputError(f"{path}: {option} would replace what is read; name another file")
+        elif _exists(path) and not path.is_file():
+            continue  # such as /dev/null, which takes whatever it gets
+        else:
+            name = os.path.realpath(path)
+        if name in taken:
+            raise InputError(f"{path}: is given for {taken[name]} and for {option}; name two files")
+        taken[name] = option
+
+
+def _exists(path: Path) -> bool:
+    """As path.exists(), but a link that leads to itself is an error."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return _exists(one) and _exists(other) and one.samefile(other)
+
+
+def _write(text: str, output: Path) -> None:
+    """Writes `text` as UTF-8, whole or not at all, or to standard output.
+
+    Raises:
+        InputError: the file cannot be written.
+        OSError: standard output cannot be written.
+    """
+    from reports.page import write_page  # noqa: PLC0415
+
+    if output == STANDARD_OUTPUT:
+        if sys.stdout is None:
+            raise InputError("standard output is closed: name a file")
+        _flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
+        return
+    try:
+        write_page(text, output)
+    except OSError as error:
+        raise InputError(f"{output}: cannot be written: {error.strerror or error}") from None
+
+
+def _tell_output(output: Path) -> None:
+    if output != STANDARD_OUTPUT:
+        print(output)
 
 
 def _compare(options: argparse.Namespace) -> int:
     from reports.compare import compare  # noqa: PLC0415 - pandas takes a second to import
 
+    outputs = {
+        "-o": options.output,
+        "--junit": options.junit,
+        "--summary": options.summary,
+        "--json": options.json,
+    }
+    if options.history == STANDARD_OUTPUT:
+        raise InputError("-: a history is a file that is read and appended to; name one with --history")
+    _check_outputs({**outputs, "--history": options.history}, [options.before, options.after])
     before, after = read_result(options.before), read_result(options.after)
     with speaking(options.lang):
         comparison = compare(before, after)
         _write_comparison(comparison, after, options)
-    failed = FAIL_ON[options.fail_on](comparison)
-    told = sys.stderr if STANDARD_OUTPUT in (options.summary, options.json) else sys.stdout
-    print(options.output, file=told)
-    print(comparison.verdict, file=told)
-    return FOUND if failed else OK
+    told = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
+    if options.output != STANDARD_OUTPUT:
+        print(options.output, file=told)
+    print(
+        one_line(comparison.verdict), file=told
+    )  # one line: CI servers take some beginnings of lines for commands
+    return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
 
 def _write_comparison(comparison: Comparison, after: Result, options: argparse.Namespace) -> None:
+    """Writes whatever was asked for. The history comes last: a run that could not be told is not in it."""
+    from reports import history  # noqa: PLC0415
     from reports.junit import junit_xml  # noqa: PLC0415
-    from reports.page import write_page  # noqa: PLC0415
-    from reports.regression import write_regression_report  # noqa: PLC0415
+    from reports.regression import render_regression_report  # noqa: PLC0415
     from reports.summary import markdown_summary  # noqa: PLC0415
+    from reports.trend import trend_of  # noqa: PLC0415
 
-    trend = _trend(after, options, ok=not comparison.is_worse)
-    write_regression_report(comparison, options.output, trend, options.lang)
+    entries = _history(after, options, ok=not comparison.is_worse)
+    _write(render_regression_report(comparison, trend_of(entries), options.lang), options.output)
     if options.junit is not None:
-        write_page(junit_xml(comparison), options.junit)
-    texts: dict[str | None, Callable[[], str]] = {
-        options.summary: lambda: markdown_summary(comparison),
-        options.json: lambda: (
-            json.dumps(asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-        ),
-    }
-    for target, text in texts.items():
-        if target == STANDARD_OUTPUT:
-            sys.stdout.write(text())
-        elif target is not None:
-            write_page(text(), Path(target))
+        _write(junit_xml(comparison), options.junit)
+    if options.summary is not None:
+        _write(markdown_summary(comparison), options.summary)
+    if options.json is not None:
+        found = json.dumps(asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1)
+        _write(found + "\n", options.json)
+    if entries:
+        try:
+            history.append(options.history, entries[-1])
+        except OSError as error:
+            raise InputError(f"{options.history}: cannot be appended to: {error.strerror or error}") from None
 
 
-def _trend(after: Result, options: argparse.Namespace, *, ok: bool) -> Sequence[Plot]:
-    """How the figures went over the runs of the history, this one appended."""
+def _history(after: Result, options: argparse.Namespace, *, ok: bool) -> Sequence[Entry]:
+    """The runs of the history, this one the last; none if there is no history."""
     if options.history is None:
         return ()
     from reports import history  # noqa: PLC0415
-    from reports.trend import trend_of  # noqa: PLC0415
 
-    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    entry = history.entry_of(after, at=now, commit=options.commit or _commit(), ok=ok)
-    history.append(options.history, entry)
     entries, warnings = history.read(options.history)
     for warning in warnings:
-        print(f"reports: {warning}", file=sys.stderr)
-    return trend_of(entries)
+        print(f"reports: {one_line(warning)}", file=sys.stderr)
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return [*entries, history.entry_of(after, at=now, commit=options.commit or _commit(), ok=ok)]
 
 
 def _commit() -> str:
@@ -238,8 +332,12 @@ def _commit() -> str:
 
 
 def _update_baseline(options: argparse.Namespace) -> int:
-    from reports.baseline import baseline_of, write_baseline  # noqa: PLC0415
+    from reports.baseline import baseline_of, baseline_text  # noqa: PLC0415
 
-    write_baseline(baseline_of(read_result(options.result)), options.output)
-    print(options.output)
+    _check_outputs({"-o": options.output}, [options.result])
+    baseline = baseline_of(read_result(options.result))
+    if problem := next(contradictions(baseline), ""):
+        raise ResultError(f"{options.result}: makes no baseline that could be read: {problem} of it")
+    _write(baseline_text(baseline), options.output)
+    _tell_output(options.output)
     return OK

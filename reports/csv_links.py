@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ CELL_LENGTH_MAX = 500
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff0b", "\uff0d", "\uff1d", "\uff20")
 """What a formula begins with, in some spreadsheet or other."""
+
+_FORMULA_WITHIN = re.compile(f"([;|\t\n])(?=[ \t]*[{re.escape(''.join(_FORMULA).strip())}])")
+"""Where the list separator is a semicolon, spreadsheets begin a cell after one, and after a line end in quotes."""
 
 BOM = "\ufeff"
 """Spreadsheets take a file for UTF-8 by it."""
@@ -59,4 +63,6 @@ def _cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = cut(printable(value), CELL_LENGTH_MAX)
-    return "'" + text if text.startswith(_FORMULA) else text
+    if text.startswith(_FORMULA):
+        text = "'" + text
+    return _FORMULA_WITHIN.sub(r"\1'", text)

@@ -13,7 +13,8 @@ import msgspec
 from reports.baseline import baseline_of
 from reports.compare_load import load_figures
 from reports.compare_replay import replay_figures
-from reports.files import Result
+from reports.files import Result, ResultError
+from reports.schema_check import NUMBER_MAX
 from reports.text import cut, one_line
 
 ENTRIES_MAX = 500
@@ -54,6 +55,8 @@ def entry_of(result: Result, *, at: str, commit: str, ok: bool) -> Entry:
 def append(path: Path, entry: Mapping[str, object]) -> None:
     """Adds a line, in one write. A last line that a crash cut short is ended first, so that this one is whole.
 
+    Should the disk be full in the middle of the line, the line is half there and the error is raised.
+
     Raises:
         OSError: the file cannot be written.
     """
@@ -62,8 +65,10 @@ def append(path: Path, entry: Mapping[str, object]) -> None:
     if _is_cut_short(path):
         line = "\n" + line
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    rest = line.encode("utf-8", "replace")
     try:
-        os.write(file, line.encode("utf-8", "replace"))
+        while rest:
+            rest = rest[os.write(file, rest) :]
     finally:
         os.close(file)
 
@@ -80,19 +85,30 @@ def _is_cut_short(path: Path) -> bool:
 
 
 def read(path: Path) -> tuple[list[Entry], list[str]]:
-    """The last entries, oldest first, and a sentence for each thing that was passed over.
+    """The last entries, oldest first, and a sentence for each thing that was passed over; none where there is no file.
 
     Raises:
         OSError: the file cannot be read.
+        ResultError: it holds something, and no entry at all: it is another file than was meant.
     """
-    entries: list[Entry] = []
-    broken = 0
-    for line in path.read_bytes().splitlines():
-        if not line.strip():
-            continue
-        try:
-            entries.append(msgspec.json.decode(line, type=Entry))
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
-            broken += 1
-    warnings = [f"{path}: {broken} lines are no entries of a history and were passed over"] if broken else []
-    return entries[-ENTRIES_MAX:], warnings
+    if not path.is_file():  # what is no regular file, such as /dev/null, keeps nothing
+        return [], []
+    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    entries = [entry for line in lines if (entry := _entry(line)) is not None]
+    if lines and not entries:
+        raise ResultError(f"{path}: holds no entry of a history, and is left as it is; name another file")
+    broken = len(lines) - len(entries)
+    warnings = [
+        f"{path}: {broken} of {len(lines)} lines cannot be read as entries of a history and were passed over"
+    ]
+    return entries[-ENTRIES_MAX:], warnings if broken else []
+
+
+def _entry(line: bytes) -> Entry | None:
+    """The entry in a line; None if it holds none, or figures that nothing can be drawn of."""
+    try:
+        entry = msgspec.json.decode(line, type=Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    values = [value for figures in entry["figures"].values() for value in figures.values()]
+    return entry if all(value is None or abs(value) <= NUMBER_MAX for value in values) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 from functools import cache
@@ -24,11 +25,14 @@ def write_page(text: str, path: Path) -> None:
         OSError: the file cannot be written.
     """
     encoded = text.encode("utf-8", "replace")
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
+    if path.exists() and not path.is_file():  # before links are followed: that of a pipe leads nowhere
         path.write_bytes(encoded)
         return
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # Python 3.12 and older, for links that lead to each other
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         unfinished.write_bytes(encoded)

@@ -10,20 +10,24 @@ from reports.figures import figure_name, in_unit, relative, unit_of
 from reports.language import gettext, ngettext
 from reports.text import cut, one_line
 
-LINES_MAX = 60
-ROWS_MAX = 12
-NOTES_MAX = 5
+LINES_MAX = 59
+ROWS_MAX = 10
+NOTES_MAX = 4
 CELL_LENGTH_MAX = 160
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|<>&~$]|:(?=//)|w(?=ww\.)", re.IGNORECASE)
-_MENTION = re.compile("[@#]")
+_MENTION = re.compile(r"[@#]|\bgh-(?=\d)", re.IGNORECASE)
+_LIST_OR_RULE = re.compile(r"(?:[-+]|\d+[.)])(?:\s|$)|--")
 _WORD_JOINER = "\u2060"
 
 
 def markdown_summary(comparison: Comparison) -> str:
-    """The summary. Nothing that stands in a result can make a link, a mention, a picture or HTML in it."""
+    """The summary. Nothing that stands in a result can make a link, a mention, a picture or HTML in it.
+
+    No line begins with anything of a result either: CI servers take some beginnings for commands.
+    """
     sign = "❌" if comparison.is_worse else "✅"
     lines = [f"## {sign} {_plain(comparison.verdict, 400)}", ""]
-    lines += [f"- {_plain(note)}" for note in comparison.notes[:NOTES_MAX]]
+    lines += _notes(comparison.notes)
     lines += _table(
         gettext("What is worse"),
         (
@@ -53,14 +57,23 @@ def markdown_summary(comparison: Comparison) -> str:
     return "\n".join(lines[:LINES_MAX]) + "\n"
 
 
+def _notes(notes: Sequence[str]) -> list[str]:
+    shown = notes if len(notes) <= NOTES_MAX else notes[: NOTES_MAX - 1]
+    lines = [f"- {_plain(note)}" for note in shown]
+    return lines + [f"- {_more(len(notes) - len(shown))}"] * (len(shown) < len(notes))
+
+
+def _more(number: int) -> str:
+    return ngettext("%(num)s more is in the report.", "%(num)s more are in the report.", number)
+
+
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     lines = ["", f"### {title}", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
     lines += [f"| {' | '.join(map(_plain, row))} |" for row in rows[:ROWS_MAX]]
     if len(rows) > ROWS_MAX:
-        more = len(rows) - ROWS_MAX
-        lines += ["", ngettext("%(num)s more is in the report.", "%(num)s more are in the report.", more)]
+        lines += ["", _more(len(rows) - ROWS_MAX)]
     return lines
 
 
@@ -103,8 +116,10 @@ def _counts(comparison: Comparison) -> list[str]:
 
 def _plain(text: str, length: int = CELL_LENGTH_MAX) -> str:
     """The text such that Markdown shows it as it is, and finds no link, no mention and no number of an issue in it."""
+    shown = cut(one_line(text), length)
+    if _LIST_OR_RULE.match(shown):
+        shown = "\0" + shown
     escaped = _SPECIAL.sub(
-        lambda found: f"&#{ord(found[0])};",
-        _MENTION.sub(lambda found: found[0] + "\0", cut(one_line(text), length)),
+        lambda found: f"&#{ord(found[0])};", _MENTION.sub(lambda found: found[0] + "\0", shown)
     )
     return escaped.replace("\0", _WORD_JOINER)

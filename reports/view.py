@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from reports.conversations import losses, reply_times_ms
 from reports.csv_links import CsvLink
+from reports.estimates import ESTIMATE_PX, Estimates, estimates_of, overall_estimates
 from reports.frames import COUNTS, SystemFigures, counts_by, runs_frame, system_figures
 from reports.language import gettext, ngettext
 from reports.overview import Overview
 from reports.plots import Plot, Series, latency_plot
 from reports.prose import translated_prose
-from reports.schema import ExpectationResult, LossEstimate, RecordingInfo, ReplayResult, Run
+from reports.schema import ExpectationResult, RecordingInfo, ReplayResult, Run
 from reports.story import Story
 from reports.text import TIMES, Phones, cut, duration, one_line, share
 
@@ -23,8 +24,10 @@ IDS_SHOWN_MAX = 12
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
 """A recording gets a plot of its own reply times when some system gave so many."""
-ESTIMATE_PX = 180
-"""Width of the drawing of an interval."""
+NAME_LENGTH_MAX = 200
+VALUE_LENGTH_MAX = 500
+NOTES_LENGTH_MAX = 2000
+COMMAND_LENGTH_MAX = 4000
 
 NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
 """The counts of what was never run."""
@@ -72,29 +75,6 @@ class Checks:
     summary: str
     rows: Sequence[CheckRow]
     folded: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EstimateRow:
-    """How likely a system loses a message: figures in words, and the interval drawn, in px."""
-
-    system: str
-    lost: str
-    probability: str
-    interval: str
-    runs: str
-    is_lossy: bool
-    left: float
-    width: float
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimates:
-    """Estimates on one scale, which ends at `scale_end`."""
-
-    rows: Sequence[EstimateRow]
-    scale_end: str
 
 
 @dataclass(slots=True)
@@ -194,7 +174,7 @@ def page_of(result: ReplayResult) -> Page:
         )
         for place, recording in enumerate(result["recordings"], 1)
     ]
-    verdict = translated_prose(one_line(result["verdict"]))
+    verdict = translated_prose(cut(one_line(result["verdict"]), NOTES_LENGTH_MAX))
     first, _, rest = verdict.partition("; ")
     figures = system_figures(result)
     return Page(
@@ -203,16 +183,19 @@ def page_of(result: ReplayResult) -> Page:
         verdict_rest=rest,
         short_verdict=cut(first, 120),
         description=cut(verdict, 300),
-        systems={name: translated_prose(summary) for name, summary in result["systems"].items()},
+        systems={
+            name: cut(translated_prose(summary), VALUE_LENGTH_MAX)
+            for name, summary in result["systems"].items()
+        },
         recordings=views,
         totals=[_tally(totals.get((system,), NOTHING)) for system in systems],
         plot=_overall_plot(views, result["recordings"], systems) if len(views) > 1 else None,
         run_count=max((view.run_count for view in views), default=0),
         seed=result["seed"],
         settings=list(_settings(result["settings"])),
-        command=result.get("command", ""),
+        command=cut(one_line(result.get("command", "")), COMMAND_LENGTH_MAX),
         figures=figures,
-        estimates=_overall_estimates(figures),
+        estimates=overall_estimates(figures),
     )
 
 
@@ -246,10 +229,13 @@ def _recording_view(
     return RecordingView(
         id=identifier,
         name=recording["name"],
-        title=recording["title"],
-        source=recording["source"],
-        notes=recording["notes"],
-        settings=gettext(", ").join(f"{name}: {value}" for name, value in recording["settings"].items()),
+        title=cut(one_line(recording["title"]), NAME_LENGTH_MAX),
+        source=cut(one_line(recording["source"]), VALUE_LENGTH_MAX),
+        notes=cut(recording["notes"], NOTES_LENGTH_MAX),
+        settings=cut(
+            gettext(", ").join(f"{name}: {value}" for name, value in recording["settings"].items()),
+            VALUE_LENGTH_MAX,
+        ),
         holds=holds
         if not repeats
         else f"{holds}; {ngettext('%(num)s repeated delivery', '%(num)s repeated deliveries', repeats)}",
@@ -262,7 +248,7 @@ def _recording_view(
         checks=_checks(
             [one for one in result["expectations"] if one["recording"] == recording["name"]], recording
         ),
-        estimates=_estimates(
+        estimates=estimates_of(
             [one for one in result["loss"] if one["recording"] == recording["name"] and len(numbers) > 1]
         ),
         plot=_plot(
@@ -382,49 +368,4 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         elif name.endswith("_ms"):
             yield name.removesuffix("_ms").replace("_", " "), duration(value) if value else gettext("off")
         else:
-            yield name.replace("_", " "), str(value)
-
-
-def _overall_estimates(figures: Sequence[SystemFigures]) -> Estimates | None:
-    """How likely each system loses a message, over all recordings; None where nothing was repeated."""
-    return _estimates(
-        [
-            LossEstimate(
-                recording="",
-                system=one.system,
-                runs=one.runs,
-                runs_with_loss=one.runs_with_loss,
-                sent=one.counts["sent"],
-                lost=one.counts["lost"],
-                probability=one.probability,
-                low=one.low,
-                high=one.high,
-            )
-            for one in figures
-            if one.low is not None and one.high is not None
-        ]
-    )
-
-
-def _estimates(estimates: Sequence[LossEstimate]) -> Estimates | None:
-    """The estimates with their intervals drawn on one scale from 0 to the highest."""
-    if not estimates:
-        return None
-    highest = max(one["high"] for one in estimates) or 1.0
-    scale = (ESTIMATE_PX - 8) / highest
-
-    def row(one: LossEstimate) -> EstimateRow:
-        left, right, at = (4 + one[name] * scale for name in ("low", "high", "probability"))
-        return EstimateRow(
-            system=one["system"],
-            lost=gettext("%(part)s of %(whole)s", part=f"{one['lost']:,}", whole=f"{one['sent']:,}"),
-            probability=share(one["probability"]),
-            interval=gettext("%(low)s to %(high)s", low=share(one["low"]), high=share(one["high"])),
-            runs=gettext("%(part)s of %(whole)s", part=one["runs_with_loss"], whole=one["runs"]),
-            is_lossy=one["lost"] > 0,
-            left=left,
-            width=max(right - left, 1.5),
-            at=at,
-        )
-
-    return Estimates([row(one) for one in estimates], share(highest))
+            yield name.replace("_", " "), cut(one_line(str(value)), VALUE_LENGTH_MAX)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -66,8 +67,19 @@ def test_a_file_comes_back_as_it_was() -> None:
 def test_nothing_that_was_written_is_taken_for_a_formula(evil: str) -> None:
     (_, (cell, number)) = _read(csv_link("x.csv", ["a", "b"], [[evil, -1]]).address)
     assert cell.startswith("'")
-    assert cell[1:] == evil.replace("\r", "\n")
+    assert cell.replace("'", "") == evil.replace("\r", "\n")
     assert number == "-1"
+
+
+@pytest.mark.parametrize("separator", [";", "|", "\t", "\n", "; ", "\r\n"])
+@pytest.mark.parametrize("evil", ["=1+1", "@SUM(A1)", "\uff1d1", "+1", "-1"])
+def test_nor_is_it_where_another_sign_separates_cells(separator: str, evil: str) -> None:
+    (_, (cell, other)) = _read(
+        csv_link("x.csv", ["a", "b"], [[f"a{separator}{evil}", "a;b = c; (-1)"]]).address
+    )
+    assert not re.search(r"[;|\t\n]\s*[=+\-@\uff1d]", cell)
+    assert cell.endswith(evil)
+    assert other == "a;b = c; (-1)"
 
 
 def test_what_a_file_cannot_hold_or_would_turn_its_reader_is_made_visible() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reports.baseline import baseline_of
 from reports.compare import compare
 from reports.files import Result, ResultError, read_result
-from tests.reports import example, load_example
+from tests.reports import example, load_example, sweep_example
 from tests.reports.regression_example import sweep
 
 RESULTS: dict[str, Any] = {
@@ -47,6 +47,7 @@ def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
     assert "there is no such file" in _error(tmp_path / "missing.json")
     assert "is a folder" in _error(tmp_path)
+    assert "is a device" in _error(Path("/dev/zero"))
 
 
 def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
@@ -60,7 +61,9 @@ def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"  \n", "is empty"),
-        (b"\xff\xfe{}", "no UTF-8"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"\xff{}", "no UTF-8"),
+        ('{"kind": 1}'.encode("utf-16"), "is UTF-16 text; results are UTF-8"),
         (b"hello", "is no JSON"),
         (b"{'kind': 1}", "is no JSON"),
         (b"[1, 2]", "holds no result but a list"),
@@ -72,7 +75,15 @@ def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
         (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 1); update"),
         (b'{"kind": "replay", "schema": 1}', "missing required field `"),
-        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "is no JSON"),
+        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "it holds NaN, which is no number in JSON"),
+        (b'{"kind": "replay", "schema": 1e999}', "a number is too large"),
+        (b"[" + b"9" * 5000 + b"]", "a number is too large"),
+        (rb'{"kind": "\ud83d"}', "holds half of a surrogate pair"),
+        (rb'"\ud83d"', "holds half of a surrogate pair"),
+        (b'{"kind": "replay", "schema": 1, "schema": 2}', 'has the key "schema" twice in one object'),
+        (b'{"kind": "replay", "runs": [{"sent": 1, "sent": 1}]}', 'has the key "sent" twice in one object'),
+        (b'{"kind": "replay", "schema"', "ends in the middle, after 27 bytes"),
+        (b'{"kind": "replay", "schema": 1, "text": "\xd8', "ends in the middle"),
         (b"[" * 200_000, "nested too deeply"),
         (b"[" * 200_000 + b"]" * 200_000, "nested too deeply"),
     ],
@@ -81,6 +92,26 @@ def test_what_is_no_result_is_told_in_one_line(content: bytes, words: str, tmp_p
     path = tmp_path / "result.json"
     path.write_bytes(content)
     assert words in _error(path)
+
+
+def test_a_mark_of_byte_order_that_an_editor_wrote_means_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(b"\xef\xbb\xbf" + VALID)
+    assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS["replay"], sort_keys=True)
+
+
+def test_what_the_old_systems_wrote_into_their_logs_may_be_anything(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(
+        _broken("replay", "runs", 0, "log", value=[{"timespan": -35, "big": 10**17, "at": None}])
+    )
+    assert read_result(path)["kind"] == "replay"
+
+
+def test_samples_of_two_clocks_may_be_negative(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_broken("load", "latency_ms", "dispatch_lag", value=[-0.2, 1.0]))
+    assert read_result(path)["kind"] == "load"
 
 
 def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,6 +128,15 @@ def test_a_wrong_type_is_told_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps(broken))
     assert "$.runs[1].ledger[2].answered_at_ms" in _error(path)
+
+
+def test_a_long_text_at_a_wrong_place_is_cut_and_its_place_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_broken("replay", "runs", 1, "ledger", 2, "fate", value="lost " * 5000))
+    words = _error(path)
+    assert len(words) < len(str(path)) + 300
+    assert "Invalid enum value 'lost lost" in words
+    assert "$.runs[1].ledger[2].fate" in words
 
 
 @pytest.mark.parametrize("key", ["recording", "system"])
@@ -137,6 +177,45 @@ _CONTRADICTIONS = {
     "no row is the recommended one - at `$.recommended`": _broken("sweep", "recommended", value=0),
     "it is of a replay, and does not hold just that": _broken("baseline of a replay", "replay", value=None),
     "it is of a load, and does not hold just that": _broken("baseline of a load test", "load", value=None),
+    "a number is too large - at `$.runs[0].batches[0].replied_at_ms`": _broken(
+        "replay", "runs", 0, "batches", 0, "replied_at_ms", value=10**16
+    ),
+    "a number is less than 0 - at `$.runs[1].sent`": _broken("replay", "runs", 1, "sent", value=-5),
+    "a number is less than 0 - at `$.ledger.lost`": _broken("load", "ledger", "lost", value=-1),
+    'the setting "window_ms" is no time - at `$.settings`': _broken(
+        "replay", "settings", "window_ms", value="soon"
+    ),
+    'the setting "faults" holds what is no share from 0 to 1 - at `$.settings`': _broken(
+        "replay", "settings", "faults", value={"timer-dies": None}
+    ),
+    "answered is 5, and its messages say 4 - at `$.runs[1]`": _broken(
+        "replay", "runs", 1, "ledger", 0, "fate", value="pending"
+    ),
+    "lost is 0, and its messages say 2 - at `$.runs[0]`": _broken("replay", "runs", 0, "lost", value=[]),
+    'there is no recording "gone" - at `$.expectations[0]`': _broken(
+        "replay", "expectations", 0, "recording", value="gone"
+    ),
+    "the interval of a probability does not hold it, or is none - at `$.loss[0]`": _broken(
+        "replay", "loss", value=[example.estimate(3, 5)]
+    ),
+    'the size "two" of a turn is no number - at `$.batches.sizes`': _broken(
+        "load", "batches", "sizes", value={"1": 5, "two": 1}
+    ),
+    'the size "\\u00b2" of a turn is no number - at `$.batches.sizes`': _broken(
+        "load", "batches", "sizes", value={"²": 1}
+    ),
+    "a fault ends before it starts - at `$.faults[0]`": _broken(
+        "load", "faults", value=[{"name": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+    ),
+    "more turns are split than there are - at `$.rows[0]`": _broken(
+        "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
+    ),
+    "more messages than were sent have a fate - at `$.rows[0]`": _broken(
+        "sweep", "rows", value=[sweep_example.choice(8, 5, lost=1001)]
+    ),
+    "the fates of its messages do not add up to what was sent - at `$.replay.runs[0]`": _broken(
+        "baseline of a replay", "replay", "runs", 0, "lost", value=1
+    ),
     "what became of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "messages", 0, value="15000 <b> 8351 4024 1800"
     ),

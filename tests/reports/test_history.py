@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from reports import history
+from reports.files import ResultError
 from reports.history import Entry
 from reports.trend import steps_of, trend_of
 from tests.reports import example, load_example
@@ -59,11 +61,23 @@ def test_a_line_cut_short_by_a_crash_costs_that_line_only(tmp_path: Path) -> Non
     history.append(path, _entry("last"))
     entries, warnings = history.read(path)
     assert [entry["commit"] for entry in entries] == ["first", "last"]
-    assert "1 lines are no entries" in warnings[0]
+    assert "1 of 3 lines cannot be read" in warnings[0]
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", "null", '{"at": 1}', "\x00\x01", '{"figures": {"q": {"lost": "none"}}}', "[" * 50_000]
+    "line",
+    [
+        "[]",
+        "null",
+        '{"at": 1}',
+        "\x00\x01",
+        '{"figures": {"q": {"lost": "none"}}}',
+        "[" * 50_000,
+        json.dumps(_entry(lost=1e308)),
+        json.dumps(_entry(lost=-1e16)),
+        json.dumps(_entry("x"))[:-1],
+        json.dumps(_entry("x")) + json.dumps(_entry("y")),
+    ],
 )
 def test_what_is_no_entry_is_passed_over(line: str, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
@@ -72,6 +86,26 @@ def test_what_is_no_entry_is_passed_over(line: str, tmp_path: Path) -> None:
     entries, warnings = history.read(path)
     assert len(entries) == 1
     assert warnings
+
+
+def test_another_file_than_a_history_is_refused_and_none_is_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    assert history.read(path) == ([], [])
+    path.write_text(" \n\n")
+    assert history.read(path) == ([], [])
+    path.write_text(json.dumps(example.incident(), indent=1))
+    with pytest.raises(ResultError, match="holds no entry of a history"):
+        history.read(path)
+
+
+def test_a_write_that_the_system_cuts_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:100]))
+    history.append(tmp_path / "history.jsonl", _entry("x" * 500))
+    entries, warnings = history.read(tmp_path / "history.jsonl")
+    assert ([entry["commit"] for entry in entries], warnings) == (["x" * 500], [])
 
 
 def test_two_runs_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:

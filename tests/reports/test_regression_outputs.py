@@ -9,16 +9,16 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import junitparser
 import pytest
 
-from reports.comparison import Comparison
+from reports.comparison import Change, Check, Comparison
+from reports.junit import LINE_LENGTH_MAX, junit_xml
 from reports.junit import LINES_MAX as FAILURE_LINES_MAX
-from reports.junit import junit_xml
 from reports.language import LANGUAGES
 from reports.regression import render_regression_report, write_regression_report
 from reports.summary import LINES_MAX, markdown_summary
@@ -88,6 +88,24 @@ def test_junit_is_valid_and_its_counts_are_right(name: str) -> None:
     assert (parsed.tests, parsed.failures) == (total["tests"], total["failures"])
 
 
+def test_there_is_always_a_test_case() -> None:
+    (case,) = ET.fromstring(junit_xml(example.empty())).iter("testcase")
+    assert (case.get("name"), list(case)) == ("Nothing was compared.", [])
+
+
+def test_nothing_in_a_failure_moves_the_cursor_or_turns_the_text() -> None:
+    evil = "a\x1b[2J\nb \u202egnp \x85 \ud800 \uffff"
+    change = Change("worse", evil, evil, evil * 900, evil, evil, evil)
+    text = junit_xml(replace(example.clean(), changes=[change], checks=[Check(evil, evil, False, evil)]))
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufffe\uffff]", text)
+    (line,) = (
+        one.text for one in ET.fromstring(text).iter("failure") if (one.text or "").startswith("worse")
+    )
+    assert line is not None
+    assert "\n" not in line
+    assert len(line) <= LINE_LENGTH_MAX
+
+
 def test_every_threshold_and_expectation_is_a_test_case() -> None:
     comparison = example.worse()
     root = ET.fromstring(junit_xml(comparison))
@@ -117,13 +135,49 @@ def test_a_failure_lists_what_changed_and_is_bounded() -> None:
 def test_the_summary_is_short_and_begins_with_the_verdict(name: str) -> None:
     comparison = EXAMPLES[name]()
     lines = markdown_summary(comparison).splitlines()
-    assert len(lines) <= LINES_MAX
+    assert len(lines) <= LINES_MAX < 60
+    assert "expectations and thresholds hold" in lines[-1]
     assert lines[0].startswith("## ❌" if comparison.is_worse else "## ✅")
     assert len(markdown_summary(comparison).encode()) < 100_000
     for line in lines:
         assert not line.startswith("|") or line.endswith("|")
     widths = [line.count("|") for line in lines if line.startswith("|")]
     assert set(widths) <= {4, 6, 7}
+
+
+def test_what_has_no_room_in_a_summary_is_counted() -> None:
+    comparison = example.endless()
+    lines = markdown_summary(comparison).splitlines()
+    more = [
+        int(line.split()[-6].replace(",", "")) for line in lines if line.endswith("more are in the report.")
+    ]
+    shown = len([line for line in lines if line.startswith("|")]) - 6
+    told = (
+        len(comparison.notes)
+        + sum(one.level == "worse" for one in comparison.changes)
+        + sum(one.level == "worse" for one in comparison.effects)
+        + sum(one.ok is False for one in comparison.checks)
+        + len(comparison.figures)
+    )
+    notes = len([line for line in lines if line.startswith("- y")])
+    assert sum(more) + shown + notes == told
+
+
+@pytest.mark.parametrize(
+    "name", ["1. a", "---", "- a", "+ a", "# a", "12) a", "-", "::error::a", "##[error]a"]
+)
+def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
+    comparison = replace(example.hostile(), notes=[name], verdict=name)
+    lines = markdown_summary(comparison).splitlines()
+    assert f"- {name}" not in lines or name == "::error::a"
+    starts = ("## ", "### ", "- ", "| ", "|-", "|")
+    assert all(line.startswith(starts) for line in lines[:-1] if line and not line.endswith("in the report."))
+
+
+def test_no_word_in_a_summary_becomes_a_reference() -> None:
+    text = markdown_summary(replace(example.clean(), verdict="GH-12 fixes a/b#3 for @me, not gh-x"))
+    assert not re.search(r"(?i)gh-\d|#\d|@me", text)
+    assert "gh-x" in text
 
 
 def test_nothing_in_a_summary_links_mentions_or_is_html() -> None:

@@ -330,3 +330,14 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_replay_report(example.incident(), target)
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_endless_texts_beside_the_messages_are_cut() -> None:
+    result = example.incident()
+    long = "long " * 20_000
+    recording = result["recordings"][0]
+    recording["title"] = recording["source"] = recording["notes"] = long
+    recording["settings"] = {"ai": long}
+    result["settings"]["ai"] = result["verdict"] = result["command"] = long
+    result["systems"] = dict.fromkeys(result["systems"], long)
+    assert len(render_replay_report(result).encode()) < 150_000

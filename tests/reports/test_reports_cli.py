@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     good["expectations"] = []
     bad = copy.deepcopy(good)
     bad["runs"][1]["ledger"][3].update({"fate": "lost", "answered_at_ms": None})
-    bad["runs"][1]["lost"], bad["runs"][1]["causes"] = ["m4"], {"m4": "dropped"}
+    bad["runs"][1].update({"answered": 4, "lost": ["m4"], "causes": {"m4": "dropped"}})
     results: dict[str, Any] = {"good": good, "bad": bad, "load": load_example.empty()}
     for name, result in results.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
@@ -59,7 +61,7 @@ def test_a_baseline_is_accepted_and_compared_with(folder: Path, capsys: pytest.C
         "abc",
     ]
     assert main(["compare", "baseline.json", "bad.json", "-o", "worse.html", *arguments]) == 1
-    assert "Worse: queue lost 1\u00a0message" in capsys.readouterr().out
+    assert "Worse: queue lost 1 message" in capsys.readouterr().out
     assert "dropped" in (folder / "worse.html").read_text(encoding="utf-8")
     assert (folder / "s.md").read_text(encoding="utf-8").startswith("## ❌ Worse: queue lost 1")
     assert "<failure" in (folder / "j.xml").read_text(encoding="utf-8")
@@ -121,8 +123,9 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["build", "."], ".: is a folder"),
         (["build", "missing.json"], "missing.json: there is no such file"),
-        (["build", "good.json", "-o", "good.json"], "would replace the result"),
+        (["build", "good.json", "-o", "good.json"], "-o would replace what is read"),
         (["build", "half.json"], "ends in the middle"),
         (["compare", "good.json", "load.json"], "cannot be compared with one of kind replay"),
         (["compare", "good.json", "half.json"], "ends in the middle"),
@@ -170,3 +173,171 @@ def test_it_runs_as_a_module_and_names_the_commit_of_ci(folder: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert json.loads((folder / "h.jsonl").read_text(encoding="utf-8"))["commit"] == "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "good.json", "-o", "soft.html"],
+        ["build", "good.json", "-o", "hard.html"],
+        ["compare", "good.json", "bad.json", "-o", "bad.json"],
+        ["compare", "good.json", "bad.json", "--junit", "good.json"],
+        ["compare", "good.json", "bad.json", "--summary", "hard.html"],
+        ["compare", "good.json", "bad.json", "--json", "./good.json"],
+        ["compare", "good.json", "bad.json", "--history", "bad.json"],
+        ["baseline", "update", "good.json", "-o", "good.json"],
+    ],
+)
+def test_what_is_read_is_never_written_over(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "soft.html").symlink_to("good.json")
+    (folder / "hard.html").hardlink_to(folder / "good.json")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(arguments) == 2
+    option = arguments[-2]
+    assert f"{Path(arguments[-1])}: {option} would replace what is read" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-o", "x", "--junit", "x"], "x: is given for -o and for --junit; name two files"),
+        (["-o", "x", "--json", "y", "--history", "./y"], "y: is given for --json and for --history"),
+        (["--summary", "-", "--json", "-"], "-: is given for --summary and for --json"),
+        (["-o", "-", "--junit", "-"], "-: is given for -o and for --junit"),
+        (["-o", "page.html", "--history", "-"], "-: a history is a file"),
+        (["-o", "page.html", "--junit", "folder"], "folder: is a folder; name a file in it with --junit"),
+        (["-o", "page.html", "--json", "loop"], "loop: Too many levels of symbolic links"),
+    ],
+)
+def test_outputs_are_looked_at_before_anything_is_written(
+    options: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "folder").mkdir()
+    (folder / "loop").symlink_to("loop")
+    before = set(folder.iterdir())
+    assert main(["compare", "good.json", "bad.json", *options]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.out == ""
+    assert set(folder.iterdir()) == before
+
+
+@pytest.mark.usefixtures("folder")
+def test_several_outputs_may_go_nowhere() -> None:
+    nowhere = ["-o", os.devnull, "--junit", os.devnull, "--history", os.devnull]
+    assert main(["compare", "good.json", "good.json", *nowhere]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (["build", "good.json", "-o", "-"], "<!DOCTYPE html>"),
+        (["compare", "good.json", "bad.json", "-o", "-"], "<!DOCTYPE html>"),
+        (["compare", "good.json", "bad.json", "-o", "page.html", "--junit", "-"], "<?xml"),
+        (["baseline", "update", "good.json", "-o", "-"], "{"),
+    ],
+)
+def test_any_output_can_be_standard_output_and_is_alone_there(
+    arguments: list[str], begins: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) in (0, 1)
+    out = capfd.readouterr().out
+    assert out.startswith(begins)
+    assert out.rstrip().endswith(("</html>", "</testsuites>", "}"))
+    assert not (folder / "-").exists()
+
+
+def test_a_history_that_is_another_file_is_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = folder / "recording.jsonl"
+    other.write_text('{"event":"message","at":0}\n{"event":"message","at":1}\n')
+    assert main(["compare", "good.json", "good.json", "-o", "p.html", "--history", "recording.jsonl"]) == 2
+    assert "recording.jsonl: holds no entry of a history, and is left as it is" in capsys.readouterr().err
+    assert other.read_text().count("\n") == 2
+
+
+def test_a_run_whose_page_could_not_be_written_is_not_in_the_history(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("reports.page.write_page", full)
+    assert main(["compare", "good.json", "good.json", "-o", "page.html", "--history", "h.jsonl"]) == 2
+    assert "page.html: cannot be written: No space left on device" in capsys.readouterr().err
+    assert not (folder / "h.jsonl").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["build", "good.json", "-o", "/dev/full"],
+        ["compare", "good.json", "good.json", "-o", "p.html", "--summary", "/dev/full"],
+        ["compare", "good.json", "good.json", "-o", "p.html", "--history", "/dev/full"],
+        ["baseline", "update", "good.json", "-o", "/dev/full"],
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_full_disk_is_told_with_the_file(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert "/dev/full: cannot be " in capsys.readouterr().err
+
+
+def test_a_baseline_that_nobody_could_read_is_not_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = json.loads((folder / "good.json").read_text(encoding="utf-8"))
+    for message in late["recordings"][0]["messages"]:
+        message["at_ms"] += 10**9
+    (folder / "late.json").write_text(json.dumps(late))
+    assert main(["baseline", "update", "late.json", "-o", "baseline.json"]) == 2
+    assert (
+        "late.json: makes no baseline that could be read: a number is less than 0" in capsys.readouterr().err
+    )
+    assert not (folder / "baseline.json").exists()
+
+
+def test_no_name_in_a_result_can_begin_a_line_that_ci_servers_obey(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = json.loads(
+        (folder / "bad.json").read_text(encoding="utf-8").replace('"queue"', '"a\\n::error::b"')
+    )
+    before = json.loads(
+        (folder / "good.json").read_text(encoding="utf-8").replace('"queue"', '"a\\n::error::b"')
+    )
+    (folder / "evil.json").write_text(json.dumps(evil))
+    (folder / "before.json").write_text(json.dumps(before))
+    assert main(["compare", "before.json", "evil.json", "-o", "p.html", "--summary", "-"]) == 1
+    captured = capsys.readouterr()
+    assert "::error::b" in captured.out
+    assert not re.search("(?m)^::", captured.out + captured.err)
+    assert main(["compare", "before.json", "evil.json", "-o", "p.html"]) == 1
+    captured = capsys.readouterr()
+    assert "::error::b" in captured.out
+    assert not re.search("(?m)^::", captured.out + captured.err)
+    assert main(["build", "a\n::error::b.json"]) == 2
+    assert capsys.readouterr().err == "reports: a ::error::b.json: there is no such file\n"
+
+
+@pytest.mark.parametrize("output", ["page.html", "-"])
+def test_a_terminal_of_another_encoding_is_no_error(output: str, folder: Path) -> None:
+    name = os.fsdecode(b"n\xff\xd9\x86.json")
+    (folder / name).write_bytes((folder / "good.json").read_bytes())
+    arguments = ["compare", name, name, "-o", f"{name}.html", "--summary", output]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "reports", *arguments],
+        env={**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert ("✅".encode() in done.stdout) is (output == "-")
+    assert (folder / f"{name}.html").exists()

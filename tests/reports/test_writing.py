@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import pytest
+
+from reports.page import write_page
 from reports.replay import write_replay_report
 from reports.schema import ReplayResult
 
@@ -46,3 +51,19 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     reader.join(timeout=20)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert "Nothing was replayed" in read[0]
+
+
+def test_links_that_lead_to_each_other_are_an_error_of_the_system(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.html", tmp_path / "other.html"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(OSError):  # noqa: PT011 - which one is the system's to say
+        write_page("page", one / "below.html")
+
+
+def test_standard_output_may_be_a_pipe() -> None:
+    program = "from pathlib import Path; from reports.page import write_page; write_page('page', Path('/dev/stdout'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("page", "")
