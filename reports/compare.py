@@ -55,7 +55,7 @@ def compare(before: Result, after: Result) -> Comparison:
     ordered = sorted(found.changes, key=lambda one: (LEVELS.index(one.level), TOPICS.index(one.topic)))
     return Comparison(
         kind=now["of"],
-        verdict=verdict_of(ordered, found.effects, found.checks, compared=len(found.figures)),
+        verdict=verdict_of(ordered, found.effects, found.checks),
         before=_origin(accepted),
         after=_origin(now),
         notes=[*_settings_notes(accepted, now), *found.notes],
@@ -107,6 +107,8 @@ def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Fo
 def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) -> _Found:
     old, new = before["replay"], after["replay"]
     assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
+    if not old["runs"] and not new["runs"]:
+        raise ResultError(gettext("neither of the two holds a run: there is nothing to compare"))
     notes, changes, effects = list[str](), list[Change](), list[Effect]()
     figures = replay_figures(old, new)
     if has_replications(old) or has_replications(new):

@@ -14,10 +14,8 @@ NAMED_MAX = 2
 LENGTH_MAX = 300
 
 
-def verdict_of(
-    changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check], *, compared: int
-) -> str:
-    """One sentence of at most LENGTH_MAX characters; `compared` are systems, or one load test."""
+def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> str:
+    """One sentence of at most LENGTH_MAX characters."""
     worse = [*_changes_told(changes), *_effects_told(effects), *_checks_told(checks)]
     levels = [one.level for one in changes] + [one.level for one in effects]
     better, changed = levels.count("better"), levels.count("changed")
@@ -35,8 +33,6 @@ def verdict_of(
         return cut("; ".join([told, *rest]), LENGTH_MAX - 1) + "."
     if rest:
         return gettext("Nothing is worse; %(rest)s.", rest=", ".join(rest))
-    if not compared:
-        return gettext("Nothing was compared.")
     return gettext("No difference.")
 
 

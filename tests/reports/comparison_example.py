@@ -144,4 +144,4 @@ def endless(number: int = 10_000) -> Comparison:
 
 
 def empty() -> Comparison:
-    return Comparison("replay", "Nothing was compared.", ORIGIN, ORIGIN, [], [], [], [])
+    return Comparison("replay", "No difference.", ORIGIN, ORIGIN, [], [], [], [])

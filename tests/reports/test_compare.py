@@ -12,7 +12,7 @@ from reports.compare import compare
 from reports.comparison import Change, Comparison
 from reports.files import ResultError
 from reports.schema import Run
-from tests.reports import load_example
+from tests.reports import example, load_example
 from tests.reports.regression_example import BEFORE, load, lose, replications, sweep
 
 
@@ -235,6 +235,12 @@ def test_results_with_nothing_in_common_are_refused() -> None:
         run["recording"] = "another.jsonl"
     with pytest.raises(ResultError, match="no recording and system in common"):
         compare(BEFORE, after)
+
+
+def test_two_results_without_a_run_are_no_success() -> None:
+    nothing = example.result([], [])
+    with pytest.raises(ResultError, match="neither of the two holds a run"):
+        compare(nothing, copy.deepcopy(nothing))
 
 
 def test_a_baseline_that_was_edited_is_refused_and_no_crash() -> None:

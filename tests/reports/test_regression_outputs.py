@@ -90,7 +90,7 @@ def test_junit_is_valid_and_its_counts_are_right(name: str) -> None:
 
 def test_there_is_always_a_test_case() -> None:
     (case,) = ET.fromstring(junit_xml(example.empty())).iter("testcase")
-    assert (case.get("name"), list(case)) == ("Nothing was compared.", [])
+    assert (case.get("name"), list(case)) == ("No difference.", [])
 
 
 def test_nothing_in_a_failure_moves_the_cursor_or_turns_the_text() -> None:
