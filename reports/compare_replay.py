@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.comparison import LEVELS, Change, Check, Figures, Level, Topic
 from reports.conversations import cause_of
-from reports.figures import relative
+from reports.figures import quantile_of, relative
 from reports.files import ResultError
 from reports.lane_words import fate_words
 from reports.language import gettext, ngettext
@@ -123,7 +123,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
             level: Level = "changed"
             if old is not None and new is not None:
                 level = EXACT_TIME.level(old, new - old) or "changed"
-            subject = f"{words}, {quantile}"
+            subject = quantile_of(words, quantile)
             yield Change(level, after["recording"], after["system"], subject, _ms(old), _now(old, new))
 
 
@@ -232,7 +232,7 @@ def _told(word: str) -> str:
         known: dict[str, Fate] = {"lost": "lost", "dead_lettered": "dead_lettered", "pending": "pending"}
         told = fate_words(known[head]) if head in known else one_line(head)
     words = {"twice": gettext("twice"), "order": gettext("out of order")}
-    return ", ".join([told, *(words.get(flaw, flaw) for flaw in flaws)])
+    return gettext(", ").join([told, *(words.get(flaw, flaw) for flaw in flaws)])
 
 
 def replay_checks(result: ReplayResult) -> list[Check]:

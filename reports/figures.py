@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.language import gettext
-from reports.text import EN_DASH, MINUS, duration, share
+from reports.text import EN_DASH, MINUS, duration, share, signed
 
 
 def in_unit(value: float | None, unit: str) -> str:
@@ -13,7 +13,7 @@ def in_unit(value: float | None, unit: str) -> str:
     if unit == "ms":
         return duration(value)
     sign = MINUS if value < 0 else ""
-    return sign + (share(abs(value)) if unit == "share" else f"{abs(value):,.6g}")
+    return signed(sign, share(abs(value)) if unit == "share" else f"{abs(value):,.6g}")
 
 
 def unit_of(name: str) -> str:
@@ -28,7 +28,7 @@ def relative(before: float | None, after: float | None) -> str:
     if not before:
         return gettext("from 0")
     part = (after - before) / abs(before)
-    return ("+" if part > 0 else MINUS) + (share(abs(part)) if abs(part) < 1 else f"{abs(part):,.0%}")
+    return signed("+" if part > 0 else MINUS, share(abs(part)) if abs(part) < 1 else f"{abs(part):,.0%}")
 
 
 def figure_name(name: str) -> str:
@@ -55,4 +55,9 @@ def figure_name(name: str) -> str:
     if name in known:
         return known[name]
     stem, _, quantile = name.removesuffix("_ms").rpartition("_")
-    return f"{known.get(stem, stem)}, {quantile}" if stem else name
+    return quantile_of(known.get(stem, stem), quantile) if stem else name
+
+
+def quantile_of(words: str, quantile: str) -> str:
+    """A quantile of times, or the largest: `dispatch lag, p95`."""
+    return gettext(", ").join([words, gettext("max") if quantile == "max" else quantile])

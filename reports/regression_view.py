@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ from reports.figures import figure_name, in_unit, relative, unit_of
 from reports.language import gettext, ngettext
 from reports.plots import Plot
 from reports.regression_downloads import regression_downloads
-from reports.text import cut, one_line, share
+from reports.text import MINUS, cut, share, signed, with_units
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -30,6 +31,7 @@ EFFECT_BYTES = 1000
 NOTES_MAX = 40
 TEXT_LENGTH_MAX = 200
 BAR_PX = 160
+_PART_END = re.compile("[;؛] ")
 """Width of an interval's drawing; its middle is no change."""
 
 
@@ -155,8 +157,8 @@ class RegressionPage:
 
 def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> RegressionPage:
     """The page that shows `comparison`."""
-    verdict = cut(one_line(comparison.verdict), 400)
-    first, _, rest = verdict.partition("; ")
+    verdict = cut(with_units(comparison.verdict), 400)
+    first, *rest = _PART_END.split(verdict, maxsplit=1)
     broken = [one for one in comparison.checks if one.ok is False]
     others = [one for one in comparison.checks if one.ok is not False]
     moved = [one for one in comparison.effects if one.level != "same"]
@@ -164,11 +166,11 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
     return RegressionPage(
         state="bad" if comparison.is_worse else "ok",
         verdict_first=first,
-        verdict_rest=rest,
+        verdict_rest="".join(rest),
         short_verdict=cut(first, 120),
         description=cut(verdict, 300),
         kind=gettext("replay") if comparison.kind == "replay" else gettext("load test"),
-        notes=[cut(one_line(note), TEXT_LENGTH_MAX) for note in comparison.notes[:NOTES_MAX]],
+        notes=[cut(with_units(note), TEXT_LENGTH_MAX) for note in comparison.notes[:NOTES_MAX]],
         worse=_list(comparison, "worse", WORSE_BYTES_MAX),
         better=_list(comparison, "better", LIST_BYTES_MAX),
         changed=_list(comparison, "changed", LIST_BYTES_MAX),
@@ -191,7 +193,7 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
 
 
 def _words(text: str, length: int = TEXT_LENGTH_MAX) -> str:
-    return cut(one_line(text), length)
+    return cut(with_units(text), length)
 
 
 def _list(comparison: Comparison, level: Level, bytes_max: int) -> ChangeList:
@@ -262,7 +264,7 @@ def _effect_row(effect: Effect) -> EffectRow:
             low=in_unit(effect.low, effect.unit),
             high=in_unit(effect.high, effect.unit),
         ),
-        delta=f"{effect.delta:+.2f}",
+        delta=signed("+" if effect.delta >= 0 else MINUS, f"{abs(effect.delta):.2f}"),
         threshold=_words(effect.threshold),
         samples=ngettext("%(num)s sample", "%(num)s samples", min(effect.samples)),
         kind=kind,

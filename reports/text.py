@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from reports.language import gettext
+from reports.language import direction, gettext
 
 NARROW = "\u00a0"
 """Between a number and its unit: the two stay on one line."""
@@ -16,6 +16,7 @@ ELLIPSIS = "…"
 EN_DASH = "\u2013"
 MINUS = "\u2212"
 TIMES = "\u00d7"
+LEFT_TO_RIGHT_MARK = "\u200e"
 PHONE_DIGITS_MIN = 5
 """A name with at least so many digits may be a phone number, and is shown by its end only."""
 
@@ -24,6 +25,7 @@ PHONE_SHOWN = 4
 # Overrides and embeddings make a text read as another; isolates, which phones put around names and numbers, do not.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e")
 _ISOLATES = re.compile("[\u2066-\u2069]")
+_SPACES = re.compile(r"\s+")
 _TROUBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\ufffe\uffff]")
 
 
@@ -52,6 +54,12 @@ def _visible(character: str) -> str:
 def one_line(text: str) -> str:
     """`text` for a label: every run of white space is one space, and nothing turns the direction of what follows."""
     return " ".join(printable(_ISOLATES.sub("", text)).split())
+
+
+def with_units(text: str) -> str:
+    """The same for a text of ours on a page: no line ends between a number and its unit."""
+    label = printable(_ISOLATES.sub("", text)).strip()
+    return _SPACES.sub(lambda found: NARROW if found[0] == NARROW else " ", label)
 
 
 def cut(text: str, limit: int) -> str:
@@ -134,6 +142,11 @@ def round_duration(value_ms: float) -> str:
     return duration(value_ms)
 
 
+def signed(sign: str, number: str) -> str:
+    """A number with its sign, which is on its left in every language, as in the patterns of Unicode's CLDR."""
+    return (LEFT_TO_RIGHT_MARK if direction() == "rtl" else "") + sign + number
+
+
 def milliseconds(value: str) -> str:
     """A number of them with the unit's sign; so do the next three."""
     return _on_one_line(gettext("%(value)s ms", value=value))
@@ -192,7 +205,7 @@ def number_list(numbers: Sequence[int]) -> str:
             parts[-1] = (parts[-1][0], number)
         else:
             parts.append((number, number))
-    return ", ".join(
+    return gettext(", ").join(
         f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low}{EN_DASH}{high}"
         for low, high in parts
     )

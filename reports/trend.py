@@ -114,7 +114,9 @@ def _plot(
         )
         for step in steps
     ]
-    caption = gettext("Steps: %(steps)s.", steps="; ".join(told[-3:])) if told else gettext("No step.")
+    caption = (
+        gettext("Steps: %(steps)s.", steps=gettext("; ").join(told[-3:])) if told else gettext("No step.")
+    )
     return Plot(
         id=identifier,
         svg=drawn(lambda axes: _draw(axes, values, steps, line, unit), height_px=HEIGHT_PX, salt=identifier),

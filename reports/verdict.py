@@ -29,10 +29,10 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
-        told = gettext("Worse: %(named)s", named="; ".join(named))
-        return cut("; ".join([told, *rest]), LENGTH_MAX - 1) + "."
+        told = gettext("Worse: %(named)s", named=gettext("; ").join(named))
+        return cut(gettext("; ").join([told, *rest]), LENGTH_MAX - 1) + "."
     if rest:
-        return gettext("Nothing is worse; %(rest)s.", rest=", ".join(rest))
+        return gettext("Nothing is worse; %(rest)s.", rest=gettext(", ").join(rest))
     return gettext("No difference.")
 
 
@@ -67,13 +67,27 @@ def _changes_told(changes: Sequence[Change]) -> list[str]:
         for system, own in fared.items()
     ]
     return told + [
-        f"{one.system}, {one.recording}: {one.subject} {one.before} → {one.after}" for one in first.values()
+        gettext(
+            "%(system)s, %(recording)s: %(what)s %(before)s → %(after)s",
+            system=one.system,
+            recording=one.recording,
+            what=one.subject,
+            before=one.before,
+            after=one.after,
+        )
+        for one in first.values()
     ]
 
 
 def _effects_told(effects: Sequence[Effect]) -> list[str]:
     return [
-        f"{one.group}: {one.name} {in_unit(one.before, one.unit)} → {in_unit(one.after, one.unit)}"
+        gettext(
+            "%(group)s: %(name)s %(before)s → %(after)s",
+            group=one.group,
+            name=one.name,
+            before=in_unit(one.before, one.unit),
+            after=in_unit(one.after, one.unit),
+        )
         for one in effects
         if one.level == "worse"
     ]

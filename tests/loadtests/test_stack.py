@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -86,8 +87,16 @@ def alive(pids: set[int]) -> set[int]:
 
 
 def family(pid: int) -> set[int]:
-    """Everything that a process has started, directly or not."""
-    return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    """Everything that a process has started, directly or not, but for the browser of other tests."""
+    found: set[int] = set()
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+            if any("playwright" in word for word in child.cmdline()):
+                continue
+        found.add(child.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {one.pid for one in child.children(recursive=True)}
+    return found
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from reports.text import (
     printable,
     round_duration,
     share,
+    signed,
+    with_units,
 )
 
 
@@ -143,3 +145,13 @@ def test_a_phone_number_is_shown_by_its_last_four_digits_wherever_it_stands() ->
     assert hidden.hide("bot/966500001234/m1 and 96650000123456") == "bot/…1234/m1 and …3456"
     assert hidden.hide("user-1 has 9665") == "user-1 has 9665"
     assert Phones([]).hide("nothing") == "nothing"
+
+
+def test_on_a_page_a_number_stays_with_its_unit_and_all_other_space_is_one() -> None:
+    assert with_units(" 5\u00a0s \n\t later\u00a0\u00a0now\u2069 ") == "5\u00a0s later now"
+
+
+def test_a_sign_is_on_the_left_of_its_number_in_every_language() -> None:
+    assert signed("+", "30 %") == "+30 %"
+    with speaking("ar"):
+        assert signed("+", "30 %") == "\u200e+30 %"
