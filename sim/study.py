@@ -1,11 +1,13 @@
 """Many runs: every recording on every system, as often as asked for, on one processor or on several.
 
-The result depends on recordings, systems and settings alone: not on the number of jobs, the machine, or the time.
+The result depends on recordings, systems, settings and the version of Python alone: not on the number of jobs, the
+machine, or the time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -30,6 +32,9 @@ from sim.verdict import is_clean, verdict
 
 SMALL_STUDY_MESSAGES = 1500
 """Up to so many messages in all, starting further processes takes longer than it saves."""
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""Versions of Python resume tasks that are ready at one moment in different orders, and so draw luck in another."""
 
 
 class ReplayFailedError(Exception):
@@ -154,7 +159,11 @@ def _result(study: Study, runs: list[Run], expectations: list[ExpectationResult]
         schema=SCHEMA_VERSION,
         kind="replay",
         seed=study.settings.seed,
-        settings={**with_options(study.settings, study.options).as_json(), "runs": study.runs},
+        settings={
+            **with_options(study.settings, study.options).as_json(),
+            "runs": study.runs,
+            "python": PYTHON,
+        },
         systems={name: systems[name].summary for name in study.systems},
         recordings=[_recording_info(recording) for recording in study.recordings],
         runs=runs,
