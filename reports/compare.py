@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from reports.baseline import baseline_of
 from reports.compare_load import load_changes, load_checks, load_effects, load_figures, load_notes
-from reports.compare_replay import (
-    overall_changes,
-    replay_changes,
-    replay_checks,
-    replay_figures,
-    replay_notes,
+from reports.compare_replay import QUEUE, replay_changes, replay_checks, replay_figures, replay_notes
+from reports.compare_runs import (
+    has_replications,
+    replication_changes,
+    replication_effects,
+    replication_notes,
 )
-from reports.compare_runs import has_replications, replication_effects, replication_notes
 from reports.comparison import LEVELS, TOPICS, Change, Check, Comparison, Effect, Figures, Origin
 from reports.files import Result, ResultError
 from reports.language import gettext
@@ -52,7 +51,10 @@ def compare(before: Result, after: Result) -> Comparison:
             )
         )
     found = _compared(accepted, now, after)
-    ordered = sorted(found.changes, key=lambda one: (LEVELS.index(one.level), TOPICS.index(one.topic)))
+    ordered = sorted(
+        found.changes,
+        key=lambda one: (LEVELS.index(one.level), TOPICS.index(one.topic), one.system != QUEUE),
+    )
     return Comparison(
         kind=now["of"],
         verdict=verdict_of(ordered, found.effects, found.checks),
@@ -113,11 +115,11 @@ def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) ->
     figures = replay_figures(old, new)
     if has_replications(old) or has_replications(new):
         same_seed = before["seed"] == after["seed"]
+        changes += replication_changes(old, new)
         effects += replication_effects(old, new, paired=same_seed)
         notes += replication_notes(old, new, paired=same_seed)
     else:
         notes += replay_notes(old, new)
-        changes += overall_changes(old, new, figures)
         changes += replay_changes(old, new, result)
     return _Found(notes, changes, effects, replay_checks(result), figures)
 

@@ -12,9 +12,9 @@ from reports.effects import effect_of
 from reports.language import gettext
 from reports.schema_baseline import BaselineLoad
 from reports.schema_load import LoadResult
-from reports.statistics import Quantile, corrected_confidence
+from reports.statistics import Quantile, corrected_confidence, counts_differ
 from reports.text import cut, duration, one_line
-from reports.thresholds import REPLY_TIME, SERVICE_TIME, Threshold
+from reports.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _LATENCIES: Mapping[str, Threshold] = {
@@ -35,6 +35,13 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
     if not after["valid"]:
         yield gettext("This load test is invalid: its generator fell behind its schedule.")
+    sent = before["ledger"]["sent"], after["ledger"]["sent"]
+    if REPLY_TIME.level(sent[0], sent[1] - sent[0]):
+        yield gettext(
+            "The load differs: messages sent were %(before)s, and are %(after)s now.",
+            before=f"{sent[0]:,}",
+            after=f"{sent[1]:,}",
+        )
     names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
         one, other = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
@@ -55,7 +62,11 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 
 
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
-    """What of the ledger is worse or better: of these, none is the promise."""
+    """What of the ledger is worse or better: of these, none is the promise.
+
+    One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only what is
+    more than luck is worse or better.
+    """
     words = {
         "lost": gettext("messages lost"),
         "dead": gettext("messages dead-lettered"),
@@ -67,8 +78,26 @@ def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
         new: int = after["ledger"][name]  # type: ignore[literal-required]
         if old != new:
-            level: Level = "worse" if new > old else "better" if after["valid"] else "changed"
+            level = _ledger_level(before, after, old, new, is_strict=name == "lost")
             yield Change(level, after["scenario"], SYSTEM, words[name], f"{old:,}", f"{new:,}")
+
+
+def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int, *, is_strict: bool) -> Level:
+    if new > old and (is_strict or not old):
+        return "worse"
+    sent = before["ledger"]["sent"], after["ledger"]["sent"]
+    confidence = corrected_confidence(len(_LEDGER))
+    if not counts_differ(old, new, before_of=sent[0], after_of=sent[1], confidence=confidence):
+        return "changed"
+    expected = old * sent[1] / sent[0]
+    level = LEDGER_COUNT.level(expected, new - expected) or "changed"
+    return "changed" if level == "better" and not (before["valid"] and after["valid"]) else level
+
+
+def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
+    """Whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
+    old, new = before["ledger"], after["ledger"]
+    return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 
 
 def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
@@ -80,6 +109,7 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
         "reply_from_first": gettext("first message to reply"),
     }
     confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
+    can_be_better = before["valid"] and after["valid"] and not _answers_fewer(before, after)
     effects = []
     for latency, threshold in _LATENCIES.items():
         old, new = before["latency_ms"].get(latency), after["latency_ms"].get(latency)
@@ -96,7 +126,7 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
                 threshold=threshold,
                 confidence=confidence,
             )
-            if effect.level == "better" and not (before["valid"] and after["valid"]):
+            if effect.level == "better" and not can_be_better:
                 effect = replace(effect, level="changed")
             effects.append(effect)
     return effects

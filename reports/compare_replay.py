@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.comparison import LEVELS, Change, Check, Figures, Level, Topic
-from reports.conversations import cause_of
-from reports.figures import quantile_of, relative
+from reports.compare_messages import (
+    ID_LENGTH_MAX,
+    QUANTILES,
+    exact_ms,
+    message_changes,
+    now_ms,
+    paired_messages,
+    wait_changes,
+    waits_ms,
+)
+from reports.comparison import Change, Check, Figures, Level
+from reports.figures import quantile_of
 from reports.files import ResultError
-from reports.lane_words import fate_words
 from reports.language import gettext, ngettext
 from reports.prose import translated_prose
-from reports.schema import Fate, RecordingInfo, ReplayResult, Run
+from reports.schema import ReplayResult
 from reports.schema_baseline import BaselineReplay, BaselineRun
 from reports.statistics import Quantile
 from reports.text import Phones, cut, one_line
 from reports.thresholds import EXACT_CALLS, EXACT_TIME
 
 QUEUE = "queue"
-ID_LENGTH_MAX = 60
-CAUSE_LENGTH_MAX = 300
-_BADNESS: Mapping[str, int] = {"answered": 0, "unsent": 1, "dead_lettered": 2, "pending": 3, "lost": 4}
 _COUNTS = ("lost", "twice", "order", "dead", "waiting")
 _Key = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """Whether a run's times and AI calls, when they change, say something about the code.
+
+    With fewer messages answered there is less to wait for and less to ask, and with more of them more.
+    """
+
+    fewer: bool
+    more: bool
+
+    def level(self, level: Level | None) -> Level:
+        """The level that a change of a figure has in this run."""
+        if (level == "better" and self.fewer) or (level == "worse" and self.more):
+            return "changed"
+        return level or "changed"
+
+
+def changed_recordings(before: BaselineReplay, after: BaselineReplay) -> list[str]:
+    """The names of those that are on both sides and do not hold the same messages."""
+    return [
+        name for name, digest in after["digests"].items() if before["digests"].get(name, digest) != digest
+    ]
+
+
 def replay_notes(before: BaselineReplay, after: BaselineReplay) -> Iterator[str]:
     """Recordings that are not what they were."""
-    for name, digest in after["digests"].items():
-        if before["digests"].get(name, digest) != digest:
-            yield gettext(
-                "The recording %(name)s has changed: its messages are not compared one by one.", name=name
-            )
+    for name in changed_recordings(before, after):
+        yield gettext(
+            "The recording %(name)s has changed: of it, only how many messages go wrong is judged.",
+            name=name,
+        )
 
 
 def replay_changes(before: BaselineReplay, after: BaselineReplay, result: ReplayResult) -> list[Change]:
@@ -42,197 +72,177 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
     Raises:
         ResultError: they have no recording on a system in common, or differ in what one and the same recording holds.
     """
-    old, new = _by_key(before), _by_key(after)
-    if old and new and not old.keys() & new.keys():
-        raise ResultError(
-            gettext("the two have no recording and system in common: there is nothing to compare")
-        )
+    old, new = by_key(before), by_key(after)
+    refuse_nothing_in_common(old.keys(), new.keys())
     runs = {(run["recording"], run["system"]): run for run in result["runs"]}
     recordings = {recording["name"]: recording for recording in result["recordings"]}
-    changes: list[Change] = []
-    for key in dict.fromkeys([*new, *old]):
-        if key not in new:
-            changes.append(
-                Change("worse", *key, gettext("run"), gettext("replayed"), gettext("missing"), topic="run")
-            )
-        elif key not in old:
-            told = ngettext("%(num)s message lost", "%(num)s messages lost", new[key]["lost"])
+    changed = changed_recordings(before, after)
+    messages = {
+        key: paired_messages(old[key], new[key]) for key in new if key in old and key[0] not in changed
+    }
+    changes = [*_overall_changes(messages, is_all=old.keys() == new.keys() and not changed)]
+    changes += recording_changes(changed)
+    for key, run in new.items():
+        if key in messages:
+            own = message_changes(messages[key], runs[key], recordings[key[0]])
+            changes += [*_run_changes(old[key], run, messages[key], own), *own]
+        elif key in old:
+            changes += _changes_of_another(old[key], run)
+        else:
+            told = ngettext("%(num)s message lost", "%(num)s messages lost", run["lost"])
             changes.append(
                 Change("changed", *key, gettext("run"), gettext("not replayed"), told, topic="run")
             )
-        else:
-            is_same = before["digests"].get(key[0]) == after["digests"].get(key[0])
-            changes += _run_changes(old[key], new[key], with_counts=not is_same)
-            if is_same:
-                changes += _message_changes(old[key], new[key], runs[key], recordings[key[0]])
-    return changes
+    return changes + missing_runs(old.keys(), new.keys())
 
 
-def _by_key(replay: BaselineReplay) -> dict[_Key, BaselineRun]:
+def refuse_nothing_in_common(old: Iterable[_Key], new: Iterable[_Key]) -> None:
+    """Raises ResultError where both sides have runs, but none of a recording on a system that the other has."""
+    one, other = set(old), set(new)
+    if one and other and not one & other:
+        raise ResultError(
+            gettext("the two have no recording and system in common: there is nothing to compare")
+        )
+
+
+def recording_changes(names: Iterable[str]) -> Iterator[Change]:
+    """Recordings that changed, as differences that are neither for the worse nor for the better."""
+    for name in names:
+        yield Change(
+            "changed",
+            name,
+            gettext("all systems"),
+            gettext("recording"),
+            gettext("as accepted"),
+            gettext("other messages"),
+            topic="run",
+        )
+
+
+def missing_runs(old: Iterable[_Key], new: Iterable[_Key]) -> list[Change]:
+    """What is no longer replayed: a recording or a system that is gone altogether is told once."""
+    there = set(new)
+    recordings, systems = {key[0] for key in there}, {key[1] for key in there}
+    gone: dict[_Key, list[_Key]] = {}
+    for key in old:
+        if key in there:
+            continue
+        whole = key
+        if key[0] not in recordings:
+            whole = key[0], gettext("all systems")
+        elif key[1] not in systems:
+            whole = gettext("all recordings"), key[1]
+        gone.setdefault(whole, []).append(key)
+    return [
+        Change(
+            "worse",
+            *(keys[0] if len(keys) == 1 else whole),
+            gettext("run"),
+            gettext("replayed"),
+            gettext("missing"),
+            topic="run",
+        )
+        for whole, keys in gone.items()
+    ]
+
+
+def by_key(replay: BaselineReplay) -> dict[_Key, BaselineRun]:
+    """The runs by recording and system."""
     return {(run["recording"], run["system"]): run for run in replay["runs"]}
 
 
-def _run_changes(before: BaselineRun, after: BaselineRun, *, with_counts: bool) -> Iterator[Change]:
-    """Differences of a run as a whole; counts of fates only where messages are not compared one by one."""
-    where = after["recording"], after["system"]
-    if before["came_to_rest"] != after["came_to_rest"]:
-        rest = {True: gettext("yes"), False: gettext("no")}
-        level: Level = "better" if after["came_to_rest"] else "worse"
-        subject = gettext("came to rest")
-        yield Change(
-            level, *where, subject, rest[before["came_to_rest"]], rest[after["came_to_rest"]], topic="run"
+def _overall_changes(messages: Mapping[_Key, pd.DataFrame], *, is_all: bool) -> Iterator[Change]:
+    """How long each system's messages waited, over all recordings that both sides have alike."""
+    of_system: dict[str, list[pd.DataFrame]] = {}
+    for (_, system), own in messages.items():
+        of_system.setdefault(system, []).append(own)
+    for system, parts in of_system.items():
+        yield from wait_changes(
+            pd.concat(parts, ignore_index=True),
+            gettext("all recordings"),
+            system,
+            are_all_compared=is_all,
         )
-    for name, subject in _count_words().items():
-        old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
-        new: int = after[name]  # type: ignore[literal-required]
-        if old == new or (name in _COUNTS and not with_counts):
-            continue
-        level = ("worse" if new > old else "better") if name in _COUNTS else "changed"
-        if name == "ai_calls":
-            level = EXACT_CALLS.level(old, new - old) or "changed"
-        topic: Topic = "run" if name in _COUNTS else "figure"
-        yield Change(level, *where, subject, f"{old:,}", f"{new:,}", topic=topic)
-    yield from _time_changes(before, after)
 
 
-def _count_words() -> dict[str, str]:
-    return {
+def _run_changes(
+    before: BaselineRun, after: BaselineRun, messages: pd.DataFrame, of_messages: Sequence[Change]
+) -> Iterator[Change]:
+    """Differences of a run as a whole whose messages are compared one by one, so that counts of fates need not be."""
+    old, new = waits_ms(messages["before"]).notna(), waits_ms(messages["after"]).notna()
+    trust = _Trust(fewer=any(one.level == "worse" for one in of_messages), more=bool((new & ~old).any()))
+    yield from _rest_change(before, after)
+    yield from _effort_changes(before, after, trust)
+    yield from _time_changes(before, after, trust)
+    if not old.equals(new):
+        waits = wait_changes(messages, after["recording"], after["system"])
+        yield from (one for one in waits if one.level != "changed")
+
+
+def _changes_of_another(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
+    """Differences of a run of a recording that changed: only how many messages went wrong can be better or worse."""
+    where = after["recording"], after["system"]
+    yield from _rest_change(before, after)
+    words = {
         "lost": gettext("messages lost"),
         "twice": gettext("messages answered twice"),
         "order": gettext("messages out of order"),
         "dead": gettext("messages dead-lettered"),
         "waiting": gettext("messages still waiting"),
-        "sent": gettext("messages sent"),
-        "ai_calls": gettext("AI calls"),
-        "turns": gettext("turns"),
     }
+    for name in _COUNTS:
+        old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
+        new: int = after[name]  # type: ignore[literal-required]
+        if old != new:
+            is_worse = new * before["sent"] > old * after["sent"]
+            level: Level = "worse" if is_worse else "changed"
+            yield Change(level, *where, words[name], f"{old:,}", f"{new:,}", topic="run")
+    trust = _Trust(fewer=True, more=True)
+    yield from _effort_changes(before, after, trust)
+    yield from _time_changes(before, after, trust)
 
 
-def _time_changes(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
+def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
+    if before["came_to_rest"] != after["came_to_rest"]:
+        rest = {True: gettext("yes"), False: gettext("no")}
+        yield Change(
+            "better" if after["came_to_rest"] else "worse",
+            after["recording"],
+            after["system"],
+            gettext("came to rest"),
+            rest[before["came_to_rest"]],
+            rest[after["came_to_rest"]],
+            topic="run",
+        )
+
+
+def _effort_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
+    words = {"sent": gettext("messages sent"), "ai_calls": gettext("AI calls"), "turns": gettext("turns")}
+    for name, subject in words.items():
+        old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
+        new: int = after[name]  # type: ignore[literal-required]
+        if old != new:
+            level = trust.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
+            yield Change(level, after["recording"], after["system"], subject, f"{old:,}", f"{new:,}")
+
+
+def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
     times = {
         "first_ms": gettext("first message to reply"),
         "last_ms": gettext("last message to reply"),
         "lag_ms": gettext("dispatch lag"),
     }
     for name, words in times.items():
-        for quantile in ("p50", "p95", "max"):
+        for quantile in QUANTILES:
             old: int | None = before[name][quantile]  # type: ignore[literal-required] # Quantiles of a BaselineRun
             new: int | None = after[name][quantile]  # type: ignore[literal-required]
             if old == new:
                 continue
             level: Level = "changed"
             if old is not None and new is not None:
-                level = EXACT_TIME.level(old, new - old) or "changed"
+                level = trust.level(EXACT_TIME.level(old, new - old))
             subject = quantile_of(words, quantile)
-            yield Change(level, after["recording"], after["system"], subject, _ms(old), _now(old, new))
-
-
-def _ms(time_ms: int | None) -> str:
-    """Exactly: in other units a millisecond would not be seen."""
-    return gettext("none") if time_ms is None else gettext("%(number)s ms", number=f"{time_ms:,}")
-
-
-def _now(old: float | None, new: float | None) -> str:
-    """The new time, and how much more or less it is."""
-    change = relative(old, new)
-    return _ms(None if new is None else int(new)) + (f" ({change})" if change else "")
-
-
-def _message_changes(
-    before: BaselineRun, after: BaselineRun, run: Run, recording: RecordingInfo
-) -> Iterator[Change]:
-    """Each message that fared otherwise, the worst first. Raises ResultError where these are not the same messages."""
-    old, new = _words(before), _words(after)
-    if not old[["place", "number"]].equals(new[["place", "number"]]):
-        raise ResultError(
-            gettext(
-                "the baseline has other messages of %(recording)s on %(system)s than the recording: make it again",
-                recording=cut(one_line(after["recording"]), ID_LENGTH_MAX),
-                system=cut(one_line(after["system"]), ID_LENGTH_MAX),
-            )
-        )
-    both = old.merge(new, on=["place", "number"], suffixes=("_before", "_after"))
-    differing = both[both["word_before"] != both["word_after"]]
-    if differing.empty:
-        return
-    names = _Names(run, recording)
-    columns = (differing[name].tolist() for name in ("place", "number", "word_before", "word_after"))
-    found = [names.change(*row) for row in zip(*columns, strict=True)]
-    yield from sorted(found, key=lambda one: LEVELS.index(one.level))
-
-
-def _words(run: BaselineRun) -> pd.DataFrame:
-    """The run's messages: place of the conversation, number of the message, and what became of it."""
-    rows = [
-        (place, number, word)
-        for place, line in enumerate(run["messages"], 1)
-        for number, word in enumerate(line.split(), 1)
-    ]
-    return pd.DataFrame(rows, columns=["place", "number", "word"])
-
-
-class _Names:
-    """Names messages by their place in a recording, and knows why they were lost in a run."""
-
-    def __init__(self, run: Run, recording: RecordingInfo) -> None:
-        self._run = run
-        self._phones = Phones(message["phone"] for message in recording["messages"])
-        ids: dict[tuple[str, str], dict[str, None]] = {}
-        for message in recording["messages"]:
-            ids.setdefault((message["instance"], message["phone"]), {})[message["id"]] = None
-        self._conversations = [(key, list(own)) for key, own in ids.items()]
-        self._entries = {(one["instance"], one["phone"], one["id"]): one for one in run["ledger"]}
-
-    def change(self, place: int, number: int, before: str, after: str) -> Change:
-        """The change of a message from one word of a baseline to another."""
-        (instance, phone), ids = self._conversations[place - 1]
-        message_id = ids[number - 1]
-        subject = gettext(
-            "conversation %(place)s, message %(number)s (%(id)s)",
-            place=place,
-            number=number,
-            id=cut(one_line(self._phones.hide(message_id)), ID_LENGTH_MAX),
-        )
-        cause = ""
-        entry = self._entries.get((instance, phone, message_id))
-        if after == "lost" and entry is not None:
-            cause = translated_prose(one_line(self._phones.hide(cause_of(self._run, entry))))
-        return Change(
-            _message_level(before, after),
-            self._run["recording"],
-            self._run["system"],
-            subject,
-            _told(before),
-            _told(after),
-            cut(cause, CAUSE_LENGTH_MAX),
-            topic="loss" if after == "lost" else "fate",
-        )
-
-
-def _message_level(before: str, after: str) -> Level:
-    old, new = _badness(before), _badness(after)
-    if old == new:
-        return "changed"
-    return "worse" if new > old else "better"
-
-
-def _badness(word: str) -> tuple[int, int]:
-    head, *flaws = word.split("+")
-    return _BADNESS.get(head, 0), len(flaws)
-
-
-def _told(word: str) -> str:
-    """A word of a baseline for people."""
-    head, *flaws = word.split("+")
-    if head.isdecimal():
-        told = gettext("answered after %(time)s", time=_ms(int(head)))
-    elif head == "unsent":
-        told = gettext("not sent")
-    else:
-        known: dict[str, Fate] = {"lost": "lost", "dead_lettered": "dead_lettered", "pending": "pending"}
-        told = fate_words(known[head]) if head in known else one_line(head)
-    words = {"twice": gettext("twice"), "order": gettext("out of order")}
-    return gettext(", ").join([told, *(words.get(flaw, flaw) for flaw in flaws)])
+            yield Change(level, after["recording"], after["system"], subject, exact_ms(old), now_ms(old, new))
 
 
 def replay_checks(result: ReplayResult) -> list[Check]:
@@ -279,26 +289,6 @@ def replay_figures(before: BaselineReplay, after: BaselineReplay) -> list[Figure
     ]
 
 
-def overall_changes(
-    before: BaselineReplay, after: BaselineReplay, figures: Sequence[Figures]
-) -> Iterator[Change]:
-    """How each system's reply times went over all recordings; nothing where those are not the same on both sides."""
-    if before["digests"] != after["digests"] or _by_key(before).keys() != _by_key(after).keys():
-        return
-    words = {
-        "wait_p50_ms": gettext("message to reply, p50"),
-        "wait_p95_ms": gettext("message to reply, p95"),
-        "wait_max_ms": gettext("message to reply, max"),
-    }
-    for one in figures:
-        for name, subject in words.items():
-            old, new = one.values[name]
-            if old is None or new is None or old == new:
-                continue
-            level = EXACT_TIME.level(old, new - old) or "changed"
-            yield Change(level, gettext("all recordings"), one.name, subject, _ms(int(old)), _now(old, new))
-
-
 def _totals(runs: Sequence[BaselineRun]) -> dict[str, dict[str, float | None]]:
     """By system: sums of the counts, and quantiles of the times from each message to the reply to it."""
     if not runs:
@@ -318,13 +308,10 @@ def _totals(runs: Sequence[BaselineRun]) -> dict[str, dict[str, float | None]]:
     ).astype({"ms": float})
     longest = lags.dropna().groupby("system", sort=False)["ms"].max().to_dict()
     for system, values in found.items():
-        for name, share in _SHARES.items():
-            values[name] = Quantile(share).of(times[system]) if system in times else None
+        for name, share in QUANTILES.items():
+            values[f"wait_{name}_ms"] = Quantile(share).of(times[system]) if system in times else None
         values["lag_max_ms"] = longest.get(system)
     return found
-
-
-_SHARES = {"wait_p50_ms": 0.5, "wait_p95_ms": 0.95, "wait_max_ms": 1.0}
 
 
 def _reply_times(runs: Iterable[BaselineRun]) -> pd.DataFrame:

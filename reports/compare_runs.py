@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from reports.comparison import Effect
+from reports.compare_replay import (
+    QUEUE,
+    changed_recordings,
+    missing_runs,
+    recording_changes,
+    refuse_nothing_in_common,
+    replay_notes,
+)
+from reports.comparison import Change, Effect
 from reports.effects import effect_of
 from reports.language import gettext, ngettext
 from reports.schema_baseline import BaselineReplay, BaselineRun
@@ -28,6 +36,12 @@ class _Pair:
     after: Sequence[float]
     paired: bool
     """Whether the runs of both sides belong together one by one."""
+    is_comparable: bool
+    """Whether both sides replayed the same messages."""
+    answers_fewer: bool
+    """Whether more messages went without an answer than before; then times and AI calls fall by themselves."""
+    is_of_fates: bool
+    """Whether it tells what became of messages, and not how long it took or what it cost."""
 
     @property
     def can_differ(self) -> bool:
@@ -44,23 +58,39 @@ class _Pair:
         paired = self.by_pairs(confidence)
         return enough_to_tell(len(self.before), len(self.after), confidence=confidence, paired=paired)
 
+    def judged(self, effect: Effect) -> Effect:
+        """The effect, as a change that is neither way where it says nothing about the code."""
+        if effect.level == "better":
+            says_nothing = not self.is_comparable or (self.answers_fewer and not self.is_of_fates)
+        else:
+            says_nothing = effect.level == "worse" and not self.is_comparable and not self.is_of_fates
+        return replace(effect, level="changed") if says_nothing else effect
+
 
 def has_replications(replay: BaselineReplay) -> bool:
     """Whether some recording was replayed more than once on some system."""
     return any(len(runs) > 1 for runs in _grouped(replay).values())
 
 
+def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[Change]:
+    """What is there on one side only, or is not what it was.
+
+    Raises:
+        ResultError: they have no recording on a system in common.
+    """
+    old, new = _grouped(before), _grouped(after)
+    refuse_nothing_in_common(old, new)
+    added = [
+        Change("changed", *key, gettext("run"), gettext("not replayed"), gettext("replayed"), topic="run")
+        for key in new
+        if key not in old
+    ]
+    return [*missing_runs(old, new), *added, *recording_changes(changed_recordings(before, after))]
+
+
 def replication_notes(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> Iterator[str]:
     """What replications cannot tell."""
-    old, new = _grouped(before), _grouped(after)
-    for recording, system in dict.fromkeys([*new, *old]):
-        if (recording, system) not in old or (recording, system) not in new:
-            yield gettext(
-                "%(recording)s on %(system)s is on one side only.", recording=recording, system=system
-            )
-    for name, digest in after["digests"].items():
-        if before["digests"].get(name, digest) != digest:
-            yield gettext("The recording %(name)s has changed.", name=name)
+    yield from replay_notes(before, after)
     pairs = [pair for pair in _pairs(before, after, paired=paired) if pair.can_differ]
     confidence = corrected_confidence(len(pairs))
     too_few = [min(len(pair.before), len(pair.after)) for pair in pairs if not pair.enough(confidence)]
@@ -80,16 +110,18 @@ def replication_effects(before: BaselineReplay, after: BaselineReplay, *, paired
     pairs = _pairs(before, after, paired=paired)
     confidence = corrected_confidence(sum(pair.can_differ for pair in pairs))
     return [
-        effect_of(
-            pair.before,
-            pair.after,
-            Mean(),
-            group=pair.group,
-            name=pair.name,
-            unit=pair.unit,
-            threshold=pair.threshold,
-            confidence=confidence,
-            paired=pair.by_pairs(confidence),
+        pair.judged(
+            effect_of(
+                pair.before,
+                pair.after,
+                Mean(),
+                group=pair.group,
+                name=pair.name,
+                unit=pair.unit,
+                threshold=pair.threshold,
+                confidence=confidence,
+                paired=pair.by_pairs(confidence),
+            )
         )
         for pair in pairs
     ]
@@ -97,17 +129,32 @@ def replication_effects(before: BaselineReplay, after: BaselineReplay, *, paired
 
 def _pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[_Pair]:
     old, new = _grouped(before), _grouped(after)
+    changed = set(changed_recordings(before, after))
     found = []
-    for key in new:
+    for key in sorted(new, key=lambda one: one[1] != QUEUE):
         if key not in old:
             continue
         pairs = paired and set(old[key]) == set(new[key])
+        answers_fewer = _unanswered(new[key].values()) > _unanswered(old[key].values())
         for name, (unit, threshold, value) in _figures().items():
             left = [told for run in old[key].values() if (told := value(run)) is not None]
             right = [told for run in new[key].values() if (told := value(run)) is not None]
             if left and right:
                 both = pairs and len(left) == len(right) == len(new[key])
-                found.append(_Pair(f"{key[0]}: {key[1]}", name, unit, threshold, left, right, both))
+                found.append(
+                    _Pair(
+                        group=f"{key[0]}: {key[1]}",
+                        name=name,
+                        unit=unit,
+                        threshold=threshold,
+                        before=left,
+                        after=right,
+                        paired=both,
+                        is_comparable=key[0] not in changed,
+                        answers_fewer=answers_fewer,
+                        is_of_fates=unit == "share",
+                    )
+                )
     return found
 
 
@@ -124,6 +171,8 @@ def _figures() -> Mapping[str, _Figure]:
         gettext("share of messages lost"): ("share", ANY, lambda run: _share(run, run["lost"])),
         gettext("share answered twice"): ("share", ANY, lambda run: _share(run, run["twice"])),
         gettext("share out of order"): ("share", ANY, lambda run: _share(run, run["order"])),
+        gettext("share dead-lettered"): ("share", ANY, lambda run: _share(run, run["dead"])),
+        gettext("share still waiting"): ("share", ANY, lambda run: _share(run, run["waiting"])),
         gettext("first message to reply, mean"): ("ms", EXACT_TIME, lambda run: run["mean_first_ms"]),
         gettext("first message to reply, p95"): ("ms", EXACT_TIME, lambda run: run["first_ms"]["p95"]),
         gettext("dispatch lag, p95"): ("ms", EXACT_TIME, lambda run: run["lag_ms"]["p95"]),
@@ -133,3 +182,11 @@ def _figures() -> Mapping[str, _Figure]:
 
 def _share(run: BaselineRun, number: int) -> float:
     return number / run["sent"] if run["sent"] else 0.0
+
+
+def _unanswered(runs: Iterable[BaselineRun]) -> float:
+    """The share of messages without an answer, over all the runs."""
+    sent, answered = (
+        sum(numbers) for numbers in zip(*((run["sent"], run["answered"]) for run in runs), strict=True)
+    )
+    return 1 - answered / sent if sent else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from reports.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
@@ -31,8 +32,8 @@ EFFECT_BYTES = 1000
 NOTES_MAX = 40
 TEXT_LENGTH_MAX = 200
 BAR_PX = 160
-_PART_END = re.compile("[;؛] ")
 """Width of an interval's drawing; its middle is no change."""
+_PART_END = re.compile("[;؛] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,14 @@ class FigureRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FigureGroup:
+    """One system's figures."""
+
+    system: str
+    rows: Sequence[FigureRow]
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """One setting on both sides."""
 
@@ -143,7 +152,7 @@ class RegressionPage:
     held_number: int
     moved_number: int
     unmoved_number: int
-    figures: Sequence[FigureRow]
+    figures: Sequence[FigureGroup]
     effects: Sequence[EffectRow]
     unmoved: Sequence[EffectRow]
     confidence: str
@@ -181,7 +190,7 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
         held_number=len(others),
         moved_number=len(moved),
         unmoved_number=len(still),
-        figures=_fitting(_figure_rows(comparison.figures), LIST_BYTES_MAX),
+        figures=list(_figure_groups(comparison.figures)),
         effects=_fitting(map(_effect_row, moved), LIST_BYTES_MAX, EFFECT_BYTES),
         unmoved=_fitting(map(_effect_row, still), LIST_BYTES_MAX, EFFECT_BYTES),
         confidence=share(comparison.effects[0].confidence) if comparison.effects else "",
@@ -228,6 +237,14 @@ def _change_row(change: Change) -> ChangeRow:
 def _check_row(check: Check) -> CheckRow:
     kind, flag = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}[check.ok]
     return CheckRow(_words(check.group), _words(check.name), _words(check.detail), kind, flag)
+
+
+def _figure_groups(figures: Sequence[Figures]) -> Iterator[FigureGroup]:
+    """Systems of which something changed first, as far as there is room."""
+    ordered = sorted(figures, key=lambda one: all(old == new for old, new in one.values.values()))
+    rows = _fitting(_figure_rows(ordered), LIST_BYTES_MAX)
+    for system, own in groupby(rows, key=lambda row: row.system):
+        yield FigureGroup(system, list(own))
 
 
 def _figure_rows(figures: Sequence[Figures]) -> Iterator[FigureRow]:

@@ -18,6 +18,7 @@ _BEYOND_TAIL = 20
 """So many resamples should lie beyond each end of an interval, or the end is luck."""
 _ROUNDING = 1e-12
 """Differences that are this share of the largest sample are what adding up in floating point leaves."""
+_COUNT_MAX = 100_000
 _Z95 = 1.959963984540054
 
 
@@ -210,6 +211,33 @@ def corrected_confidence(comparisons: int, confidence: float = 0.95) -> float:
     data (Biometrics 46, 1990).
     """
     return 1 - (1 - confidence) / max(comparisons, 1)
+
+
+def counts_differ(before: int, after: int, *, before_of: int, after_of: int, confidence: float) -> bool:
+    """Whether two counts of rare events differ by more than chance, `before_of` and `after_of` being what they are of.
+
+    If both come at one rate, how many of all of them are in `after` is binomial; the test is two-sided, and
+    exact up to _COUNT_MAX of both, beyond which the normal distribution is as good. Source: Przyborowski and Wilenski,
+    Homogeneity of results in testing samples from Poisson series (Biometrika 31, 1940).
+    """
+    number = before + after
+    if not number or not before_of or not after_of:
+        return False
+    share = after_of / (before_of + after_of)
+    if number > _COUNT_MAX:
+        beyond = abs(after - number * share) / math.sqrt(number * share * (1 - share))
+        return beyond > NormalDist().inv_cdf((1 + confidence) / 2)
+    places = np.arange(number + 1)
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, number + 1)))])
+    chances = np.exp(
+        factorials[number]
+        - factorials
+        - factorials[::-1]
+        + places * math.log(share)
+        + (number - places) * math.log1p(-share)
+    )
+    tail = min(chances[: after + 1].sum(), chances[after:].sum())
+    return bool(2 * tail < 1 - confidence)
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

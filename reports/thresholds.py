@@ -37,5 +37,7 @@ EXACT_TIME = Threshold(0.05, 20)
 EXACT_CALLS = Threshold(0.05, 1)
 REPLY_TIME = Threshold(0.1, 5)
 """Of measured reply times, in ms: mostly the window and the AI's time."""
+LEDGER_COUNT = Threshold(0.5, 1)
+"""Of messages that went wrong in a load test: faults make them in clusters, and where a fault strikes is luck."""
 SERVICE_TIME = Threshold(0.5, 10)
 """Of measured times of the service itself, in ms: repeats on one machine vary by 20 to 30 %."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from reports.compare_replay import QUEUE
 from reports.comparison import Change, Check, Effect
-from reports.figures import in_unit
+from reports.figures import in_unit, relative
 from reports.language import gettext, ngettext
 from reports.text import cut
 
@@ -15,8 +16,15 @@ LENGTH_MAX = 300
 
 
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> str:
-    """One sentence of at most LENGTH_MAX characters."""
-    worse = [*_changes_told(changes), *_effects_told(effects), *_checks_told(checks)]
+    """One sentence of at most LENGTH_MAX characters: of the queue first, for the other systems are there to compare."""
+    of_queue = [one for one in changes if one.system == QUEUE]
+    of_others = [one for one in changes if one.system != QUEUE]
+    worse = [
+        *_changes_told(of_queue),
+        *_effects_told(effects),
+        *_changes_told(of_others),
+        *_checks_told(checks),
+    ]
     levels = [one.level for one in changes] + [one.level for one in effects]
     better, changed = levels.count("better"), levels.count("changed")
     rest = []
@@ -37,8 +45,9 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
 
 
 def _changes_told(changes: Sequence[Change]) -> list[str]:
-    """Worse changes: losses and other fates by system, and of all else the first of each recording and system."""
-    lost = Counter(one.system for one in changes if one.level == "worse" and one.topic == "loss")
+    """What got worse: messages lost, those that fared otherwise, whole runs, figures; of each system a line of each."""
+    worse = [one for one in changes if one.level == "worse"]
+    lost = Counter(one.system for one in worse if one.topic == "loss")
     told = [
         ngettext(
             "%(system)s lost %(num)s message it answered before",
@@ -48,13 +57,6 @@ def _changes_told(changes: Sequence[Change]) -> list[str]:
         )
         for system, number in lost.items()
     ]
-    fared: dict[str, list[Change]] = {}
-    first: dict[tuple[str, str], Change] = {}
-    for one in changes:
-        if one.level == "worse" and one.topic == "fate":
-            fared.setdefault(one.system, []).append(one)
-        elif one.level == "worse" and one.topic != "loss":
-            first.setdefault((one.system, one.recording), one)
     told += [
         ngettext(
             "%(system)s: %(num)s message fares worse, in %(recording)s: %(now)s",
@@ -64,33 +66,80 @@ def _changes_told(changes: Sequence[Change]) -> list[str]:
             recording=own[0].recording,
             now=own[0].after,
         )
-        for system, own in fared.items()
+        for system, own in _by_system(one for one in worse if one.topic == "fate").items()
+    ]
+    runs: dict[tuple[str, str], Change] = {}
+    for one in worse:
+        if one.topic == "run":
+            runs.setdefault((one.system, one.recording), one)
+    told += map(_change_told, runs.values())
+    overall = gettext("all recordings")
+    figures = [one for one in worse if one.topic == "figure"]
+    told += [
+        _change_told(own[0]) for own in _by_system(x for x in figures if x.recording == overall).values()
     ]
     return told + [
-        gettext(
-            "%(system)s, %(recording)s: %(what)s %(before)s → %(after)s",
-            system=one.system,
-            recording=one.recording,
-            what=one.subject,
-            before=one.before,
-            after=one.after,
-        )
-        for one in first.values()
+        _figures_told(own) for own in _by_system(x for x in figures if x.recording != overall).values()
     ]
+
+
+def _by_system(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    found: dict[str, list[Change]] = {}
+    for one in changes:
+        found.setdefault(one.system, []).append(one)
+    return found
+
+
+def _figures_told(own: Sequence[Change]) -> str:
+    """Figures of one system that got worse: in how many recordings, and the first of them."""
+    number = len({one.recording for one in own})
+    if number == 1:
+        return _change_told(own[0])
+    return ngettext(
+        "%(system)s: worse figures in %(num)s recording, such as %(what)s in %(recording)s: %(before)s → %(after)s",
+        "%(system)s: worse figures in %(num)s recordings, such as %(what)s in %(recording)s: %(before)s → %(after)s",
+        number,
+        system=own[0].system,
+        what=own[0].subject,
+        recording=own[0].recording,
+        before=own[0].before,
+        after=own[0].after,
+    )
+
+
+def _change_told(one: Change) -> str:
+    return gettext(
+        "%(system)s, %(recording)s: %(what)s %(before)s → %(after)s",
+        system=one.system,
+        recording=one.recording,
+        what=one.subject,
+        before=one.before,
+        after=one.after,
+    )
 
 
 def _effects_told(effects: Sequence[Effect]) -> list[str]:
+    """The first worse figure of each group: quantiles of the same times move together."""
+    first: dict[str, Effect] = {}
+    for one in effects:
+        if one.level == "worse":
+            first.setdefault(one.group, one)
     return [
         gettext(
             "%(group)s: %(name)s %(before)s → %(after)s",
             group=one.group,
             name=one.name,
             before=in_unit(one.before, one.unit),
-            after=in_unit(one.after, one.unit),
+            after=" ".join(
+                [in_unit(one.after, one.unit), *_in_brackets(relative(one.before or None, one.after))]
+            ),
         )
-        for one in effects
-        if one.level == "worse"
+        for one in first.values()
     ]
+
+
+def _in_brackets(words: str) -> list[str]:
+    return [f"({words})"] if words else []
 
 
 def _checks_told(checks: Sequence[Check]) -> list[str]:

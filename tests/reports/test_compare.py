@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,8 @@ from reports.baseline import baseline_of
 from reports.compare import compare
 from reports.comparison import Change, Comparison
 from reports.files import ResultError
-from reports.schema import Run
+from reports.schema import ReplayResult, Run
+from reports.schema_load import LoadLedger, LoadResult
 from tests.reports import example, load_example
 from tests.reports.regression_example import BEFORE, load, lose, replications, sweep
 
@@ -195,11 +197,150 @@ def test_a_recording_that_changed_is_told_and_compared_by_its_counts() -> None:
     after = copy.deepcopy(BEFORE)
     after["recordings"][0]["messages"][0]["text"] = "otherwise"
     comparison = compare(BEFORE, after)
-    assert not comparison.changes
+    (recording,) = comparison.changes
+    assert (recording.level, recording.recording, recording.after) == (
+        "changed",
+        "incident.jsonl",
+        "other messages",
+    )
+    assert not comparison.is_worse
+    assert comparison.is_different
     assert "The recording incident.jsonl has changed" in comparison.notes[0]
     lose(after["runs"][1])
-    (change,) = compare(BEFORE, after).changes
+    (change, _) = compare(BEFORE, after).changes
     assert (change.level, change.subject, change.before, change.after) == ("worse", "messages lost", "0", "1")
+
+
+def test_a_recording_with_more_messages_is_not_slower_or_dearer() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    for run in after["runs"]:
+        run["sent"], run["ai_calls"] = run["sent"] + 5, run["ai_calls"] + 3
+        run["latency_ms"]["first"] = {"p50": 30_000, "p95": 30_000, "max": 30_000}
+    comparison = compare(BEFORE, after)
+    assert {one.subject for one in comparison.changes} >= {"messages sent", "AI calls"}
+    assert not comparison.is_worse
+    assert not _of_level(comparison, "better")
+
+
+def test_losing_the_slow_messages_makes_nothing_better() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ai_calls"] = 3
+
+    def plant(run: Run) -> None:
+        for entry in run["ledger"][:2]:
+            entry["fate"], entry["answered_at_ms"] = "lost", None
+        run["lost"] = [entry["id"] for entry in run["ledger"][:2]]
+        run["ai_calls"] = 1
+        for kind in ("first", "last"):
+            run["latency_ms"][kind] = {"p50": 8351, "p95": 8351, "max": 8351}
+
+    after = copy.deepcopy(BEFORE)
+    plant(after["runs"][1])
+    comparison = compare(before, after)
+    assert not _of_level(comparison, "better")
+    assert [one.topic for one in _of_level(comparison, "worse")] == ["loss", "loss"]
+    assert "better" not in comparison.verdict
+
+
+def test_answering_what_was_lost_is_neither_slower_nor_dearer() -> None:
+    before = copy.deepcopy(BEFORE)
+    lose(before["runs"][1])
+    before["runs"][1]["latency_ms"]["first"] = {"p50": 9000, "p95": 9000, "max": 9000}
+    before["runs"][1]["ai_calls"] -= 1
+    comparison = compare(before, BEFORE)
+    assert not comparison.is_worse
+    assert {"AI calls", "first message to reply, p50"} <= {
+        one.subject for one in _of_level(comparison, "changed")
+    }
+
+
+def test_a_slowdown_is_seen_even_where_other_messages_are_answered() -> None:
+    before = copy.deepcopy(BEFORE)
+    lose(before["runs"][1])
+    after = copy.deepcopy(BEFORE)
+    _slow_down(1.3)(after["runs"][1])
+    worse = _of_level(compare(before, after), "worse")
+    words = "message to reply, where answered both times"
+    assert [(one.recording, one.subject) for one in worse] == [
+        ("all recordings", f"{words}, p50"),
+        ("all recordings", f"{words}, p95"),
+        ("all recordings", f"{words}, max"),
+        ("incident.jsonl", f"{words}, p50"),
+        ("incident.jsonl", f"{words}, p95"),
+        ("incident.jsonl", f"{words}, max"),
+    ]
+
+
+def _twice(name: str) -> ReplayResult:
+    """BEFORE, and the same once more under another name."""
+    result = copy.deepcopy(BEFORE)
+    more = copy.deepcopy(BEFORE)
+    more["recordings"][0]["name"] = name
+    for run in more["runs"]:
+        run["recording"] = name
+    result["recordings"] += more["recordings"]
+    result["runs"] += more["runs"]
+    return result
+
+
+def test_a_recording_that_is_gone_is_told_once_and_the_rest_is_compared_over_all() -> None:
+    comparison = compare(_twice("another.jsonl"), BEFORE)
+    (gone,) = comparison.changes
+    assert (gone.level, gone.recording, gone.system, gone.after) == (
+        "worse",
+        "another.jsonl",
+        "all systems",
+        "missing",
+    )
+    assert comparison.verdict == "Worse: all systems, another.jsonl: run replayed → missing."
+    slower = copy.deepcopy(BEFORE)
+    _slow_down(1.3)(slower["runs"][1])
+    assert "message to reply, where answered both times, p50" in [
+        one.subject for one in compare(_twice("another.jsonl"), slower).changes if one.level == "worse"
+    ]
+
+
+def test_a_recording_that_is_new_is_no_regression() -> None:
+    comparison = compare(BEFORE, _twice("another.jsonl"))
+    assert not comparison.is_worse
+    assert [(one.recording, one.system, one.before) for one in comparison.changes] == [
+        ("another.jsonl", "queue", "not replayed"),
+        ("another.jsonl", "buffer-v1", "not replayed"),
+    ]
+
+
+def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
+    after = _twice("another.jsonl")
+    for run in after["runs"]:
+        if run["system"] == "buffer-v1":
+            run["system"] = "buffer-v9"
+    after["systems"] = {"queue": "", "buffer-v9": ""}
+    (gone,) = _of_level(compare(_twice("another.jsonl"), after), "worse")
+    assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
+
+
+def test_what_the_queue_does_is_told_before_what_others_do() -> None:
+    after = copy.deepcopy(BEFORE)
+    for entry in after["runs"][0]["ledger"]:
+        entry["fate"], entry["answered_at_ms"] = "lost", None
+    lose(after["runs"][1])
+    comparison = compare(BEFORE, after)
+    assert comparison.verdict.startswith(
+        "Worse: queue lost 1\u00a0message it answered before; buffer-v1 lost"
+    )
+    assert comparison.changes[0].system == "queue"
+
+
+def test_what_was_not_answered_before_is_not_said_to_have_been() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ledger"][3] |= {"fate": "pending", "answered_at_ms": None}
+    after = copy.deepcopy(BEFORE)
+    lose(after["runs"][1])
+    comparison = compare(before, after)
+    (change,) = _of_level(comparison, "worse")
+    assert (change.before, change.after, change.topic) == ("still waiting", "lost", "fate")
+    assert "it answered before" not in comparison.verdict
 
 
 def test_other_settings_and_seeds_are_told() -> None:
@@ -265,7 +406,7 @@ def test_kinds_that_do_not_fit_are_refused() -> None:
 
 def test_replications_with_equal_luck_are_equal() -> None:
     comparison = compare(replications(30, 1), replications(30, 1))
-    assert len(comparison.effects) == 7
+    assert len(comparison.effects) == 9
     assert not comparison.is_different
     assert all((one.low, one.high) == (0, 0) for one in comparison.effects)
 
@@ -306,14 +447,71 @@ def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
 
 def test_figures_that_are_the_same_in_every_run_cost_no_confidence() -> None:
     comparison = compare(replications(30, 1), replications(30, 2))
-    assert len(comparison.effects) == 7
-    assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 7)
+    assert len(comparison.effects) == 9
+    assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 9)
 
 
 def test_replications_of_a_recording_that_changed_are_told_once() -> None:
     after = replications(30, 1)
     after["recordings"][0]["messages"][0]["text"] = "otherwise"
-    assert compare(replications(30, 1), after).notes == ["The recording r.jsonl has changed."]
+    comparison = compare(replications(30, 1), after)
+    assert comparison.notes == [
+        "The recording r.jsonl has changed: of it, only how many messages go wrong is judged."
+    ]
+    assert [(one.level, one.subject) for one in comparison.changes] == [("changed", "recording")]
+
+
+def test_replications_of_a_recording_that_changed_are_not_slower() -> None:
+    after = replications(30, 2, slower_ms=4500)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    comparison = compare(replications(30, 1), after)
+    assert not comparison.is_worse
+    assert {one.level for one in comparison.effects} == {"changed", "same"}
+
+
+def test_replications_with_nothing_in_common_are_refused() -> None:
+    after = replications(30, 1)
+    after["recordings"][0]["name"] = "another.jsonl"
+    for run in after["runs"]:
+        run["recording"] = "another.jsonl"
+    with pytest.raises(ResultError, match="no recording and system in common"):
+        compare(replications(30, 1), after)
+
+
+def test_a_recording_that_is_no_longer_replicated_is_worse() -> None:
+    before, more = replications(30, 1), replications(30, 1)
+    more["recordings"][0]["name"] = "another.jsonl"
+    for run in more["runs"]:
+        run["recording"] = "another.jsonl"
+    before["recordings"] += more["recordings"]
+    before["runs"] += more["runs"]
+    comparison = compare(before, replications(30, 1))
+    assert [(one.level, one.recording, one.after) for one in comparison.changes] == [
+        ("worse", "another.jsonl", "missing")
+    ]
+    assert comparison.is_worse
+    (added,) = compare(replications(30, 1), before).changes
+    assert (added.level, added.recording) == ("changed", "another.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("dead_lettered", "share dead-lettered"), ("pending", "share still waiting")]
+)
+def test_replications_that_give_messages_up_are_worse(key: str, name: str) -> None:
+    after = replications(30, 2)
+    for run in after["runs"]:
+        run[key] = ["m1"]  # type: ignore[literal-required]
+    comparison = compare(replications(30, 1), after)
+    assert [one.name for one in comparison.effects if one.level == "worse"] == [name]
+
+
+def test_replications_that_lose_the_slow_messages_are_not_faster() -> None:
+    after = replications(30, 2, slower_ms=-3000, lossy=0.6)
+    faster = compare(replications(30, 1), replications(30, 2, slower_ms=-3000))
+    assert "better" in {one.level for one in faster.effects}
+    for run in after["runs"]:
+        run["answered"] -= len(run["lost"])
+    assert {one.level for one in compare(replications(30, 1), after).effects} == {"worse", "changed", "same"}
 
 
 def test_one_run_against_many_is_told() -> None:
@@ -357,6 +555,53 @@ def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
         ("worse", "messages lost", "2")
     ]
     assert [one.name for one in comparison.checks if not one.ok] == ["lost messages"]
+
+
+def _with_ledger(result: LoadResult, **counts: int) -> LoadResult:
+    ledger = {**result["ledger"], "sent": 10_000, "answered": 10_000, **counts}
+    return {**result, "ledger": cast("LoadLedger", ledger)}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "level"),
+    [
+        ("lost", 0, 1, "worse"),
+        ("lost", 5, 6, "worse"),
+        ("duplicates", 0, 1, "worse"),
+        ("out_of_order", 12, 13, "changed"),
+        ("out_of_order", 12, 60, "worse"),
+        ("out_of_order", 60, 12, "better"),
+        ("dead", 40, 39, "changed"),
+        ("dead", 4000, 5000, "changed"),
+        ("waiting", 1, 0, "changed"),
+    ],
+)
+def test_only_what_is_beyond_luck_is_worse_in_a_ledger(
+    name: str, before: int, after: int, level: str
+) -> None:
+    comparison = compare(_with_ledger(load(1), **{name: before}), _with_ledger(load(1), **{name: after}))
+    assert [one.level for one in comparison.changes] == [level]
+
+
+def test_a_ledger_of_a_larger_load_may_hold_more() -> None:
+    before, after = _with_ledger(load(1), dead=100), _with_ledger(load(1), sent=50_000, dead=500)
+    comparison = compare(before, after)
+    assert [one.level for one in comparison.changes] == ["changed"]
+    assert comparison.notes == ["The load differs: messages sent were 10,000, and are 50,000 now."]
+
+
+def test_a_load_test_that_answers_fewer_is_not_faster() -> None:
+    before, after = _with_ledger(load(1)), _with_ledger(load(2, 0.5), answered=9000, lost=1000)
+    assert "better" in {one.level for one in compare(before, _with_ledger(load(2, 0.5))).effects}
+    assert {one.level for one in compare(before, after).effects} == {"changed", "same"}
+
+
+def test_a_verdict_on_figures_names_one_of_each_group_with_how_much() -> None:
+    verdict = compare(load(1), load(1, 1.3)).verdict.replace("\u00a0", " ")
+    assert "last message to reply: p50" in verdict
+    assert "first message to reply: p50" in verdict
+    assert "p95" not in verdict
+    assert verdict.count("(+30.0 %)") == 2
 
 
 def test_an_invalid_load_test_is_never_good() -> None:

@@ -16,6 +16,7 @@ from reports.statistics import (
     bootstrap_difference,
     cliffs_delta,
     corrected_confidence,
+    counts_differ,
     enough_to_tell,
     student_quantile,
     wilson,
@@ -34,6 +35,36 @@ def test_wilson_is_scipys(hits: int) -> None:
 
 def test_wilson_of_nothing_knows_nothing() -> None:
     assert wilson(0, 0) == (0, 1)
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.integers(1, 10_000),
+    st.integers(1, 10_000),
+    st.sampled_from([0.9, 0.95, 0.99]),
+)
+def test_counts_differ_as_scipys_binomial_says(
+    before: int, after: int, before_of: int, after_of: int, confidence: float
+) -> None:
+    differ = counts_differ(before, after, before_of=before_of, after_of=after_of, confidence=confidence)
+    share = after_of / (before_of + after_of)
+    number = before + after
+    tail = min(stats.binom.cdf(after, number, share), stats.binom.sf(after - 1, number, share))
+    if abs(2 * tail - (1 - confidence)) > 1e-9:
+        assert differ == (2 * tail < 1 - confidence)
+
+
+def test_counts_of_nothing_do_not_differ() -> None:
+    for counts in ((0, 0, 10, 10), (3, 4, 0, 10), (0, 9, 10, 0)):
+        before, after, before_of, after_of = counts
+        assert not counts_differ(before, after, before_of=before_of, after_of=after_of, confidence=0.95)
+
+
+def test_counts_without_bound_are_compared_too() -> None:
+    many = 10**15
+    assert not counts_differ(many, many + 1, before_of=many, after_of=many, confidence=0.95)
+    assert counts_differ(many, 2 * many, before_of=many, after_of=many, confidence=0.95)
 
 
 @given(
