@@ -64,7 +64,7 @@ def compare(before: Result, after: Result) -> Comparison:
         changes=ordered,
         effects=found.effects,
         checks=found.checks,
-        figures=found.figures,
+        figures=sorted(found.figures, key=lambda one: one.name != QUEUE),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from reports.comparison import Change, Check, Effect, Figures, Level
 from reports.effects import effect_of
+from reports.figures import quantile_of
 from reports.language import gettext
 from reports.schema_baseline import BaselineLoad
 from reports.schema_load import LoadResult
@@ -42,6 +43,15 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
             before=f"{sent[0]:,}",
             after=f"{sent[1]:,}",
         )
+    untold = [
+        quantile_of(words, quantile)
+        for latency, words in _latency_words().items()
+        for quantile, share in QUANTILES.items()
+        if before["latency_ms"].get(latency) and after["latency_ms"].get(latency)
+        if not Quantile(share).can_tell(min(len(load["latency_ms"][latency]) for load in (before, after)))
+    ]
+    if untold:
+        yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(untold))
     names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
         one, other = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
@@ -54,6 +64,15 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
                 before=duration(one),
                 after=duration(other),
             )
+
+
+def _latency_words() -> dict[str, str]:
+    return {
+        "acknowledgement": gettext("acknowledgement"),
+        "dispatch_lag": gettext("dispatch lag"),
+        "reply": gettext("last message to reply"),
+        "reply_from_first": gettext("first message to reply"),
+    }
 
 
 def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
@@ -102,12 +121,7 @@ def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
 
 def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
     """The effect on the quantiles of each latency; both sides thinned alike, so that equal results are equal."""
-    words = {
-        "acknowledgement": gettext("acknowledgement"),
-        "dispatch_lag": gettext("dispatch lag"),
-        "reply": gettext("last message to reply"),
-        "reply_from_first": gettext("first message to reply"),
-    }
+    words = _latency_words()
     confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
     can_be_better = before["valid"] and after["valid"] and not _answers_fewer(before, after)
     effects = []

@@ -29,8 +29,10 @@ def effect_of(  # noqa: PLR0913 - what an Effect is made of
     """
     interval = bootstrap_difference(before, after, statistic, confidence=confidence, paired=paired)
     one, other = (statistic.of(np.asarray(side, dtype=np.float64)) for side in (before, after))
-    is_sure = interval.excludes_zero and enough_to_tell(
-        len(before), len(after), confidence=confidence, paired=paired
+    is_sure = (
+        interval.excludes_zero
+        and enough_to_tell(len(before), len(after), confidence=confidence, paired=paired)
+        and statistic.can_tell(min(len(before), len(after)))
     )
     return Effect(
         level=(threshold.level(one, interval.difference) or "same") if is_sure else "same",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.language import gettext
-from reports.text import EN_DASH, MINUS, duration, share, signed
+from reports.text import EN_DASH, MINUS, NARROW, duration, share, signed
 
 
 def in_unit(value: float | None, unit: str) -> str:
@@ -28,7 +28,9 @@ def relative(before: float | None, after: float | None) -> str:
     if not before:
         return gettext("from 0")
     part = (after - before) / abs(before)
-    return signed("+" if part > 0 else MINUS, share(abs(part)) if abs(part) < 1 else f"{abs(part):,.0%}")
+    return signed(
+        "+" if part > 0 else MINUS, share(abs(part)) if abs(part) < 1 else f"{100 * abs(part):,.0f}{NARROW}%"
+    )
 
 
 def figure_name(name: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from reports.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
 from reports.csv_links import CsvLink
-from reports.figures import figure_name, in_unit, relative, unit_of
+from reports.figures import figure_name, in_unit, quantile_of, relative, unit_of
 from reports.language import gettext, ngettext
 from reports.plots import Plot
 from reports.regression_downloads import regression_downloads
@@ -74,10 +75,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """One figure that was compared by its interval."""
+    """One figure that was compared by its interval; `place` is empty where there is but one."""
 
-    group: str
     name: str
+    place: str
     before: str
     after: str
     relative: str
@@ -168,6 +169,7 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
     """The page that shows `comparison`."""
     verdict = cut(with_units(comparison.verdict), 400)
     first, *rest = _PART_END.split(verdict, maxsplit=1)
+    effect_row = partial(_effect_row, is_replay=comparison.kind == "replay")
     broken = [one for one in comparison.checks if one.ok is False]
     others = [one for one in comparison.checks if one.ok is not False]
     moved = [one for one in comparison.effects if one.level != "same"]
@@ -191,8 +193,8 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
         moved_number=len(moved),
         unmoved_number=len(still),
         figures=list(_figure_groups(comparison.figures)),
-        effects=_fitting(map(_effect_row, moved), LIST_BYTES_MAX, EFFECT_BYTES),
-        unmoved=_fitting(map(_effect_row, still), LIST_BYTES_MAX, EFFECT_BYTES),
+        effects=_fitting(map(effect_row, moved), LIST_BYTES_MAX, EFFECT_BYTES),
+        unmoved=_fitting(map(effect_row, still), LIST_BYTES_MAX, EFFECT_BYTES),
         confidence=share(comparison.effects[0].confidence) if comparison.effects else "",
         trend=trend,
         downloads=regression_downloads(comparison),
@@ -262,7 +264,7 @@ def _figure_rows(figures: Sequence[Figures]) -> Iterator[FigureRow]:
             )
 
 
-def _effect_row(effect: Effect) -> EffectRow:
+def _effect_row(effect: Effect, *, is_replay: bool) -> EffectRow:
     kinds = {
         "worse": ("bad", f"✗ {gettext('worse')}"),
         "better": ("ok", f"✓ {gettext('better')}"),
@@ -271,8 +273,8 @@ def _effect_row(effect: Effect) -> EffectRow:
     }
     kind, outcome = kinds[effect.level]
     return EffectRow(
-        group=_words(effect.group),
-        name=_words(effect.name),
+        name=_words(effect.name if is_replay else quantile_of(effect.group, effect.name)),
+        place=_words(effect.group) if is_replay else "",
         before=in_unit(effect.before, effect.unit),
         after=in_unit(effect.after, effect.unit),
         relative=relative(effect.before, effect.after),

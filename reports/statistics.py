@@ -16,6 +16,7 @@ Values = NDArray[np.float64]
 RESAMPLES_MIN, RESAMPLES_MAX = 4000, 100_000
 _BEYOND_TAIL = 20
 """So many resamples should lie beyond each end of an interval, or the end is luck."""
+_BEYOND_QUANTILE = 2
 _ROUNDING = 1e-12
 """Differences that are this share of the largest sample are what adding up in floating point leaves."""
 _COUNT_MAX = 100_000
@@ -47,6 +48,9 @@ class Statistic(Protocol):
 
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
         """By how much resampling makes the interval of a figure of these samples too narrow."""
+
+    def can_tell(self, size: int) -> bool:
+        """Whether resampling so many samples says how much the figure varies."""
 
 
 class Mean:
@@ -80,6 +84,10 @@ class Mean:
         normal = NormalDist().inv_cdf((1 + confidence) / 2)
         return math.sqrt(unbiased / drawn) * student_quantile((1 + confidence) / 2, float(freedom)) / normal
 
+    def can_tell(self, size: int) -> bool:
+        """Whether resampling so many samples says how much the figure varies: `widening` sees to it."""
+        return size > 1
+
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
@@ -105,6 +113,13 @@ class Quantile:
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
         """None: quantiles are taken of samples that are many."""
         return 1.0
+
+    def can_tell(self, size: int) -> bool:
+        """Whether there are samples beyond the quantile: no resample exceeds the largest, which another test well may.
+
+        Source: Bickel and Freedman, Some asymptotic theory for the bootstrap (Annals of Statistics 9, 1981).
+        """
+        return size - self._rank(size) >= _BEYOND_QUANTILE
 
     def _rank(self, size: int) -> int:
         return max(math.ceil(self.share * size - 1e-9), 1)

@@ -320,6 +320,16 @@ def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
     assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
 
 
+def test_figures_that_are_worse_in_many_recordings_are_told_in_one_part() -> None:
+    after = _twice("another.jsonl")
+    for run in after["runs"]:
+        if run["system"] == "queue":
+            run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
+    verdict = compare(_twice("another.jsonl"), after).verdict.replace("\u00a0", " ")
+    assert verdict.startswith("Worse: queue: worse figures in 2 recordings, such as dispatch lag, p")
+    assert "more" not in verdict
+
+
 def test_what_the_queue_does_is_told_before_what_others_do() -> None:
     after = copy.deepcopy(BEFORE)
     for entry in after["runs"][0]["ledger"]:
@@ -594,6 +604,14 @@ def test_a_load_test_that_answers_fewer_is_not_faster() -> None:
     before, after = _with_ledger(load(1)), _with_ledger(load(2, 0.5), answered=9000, lost=1000)
     assert "better" in {one.level for one in compare(before, _with_ledger(load(2, 0.5))).effects}
     assert {one.level for one in compare(before, after).effects} == {"changed", "same"}
+
+
+def test_noise_of_a_short_load_test_is_no_change() -> None:
+    for seed in range(40):
+        comparison = compare(load(2 * seed, size=15), load(2 * seed + 1, size=15))
+        assert not comparison.is_different
+        assert comparison.notes[0].startswith("Too few samples to tell from luck: acknowledgement, p95; ")
+        assert "p50" not in comparison.notes[0]
 
 
 def test_a_verdict_on_figures_names_one_of_each_group_with_how_much() -> None:
