@@ -18,6 +18,7 @@ replay: $(VENV)/.sim ## replay logs/ against every system; the report is reports
 
 # The replay's own exit code is 1 when a message is lost: the comparison says so too, and exactly where.
 regress: $(VENV)/.sim ## replay logs/ and compare with reports/baseline.json, as CI does; the report is reports/out/regression.html
+	@rm -f reports/out/replay.json # a replay that fails must not leave an older one to be compared
 	@$(BIN)/python -m sim replay logs/ --quiet --json reports/out/replay.json || test $$? -eq 1
 	@$(BIN)/python -m reports compare reports/baseline.json reports/out/replay.json -o reports/out/regression.html \
 		--junit reports/out/junit.xml --summary reports/out/summary.md --history reports/out/history.jsonl
