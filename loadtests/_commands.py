@@ -23,8 +23,8 @@ from loadtests._schedule import Plan, ScheduleError
 from loadtests._service_time import SpecError, parse_duration_s, parse_service_time
 from loadtests._sink import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
 from loadtests._stack import Stack, StackError, StackSettings
-from queue_core.embedded import EmbeddedRedisError
-from reports.plots import Gap, largest_gap
+from queue_core.redis_server.embedded import EmbeddedRedisError
+from reports.drawing.plots import Gap, largest_gap
 
 OUT = Path("reports/out/load")
 WORKERS_MAX = 64

@@ -193,7 +193,7 @@ def add_prediction(out: Path, predicted_ms: Sequence[float]) -> list[float]:
 
 def _report(out: Path) -> None:
     try:
-        from reports.load import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
+        from reports.pages.load.page import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
     except ModuleNotFoundError as error:
         sys.stderr.write(
             f"loadtests: no report: {error.name} is missing; install the extra burstqueue[reports]\n"

@@ -23,7 +23,7 @@ import redis
 from loadtests._children import Children
 from loadtests._secrets import webhook_secrets
 from loadtests._sink import SinkSettings
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"

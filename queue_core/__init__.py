@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from queue_core.connection import connect
-from queue_core.direct import Intake
 from queue_core.errors import (
     DeadLetterNotFoundError,
     GiveUpError,
@@ -15,11 +13,13 @@ from queue_core.errors import (
     RetryLaterError,
     UnsupportedRedisError,
 )
-from queue_core.health import HealthReport, examine
 from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt
-from queue_core.processor import ProcessingObserver, ProcessingReport, Processor
-from queue_core.queue import Claimed, MessageQueue
-from queue_core.repair import Rescued
+from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.intake import Intake
+from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
+from queue_core.queue.rescue import Rescued
+from queue_core.redis.connection import connect
 from queue_core.settings import QueueSettings
 
 __all__ = [

@@ -18,14 +18,14 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.comparison import Comparison
-from reports.files import Result, ResultError, read_result
-from reports.language import DEFAULT, LANGUAGES, speaking
-from reports.schema_check import contradictions
-from reports.text import one_line
+from reports.compare.comparison import Comparison
+from reports.results.checks import contradictions
+from reports.results.files import Result, ResultError, read_result
+from reports.words.language import DEFAULT, LANGUAGES, speaking
+from reports.words.text import one_line
 
 if TYPE_CHECKING:
-    from reports.history import Entry
+    from reports.ci.history import Entry
 
 OK, FOUND, BAD_INPUT = 0, 1, 2
 BASELINE = Path("reports/baseline.json")
@@ -174,15 +174,15 @@ def _build(options: argparse.Namespace) -> int:
 def _page(result: Result, language: str) -> str:
     """The page of whatever the result is. The imports are late: matplotlib and pandas take a second each."""
     if result["kind"] == "replay":
-        from reports.replay import render_replay_report  # noqa: PLC0415
+        from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
 
         return render_replay_report(result, language)
     if result["kind"] == "load":
-        from reports.load import render_load_report  # noqa: PLC0415
+        from reports.pages.load.page import render_load_report  # noqa: PLC0415
 
         return render_load_report(result, language)
     if result["kind"] == "sweep":
-        from reports.sweep import render_sweep_report  # noqa: PLC0415
+        from reports.pages.sweep.page import render_sweep_report  # noqa: PLC0415
 
         return render_sweep_report(result, language)
     raise InputError("a baseline has no page of its own: compare a result with it")
@@ -234,7 +234,7 @@ def _write(text: str, output: Path) -> None:
         InputError: the file cannot be written.
         OSError: standard output cannot be written.
     """
-    from reports.page import write_page  # noqa: PLC0415
+    from reports.pages.page import write_page  # noqa: PLC0415
 
     if output == STANDARD_OUTPUT:
         if sys.stdout is None:
@@ -254,7 +254,7 @@ def _tell_output(output: Path) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports.compare import compare  # noqa: PLC0415 - pandas takes a second to import
+    from reports.compare.compare import compare  # noqa: PLC0415 - pandas takes a second to import
 
     outputs = {
         "-o": options.output,
@@ -280,11 +280,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _write_comparison(comparison: Comparison, after: Result, options: argparse.Namespace) -> None:
     """Writes whatever was asked for. The history comes last: a run that could not be told is not in it."""
-    from reports import history  # noqa: PLC0415
-    from reports.junit import junit_xml  # noqa: PLC0415
-    from reports.regression import render_regression_report  # noqa: PLC0415
-    from reports.summary import markdown_summary  # noqa: PLC0415
-    from reports.trend import trend_of  # noqa: PLC0415
+    from reports.ci import history  # noqa: PLC0415
+    from reports.ci.junit import junit_xml  # noqa: PLC0415
+    from reports.ci.markdown import markdown_summary  # noqa: PLC0415
+    from reports.pages.regression.page import render_regression_report  # noqa: PLC0415
+    from reports.pages.trend import trend_of  # noqa: PLC0415
 
     entries = _history(after, options, ok=not comparison.is_worse)
     _write(render_regression_report(comparison, trend_of(entries), options.lang), options.output)
@@ -306,7 +306,7 @@ def _history(after: Result, options: argparse.Namespace, *, ok: bool) -> Sequenc
     """The runs of the history, this one the last; none if there is no history."""
     if options.history is None:
         return ()
-    from reports import history  # noqa: PLC0415
+    from reports.ci import history  # noqa: PLC0415
 
     entries, warnings = history.read(options.history)
     for warning in warnings:
@@ -332,7 +332,7 @@ def _commit() -> str:
 
 
 def _update_baseline(options: argparse.Namespace) -> int:
-    from reports.baseline import baseline_of, baseline_text  # noqa: PLC0415
+    from reports.compare.baseline import baseline_of, baseline_text  # noqa: PLC0415
 
     _check_outputs({"-o": options.output}, [options.result])
     baseline = baseline_of(read_result(options.result))

@@ -15,14 +15,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports.language import DEFAULT, LANGUAGES
-from reports.schema import ReplayResult
-from sim import cli_sweep, synthetic
+from reports.results.replay import ReplayResult
+from reports.words.language import DEFAULT, LANGUAGES
+from sim import cli_sweep
 from sim.console import console_for, progress, show, show_verdict
-from sim.processes import ProcessDiedError
+from sim.engine.processes import ProcessDiedError
+from sim.engine.settings import FAULTS, SettingsError, SimSettings, parse_fault
 from sim.recording import Recording, RecordingError, load
-from sim.settings import FAULTS, SettingsError, SimSettings, parse_fault
 from sim.study import ReplayFailedError, Study, carry_out
+from sim.synthetic import day as synthetic
 from sim.systems import all_systems
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
@@ -297,7 +298,7 @@ def _write(result: ReplayResult, options: argparse.Namespace) -> None:
             else:
                 Path(options.json).write_bytes(text.encode("utf-8", "replace"))
         if options.report is not None:
-            from reports.replay import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
+            from reports.pages.replay.page import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
 
             write_replay_report(result, options.report, options.lang)
     except BrokenPipeError:

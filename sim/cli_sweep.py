@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from reports.language import DEFAULT, LANGUAGES
-from reports.schema_sweep import SweepResult, SweepRow
+from reports.results.sweep import SweepResult, SweepRow
+from reports.words.language import DEFAULT, LANGUAGES
 from sim.console import console_for, progress
+from sim.engine.settings import SimSettings
 from sim.recording import load
-from sim.settings import SimSettings
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
 
@@ -98,7 +98,7 @@ def write(result: SweepResult, options: argparse.Namespace) -> None:
         else:
             Path(options.json).write_bytes(text.encode("utf-8", "replace"))
     if options.report is not None:
-        from reports.sweep import write_sweep_report  # noqa: PLC0415 - matplotlib takes a second to import
+        from reports.pages.sweep.page import write_sweep_report  # noqa: PLC0415 - matplotlib takes a second to import
 
         write_sweep_report(result, options.report, options.lang)
 

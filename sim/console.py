@@ -15,8 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from reports.schema import ExpectationResult, LossEstimate, Quantiles, RecordingInfo, ReplayResult, Run
-from sim.outcome import quantiles
+from reports.results.replay import (
+    ExpectationResult,
+    LossEstimate,
+    Quantiles,
+    RecordingInfo,
+    ReplayResult,
+    Run,
+)
+from sim.engine.outcome import quantiles
 
 WIDTH_MIN = 104
 """Columns that the tables need; also the width where the output is no terminal."""

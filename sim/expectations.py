@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from reports.schema import ExpectationResult, Run
+from reports.results.replay import ExpectationResult, Run
+from sim.engine.settings import SimSettings
 from sim.recording import Expectation, Recording
-from sim.settings import SimSettings
 
 _ID_OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 _WORDS = {

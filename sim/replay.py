@@ -8,16 +8,16 @@ from typing import Any
 
 import simpy
 
-from reports.schema import Run
-from sim.ledger import Conversation
-from sim.loop import SimLoop, run
-from sim.network import server_time
-from sim.outcome import outcome
+from reports.results.replay import Run
+from sim.engine.ledger import Conversation
+from sim.engine.loop import SimLoop, run
+from sim.engine.network import server_time
+from sim.engine.outcome import outcome
+from sim.engine.settings import SimSettings
+from sim.engine.streams import derived_seed
+from sim.engine.system import System, WebhookFailedError
+from sim.engine.world import SimulatedFault, World, first_of
 from sim.recording import Arrival, Recording
-from sim.settings import SimSettings
-from sim.streams import derived_seed
-from sim.systems.base import System, WebhookFailedError
-from sim.world import SimulatedFault, World, first_of
 
 REST_LIMIT_MS = 2 * 3600 * 1000
 """So long after the last message everything must have come to rest."""

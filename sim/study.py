@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from reports.schema import (
+from reports.analysis.statistics import wilson
+from reports.results.replay import (
     SCHEMA_VERSION,
     ExpectationResult,
     LossEstimate,
@@ -21,12 +22,11 @@ from reports.schema import (
     ReplayResult,
     Run,
 )
-from reports.statistics import wilson
+from sim.engine.processes import spread
+from sim.engine.settings import SettingsError, SimSettings, with_options
 from sim.expectations import check
-from sim.processes import spread
 from sim.recording import Recording
 from sim.replay import replay
-from sim.settings import SettingsError, SimSettings, with_options
 from sim.systems import all_systems
 from sim.verdict import is_clean, verdict
 

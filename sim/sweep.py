@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from reports.schema import ReplayResult, Run
-from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
-from sim.outcome import quantiles
-from sim.settings import SettingsError, with_options
+from reports.results.replay import ReplayResult, Run
+from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
+from sim.engine.outcome import quantiles
+from sim.engine.settings import SettingsError, with_options
 from sim.study import Study, carry_out_all
 
 CHOICES_MAX = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.schema import ExpectationResult, Run
+from reports.results.replay import ExpectationResult, Run
 
 QUEUE = "queue"
 

@@ -49,10 +49,10 @@ def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
             copy.write_bytes(path.read_bytes())
     (tmp_path / "pyproject.toml").write_bytes((REPOSITORY / "pyproject.toml").read_bytes())
     with (tmp_path / "queue_core" / "policy.py").open("a") as policy:
-        policy.write("\nimport sim.loop\n")
+        policy.write("\nimport sim.engine.loop\n")
     bad = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert bad.returncode == 1, bad.stdout + bad.stderr
-    assert "queue_core.policy -> sim.loop" in bad.stdout
+    assert "queue_core.policy -> sim.engine.loop" in bad.stdout
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
@@ -127,7 +127,10 @@ def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> 
 
 
 def test_a_worker_needs_none_of_the_heavy_libraries() -> None:
-    code = "import sys, queue_core, queue_core.embedded; print(*{name.split('.')[0] for name in sys.modules})"
+    code = (
+        "import sys, queue_core, queue_core.redis_server.embedded; "
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 import queue_core
 from queue_core import QueueSettings
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings, load
 
 REPOSITORY = Path(__file__).parents[1]

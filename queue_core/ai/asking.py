@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from queue_core.ai.reply import extract
 from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
-from queue_core.reply import extract
 
 UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
 """Default waits before the first, second, … retry: together longer than a restart of an AI takes."""

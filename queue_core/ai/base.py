@@ -13,7 +13,7 @@ class Backend(Protocol):
     name: str
 
     async def answer(self, batch: Batch) -> str:
-        """The AI's raw answer to a turn, as `queue_core.reply.extract` takes it.
+        """The AI's raw answer to a turn, as `queue_core.ai.reply.extract` takes it.
 
         Raises RetryLaterError or GiveUpError; any other error is retried with the queue's own backoff.
         """

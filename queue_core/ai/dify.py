@@ -7,8 +7,8 @@ import hashlib
 import msgspec
 
 from queue_core.ai.asking import Asking, NotFoundError
+from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.http_client import HttpAnswer
-from queue_core.memory import ConversationMemory, Memory
 from queue_core.message import Batch
 
 

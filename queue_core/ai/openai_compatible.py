@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.asking import Asking, RefusedError
+from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.http_client import HttpAnswer
-from queue_core.memory import ConversationMemory, Memory, Turn
 from queue_core.message import Batch, well_formed
 
 

@@ -17,13 +17,13 @@ from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
 from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.openai_compatible import OpenAiBackend
+from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
-from queue_core.channels.cloud import CloudChannel
+from queue_core.channels.cloud.sender import CloudChannel
 from queue_core.channels.console import ConsoleChannel
-from queue_core.channels.evolution import EvolutionChannel
+from queue_core.channels.evolution.sender import EvolutionChannel
 from queue_core.errors import GiveUpError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
-from queue_core.reply import ExtractedReply, extract
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.waiting import cancel_all
@@ -31,7 +31,7 @@ from queue_core.waiting import cancel_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queue_core.memory import ConversationMemory
+    from queue_core.ai.memory import ConversationMemory
 
 TYPING_EVERY_S = 5.0
 """A user who writes a burst is shown "typing…" this often at most; WhatsApp shows it for longer."""

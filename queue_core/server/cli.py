@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from queue_core.embedded import EmbeddedRedisError
 from queue_core.errors import InvalidSettingsError, QueueError
+from queue_core.redis_server.embedded import EmbeddedRedisError
 from queue_core.server import config, operator, processes
 from queue_core.server.config import ServerSettings
 from queue_core.server.logs import configure_logging

@@ -14,8 +14,8 @@ import pydantic
 from dotenv import dotenv_values
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from queue_core.connection import connect
 from queue_core.errors import InvalidSettingsError
+from queue_core.redis.connection import connect
 from queue_core.settings import QueueSettings
 
 ENV_FILE = ".env"

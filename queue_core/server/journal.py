@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from queue_core.ai.reply import ExtractedReply
 from queue_core.message import Batch, QueueMessage
-from queue_core.processor import Outcome
-from queue_core.recorder import Recorder
-from queue_core.reply import ExtractedReply
+from queue_core.queue.processor import Outcome
+from queue_core.recording.recorder import Recorder
 from queue_core.server.logs import conversation_tag
 from queue_core.server.metrics import Metrics
 

@@ -29,9 +29,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from queue_core.health import HealthReport
 from queue_core.message import Batch, Trigger
-from queue_core.processor import Outcome
+from queue_core.queue.health import HealthReport
+from queue_core.queue.processor import Outcome
 
 SIZE_BUCKETS = (1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100)
 LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from queue_core.connection import connect
-from queue_core.embedded import EmbeddedRedis, EmbeddedRedisError
 from queue_core.errors import InvalidSettingsError
-from queue_core.queue import MessageQueue
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.redis.connection import connect
+from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5

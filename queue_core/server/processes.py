@@ -19,9 +19,9 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import SecretStr
 
-from queue_core.direct import Intake
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
-from queue_core.legacy_redis import LegacyIntake, adopt_all_leftovers
+from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
+from queue_core.queue.intake import Intake
 from queue_core.server.config import ServerSettings
 from queue_core.server.own_redis import own_redis
 from queue_core.server.runtime import Runtime, open_runtime

@@ -13,14 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from queue_core.connection import connect
+from queue_core.ai.memory import ConversationMemory
 from queue_core.errors import QueueError
-from queue_core.health import HealthReport, examine
 from queue_core.http_client import new_session
-from queue_core.memory import ConversationMemory
-from queue_core.processor import Processor
-from queue_core.queue import MessageQueue
-from queue_core.recorder import Recorder
+from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.processor import Processor
+from queue_core.recording.recorder import Recorder
+from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal

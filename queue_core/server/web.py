@@ -10,8 +10,8 @@ import msgspec
 from aiohttp import web
 
 from queue_core.errors import QueueError
-from queue_core.health import HealthReport, examine
-from queue_core.processor import Processor
+from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.processor import Processor
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks, same_secret

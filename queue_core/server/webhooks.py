@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from queue_core.channels.base import Inbound, InvalidWebhookError
-from queue_core.channels.cloud_webhook import parse_cloud, signature_is_valid, verify_subscription
-from queue_core.channels.evolution_webhook import parse_evolution
+from queue_core.channels.cloud.webhook import parse_cloud, signature_is_valid, verify_subscription
+from queue_core.channels.evolution.webhook import parse_evolution
 from queue_core.errors import InvalidMessageError
 from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from functools import cache
 
-from sim.systems.base import System
+from sim.engine.system import System
 
 __all__ = ["System", "all_systems"]
 

@@ -1,4 +1,4 @@
-"""What both buffers have in common: `queue_core.legacy_buffer`, unmodified, in simulated time."""
+"""What both buffers have in common: `queue_core.legacy.buffer`, unmodified, in simulated time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ClassVar
 
-from queue_core import legacy_buffer
-from queue_core.legacy_buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
-from sim.ledger import Conversation
+from queue_core.legacy import buffer as legacy_buffer
+from queue_core.legacy.buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
+from sim.engine.ledger import Conversation
+from sim.engine.system import System
+from sim.engine.world import AiError, HttpError, World
 from sim.recording import Arrival
-from sim.systems._buffer_witness import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
-from sim.systems.base import System
-from sim.world import AiError, HttpError, World
+from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
 
 
 class BufferSystem(System):

@@ -13,11 +13,11 @@ from typing import ClassVar
 import msgspec
 from redis.exceptions import RedisError
 
-from sim.ledger import Conversation
+from sim.engine.ledger import Conversation
+from sim.engine.system import System
+from sim.engine.world import AiError, HttpError, World
 from sim.recording import Arrival
-from sim.systems._list_witness import KEY_PARTS, KEY_PREFIX, Entry, ListWitness, Step, decode, encode
-from sim.systems.base import System
-from sim.world import AiError, HttpError, World
+from sim.witness.lists import KEY_PARTS, KEY_PREFIX, Entry, ListWitness, Step, decode, encode
 
 POLL_MS = 3000
 MONITOR_MS = 60_000

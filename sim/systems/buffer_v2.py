@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from queue_core.legacy_buffer import BUFFER_V2, BufferRules
+from queue_core.legacy.buffer import BUFFER_V2, BufferRules
 from sim.systems._buffer import BufferSystem
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from sim.systems._list import ListSystem
-from sim.systems._list_witness import Entry, decode
+from sim.witness.lists import Entry, decode
 
 
 class ListV2(ListSystem):

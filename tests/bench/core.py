@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, connect
-from queue_core.embedded import EmbeddedRedis, find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
 
 ENQUEUES_AT_ONCE = 500
 CONCURRENCY = 500

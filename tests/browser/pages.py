@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from reports.load import render_load_report
-from reports.regression import render_regression_report
-from reports.replay import render_replay_report
-from reports.schema import ReplayResult
-from reports.sweep import render_sweep_report
+from reports.pages.load.page import render_load_report
+from reports.pages.regression.page import render_regression_report
+from reports.pages.replay.page import render_replay_report
+from reports.pages.sweep.page import render_sweep_report
+from reports.results.replay import ReplayResult
 from tests.reports import comparison_example, example, load_example, sweep_example
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
-from queue_core.embedded import find_all_redis_servers
-from tests.queue_core.observed import check_lifetimes, check_nobody_is_stranded, observe
+from queue_core.redis_server.embedded import find_all_redis_servers
+from tests.queue_core.searches.observed import check_lifetimes, check_nobody_is_stranded, observe
 
 PATIENCE_S = 20.0
 """For what takes milliseconds on an idle machine: only a bug, never a busy machine, exhausts it. Below the 30 s after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
+from reports.compare.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
 from tests.reports.example import HOSTILE
 
 ORIGIN = Origin("python -m sim replay logs --seed 1", 1, [("ai", "lognormal:4.5s:9s"), ("window_ms", "8000")])

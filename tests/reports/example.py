@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.schema import (
+from reports.results.replay import (
     BatchRecord,
     LedgerEntry,
     LossEstimate,

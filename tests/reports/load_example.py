@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from reports.schema_load import (
+from reports.results.load import (
     Batches,
     FaultTimes,
     LoadLatency,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from reports.schema import ReplayResult, Run
-from reports.schema_load import LoadLatency, LoadResult
-from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult
+from reports.results.load import LoadLatency, LoadResult
+from reports.results.replay import ReplayResult, Run
+from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
 from tests.reports import example, load_example
 
 BEFORE = example.incident(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.schema_sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
+from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
 from tests.reports.example import HOSTILE
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sim.engine.settings import SimSettings, with_options
 from sim.expectations import check
 from sim.recording import Expectation, Recording, dump, load
 from sim.replay import replay
-from sim.settings import SimSettings, with_options
-from sim.synthetic import add_arguments, run
+from sim.synthetic.day import add_arguments, run
 from sim.systems import all_systems
 
 LOGS = Path(__file__).resolve().parents[2] / "logs"

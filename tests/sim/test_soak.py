@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reports.schema import Run
+from reports.results.replay import Run
+from sim.engine.settings import SimSettings
 from sim.recording import Recording, load
 from sim.replay import replay
-from sim.settings import SimSettings
 from sim.systems import all_systems
 
 LOGS = Path(__file__).parents[2] / "logs"

@@ -18,10 +18,10 @@ from queue_core.ai.asking import Asking
 from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
 from queue_core.ai.generic_http import HttpBackend
+from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.http_client import ANSWER_BYTES_MAX, new_session
 from queue_core.keys import KeySpace
-from queue_core.memory import ConversationMemory, Memory
 from tests.queue_core.stub_http import Answer, batch, stub
 
 KEY = "key-of-the-test"

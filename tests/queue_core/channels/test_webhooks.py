@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from queue_core import InvalidMessageError, QueueMessage
 from queue_core.channels.base import Inbound, InvalidWebhookError
-from queue_core.channels.cloud_webhook import parse_cloud, signature_is_valid, verify_subscription
-from queue_core.channels.evolution_webhook import parse_evolution
+from queue_core.channels.cloud.webhook import parse_cloud, signature_is_valid, verify_subscription
+from queue_core.channels.evolution.webhook import parse_evolution
 from queue_core.message import encode
 
 PHONE = "966500000001"

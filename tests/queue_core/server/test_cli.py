@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.cli import main, parser
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from queue_core import MessageQueue, QueueSettings, connect
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, running
 from tests.queue_core.server.outside import Gate, Outside, evolution, outside

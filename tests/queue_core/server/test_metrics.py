@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from queue_core import Batch, QueueMessage
-from queue_core.health import HealthReport
-from queue_core.processor import ProcessingObserver
+from queue_core.queue.health import HealthReport
+from queue_core.queue.processor import ProcessingObserver
 from queue_core.server.metrics import RECENT_SAMPLES_MAX, Metrics
 
 

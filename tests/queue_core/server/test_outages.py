@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from queue_core import MessageQueue, QueueSettings, connect
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 

@@ -15,7 +15,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from queue_core import Intake, QueueMessage
-from queue_core.embedded import EmbeddedRedis
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server import config
 from queue_core.server.runtime import Runtime, open_runtime
 from queue_core.server.web import Web

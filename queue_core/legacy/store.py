@@ -1,0 +1,147 @@
+"""Where the legacy buffer lies in a deployment's Redis, and how what lies there is moved out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from queue_core.errors import InvalidMessageError, QueueUnavailableError
+from queue_core.keys import encode_name
+from queue_core.legacy.buffer import Buffer, Conversation
+from queue_core.message import QueueMessage
+from queue_core.queue.rescue import SCAN_COUNT, on_primaries
+from queue_core.redis.runner import explain
+from queue_core.redis.scripts.loader import text
+from queue_core.settings import QueueSettings
+
+MOVES_MAX = 10
+"""A buffer to which somebody adds so often while it is handed over is left to the next process."""
+HandOver = Callable[[QueueMessage], Awaitable[object]]
+"""`MessageQueue.enqueue`; it may be asked twice about a message, whose id makes that harmless."""
+Result = TypeVar("Result")
+
+_DELETE_UNCHANGED = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
+
+_log = logging.getLogger(__name__)
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message in a buffer, and when its webhook came (Unix ms)."""
+
+    message: QueueMessage
+    at_ms: int
+
+
+DECODER = msgspec.json.Decoder(Buffer[StoredMessage])
+
+
+class LegacyStore:
+    """The legacy keys of a deployment. Every call has a deadline, and raises QueueUnavailableError when it fails."""
+
+    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+        self._redis = redis
+        self._deadline_s = settings.redis_deadline_ms / 1000
+        self._prefix = f"{settings.prefix}:legacy_"
+
+    def key(self, kind: Literal["buffer", "lock", "answering"], conversation: Conversation) -> str:
+        """Such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""
+        instance, phone = conversation
+        return f"{self._prefix}{kind}:{encode_name(instance)}:{encode_name(phone)}"
+
+    async def get(self, key: str) -> bytes | str | None:
+        """The value of a key."""
+        value: bytes | str | None = await self._in_time(self._redis.get(key))
+        return value
+
+    async def set(self, key: str, value: bytes | str, *, ttl_ms: int) -> None:
+        """Sets a key that is gone so much later."""
+        await self._in_time(self._redis.set(key, value, px=ttl_ms))
+
+    async def set_if_absent(self, key: str, value: str, *, ttl_ms: int) -> bool:
+        """The same if there is no such key; whether it was set."""
+        return bool(await self._in_time(self._redis.set(key, value, nx=True, px=ttl_ms)))
+
+    async def delete(self, key: str) -> None:
+        """Deletes a key, whatever it holds."""
+        await self._in_time(self._redis.delete(key))
+
+    async def delete_unchanged(self, key: str, value: bytes | str) -> bool:
+        """Deletes a key if it still holds that value; whether it did."""
+        run: Callable[..., Any] = self._redis.execute_command
+        return bool(await self._in_time(run("EVAL", _DELETE_UNCHANGED, 1, key, value)))
+
+    async def pages(self) -> AsyncGenerator[list[str], None]:
+        """The keys of all buffers, a page for each step of the SCAN."""
+        for _, run in await self._in_time(on_primaries(self._redis)):
+            cursor: Any = 0
+            while True:
+                command = ("SCAN", cursor, "MATCH", f"{self._prefix}buffer:*", "COUNT", SCAN_COUNT)
+                cursor, keys = await self._in_time(run(*command, "TYPE", "string"))
+                yield [text(key) for key in keys]
+                if isinstance(cursor, dict):  # a cluster's client tells one for each server that it asked
+                    (cursor,) = cursor.values()
+                if int(cursor) == 0:
+                    break
+
+    async def move(self, key: str, hand_over: HandOver, answered: Collection[str] = ()) -> int:
+        """Hands over what a buffer holds and nobody has answered, then deletes it. Returns how many messages.
+
+        What somebody adds meanwhile is handed over too. Raises what `hand_over` raises, with the buffer left in place.
+        """
+        done: set[str] = set()
+        for _ in range(MOVES_MAX):
+            value = await self.get(key)
+            buffer = decoded(value)
+            if value is None or buffer is None:
+                return len(done)
+            for message in _unanswered(buffer, answered):
+                if message.id not in done:
+                    await _hand_over(message, hand_over)
+                    done.add(message.id)
+            if await self.delete_unchanged(key, value):
+                return len(done)
+        return len(done)
+
+    async def _in_time(self, doing: Awaitable[Result]) -> Result:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await doing
+        except (RedisError, OSError) as error:
+            explained = explain(error)
+            if isinstance(explained, QueueUnavailableError):
+                raise explained from error
+            # What Redis says may quote a key, and so a phone number.
+            raise QueueUnavailableError(
+                f"Redis refused a call of the legacy buffer: {type(error).__name__}"
+            ) from error
+
+
+def decoded(value: bytes | str | None) -> Buffer[StoredMessage] | None:
+    """The buffer in what Redis holds; None when that is none."""
+    try:
+        return None if value is None else DECODER.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _unanswered(buffer: Buffer[StoredMessage], answered: Collection[str]) -> list[QueueMessage]:
+    """By arrival. A processed buffer of somebody else's was answered by him, as far as it ever will be."""
+    if buffer.processed and buffer.messages[0].message.id not in answered:
+        return []
+    waiting = sorted(buffer.messages, key=lambda one: one.at_ms)
+    return [one.message for one in waiting if one.message.id not in answered]
+
+
+async def _hand_over(message: QueueMessage, hand_over: HandOver) -> None:
+    try:
+        await hand_over(message)
+    except InvalidMessageError as error:
+        _log.error("the queue refuses a message of the legacy buffer for good: %s", error)

@@ -1,0 +1,371 @@
+"""The switch back: the legacy buffer on this deployment's Redis, and the ways out of it into the queue.
+
+With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 as `legacy_buffer.py` has it, with
+all that it is known to lose. What is added here is the way forward: `close` hands over to the queue what the process
+has not answered, and `adopt_leftovers` takes over what a killed one left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from queue_core.errors import InvalidMessageError, QueueError, QueueUnavailableError
+from queue_core.legacy.buffer import (
+    BUFFER_V2,
+    CallFailedError,
+    Conversation,
+    LegacyBuffer,
+    TurnFailedError,
+)
+from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessage, decoded
+from queue_core.message import Batch, QueueMessage, check_names, decode, encode
+from queue_core.queue.processor import Handler, Sender
+from queue_core.settings import QueueSettings
+from queue_core.waiting import CANCEL_AGAIN_S, within
+
+ORPHAN_AGE_MS = 20_000
+"""A buffer so old has had its timer (8 s) and the retries of its call (7 s in all), with 5 s to spare."""
+ANSWERING_MS = 30_000
+"""A buffer is known to be in the hands of the AI for so long. A process that is killed there is forgotten after it."""
+ADOPTION_EVERY_S = 5.0
+ADOPTION_PASSES_MAX = 15
+"""75 s: what a process left that was killed before that is older than a buffer gets (60 s)."""
+HAND_OVERS_AT_ONCE = 64
+
+Clock = Callable[[], int]
+Sleep = Callable[[float], Awaitable[None]]
+
+_WARNINGS = frozenset({"ai.failed", "buffer.mark_failed", "buffer.unreadable", "timer.call_failed"})
+
+_log = logging.getLogger(__name__)
+
+
+def unix_ms() -> int:
+    """This machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class LegacyIntake:
+    """Takes messages into the legacy buffer, and has it answered by `handle` and `send`, those of the Processor.
+
+    Messages are lost here as they were in the incident; `legacy_buffer.py` lists how. What is not in that list is not
+    lost: `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
+
+    `settings` are the deployment's; `grace_s` is how long `close` lets turns go on that are being answered; `clock`
+    (Unix ms) and `sleep` (seconds) are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        handle: Handler,
+        send: Sender,
+        *,
+        settings: QueueSettings | None = None,
+        grace_s: float = 20.0,
+        clock: Clock = unix_ms,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self._settings = settings or QueueSettings()
+        self._grace_s = grace_s
+        self._clock = clock
+        self._store = LegacyStore(redis, self._settings)
+        self._host = _Host(self._store, self._settings, handle, send, clock, sleep)
+        self._buffer = LegacyBuffer(self._host, BUFFER_V2, DECODER)
+        self._adding: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Conversations whose buffer waits for a timer of this process, or is being answered."""
+        return len({turn.conversation for turn in self._host.turns.values()})
+
+    async def receive(self, message: QueueMessage) -> Literal["buffered"]:
+        """Puts a message into its conversation's buffer.
+
+        Raises InvalidMessageError for what can never be a message, and QueueUnavailableError when Redis fails or this
+        process is ending: then it is to be delivered again. It is answered twice if it was in the buffer all the same;
+        unlike the queue, the buffer does not know a message again.
+        """
+        check_names(message)
+        message = msgspec.structs.replace(message, id=message.id or f"own-{uuid.uuid4().hex}")
+        readable = decode(encode(message, self._settings.max_message_bytes))
+        if readable is None:
+            raise InvalidMessageError("the message could not be read again")
+        if self._is_closed:
+            raise QueueUnavailableError("this process is ending and takes no more messages")
+        conversation = message.instance_name, message.user_phone
+        stored = StoredMessage(readable, self._clock())
+        adding = asyncio.create_task(self._buffer.add(conversation, stored), name="legacy-add")
+        self._adding.add(adding)
+        adding.add_done_callback(self._added)
+        # A webhook that is cancelled must not leave a buffer without a timer.
+        await asyncio.shield(adding)
+        return "buffered"
+
+    async def close(self, hand_over: HandOver | None) -> None:
+        """Ends this process's part; call it once, when no more messages come. Does not raise for Redis.
+
+        What is being answered may finish, for `grace_s`. Timers are cancelled, and all that was not answered in their
+        conversations is handed over: also what came during an answer, and turns whose answer failed or took too long
+        (of these the user may see the reply twice). Their buffers are deleted. With None, or while Redis is away, the
+        buffers stay for `adopt_leftovers`.
+        """
+        self._is_closed = True
+        if self._adding:
+            await asyncio.wait(self._adding)
+        turns = await self._host.end(self._grace_s)
+        if hand_over is None or not turns:
+            return
+        answered: dict[Conversation, set[str]] = {}
+        for turn in turns:
+            answered.setdefault(turn.conversation, set()).update(turn.answered)
+        await self._hand_all_over(answered, hand_over)
+
+    async def _hand_all_over(self, answered: dict[Conversation, set[str]], hand_over: HandOver) -> None:
+        slots = asyncio.Semaphore(HAND_OVERS_AT_ONCE)
+        failures: list[QueueError] = []
+
+        async def move(conversation: Conversation, ids: set[str]) -> int:
+            async with slots:
+                if failures:  # Redis is away: no need to wait for it in every conversation
+                    return 0
+                try:
+                    return await self._store.move(self._store.key("buffer", conversation), hand_over, ids)
+                except QueueError as error:
+                    failures.append(error)
+                    return 0
+
+        moved = await asyncio.gather(*(move(*one) for one in answered.items()))
+        _log.info("legacy buffer closed: messages handed over to the queue", extra={"messages": sum(moved)})
+        if failures:
+            _log.error(
+                "not everything in the legacy buffer could be handed over; "
+                "the next process that starts within a minute adopts it: %s",
+                failures[0],
+            )
+
+    def _added(self, adding: asyncio.Task[None]) -> None:
+        self._adding.discard(adding)
+        if not adding.cancelled():
+            adding.exception()  # the webhook that waits raises it; one that was cancelled does not
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """What a timer task works on."""
+
+    conversation: Conversation
+    has_fired: bool = False
+    answered: tuple[str, ...] = ()
+    """Ids of the messages that the user got his reply to."""
+
+
+class _Host:
+    """The BufferHost of a process: its Redis, its clock, its tasks, and the processor called directly."""
+
+    def __init__(
+        self,
+        store: LegacyStore,
+        settings: QueueSettings,
+        handle: Handler,
+        send: Sender,
+        clock: Clock,
+        sleep: Sleep,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._handle = handle
+        self._send = send
+        self._clock = clock
+        self._sleep = sleep
+        self._is_ending = False
+        self.turns: dict[asyncio.Task[None], _Turn] = {}
+
+    async def end(self, grace_s: float) -> list[_Turn]:
+        """Ends all timers, those that have fired after `grace_s` at the latest. Returns what they worked on."""
+        self._is_ending = True
+        turns = dict(self.turns)
+        for task, turn in turns.items():
+            if not turn.has_fired:
+                task.cancel()
+        fired = [task for task, turn in turns.items() if turn.has_fired]
+        if fired:
+            await asyncio.wait(fired, timeout=grace_s)
+        while alive := [task for task in turns if not task.done()]:
+            for task in alive:
+                task.cancel()
+            await asyncio.wait(alive, timeout=CANCEL_AGAIN_S)  # redis-py can swallow a cancellation
+        return list(turns.values())
+
+    def buffer_key(self, conversation: Conversation) -> str:
+        return self._store.key("buffer", conversation)
+
+    def lock_key(self, conversation: Conversation) -> str:
+        return self._store.key("lock", conversation)
+
+    async def get(self, key: str) -> bytes | str | None:
+        return await self._store.get(key)
+
+    async def set_with_expiry(self, key: str, value: bytes, ttl_s: int) -> None:
+        await self._store.set(key, value, ttl_ms=ttl_s * 1000)
+
+    async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
+        return await self._store.set_if_absent(key, value, ttl_ms=ttl_ms)
+
+    async def delete(self, key: str) -> None:
+        await self._store.delete(key)
+
+    def now_ms(self) -> int:
+        return self._clock()
+
+    async def sleep_ms(self, wait_ms: int) -> None:
+        await self._sleep(wait_ms / 1000)
+
+    def start_timer(
+        self, conversation: Conversation, timer: Callable[[], Coroutine[Any, Any, None]], attempt: int
+    ) -> None:
+        """None while ending: the buffer is handed over then."""
+        if not self._is_ending:
+            task = asyncio.create_task(timer(), name="legacy-timer")
+            self.turns[task] = _Turn(conversation)
+            task.add_done_callback(self._ended)
+
+    async def call_processor(self, process: Callable[[], Awaitable[None]]) -> None:
+        self._turn().has_fired = True
+        try:
+            await process()
+        except QueueUnavailableError as error:
+            raise CallFailedError(str(error)) from error
+
+    async def answer(
+        self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int
+    ) -> None:
+        """Has the turn answered by handler and sender. While ending, one that fails counts as not called."""
+        await self._show_that_it_is_being_answered(conversation)
+        batch = self._batch(conversation, messages, due_ms)
+        try:
+            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
+            if reply:
+                await within(self._settings.send_timeout_ms, self._send(batch, reply))
+        except Exception as error:
+            _log.warning("a turn of the legacy buffer was not answered: %s", type(error).__name__)
+            if self._is_ending:
+                raise CallFailedError(type(error).__name__) from error
+            raise TurnFailedError(type(error).__name__) from error
+        self._turn().answered = batch.ids
+
+    def gave_up(self, conversation: Conversation, calls: int) -> None:
+        _log.error("a buffer could not be read in %d tries; nobody will", calls)
+
+    def log(self, event: str, **fields: int | str) -> None:
+        _log.log(logging.WARNING if event in _WARNINGS else logging.INFO, "legacy %s", event, extra=fields)
+
+    def _turn(self) -> _Turn:
+        """What the timer works on that is asking."""
+        task = asyncio.current_task()
+        assert task is not None
+        return self.turns[task]
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self.turns[task]
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("a timer of the legacy buffer ended with an error", exc_info=error)
+
+    async def _show_that_it_is_being_answered(self, conversation: Conversation) -> None:
+        """To processes that look for buffers left behind."""
+        try:
+            await self._store.set(self._store.key("answering", conversation), "1", ttl_ms=ANSWERING_MS)
+        except QueueUnavailableError as error:
+            _log.debug("not shown: %s", error)
+
+    def _batch(self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int) -> Batch:
+        instance, phone = conversation
+        return Batch(
+            instance_name=instance,
+            user_phone=phone,
+            messages=tuple(one.message for one in messages),
+            token=0,
+            processor_id="legacy-buffer",
+            attempt=1,
+            trigger="direct",
+            due_at_ms=due_ms,
+            claimed_at_ms=self._clock(),
+        )
+
+
+async def adopt_leftovers(
+    redis: Redis, enqueue: HandOver, *, settings: QueueSettings | None = None, clock: Clock = unix_ms
+) -> int:
+    """Moves into the queue what killed processes left in the legacy buffer. Returns how many messages.
+
+    One pass over all keys of the server, a page at a time. Buffers stay that a live process may still answer: younger
+    than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_MS` ago (a turn that takes the AI longer may be
+    answered twice). Buffers live for 60 s, so call it soon; `adopt_all_leftovers` does so until there can be none.
+    Raises QueueUnavailableError, and what `enqueue` raises; what was moved by then is in the queue.
+    """
+    moved, _ = await _adopt(LegacyStore(redis, settings or QueueSettings()), enqueue, clock())
+    return moved
+
+
+async def adopt_all_leftovers(
+    redis: Redis,
+    enqueue: HandOver,
+    *,
+    settings: QueueSettings | None = None,
+    clock: Clock = unix_ms,
+    sleep: Sleep = asyncio.sleep,
+) -> int:
+    """Adopts at the start of a process, and again until nothing is left that is too young to be adopted.
+
+    Ends after 75 s at the latest: what was left before that has been adopted, or is gone. Waits for a Redis that is
+    away. Returns how many messages were moved.
+    """
+    store = LegacyStore(redis, settings or QueueSettings())
+    total = 0
+    for _ in range(ADOPTION_PASSES_MAX):
+        try:
+            moved, young = await _adopt(store, enqueue, clock())
+        except QueueError as error:
+            _log.warning("the legacy buffer cannot be looked at now: %s", error)
+        else:
+            total += moved
+            if not young:
+                break
+        await sleep(ADOPTION_EVERY_S)
+    if total:
+        _log.warning("adopted from the legacy buffer of a killed process", extra={"messages": total})
+    return total
+
+
+async def _adopt(store: LegacyStore, enqueue: HandOver, now_ms: int) -> tuple[int, int]:
+    """Messages moved, and buffers that were too young to be."""
+    moved = young = 0
+    async with aclosing(store.pages()) as pages:
+        async for page in pages:
+            adopted = [await _adopt_one(store, key, enqueue, now_ms) for key in page]
+            moved += sum(one or 0 for one in adopted)
+            young += adopted.count(None)
+    return moved, young
+
+
+async def _adopt_one(store: LegacyStore, key: str, enqueue: HandOver, now_ms: int) -> int | None:
+    """Messages moved; None when a live process may still answer the buffer."""
+    buffer = decoded(await store.get(key))
+    if buffer is None or buffer.processed:
+        return 0
+    first = buffer.messages[0].message
+    answering = store.key("answering", (first.instance_name, first.user_phone))
+    if now_ms - buffer.first_ms < ORPHAN_AGE_MS or await store.get(answering) is not None:
+        return None
+    return await store.move(key, enqueue)

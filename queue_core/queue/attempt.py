@@ -1,0 +1,175 @@
+"""The life of one batch in a worker: handled, recorded, sent, completed; or failed, handed back, lost.
+
+`Attempts` takes a batch through it and writes down how it ended. What runs when, and how many at once, is the
+Processor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
+from queue_core.message import Batch
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.waiting import within
+
+Handler = Callable[[Batch], Awaitable[str | None]]
+"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError choose what follows, others are retried."""
+Sender = Callable[[Batch, str], Awaitable[None]]
+"""Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open."""
+Outcome = Literal["completed", "failed", "lost", "handed back"]
+
+REDIS_RETRY_S = (0.05, 2.0)
+"""Wait after Redis was not available: from, doubling, up to."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """A batch in work. `stage` tells what a failure leaves open."""
+
+    batch: Batch
+    partition: int
+    patience_s: float
+    """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    stage: Literal["handle", "send", "complete"] = "handle"
+    lease_lost: bool = False
+    is_owing: bool = False
+    """What it did could not be written down, because Redis is away."""
+    reason: str = ""
+    """Why it did not complete."""
+    dead_lettered: int = 0
+    """Its messages that became dead letters."""
+    gave_up_on_redis: QueueError | None = None
+
+
+class _RedisAwayError(Exception):
+    """An attempt waits no longer for Redis."""
+
+
+class Attempts:
+    """Runs attempts of one worker: `handle` and `send` are those of its Processor."""
+
+    def __init__(self, queue: MessageQueue, handle: Handler, send: Sender | None) -> None:
+        self._queue = queue
+        self._settings = queue.settings
+        self._handle = handle
+        self._send = send
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        """Takes the batch as far as it goes. Cancelled, it hands the batch back, unless the lease was lost."""
+        try:
+            return await self._run(attempt)
+        except asyncio.CancelledError:
+            if attempt.lease_lost:
+                attempt.reason = "the lease ran out and somebody else may hold it"
+                return "lost"
+            raise
+
+    async def hand_back(self, attempt: Attempt) -> Outcome:
+        """Another worker goes on, at once. What was sent already is completed instead."""
+        batch = attempt.batch
+        attempt.reason = "stopped before it was done"
+        try:
+            if attempt.stage == "complete":
+                await self._queue.complete(batch)
+                attempt.reason = ""
+                return "completed"
+            # Of a reply that an earlier attempt recorded, this one knows nothing.
+            await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
+        except QueueError as error:
+            _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
+            return "lost"
+        return "handed back"
+
+    async def _run(self, attempt: Attempt) -> Outcome:
+        batch = attempt.batch
+        try:
+            await self._answer(attempt)
+        except (LeaseLostError, _RedisAwayError) as error:
+            _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
+            attempt.reason = str(error)
+            return "lost"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: the handler let the cancellation of something of its own through.
+            reason = f"{attempt.stage}: CancelledError, raised by itself"
+            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
+        except RetryLaterError as error:
+            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms)
+        except GiveUpError as error:
+            return await self._failed(attempt, str(error), not_sent=True, dead=True)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
+            reason = f"{attempt.stage}: {type(error).__name__}: {error}"
+            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
+        return "completed"
+
+    async def _answer(self, attempt: Attempt) -> None:
+        """Handle, record, send, complete; a reply recorded by an earlier attempt is only sent."""
+        batch = attempt.batch
+        reply = batch.reply
+        if reply is None:
+            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
+            if reply and self._send:
+                await self._persist(attempt, lambda: self._queue.record_reply(batch, reply))
+        elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
+            raise GiveUpError("the reply may have been sent before a crash (unsure_sends = dead-letter)")
+        if reply and self._send and batch.send_state != "sent":
+            attempt.stage = "send"
+            await within(self._settings.send_timeout_ms, self._send(batch, reply))
+        attempt.stage = "complete"
+        await self._persist(attempt, lambda: self._queue.complete(batch))
+
+    async def _failed(
+        self,
+        attempt: Attempt,
+        reason: str,
+        *,
+        not_sent: bool,
+        dead: bool = False,
+        after_ms: int | None = None,
+    ) -> Outcome:
+        batch = attempt.batch
+        attempt.reason = reason
+        _log.warning("attempt %d of lease %d failed in stage %r", batch.attempt, batch.token, attempt.stage)
+
+        async def fail() -> None:
+            attempt.dead_lettered += await self._queue.fail(
+                batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms
+            )
+
+        try:
+            await self._persist(attempt, fail)
+        except (LeaseLostError, _RedisAwayError):
+            return "lost"
+        except QueueError:
+            _log.exception("lease %d could not be ended; it runs out by itself", batch.token)
+            return "lost"
+        return "failed"
+
+    async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
+        """What is done must be written down: tries until Redis is back or the lease is lost."""
+        clock = asyncio.get_running_loop().time
+        latest = clock() + attempt.patience_s
+        pause_s = REDIS_RETRY_S[0]
+        try:
+            while True:
+                try:
+                    return await step()
+                except QueueUnavailableError as error:
+                    attempt.is_owing = True
+                    if clock() > latest:
+                        attempt.gave_up_on_redis = error
+                        raise _RedisAwayError(str(error)) from error
+                    _log.warning("trying again in %.2f s: %s", pause_s, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
+        finally:
+            attempt.is_owing = False

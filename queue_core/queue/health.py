@@ -1,0 +1,243 @@
+"""Is the queue well? One report for the monitor, the command line and whoever watches.
+
+An error voids a promise of the queue; a warning is to be seen to. Cheap: some ten thousand conversations are counted
+in pages, each a small step for Redis. Reads only; `MessageQueue.rescue` is what repairs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from redis.exceptions import RedisError
+
+from queue_core.errors import QueueError, UnsupportedRedisError
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.rescue import on_primaries
+from queue_core.redis import scripts
+from queue_core.redis.facts import WAITAOF_VERSION, ServerFacts, ask, errors_of, warnings_of, worst
+from queue_core.redis.runner import explain
+from queue_core.waiting import cancellable
+
+LATENCY_MS_MAX = 100
+"""A round trip that takes longer is a warning."""
+PAGE = 200
+"""Conversations counted in one step of Redis, about a millisecond."""
+COUNTING_SHARE = 0.5
+"""Of the deadline: counting that has taken so long stops where it is, and the report says so."""
+SCANNING_SHARE = 0.8
+"""The same for the look at all keys."""
+
+
+class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The state of Redis and of the queue on it. None and "" are what could not be learned."""
+
+    checked_at_ms: int
+    """Unix ms by Redis's clock; by this machine's when Redis is away."""
+    reachable: bool = False
+    latency_ms: float | None = None
+    """One PING and back; on a cluster the slowest primary."""
+    version: str = ""
+    """The oldest on a cluster; so is of all that follows the worst one reported."""
+    memory_used_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """0 is no limit."""
+    eviction_policy: str = ""
+    append_only: bool | None = None
+    append_fsync: str = ""
+    role: str = ""
+    """"primary" or "replica"."""
+    is_cluster: bool = False
+    active_conversations: int = 0
+    waiting: int = 0
+    """Messages that nobody works on, those in backoff included."""
+    in_flight: int = 0
+    oldest_age_ms: int | None = None
+    """Of the oldest waiting message; None when none waits."""
+    dead_letters: int = 0
+    expired_leases: int = 0
+    stranded_conversations: int | None = None
+    """Conversations with messages that no worker will look at; None when they were not looked for."""
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def is_healthy(self) -> bool:
+        """No errors; there may be warnings."""
+        return not self.errors
+
+
+async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
+    """The state of things, within `redis_deadline_ms`. What is wrong with Redis is in the report, never raised.
+
+    Only a thorough examination looks for stranded conversations: that takes a walk over all keys.
+    """
+    examination = _Examination(queue, is_thorough=is_thorough)
+    await examination.run()
+    return examination.report()
+
+
+class _Examination:
+    """Fills in a report step by step; what was learned before a fault stays in it."""
+
+    def __init__(self, queue: MessageQueue, *, is_thorough: bool) -> None:
+        self._queue = queue
+        self._is_thorough = is_thorough
+        self._began = asyncio.get_running_loop().time()
+        self._deadline_s = queue.settings.redis_deadline_ms / 1000
+        self._found: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
+        self._errors: list[str] = []
+        self._warnings: list[str] = []
+
+    def report(self) -> HealthReport:
+        warnings, errors = dict.fromkeys(self._warnings), dict.fromkeys(self._errors)
+        return HealthReport(**self._found, warnings=tuple(warnings), errors=tuple(errors))
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                await cancellable(self._steps())
+        except TimeoutError:
+            self._away(f"it did not answer within {self._deadline_s * 1000:.0f} ms")
+        except UnsupportedRedisError as error:
+            self._errors.append(str(error))
+        except QueueError as error:
+            self._away(str(error))
+        except (RedisError, OSError) as error:
+            self._away(str(explain(error)))
+
+    def _away(self, why: str) -> None:
+        if self._found.get("reachable"):
+            self._errors.append(f"Redis stopped answering while it was examined: {why}")
+        else:
+            self._errors.append(
+                f"Redis cannot be reached: {why.rstrip('.')}. See that it runs, and check its address and password"
+            )
+
+    async def _steps(self) -> None:
+        servers = await on_primaries(self._queue.redis)
+        await self._ping(servers)
+        await self._ask_servers(servers)
+        await self._queue.check()
+        await self._count()
+        if self._is_thorough:
+            await self._find_stranded()
+
+    async def _ping(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
+        clock = asyncio.get_running_loop().time
+        latency_s = 0.0
+        for _, run in servers:
+            await run("PING")  # the first may have to connect
+            began = clock()
+            await run("PING")
+            latency_s = max(latency_s, clock() - began)
+        self._found |= {"reachable": True, "latency_ms": round(latency_s * 1000, 3)}
+        if latency_s * 1000 > LATENCY_MS_MAX:
+            self._warnings.append(
+                f"Redis takes {latency_s * 1000:.0f} ms to answer: see its SLOWLOG, its disk and the network"
+            )
+
+    async def _ask_servers(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
+        facts = [await ask(name, run) for name, run in servers]
+        for server in facts:
+            where = f"{server.name}: " if server.name else ""
+            self._errors += [where + error for error in errors_of(server)]
+            waits = self._queue.settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
+            self._warnings += [where + it for it in warnings_of(server, waits_for_fsync=waits)]
+        self._note(worst(facts))
+
+    def _note(self, facts: ServerFacts) -> None:
+        self._found |= {
+            "version": facts.version,
+            "memory_used_bytes": facts.memory_used_bytes,
+            "memory_limit_bytes": facts.memory_limit_bytes,
+            "eviction_policy": facts.eviction_policy,
+            "append_only": facts.append_only,
+            "append_fsync": facts.append_fsync,
+            "role": facts.role,
+            "is_cluster": facts.is_cluster,
+        }
+
+    async def _count(self) -> None:
+        queue = self._queue
+        sizes = await queue.sizes()
+        counted = _Counted()
+        for partition, size in zip(queue.keys.partitions, sizes.conversations, strict=True):
+            for first in range(0, max(size, 1), PAGE):
+                if self._is_past(COUNTING_SHARE):
+                    self._warnings.append(
+                        f"there was time to count {counted.conversations} of {sum(sizes.conversations)} conversations"
+                    )
+                    break
+                counted.add(await queue.survey(partition, first, first + PAGE - 1))
+        self._found |= {
+            "active_conversations": sum(sizes.conversations),
+            "waiting": counted.waiting,
+            "in_flight": counted.in_flight,
+            "oldest_age_ms": counted.oldest_age_ms,
+            "dead_letters": sizes.dead_letters,
+            "expired_leases": counted.expired_leases,
+        }
+        if counted.now_ms:
+            self._found["checked_at_ms"] = counted.now_ms
+        self._judge(counted, sizes.dead_letters)
+
+    def _judge(self, counted: _Counted, dead_letters: int) -> None:
+        if dead_letters:
+            self._warnings.append(f"{dead_letters} dead letters: look at them, then requeue or drop them")
+        if counted.expired_leases:
+            self._warnings.append(
+                f"{counted.expired_leases} leases ran out and nobody took over yet: do workers run?"
+            )
+        ttl_ms = self._queue.settings.queue_ttl_s * 1000
+        if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
+            self._warnings.append(
+                f"the oldest message waits for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
+                f"{ttl_ms // 1000} s if no worker takes it: do workers run, and enough of them?"
+            )
+
+    async def _find_stranded(self) -> None:
+        unscheduled = await self._queue.unscheduled(self._began + self._deadline_s * SCANNING_SHARE)
+        self._found["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
+        if unscheduled.stranded:
+            self._errors.append(
+                f"{len(unscheduled.stranded)} conversations have messages that no worker will look at: run the "
+                "monitor, which schedules them, and find out what wrote to Redis beside the queue"
+            )
+        if unscheduled.elsewhere:
+            self._errors.append(
+                f"{unscheduled.elsewhere} conversations lie in partitions that this deployment does not have: "
+                f"set partitions (now {len(self._queue.keys.partitions)}) back to what it was until they are answered"
+            )
+        if not unscheduled.is_complete:
+            self._warnings.append(
+                "there was no time to look at all keys: more conversations may be out of the index"
+            )
+
+    def _is_past(self, share: float) -> bool:
+        return asyncio.get_running_loop().time() > self._began + self._deadline_s * share
+
+
+class _Counted:
+    """Sums of pages."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        self.conversations = 0
+        self.waiting = 0
+        self.in_flight = 0
+        self.oldest_age_ms: int | None = None
+        self.expired_leases = 0
+
+    def add(self, page: scripts.SurveyAnswer) -> None:
+        self.now_ms = page.now_ms
+        self.conversations += page.conversations
+        self.waiting += page.waiting
+        self.in_flight += page.in_flight
+        self.expired_leases += page.expired_leases
+        if page.oldest_added_ms is not None:
+            age_ms = max(0, page.now_ms - page.oldest_added_ms)
+            self.oldest_age_ms = max(age_ms, self.oldest_age_ms or 0)

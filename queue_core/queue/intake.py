@@ -1,0 +1,157 @@
+"""The front door of a webhook: into the queue, or, while Redis is away, answered on the spot.
+
+A message is acknowledged only when it is stored or answered. Raising means neither: the webhook says 503, and the
+provider delivers again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Literal
+
+import msgspec
+
+from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.message import Batch, QueueMessage, check_names
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.processor import Handler, Sender
+from queue_core.redis.runner import PIPELINE_CALLS_MAX
+from queue_core.waiting import within
+
+Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
+
+UNSETTLED_MAX = 10_000
+"""More ids than these, answered while Redis was away and not yet told to it, and no more are taken."""
+
+_log = logging.getLogger(__name__)
+_Conversation = tuple[str, str]
+
+
+class Intake:
+    """Takes messages in; `handle` and `send` are those of the Processor.
+
+    What was answered directly is told to Redis before anything else is enqueued, so that an enqueue whose answer
+    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, or a
+    worker reaches such a message, stored after all, before this process does, the message is answered twice.
+
+    The messages of a conversation take turns, stored or answered: one that follows neither overtakes nor is
+    answered beside one that is being answered here.
+    """
+
+    def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
+        self._queue = queue
+        self._handle = handle
+        self._send = send
+        self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
+        self._turns: dict[_Conversation, _Turn] = {}
+        self._settling = asyncio.Lock()
+        self.answered_directly = 0
+
+    @property
+    def unsettled(self) -> int:
+        """Messages answered directly that Redis does not know of yet."""
+        return len(self._unsettled)
+
+    async def receive(self, message: QueueMessage) -> Acknowledgement:
+        """Stores or answers a message; all four answers mean that it must not be delivered again.
+
+        Raises InvalidMessageError for what can never be a message, and QueueUnavailableError (or what the handler
+        or sender raised) when it is neither stored nor answered.
+        """
+        check_names(message)
+        message = self._queue.with_id(message)
+        async with self._turn_of(_conversation_of(message)):
+            if _key(message) in self._unsettled:
+                return "duplicate"
+            try:
+                await self.settle()
+                return (await self._queue.enqueue(message)).status
+            except QueueUnavailableError as error:
+                _log.warning("answering directly: %s", error)
+            return await self._answer(message)
+
+    async def settle(self) -> None:
+        """Tells Redis what was answered without it. Raises QueueUnavailableError while that cannot be."""
+        while self._unsettled:
+            async with self._settling:
+                keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
+                withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
+                outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
+                for key, outcome in zip(keys, outcomes, strict=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    del self._unsettled[key]
+                    if outcome == "in flight":
+                        _log.warning("a message answered directly is being answered by a worker too")
+
+    async def settle_when_back(self, every_s: float = 1.0) -> None:
+        """Runs until cancelled: settles soon after Redis is back even if no message arrives."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self.settle()
+            except QueueError as error:
+                _log.debug("not settled yet: %s", error)
+
+    @asynccontextmanager
+    async def _turn_of(self, conversation: _Conversation) -> AsyncIterator[None]:
+        """Messages of one conversation take their turns in the order in which they came."""
+        turn = self._turns.setdefault(conversation, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if turn.users == 0:
+                del self._turns[conversation]
+
+    async def _answer(self, message: QueueMessage) -> Acknowledgement:
+        """Handler and sender at once, as for a batch of one message."""
+        if len(self._unsettled) >= UNSETTLED_MAX:
+            raise QueueUnavailableError(
+                f"Redis is away and {UNSETTLED_MAX} messages were answered without it"
+            )
+        batch = _batch_of_one(message)
+        settings = self._queue.settings
+        reply = await within(settings.handler_timeout_ms, self._handle(batch))
+        if reply:
+            await within(settings.send_timeout_ms, self._send(batch, reply))
+        # Only the names: with the webhooks and media inside, so many could fill the memory.
+        self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
+        self.answered_directly += 1
+        return "answered"
+
+
+def _conversation_of(message: QueueMessage) -> _Conversation:
+    return message.instance_name, message.user_phone
+
+
+def _key(message: QueueMessage) -> tuple[_Conversation, str]:
+    return _conversation_of(message), message.id
+
+
+class _Turn:
+    """Whose turn it is in one conversation; `users` counts who has or awaits it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+def _batch_of_one(message: QueueMessage) -> Batch:
+    return Batch(
+        instance_name=message.instance_name,
+        user_phone=message.user_phone,
+        messages=(message,),
+        token=0,
+        processor_id="direct",
+        attempt=1,
+        trigger="direct",
+        due_at_ms=0,
+        claimed_at_ms=0,
+    )

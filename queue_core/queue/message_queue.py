@@ -1,0 +1,386 @@
+"""The queue: what a webhook, a worker and a person can do with it.
+
+Every method is one atomic step inside Redis, or a read. The steps and what they return are in `scripts/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from redis.asyncio import Redis
+
+from queue_core import policy
+from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
+from queue_core.keys import ConversationKeys, KeySpace, decode_conversation
+from queue_core.message import (
+    Batch,
+    QueueMessage,
+    Receipt,
+    check_names,
+    decode,
+    encode,
+    unreadable,
+    well_formed,
+)
+from queue_core.queue.rescue import QueueRepair
+from queue_core.redis import scripts
+from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.scripts import LeasedAnswer, Standing
+from queue_core.settings import QueueSettings
+
+REASON_CHARACTERS_MAX = 500
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one claim brought. Times in Unix ms by Redis's clock."""
+
+    batches: tuple[Batch, ...]
+    given_up: int
+    """Messages that became dead letters in this step."""
+    now_ms: int
+    next_due_ms: int | None
+    """When a conversation of this partition next needs attention, perhaps in the past; None when none waits."""
+
+
+class MessageQueue(QueueRepair):
+    """The queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
+
+    `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
+    messages without one, claim ids, backoff) repeatable.
+    All methods raise QueueUnavailableError when Redis does not do its part.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        settings: QueueSettings | None = None,
+        *,
+        clock: Callable[[], int] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.settings = settings or QueueSettings()
+        self.redis = redis
+        self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
+        self.runner = ScriptRunner(
+            redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
+        )
+        self._clock = clock
+        self._rng = rng or random.SystemRandom()
+        self._unanswered_claims: dict[tuple[str, int], str] = {}
+
+    async def check(self) -> None:
+        """Raises UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
+        await self.runner.load()
+
+    # What a webhook does.
+
+    async def enqueue(self, message: QueueMessage) -> Receipt:
+        """Stores a message; when this returns, it is safe. Raises InvalidMessageError for what can never be one.
+
+        After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
+        answer it directly and `withdraw` it later. A message without an id is given one here, so repeat
+        such a call only with `Receipt.id` known, or with the message that `with_id` made.
+        """
+        check_names(message)
+        message = self.with_id(message)
+        keys = self.keys.of(message.instance_name, message.user_phone)
+        partition = self.keys.partitions[keys.partition]
+        settings = self.settings
+        answer = await self.runner.gathered(
+            scripts.Enqueue(
+                queue=keys.queue,
+                lock=keys.lock,
+                active=partition.active,
+                wake=partition.wake,
+                seen=keys.seen_of(message.id),
+                stats=keys.stats,
+                dead=partition.dead,
+                now_ms=self._now(),
+                conversation=keys.conversation,
+                message=encode(message, settings.max_message_bytes),
+                provider_ms=message.timestamp,
+                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+                late_is_dead=int(settings.late_messages == "dead-letter"),
+                window_ms=settings.window_ms,
+                max_messages=settings.max_messages,
+                idle_ms=settings.idle_ms,
+                stats_ttl_ms=settings.stats_ttl_s * 1000,
+                waits_for_disk=int(settings.wait_for_fsync),
+            )
+        )
+        return Receipt(
+            status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
+            id=message.id,
+            added_at_ms=answer.added_at_ms,
+            waiting=answer.waiting,
+        )
+
+    def with_id(self, message: QueueMessage) -> QueueMessage:
+        """The message, with an id of the queue's making if it has none. Repeating a call needs one."""
+        return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
+
+    async def withdraw(self, message: QueueMessage) -> str:
+        """Notes that a message was answered without the queue, so that the queue does not answer it too.
+
+        Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
+        """
+        check_names(message)
+        keys = self.keys.of(message.instance_name, message.user_phone)
+        partition = self.keys.partitions[keys.partition]
+        return await self.runner.gathered(
+            scripts.Withdraw(
+                queue=keys.queue,
+                lock=keys.lock,
+                active=partition.active,
+                wake=partition.wake,
+                seen=keys.seen_of(message.id),
+                completed=keys.completed,
+                reply=keys.reply,
+                now_ms=self._now(),
+                conversation=keys.conversation,
+                message_id=well_formed(message.id),
+                dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
+                window_ms=self.settings.window_ms,
+                max_messages=self.settings.max_messages,
+                idle_ms=self.settings.idle_ms,
+                completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+            )
+        )
+
+    # What a worker does. `Processor` does it for you.
+
+    async def claim(
+        self, processor_id: str, *, limit: int = 1, partition: int = 0, only: tuple[str, str] | None = None
+    ) -> Claimed:
+        """Leases up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
+
+        `only` (instance and phone): that conversation, if it is due, whatever `partition` says; `next_due_ms` is then
+        its own. After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
+        repeated: what was leased then, its answer lost, is handed over now, and nothing else.
+        """
+        chosen = self.keys.of(*only) if only else None
+        if chosen:
+            partition = chosen.partition
+        claim_id = self._unanswered_claims.pop((processor_id, partition), None) or self._random_id()
+        shared = self.keys.partitions[partition]
+        settings = self.settings
+        call = scripts.Claim(
+            active=shared.active,
+            wake=shared.wake,
+            token_key=shared.token,
+            dead=shared.dead,
+            last_claim=shared.last_claim_of(processor_id),
+            now_ms=self._now(),
+            base=shared.base,
+            processor_id=processor_id,
+            claim_id=claim_id,
+            limit=limit,
+            lock_ttl_ms=settings.lock_ttl_ms,
+            max_batch=settings.max_batch,
+            max_attempts=settings.max_retry_count + 1,
+            queue_ttl_ms=settings.queue_ttl_s * 1000,
+            window_ms=settings.window_ms,
+            max_messages=settings.max_messages,
+            idle_ms=settings.idle_ms,
+            only=chosen.conversation if chosen else "",
+        )
+        try:
+            answer = await self.runner.alone(call)
+        except (QueueUnavailableError, asyncio.CancelledError):
+            self._unanswered_claims[processor_id, partition] = claim_id
+            raise
+        batches = []
+        given_up = answer.given_up
+        for leased in answer.batches:
+            batch, readable = self._batch(leased, answer.now_ms, processor_id)
+            if readable:
+                batches.append(batch)
+            else:
+                with contextlib.suppress(QueueError):  # then the lease runs out and this comes round again
+                    given_up += await self.fail(
+                        batch, "unreadable: what lay in Redis is no message", dead=True
+                    )
+        return Claimed(
+            batches=tuple(batches), given_up=given_up, now_ms=answer.now_ms, next_due_ms=answer.next_due_ms
+        )
+
+    async def extend(self, batch: Batch) -> None:
+        """Renews the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
+        keys = self._keys_of(batch)
+        answer = await self.runner.gathered(
+            scripts.Extend(
+                lock=keys.lock,
+                active=self.keys.partitions[keys.partition].active,
+                now_ms=self._now(),
+                conversation=keys.conversation,
+                token=batch.token,
+                lock_ttl_ms=self.settings.lock_ttl_ms,
+            )
+        )
+        _require_held(answer, batch)
+
+    async def record_reply(self, batch: Batch, reply: str) -> None:
+        """Keeps the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
+        keys = self._keys_of(batch)
+        answer = await self.runner.gathered(
+            scripts.RecordReply(
+                lock=keys.lock,
+                reply=keys.reply,
+                now_ms=self._now(),
+                token=batch.token,
+                text=well_formed(reply),
+            )
+        )
+        _require_held(answer, batch)
+
+    async def record_sent(self, batch: Batch) -> None:
+        """Notes that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
+        keys = self._keys_of(batch)
+        answer = await self.runner.gathered(
+            scripts.RecordSent(lock=keys.lock, reply=keys.reply, now_ms=self._now(), token=batch.token)
+        )
+        _require_held(answer, batch)
+
+    async def complete(self, batch: Batch) -> None:
+        """Finishes the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
+        keys = self._keys_of(batch)
+        partition = self.keys.partitions[keys.partition]
+        settings = self.settings
+        answer = await self.runner.gathered(
+            scripts.Complete(
+                queue=keys.queue,
+                lock=keys.lock,
+                active=partition.active,
+                wake=partition.wake,
+                stats=keys.stats,
+                completed=keys.completed,
+                reply=keys.reply,
+                now_ms=self._now(),
+                conversation=keys.conversation,
+                token=batch.token,
+                window_ms=settings.window_ms,
+                max_messages=settings.max_messages,
+                idle_ms=settings.idle_ms,
+                completed_ttl_ms=settings.completed_ttl_s * 1000,
+                stats_ttl_ms=settings.stats_ttl_s * 1000,
+            )
+        )
+        _require_held(answer, batch)
+
+    async def fail(
+        self,
+        batch: Batch,
+        reason: str,
+        *,
+        dead: bool = False,
+        not_sent: bool = False,
+        after_ms: int | None = None,
+    ) -> int:
+        """Ends the attempt: again after the backoff (or `after_ms`), or dead letters when no attempts are left.
+
+        `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user.
+        Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        """
+        backoff = (
+            policy.backoff_ms(self.settings, batch.attempt, self._rng)
+            if after_ms is None
+            else max(0, int(after_ms))
+        )
+        return await self._end(
+            batch, "dead" if dead else "retry", reason, not_sent=not_sent, backoff_ms=backoff
+        )
+
+    async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
+        """Hands the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
+        await self._end(batch, "release", "", not_sent=not_sent, backoff_ms=0)
+
+    async def _end(
+        self,
+        batch: Batch,
+        mode: Literal["retry", "dead", "release"],
+        reason: str,
+        *,
+        not_sent: bool,
+        backoff_ms: int,
+    ) -> int:
+        keys = self._keys_of(batch)
+        partition = self.keys.partitions[keys.partition]
+        settings = self.settings
+        answer = await self.runner.gathered(
+            scripts.Fail(
+                queue=keys.queue,
+                lock=keys.lock,
+                active=partition.active,
+                wake=partition.wake,
+                stats=keys.stats,
+                dead=partition.dead,
+                reply=keys.reply,
+                now_ms=self._now(),
+                conversation=keys.conversation,
+                token=batch.token,
+                mode=mode,
+                reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
+                not_sent=int(not_sent),
+                backoff_ms=backoff_ms,
+                max_attempts=settings.max_retry_count + 1,
+                window_ms=settings.window_ms,
+                max_messages=settings.max_messages,
+                idle_ms=settings.idle_ms,
+                stats_ttl_ms=settings.stats_ttl_s * 1000,
+            )
+        )
+        _require_held(answer.standing, batch)
+        return answer.given_up
+
+    def _random_id(self) -> str:
+        return f"{self._rng.getrandbits(128):032x}"
+
+    def _keys_of(self, batch: Batch) -> ConversationKeys:
+        return self.keys.of(batch.instance_name, batch.user_phone)
+
+    def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:
+        """The batch of a leased conversation, and whether all of it could be read."""
+        instance, phone = decode_conversation(leased.conversation)
+        found = [decode(element) for element in leased.elements]
+        messages = [
+            msgspec.structs.replace(
+                message or unreadable(instance, phone),
+                status="processing",
+                retry_count=leased.attempt - 1,
+                processing_started_at=now_ms,
+            )
+            for message in found
+        ]
+        batch = Batch(
+            instance_name=instance,
+            user_phone=phone,
+            messages=policy.in_order(messages),
+            token=leased.token,
+            processor_id=processor_id,
+            attempt=leased.attempt,
+            trigger=policy.trigger(
+                self.settings,
+                oldest_ms=messages[0].added_at,
+                waiting=leased.waiting,
+                due_ms=leased.due_ms,
+                attempt=leased.attempt,
+            ),
+            due_at_ms=leased.due_ms,
+            claimed_at_ms=now_ms,
+            reply=leased.reply,
+            send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
+        )
+        return batch, all(found)
+
+
+def _require_held(standing: Standing, batch: Batch) -> None:
+    if standing == "lost":
+        raise LeaseLostError(
+            f"the lease with token {batch.token} is over; its conversation may be somebody else's. "
+            "Leave the batch alone: its messages are safe in the queue"
+        )

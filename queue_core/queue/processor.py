@@ -1,0 +1,368 @@
+"""The worker: takes turns that are due from the queue, has them answered, sends the answers.
+
+Duties of a Processor: claim what is due the moment it is due; keep the leases of what is in work; give each batch
+its attempt (`attempt.py`: handle, record, send, complete, or a retry or a dead letter); on stop, finish or hand back.
+It decides nothing about order, retries or who may work on what: Redis does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import socket
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import msgspec
+
+from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
+from queue_core.message import Batch
+from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Handler, Outcome, Sender
+from queue_core.queue.doorbell import Doorbell
+from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.waiting import wait_for_event
+
+__all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
+
+IDLE_S_MAX = 30.0
+"""A worker looks at the index this often even if nothing ever rings."""
+
+_log = logging.getLogger(__name__)
+
+
+class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What one pass over what was due came to."""
+
+    conversations: int
+    messages: int
+    completed: int
+    failed: int
+    """Attempts that failed; their messages are tried again or are dead letters."""
+    lost_leases: int
+    handed_back: int
+    dead_lettered: int
+    """Messages that became dead letters in this pass."""
+    next_due_ms: int | None
+    """Unix ms at which, as of the last claim, one next needs attention (a lease may end); None when none waits."""
+
+
+class ProcessingObserver(Protocol):
+    """Hears what a Processor does, as it happens: for metrics and records. Plain functions that must not block.
+
+    One that raises is logged and changes nothing. Every batch `claimed` is `ended` once; what is claimed while the
+    processor stops is handed back unseen.
+    """
+
+    def claimed(self, batch: Batch) -> None:
+        """A batch goes into work."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """An attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
+
+    def given_up(self, messages: int) -> None:
+        """So many messages became dead letters inside a claim: expired, worn out, or unreadable."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pass:
+    """What is in work and what it has come to so far. `run` is a pass without end."""
+
+    group: asyncio.TaskGroup
+    patience_s: float = math.inf
+    """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
+    error: QueueError | None = None
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    messages: int = 0
+    dead_lettered: int = 0
+
+    def report(self, next_due_ms: int | None) -> ProcessingReport:
+        return ProcessingReport(
+            conversations=self.outcomes.total(),
+            messages=self.messages,
+            completed=self.outcomes["completed"],
+            failed=self.outcomes["failed"],
+            lost_leases=self.outcomes["lost"],
+            handed_back=self.outcomes["handed back"],
+            dead_lettered=self.dead_lettered,
+            next_due_ms=next_due_ms,
+        )
+
+
+class Processor:
+    """Runs `handle` and `send` over everything that becomes due, up to `concurrency` conversations at once.
+
+    Without `send` the handler does all itself, and a crash in it repeats all of it. `grace_s` is how long `stop`
+    lets what is in work go on before it hands it back. `processor_id` must differ between processes.
+    """
+
+    def __init__(
+        self,
+        queue: MessageQueue,
+        handle: Handler,
+        send: Sender | None = None,
+        *,
+        processor_id: str | None = None,
+        concurrency: int = 50,
+        grace_s: float = 20.0,
+        observer: ProcessingObserver | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency is {concurrency}, must be at least 1")
+        self.processor_id = processor_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.concurrency = concurrency
+        self.grace_s = grace_s
+        self._queue = queue
+        self._settings = queue.settings
+        self._attempts = Attempts(queue, handle, send)
+        self._observer = observer
+        self._passes: set[_Pass] = set()
+        self._slots_claimed_for = 0
+        self._slot_freed = asyncio.Event()
+        self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
+        self._stopping = False
+
+    @property
+    def in_work(self) -> int:
+        """Conversations being answered by this processor now."""
+        return sum(len(one.in_work) for one in self._passes)
+
+    async def run(self) -> None:
+        """Works until `stop`, once. Cancelling it hands back what is in work and ends at once."""
+        async with self._working() as work:
+            bells = [work.group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
+            claimers = [
+                work.group.create_task(self._claim_when_due(number, bell, work), name="queue-claim")
+                for number, bell in enumerate(self._doorbells)
+            ]
+            await asyncio.wait(claimers)
+            for bell in bells:
+                bell.cancel()
+            if work.in_work:
+                _, late = await asyncio.wait(work.in_work.values(), timeout=self.grace_s)
+                for task in late:
+                    task.cancel()
+
+    async def stop(self) -> None:
+        """Claims no more; what is in work may finish for `grace_s`, then is handed back. `run` returns after that."""
+        self._stopping = True
+        self._slot_freed.set()
+        for bell in self._doorbells:
+            bell.rung.set()
+
+    async def process_all_queues(self) -> ProcessingReport:
+        """One pass over everything that is due now, for callers on a schedule.
+
+        Raises QueueUnavailableError when Redis went away, after what was claimed before has ended; what can then
+        not be written down for the length of a lease is left to the next worker. Raises RuntimeError when stopped.
+        """
+        return await self._one_pass(range(len(self._doorbells)), None)
+
+    async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
+        """One pass over one conversation, if it is due: else a report of nothing, with when it will be.
+
+        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. What an earlier claim of this
+        processor leased, its answer lost, is worked on as well.
+        """
+        only = (instance_name, user_phone)
+        return await self._one_pass([self._queue.keys.of(*only).partition], only)
+
+    async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
+        if self._stopping:
+            raise RuntimeError("this processor was stopped: it claims no more; make a new one")
+        next_due: list[int] = []
+        async with self._working(patience_s=self._settings.lock_ttl_ms / 1000) as work:
+            try:
+                for number in partitions:
+                    due = await self._claim_all_due(number, work, only)
+                    next_due += [due] if due is not None else []
+            except QueueError as error:
+                work.error = error
+        if work.error:
+            raise work.error
+        return work.report(min(next_due, default=None))
+
+    @asynccontextmanager
+    async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
+        """A pass for batches in work. Leaves when all have ended; until then their leases are kept."""
+        work = _Pass(asyncio.TaskGroup(), patience_s)
+        self._passes.add(work)
+        try:
+            async with work.group as group:
+                renew = group.create_task(self._renew_leases(work), name="queue-renew-leases")
+                yield work
+                while work.in_work:
+                    await asyncio.wait(work.in_work.values())
+                renew.cancel()
+        finally:
+            # A task that is cancelled before its first step never takes it.
+            unbegun, work.in_work = work.in_work, {}
+            self._passes.discard(work)
+            await asyncio.gather(*(self._hand_back_unbegun(attempt, work) for attempt in unbegun))
+
+    # Claiming.
+
+    async def _claim_all_due(self, partition: int, work: _Pass, only: tuple[str, str] | None) -> int | None:
+        """Starts everything that is due when it begins. Returns when the partition next needs attention."""
+        began_ms = None
+        while True:
+            await self._free_slot()
+            if self._owing(partition, but=work):  # a claim could take its lease over before it is ended
+                raise QueueUnavailableError("Redis was away; what was done meanwhile is being written down")
+            claimed = await self._claim(partition, work, only)
+            if began_ms is None:
+                began_ms = claimed.now_ms
+            if claimed.next_due_ms is None or claimed.next_due_ms > began_ms or self._stopping:
+                return claimed.next_due_ms
+
+    async def _claim_when_due(self, partition: int, bell: Doorbell, work: _Pass) -> None:
+        pause_s = REDIS_RETRY_S[0]
+        is_unanswered = False
+        while not self._stopping:
+            bell.rung.clear()
+            try:
+                claimed = await self._claim(partition, work)
+            except QueueError as error:
+                is_unanswered = True
+                _log.warning("cannot claim, trying again in %.2f s: %s", pause_s, error)
+                await wait_for_event(bell.rung, pause_s)
+                pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
+            else:
+                is_unanswered = False
+                pause_s = REDIS_RETRY_S[0]
+                if claimed.next_due_ms is None:
+                    await wait_for_event(bell.rung, IDLE_S_MAX)
+                elif claimed.next_due_ms > claimed.now_ms:
+                    await wait_for_event(
+                        bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
+                    )
+            await self._what_is_owed(partition)
+            await self._free_slot()
+        if is_unanswered:
+            await self._hand_back_unanswered(partition)
+
+    async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
+        """One claim for this partition's share of the free slots; starts what it brought.
+
+        Cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
+        """
+        limit = -(-self._free_slots() // len(self._doorbells))
+        claim = asyncio.ensure_future(
+            self._queue.claim(self.processor_id, limit=limit, partition=partition, only=only)
+        )
+        self._slots_claimed_for += limit
+        try:
+            claimed = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            try:
+                await self._hand_back_all(await claim)
+            except QueueError:
+                await self._hand_back_unanswered(partition)
+            raise
+        finally:
+            self._slots_claimed_for -= limit
+            self._slot_freed.set()
+        if claimed.given_up:
+            work.dead_lettered += claimed.given_up
+            self._tell(lambda observer: observer.given_up(claimed.given_up))
+        if self._stopping:
+            await self._hand_back_all(claimed)
+        else:
+            for batch in claimed.batches:
+                self._start(Attempt(batch, partition, work.patience_s), work)
+        return claimed
+
+    async def _hand_back_unanswered(self, partition: int) -> None:
+        """The leases of a claim whose answer was lost, if Redis is there to tell."""
+        try:
+            await self._hand_back_all(
+                await self._queue.claim(self.processor_id, limit=0, partition=partition)
+            )
+        except QueueError as error:
+            _log.warning("what the last claim leased, if anything, runs out by itself: %s", error)
+
+    async def _hand_back_all(self, claimed: Claimed) -> None:
+        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
+
+    async def _what_is_owed(self, partition: int) -> None:
+        """After Redis was away, a lease of ours may have run out: end it before a claim takes it over."""
+        while not self._stopping and (owing := self._owing(partition)):
+            await asyncio.wait(owing, timeout=REDIS_RETRY_S[0])
+
+    def _owing(self, partition: int, *, but: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
+        return [
+            task
+            for work in self._passes
+            if work is not but
+            for attempt, task in work.in_work.items()
+            if attempt.is_owing and attempt.partition == partition
+        ]
+
+    def _free_slots(self) -> int:
+        return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
+
+    async def _free_slot(self) -> None:
+        """Returns when there is one, or on stop."""
+        while self._free_slots() == 0 and not self._stopping:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+
+    # What is in work.
+
+    def _start(self, attempt: Attempt, work: _Pass) -> None:
+        work.messages += len(attempt.batch.messages)
+        self._tell(lambda observer: observer.claimed(attempt.batch))
+        work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
+
+    async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
+        outcome: Outcome = "lost"
+        try:
+            outcome = await self._attempts.run(attempt)
+        except asyncio.CancelledError:
+            outcome = await self._attempts.hand_back(attempt)
+            raise
+        finally:
+            del work.in_work[attempt]
+            self._ended(attempt, work, outcome)
+            self._slot_freed.set()
+        return outcome
+
+    async def _hand_back_unbegun(self, attempt: Attempt, work: _Pass) -> None:
+        self._ended(attempt, work, await self._attempts.hand_back(attempt))
+
+    def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        work.outcomes[outcome] += 1
+        work.dead_lettered += attempt.dead_lettered
+        work.error = attempt.gave_up_on_redis or work.error
+        self._tell(
+            lambda observer: observer.ended(attempt.batch, outcome, attempt.reason, attempt.dead_lettered)
+        )
+
+    def _tell(self, tell: Callable[[ProcessingObserver], None]) -> None:
+        if self._observer is None:
+            return
+        try:
+            tell(self._observer)
+        except Exception as error:  # noqa: BLE001 - whatever watches the work must not change it
+            _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
+
+    async def _renew_leases(self, work: _Pass) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lock_renew_ms / 1000)
+            await asyncio.gather(*(self._renew(attempt, work) for attempt in tuple(work.in_work)))
+
+    async def _renew(self, attempt: Attempt, work: _Pass) -> None:
+        try:
+            await self._queue.extend(attempt.batch)
+        except LeaseLostError:
+            if task := work.in_work.get(attempt):
+                attempt.lease_lost = True
+                task.cancel()
+        except QueueError as error:
+            _log.warning("lease %d could not be renewed: %s", attempt.batch.token, error)

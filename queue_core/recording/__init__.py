@@ -1,0 +1,1 @@
+"""Recordings: what arrived at a bot and what became of it."""

@@ -1,0 +1,196 @@
+"""What a Redis server says of itself, where it may be asked (INFO, CONFIG GET), and what of that endangers messages.
+
+Field names of INFO and directives: https://redis.io/docs/latest/commands/info/ and redis.conf of 6.2 to 8.2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+from redis.exceptions import NoPermissionError, ResponseError
+
+from queue_core.redis.scripts.loader import text
+
+VERSION_MIN = (6, 2)
+WAITAOF_VERSION = (7, 2)
+MEMORY_SHARE_MAX = 0.8
+"""Of maxmemory; above it is a warning."""
+
+Asked = Literal["answered", "forbidden", "no such command"]
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One server. None and "" are what it did not tell."""
+
+    name: str = ""
+    """Host and port on a cluster, "" for a single server."""
+    info: Asked = "answered"
+    config: Asked = "answered"
+    version: str = ""
+    is_cluster: bool = False
+    memory_used_bytes: int | None = None
+    memory_limit_bytes: int | None = None
+    """0 is no limit."""
+    eviction_policy: str = ""
+    append_only: bool | None = None
+    append_fsync: str = ""
+    append_failed: bool = False
+    """The last write to the append-only file failed."""
+    snapshot_failed: bool = False
+    role: Literal["", "primary", "replica"] = ""
+    replicas: int = 0
+
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        """As in (7, 2, 4); empty when unknown."""
+        return tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
+
+    @property
+    def memory_share(self) -> float:
+        """Used memory as a part of the limit; 0 without one."""
+        return (self.memory_used_bytes or 0) / self.memory_limit_bytes if self.memory_limit_bytes else 0.0
+
+
+async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
+    """Asks one server. What it refuses to tell is noted, not raised; raises redis-py's errors when it is away."""
+    info_asked, info = await _asked(run, "INFO")
+    fsync_asked, fsync = await _asked(run, "CONFIG", "GET", "append*")
+    _, memory = await _asked(run, "CONFIG", "GET", "maxmemory*")
+    config = fsync | memory
+    role = info.get("role", "")
+    enabled = info.get("aof_enabled", config.get("appendonly", ""))
+    return ServerFacts(
+        name=name,
+        info=info_asked,
+        config=fsync_asked,
+        version=info.get("redis_version", ""),
+        is_cluster=info.get("redis_mode") == "cluster" or bool(name),
+        memory_used_bytes=_number(info.get("used_memory")),
+        memory_limit_bytes=_number(info.get("maxmemory", config.get("maxmemory"))),
+        eviction_policy=info.get("maxmemory_policy", config.get("maxmemory-policy", "")),
+        append_only=enabled in ("1", "yes") if enabled else None,
+        append_fsync=config.get("appendfsync", ""),
+        append_failed=info.get("aof_last_write_status", "ok") != "ok",
+        snapshot_failed=info.get("rdb_last_bgsave_status", "ok") != "ok",
+        role="replica" if role in ("slave", "replica") else "primary" if role else "",
+        replicas=_number(info.get("connected_slaves")) or 0,
+    )
+
+
+def worst(servers: list[ServerFacts]) -> ServerFacts:
+    """Of each fact the most worrying one of all servers."""
+    fsyncs = {server.append_fsync for server in servers}
+    append_only = {server.append_only for server in servers}
+    fullest = max(servers, key=lambda server: (server.memory_share, server.memory_used_bytes or 0))
+    return ServerFacts(
+        version=min(servers, key=lambda server: server.version_numbers).version,
+        is_cluster=any(server.is_cluster for server in servers),
+        memory_used_bytes=fullest.memory_used_bytes,
+        memory_limit_bytes=fullest.memory_limit_bytes,
+        eviction_policy=max((it.eviction_policy for it in servers), key=lambda it: (it != "noeviction", it)),
+        append_only=False if False in append_only else None if None in append_only else True,
+        append_fsync=next((it for it in ("no", "", "everysec", "always") if it in fsyncs), ""),
+        append_failed=any(server.append_failed for server in servers),
+        snapshot_failed=any(server.snapshot_failed for server in servers),
+        role=next((it for it in ("replica", "", "primary") if it in {server.role for server in servers}), ""),
+        replicas=max(server.replicas for server in servers),
+    )
+
+
+def errors_of(facts: ServerFacts) -> list[str]:
+    """What voids the guarantee that nothing is lost, each with what to do."""
+    found = []
+    if facts.version and facts.version_numbers < VERSION_MIN:
+        found.append(f"Redis {facts.version} is too old: use 6.2 or newer")
+    if facts.role == "replica":
+        found.append("this is a replica, which takes no writes: connect to its primary")
+    if facts.eviction_policy not in ("", "noeviction"):
+        found.append(
+            f"maxmemory-policy is {facts.eviction_policy}: a full Redis would throw messages away; "
+            "set maxmemory-policy noeviction"
+        )
+    if facts.append_only is False:
+        found.append("the append-only file is off: a restart of Redis loses all messages; set appendonly yes")
+    if facts.append_fsync == "no" and facts.append_only is not False:
+        found.append(
+            "appendfsync is no: a crash of the machine loses what the system had not yet written, up to half a minute; "
+            "set appendfsync everysec or always"
+        )
+    if facts.append_failed:
+        found.append(
+            "the last write to the append-only file failed: Redis refuses messages, or forgets them at a restart; "
+            "free its disk, and see its log"
+        )
+    if facts.info == "forbidden" and (facts.append_only is None or not facts.eviction_policy):
+        found.append(
+            "this user may run neither INFO nor CONFIG GET, so nobody can tell whether messages survive a restart: "
+            "allow +info and +config|get (before Redis 7: +config)"
+        )
+    return found
+
+
+def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
+    """What should be seen to, each with what to do. `waits_for_fsync` is the setting of the queue."""
+    found = _unknowns(facts)
+    if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
+        found.append(
+            "appendfsync is everysec: a crash of the machine (not of Redis alone) can lose the messages of the last "
+            "second or two; set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
+        )
+    if facts.memory_limit_bytes == 0:
+        found.append(
+            "maxmemory is not set: a Redis that fills the machine is killed; set it below what there is"
+        )
+    if facts.memory_share >= 1:
+        found.append("Redis is full: it refuses new messages; give it more maxmemory, or see what fills it")
+    elif facts.memory_share > MEMORY_SHARE_MAX:
+        found.append(f"memory is {facts.memory_share:.0%} of maxmemory: a full Redis refuses new messages")
+    if facts.snapshot_failed:
+        found.append("the last snapshot (RDB) failed: Redis may refuse writes because of it; free its disk")
+    if facts.replicas:
+        found.append(
+            "replicas may be promoted, and nothing waits for them: a failover can lose the last messages; "
+            "min-replicas-to-write and min-replicas-max-lag bound how many"
+        )
+    return found
+
+
+def _unknowns(facts: ServerFacts) -> list[str]:
+    found = []
+    if facts.info == "no such command":
+        found.append(
+            "this server has no INFO, so it is no real Redis: memory, persistence and eviction are unknown"
+        )
+    elif facts.info == "forbidden":
+        found.append("this user may not run INFO: version, memory use and role are unknown; allow +info")
+    if facts.config != "answered" and facts.info == "answered":
+        why = (
+            "this user may not run CONFIG GET"
+            if facts.config == "forbidden"
+            else "CONFIG is switched off here"
+        )
+        found.append(
+            f"{why}: appendfsync is unknown; see that it is everysec or always (a managed Redis names it elsewhere)"
+        )
+    return found
+
+
+async def _asked(run: Callable[..., Any], *command: str) -> tuple[Asked, dict[str, str]]:
+    try:
+        answer = await run(*command)
+    except NoPermissionError:
+        return "forbidden", {}
+    except ResponseError as error:
+        if "unknown command" not in str(error).lower():
+            raise
+        return "no such command", {}
+    if not isinstance(answer, Mapping):  # CONFIG GET under RESP2: names and values in turn
+        answer = dict(zip(answer[::2], answer[1::2], strict=True))
+    return "answered", {text(name): text(value) for name, value in answer.items()}
+
+
+def _number(value: str | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() else None

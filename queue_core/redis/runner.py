@@ -1,0 +1,177 @@
+"""Brings script calls to Redis: many concurrent calls of one process travel in one pipeline.
+
+redis-py's cost per call, not Redis, is what limits a busy process, and asyncio clients do not pipeline by
+themselves. Calls made in the same turn of the event loop, and those made while a pipeline is under way, go
+together in the next one. One pipeline is under way at a time, so calls reach Redis in the order they were made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from queue_core.errors import QueueError, QueueUnavailableError, UnsupportedRedisError
+from queue_core.redis.durability import FsyncWait
+from queue_core.redis.scripts import Call, LuaScript
+from queue_core.redis.scripts.loader import text
+
+Result = TypeVar("Result")
+
+PIPELINE_CALLS_MAX = 256
+
+_UNAVAILABLE = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    TimeoutError,
+    OSError,
+)
+_UNAVAILABLE_CODE = re.compile(
+    r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
+)
+"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`, redis-py before 8 in `("…`."""
+
+
+class ScriptRunner:
+    """Runs stubs of `queue_core.redis.scripts` on one client. `round_trips` counts what went to Redis and back."""
+
+    def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
+        self._redis = redis
+        self._fsync = FsyncWait(redis, deadline_ms) if wait_for_fsync else None
+        self._deadline_s = deadline_ms / 1000
+        self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
+        self._pump: asyncio.Task[None] | None = None
+        self.round_trips = 0
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """Runs a call together with others. The future raises QueueUnavailableError when Redis does not do it.
+
+        Cancelling the future does not take the call back.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((call, future))
+        if self._pump is None:
+            self._pump = asyncio.get_running_loop().create_task(self._send_waiting(), name="queue-pipeline")
+        return future
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """Runs a call at once, in a round trip of its own, not in order with gathered ones."""
+        (answer,) = await self._execute([call])
+        return _result(call, answer)
+
+    async def load(self) -> None:
+        """Checks that the server speaks, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                sha = await self._redis.script_load("return 1")
+                answer = await self._redis.evalsha(text(sha), 0)
+        except (exceptions.RedisError, *_UNAVAILABLE) as error:
+            raise explain(error) from error
+        if int(answer) != 1:
+            raise UnsupportedRedisError(f"this Redis answered {answer!r} to the Lua script 'return 1'")
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting[:PIPELINE_CALLS_MAX]
+                del self._waiting[:PIPELINE_CALLS_MAX]
+                await self._send(batch)
+        finally:
+            self._pump = None
+            for _, future in self._waiting:
+                future.cancel()
+            self._waiting.clear()
+
+    async def _send(self, batch: Sequence[tuple[Call[Any], asyncio.Future[Any]]]) -> None:
+        try:
+            answers = await self._execute([call for call, _ in batch])
+        except asyncio.CancelledError:
+            for _, future in batch:
+                future.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it was, every caller must hear of it
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (call, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            try:
+                future.set_result(_result(call, answer))
+            except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
+                future.set_exception(error)
+
+    async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """The answers, error replies among them. A server that lost its scripts gets them and is asked again."""
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answers = await self._pipeline(calls)
+                while missing := _without_script(answers):  # once more, should they be flushed in between
+                    await self._load_scripts({calls[at].script for at in missing})
+                    again = await self._pipeline([calls[at] for at in missing])
+                    for at, answer in zip(missing, again, strict=True):
+                        answers[at] = answer
+        except (exceptions.RedisError, *_UNAVAILABLE) as error:
+            raise explain(error) from error
+        return answers
+
+    async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        self.round_trips += 1
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command("EVALSHA", *call.command())
+        wait = await self._fsync.command() if self._fsync else ()
+        if wait:
+            pipeline.execute_command(*wait)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        if self._fsync and wait:
+            self._fsync.check(answers.pop())
+        return answers
+
+    async def _load_scripts(self, scripts: set[LuaScript]) -> None:
+        for script in sorted(scripts, key=lambda script: script.name):
+            self.round_trips += 1
+            await self._redis.script_load(script.source)
+
+
+def _without_script(answers: Sequence[Any]) -> list[int]:
+    return [at for at, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
+
+
+def _result(call: Call[Result], answer: Any) -> Result:
+    if isinstance(answer, Exception):
+        raise explain(answer) from answer
+    result: Result = call.read(answer)
+    return result
+
+
+def explain(error: BaseException) -> QueueError:
+    """An error of redis-py, a timeout or a broken connection, in the queue's terms."""
+    said = str(error) or type(error).__name__
+    if isinstance(error, exceptions.AuthenticationError):
+        return QueueUnavailableError(f"Redis refused the user or password: {said}")
+    if isinstance(error, TimeoutError | exceptions.TimeoutError):
+        return QueueUnavailableError(
+            f"Redis did not answer in time ({said}); it may or may not have done what was asked"
+        )
+    if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(said):
+        return QueueUnavailableError(f"Redis cannot be used now: {said}")
+    if "unknown command" in said.lower():
+        command, _, _ = said.partition(", with args")  # what follows quotes keys, and so phone numbers
+        return UnsupportedRedisError(
+            f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {command}"
+        )
+    if isinstance(error, exceptions.NoPermissionError):
+        return UnsupportedRedisError(
+            f"the Redis user lacks a right that the queue needs (+@scripting): {said}"
+        )
+    return QueueError(f"Redis refused a script of the queue: {said}")

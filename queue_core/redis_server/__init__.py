@@ -1,0 +1,1 @@
+"""A redis-server as a child process: for tests, benchmarks and local stacks."""

@@ -1,0 +1,352 @@
+"""A real `redis-server` run as a child process: for tests, benchmarks and local stacks.
+
+The server listens on a unix socket or on loopback only, never loses what it holds to eviction, and does not outlive
+the process that started it.
+
+How it dies with its parent: a shell of a few lines waits at the end of a pipe that this process holds open. When this
+process ends, by whatever means, the system closes the pipe and the shell stops the server. Linux could do the same by
+`prctl(PR_SET_PDEATHSIG)`, but that needs a `preexec_fn`, which may deadlock once there are threads, and it fires when
+the *thread* that started the server ends, so a server started by `asyncio.to_thread` would die at random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, Self
+
+from queue_core.redis_server.binaries import (
+    EmbeddedRedisError,
+    RedisBinary,
+    choose_redis_server,
+    find_all_redis_servers,
+    find_redis_server,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "EmbeddedRedis",
+    "EmbeddedRedisError",
+    "RedisBinary",
+    "find_all_redis_servers",
+    "find_redis_server",
+]
+
+LOG_NAME = "redis-server.log"
+LOG_LINES_SHOWN = 15
+LOCK_NAME = "redis-server.lock"
+LOCK_WAIT_S = 1.0  # a server that was just killed may still have a child that writes its append-only file
+PING_INTERVAL_S = 0.01
+PING_TIMEOUT_S = 1.0
+STOP_TIMEOUT_S = 10.0
+
+# $1: the server's process id; $2: the temporary folder. SIGCONT: a paused server would never act on the SIGTERM.
+_WATCHDOG = """
+read -r _
+kill -CONT "$1"
+kill -TERM "$1"
+for _ in 1 2 3 4 5; do kill -0 "$1" || break; sleep 1; done
+kill -KILL "$1"
+rm -rf -- "$2"
+"""
+
+
+class EmbeddedRedis:
+    """One redis-server as a child process: start, stop, and every way of failing that a test wants.
+
+    All methods block, for some 10 ms to start and for as long as the server takes to write its data to stop; in
+    asyncio code use `async with`, which runs them in a thread. Data live in `data_dir`, or in a temporary folder that
+    `stop` removes; what `kill` and `restart` leave is kept. A folder is used by one server at a time.
+
+    Args:
+        data_dir: Folder for data and log; made when missing. None: temporary.
+        server: Program to run; see find_redis_server.
+        port: TCP port on 127.0.0.1; 0 picks a free one, which is kept over restarts. None: a unix socket, no TCP.
+        append_only: Keep an append-only file, so that data survive a restart.
+        append_fsync: How often that file is forced to disk; "always" before each answer.
+        log_level: The server's own: debug, verbose, notice, warning.
+        config: More directives of redis.conf, which win over those chosen here.
+        start_timeout_s: Longest silence at the start. A server that says it is loading its data is waited for.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        server: str | os.PathLike[str] | None = None,
+        port: int | None = None,
+        append_only: bool = False,
+        append_fsync: Literal["always", "everysec", "no"] = "everysec",
+        log_level: Literal["debug", "verbose", "notice", "warning"] = "notice",
+        config: Mapping[str, str] | None = None,
+        start_timeout_s: float = 10.0,
+    ) -> None:
+        self._server = server
+        self._data_dir = None if data_dir is None else Path(data_dir).absolute()
+        self._port = port
+        self._options = {
+            "save": "",
+            "appendonly": "yes" if append_only else "no",
+            "appendfsync": append_fsync,
+            "loglevel": log_level,
+            "maxmemory-policy": "noeviction",
+            "bind": "127.0.0.1",
+            "protected-mode": "yes",
+            **(config or {}),
+        }
+        self._start_timeout_s = start_timeout_s
+        self._binary: RedisBinary | None = None
+        self._temporary: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    @property
+    def binary(self) -> RedisBinary:
+        """The program and its version. Raises EmbeddedRedisError before the first start."""
+        if self._binary is None:
+            raise EmbeddedRedisError(
+                "the server has not been started: which program it will be is not known yet"
+            )
+        return self._binary
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the server keeps its data and its log. Raises EmbeddedRedisError for a temporary one not made yet."""
+        folder = self._data_dir or self._temporary
+        if folder is None:
+            raise EmbeddedRedisError(
+                "the server has not been started: its temporary folder does not exist yet"
+            )
+        return folder
+
+    @property
+    def url(self) -> str:
+        """What redis-py's `from_url` takes. Raises EmbeddedRedisError before the first start."""
+        if self._temporary is None:
+            raise EmbeddedRedisError("the server has not been started: it has no address yet")
+        return f"unix://{self._socket_path}" if self._port is None else f"redis://127.0.0.1:{self._port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id. Raises EmbeddedRedisError when it does not run."""
+        return self._running_process().pid
+
+    def is_running(self) -> bool:
+        """Whether the process is alive; a paused one is."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts the server and returns when it answers. Does nothing when it runs.
+
+        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or it does not come up.
+        """
+        if self.is_running():
+            return
+        self._binary = choose_redis_server(self._server)
+        is_first_start = self._temporary is None
+        if is_first_start:  # it holds the socket too: the path of one may have about 100 characters only
+            self._temporary = Path(tempfile.mkdtemp(prefix="burstqueue-"))
+        try:
+            self._prepare()
+            self._launch(self._binary.path)
+            self._wait_until_ready()
+        except BaseException:
+            self._end_process(signal.SIGKILL)
+            if is_first_start:
+                self._remove_temporary_folder()
+            raise
+
+    def stop(self) -> None:
+        """Ends the server in an orderly way, data written; by force after 10 s. Removes a temporary folder."""
+        self._end_process(signal.SIGTERM)
+        self._remove_temporary_folder()
+
+    def kill(self) -> None:
+        """Ends the server at once, as a crash would (SIGKILL). What it had on disk stays."""
+        self._end_process(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Starts the server again at the same address and data folder, after an orderly end if it still ran."""
+        self._end_process(signal.SIGTERM)
+        self.start()
+
+    def pause(self) -> None:
+        """Freezes the server: connections stay open and nothing answers, as on a stalled machine (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undoes `pause`; the server then carries out what clients sent meanwhile (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def log_tail(self, lines: int = LOG_LINES_SHOWN) -> str:
+        """The last lines of the server's log."""
+        try:
+            text = (self.data_dir / LOG_NAME).read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    @property
+    def _socket_path(self) -> Path:
+        assert self._temporary is not None
+        return self._temporary / "redis.sock"
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            raise EmbeddedRedisError("the server is not running")
+        return self._process
+
+    def _prepare(self) -> None:
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self._port is not None:
+            self._port = _claim_port(self._port)
+
+    def _launch(self, program: Path) -> None:
+        options = {"port": str(self._port or 0), **self._options, "dir": str(self.data_dir)}
+        if self._port is None:
+            options |= {"unixsocket": str(self._socket_path), "unixsocketperm": "700"}
+        command = [str(program)]
+        for name, value in options.items():
+            command += [f"--{name}", value]
+        # In a session of its own, Ctrl-C reaches whoever uses the server and not the server under their feet.
+        with _lock(self.data_dir) as lock, (self.data_dir / LOG_NAME).open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - the program was found by us or named by the caller
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.data_dir,
+                env={
+                    **os.environ,
+                    "LC_ALL": "C",
+                },  # Redis 7 refuses to start in a locale that is not installed
+                pass_fds=(lock.fileno(),),  # the server holds the lock for as long as it lives
+                start_new_session=True,
+            )
+        self._watchdog = subprocess.Popen(  # noqa: S603 - a constant script
+            ["/bin/sh", "-c", _WATCHDOG, "redis-watchdog", str(self._process.pid), str(self._temporary)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _wait_until_ready(self) -> None:
+        process = self._process
+        assert process is not None
+        deadline = time.monotonic() + self._start_timeout_s
+        while (answer := self._ping()) != "+PONG":
+            if process.poll() is not None:
+                raise EmbeddedRedisError(
+                    self._failure(f"ended with code {process.returncode} while starting")
+                )
+            if answer.startswith("-LOADING"):
+                deadline = time.monotonic() + self._start_timeout_s
+            elif answer:  # such as -NOAUTH: it is up, and it is for the caller to log in
+                return
+            elif time.monotonic() > deadline:
+                raise EmbeddedRedisError(self._failure(f"did not answer within {self._start_timeout_s:g} s"))
+            time.sleep(PING_INTERVAL_S)
+
+    def _failure(self, what: str) -> str:
+        return f"redis-server {what}. Its log ends:\n{self.log_tail() or '(it is empty)'}"
+
+    def _ping(self) -> str:
+        """First line of the answer to PING, or "" for none yet."""
+        with (
+            contextlib.suppress(OSError),
+            self._connect() as connection,
+            connection.makefile("rb") as answers,
+        ):
+            connection.sendall(b"PING\r\n")
+            return answers.readline().decode("utf-8", "replace").strip()
+        return ""
+
+    def _connect(self) -> socket.socket:
+        if self._port is not None:
+            return socket.create_connection(("127.0.0.1", self._port), timeout=PING_TIMEOUT_S)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(PING_TIMEOUT_S)
+        try:
+            connection.connect(str(self._socket_path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _end_process(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.send_signal(signal.SIGCONT)  # a paused server acts on no SIGTERM
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog is not None:
+            watchdog.kill()
+            watchdog.communicate()
+
+    def _remove_temporary_folder(self) -> None:
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
+
+def _claim_port(port: int) -> int:
+    """The port, or a free one for 0. Otherwise a server that already listens there would be taken for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as Redis does: a port just left may be taken
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise EmbeddedRedisError(f"port {port} cannot be used: {error.strerror or error}") from error
+        claimed: int = probe.getsockname()[1]
+        return claimed
+
+
+@contextlib.contextmanager
+def _lock(data_dir: Path) -> Iterator[IO[bytes]]:
+    """Two servers that write one append-only file destroy it: the second one is refused."""
+    with (data_dir / LOCK_NAME).open("ab") as lock:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise EmbeddedRedisError(
+                        f"{data_dir} is in use by another redis-server: stop that one, or choose another folder"
+                    ) from None
+                time.sleep(PING_INTERVAL_S)
+        yield lock

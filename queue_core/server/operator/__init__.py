@@ -1,0 +1,24 @@
+"""The operator's commands: looking at the queue, mending it, trying it out. One module for each group of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from queue_core.server.operator.dead import add_dead
+from queue_core.server.operator.drain import add_drain
+from queue_core.server.operator.look import add_look
+from queue_core.server.operator.send import add_send_test
+from queue_core.server.operator.show import add_show
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds them to a command line. Of the chosen one, `await args.run(args, settings)` is the exit code.
+
+    `run` raises QueueError (InvalidSettingsError: no Redis is configured; QueueUnavailableError: it does not answer)
+    and EmbeddedRedisError.
+    """
+    add_look(commands)
+    add_show(commands)
+    add_dead(commands)
+    add_drain(commands)
+    add_send_test(commands)

@@ -1,0 +1,393 @@
+"""`dead list | show | requeue | drop`: the messages that were given up on."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from queue_core.errors import DeadLetterNotFoundError, QueueError
+from queue_core.message import DeadLetter
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.redis.runner import explain
+from queue_core.redis.scripts.loader import text
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import NOT_SO, OK, WRONG_USAGE, add_command, count
+from queue_core.server.operator.output import (
+    TEXT_CELLS_MAX,
+    Table,
+    moment,
+    name,
+    shortened,
+    tell,
+    visible,
+    write,
+    write_fields,
+    write_json,
+)
+from queue_core.server.own_redis import open_queue
+
+LIST_LIMIT = 50
+PAGE = 200
+"""So many letters are written, requeued or dropped at a time."""
+
+_Step = Callable[[str], Awaitable[None]]
+
+
+def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `dead` and what is below it."""
+    parser = add_command(
+        commands,
+        "dead",
+        None,
+        summary="list, show, requeue or drop messages that were given up on",
+        description="""
+            A message becomes a dead letter, with the reason, when all its attempts failed, when it can never
+            succeed, when it arrived too late, or when no worker took it for QUEUE_QUEUE_TTL_S. Dead letters stay until
+            somebody requeues or drops them.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core dead list --reason timeout
+              python -m queue_core dead requeue --all --reason timeout
+
+            `python -m queue_core dead COMMAND --help` tells more.
+            """,
+        has_json=False,
+    )
+    below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_list(below)
+    _add_show(below)
+    _add_requeue(below)
+    _add_drop(below)
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "list",
+        run_list,
+        summary="list them, oldest first",
+        description="""
+            Lists dead letters, oldest first: id, when it was given up, conversation, attempts, reason. Message texts
+            are shown with --text only. With --json one object a line.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core dead list
+              python -m queue_core dead list --reason "status 401" --limit 0 --json
+
+            exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
+            """,
+    )
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="only those whose reason contains TEXT; case does not matter"
+    )
+    parser.add_argument(
+        "--limit",
+        type=count(0, 10_000_000),
+        default=LIST_LIMIT,
+        metavar="N",
+        help="at most so many; 0 for all of them (default: %(default)s)",
+    )
+    parser.add_argument("--text", action="store_true", help="show what the users wrote")
+
+
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "show",
+        run_show,
+        summary="show one, with its text and reply",
+        description="""
+            Shows all that is known of one dead letter: reason, attempts, the message with its text, and the reply if
+            one was recorded and perhaps never sent. --json adds the webhook that brought it.
+            """,
+        epilog="""
+            example:
+              python -m queue_core dead show 0/1700000000000-0
+
+            exit codes: 0 shown; 1 there is none with that id, or Redis is not available; 2 wrong usage
+            """,
+    )
+    parser.add_argument("id", metavar="ID", help="as `dead list` shows it, such as 0/1700000000000-0")
+
+
+def _add_requeue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "requeue",
+        run_requeue,
+        summary="put them back into the queue",
+        description="""
+            Puts dead letters at the end of their conversations, as if they arrived now, with all their attempts. Mend
+            what made them fail first, or they come back. --all takes those that are there when the command begins,
+            oldest first, so what fails again meanwhile is not taken twice.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core dead requeue 0/1700000000000-0 0/1700000000000-1
+              python -m queue_core dead requeue --all --reason "status 503"
+
+            exit codes: 0 all of them are back in the queue (with --all even if there were none); 1 an id was not found,
+            or Redis is not available; 2 wrong usage or configuration
+            """,
+    )
+    _add_choice(parser)
+
+
+def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = add_command(
+        commands,
+        "drop",
+        run_drop,
+        summary="delete them for good",
+        description="""
+            Deletes dead letters for good: their messages will never be answered. --all takes those that are there
+            when the command begins, and needs --yes.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core dead drop 0/1700000000000-0
+              python -m queue_core dead drop --all --yes --reason "later than"
+
+            exit codes: 0 dropped (with --all even if there were none); 1 an id was not found, or Redis is not
+            available; 2 wrong usage (--all without --yes) or configuration
+            """,
+    )
+    _add_choice(parser)
+    parser.add_argument("--yes", action="store_true", help="with --all: yes, delete them")
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="as `dead list` shows it")
+    parser.add_argument("--all", action="store_true", help="all of them, or all with --reason")
+    parser.add_argument(
+        "--reason",
+        metavar="TEXT",
+        help="with --all: only those whose reason contains TEXT; case does not matter",
+    )
+
+
+async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Writes the table page by page, so that any number fits."""
+    columns = ("id", "given up", "instance", "phone", "attempts", "reason", *(("text",) if args.text else ()))
+    table = Table(*columns, numbers=("attempts",))
+    shown = 0
+    is_cut = False
+    async with open_queue(settings) as queue, aclosing(_matching(queue, args.reason)) as letters:
+        async for letter in letters:
+            if args.limit and shown == args.limit:
+                is_cut = True
+                break
+            shown += 1
+            if args.json:
+                write_json(_as_json(letter, with_text=args.text), on_one_line=True)
+                continue
+            table.add(*_row(letter, with_text=args.text))
+            if shown % PAGE == 0:
+                table.flush()
+    if not args.json:
+        if shown:
+            table.flush()
+        else:
+            write("no dead letters" + (" with that reason" if args.reason else ""))
+    if is_cut:
+        tell(f"the first {shown}; there are more: --limit 0 lists all of them")
+    return OK
+
+
+async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Writes one dead letter."""
+    async with open_queue(settings) as queue:
+        letter = await _find(queue, args.id)
+    if letter is None:
+        tell(
+            f"no dead letter {visible(args.id)}: it was requeued or dropped; `dead list` shows what there is"
+        )
+        return NOT_SO
+    if args.json:
+        write_json(_as_json(letter, with_text=True, is_whole=True))
+        return OK
+    message = letter.message
+    fields = [
+        ("id", letter.id),
+        ("instance", visible(letter.instance_name)),
+        ("phone", visible(letter.user_phone)),
+        ("given up", moment(letter.dead_at_ms)),
+        ("attempts", str(letter.attempts)),
+        ("reason", visible(letter.reason)),
+    ]
+    if message:
+        fields += [
+            ("message id", visible(message.id)),
+            ("kind", visible(str(message.message_data.get("kind", "")))),
+            ("arrived", moment(message.added_at) if message.added_at else "never queued"),
+            ("text", visible(message.message)),
+        ]
+    else:
+        fields.append(("unreadable", visible(letter.raw)))
+    if letter.reply is not None:
+        fields.append(("reply", f"{visible(letter.reply)}  (recorded, perhaps never sent)"))
+    write_fields(fields)
+    return OK
+
+
+async def run_requeue(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Puts letters back."""
+    if problem := _wrong_choice(args):
+        tell(f"dead requeue: {problem}")
+        return WRONG_USAGE
+    async with open_queue(settings) as queue:
+        return await _work_off(queue, args, queue.requeue, "requeued")
+
+
+async def run_drop(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Deletes letters."""
+    problem = _wrong_choice(args)
+    if args.all and not args.yes:
+        problem = problem or "--all deletes dead letters for good: look at `dead list`, then add --yes"
+    if problem:
+        tell(f"dead drop: {problem}")
+        return WRONG_USAGE
+    async with open_queue(settings) as queue:
+        return await _work_off(queue, args, queue.drop, "dropped")
+
+
+def _wrong_choice(args: argparse.Namespace) -> str:
+    if args.all and args.ids:
+        return "give either ids or --all"
+    if not args.all and not args.ids:
+        return "give the ids, or --all"
+    if args.reason is not None and not args.all:
+        return "--reason goes with --all"
+    return ""
+
+
+async def _work_off(queue: MessageQueue, args: argparse.Namespace, step: _Step, done_word: str) -> int:
+    """Takes the step for each chosen letter and says how many there were."""
+    done = 0
+    missing: list[str] = []
+    chosen = _ids_there_now(queue, args.reason) if args.all else _each(args.ids)
+    try:
+        async with aclosing(_pages(chosen)) as pages:
+            async for page in pages:
+                outcomes = await asyncio.gather(*(step(one) for one in page), return_exceptions=True)
+                done += sum(outcome is None for outcome in outcomes)
+                for one, outcome in zip(page, outcomes, strict=True):
+                    if isinstance(outcome, DeadLetterNotFoundError):
+                        missing.append(one)
+                    elif outcome is not None:
+                        raise outcome
+    except QueueError:
+        tell(f"{done} {done_word} before this failed; giving the command again goes on from there")
+        raise
+    if args.json:
+        write_json({done_word: done, "notFound": [] if args.all else missing})
+    else:
+        write(f"{done} {done_word}")
+    if args.all:  # somebody else took what was missing
+        return OK
+    for one in missing:
+        tell(f"no dead letter {visible(one)}: it was requeued or dropped before, or the id is not one")
+    return NOT_SO if missing else OK
+
+
+async def _matching(queue: MessageQueue, reason: str | None) -> AsyncGenerator[DeadLetter, None]:
+    wanted = (reason or "").casefold()
+    async with aclosing(queue.iterate_dead_letters()) as letters:  # type: ignore[type-var]  # it is a generator
+        async for letter in letters:
+            if wanted in letter.reason.casefold():
+                yield letter
+
+
+async def _ids_there_now(queue: MessageQueue, reason: str | None) -> AsyncGenerator[str, None]:
+    """Ids of the letters that are there when this begins; those that come meanwhile have later ids."""
+    last = await _last_positions(queue)
+    async with aclosing(_matching(queue, reason)) as letters:
+        async for letter in letters:
+            partition, position = _position(letter.id)
+            if position <= last[partition]:
+                yield letter.id
+
+
+async def _last_positions(queue: MessageQueue) -> list[tuple[int, int]]:
+    """Where the dead letters of each partition end now."""
+    found: list[tuple[int, int]] = []
+    for partition in queue.keys.partitions:
+        try:
+            entries: Any = await queue.redis.xrevrange(partition.dead, count=1)
+        except (RedisError, OSError) as error:
+            raise explain(error) from error
+        found.append(_position(f"0/{text(entries[0][0])}")[1] if entries else (0, 0))
+    return found
+
+
+def _position(letter_id: str) -> tuple[int, tuple[int, int]]:
+    """Partition, and the place in its stream."""
+    partition, _, entry = letter_id.partition("/")
+    milliseconds, _, sequence = entry.partition("-")
+    return int(partition), (int(milliseconds), int(sequence))
+
+
+async def _find(queue: MessageQueue, letter_id: str) -> DeadLetter | None:
+    async with aclosing(_matching(queue, None)) as letters:
+        async for letter in letters:
+            if letter.id == letter_id:
+                return letter
+    return None
+
+
+async def _each(ids: list[str]) -> AsyncGenerator[str, None]:
+    for one in dict.fromkeys(ids):
+        yield one
+
+
+async def _pages(ids: AsyncGenerator[str, None]) -> AsyncGenerator[list[str], None]:
+    page: list[str] = []
+    async for one in ids:
+        page.append(one)
+        if len(page) == PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _row(letter: DeadLetter, *, with_text: bool) -> list[str]:
+    cells = [
+        letter.id,
+        moment(letter.dead_at_ms),
+        name(letter.instance_name),
+        name(letter.user_phone),
+        str(letter.attempts),
+        shortened(letter.reason, TEXT_CELLS_MAX),
+    ]
+    if with_text:
+        message = letter.message
+        cells.append(shortened(message.message, TEXT_CELLS_MAX) if message else "(unreadable)")
+    return cells
+
+
+def _as_json(letter: DeadLetter, *, with_text: bool, is_whole: bool = False) -> dict[str, Any]:
+    message = letter.message
+    shown: dict[str, Any] = {
+        "id": letter.id,
+        "instanceName": letter.instance_name,
+        "userPhone": letter.user_phone,
+        "reason": letter.reason,
+        "deadAtMs": letter.dead_at_ms,
+        "attempts": letter.attempts,
+        "messageId": message.id if message else None,
+    }
+    if with_text:
+        shown["text"] = message.message if message else None
+        shown["reply"] = letter.reply
+    if is_whole:
+        shown["message"] = message.as_dict() if message else None
+        shown["raw"] = None if message else letter.raw
+    return shown

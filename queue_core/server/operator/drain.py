@@ -1,0 +1,144 @@
+"""`drain`: waiting until the queue is empty."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+import msgspec
+
+from queue_core.errors import QueueUnavailableError
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import NOT_SO, OK, add_command, duration_s
+from queue_core.server.operator.look import redis_now_ms
+from queue_core.server.operator.output import age, quantity, tell, write, write_json
+from queue_core.server.own_redis import open_queue
+
+LOOK_S = 0.5
+TELL_CHANGE_S = 1.0
+TELL_S = 5.0
+"""How often `drain` looks, tells a change, and tells that nothing has changed."""
+WALK_S_MAX = 30.0
+"""Looking for stranded conversations may take so long."""
+BACKLOG_MS = 5_000
+"""A conversation this long overdue is one that nobody works on."""
+
+
+def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "drain",
+        run_drain,
+        summary="wait until the queue is empty",
+        description="""
+            Waits until no message waits or is in work. It starts nothing itself: workers must be running. To switch
+            back to the legacy buffer, restart the web processes with USE_QUEUE_SYSTEM=false, then drain, then stop
+            the workers. Progress goes to standard error. Dead letters do not count: they wait for you.
+            """,
+        epilog="""
+            example:
+              python -m queue_core drain --timeout 10m && systemctl stop bot-worker
+
+            exit codes: 0 empty; 1 not empty in time (it says what is left), or Redis is not available; 2 wrong usage
+            """,
+    )
+    parser.add_argument(
+        "--timeout",
+        type=duration_s,
+        default=600.0,
+        metavar="TIME",
+        help="give up after so long (default: 10m)",
+    )
+
+
+async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Waits. A Redis that goes away meanwhile is waited for too."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    said, said_at = "", -TELL_S
+    async with open_queue(settings) as queue:
+        await queue.check()
+        while True:
+            try:
+                left = await _left(queue)
+                words = left.words()
+            except QueueUnavailableError as error:
+                left, words = None, f"Redis does not answer, trying again: {error}"
+            waited = clock() - began
+            if left and left.is_empty:
+                return _drained(args, left, waited)
+            if clock() - said_at >= (TELL_S if words == said else TELL_CHANGE_S):
+                tell(f"{age(waited * 1000):>12}  {words}")
+                said, said_at = words, clock()
+            if waited >= args.timeout:
+                return _not_drained(args, left, words)
+            await asyncio.sleep(min(LOOK_S, args.timeout - waited))
+
+
+class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the queue still holds."""
+
+    messages: int
+    conversations: int
+    overdue: int
+    """Conversations that should have been taken long ago."""
+    unreachable: int
+    """Conversations that no worker will ever look at."""
+    is_complete: bool
+    """Whether there was time to look for those."""
+    dead_letters: int
+
+    @property
+    def is_empty(self) -> bool:
+        return self.is_complete and not (self.messages or self.conversations or self.unreachable)
+
+    def words(self) -> str:
+        words = f"{quantity(self.messages, 'message')} of {quantity(self.conversations, 'conversation')} left"
+        if self.overdue:
+            words += f"; {self.overdue} overdue: is a worker running?"
+        if self.unreachable:
+            words += (
+                f"; {self.unreachable} more that no worker will look at: see `python -m queue_core check`"
+            )
+        if not self.is_complete:
+            words += "; there was no time to look at all keys"
+        return words
+
+
+async def _left(queue: MessageQueue) -> _Left:
+    conversations = await queue.active_conversations()
+    messages = await queue.depth()
+    now_ms = await redis_now_ms(queue)
+    unreachable, is_complete = 0, True
+    if not messages:  # the last step, for it takes a walk over all keys
+        found = await queue.unscheduled(asyncio.get_running_loop().time() + WALK_S_MAX)
+        unreachable, is_complete = len(found.stranded) + found.elsewhere, found.is_complete
+    return _Left(
+        messages=messages,
+        conversations=len(conversations),
+        overdue=sum(one.attention_at_ms < now_ms - BACKLOG_MS for one in conversations),
+        unreachable=unreachable,
+        is_complete=is_complete,
+        dead_letters=(await queue.sizes()).dead_letters,
+    )
+
+
+def _drained(args: argparse.Namespace, left: _Left, waited_s: float) -> int:
+    if args.json:
+        write_json({"empty": True, "waitedMs": round(waited_s * 1000), **msgspec.to_builtins(left)})
+    else:
+        dead = quantity(left.dead_letters, "dead letter")
+        write("empty" + (f"; {dead}: see `python -m queue_core dead list`" if left.dead_letters else ""))
+    return OK
+
+
+def _not_drained(args: argparse.Namespace, left: _Left | None, words: str) -> int:
+    if left is None:
+        raise QueueUnavailableError(words)
+    if args.json:
+        write_json({"empty": False, "waitedMs": round(args.timeout * 1000), **msgspec.to_builtins(left)})
+    else:
+        write(f"not empty after {age(args.timeout * 1000)}: {words}")
+    return NOT_SO

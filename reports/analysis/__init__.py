@@ -1,0 +1,1 @@
+"""Analysis: what results mean, built once for pages, console and comparison."""

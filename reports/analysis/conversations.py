@@ -1,0 +1,250 @@
+"""A recording and its runs, taken apart by conversation: what a figure and its table show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
+from reports.words.text import Phones, short_phone
+
+_CLOCK = re.compile(r" at \d+ ms")
+
+
+class Key(NamedTuple):
+    """What tells conversations apart."""
+
+    instance: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation. `number` counts from 1 by arrival; `again_at_ms` are repeated deliveries."""
+
+    number: int
+    id: str
+    at_ms: int
+    kind: str
+    text: str
+    again_at_ms: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
+
+    fate: Fate
+    latency_ms: int | None = None
+    twice: bool = False
+    out_of_order: bool = False
+    cause: str = ""
+    lost_at_ms: int | None = None
+
+    @property
+    def is_trouble(self) -> bool:
+        """Whether the message got anything but one answer in its turn."""
+        return self.fate != "answered" or self.twice or self.out_of_order
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A batch: the `numbers` of its messages, and how many ids in it are not this conversation's.
+
+    It became due at `due_at_ms`, if that is known; `ai_ms` are the AI's calls for it, from and to.
+    """
+
+    numbers: tuple[int, ...]
+    strangers: int
+    trigger: str
+    due_at_ms: int | None
+    claimed_at_ms: int
+    replied_at_ms: int | None
+    ai_ms: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One system's dealings with one conversation."""
+
+    system: str
+    outcomes: Mapping[int, Outcome]
+    spans: Sequence[Span]
+
+    def numbers(self, fate: Fate) -> list[int]:
+        """Numbers of the messages that ended so."""
+        return [number for number, outcome in self.outcomes.items() if outcome.fate == fate]
+
+    def troubled(self) -> list[int]:
+        """Numbers of the messages that did not get one answer in their turn."""
+        return [number for number, outcome in self.outcomes.items() if outcome.is_trouble]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One user's talk with one bot; `place` counts the recording's conversations from 1."""
+
+    place: int
+    key: Key
+    messages: Sequence[Message]
+    lanes: Sequence[Lane]
+
+    @property
+    def lost(self) -> int:
+        """Losses on all systems together."""
+        return sum(len(lane.numbers("lost")) for lane in self.lanes)
+
+    @property
+    def latency_ms_max(self) -> int:
+        """The longest anybody waited for a reply on any system."""
+        waits = [outcome.latency_ms or 0 for lane in self.lanes for outcome in lane.outcomes.values()]
+        return max(waits, default=0)
+
+    @property
+    def troubled(self) -> int:
+        """Messages that did not get one answer in their turn, on all systems together."""
+        return sum(len(lane.troubled()) for lane in self.lanes)
+
+
+def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Conversation]:
+    """The recording's conversations by first arrival; `runs` are one run of it for each system, in order."""
+    messages = _messages(recording["messages"])
+    parts = [_RunByConversation(run) for run in runs]
+    phones = Phones(key.phone for key in messages)
+    return [
+        Conversation(place, key, own, [part.lane(key, own, phones) for part in parts])
+        for place, (key, own) in enumerate(messages.items(), 1)
+    ]
+
+
+def worst_first(found: Iterable[Conversation]) -> list[Conversation]:
+    """Those with losses first, then those that went wrong in another way, then the slowest."""
+    return sorted(found, key=lambda one: (-one.lost, -one.troubled, -one.latency_ms_max, one.place))
+
+
+def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:
+    by_conversation: dict[Key, dict[str, list[RecordedMessage]]] = {}
+    for delivery in deliveries:
+        own = by_conversation.setdefault(Key(delivery["instance"], delivery["phone"]), {})
+        own.setdefault(delivery["id"], []).append(delivery)
+    return {
+        key: [
+            Message(
+                number=number,
+                id=same[0]["id"],
+                at_ms=same[0]["at_ms"],
+                kind=same[0]["kind"],
+                text=same[0]["text"],
+                again_at_ms=tuple(delivery["at_ms"] for delivery in same[1:]),
+            )
+            for number, same in enumerate(own.values(), 1)
+        ]
+        for key, own in by_conversation.items()
+    }
+
+
+@dataclass(slots=True)
+class _RunByConversation:
+    """A run's ledger and batches, found by conversation."""
+
+    run: Run
+    entries: dict[Key, dict[str, LedgerEntry]] = field(default_factory=dict)
+    batches: dict[Key, list[BatchRecord]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for entry in self.run["ledger"]:
+            self.entries.setdefault(Key(entry["instance"], entry["phone"]), {})[entry["id"]] = entry
+        for batch in self.run["batches"]:
+            self.batches.setdefault(Key(batch["instance"], batch["phone"]), []).append(batch)
+
+    def lane(self, key: Key, messages: Sequence[Message], phones: Phones) -> Lane:
+        entries = self.entries.get(key, {})
+        by_id = {message.id: message.number for message in messages}
+        outcomes = {
+            message.number: self._outcome(key, message, entries[message.id], phones)
+            for message in messages
+            if message.id in entries
+        }
+        return Lane(
+            self.run["system"], outcomes, [_span(batch, by_id) for batch in self.batches.get(key, [])]
+        )
+
+    def _outcome(self, key: Key, message: Message, entry: LedgerEntry, phones: Phones) -> Outcome:
+        if entry["answered_at_ms"] is not None:
+            return Outcome(
+                entry["fate"],
+                latency_ms=entry["answered_at_ms"] - message.at_ms,
+                twice=_is_named(entry, self.run["duplicated"]),
+                out_of_order=_is_named(entry, self.run["reordered"]),
+            )
+        if entry["fate"] != "lost":
+            return Outcome(entry["fate"])
+        cause = phones.hide(cause_of(self.run, entry))
+        return Outcome("lost", cause=cause, lost_at_ms=entry.get("lost_at_ms"))
+
+
+def cause_of(run: Run, entry: LedgerEntry) -> str:
+    """Why a message was lost, in words."""
+    causes = run["causes"]
+    return next((causes[name] for name in _names(entry) if causes.get(name)), "not explained")
+
+
+def without_clock(cause: str) -> str:
+    """A cause without the moment it tells, so that losses of one kind have one cause."""
+    return _CLOCK.sub("", cause)
+
+
+def _names(entry: LedgerEntry) -> tuple[str, str]:
+    """How a run's lists may call a message: in full where conversations share the id, else by the id alone."""
+    return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
+
+
+def _is_named(entry: LedgerEntry, names: Sequence[str]) -> bool:
+    return any(name in names for name in _names(entry))
+
+
+def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
+    return Span(
+        numbers=tuple(by_id[one] for one in batch["ids"] if one in by_id),
+        strangers=sum(one not in by_id for one in batch["ids"]),
+        trigger=batch["trigger"],
+        due_at_ms=batch["due_at_ms"],
+        claimed_at_ms=batch["claimed_at_ms"],
+        replied_at_ms=batch["replied_at_ms"],
+        ai_ms=[(start, end) for start, end in batch.get("ai_ms", [])],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One cause on one system, without its times, and the messages that were lost by it as (conversation, id)."""
+
+    cause: str
+    messages: Sequence[tuple[str, str]]
+
+
+def losses(run: Run) -> list[Loss]:
+    """The run's losses by cause, the most frequent first; phone numbers are shortened."""
+    phones = Phones(entry["phone"] for entry in run["ledger"])
+    grouped: dict[str, list[tuple[str, str]]] = {}
+    for entry in run["ledger"]:
+        if entry["fate"] == "lost":
+            cause = without_clock(phones.hide(cause_of(run, entry)))
+            grouped.setdefault(cause, []).append((short_phone(entry["phone"]), entry["id"]))
+    return [Loss(cause, lost) for cause, lost in sorted(grouped.items(), key=lambda item: -len(item[1]))]
+
+
+def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
+    """For each answered batch, the time from the first arrival of its messages to the reply, ascending."""
+    arrivals: dict[tuple[str, str, str], int] = {}
+    for delivery in recording["messages"]:
+        arrivals.setdefault((delivery["instance"], delivery["phone"], delivery["id"]), delivery["at_ms"])
+    times = []
+    for batch in run["batches"]:
+        names = [(batch["instance"], batch["phone"], one) for one in batch["ids"]]
+        first = min((arrivals[name] for name in names if name in arrivals), default=None)
+        if batch["replied_at_ms"] is not None and first is not None:
+            times.append(batch["replied_at_ms"] - first)
+    return sorted(times)

@@ -1,0 +1,90 @@
+"""What became of a conversation on one system, of a message, of a batch: in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.analysis.conversations import Lane, Outcome, Span
+from reports.results.replay import Fate
+from reports.words.language import gettext, ngettext
+from reports.words.prose import translated_prose
+from reports.words.text import cut, duration, number_list, one_line
+
+ASKED_TOLD_MAX = 3
+
+
+def fate_words(fate: Fate) -> str:
+    """A fate in a word or two."""
+    if fate == "answered":
+        return gettext("answered")
+    if fate == "lost":
+        return gettext("lost")
+    return gettext("dead-lettered") if fate == "dead_lettered" else gettext("still waiting")
+
+
+def outcome_words(outcome: Outcome) -> str:
+    """A message's fate, and what else went wrong with it."""
+    flaws = [gettext("twice")] * outcome.twice + [gettext("out of order")] * outcome.out_of_order
+    return ", ".join([fate_words(outcome.fate), *flaws])
+
+
+def span_label(span: Span) -> str:
+    """What stands at a batch: its trigger and its messages."""
+    told = [short_list(span.numbers, 24)] if span.numbers else []
+    if span.strangers:
+        told.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
+    numbers = " + ".join(told) or gettext("nothing")
+    trigger = cut(one_line(translated_prose(span.trigger)), 16)
+    if span.replied_at_ms is None:
+        return gettext("%(trigger)s: %(numbers)s, no reply", trigger=trigger, numbers=numbers)
+    return f"{trigger}: {numbers}"
+
+
+def span_title(span: Span) -> str:
+    """A batch in full: what was in it, and when what was done with it."""
+    told = [
+        gettext(
+            "%(batch)s, handed over at %(moment)s",
+            batch=span_label(span),
+            moment=duration(span.claimed_at_ms),
+        )
+    ]
+    told += [
+        gettext("AI asked from %(start)s to %(end)s", start=duration(start), end=duration(end))
+        for start, end in span.ai_ms[:ASKED_TOLD_MAX]
+    ]
+    if span.replied_at_ms is not None:
+        told.append(gettext("reply at %(moment)s", moment=duration(span.replied_at_ms)))
+    return ", ".join(told)
+
+
+def lane_words(lane: Lane) -> str:
+    """What became of a conversation on one system."""
+    number = len(lane.outcomes)
+    of_kind = {
+        gettext("lost"): lane.numbers("lost"),
+        gettext("dead-lettered"): lane.numbers("dead_lettered"),
+        gettext("still waiting"): lane.numbers("pending"),
+        gettext("answered twice"): [one for one, outcome in lane.outcomes.items() if outcome.twice],
+        gettext("out of order"): [one for one, outcome in lane.outcomes.items() if outcome.out_of_order],
+    }
+    parts = [
+        gettext(
+            "%(part)s of %(number)s %(fate)s: %(numbers)s",
+            part=len(own),
+            number=number,
+            fate=fate,
+            numbers=short_list(own),
+        )
+        for fate, own in of_kind.items()
+        if own
+    ]
+    if parts:
+        return ", ".join(parts)
+    return gettext("answered") if number == 1 else gettext("all %(number)s answered", number=number)
+
+
+def short_list(values: Sequence[int], length_max: int = 60) -> str:
+    """Numbers with runs drawn together, the last left out where that gets too long."""
+    told = number_list(values)
+    return told if len(told) <= length_max else told[: told.rindex(",", 0, length_max)] + ", …"

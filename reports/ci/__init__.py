@@ -1,0 +1,1 @@
+"""Outputs for CI servers: JUnit, Markdown, history."""

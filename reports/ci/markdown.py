@@ -1,0 +1,125 @@
+"""A comparison in Markdown for a CI server's summary page: the verdict first, and never more than LINES_MAX lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from reports.compare.comparison import Change, Check, Comparison, Effect
+from reports.words.figures import figure_name, in_unit, relative, unit_of
+from reports.words.language import gettext, ngettext
+from reports.words.text import cut, one_line
+
+LINES_MAX = 59
+ROWS_MAX = 10
+NOTES_MAX = 4
+CELL_LENGTH_MAX = 160
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|<>&~$]|:(?=//)|w(?=ww\.)", re.IGNORECASE)
+_MENTION = re.compile(r"[@#]|\bgh-(?=\d)", re.IGNORECASE)
+_LIST_OR_RULE = re.compile(r"(?:[-+]|\d+[.)])(?:\s|$)|--")
+_WORD_JOINER = "\u2060"
+
+
+def markdown_summary(comparison: Comparison) -> str:
+    """The summary. Nothing that stands in a result can make a link, a mention, a picture or HTML in it.
+
+    No line begins with anything of a result either: CI servers take some beginnings for commands.
+    """
+    sign = "❌" if comparison.is_worse else "✅"
+    lines = [f"## {sign} {_plain(comparison.verdict, 400)}", ""]
+    lines += _notes(comparison.notes)
+    lines += _table(
+        gettext("What is worse"),
+        (
+            gettext("Recording"),
+            gettext("System"),
+            gettext("What"),
+            gettext("Before"),
+            gettext("Now"),
+            gettext("Why"),
+        ),
+        [
+            *(_change_row(one) for one in comparison.changes if one.level == "worse"),
+            *(_effect_row(one) for one in comparison.effects if one.level == "worse"),
+        ],
+    )
+    lines += _table(
+        gettext("What does not hold"),
+        (gettext("Where"), gettext("What"), gettext("Detail")),
+        [_check_row(one) for one in comparison.checks if one.ok is False],
+    )
+    lines += _table(
+        gettext("Figures that changed"),
+        (gettext("System"), gettext("Figure"), gettext("Before"), gettext("Now"), gettext("Change")),
+        list(_figure_rows(comparison)),
+    )
+    lines += _counts(comparison)
+    return "\n".join(lines[:LINES_MAX]) + "\n"
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    shown = notes if len(notes) <= NOTES_MAX else notes[: NOTES_MAX - 1]
+    lines = [f"- {_plain(note)}" for note in shown]
+    return lines + [f"- {_more(len(notes) - len(shown))}"] * (len(shown) < len(notes))
+
+
+def _more(number: int) -> str:
+    return ngettext("%(num)s more is in the report.", "%(num)s more are in the report.", number)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    lines = ["", f"### {title}", "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
+    lines += [f"| {' | '.join(map(_plain, row))} |" for row in rows[:ROWS_MAX]]
+    if len(rows) > ROWS_MAX:
+        lines += ["", _more(len(rows) - ROWS_MAX)]
+    return lines
+
+
+def _change_row(change: Change) -> tuple[str, ...]:
+    return change.recording, change.system, change.subject, change.before, change.after, change.cause
+
+
+def _effect_row(effect: Effect) -> tuple[str, ...]:
+    before, after = in_unit(effect.before, effect.unit), in_unit(effect.after, effect.unit)
+    return effect.group, "", effect.name, before, after, relative(effect.before, effect.after)
+
+
+def _check_row(check: Check) -> tuple[str, ...]:
+    return check.group, check.name, check.detail
+
+
+def _figure_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    for figures in comparison.figures:
+        for name, (before, after) in figures.values.items():
+            if before != after:
+                unit = unit_of(name)
+                told = in_unit(before, unit), in_unit(after, unit), relative(before, after)
+                yield figures.name, figure_name(name), *told
+
+
+def _counts(comparison: Comparison) -> list[str]:
+    held = sum(check.ok is True for check in comparison.checks)
+    return [
+        "",
+        gettext(
+            "%(held)s of %(checks)s expectations and thresholds hold; %(effects)s figures compared by their intervals; "
+            "%(changes)s exact differences.",
+            held=held,
+            checks=len(comparison.checks),
+            effects=len(comparison.effects),
+            changes=f"{len(comparison.changes):,}",
+        ),
+    ]
+
+
+def _plain(text: str, length: int = CELL_LENGTH_MAX) -> str:
+    """The text such that Markdown shows it as it is, and finds no link, no mention and no number of an issue in it."""
+    shown = cut(one_line(text), length)
+    if _LIST_OR_RULE.match(shown):
+        shown = "\0" + shown
+    escaped = _SPECIAL.sub(
+        lambda found: f"&#{ord(found[0])};", _MENTION.sub(lambda found: found[0] + "\0", shown)
+    )
+    return escaped.replace("\0", _WORD_JOINER)

@@ -1,0 +1,172 @@
+"""Compares two load tests: their ledgers, and their latencies as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from reports.analysis.statistics import Quantile, corrected_confidence, counts_differ
+from reports.compare.comparison import Change, Check, Effect, Figures, Level
+from reports.compare.effects import effect_of
+from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
+from reports.results.baseline import BaselineLoad
+from reports.results.load import LoadResult
+from reports.words.figures import quantile_of
+from reports.words.language import gettext
+from reports.words.text import cut, duration, one_line
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_LATENCIES: Mapping[str, Threshold] = {
+    "acknowledgement": SERVICE_TIME,
+    "dispatch_lag": SERVICE_TIME,
+    "reply": REPLY_TIME,
+    "reply_from_first": REPLY_TIME,
+}
+_SURROUNDINGS = ("ai", "generator_lag")
+"""Latencies that are not the system's own: where they differ, so may everything else."""
+_LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
+SYSTEM = "load"
+
+
+def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
+    """What makes the two hard to compare."""
+    if not before["valid"]:
+        yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
+    if not after["valid"]:
+        yield gettext("This load test is invalid: its generator fell behind its schedule.")
+    sent = before["ledger"]["sent"], after["ledger"]["sent"]
+    if REPLY_TIME.level(sent[0], sent[1] - sent[0]):
+        yield gettext(
+            "The load differs: messages sent were %(before)s, and are %(after)s now.",
+            before=f"{sent[0]:,}",
+            after=f"{sent[1]:,}",
+        )
+    untold = [
+        quantile_of(words, quantile)
+        for latency, words in _latency_words().items()
+        for quantile, share in QUANTILES.items()
+        if before["latency_ms"].get(latency) and after["latency_ms"].get(latency)
+        if not Quantile(share).can_tell(min(len(load["latency_ms"][latency]) for load in (before, after)))
+    ]
+    if untold:
+        yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(untold))
+    names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
+    for name in _SURROUNDINGS:
+        one, other = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
+        if one is None or other is None:
+            continue
+        if REPLY_TIME.level(one, other - one):
+            yield gettext(
+                "The surroundings differ: the median of %(name)s was %(before)s and is %(after)s.",
+                name=names[name],
+                before=duration(one),
+                after=duration(other),
+            )
+
+
+def _latency_words() -> dict[str, str]:
+    return {
+        "acknowledgement": gettext("acknowledgement"),
+        "dispatch_lag": gettext("dispatch lag"),
+        "reply": gettext("last message to reply"),
+        "reply_from_first": gettext("first message to reply"),
+    }
+
+
+def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
+    samples = load["latency_ms"].get(name)
+    return Quantile(share).of(np.asarray(samples, dtype=np.float64)) if samples else None
+
+
+def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
+    """What of the ledger is worse or better: of these, none is the promise.
+
+    One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only what is
+    more than luck is worse or better.
+    """
+    words = {
+        "lost": gettext("messages lost"),
+        "dead": gettext("messages dead-lettered"),
+        "waiting": gettext("messages still waiting"),
+        "duplicates": gettext("messages answered twice"),
+        "out_of_order": gettext("messages out of order"),
+    }
+    for name in _LEDGER:
+        old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
+        new: int = after["ledger"][name]  # type: ignore[literal-required]
+        if old != new:
+            level = _ledger_level(before, after, old, new, is_strict=name == "lost")
+            yield Change(level, after["scenario"], SYSTEM, words[name], f"{old:,}", f"{new:,}")
+
+
+def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int, *, is_strict: bool) -> Level:
+    if new > old and (is_strict or not old):
+        return "worse"
+    sent = before["ledger"]["sent"], after["ledger"]["sent"]
+    confidence = corrected_confidence(len(_LEDGER))
+    if not counts_differ(old, new, before_of=sent[0], after_of=sent[1], confidence=confidence):
+        return "changed"
+    expected = old * sent[1] / sent[0]
+    level = LEDGER_COUNT.level(expected, new - expected) or "changed"
+    return "changed" if level == "better" and not (before["valid"] and after["valid"]) else level
+
+
+def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
+    """Whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
+    old, new = before["ledger"], after["ledger"]
+    return new["answered"] * old["sent"] < old["answered"] * new["sent"]
+
+
+def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
+    """The effect on the quantiles of each latency; both sides thinned alike, so that equal results are equal."""
+    words = _latency_words()
+    confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
+    can_be_better = before["valid"] and after["valid"] and not _answers_fewer(before, after)
+    effects = []
+    for latency, threshold in _LATENCIES.items():
+        old, new = before["latency_ms"].get(latency), after["latency_ms"].get(latency)
+        if not old or not new:
+            continue
+        for quantile, share in QUANTILES.items():
+            effect = effect_of(
+                old,
+                new,
+                Quantile(share),
+                group=words[latency],
+                name=quantile,
+                unit="ms",
+                threshold=threshold,
+                confidence=confidence,
+            )
+            if effect.level == "better" and not can_be_better:
+                effect = replace(effect, level="changed")
+            effects.append(effect)
+    return effects
+
+
+def load_checks(result: LoadResult) -> list[Check]:
+    """Its thresholds, and that it is valid."""
+    group = one_line(result["scenario"])
+    checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
+    for one in result["thresholds"]:
+        target, actual = (f"{figure} {one['unit']}".strip() for figure in (one["target"], one["actual"]))
+        detail = gettext("target %(target)s, it was %(actual)s", target=target, actual=actual)
+        checks.append(Check(group, cut(one_line(one["name"]), 80), one["ok"], cut(one_line(detail), 300)))
+    return checks
+
+
+def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
+    """The ledger and the quantiles, on both sides."""
+    values: dict[str, tuple[float | None, float | None]] = {
+        name: (before["ledger"][name], after["ledger"][name])  # type: ignore[literal-required]
+        for name in ("sent", "answered", *_LEDGER)
+    }
+    for name in _LATENCIES:
+        for quantile, share in QUANTILES.items():
+            values[f"{name}_{quantile}_ms"] = (
+                _quantile(before, name, share),
+                _quantile(after, name, share),
+            )
+    return [Figures(after["scenario"], values)]

@@ -1,0 +1,192 @@
+"""Compares two replays of many runs each: what changed beyond luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reports.analysis.statistics import Mean, corrected_confidence, enough_to_tell
+from reports.compare.comparison import Change, Effect
+from reports.compare.effects import effect_of
+from reports.compare.replay import (
+    QUEUE,
+    changed_recordings,
+    missing_runs,
+    recording_changes,
+    refuse_nothing_in_common,
+    replay_notes,
+)
+from reports.compare.thresholds import ANY, EXACT_CALLS, EXACT_TIME, Threshold
+from reports.results.baseline import BaselineReplay, BaselineRun
+from reports.words.language import gettext, ngettext
+
+_Key = tuple[str, str]
+_Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One figure of one recording on one system: a value for each run, on both sides."""
+
+    group: str
+    name: str
+    unit: str
+    threshold: Threshold
+    before: Sequence[float]
+    after: Sequence[float]
+    paired: bool
+    """Whether the runs of both sides belong together one by one."""
+    is_comparable: bool
+    """Whether both sides replayed the same messages."""
+    answers_fewer: bool
+    """Whether more messages went without an answer than before; then times and AI calls fall by themselves."""
+    is_of_fates: bool
+    """Whether it tells what became of messages, and not how long it took or what it cost."""
+
+    @property
+    def can_differ(self) -> bool:
+        """Whether any two values differ at all: otherwise there is nothing that could be luck."""
+        return len({*self.before, *self.after}) > 1
+
+    def by_pairs(self, confidence: float) -> bool:
+        """Whether to compare run by run. Few pairs can show less than both sides as a whole, which is safe as well."""
+        number = len(self.before)
+        return self.paired and enough_to_tell(number, number, confidence=confidence, paired=True)
+
+    def enough(self, confidence: float) -> bool:
+        """Whether so few runs can show a difference at all."""
+        paired = self.by_pairs(confidence)
+        return enough_to_tell(len(self.before), len(self.after), confidence=confidence, paired=paired)
+
+    def judged(self, effect: Effect) -> Effect:
+        """The effect, as a change that is neither way where it says nothing about the code."""
+        if effect.level == "better":
+            says_nothing = not self.is_comparable or (self.answers_fewer and not self.is_of_fates)
+        else:
+            says_nothing = effect.level == "worse" and not self.is_comparable and not self.is_of_fates
+        return replace(effect, level="changed") if says_nothing else effect
+
+
+def has_replications(replay: BaselineReplay) -> bool:
+    """Whether some recording was replayed more than once on some system."""
+    return any(len(runs) > 1 for runs in _grouped(replay).values())
+
+
+def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[Change]:
+    """What is there on one side only, or is not what it was.
+
+    Raises:
+        ResultError: they have no recording on a system in common.
+    """
+    old, new = _grouped(before), _grouped(after)
+    refuse_nothing_in_common(old, new)
+    added = [
+        Change("changed", *key, gettext("run"), gettext("not replayed"), gettext("replayed"), topic="run")
+        for key in new
+        if key not in old
+    ]
+    return [*missing_runs(old, new), *added, *recording_changes(changed_recordings(before, after))]
+
+
+def replication_notes(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> Iterator[str]:
+    """What replications cannot tell."""
+    yield from replay_notes(before, after)
+    pairs = [pair for pair in _pairs(before, after, paired=paired) if pair.can_differ]
+    confidence = corrected_confidence(len(pairs))
+    too_few = [min(len(pair.before), len(pair.after)) for pair in pairs if not pair.enough(confidence)]
+    if too_few:
+        yield ngettext(
+            "With %(num)s run only nothing can be told from luck: replay more.",
+            "With %(num)s runs only nothing can be told from luck: replay more.",
+            min(too_few),
+        )
+
+
+def replication_effects(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[Effect]:
+    """The effect on every figure of each recording on each system; one value a run.
+
+    Paired by the number of the run where seeds are equal, for then both sides had the same luck, and runs are enough.
+    """
+    pairs = _pairs(before, after, paired=paired)
+    confidence = corrected_confidence(sum(pair.can_differ for pair in pairs))
+    return [
+        pair.judged(
+            effect_of(
+                pair.before,
+                pair.after,
+                Mean(),
+                group=pair.group,
+                name=pair.name,
+                unit=pair.unit,
+                threshold=pair.threshold,
+                confidence=confidence,
+                paired=pair.by_pairs(confidence),
+            )
+        )
+        for pair in pairs
+    ]
+
+
+def _pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[_Pair]:
+    old, new = _grouped(before), _grouped(after)
+    changed = set(changed_recordings(before, after))
+    found = []
+    for key in sorted(new, key=lambda one: one[1] != QUEUE):
+        if key not in old:
+            continue
+        pairs = paired and set(old[key]) == set(new[key])
+        answers_fewer = _unanswered(new[key].values()) > _unanswered(old[key].values())
+        for name, (unit, threshold, value) in _figures().items():
+            left = [told for run in old[key].values() if (told := value(run)) is not None]
+            right = [told for run in new[key].values() if (told := value(run)) is not None]
+            if left and right:
+                both = pairs and len(left) == len(right) == len(new[key])
+                found.append(
+                    _Pair(
+                        group=f"{key[0]}: {key[1]}",
+                        name=name,
+                        unit=unit,
+                        threshold=threshold,
+                        before=left,
+                        after=right,
+                        paired=both,
+                        is_comparable=key[0] not in changed,
+                        answers_fewer=answers_fewer,
+                        is_of_fates=unit == "share",
+                    )
+                )
+    return found
+
+
+def _grouped(replay: BaselineReplay) -> Mapping[_Key, Mapping[int, BaselineRun]]:
+    grouped: dict[_Key, dict[int, BaselineRun]] = {}
+    for run in sorted(replay["runs"], key=lambda one: one["run"]):
+        grouped.setdefault((run["recording"], run["system"]), {})[run["run"]] = run
+    return grouped
+
+
+def _figures() -> Mapping[str, _Figure]:
+    """The figures of a run that are compared: unit, threshold, and how to take them."""
+    return {
+        gettext("share of messages lost"): ("share", ANY, lambda run: _share(run, run["lost"])),
+        gettext("share answered twice"): ("share", ANY, lambda run: _share(run, run["twice"])),
+        gettext("share out of order"): ("share", ANY, lambda run: _share(run, run["order"])),
+        gettext("share dead-lettered"): ("share", ANY, lambda run: _share(run, run["dead"])),
+        gettext("share still waiting"): ("share", ANY, lambda run: _share(run, run["waiting"])),
+        gettext("first message to reply, mean"): ("ms", EXACT_TIME, lambda run: run["mean_first_ms"]),
+        gettext("first message to reply, p95"): ("ms", EXACT_TIME, lambda run: run["first_ms"]["p95"]),
+        gettext("dispatch lag, p95"): ("ms", EXACT_TIME, lambda run: run["lag_ms"]["p95"]),
+        gettext("AI calls"): ("", EXACT_CALLS, lambda run: run["ai_calls"]),
+    }
+
+
+def _share(run: BaselineRun, number: int) -> float:
+    return number / run["sent"] if run["sent"] else 0.0
+
+
+def _unanswered(runs: Iterable[BaselineRun]) -> float:
+    """The share of messages without an answer, over all the runs."""
+    sent, answered = (
+        sum(numbers) for numbers in zip(*((run["sent"], run["answered"]) for run in runs), strict=True)
+    )
+    return 1 - answered / sent if sent else 0.0

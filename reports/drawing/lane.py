@@ -1,0 +1,384 @@
+"""The layout of one system's lane in a conversation's figure.
+
+A lane has, from top to bottom: what it shows, the moments of losses, how long turns waited for more, the messages at
+their arrival, and the batches from the hand-over to the reply, with the AI's part of it. Crowded messages go to further
+rows, and where that does not do, those that fared alike share one mark. Places and sizes are in px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from reports.analysis.conversations import Lane, Message, Outcome, Span
+from reports.analysis.fates import lane_words, outcome_words, short_list, span_label, span_title
+from reports.drawing.timescale import TimeScale
+from reports.words.language import gettext
+from reports.words.text import TIMES, cut, duration, number_list, one_line, width_px
+
+MARGIN_PX = 12.0
+ROW_PX = 20.0
+LABEL_PX = 11.0
+SINGLES_MAX = 30
+SINGLE_ROWS_MAX = 3
+GROUP_ROWS_MAX = 5
+SPANS_LINKED_MAX = 4
+"""A mark whose messages went into more batches than this is not linked to them: nothing could be followed."""
+LOSS_PX_MIN = 14.0
+WINDOW_ROW_PX = 16.0
+WINDOW_PX_MIN = 6.0
+SIGNS = {
+    "answered": "",
+    "wrong": "~ ",
+    "lost": f"{TIMES} ",
+    "dead_lettered": "! ",
+    "pending": "… ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A mark with a label; `y` is its middle."""
+
+    kind: str
+    left: float
+    width: float
+    y: float
+    label: str
+    title: str
+    middle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A line from a message down to its batch, or up to the moment of its loss."""
+
+    x: float
+    y: float
+    to_x: float
+    to_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A batch; its label stands inside, or to its right where it is too narrow."""
+
+    left: float
+    width: float
+    y: float
+    label: str
+    label_x: float
+    inside: bool
+    replied: bool
+    title: str
+    asked: Sequence[tuple[float, float]]
+    """The AI's calls: where they begin, and how wide they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a turn waited for more messages: from its first one until it was due."""
+
+    left: float
+    width: float
+    y: float
+    label: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class LossMark:
+    """The moment at which messages vanished."""
+
+    x: float
+    y: float
+    label: str
+    title: str
+    to_left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLane:
+    """One system's lane: where it lies, and what stands in it."""
+
+    system: str
+    told: str
+    state: str
+    top: float
+    height: float
+    boxes: Sequence[Box]
+    bars: Sequence[Bar]
+    links: Mapping[str, Sequence[Link]]
+    losses: Sequence[LossMark]
+    windows: Sequence[Window]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Messages that share a mark."""
+
+    messages: Sequence[Message]
+    kind: str
+    spans: tuple[int, ...]
+    label: str
+    left: float
+    width: float
+
+    @property
+    def middle(self) -> float:
+        """Where lines to and from the mark begin."""
+        return self.left + self.width / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """When messages vanished, and their numbers."""
+
+    x: float
+    numbers: list[int]
+
+
+class LaneLayout:
+    """Lays out one lane from `top` downwards."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        messages: Sequence[Message],
+        scale: TimeScale,
+        top: float,
+        is_shown: Callable[[int], bool],
+    ) -> None:
+        self._lane = lane
+        self._scale = scale
+        self._top = top
+        self._messages = [message for message in messages if message.number in lane.outcomes]
+        self._spans = [span for span in lane.spans if is_shown(span.claimed_at_ms)]
+        self._spans_of: dict[int, list[int]] = {}
+        for index, span in enumerate(self._spans):
+            for number in dict.fromkeys(span.numbers):
+                self._spans_of.setdefault(number, []).append(index)
+
+    def draw(self) -> DrawnLane:
+        """The lane, with everything in it placed."""
+        losses = self._losses()
+        loss_y = self._top + 34
+        y = self._top + 38 + (ROW_PX if losses else 0)
+        windows = list(self._windows(y - 3))
+        y += WINDOW_ROW_PX if windows else 0
+        groups, rows, row_count = self._groups()
+        boxes = [self._box(group, y + row * ROW_PX) for group, row in zip(groups, rows, strict=True)]
+        marks_end = y + (row_count - 0.5) * ROW_PX
+        bars, bars_end = self._bars(marks_end + 20)
+        return DrawnLane(
+            system=self._lane.system,
+            told=lane_words(self._lane),
+            state="bad" if self._lane.numbers("lost") else "warn" if self._lane.troubled() else "",
+            top=self._top,
+            height=bars_end - self._top + 8,
+            boxes=boxes + self._repeats(y),
+            bars=bars,
+            links={
+                "claimed": list(self._claims(groups, boxes, bars)),
+                "vanished": list(self._vanishings(groups, boxes, losses, loss_y + 5)),
+            },
+            losses=list(self._loss_marks(losses, loss_y)),
+            windows=windows,
+        )
+
+    def _windows(self, y: float) -> Iterable[Window]:
+        """One for each turn that waited, as far as none covers the one before."""
+        sent = {message.number: message.at_ms for message in self._messages}
+        taken = 0.0
+        for span in self._spans:
+            first_ms = min((sent[number] for number in span.numbers if number in sent), default=None)
+            if first_ms is None or span.due_at_ms is None or span.due_at_ms <= first_ms:
+                continue
+            left, right = self._scale.x(first_ms), self._scale.x(span.due_at_ms)
+            if left < taken or right - left < WINDOW_PX_MIN:
+                continue
+            taken = right
+            waited = duration(span.due_at_ms - first_ms)
+            label = gettext("waits %(time)s", time=waited)
+            title = gettext(
+                "%(numbers)s: due at %(moment)s, %(time)s after the first message",
+                numbers=short_list(span.numbers),
+                moment=duration(span.due_at_ms),
+                time=waited,
+            )
+            fits = width_px(label, LABEL_PX) + 16 <= right - left
+            yield Window(left, right - left, y, label if fits else "", title)
+
+    def _groups(self) -> tuple[list[_Group], list[int], int]:
+        """Marks and their rows: one a message, or one for neighbours that fared alike, or one for neighbours."""
+        singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
+        alike = (self._fared, GROUP_ROWS_MAX)
+        for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
+            groups = [self._group(list(same)) for _, same in groupby(self._messages, key)]
+            rows, row_count = _place(groups)
+            if row_count <= rows_max:
+                return groups, rows, row_count
+        by_kind: dict[str, list[Message]] = {}
+        for message in self._messages:
+            by_kind.setdefault(_kind(self._lane.outcomes[message.number]), []).append(message)
+        groups = [self._group(same) for same in by_kind.values()]
+        return groups, *_place(groups)
+
+    def _fared(self, message: Message) -> tuple[object, ...]:
+        outcome = self._lane.outcomes[message.number]
+        return (
+            outcome.fate,
+            outcome.twice,
+            outcome.out_of_order,
+            outcome.lost_at_ms,
+            *self._spans_of.get(message.number, []),
+        )
+
+    def _group(self, same: Sequence[Message]) -> _Group:
+        kind = _kind(self._lane.outcomes[same[0].number])
+        spans = tuple(dict.fromkeys(index for one in same for index in self._spans_of.get(one.number, [])))
+        first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
+        label = SIGNS[kind] + short_list([one.number for one in same], 24)
+        width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
+        left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
+        return _Group(same, kind, spans, label, max(0.0, left), width)
+
+    def _box(self, group: _Group, y: float) -> Box:
+        outcome = self._lane.outcomes[group.messages[0].number]
+        return Box(group.kind, group.left, group.width, y, group.label, _title(group, outcome), group.middle)
+
+    def _repeats(self, y: float) -> list[Box]:
+        """Further deliveries of messages, drawn as small marks."""
+        return [
+            Box(
+                "again",
+                x - 4,
+                8,
+                y,
+                "",
+                gettext("%(number)s was delivered again", number=message.number),
+                x,
+            )
+            for message in self._messages
+            for x in map(self._scale.x, message.again_at_ms)
+        ]
+
+    def _bars(self, top: float) -> tuple[list[Bar], float]:
+        bars: list[Bar] = []
+        rows: list[float] = []
+        for span in self._spans:
+            left = self._scale.x(span.claimed_at_ms)
+            end = self._end(span, left)
+            width = max(end - left, 3.0)
+            label = span_label(span)
+            label_width = width_px(label, LABEL_PX) + 8
+            inside = label_width + 10 <= width
+            row = free_row(rows, left, left + width + (10 if inside else 12 + label_width))
+            bars.append(
+                Bar(
+                    left=left,
+                    width=width,
+                    y=top + row * 24,
+                    label=label,
+                    label_x=left + (6 if inside else width + 12),
+                    inside=inside,
+                    replied=span.replied_at_ms is not None,
+                    title=span_title(span),
+                    asked=[
+                        (self._scale.x(start), max(self._scale.x(end) - self._scale.x(start), 1.0))
+                        for start, end in span.ai_ms
+                    ],
+                )
+            )
+        return bars, top + max(len(rows), 0.5) * 24 - 4
+
+    def _end(self, span: Span, left: float) -> float:
+        """Where its bar ends: with the reply, or else when the AI was last waited for."""
+        if span.replied_at_ms is not None:
+            return self._scale.x(span.replied_at_ms)
+        return max([left + 26, *(self._scale.x(end) for _, end in span.ai_ms)])
+
+    def _losses(self) -> list[_Moment]:
+        """The moments of losses by time; those too close to be told apart are one."""
+        found: dict[int, list[int]] = {}
+        for message in self._messages:
+            outcome = self._lane.outcomes[message.number]
+            if outcome.fate == "lost" and outcome.lost_at_ms is not None:
+                found.setdefault(outcome.lost_at_ms, []).append(message.number)
+        moments: list[_Moment] = []
+        for at_ms, lost in sorted(found.items()):
+            x = self._scale.x(at_ms)
+            if moments and x - moments[-1].x < LOSS_PX_MIN:
+                moments[-1].numbers.extend(lost)
+            else:
+                moments.append(_Moment(x, lost))
+        return moments
+
+    def _loss_marks(self, moments: Sequence[_Moment], y: float) -> Iterable[LossMark]:
+        """Crosses, with labels where those have room up to the next cross."""
+        right_end = self._scale.right_px + MARGIN_PX
+        for place, moment in enumerate(moments):
+            label = gettext("%(numbers)s lost", numbers=short_list(sorted(moment.numbers), 24))
+            needed = width_px(label, LABEL_PX) + 12
+            room = (
+                moments[place + 1].x - LOSS_PX_MIN / 2 if place + 1 < len(moments) else right_end
+            ) - moment.x
+            to_left = needed > room and place + 1 == len(moments)
+            if to_left:
+                room = moment.x - (moments[place - 1].x + LOSS_PX_MIN / 2 if place else 0)
+            yield LossMark(moment.x, y, label if needed <= room else "", self._loss_title(moment), to_left)
+
+    def _loss_title(self, moment: _Moment) -> str:
+        outcome = self._lane.outcomes[moment.numbers[0]]
+        return gettext(
+            "%(numbers)s lost at %(moment)s: %(cause)s",
+            numbers=number_list(moment.numbers),
+            moment=duration(outcome.lost_at_ms),
+            cause=outcome.cause,
+        )
+
+    def _claims(self, groups: Sequence[_Group], boxes: Sequence[Box], bars: Sequence[Bar]) -> Iterable[Link]:
+        for group, box in zip(groups, boxes, strict=True):
+            if len(group.spans) <= SPANS_LINKED_MAX:
+                for index in group.spans:
+                    yield Link(box.middle, box.y + 8, bars[index].left, bars[index].y)
+
+    def _vanishings(
+        self, groups: Sequence[_Group], boxes: Sequence[Box], moments: Sequence[_Moment], y: float
+    ) -> Iterable[Link]:
+        for group, box in zip(groups, boxes, strict=True):
+            for moment in moments:
+                if group.messages[0].number in moment.numbers:
+                    yield Link(box.middle, box.y - 8, moment.x, y)
+
+
+def _place(groups: Sequence[_Group]) -> tuple[list[int], int]:
+    rows: list[float] = []
+    placed = [free_row(rows, group.left, group.left + group.width) for group in groups]
+    return placed, max(len(rows), 1)
+
+
+def _kind(outcome: Outcome) -> str:
+    """How a message is drawn: by its fate, or as "wrong" when it was answered, but not once in its turn."""
+    return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
+
+
+def _title(group: _Group, outcome: Outcome) -> str:
+    who = number_list([message.number for message in group.messages])
+    words = outcome_words(outcome)
+    if len(group.messages) == 1:
+        who = cut(one_line(group.messages[0].id), 40)
+        if outcome.latency_ms is not None:
+            words = gettext("%(fate)s after %(time)s", fate=words, time=duration(outcome.latency_ms))
+    return f"{who}: {words}" + (f": {outcome.cause}" if outcome.cause else "")
+
+
+def free_row(rows: list[float], left: float, right: float, gap: float = 3.0) -> int:
+    """The first row that is free from `left` on; it is taken up to `right`."""
+    for index, taken in enumerate(rows):
+        if taken + gap <= left:
+            rows[index] = right
+            return index
+    rows.append(right)
+    return len(rows) - 1

@@ -1,0 +1,270 @@
+"""Plots of how long things took: for each time, the share of them that came within it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+
+from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
+from reports.words.language import gettext
+from reports.words.text import duration, round_duration
+
+PLOT_HEIGHT_PX = 288
+SHARES_TOLD = (0.5, 0.9, 0.95, 0.99)
+"""Quantiles in the table of a plot; the largest time follows."""
+
+POINTS_MAX = 120
+LOG_TIME_RATIO = 15
+TAIL_REPLIES_MIN = 30
+TIME_MS_MIN = 0.1
+"""What took less is drawn here where times are on a logarithmic scale."""
+_TAIL_FROM = 0.9
+_DECADE = 0.3
+"""Height of each factor of ten in the tail, where all of the even scale has the height 1."""
+_LOG_TICKS_MS = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
+    *(60_000, 300_000, 1_200_000, 3_600_000, 10_800_000, 36_000_000, 86_400_000),
+)
+_STEPS_MS = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
+    *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000),
+)
+_TICKS_MAX = 9
+_SAME = 1e-12
+"""Distances that differ by less differ by rounding only."""
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Times in ms, ascending and not empty, under a name.
+
+    `style` counts line styles from 0, and the page's colours too where `colour` names none.
+    """
+
+    name: str
+    style: int
+    times_ms: Sequence[float]
+    colour: int | None = None
+
+    @property
+    def line(self) -> Line:
+        """How it is drawn."""
+        dashes = self.style % len(LINE_STYLES)
+        return Line(dashes if self.colour is None else self.colour, dashes)
+
+
+@dataclass(frozen=True, slots=True)
+class PlotRow:
+    """One line of a plot: its name, how it is drawn, and its numbers in words."""
+
+    name: str
+    line: Line
+    cells: Sequence[str]
+
+    @property
+    def style(self) -> int:
+        """The number of the page's colour."""
+        return self.line.colour + 1
+
+    @property
+    def dashes(self) -> str:
+        """The line's dashes as SVG has them."""
+        return LINE_STYLES[self.line.dashes]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot, what it shows in words, and its numbers. `column` names what the rows are."""
+
+    id: str
+    svg: Markup
+    title: str
+    description: str
+    caption: str
+    column: str
+    columns: Sequence[str]
+    rows: Sequence[PlotRow]
+    height: int = PLOT_HEIGHT_PX
+    width: int = WIDTH_PX
+    faults: bool = False
+    """Whether times of faults are shaded in it."""
+    drain: bool = False
+    """Whether the end of the load is marked in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where two distributions are farthest apart: the time, and the share of each that came within it."""
+
+    at_ms: float
+    low: float
+    high: float
+
+    @property
+    def distance(self) -> float:
+        """From 0 for the same to 1 for what has no time in common."""
+        return self.high - self.low
+
+
+def quantile(ordered: Sequence[Number], share: float) -> Number:
+    """The smallest of the ascending values that at least `share` of them do not exceed."""
+    return ordered[max(math.ceil(share * len(ordered) - 1e-9), 1) - 1]
+
+
+def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
+    """Where two samples, ascending and not empty, differ most: the distance is the statistic of Kolmogorov and Smirnov.
+
+    Of several such places it is the first.
+    """
+    found = Gap(one[0], 0, 0)
+    for at_ms in sorted({*one, *other}):
+        low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
+        if high - low > found.distance + _SAME:
+            found = Gap(at_ms, low, high)
+    return found
+
+
+def latency_plot(
+    identifier: str, series: Sequence[Series], *, title: str, caption: str, column: str, counted: str
+) -> Plot:
+    """Shares within a time for each series, of which there must be one, with the tail stretched, and its numbers.
+
+    `counted` is what the times are of, in the plural.
+    """
+    return Plot(
+        id=identifier,
+        svg=reply_time_plot(series, identifier),
+        title=title,
+        description=told_in_words(series),
+        caption=caption,
+        column=column,
+        columns=time_columns(counted),
+        rows=[PlotRow(one.name, one.line, time_cells(one.times_ms)) for one in series],
+    )
+
+
+def time_columns(counted: str) -> list[str]:
+    """Headings over `time_cells`."""
+    return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES_TOLD), gettext("max")]
+
+
+def time_cells(ordered: Sequence[float]) -> list[str]:
+    """How many ascending times there are, their quantiles and the largest; dashes for none."""
+    if not ordered:
+        return ["0", *(duration(None) for _ in range(len(SHARES_TOLD) + 1))]
+    told = [*(quantile(ordered, share) for share in SHARES_TOLD), ordered[-1]]
+    return [f"{len(ordered):,}", *map(duration, told)]
+
+
+def told_in_words(series: Sequence[Series]) -> str:
+    """What a plot of these shows, for who does not see it."""
+    told = [
+        gettext(
+            "%(name)s: half within %(half)s, all within %(all)s",
+            name=one.name,
+            half=duration(quantile(one.times_ms, 0.5)),
+            all=duration(one.times_ms[-1]),
+        )
+        for one in series
+    ]
+    return gettext("; ").join(told) + "."
+
+
+def reply_time_plot(
+    series: Sequence[Series], salt: str, *, tail: bool = True, gap: Gap | None = None
+) -> Markup:
+    """The share of replies sent within a time, for each series; the slowest tenth on a logarithmic scale.
+
+    Up to 90 % the scale is even. Above, equal heights lead from 90 % to 99 % and on to 99.9 %, so that the few
+    slowest replies are seen; with few replies, or without `tail`, there is no such part. `salt` keeps the ids of
+    several plots in one page apart, `gap` is marked. There must be at least one series.
+    """
+
+    def draw(axes: Axes) -> None:
+        heights = _Heights(max(len(one.times_ms) for one in series) if tail else 1)
+        first_ms = _scale_times(
+            axes, [one.times_ms[0] for one in series], [one.times_ms[-1] for one in series]
+        )
+        for one in series:
+            _draw(axes, one, heights, first_ms)
+        if gap is not None and gap.distance:
+            (line,) = axes.plot(
+                [max(gap.at_ms, first_ms)] * 2, [heights(gap.low), heights(gap.high)], color=GAP, linewidth=2
+            )
+            line.set_clip_on(False)
+        _scale_shares(axes, heights)
+
+    return drawn(draw, height_px=PLOT_HEIGHT_PX, salt=salt)
+
+
+class _Heights:
+    """Where shares are drawn: evenly, or, of many replies, with a logarithmic tail above 90 %."""
+
+    def __init__(self, replies_max: int) -> None:
+        self._least = 0.5 / replies_max
+        self._has_tail = replies_max >= TAIL_REPLIES_MIN
+
+    def __call__(self, share: float) -> float:
+        if not self._has_tail or share <= _TAIL_FROM:
+            return share
+        decades = math.log10((1 - _TAIL_FROM) / max(1 - share, self._least))
+        return _TAIL_FROM + _DECADE * decades
+
+    def ticks(self) -> list[float]:
+        """The shares to be labelled."""
+        if not self._has_tail:
+            return [0, 0.25, 0.5, 0.75, 1]
+        tail = [share for share in (0.99, 0.999, 0.9999) if 1 - share > 2 * self._least]
+        return [0, 0.25, 0.5, 0.75, _TAIL_FROM, *tail, 1]
+
+
+def _draw(axes: Axes, series: Series, height: _Heights, first_ms: float) -> None:
+    """A staircase, thinned where its steps are finer than the eye; nothing is drawn before `first_ms`."""
+    ordered = series.times_ms
+    count = len(ordered)
+    heights = [height(rank / count) for rank in range(1, count + 1)]
+    kept = [0]
+    for rank in range(1, count):
+        if heights[rank] - heights[kept[-1]] >= heights[-1] / POINTS_MAX or rank == count - 1:
+            kept.append(rank)
+    x = [max(float(ordered[rank]), first_ms) for rank in kept]
+    y = [heights[rank] for rank in kept]
+    (line,) = axes.step([x[0], *x], [0.0, *y], where="post", color=series.line.mark, linewidth=2)
+    line.set_clip_on(False)
+
+
+def _scale_times(axes: Axes, fastest: Sequence[float], slowest: Sequence[float]) -> float:
+    """Returns where the axis begins, in ms."""
+    low, high = max(min(fastest), TIME_MS_MIN), max(*slowest, 1)
+    ticks: list[float]
+    if high / low > LOG_TIME_RATIO:
+        axes.set_xscale("log")
+        low, high = max(low * 0.8, TIME_MS_MIN), high * 1.25
+        ticks = [time for time in _LOG_TICKS_MS if low <= time <= high]
+    else:
+        span = max(high - low, min(high / 2, 1000))
+        low, high = max(low - span / 10, 0), high + span / 10
+        step = next((time for time in _STEPS_MS if (high - low) / time <= _TICKS_MAX), high - low)
+        ticks = [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FixedFormatter([round_duration(time) for time in ticks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    return low
+
+
+def _scale_shares(axes: Axes, height: _Heights) -> None:
+    shares = height.ticks()
+    axes.set_ylim(0, height(1) * 1.02)
+    axes.yaxis.set_major_locator(FixedLocator([height(share) for share in shares]))
+    axes.yaxis.set_major_formatter(FixedFormatter([f"{100 * share:g}\u00a0%" for share in shares]))
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,157 @@
+"""The layout of a conversation's figure: one time axis, one lane for each system. `swimlane.svg` draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from reports.analysis.conversations import Conversation, Message, Span
+from reports.analysis.fates import lane_words, span_label
+from reports.drawing.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
+from reports.drawing.timescale import Break, Tick, TimeScale, busy_times, time_scale
+from reports.words.language import gettext, ngettext
+from reports.words.text import cut, is_right_to_left, moment, one_line, width_px
+
+WIDTH_PX = 1020.0
+WIDTH_PX_MAX = 2400.0
+SCALE_MIN = 0.012
+"""px/ms below which a batch of a few seconds could not be seen."""
+TEXT_LENGTH_MAX = 26
+TEXT_ROWS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """What a message says, over the lanes."""
+
+    x: float
+    y: float
+    number: int
+    text: str
+    right_to_left: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Swimlane:
+    """The whole figure, sizes in px. `left_out` counts stretches of time that are not drawn."""
+
+    width: float
+    height: float
+    scale: TimeScale
+    axis_y: float
+    captions: Sequence[Caption]
+    lanes: Sequence[DrawnLane]
+    left_out: int
+    description: str
+
+    @property
+    def ticks(self) -> Sequence[Tick]:
+        """The axis's labels, as far as they have room."""
+        return [
+            tick
+            for tick in self.scale.ticks()
+            if tick.x + width_px(moment(tick.ms), LABEL_PX) / 2 <= self.width
+        ]
+
+    @property
+    def breaks(self) -> Sequence[Break]:
+        """The gaps in the axis."""
+        return self.scale.breaks()
+
+
+def layout(conversation: Conversation) -> Swimlane:
+    """Lays the conversation out; the same conversation always comes out the same."""
+    busy, left_out = _shown(conversation)
+    scale = _scale(conversation, busy)
+    messages = [message for message in conversation.messages if _within(message.at_ms, busy)]
+    captions, y = _captions(messages, scale)
+    axis_y = y + 16
+    y = axis_y + 8
+    lanes = []
+    for lane in conversation.lanes:
+        drawn = LaneLayout(lane, messages, scale, y, lambda at_ms: _within(at_ms, busy)).draw()
+        lanes.append(drawn)
+        y += drawn.height + 6
+    width = max(WIDTH_PX, scale.right_px + MARGIN_PX)
+    return Swimlane(width, y, scale, axis_y, captions, lanes, left_out, _description(conversation))
+
+
+def _scale(conversation: Conversation, busy: Sequence[tuple[int, int]]) -> TimeScale:
+    """The time axis; when batches are too short to hold their labels, it leaves room for those after each stretch."""
+    plain = _axis(busy, 0)
+    return _axis(
+        busy,
+        max((_room_beside(span, plain) for lane in conversation.lanes for span in lane.spans), default=0),
+    )
+
+
+def _axis(busy: Sequence[tuple[int, int]], room_px: float) -> TimeScale:
+    return time_scale(
+        busy,
+        MARGIN_PX,
+        WIDTH_PX - MARGIN_PX,
+        right_px_max=WIDTH_PX_MAX,
+        scale_min=SCALE_MIN,
+        room_px=room_px,
+    )
+
+
+def _room_beside(span: Span, scale: TimeScale) -> float:
+    end_ms = span.claimed_at_ms if span.replied_at_ms is None else span.replied_at_ms
+    needed = width_px(span_label(span), LABEL_PX) + 18
+    return needed if needed > 0.9 * (scale.x(end_ms) - scale.x(span.claimed_at_ms)) else 0
+
+
+def _description(conversation: Conversation) -> str:
+    told = [f"{lane.system}: {lane_words(lane)}" for lane in conversation.lanes]
+    messages = ngettext("%(num)s message", "%(num)s messages", len(conversation.messages))
+    return gettext("%(messages)s. %(outcomes)s.", messages=messages, outcomes="; ".join(told))
+
+
+def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:
+    """The busy times to draw, and how many there was no room for: those with losses go first, then the earliest."""
+    busy = busy_times(_intervals(conversation))
+    losing = {number for lane in conversation.lanes for number in lane.troubled()}
+    marked = [message.at_ms for message in conversation.messages if message.number in losing]
+    order = sorted(busy, key=lambda one: (-sum(one[0] <= at_ms <= one[1] for at_ms in marked), one[0]))
+    chosen: list[tuple[int, int]] = []
+    width = 0.0
+    for start, end in order:
+        width += (end - start + 1000) * SCALE_MIN + 44
+        if chosen and width > WIDTH_PX_MAX:
+            break
+        chosen.append((start, end))
+    return sorted(chosen) or [(0, 1000)], len(busy) - len(chosen)
+
+
+def _intervals(conversation: Conversation) -> Iterable[tuple[int, int]]:
+    for message in conversation.messages:
+        for at_ms in (message.at_ms, *message.again_at_ms):
+            yield at_ms, at_ms
+    for lane in conversation.lanes:
+        for span in lane.spans:
+            yield span.claimed_at_ms, span.claimed_at_ms
+            if span.replied_at_ms is not None:
+                yield span.replied_at_ms, span.replied_at_ms
+        for outcome in lane.outcomes.values():
+            if outcome.lost_at_ms is not None:
+                yield outcome.lost_at_ms, outcome.lost_at_ms
+
+
+def _within(at_ms: int, busy: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= at_ms <= end for start, end in busy)
+
+
+def _captions(messages: Sequence[Message], scale: TimeScale) -> tuple[list[Caption], float]:
+    """The texts over the lanes where they fit into a few rows, and the y at which they end."""
+    rows: list[float] = []
+    captions = []
+    for message in messages:
+        text = cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({one_line(message.kind)})"
+        width = width_px(f"{message.number} {text}", 13) + 14
+        x = max(0.0, min(scale.x(message.at_ms) - 4, scale.right_px - width))
+        row = free_row(rows, x, x + width)
+        captions.append(Caption(x, 18 + row * 22, message.number, text, is_right_to_left(text)))
+    if len(rows) > TEXT_ROWS_MAX:
+        return [], 4.0
+    return captions, 12.0 + 22 * len(rows)

@@ -1,0 +1,49 @@
+"""What can be downloaded from the page of a load test: its seconds, its latencies, and the ids of what went wrong."""
+
+from __future__ import annotations
+
+from reports.drawing.plots import SHARES_TOLD, quantile
+from reports.pages.csv_links import CsvLink, csv_link
+from reports.results.load import LoadResult, Second
+from reports.words.language import gettext
+
+BYTES_MAX = 90_000
+"""Of the file of seconds: about twenty minutes of them."""
+_SECOND = ("t_s", "sent", "acknowledged", "replied", "failed", "depth", "redis_bytes")
+
+
+def load_downloads(result: LoadResult) -> list[tuple[str, CsvLink]]:
+    """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
+    return [(gettext("Seconds"), _seconds(result)), (gettext("Latencies"), _latencies(result))] + (
+        [(gettext("Ids of lost messages, and of those answered twice"), _ids(result))]
+        if result["lost_ids"] or result["duplicate_ids"]
+        else []
+    )
+
+
+def _seconds(result: LoadResult) -> CsvLink:
+    processes = sorted({name for second in result["timeline"] for name in second["cpu"] or {}})
+
+    def row(second: Second) -> list[object]:
+        cpu, known = second["cpu"] or {}, dict(second)
+        return [*(known[name] for name in _SECOND), *(cpu.get(name) for name in processes)]
+
+    columns = [*_SECOND, *(f"cpu {name}" for name in processes)]
+    return csv_link(
+        "seconds.csv", columns, [row(second) for second in result["timeline"]], bytes_max=BYTES_MAX
+    )
+
+
+def _latencies(result: LoadResult) -> CsvLink:
+    columns = ["latency", "samples", *(f"p{100 * share:g}_ms" for share in SHARES_TOLD), "max_ms"]
+    rows: list[list[object]] = []
+    for name, times_ms in result["latency_ms"].items():
+        ordered = sorted(times_ms)  # type: ignore[call-overload] # every value of LoadLatency is a list of times
+        told = [quantile(ordered, share) for share in SHARES_TOLD] if ordered else [None] * len(SHARES_TOLD)
+        rows.append([name, len(ordered), *told, ordered[-1] if ordered else None])
+    return csv_link("latencies.csv", columns, rows)
+
+
+def _ids(result: LoadResult) -> CsvLink:
+    rows = [["lost", one] for one in result["lost_ids"]] + [["twice", one] for one in result["duplicate_ids"]]
+    return csv_link("messages.csv", ["fate", "id"], rows)

@@ -1,0 +1,377 @@
+"""What the page of a load test shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
+from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
+from reports.pages.csv_links import CsvLink
+from reports.pages.load.downloads import load_downloads
+from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.words.language import gettext, marked, ngettext
+from reports.words.prose import translated_prose
+from reports.words.text import EN_DASH, NARROW, cut, duration, one_line, share
+
+VERDICT_LENGTH_MAX = 2000
+NAME_LENGTH_MAX = 80
+VALUE_LENGTH_MAX = 500
+COMMAND_LENGTH_MAX = 4000
+ROWS_MAX = 120
+SAMPLES_KEPT_MAX = 20_000
+"""So many samples of one kind stand for more, evenly thinned out."""
+BAR_PX = 200
+_COLOURS = (3, 1)
+_LATENCIES: Mapping[str, tuple[str, str]] = {
+    "acknowledgement": (
+        marked("Acknowledgement"),
+        marked("from the moment a message was to be sent to the 2xx for it"),
+    ),
+    "reply": (
+        marked("Reply, from the last message"),
+        marked("from when a turn's last message was to be sent to its reply"),
+    ),
+    "reply_from_first": (
+        marked("Reply, from the first message"),
+        marked("the same from the turn's first message"),
+    ),
+    "dispatch_lag": (marked("Dispatch lag"), marked("from when a turn was due to its claim by a worker")),
+    "ai": (
+        marked("Claim to reply"),
+        marked("from a turn's claim to its reply: mostly the AI's service time"),
+    ),
+    "generator_lag": (
+        marked("Generator lag"),
+        marked("how far the load generator was behind its own schedule"),
+    ),
+}
+_SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
+"""The largest number of messages in each group of turns; the last group is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """One threshold with what came out."""
+
+    name: str
+    target: str
+    actual: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One kind of outcome: `kind` is how its number is shown."""
+
+    name: str
+    number: int
+    kind: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyRow:
+    """The quantiles of one latency, in words."""
+
+    name: str
+    meaning: str
+    cells: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BarRow:
+    """One share of the turns; `width` is the bar's, in px."""
+
+    name: str
+    number: int
+    share: str
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class RampRow:
+    """One step of a ramp; `times` are the p99 of acknowledgement, dispatch and generator."""
+
+    rate: str
+    sent: str
+    times: Sequence[str]
+    missed: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """One fault and its time."""
+
+    number: int
+    name: str
+    start: str
+    lasted: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPage:
+    """The whole page."""
+
+    state: str
+    verdict_first: str
+    verdict_rest: str
+    short_verdict: str
+    description: str
+    scenario: str
+    seed: int
+    started_at: str
+    load: str
+    drain: str
+    thresholds: Sequence[ThresholdRow]
+    missed: int
+    ledger: LoadLedger
+    ledger_rows: Sequence[LedgerRow]
+    unaccounted: int
+    lost_ids: Sequence[str]
+    duplicate_ids: Sequence[str]
+    latency_columns: Sequence[str]
+    latencies: Sequence[LatencyRow]
+    thinned: str
+    latency_plots: Sequence[Plot]
+    prediction: Plot | None
+    ramp: Sequence[RampRow]
+    over_time: TimePlots
+    faults: Sequence[FaultRow]
+    turns: int
+    triggers: Sequence[BarRow]
+    sizes: Sequence[BarRow]
+    settings: Sequence[tuple[str, str]]
+    system: Sequence[tuple[str, str]]
+    command: str
+    downloads: Sequence[tuple[str, CsvLink]]
+    bar_px: int = BAR_PX
+
+
+def load_page_of(result: LoadResult) -> LoadPage:
+    """The page that shows `result`."""
+    verdict = translated_prose(cut(one_line(result["verdict"]), VERDICT_LENGTH_MAX))
+    first, _, rest = verdict.partition("; ")
+    ledger, latency = result["ledger"], result["latency_ms"]
+    return LoadPage(
+        state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
+        verdict_first=first,
+        verdict_rest=rest,
+        short_verdict=cut(first, 120),
+        description=cut(verdict, 300),
+        scenario=_name(result["scenario"]),
+        seed=result["seed"],
+        started_at=_name(result["started_at"]),
+        load=duration(1000 * result["duration_s"]),
+        drain=duration(1000 * result["drain_s"]),
+        thresholds=_threshold_rows(result),
+        missed=sum(not one["ok"] for one in result["thresholds"]),
+        ledger=ledger,
+        ledger_rows=_ledger_rows(ledger),
+        unaccounted=ledger["sent"]
+        - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
+        lost_ids=[_name(one) for one in result["lost_ids"][:ROWS_MAX]],
+        duplicate_ids=[_name(one) for one in result["duplicate_ids"][:ROWS_MAX]],
+        latency_columns=time_columns(gettext("samples")),
+        latencies=[
+            LatencyRow(gettext(name), gettext(meaning), time_cells(_times(latency, key)))
+            for key, (name, meaning) in _LATENCIES.items()
+        ],
+        thinned=_thinned(latency),
+        latency_plots=_latency_plots(latency),
+        prediction=_prediction(result),
+        ramp=[_ramp_row(step) for step in result.get("ramp", [])[:ROWS_MAX]],
+        over_time=time_plots(result),
+        faults=[_fault_row(number, one) for number, one in enumerate(result["faults"][:FAULTS_MAX], 1)],
+        turns=result["batches"]["count"],
+        triggers=_bars(_triggers(result["batches"])),
+        sizes=_bars(_sizes(result["batches"])),
+        settings=_facts(result["settings"]),
+        system=_facts(result["system"]),
+        command=cut(one_line(result["command"]), COMMAND_LENGTH_MAX),
+        downloads=load_downloads(result),
+    )
+
+
+def _name(text: str) -> str:
+    return cut(one_line(text), NAME_LENGTH_MAX)
+
+
+def _known_name(text: str) -> str:
+    """A name that may be one of ours: then in the language of the page."""
+    return translated_prose(_name(text))
+
+
+def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
+    """Those that were missed first."""
+    ordered = sorted(result["thresholds"], key=lambda one: one["ok"])
+    return [
+        ThresholdRow(
+            _known_name(one["name"]),
+            _known_name(f"{one['target']} {one['unit']}"),
+            _known_name(f"{one['actual']} {one['unit']}"),
+            one["ok"],
+        )
+        for one in ordered[:ROWS_MAX]
+    ]
+
+
+def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
+    told = [
+        (gettext("answered"), ledger["answered"], "ok", gettext("a reply to it reached the sink")),
+        (
+            gettext("dead-lettered"),
+            ledger["dead"],
+            "warn",
+            gettext("given up after all attempts, and kept for an operator"),
+        ),
+        (gettext("waiting"), ledger["waiting"], "warn", gettext("still in the queue when the drain ended")),
+        (gettext("lost"), ledger["lost"], "bad", gettext("acknowledged, and then gone without an answer")),
+        (gettext("answered twice"), ledger["duplicates"], "bad", gettext("more than one reply holds it")),
+        (
+            gettext("out of order"),
+            ledger["out_of_order"],
+            "bad",
+            gettext("answered before a message that was safe earlier"),
+        ),
+        (
+            gettext("failed requests"),
+            ledger["failed_requests"],
+            "warn",
+            gettext("answered with anything but 2xx, or not at all; each was delivered again"),
+        ),
+        (
+            gettext("unsure"),
+            ledger["unsure"],
+            "warn",
+            gettext("never acknowledged, so nothing was promised for it"),
+        ),
+    ]
+    return [
+        LedgerRow(name, number, kind if number else "zero", meaning) for name, number, kind, meaning in told
+    ]
+
+
+def _times(latency: LoadLatency, key: str) -> list[float]:
+    times: Mapping[str, Sequence[float]] = {**latency}  # type: ignore[dict-item] # all of its values are such
+    return sorted(max(time_ms, 0.0) for time_ms in times[key])
+
+
+def _thinned(latency: LoadLatency) -> str:
+    thinned = [
+        gettext(name)
+        for key, (name, _) in _LATENCIES.items()
+        if len(_times(latency, key)) >= SAMPLES_KEPT_MAX
+    ]
+    if not thinned:
+        return ""
+    return gettext(
+        "Thinned out evenly to %(number)s samples: %(names)s.",
+        number=f"{SAMPLES_KEPT_MAX:,}",
+        names=gettext(", ").join(thinned).lower(),
+    )
+
+
+def _latency_plots(latency: LoadLatency) -> list[Plot]:
+    found = []
+    for identifier, title, keys in (
+        (
+            "acknowledgement-plot",
+            gettext("Share of messages acknowledged within a time"),
+            ("acknowledgement",),
+        ),
+        ("reply-plot", gettext("Share of turns replied to within a time"), ("reply", "reply_from_first")),
+    ):
+        series = [
+            Series(gettext(_LATENCIES[key][0]), style, times, colour)
+            for style, (key, colour) in enumerate(zip(keys, _COLOURS, strict=False))
+            if (times := _times(latency, key))
+        ]
+        if series:
+            has_tail = max(len(one.times_ms) for one in series) >= TAIL_REPLIES_MIN
+            found.append(
+                latency_plot(
+                    identifier,
+                    series,
+                    title=title,
+                    caption=gettext("The upper part is stretched, so that the slowest can be seen.")
+                    if has_tail
+                    else "",
+                    column=gettext("Latency"),
+                    counted=gettext("samples"),
+                )
+            )
+    return found
+
+
+def _prediction(result: LoadResult) -> Plot | None:
+    """The simulator's reply times over the measured ones, where there are both."""
+    predicted, measured = result.get("predicted_ms"), result["latency_ms"]["reply"]
+    if not predicted or not measured:
+        return None
+    return ecdf_overlay(predicted, measured, (gettext("Simulated"), gettext("Measured"))).plot
+
+
+def _ramp_row(step: RampStep) -> RampRow:
+    figures = (step["acknowledgement_p99"], step["dispatch_lag_p99"], step["generator_lag_p99"])
+    times = ["" if figure is None else duration(figure) for figure in figures]
+    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, _missed(step["missed"]))
+
+
+def _missed(names: Sequence[str]) -> str:
+    return cut(gettext(", ").join(_known_name(name) for name in names), NAME_LENGTH_MAX)
+
+
+def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
+    lasted_ms = round(1000 * (fault["end_s"] - fault["start_s"]))
+    return FaultRow(number, _name(fault["name"]), duration(1000 * fault["start_s"]), duration(lasted_ms))
+
+
+def _triggers(batches: Batches) -> dict[str, int]:
+    ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
+    shown = {_known_name(name): number for name, number in ordered[: ROWS_MAX - 1]}
+    rest = ordered[ROWS_MAX - 1 :]
+    if not rest:
+        return shown
+    others = ngettext("%(num)s other", "%(num)s others", len(rest))
+    return {**shown, others: sum(number for _, number in rest)}
+
+
+def _sizes(batches: Batches) -> dict[str, int]:
+    """Turns by how many messages they hold, in groups."""
+    groups: dict[str, int] = {}
+    for size, number in sorted((int(size), number) for size, number in batches["sizes"].items()):
+        name = _size_group(size)
+        groups[name] = groups.get(name, 0) + number
+    return groups
+
+
+def _size_group(size: int) -> str:
+    low = 0
+    for high in _SIZE_GROUPS:
+        if size <= high:
+            if high - low == 1:
+                return ngettext("%(num)s message", "%(num)s messages", high)
+            return ngettext(
+                "%(range)s message", "%(range)s messages", high, range=f"{low + 1}{EN_DASH}{high}"
+            )
+        low = high
+    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NARROW, " ")
+
+
+def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
+    total = sum(numbers.values())
+    highest = max(numbers.values(), default=0)
+    return [
+        BarRow(name, number, share(number / total), BAR_PX * number / highest)
+        for name, number in numbers.items()
+        if number
+    ]
+
+
+def _facts(values: Mapping[str, str]) -> list[tuple[str, str]]:
+    shown = [
+        (_known_name(name.replace("_", " ")), cut(one_line(str(value)), VALUE_LENGTH_MAX))
+        for name, value in values.items()
+    ]
+    return shown[:ROWS_MAX]

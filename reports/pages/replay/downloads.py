@@ -1,0 +1,64 @@
+"""What can be downloaded from the page of a replay: its figures, and every lost message with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reports.analysis.conversations import cause_of
+from reports.analysis.frames import COUNTS, QUANTILES, SystemFigures, runs_frame
+from reports.pages.csv_links import CsvLink, csv_link
+from reports.results.replay import ReplayResult
+from reports.words.language import gettext
+from reports.words.text import Phones, one_line, short_phone
+
+
+def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tuple[str, CsvLink]]:
+    """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
+    runs = runs_frame(result["runs"])
+    return [
+        (
+            gettext("Figures by system"),
+            csv_link(
+                "systems.csv",
+                [
+                    "system",
+                    *COUNTS,
+                    *(f"reply_{name}_ms" for name in QUANTILES),
+                    *(f"lag_{name}_ms" for name in QUANTILES),
+                ],
+                [
+                    [one.system, *one.counts.values(), *one.reply_ms.values(), *one.lag_ms.values()]
+                    for one in figures
+                ],
+            ),
+        ),
+        (
+            gettext("Figures by recording and system"),
+            csv_link("runs.csv", list(runs.columns), runs.itertuples(index=False, name=None)),
+        ),
+        (
+            gettext("Lost messages"),
+            csv_link(
+                "lost.csv",
+                ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause"],
+                _lost(result),
+            ),
+        ),
+    ]
+
+
+def _lost(result: ReplayResult) -> Iterator[list[object]]:
+    phones = Phones(message["phone"] for one in result["recordings"] for message in one["messages"])
+    for run in result["runs"]:
+        for entry in run["ledger"]:
+            if entry["fate"] == "lost":
+                yield [
+                    run["recording"],
+                    run["system"],
+                    run["run"],
+                    one_line(entry["instance"]),
+                    short_phone(entry["phone"]),
+                    one_line(phones.hide(entry["id"])),
+                    entry.get("lost_at_ms"),
+                    one_line(phones.hide(cause_of(run, entry))),
+                ]

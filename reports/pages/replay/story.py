@@ -1,0 +1,171 @@
+"""The story of one loss: the conversation on the system that lost messages and on one that did not, side by side."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from reports.analysis.conversations import Conversation, Lane, Message, without_clock
+from reports.analysis.fates import lane_words, short_list
+from reports.drawing.swimlane import Swimlane, layout
+from reports.words.language import gettext, ngettext
+from reports.words.prose import translated_prose
+from reports.words.text import cut, duration, one_line
+
+SAME_MOMENT_MS = 150
+"""What happened on the two systems within so long stands in one row."""
+LENGTH_BEST = 5
+"""Messages of a conversation that shows a loss well: enough to see a burst, few enough to follow."""
+
+ROWS_MAX = 40
+TEXT_LENGTH_MAX = 80
+CAUSE_LENGTH_MAX = 300
+_NUMBERS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a system did at a moment; `kind` is how it is shown."""
+
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A row: what the user wrote at that time, and what each system did."""
+
+    at_ms: int
+    said: Sequence[tuple[int, str]]
+    steps: Sequence[Sequence[Step]]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The whole story; `systems` are those of the figure's lanes and of each moment's steps."""
+
+    recording: str
+    place: int
+    title: str
+    sentence: str
+    rescue: str
+    cause: str
+    figure: Swimlane
+    systems: Sequence[str]
+    moments: Sequence[Moment]
+    left_out: int
+
+
+def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
+    """The story that explains most; None where nothing was lost.
+
+    It is of the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in full.
+    `found` are the conversations of each recording under its title.
+    """
+    candidates = [
+        (recording, conversation, lane, cause)
+        for recording, conversations in found
+        for conversation in conversations
+        for lane in conversation.lanes
+        if (cause := _cause(lane))
+    ]
+    if not candidates:
+        return None
+    commonest, _ = Counter(_kind(cause) for *_, cause in candidates).most_common(1)[0]
+    recording, conversation, lane, cause = min(
+        (one for one in candidates if _kind(one[3]) == commonest),
+        key=lambda one: (not _rescuer(one[1], one[2]), abs(len(one[1].messages) - LENGTH_BEST)),
+    )
+    return _told(recording, conversation, lane, cause)
+
+
+def _cause(lane: Lane) -> str:
+    """Why the lane's first lost message was lost; empty where none was."""
+    return next((outcome.cause for outcome in lane.outcomes.values() if outcome.fate == "lost"), "")
+
+
+def _kind(cause: str) -> str:
+    return _NUMBERS.sub("", cause)
+
+
+def _rescuer(conversation: Conversation, loser: Lane) -> Lane | None:
+    """The last system that answered everything: the queue, where it is there."""
+    clean = [lane for lane in conversation.lanes if lane is not loser and not lane.troubled()]
+    return clean[-1] if clean else None
+
+
+def _told(recording: str, conversation: Conversation, loser: Lane, cause: str) -> Story:
+    rescuer = _rescuer(conversation, loser)
+    lanes = [loser] if rescuer is None else [loser, rescuer]
+    lost, messages = loser.numbers("lost"), conversation.messages
+    moments = _moments(messages, lanes)
+    return Story(
+        recording=recording,
+        place=conversation.place,
+        title=ngettext(
+            "How %(system)s lost %(num)s of %(all)s messages",
+            "How %(system)s lost %(num)s of %(all)s messages",
+            len(lost),
+            system=loser.system,
+            all=len(messages),
+        ),
+        sentence=ngettext(
+            "The user wrote %(num)s message. %(system)s took it, and never answered it.",
+            "The user wrote %(num)s messages within %(time)s. %(system)s took them, and never answered %(numbers)s.",
+            len(messages),
+            time=duration(messages[-1].at_ms - messages[0].at_ms),
+            system=loser.system,
+            numbers=short_list(lost),
+        ),
+        rescue=""
+        if rescuer is None
+        else gettext("On %(system)s: %(outcome)s.", system=rescuer.system, outcome=lane_words(rescuer)),
+        cause=cut(translated_prose(one_line(without_clock(cause))), CAUSE_LENGTH_MAX),
+        figure=layout(replace(conversation, lanes=lanes)),
+        systems=[lane.system for lane in lanes],
+        moments=moments[:ROWS_MAX],
+        left_out=len(moments[ROWS_MAX:]),
+    )
+
+
+def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]:
+    """Everything that happened, by time; what happened at about the same time is one moment."""
+    steps = [(place, at_ms, step) for place, lane in enumerate(lanes) for at_ms, step in _steps(lane)]
+    times = sorted([message.at_ms for message in messages] + [at_ms for _, at_ms, _ in steps])
+    after_all = times[-1] + 1
+    starts: list[int] = []
+    for at_ms in times:
+        if not starts or at_ms - starts[-1] > SAME_MOMENT_MS:
+            starts.append(at_ms)
+    return [
+        Moment(
+            at_ms=start,
+            said=[(one.number, _text(one)) for one in messages if start <= one.at_ms < end],
+            steps=[
+                [step for owner, at_ms, step in steps if owner == place and start <= at_ms < end]
+                for place in range(len(lanes))
+            ],
+        )
+        for start, end in pairwise([*starts, after_all])
+    ]
+
+
+def _text(message: Message) -> str:
+    return cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({one_line(translated_prose(message.kind))})"
+
+
+def _steps(lane: Lane) -> Iterable[tuple[int, Step]]:
+    for span in lane.spans:
+        numbers = short_list(span.numbers) or gettext("nothing")
+        yield span.claimed_at_ms, Step("", gettext("takes %(numbers)s, asks the AI", numbers=numbers))
+        if span.replied_at_ms is not None:
+            yield span.replied_at_ms, Step("ok", gettext("replies to %(numbers)s", numbers=numbers))
+    lost: dict[int, list[int]] = {}
+    for number, outcome in lane.outcomes.items():
+        if outcome.lost_at_ms is not None:
+            lost.setdefault(outcome.lost_at_ms, []).append(number)
+    for at_ms, numbers_lost in lost.items():
+        yield at_ms, Step("bad", gettext("loses %(numbers)s", numbers=short_list(numbers_lost)))

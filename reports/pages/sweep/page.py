@@ -1,0 +1,25 @@
+"""The page of a sweep: one file that needs no network and no script, from a `SweepResult` alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.pages.page import environment, write_page
+from reports.pages.sweep.view import sweep_page_of
+from reports.results.sweep import SweepResult
+from reports.words.language import DEFAULT, speaking
+
+
+def render_sweep_report(result: SweepResult, language: str = DEFAULT) -> str:
+    """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
+    with speaking(language):
+        return environment().get_template("sweep.html").render(page=sweep_page_of(result))
+
+
+def write_sweep_report(result: SweepResult, path: Path, language: str = DEFAULT) -> None:
+    """Writes the page to `path`, whole or not at all; folders on the way are made.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_page(render_sweep_report(result, language), path)

@@ -1,0 +1,1 @@
+"""Result files: their types, how they are read, and their checks."""

@@ -1,0 +1,71 @@
+"""The baseline: what of an accepted result later ones are compared with. It holds no texts, no phone numbers, no ids.
+
+Times are integer milliseconds. `schema` is raised whenever a key changes its meaning or goes away.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+from reports.results.load import LoadLedger
+from reports.results.replay import Quantiles
+
+BASELINE_SCHEMA_VERSION = 1
+
+
+class BaselineRun(TypedDict):
+    """One recording on one system, once.
+
+    `messages` has a line for each conversation, in the order of first arrivals; in it, one word for each message in
+    the order of arrival: the time from its arrival to the reply, or its fate, with `+twice` or `+order` where it was
+    answered twice or out of order. It is empty for replications, of which only the figures are kept.
+    """
+
+    recording: str
+    system: str
+    run: int
+    sent: int
+    answered: int
+    lost: int
+    twice: int
+    order: int
+    dead: int
+    waiting: int
+    ai_calls: int
+    turns: int
+    first_ms: Quantiles
+    last_ms: Quantiles
+    lag_ms: Quantiles
+    mean_first_ms: float | None
+    came_to_rest: bool
+    messages: list[str]
+
+
+class BaselineReplay(TypedDict):
+    """What is kept of a replay. `digests` tell whether a recording is still the same."""
+
+    systems: list[str]
+    digests: dict[str, str]
+    runs: list[BaselineRun]
+
+
+class BaselineLoad(TypedDict):
+    """What is kept of a load test. `latency_ms` has ascending samples by name, evenly thinned."""
+
+    scenario: str
+    valid: bool
+    ledger: LoadLedger
+    latency_ms: dict[str, list[float]]
+
+
+class Baseline(TypedDict):
+    """The file. `replay` or `load` is there, as `of` says; the other is None."""
+
+    schema: int
+    kind: Literal["baseline"]
+    of: Literal["replay", "load"]
+    seed: int
+    command: str
+    settings: dict[str, str]
+    replay: BaselineReplay | None
+    load: BaselineLoad | None

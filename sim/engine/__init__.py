@@ -1,0 +1,1 @@
+"""The engine: time, network, world, and the ledger that sees everything."""

@@ -1,0 +1,306 @@
+"""Redis in simulated time, and the network in front of it.
+
+`SimulatedRedis` is the one place that knows which server is behind the clients. Today that is fakeredis, the
+server in pure Python: another one only has to hand out the same two kinds of client and the same time.
+
+What is sent stays sent. A caller that gives up (a timeout, a cancellation) stops waiting, but bytes on their
+way still reach the server and are executed there, as with a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis.asyncio
+import redis.exceptions
+from fakeredis import FakeAsyncRedisConnection, FakeServer
+from fakeredis._socket import FakeSocket
+from fakeredis.aioredis import AsyncFakeSocket, FakeReader, FakeWriter
+
+from sim.engine.distributions import Distribution
+from sim.engine.loop import SimLoop
+from sim.engine.rest import RestRedis, WriteObserver
+
+SERVER_VERSION = (7,)
+CONNECTIONS_MAX = 64
+POOL_TIMEOUT_S = 20
+LUA_CALLS_PER_COLLECTION = 1000
+
+
+def unix_seconds(epoch_ms: int, now_ms: float) -> float:
+    """Unix time as `time.time()` would say it, from the recording's start and the simulated time since.
+
+    Rounded to whole microseconds first, then chosen such that both ways to read it are exact: `round(t * 1e6)`
+    gives these microseconds and `int(t * 1000)` their milliseconds. So a clock read after a timer for
+    millisecond m never says m - 1.
+    """
+    microseconds = epoch_ms * 1000 + round(now_ms * 1000)
+    seconds = microseconds / 1_000_000
+    return seconds if int(seconds * 1000) >= microseconds // 1000 else math.nextafter(seconds, math.inf)
+
+
+class _SimulatedTimeModule:
+    """Stands in for the module `time` where fakeredis looks at it: `time()` is simulated, the rest is the module's."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.time = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
+@contextlib.contextmanager
+def server_time(clock: Callable[[], float]) -> Iterator[None]:
+    """While this is open, fakeredis takes Unix time in seconds from `clock`: expiry, TIME and stream ids follow it.
+
+    Only fakeredis's own modules are touched, and put back. One simulation runs at a time in a process: a second
+    one inside raises RuntimeError.
+    """
+    modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "fakeredis"]
+    if any(isinstance(vars(module).get("time"), _SimulatedTimeModule) for module in modules):
+        raise RuntimeError("another simulation is running in this process")
+    patched = [module for module in modules if vars(module).get("time") is time]
+    stand_in = _SimulatedTimeModule(clock)
+    try:
+        for module in patched:
+            vars(module)["time"] = stand_in
+        yield
+    finally:
+        for module in patched:
+            vars(module)["time"] = time
+
+
+class SimulatedRedis:
+    """One Redis server and the network to it. Give `clock` to `server_time` while the simulation runs."""
+
+    def __init__(
+        self, loop: SimLoop, *, epoch_ms: int, latency: Distribution, stream: Callable[[str], random.Random]
+    ) -> None:
+        self.loop = loop
+        self._epoch_ms = epoch_ms
+        self._latency = latency
+        self._stream = stream
+        self._clients: list[redis.asyncio.Redis] = []
+        self._observers: list[WriteObserver] = []
+        self._sockets_made = 0
+        self._lua: _LuaRuntime | None = None
+        self.server = FakeServer(version=SERVER_VERSION)
+        # A plain set would wake blocked clients in the order of their addresses in memory.
+        self.server.dbs[0]._change_callbacks = _OrderedSet()  # type: ignore[assignment]
+
+    def clock(self) -> float:
+        """The server's Unix time in seconds."""
+        return unix_seconds(self._epoch_ms, self.loop.env.now)
+
+    def client(self, name: str, **options: Any) -> redis.asyncio.Redis:
+        """A redis-py client with its own connections, as one process has it. `name` names its stream of latencies.
+
+        A connection costs a round trip to open; after that, each pipeline or command costs one. Options are
+        those of redis-py's connections.
+        """
+        self._keep_compiled_scripts()
+        pool = redis.asyncio.BlockingConnectionPool(
+            max_connections=CONNECTIONS_MAX,
+            timeout=POOL_TIMEOUT_S,
+            connection_class=_LatentConnection,
+            network=self,
+            latency_stream=self._stream(f"redis/{name}"),
+            server=self.server,
+            **{"protocol": 2, "decode_responses": False, **options},
+        )
+        client = redis.asyncio.Redis(connection_pool=pool)
+        self._clients.append(client)
+        return client
+
+    def rest(self, name: str) -> RestRedis:
+        """A client that reaches the server over HTTP, one request a call. `name` names its stream of latencies."""
+        stream = self._stream(f"rest/{name}")
+        return RestRedis(self.loop, self.server, lambda: self._latency.sample_ms(stream), self._observers)
+
+    def round_trip_ms(self, stream: random.Random) -> float:
+        """One sampled round trip."""
+        return self._latency.sample_ms(stream)
+
+    def next_socket(self) -> int:
+        """A number for each connection, in the order they were opened."""
+        self._sockets_made += 1
+        return self._sockets_made
+
+    def _keep_compiled_scripts(self) -> None:
+        """fakeredis compiles a script at each call and collects Lua's garbage after it: most of a call's cost."""
+        if self._lua is None:
+            socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)
+            self._lua = _LuaRuntime(socket._get_server_runtime(self.server))
+            self.server._lua_runtime = self._lua  # type: ignore[attr-defined]
+
+    async def close(self) -> None:
+        """Close the connections of every client."""
+        for client in self._clients:
+            await client.aclose()
+            await client.connection_pool.disconnect()
+
+
+class _OrderedSet(dict[Any, None]):
+    """The part of a set that fakeredis uses, in the order of insertion."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def remove(self, item: Any) -> None:
+        del self[item]
+
+
+class _LuaRuntime:
+    """fakeredis's Lua runtime, which keeps what it has compiled and collects garbage less often."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        self._compiled: dict[bytes | str, Callable[[], Any]] = {}
+        self._calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def execute(self, code: bytes | str) -> Any:
+        """Run a chunk; fakeredis's own order to collect garbage is followed every LUA_CALLS_PER_COLLECTION calls."""
+        if code == "collectgarbage()":
+            self._calls += 1
+            if self._calls % LUA_CALLS_PER_COLLECTION:
+                return None
+        chunk = self._compiled.get(code)
+        if chunk is None:
+            chunk = self._compiled[code] = self._runtime.compile(code)
+        return chunk()
+
+
+class _LatentSocket(AsyncFakeSocket):
+    """The server's end of a connection: requests arrive, and replies leave, half a round trip late and in order."""
+
+    def __init__(self, *args: Any, network: SimulatedRedis, stream: random.Random, **options: Any) -> None:
+        self._number = network.next_socket()
+        self._network = network
+        self._stream = stream
+        self._half_s = 0.0
+        self._sending: list[bytes] = []
+        self._sent_at_s = self._request_due_s = -1.0
+        self._replying: list[Any] = []
+        self._replied_at_s = self._reply_due_s = -1.0
+        super().__init__(*args, **options)
+
+    def __hash__(self) -> int:
+        """fakeredis keeps sockets in sets; their order must not depend on addresses in memory."""
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def sendall(self, data: Any) -> None:
+        """Put a request on the way. What is sent at one instant travels together and pays one round trip."""
+        if not self._reachable():
+            raise self._connection_error_class("Connection closed by server.")
+        loop = self._network.loop
+        now_s = loop.time()
+        if self._sending and self._sent_at_s == now_s:
+            self._sending.append(data)
+            return
+        self._half_s = self._network.round_trip_ms(self._stream) / 2000
+        self._sending, self._sent_at_s = [data], now_s
+        self._request_due_s = max(self._request_due_s, now_s + self._half_s)
+        loop.call_at(self._request_due_s, self._receive, self._sending)
+
+    def put_response(self, msg: Any) -> None:
+        """Put a reply on the way back."""
+        loop = self._network.loop
+        now_s = loop.time()
+        if self._replying and self._replied_at_s == now_s:
+            self._replying.append(msg)
+            return
+        self._replying, self._replied_at_s = [msg], now_s
+        self._reply_due_s = max(self._reply_due_s, now_s + self._half_s)
+        loop.call_at(self._reply_due_s, self._hand_over, self._replying)
+
+    def hang_up(self) -> None:
+        """The client has closed: the server notices once everything sent before has reached it."""
+        due_s = max(self._request_due_s, self._network.loop.time() + self._half_s)
+        self._network.loop.call_at(due_s, self._notice_closed)
+
+    def _server_or_none(self) -> FakeServer | None:
+        """fakeredis sets the server to None when a socket is closed, against its own annotation."""
+        return self._server
+
+    def _reachable(self) -> bool:
+        server = self._server_or_none()
+        return server is not None and server.connected and not self._killed
+
+    def _receive(self, chunks: list[bytes]) -> None:
+        if chunks is self._sending:
+            self._sending = []
+        if self._reachable():
+            super().sendall(b"".join(chunks))
+
+    def _hand_over(self, replies: list[Any]) -> None:
+        if replies is self._replying:
+            self._replying = []
+        for reply in replies:
+            super().put_response(reply)
+
+    def _notice_closed(self) -> None:
+        """A blocking command of a client that is gone ends without taking anything."""
+        if self._server_or_none() is None:
+            return
+        if self._blocked:
+            self._unblock_reason = b"timeout"
+            with self._server.lock:
+                self._db.wake_all()
+            self._network.loop.call_soon(self._notice_closed)
+        else:
+            self.close()
+
+
+class _LatentConnection(FakeAsyncRedisConnection):
+    """redis-py's connection, ending in a _LatentSocket."""
+
+    def __init__(self, *, network: SimulatedRedis, latency_stream: random.Random, **options: Any) -> None:
+        super().__init__(**options)
+        self._network = network
+        self._latency_stream = latency_stream
+
+    async def _connect(self) -> None:
+        if self._server is None or not self._server.connected:
+            raise redis.exceptions.ConnectionError("Connection refused.")
+        await asyncio.sleep(self._network.round_trip_ms(self._latency_stream) / 1000)
+        self._sock = _LatentSocket(
+            self._server,
+            self.db,
+            client_class=self._client_class,
+            lua_modules=self._lua_modules,
+            client_info=self._client_info,
+            network=self._network,
+            stream=self._latency_stream,
+        )
+        self._reader = FakeReader(self._sock)
+        self._writer = FakeWriter(self._sock)
+
+    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:
+        socket = self._sock
+        await super().disconnect(nowait, *args, **options)
+        if isinstance(socket, _LatentSocket):
+            socket.hang_up()
+
+    async def _read_response(self, **options: Any) -> Any:
+        """fakeredis knows no socket timeout and takes `inf` for a number; redis-py's rules are kept here."""
+        timeout = options.pop("timeout", None)
+        if timeout is not None or not self.socket_timeout:
+            return await super()._read_response(timeout=None if timeout == math.inf else timeout, **options)
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                return await super()._read_response(timeout=None, **options)
+        except TimeoutError:
+            raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None

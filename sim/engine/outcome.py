@@ -1,0 +1,190 @@
+"""From a ledger at rest to the record of a run, as `reports.results.replay.Run` defines it.
+
+The rules:
+
+- *Fate.* Answered if a reply to it was ever sent; else dead-lettered; else pending if it waits where somebody
+  will look; else lost.
+- *Duplicated.* An id that more than one reply answers, or that one reply's batch holds twice.
+- *Reordered.* Each conversation's first replies in the order of time give the order of handing over. An id is out
+  of order when an earlier reply answered a message that arrived after it, or when a message that precedes it
+  in its batch belongs behind it by (provider's timestamp, arrival).
+- *Latency.* For each batch that was answered, from the arrival of its first and of its last message to the reply.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run
+from sim.engine.ledger import Batch, Conversation, Entry, Ledger
+
+if TYPE_CHECKING:
+    from sim.engine.system import System
+    from sim.engine.world import World
+
+
+def outcome(
+    world: World,
+    system: System,
+    *,
+    pending: Mapping[Conversation, Sequence[str]],
+    run_number: int,
+    seed: int,
+    at_rest_ms: int,
+    came_to_rest: bool,
+) -> Run:
+    """The record of one run. `pending` are the ids the system says still wait."""
+    ledger = world.ledger
+    entries = sorted(ledger.entries(), key=lambda entry: entry.rank)
+    waiting = {ledger.entry(conversation, one).rank for conversation, ids in pending.items() for one in ids}
+    fates: dict[int, Fate] = {entry.rank: _fate(entry, waiting) for entry in entries}
+    shown = _Names(entries)
+    lost = [entry for entry in entries if fates[entry.rank] == "lost"]
+    for entry in lost:
+        if entry.loss is None:
+            entry.loss = system.cause(entry.conversation, entry.id)
+            entry.story.append(f"lost: {entry.loss}")
+    twice, displaced = duplicated(ledger), reordered(ledger)
+    return Run(
+        recording=world.recording.name,
+        system=system.name,
+        run=run_number,
+        seed=seed,
+        sent=len(entries),
+        answered=sum(fate == "answered" for fate in fates.values()),
+        lost=shown.all(lost),
+        duplicated=shown.all(entry for entry in entries if entry.rank in twice),
+        reordered=shown.all(entry for entry in entries if entry.rank in displaced),
+        dead_lettered=shown.all(entry for entry in entries if fates[entry.rank] == "dead_lettered"),
+        pending=shown.all(entry for entry in entries if fates[entry.rank] == "pending"),
+        causes={shown.one(entry): entry.loss or "" for entry in lost},
+        ai_calls=world.ai.calls,
+        batches=[_batch_record(batch) for batch in ledger.batches],
+        log=world.log_lines,
+        latency_ms=_latency(ledger),
+        dispatch_lag_ms=quantiles(
+            batch.claimed_at_ms - batch.due_at_ms for batch in ledger.batches if batch.due_at_ms is not None
+        ),
+        faults=dict(world.faults_fired),
+        ledger=[_ledger_entry(entry, fates[entry.rank]) for entry in entries],
+        at_rest_ms=at_rest_ms,
+        came_to_rest=came_to_rest,
+    )
+
+
+def quantiles(values: Iterable[int]) -> Quantiles:
+    """Nearest-rank quantiles: the smallest value that at least so large a share of the values does not exceed."""
+    ordered = sorted(values)
+    if not ordered:
+        return Quantiles(p50=None, p95=None, max=None)
+
+    def rank(percent: int) -> int:
+        return ordered[math.ceil(percent * len(ordered) / 100) - 1]
+
+    return Quantiles(p50=rank(50), p95=rank(95), max=ordered[-1])
+
+
+def duplicated(ledger: Ledger) -> set[int]:
+    """Ranks of messages that were answered more than once, or handed over twice within one batch."""
+    counts: Counter[int] = Counter()
+    for reply in ledger.replies:
+        counts.update(entry.rank for entry in _own(ledger, reply.conversation, reply.ids))
+    return {rank for rank, count in counts.items() if count > 1}
+
+
+def reordered(ledger: Ledger) -> set[int]:
+    """Ranks of messages that were handed over out of order; only first answers count."""
+    found: set[int] = set()
+    newest: dict[Conversation, int] = {}
+    seen: set[int] = set()
+    for reply in ledger.replies:
+        handed_over = _own(ledger, reply.conversation, dict.fromkeys(reply.ids))
+        batch = [entry for entry in handed_over if entry.rank not in seen]
+        seen.update(entry.rank for entry in batch)
+        latest_before = newest.get(reply.conversation, -1)
+        found.update(entry.rank for entry in batch if entry.rank < latest_before)
+        found.update(_displaced(batch))
+        newest[reply.conversation] = max([latest_before, *(entry.rank for entry in batch)])
+    return found
+
+
+def _own(ledger: Ledger, conversation: Conversation, ids: Iterable[str]) -> list[Entry]:
+    """Entries of the ids that are the conversation's own; others were handed over under a wrong name."""
+    return [entry for one in ids if (entry := ledger.own(conversation, one)) is not None]
+
+
+def _displaced(batch: Sequence[Entry]) -> set[int]:
+    """Ranks of entries that something precedes which belongs behind them."""
+    found: set[int] = set()
+    latest = (-math.inf, -1)
+    for entry in batch:
+        place = (entry.timestamp_ms, entry.rank)
+        if place < latest:
+            found.add(entry.rank)
+        else:
+            latest = place
+    return found
+
+
+class _Names:
+    """How ids are shown in lists over the whole recording: plain, or with their conversation where two share one."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._counts = Counter(entry.id for entry in entries)
+
+    def one(self, entry: Entry) -> str:
+        if self._counts[entry.id] == 1:
+            return entry.id
+        return f"{entry.conversation.instance}/{entry.conversation.phone}/{entry.id}"
+
+    def all(self, entries: Iterable[Entry]) -> list[str]:
+        return [self.one(entry) for entry in entries]
+
+
+def _fate(entry: Entry, waiting: set[int]) -> Fate:
+    if entry.answered_at_ms:
+        return "answered"
+    if entry.dead_letter_reason is not None:
+        return "dead_lettered"
+    return "pending" if entry.rank in waiting else "lost"
+
+
+def _latency(ledger: Ledger) -> Latency:
+    first, last = [], []
+    for batch in ledger.batches:
+        arrivals = [entry.arrived_at_ms for entry in _own(ledger, batch.conversation, batch.ids)]
+        if batch.replied_at_ms is None or not arrivals:
+            continue
+        first.append(batch.replied_at_ms - min(arrivals))
+        last.append(batch.replied_at_ms - max(arrivals))
+    return Latency(first=quantiles(first), last=quantiles(last))
+
+
+def _batch_record(batch: Batch) -> BatchRecord:
+    return BatchRecord(
+        instance=batch.conversation.instance,
+        phone=batch.conversation.phone,
+        ids=list(batch.ids),
+        trigger=batch.trigger,
+        claimed_at_ms=batch.claimed_at_ms,
+        due_at_ms=batch.due_at_ms,
+        replied_at_ms=batch.replied_at_ms,
+        ai_ms=list(batch.asked),
+    )
+
+
+def _ledger_entry(entry: Entry, fate: Fate) -> LedgerEntry:
+    return LedgerEntry(
+        instance=entry.conversation.instance,
+        phone=entry.conversation.phone,
+        id=entry.id,
+        fate=fate,
+        stored_at_ms=entry.stored_at_ms,
+        claimed_at_ms=entry.claimed_at_ms,
+        answered_at_ms=entry.answered_at_ms[0] if entry.answered_at_ms else None,
+        lost_at_ms=entry.lost_at_ms if fate == "lost" else None,
+        story=entry.story,
+    )

@@ -1,0 +1,218 @@
+"""Redis over HTTP, as the older bots used it (Upstash REST): every call is a request of its own.
+
+Requests share no connection, so they may overtake each other, and anything may happen between two calls of one
+webhook. Within the server each call is atomic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import redis.asyncio
+from fakeredis import FakeServer
+from fakeredis._socket import FakeSocket
+
+from sim.engine.loop import SimLoop
+
+Command = tuple[str | int, ...]
+
+_FIRST_ARGUMENT_WRITES = frozenset(
+    {
+        "APPEND",
+        "DECR",
+        "DECRBY",
+        "GETDEL",
+        "GETSET",
+        "HDEL",
+        "HINCRBY",
+        "HSET",
+        "INCR",
+        "INCRBY",
+        "LINSERT",
+        "LPOP",
+        "LPUSH",
+        "LPUSHX",
+        "LREM",
+        "LSET",
+        "LTRIM",
+        "PSETEX",
+        "RPOP",
+        "RPUSH",
+        "RPUSHX",
+        "SADD",
+        "SET",
+        "SETEX",
+        "SETNX",
+        "SPOP",
+        "SREM",
+        "ZADD",
+        "ZREM",
+    }
+)
+_ALL_ARGUMENTS_WRITES = frozenset({"DEL", "UNLINK"})
+_NOT_OVER_HTTP = frozenset(
+    {
+        "BLMOVE",
+        "BLMPOP",
+        "BLPOP",
+        "BRPOP",
+        "BRPOPLPUSH",
+        "BZMPOP",
+        "BZPOPMAX",
+        "BZPOPMIN",
+        "DISCARD",
+        "EXEC",
+        "MONITOR",
+        "MULTI",
+        "PSUBSCRIBE",
+        "SUBSCRIBE",
+        "SSUBSCRIBE",
+        "UNWATCH",
+        "WAIT",
+        "WATCH",
+        "XREAD",
+        "XREADGROUP",
+    }
+)
+
+
+class WriteObserver(Protocol):
+    """Called within each write to a key, when it is executed.
+
+    `before` and `after` are the key's value: text, a list of texts (a set's members sorted), or None when there
+    is none. `client` is the RestRedis that wrote.
+    """
+
+    def __call__(self, key: str, before: Any, after: Any, client: object) -> None:
+        """Take note; nothing may be awaited here."""
+        ...
+
+
+class RestRedis:
+    """A client. Replies are decoded to text; a missing value is None; an error reply raises redis.ResponseError."""
+
+    def __init__(
+        self,
+        loop: SimLoop,
+        server: FakeServer,
+        round_trip_ms: Callable[[], float],
+        observers: list[WriteObserver],
+    ) -> None:
+        self._loop = loop
+        self._round_trip_ms = round_trip_ms
+        self._observers = observers
+        self._socket = FakeSocket(server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
+
+    async def call(self, *command: str | int) -> Any:
+        """One command: half a round trip, atomic execution, half a round trip back.
+
+        Raises ValueError for commands that do not work over HTTP (blocking, transactions by hand).
+        """
+        _check(command)
+        return await self._request(lambda: self._execute(command))
+
+    async def multi(self, *commands: Command) -> list[Any]:
+        """Several commands as one transaction, in one round trip."""
+        for command in commands:
+            _check(command)
+        replies: list[Any] = await self._request(lambda: self._transaction(commands))
+        return replies
+
+    def peek(self, *command: str | int) -> Any:
+        """Look at the server as only the simulator can: no time passes. For the ledger, never for a system."""
+        return self._run(command)
+
+    def watch(self, observer: WriteObserver) -> None:
+        """Call `observer` for each write, by any client over HTTP of this server, that touches a key."""
+        self._observers.append(observer)
+
+    async def _request(self, execute: Callable[[], Any]) -> Any:
+        """Execution does not depend on the caller: one that is cancelled has still sent its request."""
+        half_s = self._round_trip_ms() / 2000
+        answered = self._loop.create_future()
+        self._loop.call_later(half_s, self._serve, execute, half_s, answered)
+        return await answered
+
+    def _serve(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
+        try:
+            reply, error = execute(), None
+        except redis.ResponseError as failure:
+            reply, error = None, failure
+        self._loop.call_later(half_s, _settle, answered, reply, error)
+
+    def _execute(self, command: Command) -> Any:
+        return self._observed([command], lambda: self._run(command))
+
+    def _transaction(self, commands: tuple[Command, ...]) -> list[Any]:
+        replies: list[Any] = self._observed(
+            list(commands), lambda: [self._run(command) for command in commands]
+        )
+        return replies
+
+    def _observed(self, commands: list[Command], execute: Callable[[], Any]) -> Any:
+        """Execute, and tell the observers each touched key's value before and after."""
+        if not self._observers:
+            return execute()
+        keys = dict.fromkeys(key for command in commands for key in _written_keys(command))
+        before = {key: self._value(key) for key in keys}
+        reply = execute()
+        for key, old in before.items():
+            new = self._value(key)
+            for observer in self._observers:
+                observer(key, old, new, self)
+        return reply
+
+    def _run(self, command: Command) -> Any:
+        socket = self._socket
+        socket._process_command([str(part).encode() for part in command])
+        responses: queue.Queue[Any] = socket.responses  # type: ignore[assignment]
+        reply = responses.get_nowait()
+        if isinstance(reply, Exception):
+            raise reply
+        return _decoded(reply)
+
+    def _value(self, key: str) -> Any:
+        kind = self._run(("TYPE", key))
+        if kind == "string":
+            return self._run(("GET", key))
+        if kind == "list":
+            return self._run(("LRANGE", key, 0, -1))
+        if kind == "set":
+            return sorted(self._run(("SMEMBERS", key)))
+        return None
+
+
+def _check(command: Command) -> None:
+    if not command or str(command[0]).upper() in _NOT_OVER_HTTP:
+        raise ValueError(f"{command!r} does not work over HTTP")
+
+
+def _written_keys(command: Command) -> list[str]:
+    name = str(command[0]).upper()
+    if name in _FIRST_ARGUMENT_WRITES:
+        return [str(command[1])]
+    if name in _ALL_ARGUMENTS_WRITES:
+        return [str(key) for key in command[1:]]
+    if name in ("EVAL", "EVALSHA"):
+        return [str(key) for key in command[3 : 3 + int(command[2])]]
+    return []
+
+
+def _settle(answered: asyncio.Future[Any], reply: Any, error: Exception | None) -> None:
+    if answered.done():
+        return
+    if error is not None:
+        answered.set_exception(error)
+    else:
+        answered.set_result(reply)
+
+
+def _decoded(reply: Any) -> Any:
+    if isinstance(reply, bytes):
+        return reply.decode()
+    if isinstance(reply, list):
+        return [_decoded(part) for part in reply]
+    return reply

@@ -1,0 +1,131 @@
+"""The settings of a replay, their defaults, and how options and recordings change them, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from sim.engine.distributions import DistributionError, parse, parse_duration_ms
+
+FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "timer-dies": "an in-process timer of a buffer dies with the function instance that held it, silently",
+        "http-fails": "an HTTP call of the bot to itself fails before it reaches its handler",
+        "ai-fails": "the AI answers with an error after its service time",
+    }
+)
+"""Faults by name. Each has a rate from 0 to 1 (a probability per occasion), 0 unless it is set."""
+
+WINDOW_MS_MAX = 3_600_000
+MESSAGES_MAX = 100
+
+
+class SettingsError(ValueError):
+    """A setting that makes no sense; the message names it, its value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimSettings:
+    """What a replay depends on besides its recording and system.
+
+    `window_ms`, `max_messages` and `idle_ms` are the queue's; the older systems keep the constants they had.
+    `redis_latency` is a whole round trip. Raises SettingsError and DistributionError when a value makes no sense.
+    """
+
+    seed: int = 1
+    ai: str = "lognormal:4.5s:9s"
+    redis_latency: str = "lognormal:5ms:15ms"
+    window_ms: int = 8000
+    max_messages: int = 5
+    idle_ms: int = 0
+    faults: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):
+            try:
+                parse(text)
+            except DistributionError as error:
+                raise SettingsError(f"{name}: {error}") from None
+        _in_range("seed", self.seed, 0, 2**63 - 1)
+        _in_range("window (in ms)", self.window_ms, 1, WINDOW_MS_MAX)
+        _in_range("max-messages", self.max_messages, 1, MESSAGES_MAX)
+        _in_range("idle (in ms)", self.idle_ms, 0, WINDOW_MS_MAX)
+        for name, rate in self.faults.items():
+            if name not in FAULTS:
+                raise SettingsError(f"fault: there is no {name!r}; known are {', '.join(FAULTS)}")
+            if not 0 <= rate <= 1:
+                raise SettingsError(f"fault {name}: the rate is {rate}, must be from 0 to 1")
+
+    def fault_rate(self, name: str) -> float:
+        """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
+        return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the result file: plain values in a fixed order."""
+        return {
+            "ai": self.ai,
+            "redis_latency": self.redis_latency,
+            "window_ms": self.window_ms,
+            "max_messages": self.max_messages,
+            "idle_ms": self.idle_ms,
+            "faults": {name: self.fault_rate(name) for name in FAULTS},
+        }
+
+
+def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
+    """The settings, changed by options named and written as on the command line (`{"window": "8s"}`).
+
+    Raises SettingsError, which names the option.
+    """
+    changes: dict[str, Any] = {}
+    for name, text in options.items():
+        if name not in _OPTIONS:
+            raise SettingsError(f"there is no setting {name!r}; known are {', '.join(sorted(_OPTIONS))}")
+        attribute, read = _OPTIONS[name]
+        try:
+            changes[attribute] = read(text)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from None
+    return replace(settings, **changes)
+
+
+def parse_fault(text: str) -> tuple[str, float]:
+    """Name and rate of `NAME=RATE`. Raises SettingsError."""
+    name, _, rate = text.partition("=")
+    try:
+        return name, float(rate)
+    except ValueError:
+        raise SettingsError(f"fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
+
+
+def _in_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise SettingsError(f"{name}: {value} is outside {low} to {high}")
+
+
+def _whole_ms(text: str) -> int:
+    value_ms = parse_duration_ms(text)
+    if value_ms != int(value_ms):
+        raise DistributionError(f"{text!r} must be a whole number of milliseconds")
+    return int(value_ms)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+_OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "ai": ("ai", _text),
+    "redis-latency": ("redis_latency", _text),
+    "window": ("window_ms", _whole_ms),
+    "max-messages": ("max_messages", _count),
+    "idle": ("idle_ms", _whole_ms),
+}

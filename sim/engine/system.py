@@ -1,0 +1,66 @@
+"""The protocol between the simulator and a system under test.
+
+A system gets its World once, serves webhooks, and reports to `world.ledger` what it does with each message.
+Registration is automatic: a module in this package whose name has no leading underscore is imported, and every
+concrete subclass of System found in it is offered under its `name`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from sim.engine.ledger import Conversation
+from sim.recording import Arrival
+
+if TYPE_CHECKING:
+    from sim.engine.world import World
+
+
+class WebhookFailedError(Exception):
+    """Raised by `System.webhook` when it does not acknowledge: the provider saw an answer other than 2xx."""
+
+
+class System(ABC):
+    """One way to get from webhooks to replies. One instance serves one run."""
+
+    name: ClassVar[str]
+    """As in `--system`, in results and in a recording's `expect`."""
+    summary: ClassVar[str]
+    """One sentence for tables."""
+    order: ClassVar[int]
+    """Place in lists of systems, lowest first."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def start(self) -> None:  # noqa: B027 - a hook: most systems have nothing to start
+        """Called once, before the first message."""
+
+    @abstractmethod
+    async def webhook(self, arrival: Arrival) -> None:
+        """Take one delivery. Returning acknowledges it (2xx).
+
+        Raises WebhookFailedError, or one of the simulated faults (AiError, HttpError), when it does not. Any
+        other exception is a bug in the system and fails the run.
+        """
+
+    @abstractmethod
+    def at_rest(self) -> bool:
+        """Whether nothing will happen without new messages. Omniscient; asked only while no activity is alive."""
+
+    @abstractmethod
+    def pending_ids(self) -> dict[Conversation, list[str]]:
+        """Ids that wait in a place that will still be looked at. Omniscient."""
+
+    def cause(self, conversation: Conversation, message_id: str) -> str:
+        """Words for a lost message that no `ledger.lose` has explained."""
+        return (
+            f"never seen again after its webhook ({conversation.instance}/{conversation.phone}, {message_id})"
+        )
+
+    async def settle(self) -> None:  # noqa: B027 - a hook, like start
+        """Called once when all is at rest, before the outcome is taken, to report what only the end shows."""
+
+    async def stop(self) -> None:  # noqa: B027 - a hook, like start
+        """Called once, after the outcome was taken; daemons are cancelled afterwards."""

@@ -1,0 +1,242 @@
+"""The world around a system under test: time, network, AI, send API, faults, and the ledger that sees everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import cached_property
+from random import Random
+from typing import Any
+
+import simpy
+
+from sim.engine.distributions import parse
+from sim.engine.ledger import Conversation, Ledger
+from sim.engine.loop import SimLoop, sleep_process
+from sim.engine.network import SimulatedRedis
+from sim.engine.rest import RestRedis
+from sim.engine.settings import FAULTS, SimSettings
+from sim.engine.streams import stream
+from sim.recording import Recording
+
+
+class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
+    """Something outside the system failed, because a fault with a rate said so."""
+
+
+class AiError(SimulatedFault):
+    """The AI answered with an error (fault `ai-fails`)."""
+
+
+class HttpError(SimulatedFault):
+    """An HTTP call of the bot to itself failed (fault `http-fails`), or its handler ended with an error."""
+
+
+class World:
+    """All that a system can reach. Times are milliseconds from the start of the recording.
+
+    Luck: streams depend on seed, recording, run and purpose. What surrounds every system alike (the AI's time for
+    the n-th call of a conversation, faults) is the same for all systems; latencies depend on the system as well.
+    """
+
+    def __init__(
+        self, loop: SimLoop, *, recording: Recording, system: str, settings: SimSettings, seed: int
+    ) -> None:
+        self.loop = loop
+        self.env: simpy.Environment = loop.env
+        self.recording = recording
+        self.settings = settings
+        self.epoch_ms = recording.epoch_ms
+        self.ledger = Ledger(self.now_ms)
+        self.log_lines: list[dict[str, int | str]] = []
+        self.faults_fired = dict.fromkeys(FAULTS, 0)
+        self._seed = seed
+        self._system = system
+        self._latency = parse(settings.redis_latency)
+        self._rest_clients = 0
+        self._activities: dict[asyncio.Task[Any], None] = {}
+        self._daemons: dict[asyncio.Task[Any], None] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._failed: asyncio.Future[None] = loop.create_future()
+        self.redis = SimulatedRedis(loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random)
+        self.ai = Ai(self)
+        self.whatsapp = WhatsApp(self)
+
+    def now_ms(self) -> int:
+        """Simulated time, rounded to whole milliseconds; the scale of `Arrival.at_ms`."""
+        return round(self.env.now)
+
+    def random(self, purpose: str) -> Random:
+        """A stream of this system's own: equal for equal (seed, recording, run, system, purpose)."""
+        return stream(self._seed, self.recording.name, f"system {self._system}", purpose)
+
+    def shared_random(self, purpose: str) -> Random:
+        """A stream that is the same for every system: equal for equal (seed, recording, run, purpose)."""
+        return stream(self._seed, self.recording.name, purpose)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Start a foreground activity: the run is not at rest while it lives.
+
+        An exception in it fails the run, unless it is a simulated fault, which a caller who awaits it gets.
+        """
+        task = self.loop.create_task(coroutine, name=name)
+        self._activities[task] = None
+        self._quiet.clear()
+        task.add_done_callback(self._activity_ended)
+        return task
+
+    def spawn_daemon(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Start a poller or worker: it does not keep the run alive and is cancelled at its end.
+
+        An exception in it fails the run.
+        """
+        task = self.loop.create_task(coroutine, name=name)
+        self._daemons[task] = None
+        task.add_done_callback(self._daemon_ended)
+        return task
+
+    def rest_redis(self) -> RestRedis:
+        """A new client that reaches Redis over HTTP; every call costs one sampled round trip."""
+        self._rest_clients += 1
+        return self.redis.rest(str(self._rest_clients))
+
+    async def http_call(self, handler: Callable[[], Awaitable[None]]) -> None:
+        """One HTTP request of the bot to itself: half a round trip, the handler as an activity, half a trip back.
+
+        A caller that is cancelled does not stop the handler. Raises HttpError when the fault `http-fails` says
+        so (the handler never runs) or when the handler ended with a simulated fault (status 500).
+        """
+        half_s = self._latency.sample_ms(self._http_stream) / 2000
+        await asyncio.sleep(half_s)
+        if self.fault("http-fails"):
+            raise HttpError("the HTTP call of the bot to itself failed")
+        try:
+            await asyncio.shield(self.spawn(_await(handler), name="http handler"))
+        except SimulatedFault as error:
+            raise HttpError(f"the handler answered 500: {error}") from error
+        await asyncio.sleep(half_s)
+
+    def fault(self, name: str) -> bool:
+        """Whether this fault strikes now. Every question costs one draw from the fault's own stream."""
+        rate = self.settings.fault_rate(name)
+        if rate <= 0:
+            return False
+        strikes: bool = self._fault_streams[name].random() < rate
+        self.faults_fired[name] += strikes
+        return strikes
+
+    def log(self, event: str, **fields: int | str) -> None:
+        """Write a line to the run's log, as the system's own log would have it."""
+        self.log_lines.append({"at_ms": self.now_ms(), "event": event, **fields})
+
+    async def quiet(self) -> None:
+        """Return once no foreground activity is alive."""
+        while self._activities:
+            await self._quiet.wait()
+
+    async def failure(self) -> None:
+        """Wait for an activity or daemon to fail, and raise its exception. Never returns otherwise."""
+        await asyncio.shield(self._failed)  # whoever stops waiting must not cancel it for others
+
+    async def cancel_daemons(self) -> None:
+        """Cancel every daemon and activity, and wait until they have ended."""
+        tasks = [*self._activities, *self._daemons]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @cached_property
+    def _http_stream(self) -> Random:
+        return self.random("http")
+
+    @cached_property
+    def _fault_streams(self) -> dict[str, Random]:
+        return {name: self.shared_random(f"fault {name}") for name in FAULTS}
+
+    def _activity_ended(self, task: asyncio.Task[Any]) -> None:
+        self._activities.pop(task, None)
+        if not self._activities:
+            self._quiet.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SimulatedFault):
+            self._fail(error)
+
+    def _daemon_ended(self, task: asyncio.Task[Any]) -> None:
+        self._daemons.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+
+class Ai:
+    """The AI backend: takes a sampled service time, then answers. Any number of calls run side by side."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._service_time = parse(world.settings.ai)
+        self._streams: dict[Conversation, Random] = {}
+        self.calls = 0
+
+    async def answer(self, conversation: Conversation, ids: Sequence[str], text: str) -> str:
+        """A reply to the messages. Raises AiError when the fault `ai-fails` strikes, after the service time."""
+        world = self._world
+        self.calls += 1
+        if conversation not in self._streams:
+            self._streams[conversation] = world.shared_random(
+                f"ai {conversation.instance}\0{conversation.phone}"
+            )
+        service_ms = self._service_time.sample_ms(self._streams[conversation])
+        fails = world.fault("ai-fails")
+        asked_at_ms = world.now_ms()
+        try:
+            await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))
+        finally:
+            world.ledger.asked(conversation, ids, asked_at_ms)
+        if fails:
+            raise AiError("the AI answered with an error")
+        return f"Reply to {', '.join(ids)}"
+
+
+class WhatsApp:
+    """The send API: half a round trip later the user sees the reply."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._latency = parse(world.settings.redis_latency)
+        self._stream = world.random("whatsapp")
+
+    async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:
+        """Send a reply to these messages. What was sent arrives, also when the sender is cancelled meanwhile."""
+        world = self._world
+        half_ms = self._latency.sample_ms(self._stream) / 2
+
+        def request() -> Generator[simpy.Event, Any, None]:
+            yield world.env.timeout(half_ms)
+            world.ledger.answered(conversation, ids)
+            yield world.env.timeout(half_ms)
+
+        await world.loop.until(world.env.process(request()))
+
+
+async def _await(handler: Callable[[], Awaitable[None]]) -> None:
+    await handler()
+
+
+async def first_of(work: Awaitable[Any], world: World) -> Any:
+    """Wait for the work, or raise as soon as an activity or daemon of the world fails."""
+    task = asyncio.ensure_future(work)
+    watchdog = asyncio.ensure_future(world.failure())
+    try:
+        await asyncio.wait([task, watchdog], return_when=asyncio.FIRST_COMPLETED)
+        if watchdog.done():
+            watchdog.result()
+        return task.result() if task.done() else await task
+    finally:
+        for one in (task, watchdog):
+            one.cancel()
+        await asyncio.gather(task, watchdog, return_exceptions=True)

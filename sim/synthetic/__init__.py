@@ -1,0 +1,1 @@
+"""Made-up recordings, drawn from figures of how people really write."""

@@ -1,0 +1,1 @@
+"""Witnesses of the old systems: they see each loss at the moment it happens."""

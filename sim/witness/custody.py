@@ -1,0 +1,84 @@
+"""Where a stored message is, as nobody inside the old bots could know it: the ledger's eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sim.engine.ledger import Conversation, Ledger
+
+
+class Message(NamedTuple):
+    """One delivery of a message, by the conversation it was written in, whatever key it lies under."""
+
+    conversation: Conversation
+    id: str
+    delivery: int
+    """A number of its own for each webhook call: a second delivery of an id is another one."""
+
+
+class Custody:
+    """Which stored messages still wait under a key to be handed to the AI.
+
+    A message is in custody from the write that put it into Redis until a batch claims it or it is lost.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: dict[str, dict[Message, None]] = {}
+
+    def store(self, key: str, message: Message) -> None:
+        """Redis holds the message under `key` from now on."""
+        self._waiting.setdefault(key, {})[message] = None
+        self._ledger.stored(message.conversation, message.id)
+
+    def take_back(self, key: str, messages: Iterable[Message]) -> None:
+        """The ones who had claimed these messages are gone, the messages are still in Redis."""
+        self._waiting.setdefault(key, {}).update(dict.fromkeys(messages))
+
+    def claim(
+        self,
+        key: str,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        trigger: str,
+        due_ms: int | None,
+    ) -> list[str]:
+        """A handler has the messages in hand, to answer `conversation`. Returns the ids that are really of it.
+
+        `due_ms` is when the system's own rule wanted that. Where two conversations share a key, the other's
+        messages are answered to the wrong user: lost.
+        """
+        for message in messages:
+            self._waiting.get(key, {}).pop(message, None)
+        ids = [message.id for message in messages if message.conversation == conversation]
+        if ids:
+            self._ledger.claimed(conversation, ids, trigger, due_ms)
+        foreign = [message for message in messages if message.conversation != conversation]
+        self.lose(
+            key, foreign, "answered to another user: a colon in a name makes two conversations share a key"
+        )
+        return ids
+
+    def lose(self, key: str, messages: Iterable[Message], cause: str) -> None:
+        """Nobody will look at these messages again, and `cause` says why.
+
+        One of which another delivery still waits is not lost.
+        """
+        for message in messages:
+            waiting = self._waiting.get(key, {})
+            waiting.pop(message, None)
+            if all(other[:2] != message[:2] for other in waiting):
+                self._ledger.lose(message.conversation, message.id, cause)
+
+    def waiting(self, key: str) -> tuple[Message, ...]:
+        """Messages in custody under a key, in the order in which they were stored."""
+        return tuple(self._waiting.get(key, {}))
+
+    def all_waiting(self) -> dict[Conversation, list[str]]:
+        """Every conversation that has messages in custody, with their ids."""
+        found: dict[Conversation, list[str]] = {}
+        for messages in self._waiting.values():
+            for message in messages:
+                found.setdefault(message.conversation, []).append(message.id)
+        return found

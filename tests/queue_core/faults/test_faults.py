@@ -1,0 +1,352 @@
+"""Faults of order, repetition, time and load, by their number in the list of faults. Each ends with a closed ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import Batch, LeaseLostError, MessageQueue, Processor, QueueUnavailableError, connect
+from queue_core.redis import scripts
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import (
+    Bot,
+    at_rest,
+    check_ledger,
+    claimed_batch,
+    enqueue,
+    eventually,
+    message,
+    on_newest,
+    quick,
+    running,
+)
+from tests.queue_core.faults.proxy import Fault, Proxy
+
+NOW_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+PHONE = "201000000001"
+
+
+class Clock:
+    """Unix ms as the test says; never Redis's own."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+async def test_a_message_lands_between_the_last_read_and_the_release(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 4: the incident itself. It is neither lost nor stranded, but the next turn."""
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    complete, late = queue.complete, iter(["m4", "m5"])
+
+    async def complete_just_after_a_message(batch: Batch) -> None:
+        for message_id in late:
+            await enqueue(queue, [message_id])
+        await complete(batch)
+
+    monkeypatch.setattr(queue, "complete", complete_just_after_a_message)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1", "m2", "m3"])
+        await at_rest(queue)
+    assert bot.asked_ids == [("m1", "m2", "m3"), ("m4", "m5")]
+    await check_ledger(queue, ["m1", "m2", "m3", "m4", "m5"], bot.sent_ids)
+
+
+@pytest.mark.parametrize("fault", ["lose the answer", "cut the request in half", "cut before the answer"])
+async def test_an_enqueue_that_failed_half_way_is_repeated(redis_server: EmbeddedRedis, fault: Fault) -> None:
+    """Faults 8 and 15: the mark against repeats and the message are stored together or not at all."""
+    async with Proxy(redis_server.url) as proxy, connect(proxy.url) as redis:
+        queue, bot = MessageQueue(redis, quick(redis_deadline_ms=300)), Bot()
+        await enqueue(queue, ["m1"])
+        armed = proxy.arm(fault, scripts.Enqueue.script)
+        try:
+            receipt = await queue.enqueue(message("m2"))
+        except QueueUnavailableError:
+            receipt = await queue.enqueue(message("m2"))
+        assert armed.happened.is_set()
+        assert receipt.status == ("queued" if fault == "cut the request in half" else "duplicate")
+        async with running(Processor(queue, bot.handle, bot.send)):
+            await at_rest(queue)
+        await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
+
+
+async def test_a_pass_that_finds_a_conversation_held_drops_nothing(redis_client: Redis) -> None:
+    """Fault 9."""
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    await enqueue(queue, ["m1"])
+    held = await claimed_batch(queue)
+    await enqueue(queue, [f"more-{number}" for number in range(6)])
+    assert (await Processor(queue, bot.handle, bot.send).process_all_queues()).conversations == 0
+    await queue.complete(held)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await at_rest(queue)
+    await check_ledger(queue, ["m1", *(f"more-{number}" for number in range(6))], [*held.ids, *bot.sent_ids])
+
+
+async def test_a_later_message_does_not_overtake_one_in_backoff(redis_client: Redis) -> None:
+    """Fault 10: even when enough messages arrive to be due at once."""
+
+    async def fail_once(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise RuntimeError
+
+    queue = MessageQueue(redis_client, quick(backoff_base_ms=300, backoff_max_ms=300, max_messages=2))
+    bot = Bot(fail_once)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await eventually(lambda: bot.asked, "the first attempt")
+        await enqueue(queue, ["m2", "m3", "m4"])
+        await at_rest(queue)
+    assert bot.asked_ids == [("m1",), ("m1", "m2", "m3", "m4")]
+    await check_ledger(queue, ["m1", "m2", "m3", "m4"], bot.sent_ids)
+
+
+async def test_a_burst_while_a_turn_is_answered_is_one_turn_after_it(redis_client: Redis) -> None:
+    """Fault 11."""
+    gate = asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        await gate.wait()
+
+    settings = quick(max_messages=3)
+    queue, bot = MessageQueue(redis_client, settings), Bot(wait)
+    workers = [
+        Processor(MessageQueue(redis_client, settings), bot.handle, bot.send, processor_id=f"worker-{n}")
+        for n in range(3)
+    ]
+    async with running(*workers):
+        await enqueue(queue, ["m1"])
+        await eventually(lambda: bot.asked, "the first turn")
+        burst = [f"burst-{number}" for number in range(9)]
+        await enqueue(queue, burst)
+        await asyncio.sleep(0.1)
+        assert bot.asked_ids == [("m1",)]
+        gate.set()
+        await at_rest(queue)
+    assert bot.asked_ids == [("m1",), tuple(burst)]
+    await check_ledger(queue, ["m1", *burst], bot.sent_ids)
+
+
+async def test_the_provider_delivers_again(redis_client: Redis) -> None:
+    """Fault 12: at once, an hour later, and six days later, when the id is long forgotten."""
+    clock = Clock()
+    queue = MessageQueue(redis_client, quick(), clock=clock)
+    first = message("m1", timestamp=NOW_MS)
+    assert (await queue.enqueue(first)).status == "queued"
+    assert (await queue.enqueue(first)).status == "duplicate"
+    bot = Bot()
+    clock.now_ms += 20
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    clock.now_ms += HOUR_MS
+    assert (await queue.enqueue(first)).status == "duplicate"
+    await redis_client.delete(queue.keys.of("bot", PHONE).seen_of("m1"))  # as its TTL does
+    clock.now_ms += 6 * 24 * HOUR_MS
+    assert (await queue.enqueue(first)).status == "late"
+    clock.now_ms += 20
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert bot.sent_ids == ["m1"]
+    (letter,) = await queue.dead_letters()
+    assert letter.reason.startswith("late: ")
+    assert await queue.depth() == 0
+
+
+async def test_the_same_id_at_two_webhooks_in_the_same_instant(redis_client: Redis) -> None:
+    """Fault 13."""
+    queues, bot = [MessageQueue(redis_client, quick()) for _ in range(4)], Bot()
+    receipts = await asyncio.gather(*(queue.enqueue(message("m1")) for queue in queues))
+    assert sorted(receipt.status for receipt in receipts) == ["duplicate"] * 3 + ["queued"]
+    assert len({receipt.added_at_ms for receipt in receipts}) == 1
+    async with running(Processor(queues[0], bot.handle, bot.send)):
+        await at_rest(queues[0])
+    await check_ledger(queues[0], ["m1"], bot.sent_ids)
+
+
+@on_newest
+async def test_delivery_out_of_order(redis_client: Redis) -> None:
+    """Fault 14: by the provider's time, equal and unknown times as they came."""
+    clock = Clock()
+    queue, bot = MessageQueue(redis_client, quick(), clock=clock), Bot()
+    for message_id, timestamp in {"c": 3_000, "a": 1_000, "b1": 2_000, "b2": 2_000}.items():
+        await queue.enqueue(message(message_id, timestamp=NOW_MS + timestamp))
+    for message_id in ("y", "x"):
+        await queue.enqueue(message(message_id, "unknown times"))
+    clock.now_ms += 20
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert {batch.user_phone: batch.ids for batch in bot.asked} == {
+        PHONE: ("a", "b1", "b2", "c"),
+        "unknown times": ("y", "x"),
+    }
+    await check_ledger(queue, ["a", "b1", "b2", "c", "x", "y"], bot.sent_ids)
+
+
+async def test_the_clock_jumps_forward_while_a_turn_is_answered(redis_client: Redis) -> None:
+    """Fault 26: the lease is over early; whoever took over is the one that counts."""
+    clock = Clock()
+    queue = MessageQueue(redis_client, quick(queue_ttl_s=86_400), clock=clock)
+    await enqueue(queue, ["m1"])
+    clock.now_ms += 20
+    first = await claimed_batch(queue, "first")
+    clock.now_ms += HOUR_MS
+    bot = Bot()
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    for change in (queue.complete(first), queue.extend(first), queue.record_reply(first, "x")):
+        with pytest.raises(LeaseLostError):
+            await change
+    assert [batch.token > first.token for batch in bot.asked] == [True]
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+async def test_the_clock_jumps_back(redis_client: Redis) -> None:
+    """Fault 26: what was scheduled waits until the clock is there again; tokens still grow; nothing is lost."""
+    clock = Clock()
+    queue, bot = MessageQueue(redis_client, quick(), clock=clock), Bot()
+    await enqueue(queue, ["m1"], "before")
+    await enqueue(queue, ["m2"], "held")
+    clock.now_ms += 20
+    (held,) = (await queue.claim("worker", limit=1)).batches
+    clock.now_ms -= HOUR_MS
+    await enqueue(queue, ["m3"], "after")
+    clock.now_ms += 20
+    processor = Processor(queue, bot.handle, bot.send)
+    assert (await processor.process_all_queues()).completed == 1
+    assert bot.sent_ids == ["m3"]
+    assert bot.asked[0].token > held.token
+    await queue.complete(held)
+    clock.now_ms += HOUR_MS
+    assert (await processor.process_all_queues()).completed == 1
+    await check_ledger(queue, ["m1", "m2", "m3"], [*held.ids, *bot.sent_ids])
+
+
+async def test_a_poison_message_and_its_conversation_goes_on(redis_client: Redis) -> None:
+    """Fault 27: it fails each time; after its attempts it is a dead letter, and only it."""
+
+    async def choke(batch: Batch) -> None:
+        if "poison" in batch.ids:
+            raise RuntimeError("cannot be read")
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=1)), Bot(choke)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["poison"])
+        await eventually(lambda: len(bot.asked) == 2, "the last attempt")
+        await enqueue(queue, ["m2"])
+        await at_rest(queue)
+    assert bot.sent_ids == ["m2"]
+    assert [it.message.id if it.message else None for it in await queue.dead_letters()] == ["poison"]
+    await check_ledger(queue, ["poison", "m2"], bot.sent_ids)
+
+
+async def test_a_message_that_kills_its_worker_each_time_ends_too(redis_client: Redis) -> None:
+    """Fault 27: nobody lives to report the failure, so the claims count."""
+    clock = Clock()
+    settings = quick(max_retry_count=2)
+    queue, bot = MessageQueue(redis_client, settings, clock=clock), Bot()
+    await enqueue(queue, ["poison"])
+    clock.now_ms += 20
+    for attempt in (1, 2, 3):
+        (batch,) = (await queue.claim(f"killed-{attempt}")).batches
+        assert batch.attempt == attempt
+        clock.now_ms += settings.lock_ttl_ms
+    await enqueue(queue, ["m2"])
+    clock.now_ms += 20
+    report = await Processor(queue, bot.handle, bot.send).process_all_queues()
+    assert (report.dead_lettered, report.completed) == (1, 1)
+    await check_ledger(queue, ["poison", "m2"], bot.sent_ids)
+
+
+@on_newest
+async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Redis) -> None:
+    """Fault 28: no message waits for a pause that never comes."""
+    settings = quick(window_ms=100, max_messages=1_000, max_batch=1_000)
+    queue, bot = MessageQueue(redis_client, settings), Bot()
+    ids: list[str] = []
+    async with running(Processor(queue, bot.handle, bot.send)):
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            ids.append(f"m{len(ids)}")
+            await enqueue(queue, [ids[-1]])
+            await asyncio.sleep(0.002)
+        await at_rest(queue)
+    assert len(bot.asked) >= 3
+    for batch in bot.asked:
+        assert batch.due_at_ms == batch.messages[0].added_at + settings.window_ms
+        assert batch.claimed_at_ms - batch.due_at_ms < 2_000
+    assert bot.sent_ids == ids
+    await check_ledger(queue, ids, bot.sent_ids)
+
+
+@on_newest
+async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(redis_client: Redis) -> None:
+    """Fault 29: he gets his turns one after the other; the others get theirs in between."""
+    queue, bot = MessageQueue(redis_client, quick(max_batch=100)), Bot()
+    hot = [f"hot-{number}" for number in range(3_000)]
+    others = [f"other-{number}" for number in range(10)]
+    await asyncio.gather(*(queue.enqueue(message(it, "hot")) for it in hot))
+    for number, message_id in enumerate(others):
+        await enqueue(queue, [message_id], f"user-{number}")
+    await asyncio.sleep(0.03)
+    async with running(Processor(queue, bot.handle, bot.send, concurrency=1)):
+        await at_rest(queue)
+    turns = [batch.user_phone for batch in bot.asked]
+    assert turns.count("hot") == 30
+    assert all(phone == "hot" for phone in turns[12:]), "others waited for more than one of his turns"
+    assert [it for it in bot.sent_ids if it.startswith("hot")] == hot
+    await check_ledger(queue, [*hot, *others], bot.sent_ids)
+
+
+@on_newest
+async def test_ten_thousand_conversations_at_once(redis_client: Redis) -> None:
+    """Fault 29."""
+    queue, bot = MessageQueue(redis_client, quick(redis_deadline_ms=20_000, lock_ttl_ms=60_000)), Bot()
+    ids = [f"m{number}" for number in range(10_000)]
+    await asyncio.gather(*(queue.enqueue(message(it, f"user-{it}")) for it in ids))
+    async with running(Processor(queue, bot.handle, bot.send, concurrency=200)):
+        await eventually(lambda: len(bot.sent) == len(ids), "all answered", within_s=90)
+        await at_rest(queue)
+    assert bot.at_once_max <= 200
+    assert sorted(bot.sent_ids) == sorted(ids)
+
+
+async def test_two_monitors_at_once(redis_client: Redis) -> None:
+    """Fault 30: each conversation is handed to one of them."""
+    queues, bot = [MessageQueue(redis_client, quick(window_ms=0)) for _ in range(2)], Bot()
+    ids = [f"m{number}" for number in range(30)]
+    for number, message_id in enumerate(ids):
+        await enqueue(queues[0], [message_id], f"user-{number}")
+    passes = [
+        Processor(queue, bot.handle, bot.send, concurrency=5, processor_id=f"monitor-{number}")
+        for number, queue in enumerate(queues)
+    ]
+    reports = await asyncio.gather(*(it.process_all_queues() for it in passes))
+    assert sum(report.completed for report in reports) == 30
+    assert all(report.completed for report in reports)
+    await check_ledger(queues[0], ids, bot.sent_ids)
+
+
+@pytest.mark.parametrize("first", ["complete", "takeover"])
+async def test_a_monitor_against_a_late_complete(redis_client: Redis, first: str) -> None:
+    """Fault 30: whichever Redis does first counts, and the other one changes nothing."""
+    clock = Clock()
+    queue = MessageQueue(redis_client, quick(), clock=clock)
+    await enqueue(queue, ["m1"])
+    clock.now_ms += 20
+    late = await claimed_batch(queue, "late")
+    await enqueue(queue, ["m2"])
+    clock.now_ms += queue.settings.lock_ttl_ms
+    if first == "complete":
+        await queue.complete(late)
+    taken = await claimed_batch(queue, "monitor")
+    assert taken.ids == (("m2",) if first == "complete" else ("m1", "m2"))
+    if first == "takeover":
+        with pytest.raises(LeaseLostError):
+            await queue.complete(late)
+    await queue.complete(taken)
+    answered = [*late.ids, *taken.ids] if first == "complete" else [*taken.ids]
+    await check_ledger(queue, ["m1", "m2"], answered)

@@ -1,0 +1,166 @@
+"""The doorbell: rings are heard, also those during a reconnect, and it blocks for less than the socket waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import MessageQueue, connect
+from queue_core.queue.doorbell import BLOCK_MS_MAX, Doorbell
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import PATIENCE_S, enqueue, eventually, happens, on_newest, quick
+from tests.queue_core.faults.proxy import Proxy
+
+WAKE = "wa:{0}:wake"
+
+
+@asynccontextmanager
+async def listening(redis: Redis) -> AsyncIterator[Doorbell]:
+    """A doorbell that has rung for its start, and not since."""
+    bell = Doorbell(redis, WAKE)
+    task = asyncio.create_task(bell.listen())
+    try:
+        await happens(bell.rung)
+        bell.rung.clear()
+        yield bell
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE_S)
+        assert task.done()
+
+
+async def test_rings_when_something_is_due_earlier_than_known(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(window_ms=600_000, max_messages=2))
+    async with listening(redis_client) as bell:
+        await enqueue(queue, ["m1"], "ali")
+        await happens(bell.rung)  # the first one of all
+        bell.rung.clear()
+        await enqueue(queue, ["m2"], "mona")
+        await asyncio.sleep(0.1)
+        assert not bell.rung.is_set(), "rang for what is due later than what is known"
+        await enqueue(queue, ["m3"], "mona")
+        await happens(bell.rung)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decode_responses", [False, True])
+async def test_every_kind_of_client_hears_each_ring_once(
+    redis_server: EmbeddedRedis, protocol: int, decode_responses: bool
+) -> None:
+    async with Redis.from_url(
+        redis_server.url, protocol=protocol, decode_responses=decode_responses
+    ) as redis:
+        await redis.xadd(WAKE, {"at": 1}, maxlen=1)
+        async with listening(redis) as bell:
+            for at in range(3):
+                assert not bell.rung.is_set()
+                await redis.xadd(WAKE, {"at": at}, maxlen=1)
+                await happens(bell.rung)
+                bell.rung.clear()
+            await asyncio.sleep(0.05)
+            assert not bell.rung.is_set(), "heard the same ring again"
+
+
+@pytest.mark.parametrize("how", ["client kill", "reset", "restart"])
+async def test_a_ring_while_it_is_cut_off_is_heard_afterwards(redis_server: EmbeddedRedis, how: str) -> None:
+    async with (
+        Redis.from_url(redis_server.url) as direct,
+        Proxy(redis_server.url) as proxy,
+        connect(proxy.url) as redis,
+        listening(redis) as bell,
+    ):
+        if how == "client kill":
+            await direct.client_kill_filter(_type="normal", skipme=True)
+        elif how == "reset":
+            proxy.cut_all()
+        else:
+            redis_server.kill()
+            redis_server.start()
+        await direct.xadd(WAKE, {"at": 1}, maxlen=1)
+        await happens(bell.rung)
+
+
+async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: EmbeddedRedis) -> None:
+    """After a failover the stream may be behind what was heard last, and redis-py reconnects without a word."""
+    async with (
+        Redis.from_url(redis_server.url) as direct,
+        connect(redis_server.url, socket_timeout_s=0.4) as redis,
+    ):
+        await direct.xadd(WAKE, {"at": 1}, id="9999999999999-0")
+        async with listening(redis) as bell:
+            await direct.delete(WAKE)
+            await direct.xadd(WAKE, {"at": 1}, id="1-0")
+            await direct.client_kill_filter(_type="normal", skipme=True)
+            await happens(bell.rung)
+            bell.rung.clear()
+            await direct.xadd(WAKE, {"at": 2}, id="2-0")
+            await happens(bell.rung)
+
+
+async def test_a_redis_that_stands_still_is_no_reason_to_end(redis_server: EmbeddedRedis) -> None:
+    async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as bell:
+        redis_server.pause()
+        await asyncio.sleep(1.5)
+        redis_server.resume()
+        async with Redis.from_url(redis_server.url) as direct:
+            await direct.xadd(WAKE, {"at": 1}, maxlen=1)
+        await happens(bell.rung)
+
+
+async def test_a_quiet_bell_keeps_its_connection_when_the_socket_is_impatient(
+    redis_server: EmbeddedRedis,
+) -> None:
+    """Fault 17: a blocking command and the socket timeout meet."""
+    async with (
+        Proxy(redis_server.url) as proxy,
+        connect(proxy.url, socket_timeout_s=0.4) as redis,
+        listening(redis) as bell,
+    ):
+        before = proxy.connections
+        await asyncio.sleep(1.2)
+        assert proxy.connections == before, "the blocking read ran into the socket's timeout"
+        assert not bell.rung.is_set()
+
+
+@pytest.mark.parametrize(
+    ("socket_timeout_s", "block_ms"), [(None, BLOCK_MS_MAX), (0.4, 200), (0.001, 1), (1_000, BLOCK_MS_MAX)]
+)
+def test_blocks_for_half_of_what_the_socket_waits(socket_timeout_s: float | None, block_ms: int) -> None:
+    redis = Redis(socket_timeout=socket_timeout_s)
+    assert Doorbell(redis, WAKE)._block_ms() == block_ms
+
+
+@on_newest
+async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
+    """redis-py may swallow a cancellation that comes at the wrong moment; then it must still end."""
+    for turns in range(40):
+        task = asyncio.create_task(Doorbell(redis_client, WAKE).listen())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        began = time.monotonic()
+        await asyncio.wait([task], timeout=PATIENCE_S)
+        assert task.cancelled(), f"cancelled after {turns} turns of the loop it went on"
+        assert time.monotonic() - began < 4, "waited for a blocking read to end"
+
+
+@on_newest
+async def test_a_stream_that_is_none_is_retried_without_a_storm(redis_client: Redis) -> None:
+    await redis_client.set(WAKE, "something else")
+    bell = Doorbell(redis_client, WAKE)
+    task = asyncio.create_task(bell.listen())
+    await asyncio.sleep(0.1)
+    before = (await redis_client.info("stats"))["total_commands_processed"]
+    await asyncio.sleep(0.2)
+    after = (await redis_client.info("stats"))["total_commands_processed"]
+    assert after - before <= 2
+    await redis_client.delete(WAKE)
+    await eventually(bell.rung.is_set, "it works again")
+    task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    assert task.cancelled()

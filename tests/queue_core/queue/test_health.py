@@ -1,0 +1,400 @@
+"""The health report: what it counts, what it warns of, what it calls an error, and that nothing makes it raise."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import msgspec
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ResponseError
+
+from queue_core import MessageQueue, connect
+from queue_core.queue.health import HealthReport, examine
+from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
+from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
+from tests.queue_core.bot import enqueue, on_newest, quick
+
+NOW_MS = 1_700_000_000_000
+SERVERS = find_all_redis_servers()
+every_version = pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
+PATIENT = {"redis_deadline_ms": 10_000}
+GOOD = {"maxmemory": "1gb"}
+
+
+def about(complaints: tuple[str, ...] | list[str], word: str) -> list[str]:
+    return [it for it in complaints if word in it]
+
+
+# What it counts.
+
+
+async def test_the_counts(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(window_ms=0, max_batch=5, **PATIENT), clock=lambda: now)
+    await enqueue(queue, ["a1", "a2"], "ali")
+    now += 100
+    await enqueue(queue, ["b1"], "mona")
+    now += 100
+    await enqueue(queue, ["c1"], "omar")
+    ali, _ = (await queue.claim("p", limit=2)).batches
+    await enqueue(queue, ["a3"], "ali")
+    (omar,) = (await queue.claim("p")).batches
+    await queue.fail(omar, "no use", dead=True)
+    now += queue.settings.lock_ttl_ms + 50
+    await queue.extend(ali)
+    report = await examine(queue)
+    assert report.reachable
+    assert report.checked_at_ms == now
+    assert (report.active_conversations, report.waiting, report.in_flight) == (2, 1, 3)
+    assert report.oldest_age_ms == queue.settings.lock_ttl_ms + 50, "what is in flight does not wait"
+    assert (report.dead_letters, report.expired_leases, report.stranded_conversations) == (1, 1, 0)
+    assert about(report.warnings, "1 dead letters")
+    assert about(report.warnings, "1 leases ran out")
+
+
+async def test_an_empty_queue(redis_client: Redis) -> None:
+    report = await examine(MessageQueue(redis_client, quick(partitions=4, **PATIENT)))
+    assert (report.active_conversations, report.oldest_age_ms, report.dead_letters) == (0, None, 0)
+    assert abs(report.checked_at_ms - time.time() * 1000) < 60_000
+
+
+@on_newest
+async def test_more_conversations_than_a_page_in_several_partitions(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(partitions=3, **PATIENT))
+    await asyncio.gather(*(enqueue(queue, ["m1", "m2"], f"user-{number}") for number in range(1_000)))
+    report = await examine(queue)
+    assert (report.active_conversations, report.waiting) == (1_000, 2_000)
+
+
+@on_newest
+async def test_it_is_cheap_with_ten_thousand_conversations(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(window_ms=60_000, **PATIENT))
+    await asyncio.gather(*(enqueue(queue, ["m1"], f"user-{number}") for number in range(10_000)))
+    await redis_client.config_resetstat()
+    report = await examine(queue)
+    assert report.active_conversations == 10_000
+    calls: dict[str, Any] = await redis_client.info("commandstats")
+    slowest_us = max(float(it["usec_per_call"]) for it in calls.values())
+    assert slowest_us < 20_000, "one step holds up everybody else"
+    assert sum(it["calls"] for name, it in calls.items() if name != "cmdstat_info") < 100_000
+
+
+@on_newest
+async def test_what_there_is_no_time_for_is_said(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = MessageQueue(redis_client, quick(redis_deadline_ms=2_000))
+    await asyncio.gather(*(enqueue(queue, ["m1"], f"user-{number}") for number in range(401)))
+    survey = queue.survey
+
+    async def slow(*page: Any) -> Any:
+        await asyncio.sleep(1.05)
+        return await survey(*page)
+
+    monkeypatch.setattr(queue, "survey", slow)
+    report = await examine(queue)
+    assert report.active_conversations == 401
+    assert about(report.warnings, "time to count 200 of 401 conversations")
+
+
+@on_newest
+async def test_the_oldest_message_is_near_its_end(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(queue_ttl_s=60, **PATIENT), clock=lambda: now)
+    await enqueue(queue, ["m1"])
+    now += 30_000
+    assert not about((await examine(queue)).warnings, "oldest message")
+    now += 1_000
+    assert about((await examine(queue)).warnings, "oldest message waits for 31 s")
+
+
+async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(**PATIENT))
+    await enqueue(queue, ["m1"], "ali")
+    await enqueue(queue, ["m2"], "mona")
+    await redis_client.zrem(queue.keys.partitions[0].active, "bot:ali")
+    report = await examine(queue)
+    assert report.stranded_conversations == 1
+    assert (await examine(queue, is_thorough=False)).stranded_conversations is None
+    assert about(report.errors, "1 conversations have messages that no worker will look at")
+    assert not report.is_healthy
+    await queue.rescue()
+    assert (await examine(queue)).stranded_conversations == 0
+
+
+@on_newest
+async def test_partitions_that_were_taken_away_are_an_error(redis_client: Redis) -> None:
+    before = MessageQueue(redis_client, quick(partitions=8, **PATIENT))
+    await asyncio.gather(*(enqueue(before, ["m1"], f"user-{number}") for number in range(40)))
+    report = await examine(MessageQueue(redis_client, quick(partitions=1, **PATIENT)))
+    assert (report.stranded_conversations or 0) > 20
+    assert about(report.errors, "set partitions (now 1) back")
+
+
+# What Redis says of itself.
+
+
+@every_version
+async def test_a_redis_as_it_should_be(binary: Any) -> None:
+    with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always", config=GOOD) as server:
+        async with connect(server.url) as redis:
+            report = await examine(MessageQueue(redis, quick(**PATIENT)))
+    assert (report.errors, report.warnings, report.is_healthy) == ((), (), True)
+    assert report.version == binary.version
+    assert (report.append_only, report.append_fsync, report.role) == (True, "always", "primary")
+    assert (report.eviction_policy, report.memory_limit_bytes) == ("noeviction", 2**30)
+    assert 0 < (report.memory_used_bytes or 0) < 2**30
+    assert 0 < (report.latency_ms or 0) < 10_000
+    assert not report.is_cluster
+    assert msgspec.to_builtins(report)["activeConversations"] == 0
+
+
+@every_version
+async def test_a_redis_that_voids_the_guarantee(binary: Any) -> None:
+    config = {"maxmemory-policy": "allkeys-lru"}
+    with EmbeddedRedis(server=binary.path, config=config) as server:
+        async with connect(server.url) as redis:
+            report = await examine(MessageQueue(redis, quick(**PATIENT)))
+    assert about(report.errors, "maxmemory-policy is allkeys-lru")
+    assert about(report.errors, "append-only file is off")
+    assert len(report.errors) == 2
+    assert about(report.warnings, "maxmemory is not set")
+
+
+@every_version
+@pytest.mark.parametrize("forbidden", [["config"], ["info"], ["config", "info"]], ids="-".join)
+async def test_a_user_who_may_not_ask(binary: Any, forbidden: list[str]) -> None:
+    """As on a managed Redis: what can be learned is, and what cannot is said."""
+    with EmbeddedRedis(
+        server=binary.path, port=0, append_only=True, append_fsync="always", config=GOOD
+    ) as server:
+        async with connect(server.url) as admin:
+            await admin.acl_setuser(
+                "app",
+                enabled=True,
+                passwords=["+secret"],
+                keys=["*"],
+                channels=["*"],
+                categories=["+@all"],
+                commands=[f"-{it}" for it in forbidden],
+            )
+        async with connect(server.url.replace("redis://", "redis://app:secret@")) as redis:
+            queue = MessageQueue(redis, quick(**PATIENT))
+            await enqueue(queue, ["m1"])
+            report = await examine(queue)
+    assert report.reachable
+    assert report.waiting == 1
+    assert bool(about(report.warnings, "appendfsync is unknown")) == (forbidden == ["config"])
+    assert bool(about(report.warnings, "may not run INFO")) == ("info" in forbidden)
+    assert bool(about(report.errors, "neither INFO nor CONFIG GET")) == (len(forbidden) == 2)
+    assert len(report.errors) == (1 if len(forbidden) == 2 else 0)
+    assert report.append_only is (None if len(forbidden) == 2 else True)
+
+
+async def test_a_replica_is_an_error_and_having_one_a_warning(redis_server: EmbeddedRedis) -> None:
+    with (
+        EmbeddedRedis(port=0, append_only=True, append_fsync="always", config=GOOD) as primary,
+        EmbeddedRedis(port=0, append_only=True, append_fsync="always", config=GOOD) as second,
+    ):
+        async with connect(primary.url) as redis, connect(second.url) as replica:
+            host, port = primary.url.removeprefix("redis://").removesuffix("/0").split(":")
+            await replica.replicaof(host, port)
+            await redis.set("written", 1)
+            assert await redis.wait(1, 20_000) == 1, "the replica did not follow"
+            report = await examine(MessageQueue(replica, quick(**PATIENT)))
+            assert about(report.errors, "connect to its primary")
+            assert report.role == "replica"
+            report = await examine(MessageQueue(redis, quick(**PATIENT)))
+            assert report.is_healthy
+            assert about(report.warnings, "replicas may be promoted")
+
+
+async def test_a_cluster(cluster_client: RedisCluster) -> None:
+    queue = MessageQueue(cast("Redis", cluster_client), quick(partitions=8, **PATIENT))
+    await asyncio.gather(*(enqueue(queue, ["m1"], f"user-{number}") for number in range(40)))
+    phone = "user-7"
+    keys = queue.keys.of("bot", phone)
+    await cluster_client.zrem(queue.keys.partitions[keys.partition].active, keys.conversation)
+    report = await examine(queue)
+    assert report.is_cluster
+    assert (report.active_conversations, report.waiting, report.stranded_conversations) == (39, 39, 1)
+    assert report.append_only is False
+    assert about(report.errors, "append-only file is off")[0].startswith("127.0.0.1:")
+    assert (await queue.rescue()).stranded == 1
+    assert (await examine(queue)).active_conversations == 40
+
+
+async def test_fakeredis_is_told_for_what_it_is(redis_client: Redis) -> None:
+    report = await examine(MessageQueue(redis_client, quick(**PATIENT)))
+    is_fake = "fakeredis" in type(redis_client).__module__
+    assert bool(about(report.warnings, "no real Redis")) == is_fake
+    assert report.is_healthy == is_fake, "the real ones of the tests have no append-only file"
+
+
+# Faults.
+
+
+async def test_redis_away_paused_and_back(redis_server: EmbeddedRedis) -> None:
+    async with connect(redis_server.url) as redis:
+        queue = MessageQueue(redis, quick(redis_deadline_ms=500))
+        assert (await examine(queue)).is_healthy
+        redis_server.pause()
+        began = time.monotonic()
+        report = await examine(queue)
+        assert time.monotonic() - began < 5
+        redis_server.resume()
+        assert not report.reachable
+        assert about(report.errors, "did not answer within 500 ms")
+        redis_server.kill()
+        report = await examine(queue)
+        assert (report.reachable, report.latency_ms) == (False, None)
+        assert about(report.errors, "Redis cannot be reached")
+        redis_server.start()
+        assert (await examine(queue)).is_healthy
+
+
+async def test_redis_that_stops_answering_half_way(
+    redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connect(redis_server.url) as redis:
+        queue = MessageQueue(redis, quick(redis_deadline_ms=800))
+        await enqueue(queue, ["m1"])
+        unscheduled = queue.unscheduled
+
+        async def pause_and_look(until: float) -> Any:
+            redis_server.pause()
+            return await unscheduled(until)
+
+        monkeypatch.setattr(queue, "unscheduled", pause_and_look)
+        report = await examine(queue)
+        redis_server.resume()
+    assert about(report.errors, "stopped answering while it was examined")
+    assert report.reachable
+    assert (report.waiting, report.append_fsync) == (1, "always"), "what was learned before stays"
+
+
+async def test_redis_that_is_loading() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.read(65_536):
+                writer.write(b"-LOADING Redis is loading the dataset in memory\r\n")
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, connect(f"redis://127.0.0.1:{port}/0") as redis:
+        report = await examine(MessageQueue(redis, quick()))
+    assert about(report.errors, "loading")
+    assert not report.reachable
+
+
+async def test_a_wrong_password_is_an_error_that_does_not_show_it() -> None:
+    with EmbeddedRedis(port=0, config={"requirepass": "right"}) as server:
+        async with connect(server.url.replace("redis://", "redis://:wrong-one@")) as redis:
+            report = await examine(MessageQueue(redis, quick()))
+    assert about(report.errors, "password")
+    assert "wrong-one" not in repr(report)
+
+
+@on_newest
+async def test_a_redis_without_lua_is_an_error(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(source: str) -> str:
+        raise ResponseError("unknown command 'SCRIPT', with args beginning with: 'LOAD'")
+
+    monkeypatch.setattr(redis_client, "script_load", refuse)
+    report = await examine(MessageQueue(redis_client, quick(**PATIENT)))
+    assert report.reachable
+    assert about(report.errors, "Lua scripts")
+
+
+# The rules, one server's facts at a time.
+
+
+SOUND = ServerFacts(
+    version="8.2.3",
+    memory_used_bytes=10,
+    memory_limit_bytes=100,
+    eviction_policy="noeviction",
+    append_only=True,
+    append_fsync="always",
+    role="primary",
+)
+
+
+def told(**changes: Any) -> ServerFacts:
+    return msgspec.structs.replace(SOUND, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"version": "6.0.16"}, "too old"),
+        ({"role": "replica"}, "replica"),
+        ({"eviction_policy": "volatile-lru"}, "noeviction"),
+        ({"append_only": False}, "append-only"),
+        ({"append_fsync": "no"}, "appendfsync is no"),
+        ({"append_failed": True}, "free its disk"),
+        ({"info": "forbidden", "config": "forbidden", "append_only": None}, "neither INFO nor CONFIG"),
+    ],
+    ids=str,
+)
+def test_what_is_an_error(changes: dict[str, Any], word: str) -> None:
+    (error,) = errors_of(told(**changes))
+    assert word in error
+    assert errors_of(SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"append_fsync": "everysec"}, "the last second or two"),
+        ({"memory_limit_bytes": 0}, "maxmemory is not set"),
+        ({"memory_used_bytes": 81}, "81% of maxmemory"),
+        ({"memory_used_bytes": 100}, "Redis is full"),
+        ({"snapshot_failed": True}, "snapshot"),
+        ({"replicas": 1}, "promoted"),
+        ({"config": "forbidden", "append_fsync": ""}, "may not run CONFIG GET"),
+        ({"config": "no such command", "append_fsync": ""}, "CONFIG is switched off"),
+        ({"info": "forbidden"}, "may not run INFO"),
+    ],
+    ids=str,
+)
+def test_what_is_a_warning(changes: dict[str, Any], word: str) -> None:
+    (warning,) = warnings_of(told(**changes), waits_for_fsync=False)
+    assert word in warning
+    assert warnings_of(SOUND, waits_for_fsync=False) == []
+    assert errors_of(told(**changes)) == []
+
+
+def test_who_waits_for_the_disk_need_not_be_warned_of_everysec() -> None:
+    assert warnings_of(told(append_fsync="everysec"), waits_for_fsync=True) == []
+
+
+def test_of_a_cluster_the_worst_is_reported() -> None:
+    others = [
+        told(version="7.0.15", append_only=None),
+        told(memory_used_bytes=90, append_fsync="everysec"),
+        told(eviction_policy="allkeys-lru", role="replica", append_only=False),
+    ]
+    found = worst([SOUND, *others])
+    assert found == ServerFacts(
+        version="7.0.15",
+        memory_used_bytes=90,
+        memory_limit_bytes=100,
+        eviction_policy="allkeys-lru",
+        append_only=False,
+        append_fsync="everysec",
+        role="replica",
+    )
+    assert worst([SOUND]) == SOUND
+
+
+def test_healthy_is_without_errors() -> None:
+    assert HealthReport(checked_at_ms=1, warnings=("hm",)).is_healthy
+    assert not HealthReport(checked_at_ms=1, errors=("oh",)).is_healthy

@@ -1,0 +1,333 @@
+"""The intake: stored, or answered on the spot while Redis is away, and never twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import (
+    Batch,
+    Intake,
+    InvalidMessageError,
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueUnavailableError,
+    connect,
+)
+from queue_core.queue import intake as direct
+from queue_core.redis import scripts
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import (
+    Bot,
+    at_rest,
+    check_ledger,
+    eventually,
+    happens,
+    message,
+    on_newest,
+    quick,
+    running,
+)
+from tests.queue_core.faults.proxy import Proxy
+
+
+class Away:
+    """A queue whose Redis can be away, as far as this process sees."""
+
+    def __init__(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.queue = MessageQueue(redis, quick())
+        self.is_away = True
+        for name in ("enqueue", "withdraw"):
+            monkeypatch.setattr(self.queue, name, self._when_back(name))
+
+    def _when_back(self, name: str) -> object:
+        call = getattr(self.queue, name)
+
+        async def when_back(subject: QueueMessage) -> object:
+            if self.is_away:
+                raise QueueUnavailableError("away")
+            return await call(subject)
+
+        return when_back
+
+
+@asynccontextmanager
+async def behind_a_proxy(server: EmbeddedRedis, **settings: int) -> AsyncIterator[tuple[Proxy, MessageQueue]]:
+    """A queue whose Redis can lose answers. Its scripts are loaded, so that it is theirs that are lost."""
+    async with Proxy(server.url) as proxy, connect(proxy.url) as redis:
+        queue = MessageQueue(redis, quick(redis_deadline_ms=300, **settings))
+        await queue.enqueue(message("first", "somebody else"))
+        yield proxy, queue
+
+
+@on_newest
+async def test_stores_while_redis_is_there(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    intake = Intake(queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "queued"
+    assert await intake.receive(message("m1")) == "duplicate"
+    assert await intake.receive(message("m0", timestamp=1)) == "late"
+    assert (bot.asked, intake.answered_directly) == ([], 0)
+
+
+@on_newest
+async def test_refuses_what_can_never_be_a_message(redis_client: Redis) -> None:
+    bot = Bot()
+    intake = Intake(MessageQueue(redis_client, quick()), bot.handle, bot.send)
+    with pytest.raises(InvalidMessageError, match="user_phone is empty"):
+        await intake.receive(message("m1", ""))
+    with pytest.raises(InvalidMessageError, match="over the limit"):
+        await intake.receive(
+            QueueMessage(id="m1", instance_name="bot", user_phone="1", message="x" * 300_000)
+        )
+    assert bot.asked == []
+
+
+async def test_answers_directly_and_once_while_redis_is_down(redis_server: EmbeddedRedis) -> None:
+    async with connect(redis_server.url) as redis:
+        queue, bot = MessageQueue(redis, quick(redis_deadline_ms=500)), Bot()
+        intake = Intake(queue, bot.handle, bot.send)
+        redis_server.kill()
+        assert await intake.receive(message("m1")) == "answered"
+        assert await intake.receive(message("m1")) == "duplicate"
+        assert [(batch.ids, batch.trigger) for batch in bot.asked] == [(("m1",), "direct")]
+        assert (intake.unsettled, intake.answered_directly) == (1, 1)
+        redis_server.start()
+        assert await intake.receive(message("m1")) == "duplicate"
+        assert await intake.receive(message("m2")) == "queued"
+        assert intake.unsettled == 0
+        assert (await queue.enqueue(message("m1"))).status == "duplicate", "Redis does not know of it"
+        async with running(Processor(queue, bot.handle, bot.send)):
+            await at_rest(queue)
+        assert bot.sent_ids == ["m1", "m2"]
+        await check_ledger(queue, ["m1", "m2"], bot.sent_ids)
+
+
+@on_newest
+async def test_one_at_a_time_in_a_conversation_and_side_by_side_in_others(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        await gate.wait()
+
+    away, bot = Away(redis_client, monkeypatch), Bot(wait)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    received = [asyncio.create_task(intake.receive(message(f"a{n}", "ali"))) for n in range(5)]
+    received += [asyncio.create_task(intake.receive(message(f"m{n}", "mona"))) for n in range(5)]
+    await eventually(lambda: len(bot.asked) == 2, "one of each user at work")
+    gate.set()
+    assert await asyncio.gather(*received) == ["answered"] * 10
+    assert bot.overlaps == []
+    assert bot.at_once_max == 2
+    assert [it for it in bot.sent_ids if it[0] == "a"] == [f"a{n}" for n in range(5)]
+
+
+@on_newest
+async def test_the_same_message_at_two_requests_at_once_is_answered_once(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    answers = await asyncio.gather(*(intake.receive(message("m1")) for _ in range(3)))
+    assert sorted(answers) == ["answered", "duplicate", "duplicate"]
+    assert bot.sent_ids == ["m1"]
+
+
+@on_newest
+async def test_delivered_again_while_it_is_answered_and_redis_comes_back(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not be queued beside the answer under way; nor may the user's next message, which would overtake."""
+    go_on = asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        if batch.trigger == "direct":
+            await go_on.wait()
+
+    away, bot = Away(redis_client, monkeypatch), Bot(wait)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    first = asyncio.create_task(intake.receive(message("m1")))
+    await eventually(lambda: bot.asked, "at work on it")
+    away.is_away = False
+    async with running(Processor(away.queue, bot.handle, bot.send)):
+        again = asyncio.create_task(intake.receive(message("m1")))
+        following = asyncio.create_task(intake.receive(message("m2")))
+        await asyncio.sleep(0.1)
+        assert len(bot.asked) == 1
+        go_on.set()
+        assert list(await asyncio.gather(first, again, following)) == ["answered", "duplicate", "queued"]
+        await eventually(lambda: len(bot.sent) == 2, "the next one answered")
+    assert bot.sent_ids == ["m1", "m2"]
+    assert bot.overlaps == []
+    await check_ledger(away.queue, ["m1", "m2"], bot.sent_ids)
+
+
+@on_newest
+@pytest.mark.parametrize("what", ["handle", "send"])
+async def test_raises_when_the_ai_or_the_send_api_is_down_too(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def down(batch: Batch) -> None:
+        raise ConnectionError("down too")
+
+    away = Away(redis_client, monkeypatch)
+    bot = Bot(down) if what == "handle" else Bot(on_send=down)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    with pytest.raises(ConnectionError, match="down too"):
+        await intake.receive(message("m1"))
+    assert intake.unsettled == 0
+    away.is_away, bot.on_handle, bot.on_send = False, None, None
+    assert await intake.receive(message("m1")) == "queued", "it was neither stored nor answered"
+
+
+@on_newest
+async def test_a_handler_that_hangs_is_given_up(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(batch: Batch) -> None:
+        await asyncio.Event().wait()
+
+    away = Away(redis_client, monkeypatch)
+    away.queue.settings = quick(handler_timeout_ms=50)
+    bot = Bot(hang)
+    with pytest.raises(TimeoutError, match="took longer than 50 ms"):
+        await Intake(away.queue, bot.handle, bot.send).receive(message("m1"))
+
+
+async def test_an_enqueue_whose_answer_was_lost_is_withdrawn(redis_server: EmbeddedRedis) -> None:
+    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
+        bot = Bot()
+        intake = Intake(queue, bot.handle, bot.send)
+        lost = proxy.arm("lose the answer", scripts.Enqueue.script)
+        assert await intake.receive(message("m1")) == "answered"
+        assert lost.happened.is_set()
+        assert [it.id for it in await queue.pending("bot", "201000000001")] == ["m1"]
+        await intake.settle()
+        assert await queue.pending("bot", "201000000001") == []
+        assert intake.unsettled == 0
+        assert await intake.receive(message("m1")) == "duplicate"
+        await check_ledger(queue, ["first", "m1"], bot.sent_ids)
+
+
+async def test_an_enqueue_without_an_id_whose_answer_was_lost_is_withdrawn_too(
+    redis_server: EmbeddedRedis,
+) -> None:
+    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
+        bot = Bot()
+        intake = Intake(queue, bot.handle, bot.send)
+        proxy.arm("lose the answer", scripts.Enqueue.script)
+        assert await intake.receive(message("")) == "answered"
+        assert len(await queue.pending("bot", "201000000001")) == 1
+        await intake.settle()
+        assert await queue.pending("bot", "201000000001") == []
+
+
+async def test_settling_survives_the_loss_of_its_own_answer(redis_server: EmbeddedRedis) -> None:
+    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
+        bot = Bot()
+        intake = Intake(queue, bot.handle, bot.send)
+        await queue.withdraw(message("other"))  # loads the script
+        proxy.arm("lose the answer", scripts.Enqueue.script)
+        assert await intake.receive(message("m1")) == "answered"
+        lost = proxy.arm("lose the answer", scripts.Withdraw.script)
+        with pytest.raises(QueueUnavailableError):
+            await intake.settle()
+        assert lost.happened.is_set()
+        assert intake.unsettled == 1
+        await intake.settle()
+        assert intake.unsettled == 0
+        await check_ledger(queue, ["first", "m1"], bot.sent_ids)
+
+
+async def test_too_late_to_withdraw_is_known_as_the_one_way_to_answer_twice(
+    redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with behind_a_proxy(redis_server, window_ms=0) as (proxy, queue):
+        bot = Bot()
+        intake = Intake(queue, bot.handle, bot.send)
+        proxy.arm("lose the answer", scripts.Enqueue.script)
+        assert await intake.receive(message("m1")) == "answered"
+        claimed = await queue.claim("worker", limit=10)
+        assert ("m1",) in [batch.ids for batch in claimed.batches]
+        await intake.settle()
+        assert "is being answered by a worker too" in caplog.text
+        assert intake.unsettled == 0
+
+
+@on_newest
+async def test_settles_by_itself_when_redis_is_back(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    for number in range(600):  # more than one pipeline of them
+        await intake.receive(message(f"m{number}", f"user-{number % 7}"))
+    settling = asyncio.create_task(intake.settle_when_back(every_s=0.01))
+    await asyncio.sleep(0.05)
+    assert intake.unsettled == 600
+    away.is_away = False
+    await eventually(lambda: intake.unsettled == 0, "Redis is told")
+    settling.cancel()
+    await asyncio.wait([settling])
+    assert settling.cancelled()
+    assert (await away.queue.enqueue(message("m599", f"user-{599 % 7}"))).status == "duplicate"
+
+
+@on_newest
+async def test_what_is_kept_until_then_is_bounded(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "UNSETTLED_MAX", 3)
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    for number in range(3):
+        assert await intake.receive(message(f"m{number}")) == "answered"
+    with pytest.raises(QueueUnavailableError, match="3 messages were answered without it"):
+        await intake.receive(message("m3"))
+    assert bot.sent_ids == ["m0", "m1", "m2"]
+    assert await intake.receive(message("m1")) == "duplicate"
+    away.is_away = False
+    assert await intake.receive(message("m3")) == "queued"
+
+
+@on_newest
+async def test_webhooks_and_media_of_answered_messages_are_not_kept(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    await intake.receive(
+        QueueMessage(
+            id="m1", instance_name="bot", user_phone="1", message="long", message_data={"media": "x" * 1000}
+        )
+    )
+    (kept,) = intake._unsettled.values()
+    assert (kept.id, kept.message, kept.message_data) == ("m1", "", {})
+
+
+@on_newest
+async def test_nothing_of_a_conversation_stays_when_its_turn_is_over(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = asyncio.Event()
+
+    async def crash_or_hang(batch: Batch) -> None:
+        if batch.user_phone == "crashes":
+            raise RuntimeError
+        reached.set()
+        await asyncio.Event().wait()
+
+    away, bot = Away(redis_client, monkeypatch), Bot(crash_or_hang)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    with pytest.raises(RuntimeError):
+        await intake.receive(message("m1", "crashes"))
+    hanging = asyncio.create_task(intake.receive(message("m2", "hangs")))
+    await happens(reached)
+    hanging.cancel()
+    await asyncio.wait([hanging])
+    assert intake._turns == {}

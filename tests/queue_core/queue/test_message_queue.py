@@ -1,0 +1,467 @@
+"""MessageQueue as those see it who use it: webhooks, workers, people."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import (
+    Batch,
+    DeadLetterNotFoundError,
+    InvalidMessageError,
+    LeaseLostError,
+    MessageQueue,
+    QueueMessage,
+    QueueSettings,
+)
+from queue_core.redis.scripts.loader import text
+
+EPOCH_MS = 1_790_000_000_000
+
+
+class Clock:
+    """The time that the queue is given, Unix ms."""
+
+    def __init__(self) -> None:
+        self.now_ms = EPOCH_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(redis_client: Redis, clock: Clock) -> MessageQueue:
+    return MessageQueue(redis_client, clock=clock, rng=random.Random(1))
+
+
+def message(message_id: str = "m1", phone: str = "1", instance: str = "bot", **values: Any) -> QueueMessage:
+    return QueueMessage(
+        **{
+            "id": message_id,
+            "instance_name": instance,
+            "user_phone": phone,
+            "message": message_id,
+            **values,
+        }
+    )
+
+
+async def the_batch(queue: MessageQueue, processor_id: str = "p") -> Batch:
+    (batch,) = (await queue.claim(processor_id)).batches
+    return batch
+
+
+async def test_the_life_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
+    data = {"key": {"id": "m1"}, "text": "مرحبا"}
+    receipt = await queue.enqueue(message("m1", message_data=data, timestamp=EPOCH_MS - 500))
+    assert (receipt.status, receipt.id, receipt.added_at_ms, receipt.waiting) == ("queued", "m1", EPOCH_MS, 1)
+    clock.now_ms += 2_000
+    await queue.enqueue(message("m2", timestamp=EPOCH_MS - 900))
+    assert (await queue.claim("p")).next_due_ms == EPOCH_MS + 8_000
+    clock.now_ms = EPOCH_MS + 8_010
+    batch = await the_batch(queue)
+    assert batch.ids == ("m2", "m1"), "by the provider's time"
+    assert (batch.trigger, batch.attempt, batch.reply, batch.send_state) == ("window", 1, None, "not sent")
+    assert (batch.due_at_ms, batch.claimed_at_ms) == (EPOCH_MS + 8_000, EPOCH_MS + 8_010)
+    first = batch.messages[1]
+    assert (first.message_data, first.added_at, first.status) == (data, EPOCH_MS, "processing")
+    assert first.processing_started_at == EPOCH_MS + 8_010
+    await queue.record_reply(batch, "ok")
+    await queue.record_sent(batch)
+    await queue.complete(batch)
+    assert await queue.depth() == 0
+    done = await queue.completed("bot", "1")
+    assert [(it.id, it.status, it.completed_at) for it in done] == [
+        ("m1", "completed", clock.now_ms),
+        ("m2", "completed", clock.now_ms),
+    ]
+    statistics = {"totalMessages": 2, "processedMessages": 2, "lastActivity": clock.now_ms}
+    assert await queue.statistics("bot", "1") == statistics
+    assert await queue.statistics("bot", "nobody") == {}
+
+
+async def test_what_waits_is_shown_in_order_with_its_status(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message("m1"))
+    clock.now_ms += 8_000
+    await queue.fail(await the_batch(queue), "no luck", after_ms=0)
+    await queue.enqueue(message("m2"))
+    batch = await the_batch(queue)
+    assert [it.retry_count for it in batch.messages] == [1, 1]
+    await queue.enqueue(message("m3"))
+    shown = [(it.id, it.status, it.retry_count) for it in await queue.pending("bot", "1")]
+    assert shown == [("m1", "processing", 1), ("m2", "processing", 0), ("m3", "pending", 0)]
+    await queue.fail(batch, "no luck", after_ms=0)
+    shown = [(it.id, it.status, it.retry_count) for it in await queue.pending("bot", "1")]
+    assert shown == [("m1", "pending", 2), ("m2", "pending", 1), ("m3", "pending", 0)]
+    assert await queue.pending("bot", "nobody") == []
+
+
+async def test_conversations_are_shown_by_when_they_need_attention(queue: MessageQueue, clock: Clock) -> None:
+    for phone in ("2", "1", "3"):
+        await queue.enqueue(message(phone=phone))
+        clock.now_ms += 10
+    clock.now_ms = EPOCH_MS + 8_000
+    assert (await the_batch(queue)).user_phone == "2"
+    shown = [(it.user_phone, it.attention_at_ms - EPOCH_MS) for it in await queue.active_conversations()]
+    assert shown == [("1", 8_010), ("3", 8_020), ("2", 23_000)]
+    assert await queue.depth() == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "arrivals_ms", "trigger", "due_ms"),
+    [
+        (QueueSettings(), [0, 100], "window", 8_000),
+        (QueueSettings(), [0, 100, 200, 300, 400], "size", 400),
+        (QueueSettings(idle_ms=3_000), [0, 100], "idle", 3_100),
+        (QueueSettings(idle_ms=3_000), [0, 2_900, 5_800], "window", 8_000),
+        (QueueSettings(max_messages=1), [0], "size", 0),
+    ],
+)
+async def test_a_turn_is_due_by_the_rule_and_says_which(
+    redis_client: Redis,
+    clock: Clock,
+    settings: QueueSettings,
+    arrivals_ms: list[int],
+    trigger: str,
+    due_ms: int,
+) -> None:
+    queue = MessageQueue(redis_client, settings, clock=clock)
+    for number, at_ms in enumerate(arrivals_ms):
+        clock.now_ms = EPOCH_MS + at_ms
+        await queue.enqueue(message(f"m{number}"))
+    clock.now_ms = EPOCH_MS + due_ms - 1
+    if due_ms > arrivals_ms[-1]:
+        assert (await queue.claim("p")).batches == ()
+    clock.now_ms += 1
+    batch = await the_batch(queue)
+    assert (batch.trigger, batch.due_at_ms - EPOCH_MS) == (trigger, due_ms)
+
+
+async def test_a_user_who_never_stops_is_answered_again_and_again(queue: MessageQueue, clock: Clock) -> None:
+    """Fault 28: a message every 700 ms for two minutes; nobody waits for longer than the window."""
+    waits = []
+    for number in range(170):
+        await queue.enqueue(message(f"m{number}"))
+        for batch in (await queue.claim("p")).batches:
+            waits += [clock.now_ms - it.added_at for it in batch.messages]
+            await queue.complete(batch)
+        clock.now_ms += 700
+    assert len(waits) == 170
+    assert max(waits) == 2_800
+
+
+async def test_an_empty_id_is_no_id(queue: MessageQueue) -> None:
+    first, second = await queue.enqueue(message("")), await queue.enqueue(message(""))
+    assert first.status == second.status == "queued"
+    assert first.id.startswith("own-")
+    assert first.id != second.id
+    assert [it.id for it in await queue.pending("bot", "1")] == [first.id, second.id]
+
+
+async def test_a_late_message_is_a_dead_letter_or_answered_by_setting(
+    redis_client: Redis, clock: Clock
+) -> None:
+    old = EPOCH_MS - 6 * 86_400_000
+    queue = MessageQueue(redis_client, clock=clock)
+    assert (await queue.enqueue(message("m1", timestamp=old))).status == "late"
+    (letter,) = await queue.dead_letters()
+    assert letter.reason == "late: delivered 518400 s after it was written"
+    assert letter.message is not None
+    assert letter.message.id == "m1"
+    lenient = MessageQueue(redis_client, QueueSettings(late_messages="answer"), clock=clock)
+    assert (await lenient.enqueue(message("m2", timestamp=old))).status == "queued"
+
+
+async def test_a_stale_holder_can_change_nothing(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message())
+    clock.now_ms += 8_000
+    stale = await the_batch(queue, "p1")
+    clock.now_ms += 15_000
+    holder = await the_batch(queue, "p2")
+    steps: list[Callable[[], Awaitable[object]]] = [
+        lambda: queue.extend(stale),
+        lambda: queue.record_reply(stale, "late"),
+        lambda: queue.record_sent(stale),
+        lambda: queue.complete(stale),
+        lambda: queue.fail(stale, "late"),
+        lambda: queue.fail(stale, "late", dead=True),
+        lambda: queue.release(stale),
+    ]
+    for step in steps:
+        with pytest.raises(LeaseLostError, match=f"the lease with token {stale.token} is over"):
+            await step()
+    await queue.extend(holder)
+    assert (holder.attempt, holder.trigger, holder.reply) == (2, "retry", None)
+    await queue.complete(holder)
+    with pytest.raises(LeaseLostError):
+        await queue.complete(stale)
+
+
+async def test_what_was_told_twice_is_harmless(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message("m1"))
+    await queue.enqueue(message("m1", phone="2"))
+    clock.now_ms += 8_000
+    first, second = (await queue.claim("p", limit=2)).batches
+    await queue.complete(first)
+    await queue.complete(first)
+    assert await queue.fail(second, "no luck", dead=True) == 1
+    assert await queue.fail(second, "no luck", dead=True) == 0
+    assert len(await queue.dead_letters()) == 1
+
+
+async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message("m1", message_data={"a": 1}))
+    await queue.enqueue(message("m2"))
+    clock.now_ms += 8_000
+    batch = await the_batch(queue)
+    await queue.record_reply(batch, "a reply")
+    assert await queue.fail(batch, "the user blocked us", dead=True) == 2
+    first, second = await queue.dead_letters()
+    assert (first.instance_name, first.user_phone, first.reason) == ("bot", "1", "the user blocked us")
+    assert (first.attempts, first.dead_at_ms, first.reply) == (1, clock.now_ms, "a reply")
+    assert first.message is not None
+    assert first.message.message_data == {"a": 1}
+    await queue.requeue(first.id)
+    await queue.drop(second.id)
+    assert await queue.dead_letters() == []
+    (again,) = await queue.pending("bot", "1")
+    assert (again.id, again.added_at, again.message_data) == ("m1", clock.now_ms, {"a": 1})
+    clock.now_ms += 8_000
+    await queue.complete(await the_batch(queue))
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    ["0/1-1", "7/1-1", "", "x", "0/", "/1-1", "0/1", "-1/1-1", "0/٣-٤", "\u0660/1-1", "0/" + "9" * 20 + "-0"],
+)
+async def test_a_dead_letter_that_there_is_not(queue: MessageQueue, unknown: str) -> None:
+    for step in (queue.requeue, queue.drop):
+        with pytest.raises(DeadLetterNotFoundError, match="no dead letter"):
+            await step(unknown)
+
+
+async def test_more_dead_letters_than_a_page(queue: MessageQueue, clock: Clock) -> None:
+    count = 450
+    await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(count)))
+    letters = [letter async for letter in queue.iterate_dead_letters()]
+    assert [letter.message.id for letter in letters if letter.message] == [f"m{n}" for n in range(count)]
+
+
+async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goes_on(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    """Fault 27: somebody else wrote into the list."""
+    await queue.enqueue(message("m1"))
+    keys = queue.keys.of("bot", "1")
+    await queue.redis.lpush(keys.queue, b"\xff rubbish")
+    clock.now_ms += 8_000
+    assert [it.id for it in await queue.pending("bot", "1")] == ["unreadable", "m1"]
+    claimed = await queue.claim("p")
+    assert (claimed.batches, claimed.given_up) == ((), 2)
+    first, second = await queue.dead_letters()
+    assert (first.message, first.reason) == (None, "unreadable: what lay in Redis is no message")
+    assert second.message is not None
+    await queue.requeue(second.id)
+    clock.now_ms += 8_000
+    assert (await the_batch(queue)).ids == ("m1",)
+
+
+async def test_withdraw_tells_what_became_of_the_message(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message("m1"))
+    assert await queue.withdraw(message("m1")) == "withdrawn"
+    assert await queue.withdraw(message("m2")) == "marked"
+    assert (await queue.enqueue(message("m2"))).status == "duplicate"
+    assert await queue.active_conversations() == []
+
+
+class TestLostAnswers:
+    """Faults 15, 16: Redis did it, and the caller did not learn."""
+
+    async def test_a_cancelled_claim_is_repeated_by_the_next(self, queue: MessageQueue, clock: Clock) -> None:
+        await queue.enqueue(message("m1"))
+        clock.now_ms += 8_000
+        real, done = queue.runner.alone, asyncio.Event()
+
+        async def never_answers(call: Any) -> Any:
+            await real(call)
+            done.set()
+            await asyncio.Event().wait()
+
+        queue.runner.alone = never_answers  # type: ignore[method-assign]
+        claiming = asyncio.create_task(queue.claim("p"))
+        await done.wait()
+        claiming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        queue.runner.alone = real  # type: ignore[method-assign]
+        batch = await the_batch(queue)
+        assert (batch.ids, batch.attempt) == (("m1",), 1)
+        await queue.complete(batch)
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize("values", [{"phone": ""}, {"instance": ""}, {"instance": " "}, {"phone": 966}])
+    async def test_names(self, queue: MessageQueue, values: dict[str, Any]) -> None:
+        with pytest.raises(InvalidMessageError, match=r"instance_name|user_phone"):
+            await queue.enqueue(message(**values))
+        assert await queue.redis.keys() == []
+
+    async def test_size(self, queue: MessageQueue) -> None:
+        with pytest.raises(InvalidMessageError, match=r"over the limit of 262144 \(max_message_bytes\)"):
+            await queue.enqueue(message(message_data={"media": "x" * 262_144}))
+        assert await queue.redis.keys() == []
+
+    async def test_one_that_is_refused_harms_none_beside_it(self, queue: MessageQueue) -> None:
+        results = await asyncio.gather(
+            queue.enqueue(message("m1")),
+            queue.enqueue(message("m2", message_data={"a": object()})),
+            queue.enqueue(message("m3")),
+            return_exceptions=True,
+        )
+        assert [type(result).__name__ for result in results] == ["Receipt", "InvalidMessageError", "Receipt"]
+
+
+@pytest.mark.parametrize(
+    ("instance", "phone", "message_id"),
+    [
+        ("a:b", "c", "d:e"),
+        ("{1}", "}{", "{}"),
+        ("متجر", "+966 50 000", "🙂"),
+        ("a\nb", "\x00", "\r\n"),
+        ("%3A", "*", "?"),
+        ("\ud800", "\udfff", "\ud83d"),
+        ("é" * 256, "x" * 512, "y" * 512),
+    ],
+)
+async def test_hostile_names_live_and_die_like_others(
+    queue: MessageQueue, clock: Clock, instance: str, phone: str, message_id: str
+) -> None:
+    hostile = message(message_id, phone, instance)
+    assert (await queue.enqueue(hostile)).status == "queued"
+    assert (await queue.enqueue(hostile)).status == "duplicate"
+    clock.now_ms += 8_000
+    batch = await the_batch(queue, "p\n{}:é")
+    assert (batch.instance_name, batch.user_phone) == (instance, phone)
+    await queue.record_reply(batch, "r\ud800\x00é")
+    assert await queue.fail(batch, "b\ud800\x00", dead=True) == 1
+    (letter,) = await queue.dead_letters()
+    assert (letter.instance_name, letter.user_phone) == (instance, phone)
+    assert (letter.reply, letter.reason) == ("r�\x00é", "b�\x00")
+    await queue.requeue(letter.id)
+    assert len(await queue.pending(instance, phone)) == 1
+
+
+async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: MessageQueue) -> None:
+    hostile = message("\ud83d", "1\ud800", "bot")
+    beside = asyncio.ensure_future(queue.enqueue(message("m1")))
+    assert await queue.withdraw(hostile) == "marked"
+    assert (await beside).status == "queued"
+    assert (await queue.enqueue(hostile)).status == "duplicate"
+    stored = message("\ud83e", "1\ud800", "bot")
+    await queue.enqueue(stored)
+    assert await queue.withdraw(stored) == "withdrawn"
+
+
+class TestManyMessages:
+    async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
+        """Fault 33: Lua's unpack holds no more than some thousands."""
+        queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
+        ids = [f"m{number}" for number in range(5_000)]
+        await asyncio.gather(*(queue.enqueue(message(it)) for it in ids))
+        answered: list[str] = []
+        while batches := (await queue.claim("p")).batches:
+            answered += batches[0].ids
+            await queue.complete(batches[0])
+        assert answered == ids
+        assert await queue.active_conversations() == []
+
+    async def test_1000_given_up_at_once(self, redis_client: Redis, clock: Clock) -> None:
+        queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
+        await asyncio.gather(*(queue.enqueue(message(f"m{number}")) for number in range(1_200)))
+        assert await queue.fail(await the_batch(queue), "no luck", dead=True) == 1_000
+        assert len(await queue.dead_letters()) == 1_000
+        assert await queue.depth() == 200
+
+    async def test_10000_conversations(self, real_redis: Redis, clock: Clock) -> None:
+        """Fault 29: all are due at once; each is handed over once, the longest overdue first."""
+        queue = MessageQueue(real_redis, clock=clock)
+        for start in range(0, 10_000, 1_000):
+            await asyncio.gather(*(queue.enqueue(message(phone=str(n))) for n in range(start, start + 1_000)))
+            clock.now_ms += 1
+        assert await queue.depth() == 10_000
+        clock.now_ms += 8_000
+        dues: list[int] = []
+        phones: set[str] = set()
+        while batches := (await queue.claim("p", limit=500)).batches:
+            dues += [batch.due_at_ms for batch in batches]
+            phones |= {batch.user_phone for batch in batches}
+            await asyncio.gather(*(queue.complete(batch) for batch in batches))
+        assert len(dues) == len(phones) == 10_000
+        assert dues == sorted(dues)
+        assert await queue.active_conversations() == []
+
+
+async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue, clock: Clock) -> None:
+    """All the kinds of keys at once, each with what it may have for a time to live (seconds)."""
+    for phone in ("1", "2", "3"):
+        await queue.enqueue(message("m1", phone=phone))
+    await queue.enqueue(message("late", timestamp=1))
+    clock.now_ms += 8_000
+    first, second, third = (await queue.claim("p", limit=3)).batches
+    await queue.complete(first)
+    await queue.record_reply(second, "hello")
+    await queue.fail(third, "no luck")
+    ttls: dict[str, int] = {}
+    for key in await queue.redis.keys():
+        kind = text(key).removeprefix("wa:{0}:").split(":")[0]
+        ttls[kind] = max(ttls.get(kind, -2), await queue.redis.ttl(key))
+    assert ttls == {
+        "msg_queue": -1,
+        "processing_lock": -1,
+        "reply": -1,
+        "active_queues": -1,
+        "dead_letters": -1,
+        "token": -1,
+        "wake": -1,
+        "seen": pytest.approx(86_400, abs=5),
+        "queue_stats": pytest.approx(3_600, abs=5),
+        "completed": pytest.approx(1_800, abs=5),
+        "last_claim": pytest.approx(15, abs=5),
+    }
+
+
+async def test_a_client_that_decodes_answers_does_as_well(clock: Clock, redis_client: Redis) -> None:
+    options = {**redis_client.connection_pool.connection_kwargs, "decode_responses": True}
+    pool = type(redis_client.connection_pool)(
+        connection_class=redis_client.connection_pool.connection_class, **options
+    )
+    async with Redis.from_pool(pool) as decoding:
+        queue = MessageQueue(decoding, clock=clock)
+        await queue.enqueue(message("m1"))
+        clock.now_ms += 8_000
+        batch = await the_batch(queue)
+        assert await queue.fail(batch, "no luck", dead=True) == 1
+        (letter,) = await queue.dead_letters()
+        assert letter.message == msgspec.structs.replace(message("m1"), added_at=EPOCH_MS)
+
+
+async def test_by_redis_s_own_clock(redis_client: Redis) -> None:
+    """I7: no clock of ours is asked."""
+    queue = MessageQueue(redis_client, QueueSettings(window_ms=0))
+    receipt = await queue.enqueue(message())
+    seconds, microseconds = await redis_client.time()
+    assert 0 <= seconds * 1_000 + microseconds // 1_000 - receipt.added_at_ms < 10_000
+    claimed = await queue.claim("p")
+    assert claimed.now_ms >= receipt.added_at_ms
+    assert claimed.batches[0].due_at_ms == receipt.added_at_ms

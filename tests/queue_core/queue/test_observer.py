@@ -1,0 +1,167 @@
+"""The observer of a processor: hears of each batch once when it begins and once when it ends, and can break nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from queue_core.queue.processor import Outcome
+from tests.queue_core.bot import (
+    PATIENCE_S,
+    Bot,
+    at_rest,
+    check_ledger,
+    enqueue,
+    happens,
+    on_newest,
+    quick,
+    running,
+)
+
+pytestmark = on_newest
+
+
+class Observer:
+    """Notes what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def claimed(self, batch: Batch) -> None:
+        """A batch goes into work."""
+        self.told.append(("claimed", batch.ids, batch.attempt))
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """An attempt is over."""
+        self.told.append((outcome, batch.ids, reason, dead_lettered))
+
+    def given_up(self, messages: int) -> None:
+        """Dead letters made by a claim."""
+        self.told.append(("given up", messages))
+
+
+async def test_an_answered_turn(redis_client: Redis) -> None:
+    queue, bot, observer = MessageQueue(redis_client, quick()), Bot(), Observer()
+    async with running(Processor(queue, bot.handle, bot.send, observer=observer)):
+        await enqueue(queue, ["m1", "m2"])
+        await at_rest(queue)
+    assert observer.told == [("claimed", ("m1", "m2"), 1), ("completed", ("m1", "m2"), "", 0)]
+
+
+async def test_failures_with_their_reasons(redis_client: Redis) -> None:
+    async def fail(batch: Batch) -> None:
+        raise (RetryLaterError("HTTP 503", after_ms=1) if batch.attempt == 1 else GiveUpError("blocked"))
+
+    queue, observer = MessageQueue(redis_client, quick()), Observer()
+    async with running(Processor(queue, Bot(fail).handle, observer=observer)):
+        await enqueue(queue, ["m1", "m2"])
+        await at_rest(queue)
+    ids = ("m1", "m2")
+    assert observer.told == [
+        ("claimed", ids, 1),
+        ("failed", ids, "HTTP 503", 0),
+        ("claimed", ids, 2),
+        ("failed", ids, "blocked", 2),
+    ]
+
+
+async def test_what_a_claim_gives_up(redis_client: Redis) -> None:
+    now = 1_700_000_000_000
+    queue, observer = MessageQueue(redis_client, quick(queue_ttl_s=60), clock=lambda: now), Observer()
+    await enqueue(queue, ["m1", "m2"], "ali")
+    await redis_client.rpush(queue.keys.of("bot", "mona").queue, "rubbish")
+    await redis_client.zadd(queue.keys.partitions[0].active, {"bot:mona": now})
+    now += 60_001
+    report = await Processor(queue, Bot().handle, observer=observer).process_all_queues()
+    assert observer.told == [("given up", 3)]
+    assert (report.conversations, report.dead_lettered) == (0, 3)
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_what_is_handed_back(redis_client: Redis, how: str) -> None:
+    reached = asyncio.Event()
+
+    async def hang(batch: Batch) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    queue, observer = MessageQueue(redis_client, quick()), Observer()
+    processor = Processor(queue, Bot(hang).handle, grace_s=0.01, observer=observer)
+    task = asyncio.create_task(processor.run())
+    await enqueue(queue, ["m1"])
+    await happens(reached)
+    if how == "stop":
+        await processor.stop()
+    else:
+        task.cancel()
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    assert observer.told == [
+        ("claimed", ("m1",), 1),
+        ("handed back", ("m1",), "stopped before it was done", 0),
+    ]
+
+
+async def test_a_batch_cancelled_before_its_first_step_has_ended_too(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, observer = MessageQueue(redis_client, quick(window_ms=0)), Observer()
+    await enqueue(queue, ["m1"])
+
+    def cancel_and_note(batch: Batch) -> None:
+        task.cancel()  # it waits for batches that have not begun
+        Observer.claimed(observer, batch)
+
+    monkeypatch.setattr(observer, "claimed", cancel_and_note)
+    task = asyncio.create_task(Processor(queue, Bot().handle, observer=observer).run())
+    await asyncio.wait([task], timeout=PATIENCE_S)
+    assert [told[0] for told in observer.told] == ["claimed", "handed back"]
+    assert (await queue.claim("other")).batches[0].attempt == 1
+
+
+async def test_a_lost_lease(redis_client: Redis) -> None:
+    async def take_over(batch: Batch) -> None:
+        await redis_client.zadd(queue.keys.partitions[0].active, {"bot:201000000001": 0})
+        await queue.claim("somebody else")
+
+    queue, observer = MessageQueue(redis_client, quick(window_ms=0)), Observer()
+    await enqueue(queue, ["m1"])
+    report = await Processor(queue, Bot(take_over).handle, observer=observer).process_all_queues()
+    assert report.lost_leases == 1
+    _, (outcome, ids, reason, dead) = observer.told
+    assert (outcome, ids, dead) == ("lost", ("m1",), 0)
+    assert "is over" in str(reason)
+
+
+async def test_a_lease_that_the_heartbeat_finds_lost(redis_client: Redis) -> None:
+    async def hang(batch: Batch) -> None:
+        await redis_client.zadd(queue.keys.partitions[0].active, {"bot:201000000001": 0})
+        await queue.claim("somebody else")
+        await asyncio.Event().wait()
+
+    queue, observer = MessageQueue(redis_client, quick(window_ms=0, lock_renew_ms=10)), Observer()
+    await enqueue(queue, ["m1"])
+    await Processor(queue, Bot(hang).handle, observer=observer).process_all_queues()
+    assert observer.told[-1] == ("lost", ("m1",), "the lease ran out and somebody else may hold it", 0)
+
+
+async def test_one_that_raises_changes_nothing_and_is_logged_without_its_words(
+    redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Observer):
+        def claimed(self, batch: Batch) -> None:
+            raise KeyError("secret")
+
+        def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+            raise RuntimeError("secret")
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    async with running(Processor(queue, bot.handle, bot.send, observer=Broken())):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+    assert "KeyError" in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text

@@ -1,0 +1,164 @@
+"""Rescue: what fell out of the index comes back, what belongs to no message goes, and nothing else is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import MessageQueue, Processor, QueueUnavailableError, connect
+from queue_core.queue.rescue import SCAN_COUNT, Rescued
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, eventually, on_newest, quick, running
+from tests.queue_core.searches.observed import keys_of
+
+NOW_MS = 1_700_000_000_000
+NOTHING = Rescued(stranded=0, locks=0)
+
+
+async def strand(queue: MessageQueue, phone: str) -> None:
+    """What a person does who tidies up too much."""
+    keys = queue.keys.of("bot", phone)
+    await queue.redis.zrem(queue.keys.partitions[keys.partition].active, keys.conversation)
+
+
+async def test_a_stranded_conversation_is_due_at_once(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(window_ms=8_000), clock=lambda: NOW_MS)
+    await enqueue(queue, ["m1"], "ali")
+    await enqueue(queue, ["m2"], "mona")
+    await strand(queue, "ali")
+    assert await queue.rescue() == Rescued(stranded=1, locks=0)
+    due = {it.user_phone: it.attention_at_ms for it in await queue.active_conversations()}
+    assert due == {"ali": NOW_MS, "mona": NOW_MS + 8_000}
+    assert await queue.rescue() == NOTHING
+
+
+async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    await enqueue(queue, ["m1"], "ali")
+    await strand(queue, "ali")
+    before = queue.runner.round_trips
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await eventually(lambda: queue.runner.round_trips > before, "a look at the empty index")
+        await queue.rescue()
+        await at_rest(queue)
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
+async def test_what_somebody_works_on_is_not_taken_from_him(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(window_ms=0), clock=lambda: now)
+    await enqueue(queue, ["m1"], "ali")
+    (batch,) = (await queue.claim("p")).batches
+    await strand(queue, "ali")
+    assert await queue.rescue() == Rescued(stranded=1, locks=0)
+    assert (await queue.claim("other")).batches == ()
+    now += queue.settings.lock_ttl_ms
+    assert (await queue.claim("other")).batches[0].attempt == 2
+    assert batch.token < (await queue.active_conversations())[0].attention_at_ms * 1_000
+
+
+@pytest.mark.parametrize("is_in_index", [True, False])
+async def test_a_lock_and_a_reply_without_messages_are_deleted(
+    redis_client: Redis, is_in_index: bool
+) -> None:
+    """Left there, the reply would answer what the user writes next."""
+    queue = MessageQueue(redis_client, quick(window_ms=0))
+    await enqueue(queue, ["m1"], "ali")
+    (batch,) = (await queue.claim("p")).batches
+    await queue.record_reply(batch, "an answer to m1")
+    keys = queue.keys.of("bot", "ali")
+    await redis_client.delete(keys.queue)
+    if not is_in_index:
+        await strand(queue, "ali")
+    assert await queue.rescue() == Rescued(stranded=0, locks=1)
+    assert not await redis_client.exists(keys.lock, keys.reply, queue.keys.partitions[0].active)
+    await enqueue(queue, ["m2"], "ali")
+    (batch,) = (await queue.claim("p")).batches
+    assert (batch.ids, batch.reply, batch.attempt) == (("m2",), None, 1)
+
+
+async def test_a_reply_alone_is_found_too(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick())
+    await redis_client.hset(queue.keys.of("bot", "ali").reply, mapping={"text": "old", "size": 1})
+    assert await queue.rescue() == Rescued(stranded=0, locks=1)
+    assert await keys_of(redis_client, "wa") == []
+
+
+async def test_what_is_well_stays_as_it_is(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(window_ms=0, partitions=3), clock=lambda: now)
+    for phone in ("waits", "held", "in backoff", "100%: {x}\n", "٩٦٦", "\udc00"):
+        await enqueue(queue, ["m1"], phone)
+    for partition in range(3):
+        for batch in (await queue.claim("p", limit=10, partition=partition)).batches:
+            if batch.user_phone == "in backoff":
+                await queue.fail(batch, "no luck", after_ms=60_000)
+            elif batch.user_phone != "held":
+                await queue.release(batch)
+    before = [await redis_client.dump(key) for key in await keys_of(redis_client, "wa")]
+    assert await queue.rescue() == NOTHING
+    assert [await redis_client.dump(key) for key in await keys_of(redis_client, "wa")] == before
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"wa:{0}:msg_queue:\xff:\xfe",
+        "wa:{0}:msg_queue:no-colon",
+        "wa:{x}:msg_queue:a:b",
+        "wa:{9}:msg_queue:a:b",
+    ],
+)
+async def test_what_is_no_key_of_ours_is_left_alone(redis_client: Redis, key: Any) -> None:
+    queue = MessageQueue(redis_client, quick())
+    await redis_client.rpush(key, "x")
+    assert await queue.rescue() == NOTHING
+    assert await redis_client.keys() == [key if isinstance(key, bytes) else key.encode()]
+
+
+@on_newest
+async def test_more_keys_than_one_step_looks_at(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(partitions=2))
+    phones = [f"user-{number}" for number in range(SCAN_COUNT * 2)]
+    await asyncio.gather(*(enqueue(queue, ["m1"], phone) for phone in phones))
+    for phone in phones[::100]:
+        await strand(queue, phone)
+    assert await queue.rescue() == Rescued(stranded=len(phones[::100]), locks=0)
+    assert len(await queue.active_conversations()) == len(phones)
+
+
+@on_newest
+async def test_beside_traffic_it_finds_nothing(redis_client: Redis) -> None:
+    """A conversation that is finished between two looks is not stranded."""
+    queue, bot = MessageQueue(redis_client, quick(window_ms=0, max_messages=1)), Bot()
+    found = []
+    async with running(Processor(queue, bot.handle, bot.send)):
+        for number in range(40):
+            await asyncio.gather(
+                *(enqueue(queue, [f"m{number}-{phone}"], f"user-{phone}") for phone in range(20))
+            )
+            found.append(await queue.rescue())
+        await at_rest(queue)
+    assert set(map(str, found)) == {str(NOTHING)}
+    assert len(bot.sent_ids) == 800
+
+
+async def test_a_full_redis_rescues(real_redis: Redis) -> None:
+    queue = MessageQueue(real_redis, quick(window_ms=0))
+    await enqueue(queue, ["m1"], "ali")
+    await strand(queue, "ali")
+    await real_redis.config_set("maxmemory", "1")
+    try:
+        assert await queue.rescue() == Rescued(stranded=1, locks=0)
+    finally:
+        await real_redis.config_set("maxmemory", "0")
+
+
+async def test_redis_away(redis_server: EmbeddedRedis) -> None:
+    async with connect(redis_server.url) as redis:
+        redis_server.kill()
+        with pytest.raises(QueueUnavailableError):
+            await MessageQueue(redis, quick()).rescue()

@@ -1,0 +1,429 @@
+"""The recorder: what it writes is replayed by the simulator, shows nobody, and costs the bot nothing when it fails."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queue_core import Batch, QueueMessage
+from queue_core.recording import recorder
+from queue_core.recording.recorder import Recorder
+from sim.recording import load
+
+REPOSITORY = Path(__file__).parents[3]
+PHONE = "966500001234"
+START_MS = 1_772_360_400_060  # 2026-03-01T10:20:00.060Z
+KEY = b"a key of the tests"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+def message(message_id: str = "m1", text: str = "hello", **values: Any) -> QueueMessage:
+    fields = {"instance_name": "bot", "user_phone": PHONE, "message": text, **values}
+    return QueueMessage(id=message_id, **fields)
+
+
+def batch(*messages: QueueMessage) -> Batch:
+    return Batch(
+        instance_name=messages[0].instance_name,
+        user_phone=messages[0].user_phone,
+        messages=messages,
+        token=1,
+        processor_id="worker",
+        attempt=1,
+        trigger="window",
+        due_at_ms=START_MS + 8_000,
+        claimed_at_ms=START_MS + 8_003,
+    )
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def only_file(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+def record_a_life(into: Recorder, clock: Clock) -> None:
+    """A burst of three, a redelivery, a picture of somebody else, and all that can become of them."""
+    burst = [message("m1", "one meal"), message("m2", "for two"), message("m3", "how much?")]
+    for number, one in enumerate([*burst, burst[0]]):
+        clock.ms = START_MS + number * 300
+        into.message(one, "text")
+        into.acknowledged(one, "duplicate" if number == 3 else "queued")
+    picture = message(f"picture-{PHONE}", "[image]", user_phone="966500009999", timestamp=START_MS - 2_000)
+    into.message(picture, "image")
+    into.fallback(picture)
+    into.acknowledged(picture, "answered")
+    clock.ms = START_MS + 8_003
+    turn = batch(*burst)
+    into.batch(turn)
+    into.reply(turn, "it is 20", True, ("name", "city"))
+    into.sent(turn)
+    into.dead_letter(picture, "late")
+    into.note("the operator was here")
+    into.close()
+
+
+def test_a_burst_is_read_back_by_the_simulator(tmp_path: Path) -> None:
+    clock = Clock()
+    record_a_life(Recorder(tmp_path, show_text=True, now_ms=clock), clock)
+    (recording,) = load([tmp_path])
+    assert recording.epoch_ms == START_MS
+    assert [one.at_ms for one in recording.arrivals] == [0, 300, 600, 900, 900]
+    assert [one.text for one in recording.arrivals] == [
+        "one meal",
+        "for two",
+        "how much?",
+        "one meal",
+        "[image]",
+    ]
+    ids = [one.id for one in recording.arrivals]
+    assert ids[0] == ids[3], "delivered again: the same id twice"
+    assert len(set(ids)) == 4
+    assert len({one.phone for one in recording.arrivals}) == 2
+    assert recording.arrivals[4].kind == "image"
+    assert recording.arrivals[4].timestamp_ms == -2_000
+
+
+def test_the_simulator_replays_a_recording(tmp_path: Path) -> None:
+    clock = Clock()
+    record_a_life(Recorder(tmp_path / "live", now_ms=clock), clock)
+    command = [sys.executable, "-m", "sim", "replay", str(only_file(tmp_path / "live"))]
+    done = subprocess.run(
+        [*command, "--report", str(tmp_path / "report.html"), "--system", "queue"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "none of 4 messages" in " ".join(done.stdout.split())
+    assert "</html>" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -> None:
+    clock = Clock()
+    record_a_life(Recorder(tmp_path, now_ms=clock), clock)
+    path = only_file(tmp_path)
+    assert re.fullmatch(rf"recording-20260301T102000Z-{os.getpid()}\.jsonl", path.name)
+    header, *events = lines_of(path)
+    assert (header["event"], header["version"]) == ("recording", 1)
+    assert [event["at"] for event in events[:3:2]] == [
+        "2026-03-01T10:20:00.060Z",
+        "2026-03-01T10:20:00.360Z",
+    ]
+    fates = [event for event in events if event["event"] not in ("message", "note")]
+    assert [event["event"] for event in fates] == ["fallback", "batch", "reply", "sent", "dead_letter"]
+    taken = [event["id"] for event in events if event["event"] == "message"]
+    assert fates[1]["ids"] == taken[:3], "an id is the same wherever it stands"
+    assert fates[2]["requested"] == 2
+    assert fates[2]["needs_data_collection"] is True
+
+
+def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
+    clock = Clock()
+    into = Recorder(tmp_path, now_ms=clock)
+    instances = ("bot", "+966 50 000 1234", "١٢٣٤٥٦٧٨", f"shop-{PHONE}", "a\nb", "", "x" * 300, "\ud800")
+    for number, instance in enumerate(instances):
+        one = message(f"{PHONE}@s.whatsapp.net-{number}", "my secret", instance_name=instance)
+        into.message(one, "secret 966500001234")
+        into.batch(batch(one))
+        into.reply(batch(one), "you said my secret", requested_fields=("my secret",))
+        for reason in (
+            "handle: ValueError: my secret",
+            "the AI choked on: my secret",
+            f"no such user {PHONE} or +966 50-000 1234",
+        ):
+            into.dead_letter(batch(one), reason)
+    into.close()
+    content = only_file(tmp_path).read_text("utf-8")
+    for event in content.splitlines():
+        assert "secret" not in event
+        assert not re.search(r"\d{5,}", re.sub(r'"at":"[^"]+"', "", event)), event
+    assert "50-000" not in content
+    (recording,) = load([tmp_path])
+    assert len({one.instance for one in recording.arrivals}) == len(instances)
+    assert len({one.phone for one in recording.arrivals}) == 1
+    assert {one.kind for one in recording.arrivals} == {"other"}
+    reasons = {event["reason"] for event in lines_of(only_file(tmp_path)) if event["event"] == "dead_letter"}
+    assert reasons == {"handle: ValueError", "withheld: it quotes the message", "no such user # or +#"}
+
+
+def test_texts_are_shown_when_asked_for_and_phones_are_not(tmp_path: Path) -> None:
+    into = Recorder(tmp_path, show_text=True)
+    into.message(message(text="one meal"), "text")
+    into.reply(batch(message()), "20 riyals", requested_fields=("name",))
+    into.dead_letter(message(), "handle: ValueError: one meal")
+    into.close()
+    _, arrival, reply, dead = lines_of(only_file(tmp_path))
+    assert arrival["text"] == "one meal"
+    assert (reply["text"], reply["requested_fields"]) == ("20 riyals", ["name"])
+    assert dead["reason"] == "handle: ValueError: one meal"
+    assert PHONE not in only_file(tmp_path).read_text("utf-8")
+
+
+def test_a_key_keeps_a_user_the_same_over_files_and_its_absence_does_not(tmp_path: Path) -> None:
+    def phone_by(name: str, key: bytes | None) -> str:
+        into = Recorder(tmp_path / name, hash_key=key)
+        into.message(message(), "text")
+        into.close()
+        return str(lines_of(only_file(tmp_path / name))[1]["phone"])
+
+    with_key = {phone_by("a", KEY), phone_by("b", KEY)}
+    without = {phone_by("c", None), phone_by("d", None), phone_by("e", b"another")}
+    assert len(with_key) == 1
+    assert len(without) == 3
+    assert not with_key & without
+
+
+def test_messages_without_an_id_are_messages_of_their_own(tmp_path: Path) -> None:
+    into = Recorder(tmp_path)
+    for _ in range(3):
+        into.message(message(""), "text")
+        into.acknowledged(message(""), "queued")
+    into.close()
+    (recording,) = load([tmp_path])
+    assert len({one.id for one in recording.arrivals}) == 3
+
+
+anything = st.text(st.characters(), max_size=20)  # NUL, control characters and lone surrogates included
+
+
+@given(
+    st.lists(
+        st.tuples(anything, anything, anything, anything, anything, st.integers(-(2**63), 2**63)), min_size=1
+    )
+)
+def test_whatever_arrives_makes_a_recording(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[str, str, str, str, str, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("recordings")
+    into = Recorder(folder, show_text=True)
+    for instance, phone, message_id, text, kind, timestamp in arrivals:
+        one = message(message_id, text, instance_name=instance, user_phone=phone, timestamp=timestamp)
+        into.message(one, kind)
+        into.dead_letter(one, text)
+    into.close()
+    (recording,) = load([folder])
+    assert len(recording.arrivals) == len(arrivals)
+
+
+def test_the_longest_text_there_is_can_be_replayed(tmp_path: Path) -> None:
+    into = Recorder(tmp_path, show_text=True)
+    into.message(message(text="\x01" * 200_000), "text")
+    into.close()
+    assert len(load([tmp_path])[0].arrivals[0].text) == recorder.TEXT_LENGTH_MAX
+
+
+def test_what_became_of_older_messages_makes_no_recording_without_messages(tmp_path: Path) -> None:
+    """After a restart turns are answered before anything arrives: a replay of the folder must not trip over it."""
+    into = Recorder(tmp_path)
+    assert list(tmp_path.iterdir()) == [], "a file is made when there is something to write"
+    into.sent(batch(message("before the restart")))
+    assert only_file(tmp_path).suffix == ".ndjson"
+    into.message(message(), "text")
+    into.sent(batch(message()))
+    into.close()
+    outcomes, recording = sorted(tmp_path.iterdir())
+    assert [event["event"] for event in lines_of(outcomes)] == ["recording", "sent"]
+    assert [event["event"] for event in lines_of(recording)] == ["recording", "message", "sent"]
+    assert len(load([tmp_path])) == 1
+
+
+def test_a_worker_writes_outcomes(tmp_path: Path) -> None:
+    into = Recorder(tmp_path, kind="outcomes", hash_key=KEY)
+    into.batch(batch(message("m1"), message("m2")))
+    into.close()
+    assert re.fullmatch(r"outcomes-\d{8}T\d{6}Z-\d+\.ndjson", only_file(tmp_path).name)
+    header, taken = lines_of(only_file(tmp_path))
+    assert header["event"] == "recording"
+    assert (taken["trigger"], taken["attempt"], len(taken["ids"])) == ("window", 1, 2)
+
+
+def test_two_recorders_of_one_process_write_two_files(tmp_path: Path) -> None:
+    clock = Clock()
+    recorders = [Recorder(tmp_path, now_ms=clock) for _ in range(3)]
+    for number in range(6):
+        recorders[number % 3].message(message(f"m{number}"), "text")
+    for one in recorders:
+        one.close()
+    assert [len(recording.arrivals) for recording in load([tmp_path])] == [2, 2, 2]
+
+
+_CHILD = """
+import sys
+from queue_core import QueueMessage
+from queue_core.recorder import Recorder
+into = Recorder(sys.argv[1], show_text=True)
+for number in range(int(sys.argv[2])):
+    text = "x" * (number % 2_000)
+    into.message(QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message=text), "text")
+    if number == 50:
+        print("started", flush=True)
+"""
+
+
+def child(folder: Path, messages: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _CHILD, str(folder), str(messages)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+
+
+def test_after_a_restart_another_file_is_written(tmp_path: Path) -> None:
+    for _ in range(2):
+        with child(tmp_path, 60) as process:
+            assert process.wait(60) == 0
+    assert [len(recording.arrivals) for recording in load([tmp_path])] == [60, 60]
+
+
+def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
+    with child(tmp_path, 10**9) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        path = only_file(tmp_path)
+        size = path.stat().st_size
+        while (
+            path.stat().st_size < size + 100_000
+        ):  # until it is in full swing; the test's own timeout ends it
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    (recording,) = load([tmp_path])
+    assert len(recording.arrivals) > 50
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_nobody_else_may_read_a_recording(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        into = Recorder(tmp_path / "new")
+        into.message(message(), "text")
+        into.close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert stat.S_IMODE(only_file(tmp_path / "new").stat().st_mode) == 0o600
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "a\0b"])
+def test_a_folder_that_cannot_be_written_is_one_warning(
+    folder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    clock = Clock()
+    into = Recorder(tmp_path / folder, now_ms=clock)
+    for minute in range(5):
+        clock.ms = START_MS + minute * 60_000
+        into.message(message(), "text")
+        into.sent(batch(message()))
+    into.close()
+    assert len(warnings_of(caplog)) == 1
+    assert "messages are not affected" in warnings_of(caplog)[0]
+
+
+class FullDisk:
+    """Stands for os.write on a disk with so many bytes free."""
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self._write = os.write
+        self.attempts = 0
+
+    def __call__(self, descriptor: int, data: bytes) -> int:
+        self.attempts += 1
+        if not self.free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fits = data[: self.free]
+        self.free -= len(fits)
+        return self._write(descriptor, fits)
+
+
+@pytest.mark.parametrize("free", [0, 10, 600])
+def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
+    free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = FullDisk(free)
+    monkeypatch.setattr("queue_core.recording.recorder.os.write", disk)
+    clock = Clock()
+    into = Recorder(tmp_path, now_ms=clock)
+    for number in range(50):
+        into.message(message(f"m{number}"), "text")
+    assert len(warnings_of(caplog)) == 1
+    assert disk.attempts < 10, "a disk that is full is left alone for a while"
+    kept = sum(len(one.arrivals) for one in load([tmp_path])) if any(tmp_path.iterdir()) else 0
+    assert (kept > 0) == (free == 600)
+
+    disk.free = 10**9
+    clock.ms += recorder.RETRY_AFTER_MS
+    into.message(message("after"), "text")
+    into.close()
+    newest = max(tmp_path.iterdir(), key=lambda path: path.name)
+    assert [event["event"] for event in lines_of(newest)] == ["recording", "note", "message"]
+    assert lines_of(newest)[1]["text"] == f"{50 - kept} events before this could not be recorded"
+    assert sum(len(one.arrivals) for one in load([tmp_path])) == kept + 1
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_it_stops_at_its_limit_before_the_disk_is_full(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    into = Recorder(tmp_path, max_bytes=2_000)
+    for number in range(100):
+        into.message(message(f"m{number}"), "text")
+    assert only_file(tmp_path).stat().st_size <= 2_000
+    assert len(load([tmp_path])[0].arrivals) > 5
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_a_long_recording_is_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("queue_core.recording.recorder.FILE_BYTES_MAX", 2_000)
+    into = Recorder(tmp_path, hash_key=KEY)
+    for number in range(100):
+        into.message(message(f"m{number}"), "text")
+        into.sent(batch(message(f"m{number}")))
+    into.close()
+    recordings = load([tmp_path])
+    assert len(recordings) > 5
+    assert sum(len(one.arrivals) for one in recordings) == 100
+
+
+def test_a_message_that_cannot_be_recorded_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    into = Recorder(tmp_path)
+    broken: Any = message(user_phone=5, text=PHONE)
+    for _ in range(3):
+        into.message(broken, "text")
+        into.dead_letter(broken, "reason")
+    into.message(message(), "text")
+    into.close()
+    into.message(message("after the end"), "text")
+    assert len(load([tmp_path])[0].arrivals) == 1
+    (warning,) = warnings_of(caplog)
+    assert PHONE not in warning

@@ -1,0 +1,85 @@
+"""connect: what a URL must be, and that no error shows a password."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio import BlockingConnectionPool
+
+from queue_core import InvalidSettingsError, MessageQueue, QueueMessage, connect
+from queue_core.redis.connection import pack
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.conftest import REAL, SERVERS
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://localhost", {"host": "localhost"}),
+        (
+            "redis://user:pw@example.org:7000/3",
+            {"host": "example.org", "port": 7000, "db": 3, "username": "user"},
+        ),
+        ("rediss://example.org:7000", {"host": "example.org", "port": 7000}),
+        ("unix:///run/redis.sock", {"path": "/run/redis.sock"}),
+        ("REDIS://localhost", {"host": "localhost"}),
+        ("redis://:p%2Fw%40@localhost", {"password": "p/w@"}),
+    ],
+)
+def test_a_good_url_makes_a_client_that_waits_and_gives_up(url: str, expected: dict[str, object]) -> None:
+    pool = connect(url).connection_pool
+    assert isinstance(pool, BlockingConnectionPool), "waits for a free connection instead of failing"
+    assert pool.connection_kwargs.items() >= {"socket_timeout": 5.0, **expected}.items()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:6379",
+        "hunter2@localhost:6379",
+        "http://localhost",
+        "redis:localhost",
+        "redis://",
+        "redis:///0",
+        "redis://:hunter2@:6379",
+        "redis://user:hunter2#x@localhost:6379/0",
+        "redis://user:hunter2/x@localhost:6379/0",
+        "redis://user:hunter2?x@localhost:6379/0",
+        "redis://[hunter2",
+        "redis://user:pw@localhost:hunter2",
+        "redis://localhost:99999",
+        "redis://localhost?hunter2=1",
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_without_showing_a_password(url: str) -> None:
+    with pytest.raises(InvalidSettingsError, match="Redis URL") as caught:
+        connect(url)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("tcp", [True, False])
+async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
+    with EmbeddedRedis(server=SERVERS[REAL[-1]].path, port=0 if tcp else None) as server:
+        async with connect(server.url) as redis:
+            queue = MessageQueue(redis)
+            receipt = await queue.enqueue(
+                QueueMessage(id="m1", instance_name="bot", user_phone="1", message="مرحبا")
+            )
+            assert receipt.status == "queued"
+            assert [it.message for it in await queue.pending("bot", "1")] == ["مرحبا"]
+
+
+@pytest.mark.parametrize(
+    ("command", "packed"),
+    [
+        (("PING",), b"*1\r\n$4\r\nPING\r\n"),
+        (("SET", "ключ", b"\xff\r\n"), "*3\r\n$3\r\nSET\r\n$8\r\nключ\r\n$3\r\n".encode() + b"\xff\r\n\r\n"),
+        (("X", "", 0, -17), b"*4\r\n$1\r\nX\r\n$0\r\n\r\n$1\r\n0\r\n$3\r\n-17\r\n"),
+    ],
+)
+def test_commands_are_packed_as_the_protocol_has_them(
+    command: tuple[str | bytes | int, ...], packed: bytes
+) -> None:
+    assert pack(command) == packed

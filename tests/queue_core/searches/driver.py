@@ -1,0 +1,333 @@
+"""Drives the real queue and the model of its contract side by side, and checks everything after every step."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+
+from queue_core import (
+    Batch,
+    LeaseLostError,
+    MessageQueue,
+    QueueMessage,
+    QueueSettings,
+    QueueUnavailableError,
+)
+from queue_core.queue.rescue import Rescued
+from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.scripts import Call
+from tests.queue_core.searches.model import Contract, Handed, Name
+from tests.queue_core.searches.observed import InvariantBrokenError, check_all, observe
+
+EPOCH_MS = 1_790_000_000_000
+Result = TypeVar("Result")
+
+
+class ForgetfulRunner(ScriptRunner):
+    """Loses the answer to the next call when told so: Redis does it, and the caller never learns."""
+
+    lose_next = False
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """As the real one, then perhaps an error."""
+        future = super().gathered(call)
+        return asyncio.ensure_future(self._lost(future)) if self._loses() else future
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """As the real one, then perhaps an error."""
+        loses = self._loses()
+        answer = await super().alone(call)
+        if loses:
+            raise QueueUnavailableError("the answer was lost")
+        return answer
+
+    def _loses(self) -> bool:
+        loses, self.lose_next = self.lose_next, False
+        return loses
+
+    async def _lost(self, future: asyncio.Future[Result]) -> Result:
+        await future
+        raise QueueUnavailableError("the answer was lost")
+
+
+class Driver:
+    """One deployment under test. `lost=True` loses the step's answer once and repeats the step."""
+
+    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
+        self.settings = settings
+        self.contract = Contract(settings, EPOCH_MS)
+        self.queue = MessageQueue(redis, settings, clock=lambda: self.contract.now_ms, rng=random.Random(1))
+        self.runner = ForgetfulRunner(redis, deadline_ms=settings.redis_deadline_ms)
+        self.queue.runner = self.runner
+        self.batches: list[Batch] = []
+        """Everything ever handed over, stale ones included."""
+        self._claims = 0
+        self._last_token = 0
+
+    async def check(self) -> None:
+        """Every invariant, and that the queue counts as the contract does. Raises InvariantBrokenError."""
+        check_all(self.contract, await observe(self.queue), self.settings.prefix)
+        waiting = sum(len(conversation.messages) for conversation in self.contract.conversations.values())
+        _same("depth", await self.queue.depth(), waiting)
+        survey = await self.queue.survey(self.queue.keys.partitions[0], 0, -1)
+        _same("survey", survey, self.contract.survey())
+
+    async def rescue(self) -> None:
+        """No step leaves anything to rescue."""
+        _same("rescued", await self.queue.rescue(), Rescued(stranded=0, locks=0))
+        await self.check()
+
+    def pass_time(self, ms: int) -> None:
+        """Moves the clock that the queue is given."""
+        self.contract.now_ms += ms
+
+    async def enqueue(
+        self, name: Name, message_id: str, *, age_ms: int | None = None, lost: bool = False
+    ) -> str:
+        """One message, `age_ms` after the user wrote it (None: unknown). Returns the id it has."""
+        provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
+        message = QueueMessage(
+            id=message_id, instance_name=name[0], user_phone=name[1], message="…", timestamp=provider_ms
+        )
+        lost = lost and bool(message_id)  # one without an id cannot be told from another
+        receipt = await self._step(lambda: self.queue.enqueue(message), lost=lost)
+        _same("given id", receipt.id if message_id else receipt.id.startswith("own-"), message_id or True)
+        expected = self.contract.enqueue(name, receipt.id, provider_ms)
+        if lost:
+            expected = self.contract.enqueue(name, receipt.id, provider_ms)
+        _same("receipt", (receipt.status, receipt.added_at_ms, receipt.waiting), expected)
+        await self.check()
+        return receipt.id
+
+    async def withdraw(self, name: Name, message_id: str, *, lost: bool = False) -> str:
+        """The message was answered without the queue."""
+        message = QueueMessage(id=message_id, instance_name=name[0], user_phone=name[1], message="…")
+        answer = await self._step(lambda: self.queue.withdraw(message), lost=lost)
+        expected = self.contract.withdraw(name, message_id)
+        if lost:
+            expected = self.contract.withdraw(name, message_id)
+        _same("withdraw", answer, expected)
+        await self.check()
+        return answer
+
+    async def claim(
+        self,
+        processor_id: str,
+        *,
+        limit: int = 10,
+        only: Name | None = None,
+        lost: bool = False,
+        later_ms: int = 0,
+    ) -> tuple[Batch, ...]:
+        """What is due, for one processor; a claim whose answer was lost is repeated `later_ms` after it."""
+        self._claims += 1
+        if lost:
+            self.contract.claim(processor_id, self._claims, limit, only)
+            self.runner.lose_next = True
+            try:
+                await self.queue.claim(processor_id, limit=limit, only=only)
+            except QueueUnavailableError:
+                self.pass_time(later_ms)
+            else:
+                raise InvariantBrokenError("the claim did not notice that its answer was lost")
+        expected, given_up = self.contract.claim(processor_id, self._claims, limit, only)
+        claimed = await self.queue.claim(processor_id, limit=limit, only=only)
+        _same("batches", [_as_handed(batch) for batch in claimed.batches], expected)
+        _same("given up by claim", claimed.given_up, given_up)
+        for batch in claimed.batches:
+            self._note(batch)
+        await self.check()
+        next_due = min(
+            (
+                it.attention_ms
+                for it in self.contract.conversations.values()
+                if it.attention_ms is not None and only in (None, it.name)
+            ),
+            default=None,
+        )
+        _same("next due", claimed.next_due_ms, next_due)
+        return claimed.batches
+
+    async def extend(self, batch: Batch, *, lost: bool = False) -> bool:
+        """Whether it could be done; so with all that follow."""
+        return await self._as_holder(
+            lambda: self.queue.extend(batch),
+            lambda: self.contract.extend(_name(batch), batch.token),
+            lost=lost,
+        )
+
+    async def record_reply(self, batch: Batch, reply: str, *, lost: bool = False) -> bool:
+        """Keeps the reply."""
+        return await self._as_holder(
+            lambda: self.queue.record_reply(batch, reply),
+            lambda: self.contract.record_reply(_name(batch), batch.token, reply),
+            lost=lost,
+        )
+
+    async def record_sent(self, batch: Batch, *, lost: bool = False) -> bool:
+        """Notes that the reply was sent."""
+        return await self._as_holder(
+            lambda: self.queue.record_sent(batch),
+            lambda: self.contract.record_sent(_name(batch), batch.token),
+            lost=lost,
+        )
+
+    async def complete(self, batch: Batch, *, lost: bool = False) -> bool:
+        """Finishes the batch."""
+        return await self._as_holder(
+            lambda: self.queue.complete(batch),
+            lambda: self.contract.complete(_name(batch), batch.token),
+            lost=lost,
+        )
+
+    async def release(self, batch: Batch, *, not_sent: bool = False, lost: bool = False) -> bool:
+        """Hands it back."""
+        return await self._as_holder(
+            lambda: self.queue.release(batch, not_sent=not_sent),
+            lambda: self.contract.release(_name(batch), batch.token, not_sent=not_sent),
+            lost=lost,
+        )
+
+    async def fail(
+        self,
+        batch: Batch,
+        *,
+        dead: bool = False,
+        not_sent: bool = False,
+        after_ms: int | None = None,
+        lost: bool = False,
+    ) -> bool:
+        """Ends the attempt. A backoff that is left to the queue must lie within its limits; the model takes it over."""
+
+        async def step() -> int:
+            reason = "told: it cannot be answered" if dead else "it did not work"
+            return await self.queue.fail(batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms)
+
+        def expected() -> int:
+            return self.contract.fail(
+                _name(batch), batch.token, dead=dead, not_sent=not_sent, backoff_ms=after_ms or 0
+            )
+
+        conversation = self.contract.conversations[_name(batch)]
+        was_held = conversation.lease is not None and conversation.lease.token == batch.token
+        try:
+            given_up = await self._step(step, lost=lost)
+        except LeaseLostError:
+            self._require_lost(expected)
+            await self.check()
+            return False
+        first = self._require_held(expected)
+        _same("given up by fail", given_up, expected() if lost else first)
+        if was_held and conversation.attempts and after_ms is None:
+            conversation.attention_ms = await self._end_of_backoff_ms(batch)
+        await self.check()
+        return True
+
+    async def requeue(self, index: int) -> None:
+        """The dead letter at that place of the contract's list."""
+        letter_id = await self._dead_letter_id(index)
+        await self.queue.requeue(letter_id)
+        self.contract.requeue(index)
+        await self.check()
+
+    async def drop(self, index: int) -> None:
+        """Deletes the dead letter at that place of the contract's list."""
+        letter_id = await self._dead_letter_id(index)
+        await self.queue.drop(letter_id)
+        self.contract.drop(index)
+        await self.check()
+
+    async def _step(self, step: Callable[[], Awaitable[Result]], *, lost: bool) -> Result:
+        if lost:
+            self.runner.lose_next = True
+            try:
+                await step()
+            except QueueUnavailableError:
+                pass
+            else:
+                raise InvariantBrokenError("the step did not notice that its answer was lost")
+        return await step()
+
+    async def _as_holder(
+        self, step: Callable[[], Awaitable[Any]], expected: Callable[[], Any], *, lost: bool
+    ) -> bool:
+        try:
+            await self._step(step, lost=lost)
+        except LeaseLostError:
+            self._require_lost(expected)
+            held = False
+        else:
+            self._require_held(expected)
+            held = True
+        await self.check()
+        return held
+
+    @staticmethod
+    def _require_lost(expected: Callable[[], Any]) -> None:
+        try:
+            expected()
+        except LeaseLostError:
+            return
+        raise InvariantBrokenError("the holder was refused")
+
+    @staticmethod
+    def _require_held(expected: Callable[[], Result]) -> Result:
+        try:
+            return expected()
+        except LeaseLostError:
+            raise InvariantBrokenError("somebody who holds nothing was obeyed") from None
+
+    async def _end_of_backoff_ms(self, batch: Batch) -> int:
+        """As the queue chose it; must lie between half of the full backoff and all of it."""
+        attention = {
+            (it.instance_name, it.user_phone): it.attention_at_ms
+            for it in await self.queue.active_conversations()
+        }
+        wait_ms = attention.get(_name(batch), -1) - self.contract.now_ms
+        full_ms = min(self.settings.backoff_base_ms * 2 ** (batch.attempt - 1), self.settings.backoff_max_ms)
+        if not full_ms // 2 <= wait_ms <= full_ms:
+            raise InvariantBrokenError(f"a backoff of {wait_ms} ms after attempt {batch.attempt}")
+        return self.contract.now_ms + wait_ms
+
+    async def _dead_letter_id(self, index: int) -> str:
+        dead = self.contract.dead[index]
+        return next(
+            letter.id
+            for letter in await self.queue.dead_letters()
+            if (letter.instance_name, letter.user_phone) == dead.name
+            and letter.message is not None
+            and letter.message.id == dead.id
+        )
+
+    def _note(self, batch: Batch) -> None:
+        lease = self.contract.conversations[_name(batch)].lease
+        assert lease is not None
+        if lease.token == 0:
+            if batch.token <= self._last_token:
+                raise InvariantBrokenError(f"token {batch.token} does not follow {self._last_token}")
+            lease.token = self._last_token = batch.token
+        self.batches.append(batch)
+
+
+def _name(batch: Batch) -> Name:
+    return batch.instance_name, batch.user_phone
+
+
+def _as_handed(batch: Batch) -> Handed:
+    return Handed(
+        name=_name(batch),
+        ids=batch.ids,
+        attempt=batch.attempt,
+        due_ms=batch.due_at_ms,
+        reply=batch.reply,
+        send_state=batch.send_state,
+    )
+
+
+def _same(what: str, found: object, should: object) -> None:
+    if found != should:
+        raise InvariantBrokenError(f"{what}: {found}, it should be {should}")

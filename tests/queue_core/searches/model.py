@@ -1,0 +1,400 @@
+"""What the queue promises, as plain Python: the model that the state machine holds the real queue against.
+
+It knows nothing of lists, locks or sorted sets. A message has a place and a number of attempts; a conversation has at
+most one lease and one time at which it needs attention. Each method tells what the real queue must answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from queue_core import LeaseLostError, QueueSettings
+from queue_core.redis.scripts import SurveyAnswer
+
+Name = tuple[str, str]
+"""A conversation: instance and phone."""
+Reason = Literal["late", "expired", "attempts", "told"]
+"""Why a message may become a dead letter: there is no other reason."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A message that is not finished."""
+
+    id: str
+    provider_ms: int
+    added_ms: int
+    attempts: int = 0
+    """How many attempts it was part of since it was added."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """Who works on the first `size` messages of a conversation. `token` is known once the queue has said it."""
+
+    processor_id: str
+    claim_id: int
+    size: int
+    due_ms: int
+    expires_ms: int
+    token: int = 0
+
+
+@dataclass(slots=True)
+class Reply:
+    """A reply on record, for the first `size` messages."""
+
+    text: str
+    size: int
+    state: str = "unsure"
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What is left to do for one user."""
+
+    name: Name
+    messages: list[Waiting] = field(default_factory=list)
+    lease: Lease | None = None
+    reply: Reply | None = None
+    attention_ms: int | None = None
+    """Due time, end of the lease or end of the backoff; None when nothing waits."""
+    settled_token: int = 0
+    """Whoever held this one ended it: told again, it does nothing and is no error."""
+
+    @property
+    def attempts(self) -> int:
+        """Attempts at the head of the conversation, the running one included."""
+        return self.messages[0].attempts if self.messages else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message given up on."""
+
+    name: Name
+    id: str
+    provider_ms: int
+    reason: Reason
+    attempts: int
+    reply: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A batch that a claim must hand over."""
+
+    name: Name
+    ids: tuple[str, ...]
+    attempt: int
+    due_ms: int
+    reply: str | None
+    send_state: str
+
+
+class Contract:
+    """All conversations of one deployment. `now_ms` is moved by the caller."""
+
+    def __init__(self, settings: QueueSettings, now_ms: int) -> None:
+        self.settings = settings
+        self.now_ms = now_ms
+        self.conversations: dict[Name, Conversation] = {}
+        self.seen: dict[tuple[Name, str], int] = {}
+        self.acknowledged: set[tuple[Name, str]] = set()
+        self.archive: dict[Name, list[tuple[int, str]]] = {}
+        self.dead: list[Dead] = []
+        self.gone: set[tuple[Name, str]] = set()
+        """Dropped by command, or finished so long ago that they are no longer kept."""
+        self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
+
+    # The rule.
+
+    def rule_ms(self, conversation: Conversation) -> int:
+        """When a conversation that nobody works on is due, by what waits in it."""
+        if len(conversation.messages) >= self.settings.max_messages:
+            return self.now_ms
+        ends = [conversation.messages[0].added_ms + self.settings.window_ms]
+        if self.settings.idle_ms:
+            ends.append(conversation.messages[-1].added_ms + self.settings.idle_ms)
+        return min(ends)
+
+    def survey(self) -> SurveyAnswer:
+        """What the health report must count."""
+        active = [it for it in self.conversations.values() if it.messages]
+        leases = [it.lease for it in active if it.lease]
+        waiting = [message for it in active for message in it.messages[it.lease.size if it.lease else 0 :]]
+        return SurveyAnswer(
+            now_ms=self.now_ms,
+            conversations=len(active),
+            waiting=len(waiting),
+            in_flight=sum(lease.size for lease in leases),
+            oldest_added_ms=min((message.added_ms for message in waiting), default=None),
+            expired_leases=sum(lease.expires_ms < self.now_ms for lease in leases),
+        )
+
+    # Webhooks.
+
+    def enqueue(self, name: Name, message_id: str, provider_ms: int) -> tuple[str, int, int]:
+        """Status, time added, messages waiting."""
+        first = self.seen.get((name, message_id))
+        if first is not None:
+            return "duplicate", first, 0
+        self.seen[name, message_id] = self.now_ms
+        self.acknowledged.add((name, message_id))
+        age_ms = self.now_ms - provider_ms
+        too_old = provider_ms > 0 and age_ms > self.settings.dedupe_ttl_s * 1000
+        if too_old and self.settings.late_messages == "dead-letter":
+            self.dead.append(Dead(name, message_id, provider_ms, "late", 0, None))
+            return "late", self.now_ms, 0
+        waiting = self._append(name, message_id, provider_ms)
+        return "queued", self.now_ms, waiting
+
+    def withdraw(self, name: Name, message_id: str) -> str:
+        """Marked, withdrawn or in flight."""
+        self.seen[name, message_id] = self.now_ms
+        conversation = self.conversations.get(name)
+        for at, message in enumerate(conversation.messages if conversation else ()):
+            assert conversation is not None
+            if message.id == message_id:
+                answered = conversation.reply.size if conversation.reply else 0
+                if message.attempts > 0 or at < answered:
+                    return "in flight"
+                del conversation.messages[at]
+                self._finish(name, [message])
+                if conversation.attempts == 0 and conversation.reply is None:
+                    self._schedule_rest(conversation)
+                return "withdrawn"
+        return "marked"
+
+    # Workers.
+
+    def due(self, only: Name | None = None) -> list[Conversation]:
+        """What needs attention now, longest overdue first, equal times by the conversation's encoded name."""
+        found = [
+            conversation
+            for conversation in self.conversations.values()
+            if conversation.attention_ms is not None
+            and conversation.attention_ms <= self.now_ms
+            and only in (None, conversation.name)
+        ]
+        return sorted(found, key=lambda it: (it.attention_ms, ":".join(it.name)))
+
+    def claim(
+        self, processor_id: str, claim_id: int, limit: int, only: Name | None = None
+    ) -> tuple[list[Handed], int]:
+        """The batches, in order, and how many messages became dead letters."""
+        last_id, leased = self._last_claim.get(processor_id, (0, []))
+        if last_id == claim_id:
+            still = [it for it in leased if it.lease and it.lease.claim_id == claim_id]
+            for conversation in still:  # whoever asks again begins with them only now
+                self._renew(conversation)
+            return [self._handed(conversation) for conversation in still], 0
+        leased = []
+        handed: list[Handed] = []
+        dead_before = len(self.dead)
+        for conversation in self.due(only)[:limit]:
+            due_ms = conversation.attention_ms or 0
+            conversation.lease = None
+            self._give_up_what_is_owed(conversation)
+            if self._leasable(conversation):
+                self._lease(conversation, processor_id, claim_id, due_ms)
+                handed.append(self._handed(conversation))
+                leased.append(conversation)
+                self._last_claim[processor_id] = (claim_id, leased)
+        return handed, len(self.dead) - dead_before
+
+    def extend(self, name: Name, token: int) -> None:
+        """Raises LeaseLostError, as all that need the lease."""
+        conversation = self._held(name, token)
+        self._renew(conversation)
+
+    def record_reply(self, name: Name, token: int, text: str) -> None:
+        """Keeps the reply for what the lease covers."""
+        conversation = self._held(name, token)
+        assert conversation.lease is not None
+        conversation.reply = Reply(text, conversation.lease.size)
+
+    def record_sent(self, name: Name, token: int) -> None:
+        """Notes that the reply, if there is one, was sent."""
+        conversation = self._held(name, token)
+        if conversation.reply:
+            conversation.reply.state = "sent"
+
+    def complete(self, name: Name, token: int) -> None:
+        """Finishes what the lease covers."""
+        conversation = self.conversations[name]
+        if conversation.settled_token == token:
+            return
+        conversation = self._held(name, token)
+        assert conversation.lease is not None
+        size = conversation.lease.size
+        self._finish(name, conversation.messages[:size])
+        del conversation.messages[:size]
+        self._end(conversation, token)
+        conversation.reply = None
+        for message in conversation.messages:
+            message.attempts = 0
+        self._forget_old(name)
+        self._schedule_rest(conversation)
+
+    def fail(self, name: Name, token: int, *, dead: bool, not_sent: bool, backoff_ms: int) -> int:
+        """How many messages became dead letters."""
+        conversation = self.conversations[name]
+        if conversation.settled_token == token:
+            return 0
+        conversation = self._held(name, token)
+        assert conversation.lease is not None
+        size = conversation.lease.size
+        self._end(conversation, token)
+        if not_sent and conversation.reply:
+            conversation.reply.state = "not sent"
+        given_up = 0
+        if dead:
+            given_up = self._give_up(conversation, size, "told")
+        elif conversation.attempts > self.settings.max_retry_count:
+            given_up = self._give_up(conversation, self._worn_out(conversation), "attempts")
+        if conversation.attempts:
+            conversation.attention_ms = self.now_ms + backoff_ms
+        else:
+            self._schedule_rest(conversation)
+        return given_up
+
+    def release(self, name: Name, token: int, *, not_sent: bool) -> None:
+        """Hands back; the attempt did not happen."""
+        conversation = self.conversations[name]
+        if conversation.settled_token == token:
+            return
+        conversation = self._held(name, token)
+        assert conversation.lease is not None
+        for message in conversation.messages[: conversation.lease.size]:
+            message.attempts -= 1
+        self._end(conversation, token)
+        if not_sent and conversation.reply:
+            conversation.reply.state = "not sent"
+        conversation.attention_ms = self.now_ms
+
+    # People.
+
+    def requeue(self, index: int) -> None:
+        """Puts the dead letter at that place of the list back at the end of its conversation."""
+        letter = self.dead.pop(index)
+        self._append(letter.name, letter.id, letter.provider_ms)
+
+    def drop(self, index: int) -> None:
+        """Deletes it."""
+        letter = self.dead.pop(index)
+        self.gone.add((letter.name, letter.id))
+
+    # Steps.
+
+    def _append(self, name: Name, message_id: str, provider_ms: int) -> int:
+        conversation = self.conversations.setdefault(name, Conversation(name))
+        untouched = conversation.lease is None and conversation.attempts == 0
+        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms))
+        if untouched:
+            before = conversation.attention_ms
+            if before is None or before > self.now_ms:
+                conversation.attention_ms = self.rule_ms(conversation)
+        return len(conversation.messages)
+
+    def _held(self, name: Name, token: int) -> Conversation:
+        conversation = self.conversations[name]
+        if conversation.lease is None or conversation.lease.token != token:
+            raise LeaseLostError("the model says so")
+        return conversation
+
+    @staticmethod
+    def _end(conversation: Conversation, token: int) -> None:
+        conversation.lease = None
+        conversation.settled_token = token
+
+    def _worn_out(self, conversation: Conversation) -> int:
+        """Messages that had every attempt; a recorded reply answers its whole batch."""
+        if conversation.reply:
+            return conversation.reply.size
+        return sum(message.attempts > self.settings.max_retry_count for message in conversation.messages)
+
+    def _give_up_what_is_owed(self, conversation: Conversation) -> None:
+        if conversation.attempts > self.settings.max_retry_count:
+            self._give_up(conversation, self._worn_out(conversation), "attempts")
+        elif conversation.attempts == 0 and conversation.reply is None:
+            oldest_ms = self.now_ms - self.settings.queue_ttl_s * 1000
+            expired = 0
+            for message in conversation.messages[: self.settings.max_batch]:
+                if message.added_ms >= oldest_ms:
+                    break
+                expired += 1
+            self._give_up(conversation, expired, "expired")
+
+    def _leasable(self, conversation: Conversation) -> bool:
+        if not conversation.messages:
+            conversation.attention_ms = None
+            return False
+        if conversation.attempts == 0 and conversation.reply is None:
+            if conversation.messages[0].added_ms < self.now_ms - self.settings.queue_ttl_s * 1000:
+                conversation.attention_ms = self.now_ms  # more has expired than one step gives up
+                return False
+            rule_ms = self.rule_ms(conversation)
+            if rule_ms > self.now_ms:
+                conversation.attention_ms = rule_ms
+                return False
+        return True
+
+    def _lease(self, conversation: Conversation, processor_id: str, claim_id: int, due_ms: int) -> None:
+        size = (
+            conversation.reply.size
+            if conversation.reply
+            else min(len(conversation.messages), self.settings.max_batch)
+        )
+        for message in conversation.messages[:size]:
+            message.attempts += 1
+        expires_ms = self.now_ms + self.settings.lock_ttl_ms
+        conversation.lease = Lease(processor_id, claim_id, size, due_ms, expires_ms)
+        conversation.attention_ms = expires_ms
+
+    def _renew(self, conversation: Conversation) -> None:
+        assert conversation.lease is not None
+        conversation.lease.expires_ms = self.now_ms + self.settings.lock_ttl_ms
+        conversation.attention_ms = conversation.lease.expires_ms
+
+    @staticmethod
+    def _handed(conversation: Conversation) -> Handed:
+        assert conversation.lease is not None
+        batch = conversation.messages[: conversation.lease.size]
+        if all(message.provider_ms > 0 for message in batch):
+            batch = sorted(batch, key=lambda message: message.provider_ms)
+        return Handed(
+            name=conversation.name,
+            ids=tuple(message.id for message in batch),
+            attempt=conversation.attempts,
+            due_ms=conversation.lease.due_ms,
+            reply=conversation.reply.text if conversation.reply else None,
+            send_state=conversation.reply.state if conversation.reply else "not sent",
+        )
+
+    def _give_up(self, conversation: Conversation, count: int, reason: Reason) -> int:
+        recorded = conversation.reply.text if conversation.reply else None
+        attempts = conversation.attempts
+        for message in conversation.messages[:count]:
+            self.dead.append(
+                Dead(conversation.name, message.id, message.provider_ms, reason, attempts, recorded)
+            )
+        del conversation.messages[:count]
+        if count:
+            conversation.reply = None
+        return count
+
+    def _finish(self, name: Name, messages: list[Waiting]) -> None:
+        self.archive.setdefault(name, []).extend((self.now_ms, message.id) for message in messages)
+
+    def _forget_old(self, name: Name) -> None:
+        oldest_ms = self.now_ms - self.settings.completed_ttl_s * 1000
+        kept = self.archive[name]
+        while kept and kept[0][0] < oldest_ms:
+            self.gone.add((name, kept.pop(0)[1]))
+
+    def _schedule_rest(self, conversation: Conversation) -> None:
+        conversation.attention_ms = (
+            max(self.rule_ms(conversation), self.now_ms) if conversation.messages else None
+        )

@@ -1,0 +1,39 @@
+"""Plants a bug in a Lua script, to see whether the checks find it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from queue_core.redis import scripts
+from queue_core.redis.scripts import LuaScript
+
+ALL: tuple[LuaScript, ...] = tuple(
+    stub.script
+    for stub in (
+        scripts.Enqueue,
+        scripts.Claim,
+        scripts.Extend,
+        scripts.RecordReply,
+        scripts.RecordSent,
+        scripts.Complete,
+        scripts.Fail,
+        scripts.Requeue,
+        scripts.Rescue,
+        scripts.Survey,
+        scripts.Withdraw,
+    )
+)
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
+    """Replaces the one place of `sound` in script `name`, or in all for "lib", until the test ends."""
+    for script in ALL:
+        if name in ("lib", script.name):
+            assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"
+            source = script.source.replace(sound, broken)
+            monkeypatch.setattr(script, "source", source)
+            monkeypatch.setattr(
+                script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+            )

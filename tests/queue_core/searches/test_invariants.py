@@ -1,0 +1,383 @@
+"""The checks themselves: without a bug they are silent, and each kind of bug, planted, makes them speak."""
+
+from __future__ import annotations
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import Phase
+from hypothesis import settings as hypothesis_settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis.asyncio import Redis
+
+from queue_core import QueueSettings
+from tests.queue_core.searches.driver import Driver
+from tests.queue_core.searches.observed import InvariantBrokenError
+from tests.queue_core.searches.planting import plant
+from tests.queue_core.searches.test_state_machine import QueueMachine, fake
+
+A, B, C, D = ("bot", "a"), ("bot", "b"), ("bot", "c"), ("bot", "d")
+DAY_MS = 86_400_000
+SETTINGS = QueueSettings(max_messages=3, max_batch=4, max_retry_count=1, queue_ttl_s=60, completed_ttl_s=20)
+
+
+async def a_bit_of_everything(driver: Driver) -> None:
+    """Every step at least once, each as it is meant."""
+    await messages_come_in(driver)
+    await turns_are_answered(driver)
+    await workers_die(driver)
+    await attempts_fail(driver)
+    await people_intervene(driver)
+
+
+async def messages_come_in(driver: Driver) -> None:
+    await driver.enqueue(A, "a1", age_ms=200)
+    driver.pass_time(100)
+    await driver.enqueue(A, "a2", age_ms=1_000)
+    await driver.enqueue(A, "a1")
+    await driver.enqueue(A, "a3", lost=True)
+    await driver.enqueue(B, "a1", age_ms=DAY_MS + 1)
+    await driver.enqueue(B, "b1")
+    assert await driver.withdraw(B, "b2") == "marked"
+    await driver.enqueue(B, "b2")
+    await driver.enqueue(B, "b3")
+    assert await driver.withdraw(B, "b3") == "withdrawn"
+    assert await driver.withdraw(B, "b3", lost=True) == "marked"
+
+
+async def turns_are_answered(driver: Driver) -> None:
+    assert await driver.claim("p1", only=B) == ()
+    (batch,) = await driver.claim("p1", lost=True, later_ms=3_000)
+    assert batch.ids == ("a1", "a2", "a3")
+    assert await driver.claim("p2") == ()
+    await driver.enqueue(A, "a4")
+    assert await driver.withdraw(A, "a2") == "in flight"
+    driver.pass_time(4_000)
+    await driver.extend(batch)
+    await driver.record_reply(batch, "hello")
+    await driver.record_sent(batch)
+    await driver.complete(batch, lost=True)
+    driver.pass_time(1_000)
+    (batch,) = await driver.claim("p1", only=B)
+    assert batch.ids == ("b1",)
+    await driver.complete(batch)
+    driver.pass_time(15_000)
+    (rest,) = await driver.claim("p1")
+    assert rest.ids == ("a4",)
+    await driver.complete(rest)
+    await driver.enqueue(A, "a5")
+    driver.pass_time(30_000)
+    (batch,) = await driver.claim("p1", only=A)
+    await driver.complete(batch)
+
+
+async def workers_die(driver: Driver) -> None:
+    """Two die over one message; one more came while the second tried."""
+    await driver.enqueue(C, "c1")
+    driver.pass_time(8_000)
+    (first,) = await driver.claim("p1")
+    driver.pass_time(15_001)
+    await driver.enqueue(C, "c2")
+    await driver.rescue()
+    (second,) = await driver.claim("p2")
+    assert second.attempt == 2
+    assert not await driver.complete(first)
+    assert not await driver.extend(first)
+    assert not await driver.record_reply(first, "too late")
+    assert not await driver.fail(first)
+    driver.pass_time(15_000)
+    (third,) = await driver.claim("p3")
+    assert (third.ids, third.attempt) == (("c2",), 2)
+    await driver.record_reply(third, "answer")
+    await driver.release(third)
+    (fourth,) = await driver.claim("p3")
+    assert fourth.reply == "answer"
+    await driver.complete(fourth)
+
+
+async def attempts_fail(driver: Driver) -> None:
+    await driver.enqueue(D, "d1")
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    await driver.record_reply(batch, "hm")
+    await driver.fail(batch, not_sent=True, after_ms=5_000)
+    await driver.enqueue(D, "d2")
+    assert await driver.claim("p1") == ()
+    driver.pass_time(5_000)
+    (batch,) = await driver.claim("p1")
+    assert batch.ids == ("d1",)
+    await driver.fail(batch, lost=True)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    await driver.fail(batch)
+    driver.pass_time(1_000)
+    await driver.enqueue(D, "d3")
+    (batch,) = await driver.claim("p1")
+    assert batch.ids == ("d2", "d3")
+    await driver.fail(batch)
+    driver.pass_time(2_000)
+    (batch,) = await driver.claim("p1")
+    await driver.fail(batch, dead=True)
+    for number in range(6):
+        await driver.enqueue(D, f"d{10 + number}")
+    driver.pass_time(60_001)
+    assert await driver.claim("p1") == ()
+    assert await driver.claim("p1") == ()
+
+
+async def people_intervene(driver: Driver) -> None:
+    for letter in tuple(driver.contract.dead):
+        index = driver.contract.dead.index(letter)
+        await (driver.drop(index) if letter.reason == "late" else driver.requeue(index))
+    for _ in range(2):
+        for batch in await driver.claim("p1"):
+            await driver.complete(batch)
+        driver.pass_time(8_000)
+    await driver.enqueue(B, "")
+
+
+async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
+    driver = Driver(redis_client, SETTINGS)
+    await a_bit_of_everything(driver)
+    assert {dead.reason for dead in driver.contract.dead} == set()
+    assert len(driver.contract.acknowledged) == 20
+
+
+BUGS = {
+    "enqueue keeps no note of the id": ("enqueue", "if first_seen then", "if false then", "receipt"),
+    "enqueue notes the id and stores nothing": (
+        "enqueue",
+        "local waiting = redis.call('RPUSH', queue, element)",
+        "local waiting = redis.call('LLEN', queue) + 1",
+        "in 0 places",
+    ),
+    "enqueue puts the newest first": ("enqueue", "'RPUSH', queue", "'LPUSH', queue", "in .* wait"),
+    "enqueue schedules nothing": ("enqueue", "\nschedule_arrival(", "\nprint(", "ever look at"),
+    "enqueue disturbs the work under way": (
+        "lib",
+        "if redis.call('EXISTS', lock) == 0 then",
+        "if true then",
+        "is due at",
+    ),
+    "enqueue lets what waits expire": (
+        "enqueue",
+        "redis.call('HINCRBY', stats, 'totalMessages', 1)",
+        "redis.call('PEXPIRE', queue, stats_ttl_ms)",
+        "would vanish",
+    ),
+    "enqueue remembers ids for ever": ("enqueue", ", 'PX', dedupe_ttl_ms", "", "stay for ever"),
+    "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
+    "the window is a millisecond longer": ("lib", "+ window_ms\n", "+ window_ms + 1\n", "is due at"),
+    "five messages wait like one": ("lib", "if waiting >= max_messages then", "if false then", "is due at"),
+    "claim takes what is leased": ("claim", "'-inf', digits(now)", "'-inf', '+inf'", "batches"),
+    "claim leases the same turn twice": (
+        "claim",
+        "redis.call('ZADD', active, digits(now + lock_ttl_ms), conversation)",
+        "",
+        "is due at",
+    ),
+    "claim does not know its own repetition": (
+        "claim",
+        "if last[1] == claim_id then",
+        "if false then",
+        "batches",
+    ),
+    "claim repeated does not renew": ("claim", "      renew(conversation, lock)", "", "is due at"),
+    "claim repeated renews in the index only": (
+        "claim",
+        "redis.call('HSET', lock, 'expiresAt', expires)",
+        "",
+        "is held by",
+    ),
+    "claim takes others than it is told to": ("claim", "if only == '' then", "if true then", "batches"),
+    "claim of one tells when others are due": (
+        "claim",
+        "only ~= '' and redis.call('ZSCORE', active, only)",
+        "only ~= '' and redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')[2]",
+        "next due",
+    ),
+    "claim gives out a token twice": (
+        "claim",
+        "math.max(tonumber(redis.call('GET', token_key) or 0) + 1, now * 1000)",
+        "math.floor(now / 100000)",
+        "does not follow",
+    ),
+    "claim does not count attempts": (
+        "claim",
+        "tries[#tries + 1] = size",
+        "tries[1] = size",
+        "was tried|attempt",
+    ),
+    "claim tries for ever": ("claim", "if #tries >= max_attempts then", "if false then", "batches"),
+    "claim gives up on those who came later too": (
+        "claim",
+        "count = tonumber(redis.call('HGET', reply, 'size')) or tries[1]",
+        "count = redis.call('LLEN', queue)",
+        "batches",
+    ),
+    "claim takes more than fits": (
+        "claim",
+        "math.min(redis.call('LLEN', queue), max_batch)",
+        "99",
+        "is held by|batches",
+    ),
+    "claim hands over what has expired": (
+        "claim",
+        "return at > 0 and at < now - queue_ttl_ms",
+        "return false",
+        "batches",
+    ),
+    "claim drops what has expired": (
+        "claim",
+        "tries = give_up(dead, queue,",
+        "redis.call('LTRIM', queue, count, -1) tries = give_up(dead, queue .. 'x',",
+        "in 0 places|batches",
+    ),
+    "extend does not move the lease": (
+        "extend",
+        "redis.call('ZADD', active, expires, conversation)",
+        "",
+        "is due at",
+    ),
+    "extend obeys anybody": (
+        "extend",
+        "if redis.call('HGET', lock, 'token') ~= token then",
+        "if false then",
+        "obeyed",
+    ),
+    "record_reply obeys anybody": ("record_reply", "if lease[1] ~= token then", "if false then", "obeyed"),
+    "record_reply forgets the size of the batch": (
+        "record_reply",
+        "'size', lease[2]",
+        "'size', 99",
+        "the reply of",
+    ),
+    "record_sent notes nothing": ("record_sent", "'state', 'sent'", "'state', 'unsure'", "the reply of"),
+    "complete and fail obey anybody": (
+        "lib",
+        "if redis.call('HGET', lock, 'token') == token then",
+        "if redis.call('HEXISTS', lock, 'token') == 1 then",
+        "obeyed",
+    ),
+    "complete trims one too many": (
+        "complete",
+        "redis.call('LTRIM', queue, size, -1)",
+        "redis.call('LTRIM', queue, size + 1, -1)",
+        "in 0 places",
+    ),
+    "complete trims one too few": (
+        "complete",
+        "redis.call('LTRIM', queue, size, -1)",
+        "redis.call('LTRIM', queue, size - 1, -1)",
+        "in 2 places",
+    ),
+    "complete keeps the reply": (
+        "complete",
+        "redis.call('DEL', lock, reply)",
+        "redis.call('DEL', lock)",
+        "the reply of",
+    ),
+    "complete forgets the rest": (
+        "complete",
+        "\nschedule_rest(",
+        "\nredis.call('ZREM', active, conversation)\nprint(",
+        "ever look at",
+    ),
+    "complete lets the rest wait a whole window more": (
+        "lib",
+        "schedule(active, wake, conversation, math.max(due, now))",
+        "schedule(active, wake, conversation, now + window_ms)",
+        "is due at",
+    ),
+    "complete leaves the conversation in the index": (
+        "lib",
+        "  else\n    redis.call('ZREM', active, conversation)",
+        "",
+        "without a message|is due at",
+    ),
+    "complete told twice is refused": ("lib", "return 'settled'", "return 'lost'", "refused"),
+    "complete keeps the archive for ever": (
+        "complete",
+        "while oldest and",
+        "while false and",
+        "in 2 places|finished",
+    ),
+    "fail waits for nothing": ("fail", "now + backoff_ms", "now", "is due at|a backoff of"),
+    "fail tries once more": (
+        "fail",
+        "elseif #tries >= max_attempts then",
+        "elseif #tries > max_attempts then",
+        "wait",
+    ),
+    "fail gives up on those who came later too": (
+        "fail",
+        "count = tonumber(redis.call('HGET', reply, 'size')) or tries[1]",
+        "count = size",
+        "given up",
+    ),
+    "fail does not note that nothing was sent": (
+        "fail",
+        "if not_sent == '1' and",
+        "if false and",
+        "the reply of",
+    ),
+    "release counts the attempt": ("fail", "tries[#tries] = nil", "", "was tried|is held by"),
+    "giving up leaves no dead letter": (
+        "lib",
+        "redis.call('XADD', dead, '*', unpack(entry))",
+        "",
+        "in 0 places",
+    ),
+    "giving up forgets the reply": (
+        "lib",
+        "entry[#entry + 1] = recorded",
+        "entry[#entry + 1] = 'another'",
+        "dead are",
+    ),
+    "requeue keeps the dead letter": ("requeue", "redis.call('XDEL', dead, dead_id)", "", "in 2 places"),
+    "requeue schedules nothing": ("requeue", "\nschedule_arrival(", "\nprint(", "ever look at"),
+    "rescue finds what is not lost": (
+        "rescue",
+        "if not redis.call('ZSCORE', active, conversation) then",
+        "if redis.call('ZSCORE', active, conversation) then",
+        "rescued",
+    ),
+    "rescue deletes locks that are needed": ("rescue", "elseif redis", "end if redis", "rescued"),
+    "survey takes what is in flight for waiting": ("survey", "length - held", "length", "survey"),
+    "survey takes the newest for the oldest": ("survey", "added_at < oldest", "added_at > oldest", "survey"),
+    "survey sees no lease that ran out": ("survey", "expired + 1", "expired", "survey"),
+    "withdraw takes what is in flight": (
+        "withdraw",
+        "if index <= begun then",
+        "if false then",
+        "withdraw|places",
+    ),
+    "withdraw leaves the message": ("withdraw", "redis.call('LREM', queue, 1, element)", "", "in 2 places"),
+    "withdraw does not mark the id": (
+        "withdraw",
+        "redis.call('SET', seen, digits(now), 'PX', dedupe_ttl_ms)",
+        "",
+        "receipt",
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+async def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, sound, broken, complaint = BUGS[bug]
+    plant(monkeypatch, script, sound, broken)
+    async with FakeAsyncRedis(server=FakeServer()) as redis:
+        with pytest.raises(InvariantBrokenError, match=complaint):
+            await a_bit_of_everything(Driver(redis, SETTINGS))
+
+
+@pytest.mark.parametrize(
+    "bug", ["enqueue schedules nothing", "complete trims one too many", "claim takes what is leased"]
+)
+def test_the_state_machine_finds_a_planted_bug_by_itself(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, sound, broken, _ = BUGS[bug]
+    plant(monkeypatch, script, sound, broken)
+    with pytest.raises(InvariantBrokenError):
+        run_state_machine_as_test(
+            lambda: QueueMachine(fake),  # type: ignore[arg-type]  # hypothesis calls what it is given
+            settings=hypothesis_settings(max_examples=50, stateful_step_count=40, phases=[Phase.generate]),
+        )

@@ -1,0 +1,237 @@
+"""The protocol as a state machine: any sequence of steps, on fakeredis and on real servers, keeps the invariants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.asyncio import Redis
+
+from queue_core import Batch, QueueSettings, connect
+from tests.conftest import REAL, ServerOf
+from tests.queue_core.searches.driver import Driver
+
+NAMES = [("bot", "a"), ("bot", "b"), ("bot", "c"), ("other", "a")]
+PROCESSORS = ["p1", "p2", "p3"]
+DAY_MS = 86_400_000
+Result = TypeVar("Result")
+
+names = st.sampled_from(NAMES)
+losses = st.sampled_from([False, False, False, True])
+queue_settings = st.builds(
+    lambda max_messages, spare, **others: QueueSettings(
+        max_messages=max_messages, max_batch=max_messages + spare, **others
+    ),
+    max_messages=st.integers(1, 5),
+    spare=st.sampled_from([0, 1, 3, 100]),
+    idle_ms=st.sampled_from([0, 3_000, 9_000]),
+    max_retry_count=st.integers(0, 3),
+    queue_ttl_s=st.sampled_from([20, 60, 3_600]),
+    completed_ttl_s=st.sampled_from([20, 1_800]),
+    late_messages=st.sampled_from(["dead-letter", "answer"]),
+)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Steps in any order by webhooks, by workers that hold, held or hold no more, by people, and time."""
+
+    def __init__(self, make_redis: Callable[[], Redis]) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.redis = make_redis()
+        self.sent = 0
+
+    def teardown(self) -> None:
+        """Closes what the example opened."""
+        self.wait(self.redis.aclose())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def wait(self, step: Awaitable[Result]) -> Result:
+        """Runs a step to its end."""
+        return self.loop.run_until_complete(_whole(step))
+
+    @initialize(settings=queue_settings)
+    def start(self, settings: QueueSettings) -> None:
+        """An empty Redis; the settings are fixed for the example."""
+        self.wait(self.redis.flushall())
+        self.driver = Driver(self.redis, settings)
+
+    # Webhooks.
+
+    @rule(name=names, lost=losses, age_ms=st.sampled_from([None, 0, 1, 500, 500, DAY_MS, DAY_MS + 1]))
+    def new_message(self, name: tuple[str, str], lost: bool, age_ms: int | None) -> None:
+        """Ids grow, times of writing do not always; a day is the limit of lateness."""
+        self.sent += 1
+        self.wait(self.driver.enqueue(name, f"m{self.sent}", age_ms=age_ms, lost=lost))
+
+    @rule(name=names, count=st.integers(2, 6))
+    def burst(self, name: tuple[str, str], count: int) -> None:
+        """Several at once."""
+        for _ in range(count):
+            self.new_message(name, lost=False, age_ms=None)
+
+    @rule(name=names)
+    def message_without_id(self, name: tuple[str, str]) -> None:
+        """An empty id is no id: never a duplicate."""
+        self.wait(self.driver.enqueue(name, ""))
+
+    @precondition(lambda self: self.sent > 0)
+    @rule(name=names, data=st.data(), lost=losses)
+    def message_again(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
+        """The same id in the same conversation or in another."""
+        number = data.draw(st.integers(1, self.sent))
+        self.wait(self.driver.enqueue(name, f"m{number}", lost=lost))
+
+    @rule(name=names, data=st.data(), lost=losses)
+    def withdraw(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
+        """Something known or never heard of was answered without the queue."""
+        number = data.draw(st.integers(max(0, self.sent - 5), self.sent + 1))
+        self.sent = max(self.sent, number)
+        self.wait(self.driver.withdraw(name, f"m{number}", lost=lost))
+
+    # Time, and what happens to servers.
+
+    @rule(ms=st.sampled_from([0, 1, 500, 2_999, 3_000, 5_000, 7_999, 8_000, 14_999, 15_000, 60_001]))
+    def time_passes(self, ms: int) -> None:
+        """Up to and just past each of the limits."""
+        self.driver.pass_time(ms)
+
+    @rule()
+    def until_something_is_due(self) -> None:
+        """To the very millisecond at which the next conversation needs attention."""
+        due = [it.attention_ms for it in self.driver.contract.conversations.values() if it.attention_ms]
+        self.driver.pass_time(max(0, min(due, default=0) - self.driver.contract.now_ms))
+
+    @rule(rescue=st.booleans())
+    def server_is_tended(self, rescue: bool) -> None:
+        """A restart, which flushes the scripts; or the monitor comes by."""
+        self.wait(self.driver.rescue() if rescue else self.redis.script_flush())
+
+    # Workers.
+
+    @rule(
+        processor=st.sampled_from(PROCESSORS),
+        limit=st.integers(1, 4),
+        only=st.sampled_from([None, None, None, None, *NAMES]),
+        lost=losses,
+        later_ms=st.sampled_from([0, 1, 14_999, 15_000]),
+    )
+    def claim(
+        self, processor: str, limit: int, only: tuple[str, str] | None, lost: bool, later_ms: int
+    ) -> None:
+        """Perhaps nothing is due."""
+        self.wait(self.driver.claim(processor, limit=limit, only=only, lost=lost, later_ms=later_ms))
+
+    def any_batch(self, data: st.DataObject) -> Batch:
+        """Mostly one of the last ones handed over, whether it is held or not."""
+        batches = self.driver.batches
+        return batches[-data.draw(st.integers(1, min(4, len(batches))))]
+
+    has_batches = precondition(lambda self: bool(self.driver.batches))
+
+    @has_batches
+    @rule(data=st.data(), lost=losses)
+    def extend(self, data: st.DataObject, lost: bool) -> None:
+        """A heartbeat."""
+        self.wait(self.driver.extend(self.any_batch(data), lost=lost))
+
+    @has_batches
+    @rule(data=st.data(), lost=losses)
+    def record_reply(self, data: st.DataObject, lost: bool) -> None:
+        """The AI has answered."""
+        batch = self.any_batch(data)
+        self.wait(self.driver.record_reply(batch, f"reply to {len(batch.ids)}", lost=lost))
+
+    @has_batches
+    @rule(data=st.data(), lost=losses)
+    def record_sent(self, data: st.DataObject, lost: bool) -> None:
+        """The reply has reached the user."""
+        self.wait(self.driver.record_sent(self.any_batch(data), lost=lost))
+
+    @has_batches
+    @rule(data=st.data(), lost=losses, one_more=st.booleans())
+    def complete(self, data: st.DataObject, lost: bool, one_more: bool) -> None:
+        """The turn is over; perhaps the user wrote once more just before."""
+        batch = self.any_batch(data)
+        if one_more:
+            self.new_message((batch.instance_name, batch.user_phone), lost=False, age_ms=None)
+        self.wait(self.driver.complete(batch, lost=lost))
+
+    @has_batches
+    @rule(
+        data=st.data(),
+        lost=losses,
+        dead=st.sampled_from([False, False, True]),
+        not_sent=st.booleans(),
+        after_ms=st.sampled_from([None, None, 0, 10_000]),
+    )
+    def fail(self, data: st.DataObject, lost: bool, dead: bool, not_sent: bool, after_ms: int | None) -> None:
+        """It did not work."""
+        batch = self.any_batch(data)
+        self.wait(self.driver.fail(batch, dead=dead, not_sent=not_sent, after_ms=after_ms, lost=lost))
+
+    @has_batches
+    @rule(data=st.data(), lost=losses, not_sent=st.booleans())
+    def release(self, data: st.DataObject, lost: bool, not_sent: bool) -> None:
+        """The worker is stopping."""
+        self.wait(self.driver.release(self.any_batch(data), not_sent=not_sent, lost=lost))
+
+    # People.
+
+    has_dead_letters = precondition(lambda self: bool(self.driver.contract.dead))
+
+    @has_dead_letters
+    @rule(data=st.data())
+    def requeue(self, data: st.DataObject) -> None:
+        """Somebody wants it tried again."""
+        self.wait(self.driver.requeue(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
+
+    @has_dead_letters
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        """Somebody does not want it."""
+        self.wait(self.driver.drop(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
+
+
+async def _whole(step: Awaitable[Result]) -> Result:
+    return await step
+
+
+def run(make_redis: Callable[[], Redis], *, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        lambda: QueueMachine(make_redis),  # type: ignore[arg-type]  # hypothesis calls what it is given
+        settings=hypothesis_settings(max_examples=examples, stateful_step_count=steps),
+    )
+
+
+def fake() -> Redis:
+    return FakeAsyncRedis(server=FakeServer())
+
+
+def test_any_sequence_of_steps_keeps_the_invariants_on_fakeredis() -> None:
+    run(fake, examples=25, steps=40)
+
+
+@pytest.mark.parametrize("label", [REAL[-1]])
+def test_any_sequence_of_steps_keeps_the_invariants_on_a_real_server(label: str, server_of: ServerOf) -> None:
+    run(lambda: connect(server_of(label).url), examples=25, steps=40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("label", ["fakeredis", *REAL])
+def test_a_long_search_finds_no_sequence_that_breaks_them(label: str, server_of: ServerOf) -> None:
+    run(fake if label == "fakeredis" else lambda: connect(server_of(label).url), examples=1_000, steps=80)

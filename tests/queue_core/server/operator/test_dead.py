@@ -1,0 +1,234 @@
+"""`dead list | show | requeue | drop`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import MessageQueue, QueueUnavailableError
+from queue_core.server.operator.dead import PAGE
+from tests.queue_core.bot import claimed_batch
+from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
+
+
+@pytest.fixture
+def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
+    return console_on(real_redis, capsys)
+
+
+def entry(conversation: str, reason: str, stored: str) -> dict[Any, Any]:
+    """A dead letter as it lies in Redis."""
+    return {
+        "conversation": conversation,
+        "reason": reason,
+        "at": 1_700_000_000_000,
+        "attempts": 4,
+        "message": stored,
+    }
+
+
+def stored_message(message_id: str, phone: str) -> str:
+    return json.dumps({"id": message_id, "instanceName": "bot", "userPhone": phone, "message": "hi"})
+
+
+async def plant(console: Console, number: int, reason: str = "planted") -> None:
+    """Many dead letters at once, each of another user."""
+    pipeline = console.queue.redis.pipeline(transaction=False)
+    for at in range(number):
+        fields = entry(f"bot:{at}", reason, stored_message(f"m{at}", str(at)))
+        pipeline.xadd(console.queue.keys.partitions[0].dead, fields)
+    await pipeline.execute()
+
+
+async def test_list_shows_who_and_why_and_no_text_unless_asked(console: Console) -> None:
+    await console.bury("one", "the AI said 401", text="my password")
+    await console.bury("two", "too late", phone="202")
+    shown = await console.run("dead", "list")
+    assert shown.code == 0
+    assert shown.lines[0].startswith("id ")
+    assert "the AI said 401" in shown.lines[1]
+    assert "too late" in shown.lines[2]
+    assert "password" not in shown.out
+    assert "my password" in (await console.run("dead", "list", "--text")).lines[1]
+
+
+async def test_list_as_json_is_one_object_a_line(console: Console) -> None:
+    await console.bury("one", "reason", phone=HOSTILE, text="secret words")
+    (line,) = (await console.run("dead", "list", "--json")).lines
+    assert line.isascii()
+    letter = json.loads(line)
+    assert (letter["messageId"], letter["reason"], letter["userPhone"]) == ("one", "reason", HOSTILE)
+    assert "text" not in letter
+    assert json.loads((await console.run("dead", "list", "--json", "--text")).out)["text"] == "secret words"
+
+
+async def test_list_by_reason_and_limit(console: Console) -> None:
+    await plant(console, 3, "Timeout of the AI")
+    await plant(console, 2, "status 401")
+    assert len((await console.run("dead", "list", "--reason", "TIMEOUT")).lines) == 1 + 3
+    cut = await console.run("dead", "list", "--limit", "4")
+    assert len(cut.lines) == 1 + 4
+    assert "there are more" in cut.err
+    assert "there are more" not in (await console.run("dead", "list", "--limit", "5")).err
+    none = await console.run("dead", "list", "--reason", "nobody said this")
+    assert (none.code, none.out) == (0, "no dead letters with that reason\n")
+
+
+async def test_list_goes_through_pages(console: Console) -> None:
+    await plant(console, 2 * PAGE + 7)
+    everything = await console.run("dead", "list", "--limit", "0")
+    assert len(everything.lines) == 1 + 2 * PAGE + 7
+    assert len({line.index("planted") for line in everything.lines[1:]}) <= 3, "columns only ever grow wider"
+
+
+async def test_hostile_names_and_reasons_stay_on_their_line(console: Console) -> None:
+    await console.bury("id\x1b[31m", "reason\n\x1b]0;title\x07", phone=HOSTILE, text="text\r\n\u202eover")
+    for arguments in (["dead", "list", "--text"], ["dead", "show", await only_id(console)]):
+        shown = await console.run(*arguments)
+        assert not set(shown.out) & set("\x1b\x07\r\u202e")
+    assert len((await console.run("dead", "list", "--text")).lines) == 2
+
+
+async def only_id(console: Console) -> str:
+    (letter,) = await console.queue.dead_letters()
+    return letter.id
+
+
+async def test_show_has_the_text_the_reason_and_the_reply(console: Console) -> None:
+    await console.put("one", text="what I wrote")
+    batch = await claimed_batch(console.queue)
+    await console.queue.record_reply(batch, "what it said")
+    await console.queue.fail(batch, "refused", dead=True)
+    letter_id = await only_id(console)
+    shown = await console.run("dead", "show", letter_id)
+    assert shown.code == 0
+    assert all(words in shown.out for words in ("what I wrote", "refused", "what it said", "one", "201"))
+    as_json = (await console.run("dead", "show", letter_id, "--json")).json
+    assert as_json["message"]["messageData"]["webhook"] == {"secret": "of the webhook"}
+    assert (as_json["reply"], as_json["raw"]) == ("what it said", None)
+
+
+async def test_show_of_what_could_not_be_read(console: Console) -> None:
+    fields = entry("bot:201", "unreadable", "\x1bgarbage")
+    await console.queue.redis.xadd(console.queue.keys.partitions[0].dead, fields)
+    shown = await console.run("dead", "show", await only_id(console))
+    assert r"\x1bgarbage" in shown.out
+    assert (await console.run("dead", "list", "--text")).lines[1].endswith("(unreadable)")
+
+
+@pytest.mark.parametrize("letter_id", ["0/1-1", "7/1-1", "nonsense", "0/\x1b[2J"])
+async def test_an_id_that_there_is_not_is_1(console: Console, letter_id: str) -> None:
+    await plant(console, 1)
+    for command in ("show", "requeue", "drop"):
+        answer = await console.run("dead", command, letter_id)
+        assert answer.code == 1
+        assert "no dead letter" in answer.err
+        assert "\x1b" not in answer.err
+    assert len(await console.queue.dead_letters()) == 1
+
+
+async def test_requeue_by_id_does_the_others_though_one_is_missing(console: Console) -> None:
+    await plant(console, 3)
+    first, second, third = [letter.id for letter in await console.queue.dead_letters()]
+    answer = await console.run("dead", "requeue", first, "0/1-1", third, third)
+    assert (answer.code, answer.out) == (1, "2 requeued\n")
+    assert [letter.id for letter in await console.queue.dead_letters()] == [second]
+    assert {one.id for phone in "02" for one in await console.queue.pending("bot", phone)} == {"m0", "m2"}
+
+
+async def test_requeue_all_goes_through_pages_in_order(console: Console) -> None:
+    await plant(console, PAGE + 5, "kept")
+    ids = [f"x{at:03}" for at in range(PAGE + 5)]
+    for message_id in ids:
+        fields = entry("bot:x", "Mended", stored_message(message_id, "x"))
+        await console.queue.redis.xadd(console.queue.keys.partitions[0].dead, fields)
+    answer = await console.run("dead", "requeue", "--all", "--reason", "mended", "--json")
+    assert (answer.code, answer.json) == (0, {"requeued": PAGE + 5, "notFound": []})
+    assert [one.id for one in await console.queue.pending("bot", "x")] == ids
+    assert {letter.reason for letter in await console.queue.dead_letters()} == {"kept"}
+
+
+async def test_requeue_all_takes_what_was_there_when_it_began(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that gives up on each message as fast as it is requeued must not keep the command going for ever."""
+    await plant(console, PAGE + 5)
+    requeue = MessageQueue.requeue
+
+    async def and_fail_again(queue: MessageQueue, letter_id: str) -> None:
+        await requeue(queue, letter_id)
+        await plant(console, 1, "again")
+
+    monkeypatch.setattr(MessageQueue, "requeue", and_fail_again)
+    async with asyncio.timeout(60):
+        answer = await console.run("dead", "requeue", "--all")
+    assert answer.out == f"{PAGE + 5} requeued\n"
+    assert len(await console.queue.dead_letters()) == PAGE + 5
+
+
+async def test_all_over_several_partitions(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    console = console_on(real_redis, capsys, QUEUE_PARTITIONS="3")
+    for partition in console.queue.keys.partitions[:2]:
+        await real_redis.xadd(partition.dead, entry("bot:1", "r", "no message"))
+    answer = await console.run("dead", "drop", "--all", "--yes")
+    assert (answer.code, answer.out) == (0, "2 dropped\n")
+    assert await console.queue.dead_letters() == []
+
+
+async def test_drop_all_needs_a_yes(console: Console) -> None:
+    await plant(console, 2)
+    refused = await console.run("dead", "drop", "--all")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert len(await console.queue.dead_letters()) == 2
+    first, _ = await console.queue.dead_letters()
+    assert (await console.run("dead", "drop", first.id)).out == "1 dropped\n"
+    assert (await console.run("dead", "drop", "--all", "--yes", "--reason", "plant")).out == "1 dropped\n"
+    assert (await console.run("dead", "drop", "--all", "--yes")).out == "0 dropped\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["0/1-1", "--all"], ["0/1-1", "--reason", "x"], ["--reason", "x"]], ids=" ".join
+)
+@pytest.mark.parametrize("command", ["requeue", "drop"])
+async def test_a_choice_that_is_none_is_wrong_usage(
+    console: Console, command: str, arguments: list[str]
+) -> None:
+    await plant(console, 1)
+    answer = await console.run("dead", command, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"dead {command}: ")
+    assert len(await console.queue.dead_letters()) == 1
+
+
+async def test_without_redis_it_says_how_far_it_came(
+    console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await plant(console, 3)
+    requeue = MessageQueue.requeue
+
+    async def only_the_first(queue: MessageQueue, letter_id: str) -> None:
+        if letter_id != first.id:
+            raise QueueUnavailableError("gone")
+        await requeue(queue, letter_id)
+
+    first, *_ = await console.queue.dead_letters()
+    monkeypatch.setattr(MessageQueue, "requeue", only_the_first)
+    with pytest.raises(QueueUnavailableError):
+        await console.run("dead", "requeue", "--all")
+    assert "1 requeued before this failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["show", "0/1-1"], ["requeue", "--all"], ["drop", "--all", "--yes"]]
+)
+async def test_a_redis_that_is_not_there_is_told(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Console(settings_for("unix:///nowhere/redis.sock"), capsys)
+    with pytest.raises(QueueUnavailableError):
+        await console.run("dead", *arguments)

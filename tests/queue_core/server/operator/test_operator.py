@@ -1,0 +1,179 @@
+"""What the operator's commands share: arguments, help, and writing hostile text."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+
+import pytest
+
+from queue_core.server.operator import output as operator_output
+from queue_core.server.operator.arguments import duration_s
+from queue_core.server.operator.output import (
+    NAME_CELLS_MAX,
+    Table,
+    age,
+    moment,
+    name,
+    shortened,
+    visible,
+    width,
+)
+from tests.queue_core.server.operator.console import HOSTILE, parser
+
+COMMANDS = (
+    ["check"],
+    ["status"],
+    ["show"],
+    ["dead"],
+    ["dead", "list"],
+    ["dead", "show"],
+    ["dead", "requeue"],
+    ["dead", "drop"],
+    ["drain"],
+    ["send-test"],
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("30s", 30),
+        ("10m", 600),
+        ("2h", 7_200),
+        ("1.5h", 5_400),
+        ("500ms", 0.5),
+        ("1d", 86_400),
+        ("7", 7),
+        (" 2S ", 2),
+    ],
+)
+def test_durations(words: str, seconds: float) -> None:
+    assert duration_s(words) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "s",
+        "ten",
+        "-1s",
+        "1w",
+        "10 m",
+        "1e3",
+        "nan",
+        "inf",
+        "0",
+        "0s",
+        "31d",
+        "٣s",
+        "1h30m",
+        "9" * 400 + "s",
+    ],
+)
+def test_what_is_no_duration_is_said_to_be_none(words: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"no duration: write a number|out of range"):
+        duration_s(words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["drain", "--timeout", "soon"],
+        ["status", "--watch", "0"],
+        ["status", "--limit", "-1"],
+        ["dead"],
+        ["dead", "list", "--limit", "many"],
+        ["dead", "show"],
+        ["show", "bot"],
+        ["send-test", "--count", "0"],
+        ["send-test", "--phone", "me"],
+        ["send-test", "--instance", " "],
+        ["send-test", "--url", "localhost:8080"],
+        ["send-test", "--url", "http://localhost:99999"],
+        ["send-test", "--url", "http://localhost/?token=x"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args(arguments)
+    assert ended.value.code == 2
+    assert ": error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_has_an_example_exit_codes_and_fits(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([*command, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"  python -m queue_core {' '.join(command)}" in shown.split("example", 1)[1]
+    assert "exit codes: 0 " in shown or command == ["dead"]
+    assert max(len(line) for line in shown.splitlines()) <= 110
+
+
+def test_visible_leaves_nothing_that_moves_a_cursor_or_turns_text_around() -> None:
+    shown = visible(HOSTILE)
+    assert shown == r"ev:il{0}\n\x1b[2J\u202eeman \x07*"
+    assert visible("سلام 👨‍👩‍👧 naïve") == "سلام 👨‍👩‍👧 naïve"
+    assert (
+        visible("\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041") == r"\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041"
+    )
+
+
+def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
+    assert name("x" * NAME_CELLS_MAX) == "x" * NAME_CELLS_MAX
+    assert name("x" * (NAME_CELLS_MAX + 1)) == "x" * (NAME_CELLS_MAX - 1) + "…"
+    wide = name("漢" * NAME_CELLS_MAX)
+    assert wide.endswith("…")
+    assert NAME_CELLS_MAX - 1 <= width(wide) <= NAME_CELLS_MAX
+    assert shortened("\u0301" * 1_000_000, 10).endswith("…")
+    assert len(shortened("\u0301" * 1_000_000, 10)) < 100
+
+
+def test_tables_stay_aligned_over_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("who", "n", "text", numbers=("n",))
+    table.add("漢字", "7", "one")
+    table.add(visible("a\nb"), "12345", "two")
+    table.flush()
+    table.add("", "1", "three")
+    table.flush()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "who       n  text"
+    assert lines[1:] == ["漢字      7  one", "a\\nb  12345  two", "          1  three"]
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    operator_output.write("é \ud83d 👍")
+    assert raw.getvalue() == b"\\xe9 \\ud83d \\U0001f44d\n"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [
+        (-5, "0.0 s"),
+        (1_234, "1.2 s"),
+        (59_949, "59.9 s"),
+        (59_960, "1 min 00 s"),
+        (3_599_400, "59 min 59 s"),
+        (3_600_000, "1 h 00 min"),
+        (86_400_000, "24 h 00 min"),
+        (200_000_000, "2 d 07 h"),
+    ],
+)
+def test_ages_for_people(milliseconds: int, words: str) -> None:
+    assert age(milliseconds) == words
+
+
+def test_moments() -> None:
+    assert moment(1_700_000_000_000) == "2023-11-14 22:13:20Z"
+    assert moment(10**18) == str(10**18)

@@ -1,0 +1,207 @@
+"""`send-test`, against a real HTTP server with a real queue behind it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from redis.asyncio import Redis
+
+from queue_core import GiveUpError, MessageQueue, Processor, QueueMessage, QueueUnavailableError
+from queue_core.channels.evolution.webhook import parse_evolution
+from tests.queue_core.bot import Bot, claimed_batch, running
+from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
+
+SECRET = "s3cret-of-the-webhook"
+TOGETHER = {"QUEUE_WINDOW_MS": "20000", "QUEUE_MAX_MESSAGES": "3"}
+"""Three messages are one turn, at once, however slow the machine."""
+
+
+@pytest.fixture
+def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
+    return console_on(real_redis, capsys, EVOLUTION_WEBHOOK_SECRET=SECRET, **TOGETHER)
+
+
+class Front:
+    """The front door: parses as the real one, and stores in a queue."""
+
+    def __init__(self, queue: MessageQueue | None) -> None:
+        self.queue = queue
+        self.posts: list[tuple[str, str, Any]] = []
+        self.answer: Callable[[], web.Response] | None = None
+        self.after_three: Callable[[], Awaitable[None]] | None = None
+
+    async def take(self, request: web.Request) -> web.Response:
+        payload = await request.json()
+        self.posts.append((request.path, request.headers.get("apikey", ""), payload))
+        if self.answer:
+            return self.answer()
+        inbound = parse_evolution(payload, media_bytes_max=1_000)
+        assert not inbound.skipped
+        assert self.queue
+        for message in inbound.messages:
+            await self.queue.enqueue(message)
+        if self.after_three and len(self.posts) == 3:
+            await self.after_three()
+        return web.json_response({"queued": len(inbound.messages)})
+
+
+@asynccontextmanager
+async def serving(front: Front) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/webhook/evolution", front.take)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+async def test_a_burst_is_followed_to_its_answer(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    was_seen_in_work = asyncio.Event()
+    pending = MessageQueue.pending
+
+    async def noted(queue: MessageQueue, instance: str, phone: str) -> list[QueueMessage]:
+        found = await pending(queue, instance, phone)
+        if any(one.status == "processing" for one in found):
+            was_seen_in_work.set()
+        return found
+
+    async def wait_to_be_seen(_: object) -> None:
+        await was_seen_in_work.wait()
+
+    monkeypatch.setattr(MessageQueue, "pending", noted)
+    bot, front = Bot(on_handle=wait_to_be_seen), Front(console.queue)
+    async with serving(front) as url, running(Processor(console.queue, bot.handle, bot.send)):
+        answer = await console.run("send-test", "--url", url, "--phone", "+55 (11) 99999-0000", "--json")
+    assert answer.code == 0, answer.out
+    told = answer.json
+    assert told["ok"]
+    assert told["userPhone"] == "5511999990000"
+    assert len(told["acknowledgedMs"]) == 3
+    assert 0 <= told["takenMs"] <= told["finishedMs"]
+    assert told["turns"] == [3]
+    assert (told["waiting"], told["dead"]) == ([], [])
+    assert [key for _, key, _ in front.posts] == [SECRET] * 3
+    (batch,) = bot.answered
+    assert (batch.instance_name, batch.user_phone) == ("test", "5511999990000")
+    assert batch.text == "test message 1\ntest message 2\ntest message 3"
+    assert list(batch.ids) == told["ids"]
+
+
+async def test_what_people_see_and_a_number_of_fiction(console: Console) -> None:
+    bot, front = Bot(), Front(console.queue)
+    async with serving(front) as url, running(Processor(console.queue, bot.handle, bot.send)):
+        answer = await console.run("send-test", "--url", url, "--instance", HOSTILE, "--text", "ping")
+    assert answer.code == 0
+    assert [line.split("  ")[0] for line in answer.lines] == [
+        "conversation",
+        "acknowledged",
+        "taken",
+        "finished",
+    ]
+    assert answer.lines[-1].endswith("3 of 3 messages in 1 turn")
+    assert SECRET not in answer.out + answer.err
+    assert not set(answer.out) & set("\x1b\x07\u202e")
+    (batch,) = bot.answered
+    assert batch.instance_name == HOSTILE
+    assert batch.user_phone.startswith("120255501")
+    assert batch.text == "ping 1\nping 2\nping 3"
+
+
+async def test_without_a_worker_it_says_what_waits(console: Console) -> None:
+    async with serving(Front(console.queue)) as url:
+        answer = await console.run("send-test", "--url", url, "--wait", "100ms")
+        as_json = await console.run("send-test", "--url", url, "--wait", "1ms", "--json")
+    assert answer.code == 1
+    assert answer.lines[-1].startswith("not finished after 0.1 s: 3 messages, 0 in work, 0 failed attempts")
+    assert [one["status"] for one in as_json.json["waiting"]] == ["pending"] * 3
+    assert as_json.code == 1
+
+
+async def test_retries_are_told(console: Console) -> None:
+    front = Front(console.queue)
+
+    async def fail_the_turn() -> None:
+        await console.queue.fail(await claimed_batch(console.queue), "the AI is away", after_ms=60_000)
+
+    front.after_three = fail_the_turn
+    async with serving(front) as url:
+        answer = await console.run("send-test", "--url", url, "--wait", "1ms")
+    assert answer.code == 1
+    assert "3 messages, 0 in work, 1 failed attempt;" in answer.lines[-1]
+
+
+async def test_dead_letters_end_the_wait(console: Console) -> None:
+    async def refuse(_: object) -> None:
+        raise GiveUpError("no such\x1b user")
+
+    bot = Bot(on_handle=refuse)
+    async with serving(Front(console.queue)) as url, running(Processor(console.queue, bot.handle, bot.send)):
+        answer = await console.run("send-test", "--url", url)
+    assert answer.code == 1
+    assert [line.split(" (")[0] for line in answer.lines[-3:]] == [r"given up: no such\x1b user"] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (
+            401,
+            {"error": "no\x1b"},
+            r"the server answered 401 no\x1b; is EVOLUTION_WEBHOOK_SECRET the server's?",
+        ),
+        (503, {"failed": 1}, "the server answered 503"),
+        (404, ["unexpected"], "the server answered 404"),
+        (200, {"buffered": 1}, "USE_QUEUE_SYSTEM=false"),
+        (200, {"answered": 1}, "answered without the queue"),
+        (200, {"skipped": {"ignored kind": 1}}, "IGNORED_KINDS"),
+        (200, {"queued": 1}, "nowhere in this queue"),
+    ],
+)
+async def test_a_server_that_does_not_queue_it(
+    console: Console, status: int, body: object, said: str
+) -> None:
+    front = Front(None)
+    front.answer = lambda: web.json_response(body, status=status)
+    async with serving(front) as url:
+        answer = await console.run("send-test", "--url", url)
+    assert answer.code == 1
+    assert said in answer.out + answer.err
+    assert SECRET not in answer.out + answer.err
+
+
+async def test_nothing_listens(console: Console, unused_port: int) -> None:
+    answer = await console.run("send-test", "--url", f"http://user:secret@127.0.0.1:{unused_port}/hidden")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"nothing answers at 127.0.0.1:{unused_port}" in answer.err
+    assert "secret" not in answer.err
+    assert "hidden" not in answer.err
+
+
+@pytest.fixture
+async def unused_port() -> int:
+    async with TestServer(web.Application()) as server:
+        assert server.port
+        return server.port
+
+
+async def test_the_address_of_the_settings(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    front = Front(None)
+    front.answer = lambda: web.json_response({}, status=418)
+    async with serving(front) as url:
+        port = url.rstrip("/").rsplit(":", 1)[1]
+        console = console_on(real_redis, capsys, HOST="0.0.0.0", PORT=port, ALLOW_UNSIGNED_WEBHOOKS="true")
+        answer = await console.run("send-test")
+    assert "418" in answer.err
+    assert front.posts[0][1] == "", "no secret is set"
+
+
+async def test_nothing_is_posted_when_the_queue_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    front = Front(None)
+    async with serving(front) as url:
+        with pytest.raises(QueueUnavailableError):
+            await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("send-test", "--url", url)
+    assert front.posts == []

@@ -1,0 +1,162 @@
+"""`show INSTANCE PHONE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import QueueUnavailableError
+from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from tests.queue_core.bot import claimed_batch
+from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
+
+
+@pytest.fixture
+def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
+    return console_on(real_redis, capsys)
+
+
+async def test_nothing_known_is_1(console: Console) -> None:
+    answer = await console.run("show", "bot", HOSTILE)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(r"nothing is known of bot ev:il{0}\n\x1b[2J")
+    assert len(answer.err.splitlines()) == 1
+
+
+async def test_waiting_messages_with_their_texts(console: Console) -> None:
+    await console.put("one", text="first words")
+    await console.put("two", text="and then\x1b[2J\nmore \u202e")
+    shown = await console.run("show", "bot", "201")
+    assert shown.code == 0
+    assert "2 messages not finished" in shown.out
+    rows = [line for line in shown.lines if line.startswith("pending")]
+    assert rows[0].endswith("one  first words")
+    assert rows[1].endswith(r"two  and then\x1b[2J\nmore \u202e")
+    assert "2 arrived, 0 finished" in shown.out
+    assert "webhook" not in shown.out
+
+
+async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
+    await console.put("one")
+    batch = await claimed_batch(console.queue, "worker\x1b-7")
+    await console.queue.record_reply(batch, "the reply\x1b[2J")
+    await console.put("two", text="while it is answered")
+    shown = await console.run("show", "bot", "201")
+    assert "in work; the lease is renewed, or runs out in " in shown.out
+    assert r"by worker\x1b-7" in shown.out
+    assert r"the reply\x1b[2J" in shown.out
+    assert "unsure, recorded " in shown.out
+    assert [line.split()[0] for line in shown.lines if " hi" in line or "while" in line] == [
+        "processing",
+        "pending",
+    ]
+    as_json = (await console.run("show", "bot", "201", "--json")).json
+    assert as_json["lease"]["processorId"] == "worker\x1b-7"
+    assert as_json["lease"]["messages"] == 1
+    assert as_json["lease"]["expiresAtMs"] > as_json["nowMs"]
+    assert as_json["reply"] | {"recordedAtMs": 0} == {
+        "text": "the reply\x1b[2J",
+        "messages": 1,
+        "sendState": "unsure",
+        "recordedAtMs": 0,
+    }
+
+
+async def test_a_lease_that_ran_out(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    console = console_on(real_redis, capsys)
+    await console.put("one")
+    await claimed_batch(console.queue)
+    await real_redis.hset(console.queue.keys.of("bot", "201").lock, "expiresAt", "1000")
+    assert "its lease ran out" in (await console.run("show", "bot", "201")).out
+
+
+async def test_a_backoff_with_the_error(console: Console) -> None:
+    await console.put("one")
+    await console.queue.fail(await claimed_batch(console.queue), "the AI said\x1b 503", after_ms=60_000)
+    shown = await console.run("show", "bot", "201")
+    assert "tried again in " in shown.out
+    assert "after 1 attempt" in shown.out
+    assert r"the AI said\x1b 503" in shown.out
+    (row,) = (line for line in shown.lines if line.startswith("pending"))
+    assert row.split()[1] == "1"
+    as_json = (await console.run("show", "bot", "201", "--json")).json
+    assert (as_json["retry"]["attempts"], as_json["lease"]) == (1, None)
+    assert as_json["retry"]["atMs"] - as_json["nowMs"] == pytest.approx(60_000, abs=20_000)
+
+
+async def test_one_that_is_stranded_is_called_so(console: Console) -> None:
+    await console.put("one")
+    await console.queue.redis.delete(console.queue.keys.partitions[0].active)
+    assert "STRANDED" in (await console.run("show", "bot", "201")).out
+
+
+async def test_the_last_finished_ones(console: Console) -> None:
+    for number in range(7):
+        await console.put(f"m{number}", text=f"text {number}")
+        await console.queue.complete(await claimed_batch(console.queue))
+    shown = await console.run("show", "bot", "201")
+    assert "the last 5 of 7 finished messages:" in shown.out
+    assert "text 1" not in shown.out
+    assert shown.lines[-1].endswith("text 6")
+    assert "nothing waits" in shown.out
+    finished = (await console.run("show", "bot", "201", "--finished", "2", "--json")).json["finished"]
+    assert [one["id"] for one in finished] == ["m5", "m6"]
+    assert all(one["completedAt"] >= one["addedAt"] > 0 for one in finished)
+    assert "finished messages" not in (await console.run("show", "bot", "201", "--finished", "0")).out
+
+
+async def test_long_texts_are_cut_unless_full(console: Console) -> None:
+    await console.put("one", text="x" * 500)
+    assert "x" * 79 + "…" in (await console.run("show", "bot", "201")).out
+    assert "x" * 500 in (await console.run("show", "bot", "201", "--full")).out
+    assert "messageData" not in (await console.run("show", "bot", "201", "--json")).json["pending"][0]
+    whole = (await console.run("show", "bot", "201", "--json", "--full")).json["pending"][0]
+    assert whole["messageData"]["webhook"] == {"secret": "of the webhook"}
+
+
+async def test_what_the_ai_remembers(console: Console) -> None:
+    memory = Memory(
+        conversation_id="dify\x1b-1",
+        history=(Turn("user", "said\x1b before"), Turn("assistant", "answered")),
+        needs_data_collection=True,
+        requested_fields=("e-mail",),
+    )
+    await ConversationMemory(console.queue.redis, console.queue.keys).save("bot", "201", memory)
+    shown = await console.run("show", "bot", "201")
+    assert shown.code == 0
+    assert r"dify\x1b-1" in shown.out
+    assert r"said\x1b before" in shown.out
+    assert "e-mail" in shown.out
+    assert (await console.run("show", "bot", "201", "--json")).json["memory"] == {
+        "conversationId": "dify\x1b-1",
+        "needsDataCollection": True,
+        "requestedFields": ["e-mail"],
+        "history": [
+            {"role": "user", "text": "said\x1b before"},
+            {"role": "assistant", "text": "answered"},
+        ],
+    }
+
+
+async def test_what_is_no_message_does_not_hide_the_others(console: Console) -> None:
+    await console.put("one", text="good words")
+    await console.queue.redis.lpush(console.queue.keys.of("bot", "201").queue, "\x1bgarbage")
+    shown = await console.run("show", "bot", "201")
+    assert "unreadable" in shown.out
+    assert "good words" in shown.out
+
+
+async def test_hostile_names_find_their_own_conversation(console: Console) -> None:
+    await console.put("id\n\x1b", phone=HOSTILE, instance="a:b", text="found")
+    await console.put("other", phone="b:x", instance="a", text="not this one")
+    shown = await console.run("show", "a:b", HOSTILE)
+    assert "found" in shown.out
+    assert "not this one" not in shown.out
+    assert not set(shown.out) & set("\x1b\x07\u202e")
+
+
+async def test_without_redis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(QueueUnavailableError):
+        await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("show", "bot", "201")

@@ -1,0 +1,162 @@
+"""A replay's runs and turns as tables, and the figures of each system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from reports.analysis.conversations import reply_times_ms
+from reports.analysis.frames import COUNTS, counts_by, runs_frame, system_figures, turns_frame
+from reports.analysis.statistics import wilson
+from reports.results.replay import BatchRecord, ReplayResult
+from tests.reports import example
+
+
+def _turn(
+    ids: list[str], due_at_ms: int | None, claimed_at_ms: int, replied_at_ms: int | None
+) -> BatchRecord:
+    return {
+        "instance": "bot",
+        "phone": "966500001234",
+        "ids": ids,
+        "trigger": "window",
+        "due_at_ms": due_at_ms,
+        "claimed_at_ms": claimed_at_ms,
+        "replied_at_ms": replied_at_ms,
+    }
+
+
+def _by_hand() -> ReplayResult:
+    """Four turns of one run: 5 s, no reply, 9 s from a message that came twice, and one of unknown messages."""
+    told = [
+        example.message(1, 1000, "a"),
+        example.message(2, 2000, "b"),
+        example.message(3, 10_000, "c"),
+        example.message(4, 20_000, "d"),
+        example.message(4, 27_000, "d"),
+    ]
+    recorded = example.recording("r", told)
+    run = example.run(recorded, "queue")
+    run["batches"] = [
+        _turn(["m2", "m1"], 4000, 4010, 6000),
+        _turn(["m3"], None, 12_000, None),
+        _turn(["m4"], 28_000, 28_500, 29_000),
+        _turn(["nobody's"], 30_000, 30_000, 31_000),
+    ]
+    run["duplicated"], run["reordered"] = ["m1"], ["m1", "m2", "m3"]
+    run["dead_lettered"], run["pending"] = ["m3"], ["m4", "m2"]
+    run["ai_calls"] = 17
+    return example.result([recorded], [run])
+
+
+def test_a_row_a_run_with_its_own_counts() -> None:
+    (row,) = runs_frame(_by_hand()["runs"]).to_dict("records")
+    assert row == {
+        "recording": "r",
+        "system": "queue",
+        "run": 0,
+        "sent": 4,
+        "answered": 4,
+        "lost": 0,
+        "twice": 1,
+        "order": 3,
+        "dead": 1,
+        "waiting": 2,
+        "ai_calls": 17,
+        "turns": 4,
+    }
+
+
+def test_a_row_a_turn_with_its_times() -> None:
+    result = _by_hand()
+    frame = turns_frame(result["runs"], {one["name"]: one for one in result["recordings"]})
+    assert frame["reply"].tolist() == pytest.approx([5000, float("nan"), 9000, float("nan")], nan_ok=True)
+    assert frame["lag"].tolist() == pytest.approx([10, float("nan"), 500, 0], nan_ok=True)
+    assert set(frame["system"]) == {"queue"}
+
+
+def test_times_of_a_system_are_those_that_some_turn_had() -> None:
+    (figures,) = system_figures(_by_hand())
+    assert figures.reply_ms == {"p50": 5000, "p95": 9000, "max": 9000}
+    assert figures.lag_ms == {"p50": 10, "p95": 500, "max": 500}
+
+
+def test_counts_are_added_up_by_any_columns() -> None:
+    first, second = (
+        example.recording(name, example.incident()["recordings"][0]["messages"]) for name in "xy"
+    )
+    lost = [("966500001234", "m1")]
+    runs = [
+        example.run(first, "old", lost=lost),
+        example.run(first, "old", lost=lost, number=1),
+        example.run(second, "old", lost=lost),
+        example.run(second, "queue"),
+    ]
+    frame = runs_frame(runs)
+    by_both, by_system = counts_by(frame, "recording", "system"), counts_by(frame, "system")
+    assert {key: counts["lost"] for key, counts in by_both.items()} == {
+        ("x", "old"): 2,
+        ("y", "old"): 1,
+        ("y", "queue"): 0,
+    }
+    assert {key: (counts["lost"], counts["sent"]) for key, counts in by_system.items()} == {
+        ("old",): (3, 15),
+        ("queue",): (0, 5),
+    }
+    assert list(by_system["old",]) == list(COUNTS)
+
+
+def test_figures_of_systems_are_the_runs_own() -> None:
+    result = example.big_day(300, 40, 3)
+    figures = {one.system: one for one in system_figures(result)}
+    for run in result["runs"]:
+        own, times = figures[run["system"]], reply_times_ms(run, result["recordings"][0])
+        assert own.counts["sent"] == run["sent"]
+        assert own.counts["lost"] == len(run["lost"])
+        assert own.counts["turns"] == len(run["batches"])
+        assert own.reply_ms["max"] == times[-1]
+        assert own.reply_ms["p50"] == times[-(-len(times) * 50 // 100) - 1]
+        assert own.reply_ms["p95"] == times[-(-len(times) * 95 // 100) - 1]
+        assert own.lag_ms == {"p50": 0, "p95": 0, "max": 0}
+        assert (own.low, own.high, own.runs) == (None, None, 1)
+
+
+def test_figures_of_replications_have_an_interval() -> None:
+    recorded = example.recording("r", [example.message(1, 0, "a")])
+    runs = [
+        example.run(recorded, "old", number=number, lost=[("966500001234", "m1")] if number < 2 else ())
+        for number in range(10)
+    ]
+    (figures,) = system_figures(example.result([recorded], runs))
+    assert (figures.probability, figures.runs, figures.runs_with_loss) == (0.2, 10, 2)
+    assert (figures.low, figures.high) == wilson(2, 10)
+
+
+def test_a_system_that_answered_nothing_has_no_times() -> None:
+    recorded = example.recording("r", [example.message(1, 0, "a")])
+    run = example.run(recorded, "old", lost=[("966500001234", "m1")])
+    (figures,) = system_figures(example.result([recorded], [run]))
+    assert figures.reply_ms == figures.lag_ms == {"p50": None, "p95": None, "max": None}
+    assert figures.probability == 1.0
+
+
+def test_a_result_without_runs_has_no_figures() -> None:
+    assert system_figures(example.result([], [])) == []
+    assert counts_by(runs_frame([]), "recording", "system") == {}
+    assert system_figures(example.result([], [], systems={"queue": "never ran"})) == []
+
+
+def test_hostile_names_are_names() -> None:
+    result = example.hostile()
+    found = counts_by(runs_frame(result["runs"]), "recording", "system")
+    assert {key[0] for key in found} == {one["name"] for one in result["recordings"]}
+    assert isinstance(runs_frame(result["runs"]), pd.DataFrame)
+    assert len(system_figures(result)) == 3
+
+
+def test_pandas_is_loaded_by_those_only_who_need_it() -> None:
+    code = "import sys, reports, reports.cli, sim.cli; sys.exit('pandas' in sys.modules or 'matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,160 @@
+"""The history of a regression test, and what its trend tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reports.ci import history
+from reports.ci.history import Entry
+from reports.pages.trend import steps_of, trend_of
+from reports.results.files import ResultError
+from tests.reports import example, load_example
+
+AT = "2026-01-02T03:04:05Z"
+
+
+def _entry(commit: str = "abc", lost: float = 0, **more: object) -> Entry:
+    figures: dict[str, dict[str, float | None]] = {
+        "queue": {"lost": lost, "wait_p95_ms": 15_000, "ai_calls": None}
+    }
+    made: Entry = {"at": AT, "commit": commit, "kind": "replay", "ok": True, "figures": figures}
+    made.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return made
+
+
+def test_a_replays_entry_has_the_figures_of_each_system() -> None:
+    entry = history.entry_of(example.incident(), at=AT, commit="abc", ok=False)
+    assert (entry["at"], entry["commit"], entry["kind"], entry["ok"]) == (AT, "abc", "replay", False)
+    assert entry["figures"]["buffer-v1"]["lost"] == 2
+    assert entry["figures"]["queue"]["wait_p50_ms"] == 8351
+    assert "m4" not in json.dumps(entry)
+
+
+def test_a_load_tests_entry_has_its_ledger_and_quantiles() -> None:
+    result = load_example.empty()
+    result["latency_ms"]["reply"] = [1.0, 2.0, 3.0]
+    figures = history.entry_of(result, at=AT, commit="", ok=True)["figures"]["steady"]
+    assert (figures["lost"], figures["reply_p50_ms"], figures["dispatch_lag_p99_ms"]) == (0, 2.0, None)
+
+
+def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "history.jsonl"
+    for number in range(3):
+        history.append(path, _entry(lost=number))
+    entries, warnings = history.read(path)
+    assert [entry["figures"]["queue"]["lost"] for entry in entries] == [0, 1, 2]
+    assert warnings == []
+
+
+def test_a_line_cut_short_by_a_crash_costs_that_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    history.append(path, _entry("first"))
+    with path.open("a") as file:
+        file.write('{"at": "2026')
+    history.append(path, _entry("last"))
+    entries, warnings = history.read(path)
+    assert [entry["commit"] for entry in entries] == ["first", "last"]
+    assert "1 of 3 lines cannot be read" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[]",
+        "null",
+        '{"at": 1}',
+        "\x00\x01",
+        '{"figures": {"q": {"lost": "none"}}}',
+        "[" * 50_000,
+        json.dumps(_entry(lost=1e308)),
+        json.dumps(_entry(lost=-1e16)),
+        json.dumps(_entry("x"))[:-1],
+        json.dumps(_entry("x")) + json.dumps(_entry("y")),
+    ],
+)
+def test_what_is_no_entry_is_passed_over(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    history.append(path, _entry())
+    entries, warnings = history.read(path)
+    assert len(entries) == 1
+    assert warnings
+
+
+def test_another_file_than_a_history_is_refused_and_none_is_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    assert history.read(path) == ([], [])
+    path.write_text(" \n\n")
+    assert history.read(path) == ([], [])
+    path.write_text(json.dumps(example.incident(), indent=1))
+    with pytest.raises(ResultError, match="holds no entry of a history"):
+        history.read(path)
+
+
+def test_a_write_that_the_system_cuts_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:100]))
+    history.append(tmp_path / "history.jsonl", _entry("x" * 500))
+    entries, warnings = history.read(tmp_path / "history.jsonl")
+    assert ([entry["commit"] for entry in entries], warnings) == (["x" * 500], [])
+
+
+def test_two_runs_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    code = (
+        "import sys; from pathlib import Path; from reports import history\n"
+        "for _ in range(200): "
+        "history.append(Path(sys.argv[1]), {'at': '', 'commit': sys.argv[2] * 300, 'kind': 'replay', "
+        "'ok': True, 'figures': {}})"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
+    assert [one.wait(timeout=60) for one in running] == [0, 0]
+    entries, warnings = history.read(path)
+    assert (len(entries), warnings) == (400, [])
+
+
+def test_a_step_is_found_where_it_is_and_named() -> None:
+    entries = [_entry(f"c{number}", lost=2 if number >= 3 else 0) for number in range(6)]
+    plots = trend_of(entries)
+    lost = plots[0]
+    assert lost.title == "queue: lost"
+    assert lost.caption == "Steps: run 4 (c3): 0 → 2."
+    assert lost.rows[0].cells == ["6", "0", "0", "2", "2"]
+    waits = next(plot for plot in plots if "p95" in plot.title)
+    assert waits.caption == "No step."
+    assert len(plots) == 2  # of the AI calls nothing is known
+
+
+def test_there_is_no_trend_of_nothing_or_of_one_run() -> None:
+    assert trend_of([]) == []
+    assert trend_of([_entry()]) == []
+    assert trend_of([_entry(kind="load"), _entry()]) == []
+
+
+def test_exact_figures_step_at_each_change_and_noise_does_not() -> None:
+    assert [step.run for step in steps_of([1, 1, None, 2, 2, 1], list("abcdef"), exact=True)] == [3, 5]
+    random = np.random.default_rng(1)
+    false_alarms = sum(
+        bool(steps_of(list(random.normal(10, 1, 30)), ["x"] * 30, exact=False)) for _ in range(100)
+    )
+    assert false_alarms <= 5
+    stepped = [*random.normal(10, 1, 15), *random.normal(13, 1, 15)]
+    (step,) = steps_of(stepped, [f"c{number}" for number in range(30)], exact=False)
+    assert abs(step.run - 15) <= 1
+    assert step.after - step.before == pytest.approx(3, abs=1)
+    assert steps_of([1.0] * 30, ["x"] * 30, exact=False) == []
+    assert steps_of([1.0, 9.0, 9.0], ["x"] * 3, exact=False) == []
+
+
+def test_the_same_history_gives_the_same_bytes() -> None:
+    entries = [_entry(f"c{number}", lost=number % 3) for number in range(9)]
+    assert [str(plot.svg) for plot in trend_of(entries)] == [str(plot.svg) for plot in trend_of(entries)]

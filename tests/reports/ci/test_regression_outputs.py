@@ -1,0 +1,241 @@
+"""What a comparison is written as: the page, JUnit, Markdown. Golden files show what changes.
+
+`GOLDEN=write` in the environment writes them anew; look at the diff before you keep it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import junitparser
+import pytest
+
+from reports.ci.junit import LINE_LENGTH_MAX, junit_xml
+from reports.ci.junit import LINES_MAX as FAILURE_LINES_MAX
+from reports.ci.markdown import LINES_MAX, markdown_summary
+from reports.compare.comparison import Change, Check, Comparison
+from reports.pages.regression.page import render_regression_report, write_regression_report
+from reports.words.language import LANGUAGES
+from tests.reports import comparison_example as example
+from tests.reports.pages.test_replay_report import without_script
+
+EXAMPLES: dict[str, Callable[[], Comparison]] = {
+    "clean": example.clean,
+    "worse": example.worse,
+    "hostile": example.hostile,
+    "endless": example.endless,
+    "empty": example.empty,
+}
+GOLDEN = Path(__file__).parent / "golden"
+PAGE_BYTES_MAX = 500_000
+
+
+def _json(comparison: Comparison) -> str:
+    return json.dumps(asdict(comparison), ensure_ascii=False, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("name", ["clean", "worse"])
+@pytest.mark.parametrize(("suffix", "write"), [("xml", junit_xml), ("md", markdown_summary), ("json", _json)])
+def test_what_is_written_is_what_was_agreed_on(
+    name: str, suffix: str, write: Callable[[Comparison], str]
+) -> None:
+    path, text = GOLDEN / f"{name}.{suffix}", write(EXAMPLES[name]())
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+@pytest.mark.parametrize("write", [junit_xml, markdown_summary, render_regression_report])
+def test_equal_comparisons_give_equal_bytes(name: str, write: Callable[[Comparison], str]) -> None:
+    assert write(EXAMPLES[name]()) == write(EXAMPLES[name]())
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_junit_is_valid_and_its_counts_are_right(name: str) -> None:
+    comparison = EXAMPLES[name]()
+    text = junit_xml(comparison)
+    root = ET.fromstring(text)
+    assert root.tag == "testsuites"
+    total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    names = []
+    for suite in root:
+        assert suite.tag == "testsuite"
+        assert suite.attrib.keys() == {"name", "tests", "failures", "errors", "skipped", "time"}
+        cases = list(suite)
+        assert {case.tag for case in cases} == {"testcase"}
+        assert all(case.attrib.keys() == {"classname", "name", "time"} for case in cases)
+        outcomes = [[child.tag for child in case] for case in cases]
+        assert all(outcome in ([], ["failure"], ["skipped"]) for outcome in outcomes)
+        counted = {
+            "tests": len(cases),
+            "failures": outcomes.count(["failure"]),
+            "errors": 0,
+            "skipped": outcomes.count(["skipped"]),
+        }
+        assert {key: int(suite.attrib[key]) for key in counted} == counted
+        names += [(suite.get("name"), case.get("classname"), case.get("name")) for case in cases]
+        total = {key: total[key] + number for key, number in counted.items()}
+    assert {key: int(root.attrib[key]) for key in total} == total
+    assert len(set(names)) == len(names)
+    parsed = junitparser.JUnitXml.fromstring(text.encode())
+    assert (parsed.tests, parsed.failures) == (total["tests"], total["failures"])
+
+
+def test_there_is_always_a_test_case() -> None:
+    (case,) = ET.fromstring(junit_xml(example.empty())).iter("testcase")
+    assert (case.get("name"), list(case)) == ("No difference.", [])
+
+
+def test_nothing_in_a_failure_moves_the_cursor_or_turns_the_text() -> None:
+    evil = "a\x1b[2J\nb \u202egnp \x85 \ud800 \uffff"
+    change = Change("worse", evil, evil, evil * 900, evil, evil, evil)
+    text = junit_xml(replace(example.clean(), changes=[change], checks=[Check(evil, evil, False, evil)]))
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufffe\uffff]", text)
+    (line,) = (
+        one.text for one in ET.fromstring(text).iter("failure") if (one.text or "").startswith("worse")
+    )
+    assert line is not None
+    assert "\n" not in line
+    assert len(line) <= LINE_LENGTH_MAX
+
+
+def test_every_threshold_and_expectation_is_a_test_case() -> None:
+    comparison = example.worse()
+    root = ET.fromstring(junit_xml(comparison))
+    cases = {
+        (case.get("classname"), case.get("name")): [child.tag for child in case]
+        for case in root.iter("testcase")
+    }
+    for check in comparison.checks:
+        assert cases[check.group, check.name] == {True: [], False: ["failure"], None: ["skipped"]}[check.ok]
+    assert cases["incident.jsonl", "queue"] == ["failure"]
+    assert cases["storm.jsonl", "queue"] == []
+    assert cases["last message to reply", "p95"] == ["failure"]
+    assert cases["last message to reply", "p50"] == []
+
+
+def test_a_failure_lists_what_changed_and_is_bounded() -> None:
+    root = ET.fromstring(junit_xml(example.worse()))
+    failure = next(case for case in root.iter("testcase") if case.get("classname") == "incident.jsonl")[0]
+    assert failure.text == (
+        "worse: conversation 1, message 4 (m4): answered after 15,011 ms → lost (dropped by a rewrite)"
+    )
+    root = ET.fromstring(junit_xml(example.endless()))
+    assert max(len((one.text or "").splitlines()) for one in root.iter("failure")) == FAILURE_LINES_MAX + 1
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_the_summary_is_short_and_begins_with_the_verdict(name: str) -> None:
+    comparison = EXAMPLES[name]()
+    lines = markdown_summary(comparison).splitlines()
+    assert len(lines) <= LINES_MAX < 60
+    assert "expectations and thresholds hold" in lines[-1]
+    assert lines[0].startswith("## ❌" if comparison.is_worse else "## ✅")
+    assert len(markdown_summary(comparison).encode()) < 100_000
+    for line in lines:
+        assert not line.startswith("|") or line.endswith("|")
+    widths = [line.count("|") for line in lines if line.startswith("|")]
+    assert set(widths) <= {4, 6, 7}
+
+
+def test_what_has_no_room_in_a_summary_is_counted() -> None:
+    comparison = example.endless()
+    lines = markdown_summary(comparison).splitlines()
+    more = [
+        int(line.split()[-6].replace(",", "")) for line in lines if line.endswith("more are in the report.")
+    ]
+    shown = len([line for line in lines if line.startswith("|")]) - 6
+    told = (
+        len(comparison.notes)
+        + sum(one.level == "worse" for one in comparison.changes)
+        + sum(one.level == "worse" for one in comparison.effects)
+        + sum(one.ok is False for one in comparison.checks)
+        + len(comparison.figures)
+    )
+    notes = len([line for line in lines if line.startswith("- y")])
+    assert sum(more) + shown + notes == told
+
+
+@pytest.mark.parametrize(
+    "name", ["1. a", "---", "- a", "+ a", "# a", "12) a", "-", "::error::a", "##[error]a"]
+)
+def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
+    comparison = replace(example.hostile(), notes=[name], verdict=name)
+    lines = markdown_summary(comparison).splitlines()
+    assert f"- {name}" not in lines or name == "::error::a"
+    starts = ("## ", "### ", "- ", "| ", "|-", "|")
+    assert all(line.startswith(starts) for line in lines[:-1] if line and not line.endswith("in the report."))
+
+
+def test_no_word_in_a_summary_becomes_a_reference() -> None:
+    text = markdown_summary(replace(example.clean(), verdict="GH-12 fixes a/b#3 for @me, not gh-x"))
+    assert not re.search(r"(?i)gh-\d|#\d|@me", text)
+    assert "gh-x" in text
+
+
+def test_nothing_in_a_summary_links_mentions_or_is_html() -> None:
+    text = markdown_summary(example.hostile())
+    assert not re.search(
+        r"<\w|</|\]\(|`|https?://|www\.|@\w|#\d", re.sub("(?m)^#+ ", "", text).replace("&#", "")
+    )
+    assert not re.search("[\x00-\x08\u202a-\u202e]", text)
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_page_is_bounded_and_holds_no_script(name: str, language: str) -> None:
+    html = render_regression_report(EXAMPLES[name](), language=language)
+    assert len(html.encode()) < PAGE_BYTES_MAX
+    html = without_script(html)
+    assert "<script" not in html
+    assert "<img" not in html
+    assert not re.search(r"(?:src|href)=[\"'](?!#|data:text/csv)", html)
+    assert not re.search("[\x00-\x08\u202a-\u202e\ud800-\udfff]", html)
+    assert f'<html lang="{language}"' in html
+
+
+def test_the_page_tells_what_is_worse_first_and_all_there_is() -> None:
+    html = render_regression_report(example.worse())
+    for words in (
+        "conversation 1, message 4 (m4)",
+        "dropped by a rewrite",
+        "✗ worse",
+        "✓ better",
+        "= same",
+        "The setting ai differs",
+        "≠ <bdi>constant:6s</bdi>",
+        "loses no message",
+        "+30.0\u00a0%",
+    ):
+        assert words in html
+    order = [
+        html.index(f'id="{name}"')
+        for name in ("notes", "worse", "figures", "unmoved", "better", "changed", "settings")
+    ]
+    assert order == sorted(order)
+
+
+def test_a_clean_page_says_so() -> None:
+    html = render_regression_report(example.clean())
+    assert "✓ Nothing." in html
+    assert 'class="card verdict"' in html
+    assert 'id="better"' not in html
+
+
+def test_what_has_no_room_on_the_page_is_counted() -> None:
+    html = render_regression_report(example.endless())
+    assert "10,000\u00a0exact differences for the worse" in html
+    assert re.search(r"9,\d\d\d\u00a0more are in the JSON only.", html)
+
+
+def test_a_page_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "page.html"
+    write_regression_report(example.clean(), path)
+    assert path.read_text(encoding="utf-8") == render_regression_report(example.clean())

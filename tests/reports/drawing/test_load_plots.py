@@ -1,0 +1,197 @@
+"""The plots of a load test, and its page read as strictly as a browser would."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reports.drawing.load_plots import BINS_MAX, LINES_MAX, binned, ecdf_overlay, time_plots
+from reports.drawing.plots import Plot, largest_gap
+from reports.pages.load.page import render_load_report, write_load_report
+from reports.results.load import LoadResult
+from tests.reports import load_example
+from tests.reports.example import HOSTILE
+from tests.reports.load_example import chaos, empty, hostile, huge, invalid, second
+from tests.reports.pages.test_replay_report import BYTES_MAX, MARKUP, Page, without_script
+
+
+@pytest.mark.parametrize("example", [chaos, empty, hostile, huge, invalid])
+def test_every_page_is_sound_inert_and_small(example: Callable[[], LoadResult]) -> None:
+    html = without_script(render_load_report(example()))
+    page = Page(html)
+    assert {tag for tag, _ in page.elements} <= MARKUP
+    assert len(page.ids) == len(set(page.ids))
+    named = [name for _, attrs in page.elements for name in (attrs.get("aria-labelledby") or "").split()]
+    assert set(named) <= set(page.ids)
+    for tag, attrs in page.elements:
+        assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
+        assert not {"src", "srcset", "action", "data", "xlink:href"} & set(attrs), (tag, attrs)
+        assert ("href" in attrs) == (tag == "a"), (tag, attrs)
+        assert (attrs.get("href") or "data:text/csv").startswith("data:text/csv"), (tag, attrs)
+    assert "url(" not in html
+    assert len(html.encode()) < BYTES_MAX
+
+
+def test_hostile_text_stays_text_and_is_all_there() -> None:
+    html = render_load_report(hostile())
+    seen = Page(html).text
+    for evil in HOSTILE[:5]:
+        places = [one for one in seen if evil in one]
+        assert len(places) >= 8, (
+            "verdict, settings twice, ids twice, a threshold, a trigger, a fault, a process"
+        )
+    assert "\u202e" not in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", html)
+
+
+@pytest.mark.parametrize(("example", "word"), [(empty, "OK"), (chaos, "Not OK"), (invalid, "Invalid")])
+def test_the_verdict_comes_first_with_its_word(example: Callable[[], LoadResult], word: str) -> None:
+    html = render_load_report(example())
+    page = Page(html)
+    assert f'<p class="word">{word}</p>' in html
+    body = "".join(page.text).partition("Load test: ")[2].partition("Load test: ")[2]
+    assert body.index(example()["verdict"]) < body.index("Thresholds")
+
+
+def test_an_invalid_run_is_never_ok_whatever_else_it_says() -> None:
+    result = invalid()
+    result["ok"] = True
+    assert '<p class="word">Invalid</p>' in render_load_report(result)
+
+
+def test_thresholds_that_were_missed_come_first() -> None:
+    seen = "".join(Page(render_load_report(chaos())).text)
+    assert seen.index("✗ missed") < seen.index("✓ met")
+    assert "2 of 3 missed." in seen
+    assert "31.4 ms" in seen
+
+
+def test_faults_are_shaded_and_numbered_and_the_end_of_the_load_is_marked() -> None:
+    for plot in _plots(chaos()):
+        shaded = re.findall(r'<path class="fault" d="M([\d.]+) [^"]*?L([\d.]+) ', plot.svg)
+        widths = [abs(float(right) - float(left)) for left, right in shaded]
+        assert len(widths) == 4
+        assert min(widths) > 2, "a moment is wide enough to be seen"
+        assert max(widths) == pytest.approx(widths[3])
+        assert widths[3] == pytest.approx(2 * widths[1], rel=0.01), "10 s and 5 s"
+        labels = re.findall(r'<text class="middle" x="([\d.]+)"[^>]*>(\d)</text>', plot.svg)
+        assert [number for _, number in labels] == ["1", "2", "3", "4"]
+        assert plot.svg.count('class="mark"') == 1
+        assert plot.faults
+        assert plot.drain
+
+
+def test_faults_close_together_share_a_label_and_those_after_the_end_are_left_out() -> None:
+    result = chaos()
+    times = [(10.0, 10.1), (10.2, 10.3), (10.4, 10.5), (900.0, 910.0)]
+    result["faults"] = [{"name": "f", "start_s": start, "end_s": end} for start, end in times]
+    rate = _plots(result)[0]
+    assert ">1\u20133</text>" in rate.svg
+    assert rate.svg.count('class="fault"') == 3
+
+
+def test_what_is_not_known_is_not_drawn() -> None:
+    depth = time_plots(chaos()).depth
+    assert depth is not None
+    (line,) = re.findall(r'<path stroke="[^"]*" d="([^"]*)"', depth.svg)
+    assert line.count("M") == 2, "a line before the gap, and one after it"
+    unknown = chaos()
+    for one in unknown["timeline"]:
+        one.update({"depth": None, "cpu": None, "redis_bytes": None})
+    plots = time_plots(unknown)
+    assert plots.rate is not None
+    assert (plots.depth, plots.cpu, plots.memory) == (None, None, None)
+
+
+def test_a_long_run_is_drawn_with_as_few_points_as_a_short_one() -> None:
+    bins = binned([second(at, rate=at % 7) for at in range(43_200)])
+    assert len(bins.groups) <= BINS_MAX
+    assert bins.end_s >= 43_200
+    rates = [rate for rate in bins.values(lambda one: one["sent"]) if rate is not None]
+    assert rates == pytest.approx([3.0] * len(rates), abs=0.1)
+    assert bins.values(lambda one: one["sent"], peak=True)[:2] == [6, 6]
+
+
+def test_of_many_processes_the_others_are_drawn_together() -> None:
+    result = chaos()
+    for one in result["timeline"]:
+        one["cpu"] = {f"worker-{number}": 0.01 * number for number in range(1, 21)}
+    cpu = time_plots(result).cpu
+    assert cpu is not None
+    assert len(cpu.rows) == LINES_MAX
+    assert cpu.rows[-1].name == "13 others together"
+    assert cpu.rows[-1].cells[0] == "91\u00a0%"
+    assert {row.name for row in cpu.rows[:-1]} == {f"worker-{number}" for number in range(14, 21)}
+
+
+def test_plots_hold_no_names_and_lines_differ_in_more_than_colour() -> None:
+    for plot in _plots(hostile()):
+        assert "script" not in plot.svg
+        assert "x^{2}" not in plot.svg
+        assert len({row.dashes for row in plot.rows}) == len(plot.rows)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 200, 10_000])
+@pytest.mark.parametrize("highest", [0, 1, 7, 99_999])
+def test_any_timeline_can_be_plotted(length: int, highest: int) -> None:
+    result = empty()
+    result["timeline"] = [second(at, rate=highest, depth=highest) for at in range(length)]
+    rate = _plots(result)[0]
+    assert 2 <= rate.svg.count('<text class="middle"') <= 12
+    assert 2 <= rate.svg.count('<text class="end"') <= 7
+
+
+def test_the_largest_distance_is_the_one_that_trying_every_time_finds() -> None:
+    chance = random.Random(11)
+    for _ in range(30):
+        one, other = (sorted(chance.randint(1, 40) for _ in range(chance.randint(1, 30))) for _ in range(2))
+        shares = [
+            abs(sum(at <= time for at in one) / len(one) - sum(at <= time for at in other) / len(other))
+            for time in range(42)
+        ]
+        gap = largest_gap(one, other)
+        assert gap.distance == pytest.approx(max(shares))
+        if gap.distance:
+            assert gap.at_ms == next(time for time, share in enumerate(shares) if share > max(shares) - 1e-9)
+
+
+def test_two_distributions_are_drawn_over_each_other_with_their_distance() -> None:
+    same = ecdf_overlay([3.0, 1.0, 2.0], [1.0, 2.0, 3.0], ("one", "other"))
+    assert same.gap.distance == 0
+    assert 'class="gap"' not in same.plot.svg
+    apart = ecdf_overlay(range(1000, 2000), range(1250, 2250), ("<b>", "$x$"))
+    assert apart.gap.distance == pytest.approx(0.25)
+    assert "0.250" in apart.plot.caption
+    assert apart.plot.svg.count('class="gap"') == 1
+    assert len(re.findall(r'<path stroke="var\(--series-\d\)"', apart.plot.svg)) == 2
+    assert "<b>" not in apart.plot.svg
+    assert [row.name for row in apart.plot.rows] == ["<b>", "$x$"]
+    with pytest.raises(ValueError, match="cannot be compared"):
+        ecdf_overlay([], [1.0], ("one", "other"))
+
+
+def test_times_below_a_millisecond_are_drawn_within_the_plot() -> None:
+    result = chaos()
+    result["latency_ms"]["acknowledgement"] = [0.0, 0.01, 0.4, 0.9, 250.0]
+    html = render_load_report(result)
+    plot = html[html.index('aria-labelledby="acknowledgement-plot-t') :]
+    (line,) = re.findall(r'<path stroke="[^"]*" d="([^"]*)"', plot[: plot.index("</svg>")])
+    x = [float(one) for one in re.findall(r"[ML]([\d.-]+) ", line)]
+    assert min(x) >= 58
+    assert max(x) <= 883
+
+
+def test_the_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.html"
+    write_load_report(load_example.chaos(), path)
+    assert path.read_text("utf-8") == render_load_report(load_example.chaos())
+    assert [one.name for one in path.parent.iterdir()] == ["report.html"]
+
+
+def _plots(result: LoadResult) -> list[Plot]:
+    plots = time_plots(result)
+    return [one for one in (plots.rate, plots.depth, plots.cpu, plots.memory) if one is not None]

@@ -1,0 +1,140 @@
+"""The page of a load test: what it says, that it is inert, small, and the same for the same result."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+
+import pytest
+
+from reports.pages.load.page import render_load_report
+from reports.results.load import LoadResult, RampStep
+from tests.reports.load_example import chaos, empty, hostile, huge, invalid
+from tests.reports.pages.test_replay_report import Page, without_script
+
+ALL = (chaos, empty, hostile, invalid)
+
+
+@pytest.mark.parametrize("example", ALL)
+def test_the_page_is_one_file_without_script_or_network_and_small(example: Callable[[], LoadResult]) -> None:
+    page = render_load_report(example())
+    assert page == render_load_report(example())
+    assert len(page.encode()) < 500_000
+    for forbidden in ("<script", "<img", "<link", "http://", "@import", "onerror=alert(1)>"):
+        assert forbidden not in without_script(page).replace("http://www.w3.org", "").lower(), forbidden
+
+
+def test_it_says_what_was_missed_and_who_was_lost() -> None:
+    page = render_load_report(chaos())
+    assert "10,000 acknowledged = 9,998 answered + 0 dead-lettered + 0 waiting + 2 lost" in page
+    assert page.count("✗ missed") == 2
+    for told in ("m-4711", "pause-redis", "--seed 7", "It closes"):
+        assert told in page
+
+
+def test_a_ledger_that_does_not_close_is_told() -> None:
+    result = chaos()
+    result["ledger"]["answered"] -= 5
+    page = render_load_report(result).replace("\u00a0", " ").replace("\u202f", " ")
+    assert "It does not close: 5 messages too few" in page
+
+
+def test_an_invalid_run_proves_nothing() -> None:
+    assert "This run is invalid" in render_load_report(invalid())
+    assert "This run is invalid" not in render_load_report(chaos())
+
+
+def test_nothing_sent_is_a_page_too() -> None:
+    page = render_load_report(empty())
+    assert "Nothing was sent." in page
+    assert "There is no timeline." in page
+
+
+def test_a_ramp_is_a_table() -> None:
+    def step(rate: int, missed: list[str]) -> RampStep:
+        return RampStep(
+            rate=rate,
+            from_s=0,
+            to_s=10,
+            sent=rate // 6,
+            acknowledgement_p99=12.5,
+            dispatch_lag_p99=None,
+            generator_lag_p99=1.0,
+            missed=missed,
+        )
+
+    result = chaos()
+    result["ramp"] = [step(6_000, []), step(9_000, ["dispatch lag", "<b>"])]
+    page = render_load_report(result)
+    assert "9,000" in page
+    assert "dispatch lag, &lt;b&gt;" in page
+
+
+def test_a_prediction_is_drawn_over_what_was_measured() -> None:
+    result = chaos()
+    result["predicted_ms"] = [one + 40 for one in result["latency_ms"]["reply"]]
+    page = render_load_report(result)
+    assert "The largest distance is 0." in page
+    assert page.count("The simulator's prediction") + page.count("The simulator&#39;s prediction") == 1
+    assert len(page.encode()) < 500_000
+
+
+@pytest.mark.parametrize("example", [*ALL, huge])
+def test_the_page_in_arabic_runs_from_right_to_left_and_is_as_sound(
+    example: Callable[[], LoadResult],
+) -> None:
+    html = render_load_report(example(), "ar")
+    page, english = Page(html), Page(render_load_report(example()))
+    assert dict(next(attrs for tag, attrs in page.elements if tag == "html")) == {"lang": "ar", "dir": "rtl"}
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in english.elements]
+    assert page.ids == english.ids
+    assert html == render_load_report(example(), "ar")
+    assert len(html.encode()) < 500_000
+
+
+def test_a_page_in_arabic_holds_latin_letters_in_data_only() -> None:
+    result = chaos()
+    result["predicted_ms"] = [one + 40 for one in result["latency_ms"]["reply"]]
+    html = render_load_report(result, "ar")
+    main = html[html.index("<main") : html.index("</main>")]
+    texts = re.sub(r"<[^>]*>", "\n", re.sub(r"<pre.*?</pre>|<bdi>[^<]*</bdi>", "", main, flags=re.DOTALL))
+    texts = re.sub("\u2068[^\u2066-\u2069]*\u2069", "", texts)
+    assert set(re.findall(r"[A-Za-z][A-Za-z0-9]+", texts)) <= {"Redis", "xx", "p99", "CSV"}
+    assert "الرسائل المفقودة" in texts
+
+
+def test_plots_run_from_left_to_right_in_arabic_too_and_their_words_stand_in_order() -> None:
+    html = render_load_report(chaos(), "ar")
+    plots = re.findall(r'<div([^>]*)>\s*<svg class="plot"', html)
+    assert len(plots) == 6
+    assert all('dir="ltr"' in around for around in plots)
+    ticks = re.findall(r'<text class="middle"[^>]*>([^<]*)</text>', html)
+    named = [tick for tick in ticks if re.search("[\u0621-\u064a]", tick)]
+    assert len(named) >= 20
+    assert all(tick.startswith("\u2068") and tick.endswith("\u2069") for tick in named)
+
+
+def test_a_verdict_is_told_in_arabic_with_the_numbers_of_its_own() -> None:
+    html = render_load_report(chaos(), "ar")
+    told = re.sub("[\u2068\u2069]", "", html)
+    assert "أُكِّد استلام 10000 من الرسائل" in told
+    assert "الرسائل المفقودة: 2، أُجيب عنها: 99.98 %" in told
+    assert "Missed" not in told
+
+
+def test_the_seconds_the_latencies_and_what_went_wrong_can_be_downloaded() -> None:
+    result = chaos()
+    html = render_load_report(result)
+    files = {
+        name: base64.b64decode(data).decode("utf-8-sig").splitlines()
+        for name, data in re.findall(
+            r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', html
+        )
+    }
+    assert list(files) == ["seconds.csv", "latencies.csv", "messages.csv"]
+    assert files["seconds.csv"][0].startswith("t_s,sent,acknowledged,replied,failed,depth,redis_bytes,cpu ")
+    assert len(files["seconds.csv"]) == 1 + len(result["timeline"])
+    assert files["latencies.csv"][0] == "latency,samples,p50_ms,p90_ms,p95_ms,p99_ms,max_ms"
+    assert len(files["latencies.csv"]) == 1 + len(result["latency_ms"])
+    assert len(files["messages.csv"]) == 1 + len(result["lost_ids"]) + len(result["duplicate_ids"])

@@ -1,0 +1,73 @@
+"""The page of a comparison: what somebody sees first who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from reports.compare.compare import compare
+from reports.compare.comparison import Figures
+from reports.pages.regression.page import render_regression_report
+from reports.words.figures import relative
+from tests.reports import comparison_example
+from tests.reports.regression_example import load
+
+
+class _Tables(HTMLParser):
+    """The texts of each table's rows, by the label of the region around it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: dict[str, list[list[str]]] = {}
+        self._rows: list[list[str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given: Mapping[str, str | None] = dict(attrs)
+        if given.get("role") == "region":
+            self._rows = self.found.setdefault(given["aria-label"] or "", [])
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th") and self._rows:
+            self._rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self._rows = []
+
+    def handle_data(self, data: str) -> None:
+        if self._rows and self._rows[-1]:
+            self._rows[-1][-1] += data.strip("\u2068\u2069\n").replace("\u00a0", " ")
+
+
+def test_what_is_worse_says_what_before_now_and_why_with_the_place_below() -> None:
+    rows = _Tables(render_regression_report(comparison_example.worse())).found["What is worse"]
+    assert rows[0] == ["What", "before", "now", "why"]
+    assert rows[1][0].startswith("conversation 1, message 4 (m4)")
+    assert "incident.jsonl" in rows[1][0]
+    assert "queue" in rows[1][0]
+    assert rows[1][1:] == ["answered after 15,011 ms", "lost", "dropped by a rewrite"]
+
+
+def test_the_outcome_stands_beside_the_figure_that_moved() -> None:
+    rows = _Tables(render_regression_report(compare(load(1), load(1, 1.3)))).found["Figures that moved"]
+    assert rows[0][:4] == ["Figure", "outcome", "before", "now"]
+    assert [row[0] for row in rows[1:4]] == [
+        f"last message to reply, {name}" for name in ("p50", "p95", "p99")
+    ]
+    assert {row[1] for row in rows[1:]} == {"✗ worse"}
+    assert {row[4] for row in rows[1:]} == {"+30.0 %"}
+
+
+def test_figures_of_systems_that_changed_come_first() -> None:
+    same, other = Figures("a", {"lost": (1, 1)}), Figures("b", {"lost": (0, 1)})
+    page = render_regression_report(replace(comparison_example.clean(), figures=[same, other]))
+    rows = _Tables(page).found["Figures"]
+    assert [row[0] for row in rows] == ["Figure", "b", "lost", "a", "lost"]
+
+
+def test_changes_in_percent_have_the_space_of_all_percentages() -> None:
+    assert relative(100, 130) == "+30.0\u00a0%"
+    assert relative(2, 103) == "+5,050\u00a0%"
+    assert relative(0, 1) == "from 0"

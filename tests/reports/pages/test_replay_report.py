@@ -1,0 +1,343 @@
+"""The page of a replay, looked at as a browser would."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from reports.pages.page import page_script
+from reports.pages.replay.page import render_replay_report, write_replay_report
+from reports.results.replay import ReplayResult
+from tests.reports import example
+
+BYTES_MAX = 500_000
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+MARKUP = {
+    *(
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "main",
+        "section",
+        "footer",
+        "div",
+        "span",
+        "i",
+    ),
+    *(
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "p",
+        "a",
+        "b",
+        "bdi",
+        "strong",
+        "small",
+        "ul",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "pre",
+        "code",
+    ),
+    *(
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tfoot",
+        "tr",
+        "th",
+        "td",
+        "details",
+        "summary",
+        "figure",
+        "figcaption",
+    ),
+    *("form", "label", "input", "button", "output"),
+    *("svg", "desc", "g", "path", "rect", "circle", "text", "tspan", "br"),
+}
+
+
+def without_script(html: str) -> str:
+    """The page without its one script, which is the same in every page and holds no data."""
+    script = f"<script>{page_script()}</script>"
+    assert html.count(script) == 1
+    return html.replace(script, "")
+
+
+class Page(HTMLParser):
+    """Reads a page strictly: elements must be closed in order, ids be unique."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+        self.within: list[tuple[str, str]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("td", "tr"):  # HTML needs no end tags in a table, and the overview has none
+            self._end_cells(*(("td", "tr") if tag == "tr" else ("td",)))
+        self._element(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._element(tag, attrs)
+
+    def _element(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> has an attribute twice: {names}"
+        self.elements.append((tag, dict(attrs)))
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def _end_cells(self, *tags: str) -> None:
+        while self.open and self.open[-1] in tags:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "tbody":
+            self._end_cells("td", "tr")
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] not in (["style"], ["script"]):
+            self.text.append(data)
+            self.within.append((self.open[-1] if self.open else "", data))
+
+
+@pytest.fixture(scope="module", params=["incident", "hostile", "big day", "empty", "no answers"])
+def rendered(request: pytest.FixtureRequest) -> str:
+    return render_replay_report(_result(request.param))
+
+
+def _result(name: str) -> ReplayResult:
+    if name == "no answers":
+        made = example.incident()
+        for run in made["runs"]:
+            run["batches"] = []
+            for entry in run["ledger"]:
+                entry["fate"], entry["answered_at_ms"] = "dead_lettered", None
+        return made
+    makers = {"incident": example.incident, "hostile": example.hostile, "big day": example.big_day}
+    return makers[name]() if name in makers else example.result([], [], verdict="Nothing was replayed.")
+
+
+def test_every_page_is_sound(rendered: str) -> None:
+    page = Page(without_script(rendered))
+    assert {tag for tag, _ in page.elements} <= MARKUP
+    assert len(page.ids) == len(set(page.ids))
+    assert page.elements[0] == ("html", {"lang": "en", "dir": "ltr"})
+    assert rendered.count("<title>Replay: ") == 1
+    assert any(attrs.get("name") == "description" and attrs["content"] for _, attrs in page.elements)
+    assert len(rendered.encode()) < BYTES_MAX
+
+
+def test_no_page_runs_anything_or_asks_the_network_for_anything(rendered: str) -> None:
+    for tag, attrs in Page(rendered).elements:
+        assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
+        assert not {"src", "srcset", "action", "data", "xlink:href", "formaction"} & set(attrs)
+        assert (attrs.get("href") or "#").startswith(("#", "data:text/csv;charset=utf-8;base64,"))
+        assert "download" in attrs or not (attrs.get("href") or "#").startswith("data:")
+        assert "url(" not in (attrs.get("style") or "")
+    style = re.findall(r"<style>(.*?)</style>", rendered, re.DOTALL)
+    assert len(style) == 1
+    assert "url(" not in style[0]
+    assert "@import" not in style[0]
+
+
+def test_every_link_leads_somewhere(rendered: str) -> None:
+    page = Page(rendered)
+    named = [name for _, attrs in page.elements for name in (attrs.get("aria-labelledby") or "").split()]
+    hrefs = [
+        (attrs["href"] or "")[1:] for tag, attrs in page.elements if tag == "a" and "download" not in attrs
+    ]
+    assert set(named + hrefs) <= set(page.ids)
+
+
+def test_every_figure_has_a_title_and_a_description(rendered: str) -> None:
+    images = re.findall(r'<svg[^>]*role="img"[^>]*>(.*?)</svg>', rendered, re.DOTALL)
+    for image in images[1:]:  # the first is the sign of the verdict, which has a label
+        assert re.match(r"\s*<title id=[^>]+>[^<]+</title><desc id=[^>]+>[^<]+</desc>", image)
+
+
+@pytest.mark.parametrize("name", ["incident", "hostile"])
+def test_the_same_result_gives_the_same_bytes(name: str) -> None:
+    assert render_replay_report(_result(name)) == render_replay_report(_result(name))
+
+
+def test_hostile_text_stays_text_and_is_all_there() -> None:
+    html = without_script(render_replay_report(example.hostile()))
+    html.encode()
+    seen = "".join(Page(html).text)
+    for evil in example.HOSTILE[:5]:
+        assert evil in seen
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "\u202e" not in html
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", html)
+
+
+def test_no_phone_number_is_shown_in_full() -> None:
+    html = render_replay_report(example.incident())
+    assert "966500001234" not in html
+    assert "…1234" in html
+    assert not re.search(r"966500\d77123", render_replay_report(example.hostile()))
+
+
+def test_the_verdict_comes_first_with_its_word() -> None:
+    good, bad = (render_replay_report(example.incident(ok=ok)) for ok in (True, False))
+    for html, word in ((good, "OK"), (bad, "Not OK")):
+        assert f'<p class="word">{word}</p>' in html
+        seen = "".join(Page(html).text)
+        assert seen.index("The queue lost none of 5 messages; buffer-v1 lost 2 of 5") < seen.index(
+            "The systems compared"
+        )
+
+
+def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> None:
+    first, second = example.incident(), example.big_day(30, 6)
+    both = example.result(
+        first["recordings"] + second["recordings"],
+        first["runs"] + second["runs"],
+        expectations=first["expectations"],
+    )
+    html = render_replay_report(both)
+    table = html[html.index('<table class="matrix">') :].split("</table>")[0]
+    for system in both["systems"]:
+        assert f'<th scope="col"><bdi>{system}</bdi></th>' in table
+    assert '<a href="#r1"><bdi>incident.jsonl</bdi></a>' in table
+    assert '<td class="bad">✗ 2 of 5</td>' in table
+    assert "<td>✓ 0 of 5</td>" in table
+    assert re.search(r'<section class="card" id="r2">.*?Title of day.jsonl', html, re.DOTALL)
+
+
+def test_a_loss_is_drawn_and_told_as_one() -> None:
+    html = render_replay_report(example.incident())
+    marks = re.findall(r'<g class="lost"><title>(m\d): lost: ([^<]*)</title><rect', html)
+    assert (
+        marks == [("m4", example.CAUSE), ("m5", example.CAUSE)] * 2
+    )  # in the story, and in the recording's section
+    assert re.search(r'<g class="loss"><title>4, 5 lost at 15.0\u00a0s', html)
+    assert '<path class="vanished"' in html
+    assert "<bdi>buffer-v1</bdi> lost 2\u00a0messages: <bdi>m4</bdi>, <bdi>m5</bdi>" in html
+    assert html.count('<td class="bad">✗ lost</td>') == 2
+
+
+def test_arabic_stands_in_logical_order_and_apart_from_what_surrounds_it() -> None:
+    html = render_replay_report(example.incident())
+    for text in example.ARABIC:
+        assert f'<bdi dir="auto">{text}</bdi>' in html
+        assert f'<tspan class="rtl" dx="5">{text}</tspan>' in html
+    assert re.search(r"\.rtl \{[^}]*unicode-bidi: isolate", html)
+
+
+def test_expectations_are_told_with_those_that_failed_first() -> None:
+    seen = "".join(Page(render_replay_report(example.incident())).text)
+    assert "Of 3: 1 did not hold, 1 not checked, 1 held." in seen
+    places = [seen.index(words) for words in ("did not hold: queue", "not checked: queue", "held: buffer-v1")]
+    assert places == sorted(places)
+
+
+def test_loss_probabilities_are_told_when_there_were_several_runs() -> None:
+    made = example.incident(loss=[example.estimate(8, 100)])
+    assert "Probability of losing" not in render_replay_report(made)
+    recorded = made["recordings"][0]
+    made["runs"].append(example.run(recorded, "buffer-v1", number=1))
+    html = render_replay_report(made)
+    assert '8 of 100</td><td class="bad">8.00\u00a0%</td><td>1.23\u00a0% to 45.7\u00a0%</td>' in html
+    assert "3 of 20" in html
+    assert html.count("Probability of losing a message</h3>") == 2  # over all recordings, and of this one
+    assert '<td class="bad">✗ 2 of 10</td>' in html
+    assert "✗ 2 (20.0\u00a0%)<br><small" in html  # among the systems compared, with its interval
+    assert re.search(r'<small class="muted">5\.67\u00a0% to 51\.0\u00a0%</small>', html)
+
+
+def test_settings_seed_and_command_are_told() -> None:
+    seen = "".join(Page(render_replay_report(example.incident())).text)
+    for told in (
+        "seed7",
+        "window8.0\u00a0s",
+        "idleoff",
+        "timer-dies: 5.00\u00a0%",
+        "python -m sim replay logs/ --seed 7",
+    ):
+        assert told in seen
+
+
+def test_faults_and_runs_that_never_came_to_rest_are_told() -> None:
+    made = example.incident()
+    made["runs"][0]["faults"] = {"timer-dies": 3, "http-fails": 0}
+    made["runs"][0]["came_to_rest"] = False
+    seen = "".join(Page(render_replay_report(made)).text)
+    assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
+    assert "made to happen on buffer-v1: timer-dies 3" in seen
+    assert "http-fails" not in seen
+
+
+def test_a_day_shows_conversations_with_losses_and_says_how_many_are_left_out() -> None:
+    html = render_replay_report(example.big_day())
+    drawn = html.count("<h4 id=")
+    assert drawn == 8
+    assert f"{300 - drawn}\u00a0more are left out" in html
+    figures = re.findall(r'<svg class="swimlane" direction="ltr" role="img".*?</svg>', html, re.DOTALL)
+    assert len(figures) == drawn + 1  # the story's
+    assert all('<g class="loss">' in figure for figure in figures)
+
+
+def test_what_has_no_room_is_left_out_and_told() -> None:
+    told = [example.message(place, place * 3000, "x" * 400, phone=f"{place % 40}") for place in range(1200)]
+    recordings = [example.recording(f"{name}.jsonl", told) for name in range(12)]
+    runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
+    html = render_replay_report(example.result(recordings, runs))
+    assert len(html.encode()) < BYTES_MAX
+    assert re.search(r"(more are left out|too large to be drawn here)", html)
+
+
+def test_long_texts_are_cut_and_their_length_told() -> None:
+    told = [example.message(1, 0, "ل" * 70_000)]
+    recorded = example.recording("r", told)
+    html = render_replay_report(example.result([recorded], [example.run(recorded, "queue")]))
+    assert "(70,000\u00a0characters in all)" in html
+    assert len(html.encode()) < 60_000
+
+
+def test_the_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "replay.html"
+    write_replay_report(example.incident(), path)
+    assert path.read_text("utf-8") == render_replay_report(example.incident())
+    assert [one.name for one in path.parent.iterdir()] == ["replay.html"]
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "replay.html"
+    target.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_replay_report(example.incident(), target)
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_endless_texts_beside_the_messages_are_cut() -> None:
+    result = example.incident()
+    long = "long " * 20_000
+    recording = result["recordings"][0]
+    recording["title"] = recording["source"] = recording["notes"] = long
+    recording["settings"] = {"ai": long}
+    result["settings"]["ai"] = result["verdict"] = result["command"] = long
+    result["systems"] = dict.fromkeys(result["systems"], long)
+    assert len(render_replay_report(result).encode()) < 150_000

@@ -1,0 +1,123 @@
+"""The page of a sweep: the recommended choice first, every choice in table and drawing, hostile text inert."""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import pytest
+
+from reports.drawing.scatter import MARK_PX, WIDTH_PX, Choice, Scatter, scatter
+from reports.pages.sweep.page import render_sweep_report
+from tests.reports import sweep_example
+from tests.reports.example import HOSTILE
+from tests.reports.pages.test_replay_report import Page
+
+SIZE_MAX = 500_000
+
+
+def text_of(html: str) -> str:
+    return "".join(Page(html).text).replace("\u00a0", " ")
+
+
+def drawn(*choices: Choice) -> Scatter:
+    return scatter(choices, tell_across="{:g} s".format, tell_up="{:g}".format, description="")
+
+
+def at(number: int, across: float, up: float, rank: int = 0) -> Choice:
+    return Choice(number, f"choice {number}", across, up, rank)
+
+
+def test_the_verdict_is_first_and_the_recommended_choice_is_row_one() -> None:
+    html = render_sweep_report(sweep_example.nine())
+    seen = text_of(html)
+    assert '<p class="word">OK</p>' in html
+    assert seen.index("A window of 8 s and 5 messages is nearest") < seen.index("What each choice costs")
+    first = html[html.index('<tr><th scope="row">1</th>') :].partition("</tr>")[0]
+    assert text_of(first + "</tr>").startswith("18 s, 5 messages→ recommended00")
+    assert "15.6\u00a0s" in first
+    assert seen.count("nothing beats it.") == 1
+    assert seen.count("messages") >= 9
+
+
+def test_a_lossy_sweep_is_not_ok_and_recommends_nothing() -> None:
+    html = render_sweep_report(sweep_example.lossy())
+    assert '<p class="word">Not OK</p>' in html
+    assert "→" not in text_of(html)
+    assert '<td class="bad">3</td>' in html
+    assert "12 s, 5 messages, 3 s of silence" in text_of(html)
+
+
+def test_a_sweep_of_nothing_has_a_page() -> None:
+    assert "Nothing was replayed." in text_of(render_sweep_report(sweep_example.nothing()))
+
+
+def test_the_same_result_gives_the_same_bytes() -> None:
+    assert render_sweep_report(sweep_example.nine()) == render_sweep_report(sweep_example.nine())
+
+
+def test_hostile_text_is_inert() -> None:
+    html = render_sweep_report(sweep_example.hostile())
+    page = Page(html)
+    assert [tag for tag, _ in page.elements if tag == "script"] == ["script"]
+    assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
+    for evil in HOSTILE[:2]:
+        assert evil not in html
+    assert "\u202e" not in html
+    assert len(html.encode()) < SIZE_MAX
+
+
+def test_a_thousand_choices_stay_small_and_say_what_is_left_out() -> None:
+    html = render_sweep_report(sweep_example.endless())
+    assert len(html.encode()) < SIZE_MAX
+    assert "800 more are left out." in text_of(html)
+
+
+def test_all_choices_can_be_downloaded_even_those_left_out() -> None:
+    html = render_sweep_report(sweep_example.nine())
+    address = re.search(r'download="choices.csv" href="data:text/csv;charset=utf-8;base64,([^"]*)"', html)
+    assert address
+    lines = base64.b64decode(address[1]).decode("utf-8-sig").splitlines()
+    assert lines[0].startswith(
+        "window_ms,max_messages,idle_ms,sent,lost,twice,order,dead,waiting,ai_calls,turns"
+    )
+    assert lines[1].startswith("8000,5,0,1000,0,0,0,0,0,655,655,56,True,11960,15560")
+    assert len(lines) == 10
+
+
+def test_arabic_is_from_right_to_left_and_leaves_no_english_sentence() -> None:
+    html = render_sweep_report(sweep_example.nine(), "ar")
+    assert '<html lang="ar" dir="rtl">' in html
+    assert "كلفة كل خيار" in html
+    assert "nearest" not in text_of(html)
+    assert "messages" not in text_of(html)
+
+
+def test_choices_are_drawn_by_their_costs() -> None:
+    found = drawn(at(1, 10, 100), at(2, 20, 50), at(3, 15, 75, rank=2))
+    places = {mark.label: (mark.x, mark.y) for mark in found.marks}
+    assert places["1"][0] < places["3"][0] < places["2"][0]
+    assert places["1"][1] < places["3"][1] < places["2"][1], "more AI calls are higher up"
+    assert [mark.kind for mark in found.marks if mark.label == "3"] == ["recommended"]
+    assert [tick.label for tick in found.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
+
+
+def test_those_on_top_of_each_other_share_a_mark_named_after_the_best() -> None:
+    found = drawn(at(1, 10, 100), at(2, 10, 100, rank=1), at(3, 20, 50), at(4, 10.01, 100))
+    labels = {mark.label: mark for mark in found.marks}
+    assert set(labels) == {"2\u00a01\u00a04", "3"}
+    shared = labels["2\u00a01\u00a04"]
+    assert shared.kind == "best"
+    assert shared.width > MARK_PX
+    assert shared.title.splitlines() == ["2: choice 2", "1: choice 1", "4: choice 4"]
+
+
+@pytest.mark.parametrize("costs", [[(5, 5), (5, 5)], [(0, 0), (0, 0)], [(0, 1), (1e9, 1)], [(1e-9, 1e9)] * 3])
+def test_every_mark_is_inside_whatever_the_costs(costs: list[tuple[float, float]]) -> None:
+    found = drawn(*(at(number, across, up) for number, (across, up) in enumerate(costs, 1)))
+    for mark in found.marks:
+        assert mark.left >= 0
+        assert mark.left + mark.width <= WIDTH_PX
+        assert 0 < mark.y < found.bottom
+    assert found.across
+    assert found.up

@@ -1,0 +1,268 @@
+"""Reading results: what is right is read, and whatever is wrong is told with what, where, and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reports.compare.baseline import baseline_of
+from reports.compare.compare import compare
+from reports.results.files import Result, ResultError, read_result
+from tests.reports import example, load_example, sweep_example
+from tests.reports.regression_example import sweep
+
+RESULTS: dict[str, Any] = {
+    "replay": example.incident(),
+    "load": load_example.empty(),
+    "sweep": sweep(),
+    "baseline of a replay": baseline_of(example.incident()),
+    "baseline of a load test": baseline_of(load_example.empty()),
+}
+VALID = json.dumps(RESULTS["replay"]).encode()
+
+
+def _error(path: Path) -> str:
+    with pytest.raises(ResultError) as caught:
+        read_result(path)
+    words = str(caught.value)
+    assert words.startswith(str(path))
+    assert "\n" not in words
+    return words
+
+
+@pytest.mark.parametrize("name", list(RESULTS))
+def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(RESULTS[name], ensure_ascii=False), encoding="utf-8")
+    assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS[name], sort_keys=True)
+
+
+def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
+    assert "there is no such file" in _error(tmp_path / "missing.json")
+    assert "is a folder" in _error(tmp_path)
+    assert "is a device" in _error(Path("/dev/zero"))
+
+
+def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(VALID[: len(VALID) // 2])
+    assert f"ends in the middle, after {len(VALID) // 2:,} bytes" in _error(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"  \n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"\xff{}", "no UTF-8"),
+        ('{"kind": 1}'.encode("utf-16"), "is UTF-16 text; results are UTF-8"),
+        (b"hello", "is no JSON"),
+        (b"{'kind': 1}", "is no JSON"),
+        (b"[1, 2]", "holds no result but a list"),
+        (b"null", "holds no result but a null"),
+        (b"{}", "its kind is missing"),
+        (b'{"kind": "hammer"}', 'its kind is "hammer"; known are replay, load'),
+        (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
+        (b'{"kind": "replay"}', "its schema is missing"),
+        (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
+        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 1); update"),
+        (b'{"kind": "replay", "schema": 1}', "missing required field `"),
+        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "it holds NaN, which is no number in JSON"),
+        (b'{"kind": "replay", "schema": 1e999}', "a number is too large"),
+        (b"[" + b"9" * 5000 + b"]", "a number is too large"),
+        (rb'{"kind": "\ud83d"}', "holds half of a surrogate pair"),
+        (rb'"\ud83d"', "holds half of a surrogate pair"),
+        (b'{"kind": "replay", "schema": 1, "schema": 2}', 'has the key "schema" twice in one object'),
+        (b'{"kind": "replay", "runs": [{"sent": 1, "sent": 1}]}', 'has the key "sent" twice in one object'),
+        (b'{"kind": "replay", "schema"', "ends in the middle, after 27 bytes"),
+        (b'{"kind": "replay", "schema": 1, "text": "\xd8', "ends in the middle"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"[" * 200_000 + b"]" * 200_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_result_is_told_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    assert words in _error(path)
+
+
+def test_a_mark_of_byte_order_that_an_editor_wrote_means_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(b"\xef\xbb\xbf" + VALID)
+    assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS["replay"], sort_keys=True)
+
+
+def test_what_the_old_systems_wrote_into_their_logs_may_be_anything(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(
+        _broken("replay", "runs", 0, "log", value=[{"timespan": -35, "big": 10**17, "at": None}])
+    )
+    assert read_result(path)["kind"] == "replay"
+
+
+def test_samples_of_two_clocks_may_be_negative(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_broken("load", "latency_ms", "dispatch_lag", value=[-0.2, 1.0]))
+    assert read_result(path)["kind"] == "load"
+
+
+def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"replay": (dict, 3)}
+    monkeypatch.setattr("reports.results.files.KINDS", kinds)
+    path = tmp_path / "result.json"
+    path.write_bytes(VALID)
+    assert "an older version (schema 1, this one reads 3); make it again" in _error(path)
+
+
+def test_a_wrong_type_is_told_with_its_place(tmp_path: Path) -> None:
+    broken = copy.deepcopy(RESULTS["replay"])
+    broken["runs"][1]["ledger"][2]["answered_at_ms"] = "soon"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(broken))
+    assert "$.runs[1].ledger[2].answered_at_ms" in _error(path)
+
+
+def test_a_long_text_at_a_wrong_place_is_cut_and_its_place_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_broken("replay", "runs", 1, "ledger", 2, "fate", value="lost " * 5000))
+    words = _error(path)
+    assert len(words) < len(str(path)) + 300
+    assert "Invalid enum value 'lost lost" in words
+    assert "$.runs[1].ledger[2].fate" in words
+
+
+@pytest.mark.parametrize("key", ["recording", "system"])
+def test_a_run_of_something_the_result_does_not_name(key: str, tmp_path: Path) -> None:
+    broken = copy.deepcopy(RESULTS["replay"])
+    broken["runs"][1][key] = "another"
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(broken))
+    assert f'there is no {key} "another" - at `$.runs[1]`' in _error(path)
+
+
+def _broken(name: str, *steps: str | int, value: object) -> bytes:
+    """One of RESULTS with something else at a place."""
+    broken = copy.deepcopy(RESULTS[name])
+    at = broken
+    for step in steps[:-1]:
+        at = at[step]
+    at[steps[-1]] = value
+    return json.dumps(broken).encode()
+
+
+_RUN = RESULTS["baseline of a replay"]["replay"]["runs"][0]
+_RECORDING = RESULTS["replay"]["recordings"][0]
+_CONTRADICTIONS = {
+    "a number is too large - at `$.runs[1].ai_calls`": _broken("replay", "runs", 1, "ai_calls", value=2**65),
+    "a number is too large - at `$.latency_ms.reply[1]`": _broken(
+        "load", "latency_ms", "reply", value=[1.0, 1e308]
+    ),
+    'there are two recordings "incident.jsonl" - at `$.recordings[1]`': _broken(
+        "replay", "recordings", value=[_RECORDING, _RECORDING]
+    ),
+    "run 0 of this recording on this system is there twice - at `$.replay.runs[1]`": _broken(
+        "baseline of a replay", "replay", "runs", 1, value=_RUN
+    ),
+    'there is no recording "incident.jsonl" - at `$.replay.runs[0]`': _broken(
+        "baseline of a replay", "replay", "digests", value={}
+    ),
+    "no row is the recommended one - at `$.recommended`": _broken("sweep", "recommended", value=0),
+    "it is of a replay, and does not hold just that": _broken("baseline of a replay", "replay", value=None),
+    "it is of a load, and does not hold just that": _broken("baseline of a load test", "load", value=None),
+    "a number is too large - at `$.runs[0].batches[0].replied_at_ms`": _broken(
+        "replay", "runs", 0, "batches", 0, "replied_at_ms", value=10**16
+    ),
+    "a number is less than 0 - at `$.runs[1].sent`": _broken("replay", "runs", 1, "sent", value=-5),
+    "a number is less than 0 - at `$.ledger.lost`": _broken("load", "ledger", "lost", value=-1),
+    'the setting "window_ms" is no time - at `$.settings`': _broken(
+        "replay", "settings", "window_ms", value="soon"
+    ),
+    'the setting "faults" holds what is no share from 0 to 1 - at `$.settings`': _broken(
+        "replay", "settings", "faults", value={"timer-dies": None}
+    ),
+    "answered is 5, and its messages say 4 - at `$.runs[1]`": _broken(
+        "replay", "runs", 1, "ledger", 0, "fate", value="pending"
+    ),
+    "lost is 0, and its messages say 2 - at `$.runs[0]`": _broken("replay", "runs", 0, "lost", value=[]),
+    'there is no recording "gone" - at `$.expectations[0]`': _broken(
+        "replay", "expectations", 0, "recording", value="gone"
+    ),
+    "the interval of a probability does not hold it, or is none - at `$.loss[0]`": _broken(
+        "replay", "loss", value=[example.estimate(3, 5)]
+    ),
+    'the size "two" of a turn is no number - at `$.batches.sizes`': _broken(
+        "load", "batches", "sizes", value={"1": 5, "two": 1}
+    ),
+    'the size "\\u00b2" of a turn is no number - at `$.batches.sizes`': _broken(
+        "load", "batches", "sizes", value={"²": 1}
+    ),
+    "a fault ends before it starts - at `$.faults[0]`": _broken(
+        "load", "faults", value=[{"name": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+    ),
+    "more turns are split than there are - at `$.rows[0]`": _broken(
+        "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
+    ),
+    "more messages than were sent have a fate - at `$.rows[0]`": _broken(
+        "sweep", "rows", value=[sweep_example.choice(8, 5, lost=1001)]
+    ),
+    "the fates of its messages do not add up to what was sent - at `$.replay.runs[0]`": _broken(
+        "baseline of a replay", "replay", "runs", 0, "lost", value=1
+    ),
+    "what became of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
+        "baseline of a replay", "replay", "runs", 0, "messages", 0, value="15000 <b> 8351 4024 1800"
+    ),
+}
+
+
+@pytest.mark.parametrize("words", list(_CONTRADICTIONS))
+def test_what_contradicts_itself_is_told_with_its_place(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_CONTRADICTIONS[words])
+    assert words in _error(path)
+
+
+_JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.text(max_size=5),
+    st.just([]), st.just({}), st.lists(st.integers(), max_size=3), st.just(10**400), st.just(1e308),
+    st.sampled_from(["1 2 3", "9" * 5000, "1+twice+order", "lost", "queue"]), st.just(["1 2 3 4 5"] * 2),
+)  # fmt: skip
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    if data.draw(st.booleans()):
+        path.write_bytes(VALID[: data.draw(st.integers(0, len(VALID)))])
+    else:
+        name = data.draw(st.sampled_from(list(RESULTS)))
+        broken = copy.deepcopy(RESULTS[name])
+        at: Any = broken
+        while True:
+            key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
+            if not at[key] or not isinstance(at[key], dict | list) or data.draw(st.booleans()):
+                at[key] = data.draw(_JUNK)
+                break
+            at = at[key]
+        path.write_text(json.dumps(broken))
+    try:
+        result = read_result(path)
+    except ResultError as error:
+        assert str(path) in str(error)  # noqa: PT017 - either is right
+        return
+    for after in (RESULTS["replay"], RESULTS["load"]):
+        _compare_both_ways(result, after)
+
+
+def _compare_both_ways(result: Result, after: Result) -> None:
+    for pair in ((result, after), (after, result)):
+        with contextlib.suppress(ResultError):
+            assert compare(*pair).verdict

@@ -1,0 +1,155 @@
+"""What counts as lost, answered twice, out of order: each rule, with the fault planted that it looks for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from reports.results.replay import Run
+from sim.engine.ledger import Conversation, LedgerError
+from sim.engine.outcome import quantiles
+from sim.engine.settings import SimSettings
+from sim.recording import Arrival, Recording
+from sim.replay import replay
+from sim.systems import System
+
+USER = Conversation("bot", "1")
+
+
+def recording(*arrivals: Arrival) -> Recording:
+    return Recording(
+        name="planted.jsonl",
+        title="",
+        source="",
+        notes="",
+        epoch_ms=1_767_225_600_000,
+        arrivals=tuple(arrivals),
+        settings={},
+        expect={},
+        skipped=(),
+    )
+
+
+def arrival(at_ms: int, message_id: str, *, phone: str = "1", timestamp_ms: int | None = None) -> Arrival:
+    return Arrival(
+        at_ms, "bot", phone, message_id, "x", "text", at_ms if timestamp_ms is None else timestamp_ms
+    )
+
+
+class Scripted(System):
+    """A system that hands over what the test says, batch by batch, after everything has arrived."""
+
+    name = "scripted"
+    summary = "Does what a test says."
+    order = 0
+    plan: ClassVar[list[list[str]]] = []
+    waiting: ClassVar[list[str]] = []
+    dead: ClassVar[list[str]] = []
+    expected = 0
+
+    async def webhook(self, arrival: Arrival) -> None:
+        self.expected += 1
+        if self.expected == len(self.world.recording.arrivals):
+            self.world.spawn(self._answer(), name="answer")
+
+    async def _answer(self) -> None:
+        for ids in self.plan:
+            self.world.ledger.claimed(USER, ids, "planned", self.world.now_ms() - 3)
+            await self.world.whatsapp.send(USER, ids, "reply")
+        for one in self.dead:
+            self.world.ledger.dead_lettered(USER, one, "planned")
+
+    def at_rest(self) -> bool:
+        return True
+
+    def pending_ids(self) -> dict[Conversation, list[str]]:
+        return {USER: self.waiting}
+
+
+def played(
+    *arrivals: Arrival, plan: list[list[str]], waiting: tuple[str, ...] = (), dead: tuple[str, ...] = ()
+) -> Run:
+    system = type("Planned", (Scripted,), {"plan": plan, "waiting": list(waiting), "dead": list(dead)})
+    return replay(recording(*arrivals), system, SimSettings(redis_latency="constant:10ms"))
+
+
+THREE = (arrival(0, "a"), arrival(100, "b"), arrival(200, "c"))
+
+
+def test_everything_in_order_is_nothing_to_report() -> None:
+    run = played(*THREE, plan=[["a", "b"], ["c"]])
+    assert (run["sent"], run["answered"], run["lost"]) == (3, 3, [])
+    assert (run["duplicated"], run["reordered"], run["causes"]) == ([], [], {})
+    assert run["dispatch_lag_ms"] == {"p50": 3, "p95": 3, "max": 3}
+    assert run["latency_ms"]["first"]["max"] == 205
+    assert run["latency_ms"]["last"] == {"p50": 15, "p95": 105, "max": 105}
+
+
+def test_what_is_nowhere_is_lost_and_has_a_cause() -> None:
+    run = played(*THREE, plan=[["a"]])
+    assert run["lost"] == ["b", "c"]
+    assert set(run["causes"]) == {"b", "c"}
+    assert all(cause for cause in run["causes"].values())
+    assert run["ledger"][1]["story"][-1].startswith("lost: ")
+
+
+def test_what_waits_is_pending_and_what_was_given_up_is_dead_lettered() -> None:
+    run = played(*THREE, plan=[["a"]], waiting=("b",), dead=("c",))
+    assert (run["pending"], run["dead_lettered"], run["lost"]) == (["b"], ["c"], [])
+
+
+def test_an_answer_after_all_is_an_answer() -> None:
+    run = played(*THREE, plan=[["a", "b", "c"]], waiting=("a",))
+    assert (run["answered"], run["pending"]) == (3, [])
+
+
+def test_answered_twice() -> None:
+    assert played(*THREE, plan=[["a", "b"], ["b", "c"]])["duplicated"] == ["b"]
+    assert played(*THREE, plan=[["a", "b", "b", "c"]])["duplicated"] == ["b"]
+
+
+def test_delivered_twice_is_one_message() -> None:
+    run = played(*THREE, arrival(300, "a"), plan=[["a", "b", "c"]])
+    assert (run["sent"], run["answered"], run["duplicated"]) == (3, 3, [])
+
+
+def test_out_of_order_across_batches() -> None:
+    assert played(*THREE, plan=[["b"], ["a", "c"]])["reordered"] == ["a"]
+    assert played(*THREE, plan=[["c"], ["b"], ["a"]])["reordered"] == ["a", "b"]
+
+
+def test_out_of_order_inside_a_batch() -> None:
+    assert played(*THREE, plan=[["a", "c", "b"]])["reordered"] == ["b"]
+
+
+def test_inside_a_batch_the_providers_time_decides_and_arrival_where_it_is_equal() -> None:
+    late = (arrival(0, "a", timestamp_ms=900), arrival(100, "b", timestamp_ms=500))
+    assert played(*late, plan=[["b", "a"]])["reordered"] == []
+    assert played(*late, plan=[["a", "b"]])["reordered"] == ["b"]
+    equal = (arrival(0, "a", timestamp_ms=500), arrival(100, "b", timestamp_ms=500))
+    assert played(*equal, plan=[["b", "a"]])["reordered"] == ["a"]
+
+
+def test_a_second_answer_is_no_second_disorder() -> None:
+    run = played(*THREE, plan=[["a"], ["b"], ["c"], ["a"]])
+    assert (run["duplicated"], run["reordered"]) == (["a"], [])
+
+
+def test_an_id_that_two_users_share_is_shown_with_its_conversation() -> None:
+    run = played(arrival(0, "a"), arrival(0, "a", phone="2"), plan=[])
+    assert run["lost"] == ["bot/1/a", "bot/2/a"]
+
+
+def test_an_id_that_nobody_sent_fails_the_run() -> None:
+    with pytest.raises(LedgerError, match="nobody ever sent"):
+        played(*THREE, plan=[["ghost"]])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], (None, None, None)), ([7], (7, 7, 7)), (range(1, 101), (50, 95, 100)), ([3, 1, 2], (2, 3, 3))],
+)
+def test_quantiles_are_nearest_ranks(values: list[int], expected: tuple[int | None, ...]) -> None:
+    found = quantiles(values)
+    assert (found["p50"], found["p95"], found["max"]) == expected
