@@ -1,9 +1,7 @@
-"""Webhooks of the WhatsApp Cloud API: up to 1000 updates of several users in one POST, signed by the app's secret."""
+"""Webhooks of the WhatsApp Cloud API: up to 1000 updates of several users in one POST."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,21 +12,6 @@ from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
 _Content = Mapping[str, Any]
-
-
-def signature_is_valid(body: bytes, header: str | None, app_secret: str) -> bool:
-    """Whether `X-Hub-Signature-256` is the HMAC-SHA256 of the raw body. Takes as long whatever was wrong."""
-    expected = "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest((header or "").strip().lower().encode("utf-8", "replace"), expected.encode())
-
-
-def verify_subscription(query: Mapping[str, str], verify_token: str) -> str | None:
-    """The challenge to echo as plain text when Meta checks a subscription; None when the token is not ours."""
-    shown = query.get("hub.verify_token", "").encode("utf-8", "replace")
-    is_ours = hmac.compare_digest(shown, verify_token.encode())
-    if query.get("hub.mode") != "subscribe" or not is_ours:
-        return None
-    return query.get("hub.challenge", "")
 
 
 def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
