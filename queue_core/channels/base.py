@@ -30,6 +30,10 @@ class InvalidWebhookError(QueueError, ValueError):
     """Raised for a post that can never become a message; says why. For HTTP, 400."""
 
 
+class SkippedError(Exception):
+    """Raised within a parser for what is no message of a user; the first argument says why, in a word or two."""
+
+
 class UnauthorizedError(QueueError):
     """Raised for a request that does not come from the provider. `reason` names the missing proof in a word or two."""
 

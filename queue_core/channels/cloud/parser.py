@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from queue_core.channels import placeholders
-from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
@@ -28,17 +28,13 @@ def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
         for message in value.get("messages") or () if isinstance(value.get("messages"), list) else ():
             try:
                 messages.append(_message(message, value, media_bytes_max))
-            except _SkippedError as reason:
+            except SkippedError as reason:
                 skipped[str(reason)] += 1
     if not messages and skipped["invalid"] and skipped["invalid"] == skipped.total():
         raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
     return Inbound(
         messages=tuple(messages), skipped={reason: count for reason, count in skipped.items() if count}
     )
-
-
-class _SkippedError(Exception):
-    """It is no message for the bot; the first argument says why, in one word."""
 
 
 def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
@@ -58,7 +54,7 @@ def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessag
     instance = placeholders.words(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
     phone = placeholders.words(message.get("from")) if isinstance(message, dict) else ""
     if not instance.strip() or not phone.strip():
-        raise _SkippedError("invalid")
+        raise SkippedError("invalid")
     kind, text = _kind_and_text(message)
     contact = _contact_of(value, phone)
     data: dict[str, Any] = {
@@ -113,7 +109,7 @@ def _media(kind: str) -> Callable[[_Content], str]:
 def _reaction(content: _Content) -> str:
     emoji = placeholders.name(content.get("emoji"))
     if not emoji:
-        raise _SkippedError("reaction removed")
+        raise SkippedError("reaction removed")
     return placeholders.described("reaction", emoji)
 
 
