@@ -15,9 +15,8 @@ from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import QueueMessage
-from queue_core.queue.rescue import SCAN_COUNT, on_primaries
 from queue_core.redis.runner import explain
-from queue_core.redis.scripts.loader import text
+from queue_core.redis.servers import on_primaries, scan_step
 from queue_core.settings import QueueSettings
 
 MOVES_MAX = 10
@@ -81,14 +80,12 @@ class LegacyStore:
     async def pages(self) -> AsyncGenerator[list[str], None]:
         """The keys of all buffers, a page for each step of the SCAN."""
         for _, run in await self._in_time(on_primaries(self._redis)):
-            cursor: Any = 0
+            cursor = 0
             while True:
-                command = ("SCAN", cursor, "MATCH", f"{self._prefix}buffer:*", "COUNT", SCAN_COUNT)
-                cursor, keys = await self._in_time(run(*command, "TYPE", "string"))
-                yield [text(key) for key in keys]
-                if isinstance(cursor, dict):  # a cluster's client tells one for each server that it asked
-                    (cursor,) = cursor.values()
-                if int(cursor) == 0:
+                step = scan_step(run, cursor, f"{self._prefix}buffer:*", "string")
+                cursor, keys = await self._in_time(step)
+                yield keys
+                if cursor == 0:
                     break
 
     async def move(self, key: str, hand_over: HandOver, answered: Collection[str] = ()) -> int:

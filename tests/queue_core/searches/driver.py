@@ -60,9 +60,14 @@ class Driver:
     def __init__(self, redis: Redis, settings: QueueSettings) -> None:
         self.settings = settings
         self.contract = Contract(settings, EPOCH_MS)
-        self.queue = MessageQueue(redis, settings, clock=lambda: self.contract.now_ms, rng=random.Random(1))
         self.runner = ForgetfulRunner(redis, deadline_ms=settings.redis_deadline_ms)
-        self.queue.runner = self.runner
+        self.queue = MessageQueue(
+            redis,
+            settings,
+            clock=lambda: self.contract.now_ms,
+            rng=random.Random(1),
+            transport=self.runner,
+        )
         self.batches: list[Batch] = []
         """Everything ever handed over, stale ones included."""
         self._claims = 0
