@@ -81,7 +81,7 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
     """One call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
 
     script: ClassVar[LuaScript]
-    words: ClassVar[Callable[[Any], tuple[Any, ...]]]
+    _command: ClassVar[Callable[[Any], tuple[Any, ...]]]
     """Takes out of a call what follows EVALSHA."""
 
     @staticmethod
@@ -91,7 +91,7 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
 
     def command(self) -> tuple[Any, ...]:
         """Return what follows EVALSHA."""
-        return type(self).words(self)
+        return type(self)._command(self)
 
 
 def stub(name: str) -> Callable[[CallType], CallType]:
@@ -101,7 +101,7 @@ def stub(name: str) -> Callable[[CallType], CallType]:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [it for field in cls.__struct_fields__ for it in _inputs(cls.__name__, field, hints[field])]
         cls.script = script = LuaScript(name, inputs)
-        cls.words = staticmethod(
+        cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
         return cls

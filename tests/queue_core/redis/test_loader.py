@@ -1,113 +1,158 @@
-"""A stub that does not fit its script, or a script that reads its inputs in another way, fails at import."""
+"""A stub makes the lines that read a script's inputs; a script that does not fit its stub fails at import."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 
+from queue_core import QueueSettings
+from queue_core.keys import Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
-from queue_core.redis.scripts import Call, LuaScript, ScriptMismatchError, loader
-from queue_core.redis.scripts.loader import Key, stub, text
+from queue_core.redis.scripts import Call, ScriptMismatchError, loader
+from queue_core.redis.scripts.loader import Digits, Now, Number, stub, text
+from queue_core.settings import Rules
 from tests.queue_core.searches.planting import ALL
 
-SOUND = "-- a script\nlocal queue = KEYS[1]\nlocal now_ms = ARGV[1]\nlocal size = tonumber(ARGV[2])\nreturn size\n"
+LIB = """
+local function clock_ms(given)
+  return given
+end
+
+local function schedule(place, rules)
+  redis.call('ZADD', place.active, rules.window_ms, 'x')
+end
+
+local function settle(partition, at)
+  schedule(partition, at)
+end
+"""
+INPUTS: dict[str, Any] = {
+    "place": Annotated[Place, "queue active conversation"],
+    "rules": Rules,
+    "seen": Key,
+    "now_ms": Now,
+    "token": Digits,
+    "size": Number,
+    "words": str,
+}
+BODY = """-- a script, with KEYS[9] in a comment
+local function note(left, words)
+  return left .. 'undeclared in a string' .. words
+end
+
+schedule(place, rules)
+for index, item in ipairs({a = place.queue, b = place.conversation}) do
+  redis.call('SET', seen, note(token, words) .. index .. item)
+end
+return now_ms + size
+"""
 
 
 @pytest.fixture
-def script_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Makes a LuaScript of the text given, as if it lay beside the real ones."""
-    (tmp_path / "lib.lua").write_text("local shared = 1\n", encoding="utf-8")
+def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """Makes a stub with the inputs given, of a script with the text given."""
+    loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
+    (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
 
-    def script_of(body: str) -> LuaScript:
+    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS) -> Any:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
-        return LuaScript("probe")
+        fields = list(inputs.items())
+        return stub("probe")(msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True))
 
-    return script_of
+    yield define
+    loader._read.cache_clear()
 
 
-def test_a_script_knows_its_inputs_in_order(script_of: Any) -> None:
-    script = script_of(SOUND)
-    assert script.keys == ("queue",)
-    assert script.arguments == ("now_ms", "size")
-    assert script.source == f"local shared = 1\n\n{SOUND}"
+def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> None:
+    script = define().script
+    assert script.source == (
+        LIB
+        + """
+local place = {queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}
+local rules = {window_ms = tonumber(ARGV[2]), max_messages = tonumber(ARGV[3]), idle_ms = tonumber(ARGV[4])}
+local seen = KEYS[3]
+local now_ms = clock_ms(ARGV[5])
+local token = ARGV[6]
+local size = tonumber(ARGV[7])
+local words = ARGV[8]
+
+"""
+        + BODY
+    )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
 
+def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
+    probe = define()
+    place = KeySpace("wa", 1).of("bot", "1")
+    rules = QueueSettings(window_ms=1, max_messages=2, idle_ms=3)
+    call = probe(place=place, rules=rules, seen="s", now_ms="", token=4, size=5, words="w")
+    keys = (place.queue, place.active, "s")
+    assert call.command() == (probe.script.sha, 3, *keys, "bot:1", 1, 2, 3, "", 4, 5, "w")
+
+
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("old", "new", "complaint"),
     [
-        (SOUND.replace("KEYS[1]", "KEYS[2]"), "KEYS are not numbered"),
-        (SOUND.replace("ARGV[2]", "ARGV[3]"), "ARGV are not numbered"),
-        (SOUND.replace("ARGV[2]", "ARGV[1]"), "ARGV are not numbered"),
-        (SOUND.replace("return size", "return ARGV[2]"), "other than in one"),
-        (SOUND.replace("return size", "return #KEYS"), "other than in one"),
-        (SOUND.replace("local size", "size"), "other than in one"),
-        (SOUND.replace("tonumber(ARGV[2])", "ARGV[2] + 1"), "other than in one"),
+        ("return now_ms", "return now", r"does not declare: \['now'\]"),
+        ("note(token", "note(tokem", r"does not declare: \['tokem'\]"),
+        ("+ size", "+ #KEYS", r"does not declare: \['KEYS'\]"),
+        ("+ size", "+ ARGV[7]", r"does not declare: \['ARGV'\]"),
+        (" + size", "", r"does not use \['size'\]"),
+        ("schedule(place, rules)", "schedule(place, {})", r"does not use \['rules'\]"),
+        ("place.conversation", "place.reply", r"declares \['active', 'conversation', 'queue'\]"),
+        ("place.conversation", "1", r"uses \['active', 'queue'\] of its place"),
+        ("schedule(place, rules)", "note(rules, 1)", r"uses \['conversation', 'queue'\] of its place"),
+        ("return now_ms", "return rules.windov_ms + now_ms", r"uses \['windov_ms', 'window_ms'\] of its rules"),
     ],
 )
-def test_a_script_that_reads_its_inputs_otherwise_is_refused(
-    script_of: Any, body: str, complaint: str
+def test_a_script_that_does_not_fit_its_stub_is_refused(
+    define: Any, old: str, new: str, complaint: str
+) -> None:
+    assert old in BODY
+    with pytest.raises(ScriptMismatchError, match=complaint):
+        define(BODY.replace(old, new))
+
+
+def test_fields_that_the_library_uses_deeper_down_count(define: Any) -> None:
+    inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
+    assert define("settle(partition, rules)\n", inputs).script.keys == ("partition.active",)
+    with pytest.raises(ScriptMismatchError, match="of its partition"):
+        define("settle(partition, rules)\n", {**inputs, "partition": Annotated[Partition, "active wake"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "complaint"),
+    [
+        ("size", int, "size is an int: declare it as Number or as Digits"),
+        ("place", Annotated[Place, "queue active conversation nowhere"], "'nowhere'"),
+        ("more", str, r"does not use \['more'\]"),
+    ],
+)
+def test_a_stub_that_does_not_say_what_travels_is_refused(
+    define: Any, name: str, declared: Any, complaint: str
 ) -> None:
     with pytest.raises(ScriptMismatchError, match=complaint):
-        script_of(body)
+        define(inputs={**INPUTS, name: declared})
 
 
-def test_inputs_in_comments_do_not_count(script_of: Any) -> None:
-    assert script_of(SOUND + "-- KEYS[9] is not there\n").keys == ("queue",)
-
-
-def test_a_stub_that_fits_is_taken_and_makes_the_command(script_of: Any) -> None:
-    probe = script_of(SOUND)
-
-    @stub
-    class Probe(Call[int], frozen=True, kw_only=True):
-        script: ClassVar[LuaScript] = probe
-        queue: Key
-        now_ms: int
-        size: int
-
-    assert Probe(queue="q", now_ms=1, size=2).command() == (probe.sha, 1, "q", 1, 2)
-
-
-def _define(probe: LuaScript, fields: list[tuple[str, Any]]) -> None:
-    made: Any = msgspec.defstruct(
-        "Probe", fields, bases=(Call,), namespace={"script": probe}, frozen=True, kw_only=True
-    )
-    made.__annotations__["script"] = ClassVar[LuaScript]
-    stub(made)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [("queue", Key), ("now_ms", int)],
-        [("queue", Key), ("now_ms", int), ("size", int), ("more", int)],
-        [("queue", Key), ("size", int), ("now_ms", int)],
-        [("queue", Key), ("now_ms", int), ("sise", int)],
-        [("queue", str), ("now_ms", int), ("size", int)],
-        [("queue", Key), ("now_ms", Key), ("size", int)],
-        [("now_ms", int), ("queue", Key), ("size", int)],
-        [],
-    ],
-    ids=[
-        "one missing",
-        "one too many",
-        "swapped",
-        "misspelt",
-        "key as argument",
-        "argument as key",
-        "key late",
-        "none",
-    ],
-)
-def test_a_stub_that_does_not_fit_is_refused(script_of: Any, fields: list[tuple[str, Any]]) -> None:
-    with pytest.raises(ScriptMismatchError, match=r"Probe has keys .*probe\.lua has"):
-        _define(script_of(SOUND), fields)
+@pytest.mark.parametrize("call", Call.__subclasses__(), ids=lambda call: call.__name__)
+def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, script = loader._read, call.script
+    for name in {path.partition(".")[0] for path in (*script.keys, *script.arguments)}:
+        body = read(script.name)
+        last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
+        texts = {"lib": read("lib"), script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
+        monkeypatch.setattr(loader, "_read", texts.__getitem__)
+        with pytest.raises(ScriptMismatchError, match=f"mis_{name}"):
+            stub(script.name)(call)
 
 
 def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
