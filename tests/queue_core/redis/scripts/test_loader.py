@@ -110,7 +110,11 @@ def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
         ("place.conversation", "place.reply", r"declares \['active', 'conversation', 'queue'\]"),
         ("place.conversation", "1", r"uses \['active', 'queue'\] of its place"),
         ("schedule(place, rules)", "note(rules, 1)", r"uses \['conversation', 'queue'\] of its place"),
-        ("return now_ms", "return rules.windov_ms + now_ms", r"uses \['windov_ms', 'window_ms'\] of its rules"),
+        (
+            "return now_ms",
+            "return rules.windov_ms + now_ms",
+            r"uses \['windov_ms', 'window_ms'\] of its rules",
+        ),
     ],
 )
 def test_a_script_that_does_not_fit_its_stub_is_refused(
