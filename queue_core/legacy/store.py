@@ -8,16 +8,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import QueueMessage
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.runner import explain
 from queue_core.redis.servers import on_primaries, scan_step
-from queue_core.settings import QueueSettings
 
 MOVES_MAX = 10
 """A buffer to which somebody adds so often while it is handed over is left to the next process."""
@@ -45,10 +44,10 @@ DECODER = msgspec.json.Decoder(Buffer[StoredMessage])
 class LegacyStore:
     """The legacy keys of a deployment. Every call has a deadline, and raises QueueUnavailableError when it fails."""
 
-    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
-        self._redis = redis
-        self._deadline_s = settings.redis_deadline_ms / 1000
-        self._prefix = f"{settings.prefix}:legacy_"
+    def __init__(self, queue: MessageQueue) -> None:
+        self._redis = queue.redis
+        self._deadline_s = queue.settings.redis_deadline_ms / 1000
+        self._prefix = f"{queue.settings.prefix}:legacy_"
 
     def key(self, kind: Literal["buffer", "lock", "answering"], conversation: Conversation) -> str:
         """Such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""

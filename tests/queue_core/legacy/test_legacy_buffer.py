@@ -117,10 +117,9 @@ class World:
         self.bot = Bot(on_handle)
         self.queue = MessageQueue(redis, quick())
         self.intake = LegacyIntake(
-            self.unreliable,
+            self.queue_of_a_process(),
             self.bot.handle,
             self.bot.send,
-            settings=quick(),
             grace_s=grace_s,
             clock=self.time.clock,
             sleep=self.time.sleep,
@@ -136,11 +135,15 @@ class World:
         await self.intake.close(None)
         self.unreliable.is_away = False
 
+    def queue_of_a_process(self, enqueue: Any = None) -> MessageQueue:
+        """The queue over the client that fails, with an enqueue that does not, or the one given."""
+        queue = MessageQueue(self.unreliable, quick())
+        queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign]
+        return queue
+
     async def adopt(self, enqueue: HandOver | None = None) -> int:
         """One pass of another process."""
-        return await adopt_leftovers(
-            self.unreliable, enqueue or self.queue.enqueue, settings=quick(), clock=self.time.clock
-        )
+        return await adopt_leftovers(self.queue_of_a_process(enqueue), clock=self.time.clock)
 
     async def at_rest(self) -> None:
         await eventually(lambda: self.intake.waiting == 0, "every timer ended")
@@ -314,7 +317,7 @@ async def test_a_webhook_that_is_cancelled_leaves_no_buffer_without_a_timer(redi
 async def test_without_redis_nothing_is_accepted(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         bot = Bot()
-        intake = LegacyIntake(redis, bot.handle, bot.send, settings=quick(redis_deadline_ms=500))
+        intake = LegacyIntake(MessageQueue(redis, quick(redis_deadline_ms=500)), bot.handle, bot.send)
         redis_server.kill()
         with pytest.raises(QueueUnavailableError):
             await intake.receive(message("m1"))
@@ -325,7 +328,7 @@ async def test_without_redis_nothing_is_accepted(redis_server: EmbeddedRedis) ->
 async def test_a_redis_that_hangs_is_not_waited_for(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         bot = Bot()
-        intake = LegacyIntake(redis, bot.handle, bot.send, settings=quick(redis_deadline_ms=100))
+        intake = LegacyIntake(MessageQueue(redis, quick(redis_deadline_ms=100)), bot.handle, bot.send)
         redis_server.pause()
         try:
             with pytest.raises(QueueUnavailableError, match="did not answer in time"):
@@ -613,10 +616,9 @@ async def test_what_the_queue_refuses_for_good_does_not_keep_the_rest(
 async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: Redis) -> None:
     world = World(redis_client)
     other = LegacyIntake(
-        redis_client,
+        MessageQueue(redis_client, quick(prefix="other")),
         world.bot.handle,
         world.bot.send,
-        settings=quick(prefix="other"),
         clock=world.time.clock,
         sleep=world.time.sleep,
     )
@@ -642,13 +644,7 @@ async def test_adopts_until_nothing_is_too_young_and_waits_for_redis(redis_clien
     await world.is_killed()
     world.unreliable.is_away = True
     adopting = asyncio.create_task(
-        adopt_all_leftovers(
-            world.unreliable,
-            world.queue.enqueue,
-            settings=quick(),
-            clock=world.time.clock,
-            sleep=world.time.sleep,
-        )
+        adopt_all_leftovers(world.queue_of_a_process(), clock=world.time.clock, sleep=world.time.sleep)
     )
     for _ in range(4):
         await world.time.until_somebody_sleeps(5_000)
@@ -668,5 +664,5 @@ async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
     await world.receive("m3", phone="2")
     await world.is_killed()
     world.time.move(20_000)
-    adopted = await adopt_leftovers(redis, world.queue.enqueue, settings=quick(), clock=world.time.clock)
+    adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])

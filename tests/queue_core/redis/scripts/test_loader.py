@@ -64,7 +64,8 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     def define(body: str = BODY, inputs: dict[str, Any] = INPUTS) -> Any:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
         fields = list(inputs.items())
-        return stub("probe")(msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True))
+        made: Any = msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True)
+        return stub("probe")(made)
 
     yield define
     loader._read.cache_clear()
