@@ -37,7 +37,7 @@ def add_arguments(
     grid.add_argument("--max-messages", metavar="LIST", help="numbers of messages, as in 3,5,8 (the default)")
     grid.add_argument("--idle", metavar="LIST", help="silences, as in 0,3s (default: off)")
     world = parser.add_argument_group("the world")
-    world.add_argument("--ai", metavar="SPEC", help="time the AI takes: constant:6s, or lognormal:MEDIAN:P95")
+    world.add_argument("--ai", metavar="SPEC", help="time the AI takes, as replay has it")
     world.add_argument("--redis-latency", metavar="SPEC", help="round trip to Redis, written likewise")
     world.add_argument("--runs", type=runs, default=1, metavar="N", help="replay each choice N times")
     world.add_argument(

@@ -211,7 +211,7 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
         (("--window", "4s,,8s"), "window: a list of values"),
         (("--window", "soon"), "soon"),
         (("--max-messages", "0"), "max-messages"),
-        (("--idle", "-3s"), "idle"),
+        (("--idle", "-3s"), "-3s is negative"),
         (("--ai", "fast"), "fast"),
         (("--runs", "0"), "runs"),
         (("--report", "."), "cannot be written"),
