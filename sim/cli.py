@@ -16,13 +16,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from queue_core.durations import with_negative_values
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import RecordingError, load
 from reports.results.replay import ReplayResult
 from reports.words.language import DEFAULT, LANGUAGES
 from sim import cli_sweep
 from sim.console import console_for, progress, show, show_verdict
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import FAULTS, SettingsError, SimSettings, parse_fault
-from sim.recording import Recording, RecordingError, load
 from sim.study import ReplayFailedError, Study, carry_out
 from sim.synthetic import day as synthetic
 from sim.systems import all_systems

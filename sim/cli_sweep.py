@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
 from reports.words.language import DEFAULT, LANGUAGES
 from sim.console import console_for, progress
 from sim.engine.settings import SimSettings
-from sim.recording import load
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from queue_core.recording.format import Expectation, Recording
 from reports.results.replay import ExpectationResult, Run
 from sim.engine.settings import SimSettings
-from sim.recording import Expectation, Recording
 
 _ID_OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 _WORDS = {

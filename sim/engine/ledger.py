@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sim.recording import Arrival
+from queue_core.recording.format import Arrival
 
 
 class Conversation(NamedTuple):

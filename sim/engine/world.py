@@ -10,6 +10,7 @@ from typing import Any
 
 import simpy
 
+from queue_core.recording.format import Recording
 from sim.engine.distributions import parse_distribution
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
@@ -17,7 +18,6 @@ from sim.engine.network import SimulatedRedis
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
 from sim.engine.streams import stream
-from sim.recording import Recording
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose

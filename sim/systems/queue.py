@@ -8,10 +8,10 @@ from redis.backoff import ExponentialBackoff
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueError, QueueMessage, QueueSettings
 from queue_core.keys import decode_conversation
 from queue_core.message import decode
+from queue_core.recording.format import Arrival
 from sim.engine.ledger import Conversation
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import World
-from sim.recording import Arrival
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0

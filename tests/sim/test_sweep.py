@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
 from sim.engine.settings import SettingsError, SimSettings
-from sim.recording import load
 from sim.study import Study
 from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nothing_beats, recommended_place, sweep, thinned
 

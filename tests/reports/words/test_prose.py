@@ -11,6 +11,7 @@ import pytest
 
 import loadtests
 import sim
+from queue_core.recording.reader import load
 from reports.analysis.conversations import without_clock
 from reports.results.replay import ReplayResult
 from reports.words.language import speaking
@@ -26,7 +27,6 @@ from reports.words.prose_sentences import (
     TRIGGERS,
 )
 from sim.engine.settings import SimSettings
-from sim.recording import load
 from sim.study import Study, carry_out
 from sim.synthetic.day import KIND_SHARES
 from sim.systems import System, all_systems

@@ -13,11 +13,11 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
 from sim.engine.distributions import Distribution
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
-from sim.recording import Arrival, Recording
 from sim.replay import replay
 from sim.systems import System, all_systems
 from sim.systems._buffer import BufferSystem
