@@ -1,4 +1,4 @@
-"""The command line: `python -m reports build | compare | baseline update`.
+"""The command line: `python -m reports build | compare | baseline update | schemas`.
 
 Exit codes: 0 when the command did its work and a comparison found nothing that `--fail-on` names; 1 when it found such
 a thing; 2 for input or options that cannot be used; 130 when interrupted.
@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
-from reports.results.files import Result, ResultError, read_result
+from reports.results.files import KINDS, Result, ResultError, read_result
+from reports.results.json_schema import FOLDER, schema_text
 from reports.words.language import DEFAULT, LANGUAGES, speaking
 from reports.words.text import one_line
 
@@ -123,6 +124,15 @@ def _parser() -> argparse.ArgumentParser:
         help="- is standard output (default: %(default)s)",
     )
     update.set_defaults(run=_update_baseline)
+    schemas = commands.add_parser(
+        "schemas",
+        help="write the JSON Schemas of result files",
+        description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
+    )
+    schemas.add_argument(
+        "-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="(default: %(default)s)"
+    )
+    schemas.set_defaults(run=_write_schemas)
     return parser
 
 
@@ -340,4 +350,12 @@ def _update_baseline(options: argparse.Namespace) -> int:
         raise ResultError(f"{options.result}: makes no baseline that could be read: {problem} of it")
     _write(baseline_text(baseline), options.output)
     _tell_output(options.output)
+    return OK
+
+
+def _write_schemas(options: argparse.Namespace) -> int:
+    for kind in KINDS:
+        output: Path = options.output / f"{kind}.json"
+        _write(schema_text(kind), output)
+        _tell_output(output)
     return OK

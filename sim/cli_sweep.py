@@ -1,4 +1,4 @@
-"""`python -m sim sweep`: which settings of the queue to choose for the bursts on record."""
+"""`python -m sim sweep`: which settings of the queue to choose for recorded bursts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rich.table import Table
 from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
 from reports.words.language import DEFAULT, LANGUAGES
-from sim.console import console_for, progress
+from reports.words.verdicts import sweep_verdict
+from sim.console import console_for, in_words, progress
 from sim.engine.settings import SimSettings
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
@@ -110,7 +111,7 @@ def tell(result: SweepResult, options: argparse.Namespace) -> None:
         _show(result["rows"], result["recommended"], console)
         if options.report is not None:
             console.print(f"Report: {options.report}", markup=False)
-    console.print(result["verdict"], markup=False)
+    console.print(in_words(sweep_verdict(result)), markup=False)
 
 
 def _show(rows: Sequence[SweepRow], recommended: int | None, console: Console) -> None:

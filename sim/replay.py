@@ -114,6 +114,6 @@ class _Replay:
         try:
             await self._system.webhook(arrival)
         except (WebhookFailedError, SimulatedFault) as error:
-            ledger.refused(conversation, arrival.id, str(error))
+            ledger.refused(conversation, arrival.id, error.reason)
         else:
             ledger.acknowledged(conversation, arrival.id)

@@ -1,8 +1,7 @@
-"""Sentences of results in the language of the page.
+"""Sentences of a load test's result in the language of the page.
 
-A result holds English sentences: what a system is, why a message was lost, what came of an outcome on record. Those
-that are known here are recognised by their pattern and told in the language of the page, with the names and numbers
-that they hold; all others stay as they are.
+Those that are known here are recognised by their pattern and told in the language of the page, with the names and
+numbers that they hold; all others stay as they are.
 """
 
 from __future__ import annotations
@@ -11,10 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from reports.words.language import DEFAULT, gettext, language
-from reports.words.prose_sentences import OUTCOMES, SENTENCES, THRESHOLDS, WORDS
-from reports.words.prose_verdict import verdict_part
-from reports.words.text import milliseconds
+from reports.words.language import DEFAULT, gettext, language, marked
 
 TEXT_LENGTH_MAX = 2000
 """A longer text is no sentence of ours, and stays as it is."""
@@ -22,23 +18,89 @@ TEXT_LENGTH_MAX = 2000
 _NUMBER = r"[\d,.]{1,20}"
 _ANYTHING = r".{1,400}?"
 _PLACE = re.compile(r"%\((\w+)\)s")
-_CLOCK = re.compile(r" at (\d{1,15}) ms(?=[:,]|$)")
-_PART_END = _CHANGE_END = "; "
-_LISTED_MORE = re.compile(r"(?P<ids>.*) and (?P<number>\d+) more", re.DOTALL)
+
+LOAD_VERDICTS = (
+    marked(
+        "Invalid: the generator was %(milliseconds)s ms behind its schedule (p99), so nothing here tells anything "
+        "about the system. Use less load, or more machines for Locust."
+    ),
+    marked(
+        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
+        "%(displaced)s out of order. Missed: %(missed)s."
+    ),
+    marked(
+        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
+        "%(displaced)s out of order. Every threshold is met."
+    ),
+)
+"""What a load test says in one sentence."""
+
+OUTCOMES = (marked("lost"), marked("answered"), marked("none"))
+TRIGGERS = (
+    marked("window"),
+    marked("size"),
+    marked("idle"),
+    marked("retry"),
+    marked("direct"),
+)
+THRESHOLDS = (
+    marked("lost messages"),
+    marked("dead letters"),
+    marked("answered twice"),
+    marked("failed requests"),
+    marked("acknowledgement p99"),
+    marked("dispatch lag p99"),
+    marked("Redis memory"),
+    marked("highest rate"),
+    marked("none measured"),
+    marked("acknowledgement"),
+    marked("dispatch lag"),
+    marked("not all answered"),
+    marked("the generator fell behind"),
+)
+"""Thresholds of a load test, and what a step of a ramp may miss."""
+
+FIGURES = (
+    marked("%(value)s ms"),
+    marked("%(value)s MB"),
+    marked("%(value)s /min"),
+    marked("none measured ms"),
+)
+
+SETTINGS = (
+    marked("scenario"),
+    marked("rate"),
+    marked("duration"),
+    marked("channel"),
+    marked("storm users"),
+    marked("recording"),
+    marked("speed"),
+    marked("drain"),
+    marked("redeliver"),
+    marked("system"),
+    marked("workers"),
+    marked("AI service time"),
+    marked("AI errors"),
+    marked("Redis memory limit"),
+    marked("Redis durability"),
+    marked("faults"),
+    marked("machine"),
+    marked("cores"),
+)
+"""Names of settings and of facts about the system under test."""
+
+WORDS = (*OUTCOMES, *TRIGGERS, *THRESHOLDS, *FIGURES, *SETTINGS)
 
 
 def translated_prose(text: str) -> str:
     """`text` in the language that is spoken, or as it is where that is English or the sentence is not known.
 
-    The verdict's parts may be given one by one. Values in it come isolated: nothing may strip that off afterwards.
+    Values in it come isolated: nothing may strip that off afterwards.
     """
     if language() == DEFAULT or not 0 < len(text) <= TEXT_LENGTH_MAX:
         return text
-    for attempt in (_as_sentence, _as_cause_with_clock, _as_verdict):
-        told = attempt(text)
-        if told is not None:
-            return told
-    return text
+    told = _as_sentence(text)
+    return text if told is None else told
 
 
 def _as_sentence(text: str) -> str | None:
@@ -52,32 +114,15 @@ def _as_sentence(text: str) -> str | None:
     return None
 
 
-def _as_cause_with_clock(text: str) -> str | None:
-    clock = _CLOCK.search(text)
-    if clock is None:
-        return None
-    cause = _as_sentence(text[: clock.start()] + text[clock.end() :])
-    if cause is None:
-        return None
-    return gettext("%(cause)s (at %(time)s)", cause=cause, time=milliseconds(f"{int(clock[1]):,}"))
-
-
-def _as_verdict(text: str) -> str | None:
-    end = "." if text.endswith(".") else ""
-    parts = [verdict_part(part) for part in text.removesuffix(".").split(_PART_END)]
-    known = [part for part in parts if part is not None]
-    return gettext("; ").join(known) + end if len(known) == len(parts) else None
-
-
 @cache
 def _plain() -> frozenset[str]:
-    return frozenset(one for one in (*SENTENCES, *WORDS) if not _PLACE.search(one))
+    return frozenset(one for one in (*LOAD_VERDICTS, *WORDS) if not _PLACE.search(one))
 
 
 @cache
 def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
     """Sentences with places, in the order in which they are tried."""
-    return tuple((_pattern(one), one) for one in (*SENTENCES, *WORDS) if _PLACE.search(one))
+    return tuple((_pattern(one), one) for one in (*LOAD_VERDICTS, *WORDS) if _PLACE.search(one))
 
 
 def _pattern(message: str) -> re.Pattern[str]:
@@ -100,18 +145,6 @@ def _word(value: str) -> str:
     return _as_sentence(value) or value
 
 
-def _listed(value: str) -> str:
-    """Ids, which may be none, and of which the last may only be counted."""
-    if value == "none":
-        return gettext("none")
-    more = _LISTED_MORE.fullmatch(value)
-    return gettext("%(ids)s and %(number)s more", **more.groupdict()) if more else value
-
-
-def _changes(value: str) -> str:
-    return gettext(", ").join(_word(part) for part in value.split(_CHANGE_END))
-
-
 def _missed(value: str) -> str:
     """Thresholds, each with what came out."""
     return gettext(", ").join(_with_measured(part) for part in value.split(", "))
@@ -125,23 +158,11 @@ def _with_measured(text: str) -> str:
     return text
 
 
-_NUMBER_PLACES = frozenset(
-    {
-        *("number", "milliseconds", "seconds", "value", "run", "seed", "rate", "sent", "answered"),
-        *("messages", "idle", "waited", "calls", "split", "turns", "lossy", "choices"),
-    }
-)
+_NUMBER_PLACES = frozenset({"number", "milliseconds", "value", "sent", "answered"})
 _PLACES_TOLD: Mapping[str, Callable[[str], str]] = {
-    "outcome": _word,
-    "verdict": _word,
-    "step": _word,
-    "detail": _word,
     "lost": _word,
     "twice": _word,
     "displaced": _word,
-    "ids": _listed,
-    "expected": _listed,
-    "changes": _changes,
     "missed": _missed,
 }
 """How the values are told that are not data, but words of ours."""

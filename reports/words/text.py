@@ -197,18 +197,25 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,}{NARROW}{one if number == 1 else many or one + 's'}"
 
 
-def number_list(numbers: Sequence[int]) -> str:
-    """Ascending numbers with runs drawn together, such as 1 to 3."""
-    parts: list[tuple[int, int]] = []
+def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:
+    """Ascending numbers with runs drawn together, such as 1 to 3.
+
+    `last` stands before the last part, where a comma does not. Parts beyond `parts_max` are left out.
+    """
+    runs: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):
-        if parts and number == parts[-1][1] + 1:
-            parts[-1] = (parts[-1][0], number)
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
         else:
-            parts.append((number, number))
-    return gettext(", ").join(
-        f"{low}" if low == high else f"{low}, {high}" if high == low + 1 else f"{low}{EN_DASH}{high}"
-        for low, high in parts
-    )
+            runs.append((number, number))
+    parts: list[str] = []
+    for low, high in runs:
+        ends = [f"{low}", f"{high}"]
+        parts += ends[low == high :] if high <= low + 1 else [EN_DASH.join(ends)]
+    comma = gettext(", ")
+    if parts_max and len(parts) > parts_max:
+        return comma.join([*parts[:parts_max], ELLIPSIS])
+    return comma.join(parts[:-1]) + (last or comma) + parts[-1] if len(parts) > 1 else "".join(parts)
 
 
 def short_phone(phone: str) -> str:
