@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from queue_core.text import visible
 from reports.analysis.losses import losses
 from reports.results.replay import (
     ExpectationResult,
@@ -68,7 +69,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
         task = bar.add_task("replaying", total=total)
 
         def done(run: Run) -> None:
-            bar.update(task, advance=1, description=f"{plain(run['recording'])} on {run['system']}")
+            bar.update(task, advance=1, description=f"{visible(run['recording'])} on {run['system']}")
 
         yield done
 
@@ -103,7 +104,9 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
         of_recording = [loss for loss in result["loss"] if loss["recording"] == recording["name"]]
         sent = max((loss["sent"] for loss in of_recording), default=0)
         lost = {loss["system"]: loss["lost"] for loss in of_recording}
-        table.add_row(plain(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"]))
+        table.add_row(
+            visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])
+        )
     console.print(table)
     console.print()
 
@@ -114,22 +117,17 @@ def show_verdict(result: ReplayResult, console: Console) -> None:
     console.print(Text(in_words(replay_verdict(result)), style=style))
 
 
-def plain(text: str) -> str:
-    """Text of unknown origin, made fit for a terminal: what does not print is shown as its code."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
-
-
 def in_words(words: object) -> str:
     """Our own words made fit for a terminal, where lines may end at any space."""
-    return plain(str(words).replace(NARROW, " "))
+    return visible(str(words).replace(NARROW, " "))
 
 
 def _show_recording(
     recording: RecordingInfo, runs: Sequence[Run], estimates: Sequence[LossEstimate], console: Console
 ) -> None:
-    title = Text(plain(recording["name"]), style="bold")
+    title = Text(visible(recording["name"]), style="bold")
     if recording["title"]:
-        title.append(f"  {plain(recording['title'])}", style="not bold")
+        title.append(f"  {visible(recording['title'])}", style="not bold")
     console.print(title)
     if recording["skipped_lines"]:
         console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))

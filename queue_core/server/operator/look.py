@@ -26,12 +26,12 @@ from queue_core.server.operator.output import (
     name,
     quantity,
     tell,
-    visible,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue, own_redis, redis_url
+from queue_core.text import visible
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 

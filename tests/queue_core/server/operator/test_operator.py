@@ -18,10 +18,9 @@ from queue_core.server.operator.output import (
     moment,
     name,
     shortened,
-    visible,
     width,
 )
-from tests.queue_core.server.operator.console import HOSTILE, parser
+from tests.queue_core.server.operator.console import parser
 
 COMMANDS = (
     ["check"],
@@ -92,15 +91,6 @@ def test_help_has_an_example_exit_codes_and_fits(
     assert max(len(line) for line in shown.splitlines()) <= 110
 
 
-def test_visible_leaves_nothing_that_moves_a_cursor_or_turns_text_around() -> None:
-    shown = visible(HOSTILE)
-    assert shown == r"ev:il{0}\n\x1b[2J\u202eeman \x07*"
-    assert visible("سلام 👨‍👩‍👧 naïve") == "سلام 👨‍👩‍👧 naïve"
-    assert (
-        visible("\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041") == r"\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041"
-    )
-
-
 def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
     assert name("x" * NAME_CELLS_MAX) == "x" * NAME_CELLS_MAX
     assert name("x" * (NAME_CELLS_MAX + 1)) == "x" * (NAME_CELLS_MAX - 1) + "…"
@@ -114,7 +104,7 @@ def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
 def test_tables_stay_aligned_over_pages(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("who", "n", "text", numbers=("n",))
     table.add("漢字", "7", "one")
-    table.add(visible("a\nb"), "12345", "two")
+    table.add(r"a\nb", "12345", "two")
     table.flush()
     table.add("", "1", "three")
     table.flush()
