@@ -277,7 +277,7 @@ def test_two_recorders_of_one_process_write_two_files(tmp_path: Path) -> None:
 _CHILD = """
 import sys
 from queue_core import QueueMessage
-from queue_core.recorder import Recorder
+from queue_core.recording.recorder import Recorder
 into = Recorder(sys.argv[1], show_text=True)
 for number in range(int(sys.argv[2])):
     text = "x" * (number % 2_000)

@@ -73,7 +73,7 @@ def test_a_stop_in_the_middle_of_an_answer_is_an_end(tmp_path: Path) -> None:
     program = f"""
 import time
 from pathlib import Path
-from sim.processes import spread
+from sim.engine.processes import spread
 from tests.sim.test_processes import writing
 
 if __name__ == "__main__":
@@ -98,7 +98,7 @@ def test_ctrl_c_while_a_process_writes_its_answer_ends_everything(tmp_path: Path
 import os, signal, threading, time
 from multiprocessing import active_children
 from pathlib import Path
-from sim.processes import spread
+from sim.engine.processes import spread
 from tests.sim.test_processes import writing
 
 def interrupt():
@@ -121,7 +121,7 @@ if __name__ == "__main__":
 
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = f"""
-from sim.processes import spread
+from sim.engine.processes import spread
 from tests.sim.test_processes import sleeping
 
 if __name__ == "__main__":
