@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,8 +21,8 @@ from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
 from reports.results.files import KINDS, Result, ResultError, read_result
 from reports.results.json_schema import FOLDER, schema_text
+from reports.text import one_line
 from reports.words.language import DEFAULT, LANGUAGES, speaking
-from reports.words.text import one_line
 
 if TYPE_CHECKING:
     from reports.ci.history import Entry
@@ -283,7 +282,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=told)
     print(
-        one_line(comparison.verdict), file=told
+        one_line(str(comparison.verdict)), file=told
     )  # one line: CI servers take some beginnings of lines for commands
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
@@ -303,7 +302,7 @@ def _write_comparison(comparison: Comparison, after: Result, options: argparse.N
     if options.summary is not None:
         _write(markdown_summary(comparison), options.summary)
     if options.json is not None:
-        found = json.dumps(asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1)
+        found = json.dumps(comparison.as_json(), ensure_ascii=False, allow_nan=False, indent=1)
         _write(found + "\n", options.json)
     if entries:
         try:

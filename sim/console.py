@@ -24,8 +24,8 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
+from reports.text import NARROW
 from reports.words.expectations import expectation_words
-from reports.words.text import NARROW
 from reports.words.verdicts import replay_verdict
 from sim.engine.outcome import quantiles
 

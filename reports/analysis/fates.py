@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.analysis.conversations import Lane, Outcome, Span
+from reports.text import cut, one_line
 from reports.words.codes import fate_words, trigger_words
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, duration, number_list, one_line
+from reports.words.numbers import duration, number_list
 
 ASKED_TOLD_MAX = 3
 

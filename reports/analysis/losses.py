@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from reports.analysis.conversations import Key, Lane, cause_of
 from reports.results.causes import Cause, kind_of
 from reports.results.replay import RecordingInfo, Run
+from reports.text import short_phone
 from reports.words.causes import cause_words, kind_words
-from reports.words.text import short_phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Events in which one system lost messages in the same way; `messages` are (user, id) of those lost."""
+    """Messages that one system lost in the same way, as (user, id), and the reason in words."""
 
     system: str
-    events: Sequence[Event]
+    words: str
     messages: Sequence[tuple[str, str]]
-
-    @property
-    def words(self) -> str:
-        """The reason: of a single event with the messages that it was about."""
-        return loss_words(self.system, self.events)
 
 
 def loss_words(system: str, events: Sequence[Event]) -> str:
@@ -68,7 +63,10 @@ def lane_events(lane: Lane) -> list[list[Event]]:
 
 
 def losses(runs: Iterable[Run], recording: RecordingInfo) -> list[Loss]:
-    """Return what one system lost of a recording, by kind, the most frequent first; users' numbers are shortened."""
+    """Return what one system lost of a recording, by kind, the most frequent first; users' numbers are shortened.
+
+    Messages are numbered by conversation: of several, the words do not name them by their numbers.
+    """
     numbers = numbers_of(recording)
     system = ""
     events: dict[tuple[int, Key, str], Event] = {}
@@ -88,7 +86,16 @@ def losses(runs: Iterable[Run], recording: RecordingInfo) -> list[Loss]:
     for event in events.values():
         kinds.setdefault(_key(kind_of(event.cause)), []).append(event)
     ordered = sorted(kinds, key=lambda kind: -len(messages[kind]))
-    return [Loss(system, kinds[kind], messages[kind]) for kind in ordered]
+    return [
+        Loss(
+            system,
+            loss_words(system, kinds[kind])
+            if len(numbers) == 1
+            else kind_words(kinds[kind][0].cause, system, len(messages[kind])),
+            messages[kind],
+        )
+        for kind in ordered
+    ]
 
 
 def numbers_of(recording: RecordingInfo) -> dict[Key, dict[str, int]]:

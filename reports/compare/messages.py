@@ -14,11 +14,11 @@ from reports.compare.thresholds import EXACT_TIME
 from reports.results.baseline import BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import Fate, RecordingInfo, Run
+from reports.text import Phones, cut, one_line
 from reports.words.causes import cause_words
 from reports.words.codes import fate_words
 from reports.words.figures import quantile_of, relative
 from reports.words.language import gettext
-from reports.words.text import Phones, cut, one_line
 
 ID_LENGTH_MAX = 60
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "max": 1.0}

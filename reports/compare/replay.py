@@ -22,10 +22,10 @@ from reports.compare.thresholds import EXACT_CALLS, EXACT_TIME
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import ReplayResult
+from reports.text import Phones, cut, one_line
 from reports.words.expectations import expectation_name, expectation_words
 from reports.words.figures import quantile_of
 from reports.words.language import gettext, ngettext
-from reports.words.text import Phones, cut, one_line
 
 QUEUE = "queue"
 _COUNTS = ("lost", "twice", "order", "dead", "waiting")

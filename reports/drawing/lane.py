@@ -15,8 +15,9 @@ from reports.analysis.conversations import Lane, Message, Outcome, Span
 from reports.analysis.fates import lane_words, outcome_words, short_list, span_label, span_title
 from reports.analysis.losses import why
 from reports.drawing.timescale import TimeScale
+from reports.text import cut, one_line, width_px
 from reports.words.language import gettext
-from reports.words.text import TIMES, cut, duration, number_list, one_line, width_px
+from reports.words.numbers import TIMES, duration, number_list
 
 MARGIN_PX = 12.0
 ROW_PX = 20.0

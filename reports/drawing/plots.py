@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullL
 
 from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
 from reports.words.language import gettext
-from reports.words.text import duration, round_duration
+from reports.words.numbers import duration, round_duration
 
 PLOT_HEIGHT_PX = 288
 SHARES_TOLD = (0.5, 0.9, 0.95, 0.99)

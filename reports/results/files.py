@@ -15,7 +15,7 @@ from reports.results.checks import contradictions, told_word
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadResult
 from reports.results.replay import SCHEMA_VERSION, ReplayResult
 from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
-from reports.words.text import cut
+from reports.text import cut
 
 KINDS: dict[str, tuple[Any, int]] = {
     "replay": (ReplayResult, SCHEMA_VERSION),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reports.results.causes import Cause, CauseCode, RewriteStep
+from reports.text import cut, one_line
 from reports.words.language import gettext, marked, ngettext
-from reports.words.text import cut, number_list, one_line, round_duration
+from reports.words.numbers import number_list, round_duration
 
 NUMBERS_MAX = 12
 """Numbers of messages, or runs of them, in one place of a sentence."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from reports.results.replay import ExpectationResult, Outcome, SettingChange
+from reports.text import cut, one_line
 from reports.words.language import gettext, marked
-from reports.words.text import cut, one_line, share
+from reports.words.numbers import share
 
 IDS_MAX = 20
 VALUE_LENGTH_MAX = 60

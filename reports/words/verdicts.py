@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import SweepResult, SweepRow, is_clean
+from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, one_line, seconds, share
+from reports.words.numbers import seconds, share
 
 QUEUE = "queue"
 NAME_LENGTH_MAX = 60

@@ -10,9 +10,10 @@ from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, 
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.downloads import load_downloads
 from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.text import NARROW, cut, one_line
 from reports.words.language import gettext, marked, ngettext
+from reports.words.numbers import EN_DASH, duration, share
 from reports.words.prose import translated_prose
-from reports.words.text import EN_DASH, NARROW, cut, duration, one_line, share
 
 VERDICT_LENGTH_MAX = 2000
 NAME_LENGTH_MAX = 80

@@ -9,9 +9,10 @@ from reports.analysis.conversations import Conversation, Lane, Outcome
 from reports.analysis.fates import short_list
 from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
+from reports.text import cut, one_line, short_phone
 from reports.words.codes import fate_words, kind_words
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, duration, one_line, short_phone
+from reports.words.numbers import duration
 
 ROWS_MAX = 24
 ROWS_OPEN_MAX = 8

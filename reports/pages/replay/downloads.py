@@ -9,9 +9,9 @@ from reports.analysis.frames import COUNTS, QUANTILES, SystemFigures, runs_frame
 from reports.analysis.losses import numbers_of
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.replay import ReplayResult
+from reports.text import Phones, one_line, short_phone
 from reports.words.causes import cause_words
 from reports.words.language import gettext
-from reports.words.text import Phones, one_line, short_phone
 
 
 def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tuple[str, CsvLink]]:

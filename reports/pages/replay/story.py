@@ -12,9 +12,10 @@ from reports.analysis.fates import lane_words, short_list
 from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
 from reports.results.causes import CauseCode
+from reports.text import cut, one_line
 from reports.words.codes import kind_words
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, duration, one_line
+from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
 """What happened on the two systems within so long stands in one row."""

@@ -17,10 +17,11 @@ from reports.pages.replay.estimates import ESTIMATE_PX, Estimates, estimates_of,
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.story import Story
 from reports.results.replay import ExpectationResult, RecordingInfo, ReplayResult, Run
+from reports.text import Phones, cut, one_line
 from reports.words.expectations import expectation_words
 from reports.words.language import gettext, ngettext
+from reports.words.numbers import TIMES, duration, share
 from reports.words.systems import system_summary
-from reports.words.text import TIMES, Phones, cut, duration, one_line, share
 from reports.words.verdicts import replay_verdict
 
 IDS_SHOWN_MAX = 12

@@ -10,8 +10,9 @@ from reports.drawing.plots import Plot, Series, latency_plot
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.sweep import SweepResult, SweepRow
+from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, duration, one_line, round_duration, share
+from reports.words.numbers import duration, round_duration, share
 from reports.words.verdicts import sweep_verdict
 
 ROWS_MAX = 200

@@ -42,6 +42,13 @@ def test_the_same_loss_in_two_runs_is_two_events() -> None:
     assert loss.words.startswith("These messages arrived while the AI was answering others.")
 
 
+def test_in_a_recording_of_several_conversations_no_message_is_called_by_its_number() -> None:
+    told = [example.message(1, 0, "a"), example.message(2, 0, "b", phone="2")]
+    recorded = example.recording("r", told)
+    (loss,) = losses([example.run(recorded, "old", lost=[("2", "m2")])], recorded)
+    assert (list(loss.messages), loss.words[:12]) == ([("2", "m2")], "This message")
+
+
 def test_a_lane_has_its_events_by_kind_and_says_why_a_message_was_lost() -> None:
     result = example.incident()
     (conversation,) = conversations(result["recordings"][0], result["runs"])

@@ -279,4 +279,4 @@ def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_pat
 def _compare_both_ways(result: Result, after: Result) -> None:
     for pair in ((result, after), (after, result)):
         with contextlib.suppress(ResultError):
-            assert compare(*pair).verdict
+            assert str(compare(*pair).verdict)
