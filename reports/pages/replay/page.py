@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reports.analysis.conversations import Conversation, conversations, worst_first
-from reports.pages.page import environment, write_page
+from reports.pages.page import environment
 from reports.pages.replay.conversation import conversation_view
 from reports.pages.replay.downloads import downloads
 from reports.pages.replay.overview import CONVERSATIONS_MIN, Talk, overview_of
 from reports.pages.replay.story import story_of
 from reports.pages.replay.view import Page, first_runs, page_of
 from reports.results.replay import ReplayResult, Run
+from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 SIZE_MAX = 490_000
@@ -53,7 +54,7 @@ def write_replay_report(result: ReplayResult, path: Path, language: str = DEFAUL
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_replay_report(result, language), path)
+    write_whole(render_replay_report(result, language), path)
 
 
 def _rendered(result: ReplayResult) -> str:

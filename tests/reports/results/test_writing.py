@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from reports.pages.page import write_page
 from reports.pages.replay.page import write_replay_report
 from reports.results.replay import ReplayResult
+from reports.results.writing import write_whole
 from tests.reports import example
 
 
@@ -47,13 +47,13 @@ def test_links_that_lead_to_each_other_are_an_error_of_the_system(tmp_path: Path
     one.symlink_to(other)
     other.symlink_to(one)
     with pytest.raises(OSError):  # noqa: PT011 - which one is the system's to say
-        write_page("page", one / "below.html")
+        write_whole("page", one / "below.html")
 
 
 def test_standard_output_may_be_a_pipe() -> None:
     program = (
-        "from pathlib import Path; from reports.pages.page import write_page; "
-        "write_page('page', Path('/dev/stdout'))"
+        "from pathlib import Path; from reports.results.writing import write_whole; "
+        "write_whole('page', Path('/dev/stdout'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
