@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from queue_core.recording.reader import load
-from reports.results.sweep import SweepResult, SweepRow
-from reports.words.language import DEFAULT, LANGUAGES
+from reports.results.sweep import SweepRow
 from reports.words.verdicts import sweep_verdict
-from sim.console import console_for, in_words, progress
+from sim.commands.shared import (
+    BAD_OUTCOME,
+    OK,
+    RUNS_MAX,
+    SEED_MAX,
+    add_output,
+    add_paths,
+    check_outputs,
+    command_line,
+    output_console,
+    whole_number,
+    write_outputs,
+)
+from sim.console import in_words, progress
 from sim.engine.settings import SimSettings
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
 
 REPORT = Path("reports/out/sweep.html")
-STANDARD_OUTPUT = "-"
 _LISTS = ("window", "max-messages", "idle")
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, seed: Callable[[str], int], runs: Callable[[str], int]
-) -> None:
-    """The options of `sweep`; `seed` and `runs` read those numbers."""
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "sweep",
+        help="replay recordings on the queue under many settings, and show what each choice costs",
+        description="Replays recordings on the queue under every combination of the settings given, and tells what "
+        "each costs in waiting, AI calls and interrupted turns.",
+        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any of them; 1 when it did; 2 "
+        "for input that cannot be read.",
     )
+    add_paths(parser)
     grid = parser.add_argument_group("choices", "every combination is replayed")
     grid.add_argument("--window", metavar="LIST", help="windows, as in 4s,8s,12s (the default)")
     grid.add_argument("--max-messages", metavar="LIST", help="numbers of messages, as in 3,5,8 (the default)")
@@ -40,25 +53,23 @@ def add_arguments(
     world = parser.add_argument_group("the world")
     world.add_argument("--ai", metavar="SPEC", help="time the AI takes, as replay has it")
     world.add_argument("--redis-latency", metavar="SPEC", help="round trip to Redis, written likewise")
-    world.add_argument("--runs", type=runs, default=1, metavar="N", help="replay each choice N times")
     world.add_argument(
-        "--seed", type=seed, default=1, metavar="N", help="where all luck comes from (default: 1)"
+        "--runs", type=whole_number(1, RUNS_MAX), default=1, metavar="N", help="replay each choice N times"
     )
-    output = parser.add_argument_group("output")
-    output.add_argument("--report", type=Path, default=REPORT, metavar="FILE", help="(default: %(default)s)")
-    output.add_argument(
-        "--no-report", action="store_const", const=None, dest="report", help="write no report"
+    world.add_argument(
+        "--seed",
+        type=whole_number(0, SEED_MAX),
+        default=1,
+        metavar="N",
+        help="where all luck comes from (default: 1)",
     )
-    output.add_argument(
-        "--lang", choices=LANGUAGES, default=DEFAULT, help="language of the report (default: en)"
-    )
-    output.add_argument("--json", metavar="FILE", help="write the result as JSON; - is standard output")
-    output.add_argument("--quiet", action="store_true", help="print the verdict only")
-    output.add_argument("--skip-bad-lines", action="store_true", help="pass over broken lines of recordings")
+    add_output(parser, REPORT)
+    parser.set_defaults(run=run)
 
 
-def result_of(options: argparse.Namespace, *, jobs: int) -> SweepResult:
-    """Carries the sweep out. Raises RecordingError, SettingsError, ReplayFailedError."""
+def run(options: argparse.Namespace) -> int:
+    """Replay every choice, write and show; returns the exit code. Raises InputError and what replaying raises."""
+    check_outputs(options)
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     given = {name: getattr(options, name.replace("-", "_")) for name in _LISTS}
     made = choices(
@@ -71,47 +82,25 @@ def result_of(options: argparse.Namespace, *, jobs: int) -> SweepResult:
         settings=SimSettings(seed=options.seed),
         options={name: text for name, text in world.items() if text is not None},
         runs=options.runs,
-        command=_command(options, {**given, **world}),
+        command=shlex.join(command_line(options, "sweep", {**given, **world})),
     )
     total = len(recordings) * options.runs * len(made)
     with progress(total, shown=not options.quiet) as done:
-        return sweep(study, made, jobs=jobs, done=done)
+        result = sweep(study, made, jobs=options.jobs, done=done)
 
-
-def _command(options: argparse.Namespace, given: Mapping[str, str | None]) -> str:
-    words = ["python", "-m", "sim", "sweep"]
-    words += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]
-    for name, text in given.items():
-        if text is not None:
-            words += [f"--{name}", text]
-    if options.runs != 1:
-        words += ["--runs", str(options.runs)]
-    return shlex.join([*words, "--seed", str(options.seed)])
-
-
-def write(result: SweepResult, options: argparse.Namespace) -> None:
-    """Writes what was asked for. Raises OSError."""
-    if options.json is not None:
-        text = json.dumps(result, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
-        if options.json == STANDARD_OUTPUT:
-            sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-            sys.stdout.flush()
-        else:
-            Path(options.json).write_bytes(text.encode("utf-8", "replace"))
-    if options.report is not None:
+    def write_report(path: Path) -> None:
         from reports.pages.sweep.page import write_sweep_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-        write_sweep_report(result, options.report, options.lang)
+        write_sweep_report(result, path, options.lang)
 
-
-def tell(result: SweepResult, options: argparse.Namespace) -> None:
-    """The choices as a table, and the verdict."""
-    console = console_for(sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
+    write_outputs(result, options, write_report)
+    console = output_console(options)
     if not options.quiet:
         _show(result["rows"], result["recommended"], console)
         if options.report is not None:
             console.print(f"Report: {options.report}", markup=False)
     console.print(in_words(sweep_verdict(result)), markup=False)
+    return OK if result["ok"] else BAD_OUTCOME
 
 
 def _show(rows: Sequence[SweepRow], recommended: int | None, console: Console) -> None:
