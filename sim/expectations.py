@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from queue_core.recording.format import Expectation, Recording
 from reports.results.replay import ExpectationResult, Outcome, Run, SettingChange
 from sim.engine.settings import SimSettings
-from sim.recording import Expectation, Recording
 
 _ID_OUTCOMES: tuple[Outcome, ...] = ("lost", "duplicated", "reordered", "dead_lettered")
 _QUEUE_ONLY = ("window_ms", "max_messages", "idle_ms")

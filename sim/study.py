@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from queue_core.recording.format import Recording
 from reports.analysis.statistics import wilson
 from reports.results.replay import (
     SCHEMA_VERSION,
@@ -25,7 +26,6 @@ from reports.results.replay import (
 from sim.engine.processes import spread
 from sim.engine.settings import SettingsError, SimSettings, with_options
 from sim.expectations import check
-from sim.recording import Recording
 from sim.replay import replay
 from sim.systems import all_systems
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Unpack
 
+from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from reports.results.replay import Refusal, Step, StepCode, StepValues
-from sim.recording import Arrival
 
 
 class Conversation(NamedTuple):

@@ -10,10 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from reports.results.replay import Refusal
 from sim.engine.ledger import Conversation
-from sim.recording import Arrival
 
 if TYPE_CHECKING:
     from sim.engine.world import World

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 from queue_core.legacy import buffer as legacy_buffer
 from queue_core.legacy.buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
+from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
 from sim.engine.world import AiError, HttpError, World
-from sim.recording import Arrival
 from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
 
 

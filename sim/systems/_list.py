@@ -13,11 +13,11 @@ from typing import ClassVar
 import msgspec
 from redis.exceptions import RedisError
 
+from queue_core.recording.format import Arrival
 from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
 from sim.engine.world import AiError, HttpError, World
-from sim.recording import Arrival
 from sim.witness.lists import KEY_PARTS, KEY_PREFIX, LIST_TTL_S, Entry, ListWitness, decode, encode
 
 POLL_MS = 3000

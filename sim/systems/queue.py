@@ -17,11 +17,11 @@ from queue_core import (
 )
 from queue_core.keys import decode_conversation
 from queue_core.message import decode
+from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import World
-from sim.recording import Arrival
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0

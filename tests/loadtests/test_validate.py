@@ -9,7 +9,7 @@ import pytest
 
 from loadtests._schedule import Plan
 from loadtests._validate import RUNS, reply_times, simulate, write_recording
-from sim.recording import load
+from queue_core.recording.reader import load
 
 
 def test_the_arrivals_are_a_recording_that_is_simulated(tmp_path: Path) -> None:

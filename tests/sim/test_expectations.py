@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from queue_core.recording.format import Expectation, Recording
+from queue_core.recording.reader import load
 from reports.results.replay import ExpectationResult
 from sim.engine.settings import SimSettings, with_options
 from sim.expectations import check
-from sim.recording import Expectation, Recording, load
 from sim.replay import replay
 from sim.systems import all_systems
 

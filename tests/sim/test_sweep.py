@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
 from reports.words.verdicts import sweep_verdict
 from sim.engine.settings import SettingsError, SimSettings
-from sim.recording import load
 from sim.study import Study
 from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nothing_beats, recommended_place, sweep, thinned
 
@@ -212,7 +212,7 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
         (("--window", "4s,,8s"), "window: a list of values"),
         (("--window", "soon"), "soon"),
         (("--max-messages", "0"), "max-messages"),
-        (("--idle", "-3s"), "idle"),
+        (("--idle", "-3s"), "-3s is negative"),
         (("--ai", "fast"), "fast"),
         (("--runs", "0"), "runs"),
         (("--report", "."), "cannot be written"),

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import pytest
 
+from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
 from sim.engine.ledger import Conversation, LedgerError
 from sim.engine.outcome import quantiles
 from sim.engine.settings import SimSettings
-from sim.recording import Arrival, Recording
 from sim.replay import replay
 from sim.systems import System
 
