@@ -1,4 +1,4 @@
-"""What can be downloaded from the page of a replay: its figures, and every lost message with its cause."""
+"""Downloads from the page of a replay: its figures, and every lost message with its cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a replay shows of one recording."""
+"""The section of one recording on the page of a replay."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class RecordingView:
 def recording_view(
     identifier: str, recording: ReplayedRecording, tallies: Sequence[Tally], result: ReplayResult
 ) -> RecordingView:
-    """The section of one recording."""
+    """Make the section of one recording."""
     info, drawn = recording.info, recording.drawn
     numbers = {run["run"] for run in recording.runs}
     expectations = [one for one in result["expectations"] if one["recording"] == recording.name]
@@ -165,7 +165,7 @@ def _holds(recording: ReplayedRecording) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> Tally:
-    """What became of so many messages of one system."""
+    """Sum up what one system did with so many messages."""
     told = {name: f"{number:,}" for name, number in counts.items()}
     others = {
         "twice": gettext("%(number)s twice", number=told["twice"]),
@@ -239,7 +239,7 @@ def _has_many_replies(runs: Iterable[Run]) -> bool:
 
 
 def reply_plot(identifier: str, times_ms: Mapping[str, Sequence[int]], systems: Sequence[str]) -> Plot | None:
-    """The plot of reply times by system; None where there are none."""
+    """Draw the reply times by system; None where there are none."""
     series = [Series(name, systems.index(name), times) for name, times in times_ms.items() if times]
     if not series:
         return None

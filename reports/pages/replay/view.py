@@ -1,4 +1,4 @@
-"""What the page of a replay shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+"""The page of a replay before it is drawn and escaped: everything chosen and counted."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Page:
 
 
 def page_of(replay: AnalysedReplay) -> Page:
-    """The page that shows a replay."""
+    """Make the page that shows a replay."""
     result, systems = replay.result, replay.systems
     by_both, by_system = counts_by(replay.runs, "recording", "system"), counts_by(replay.runs, "system")
     views = [
