@@ -6,20 +6,18 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from reports.analysis.quantile import quantile
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
 from reports.words.language import gettext
 from reports.words.text import duration, round_duration
 
 PLOT_HEIGHT_PX = 288
-SHARES_TOLD = (0.5, 0.9, 0.95, 0.99)
-"""Quantiles in the table of a plot; the largest time follows."""
-
 POINTS_MAX = 120
 LOG_TIME_RATIO = 15
 TAIL_REPLIES_MIN = 30
@@ -39,7 +37,6 @@ _STEPS_MS = (
 _TICKS_MAX = 9
 _SAME = 1e-12
 """Distances that differ by less differ by rounding only."""
-Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +111,6 @@ class Gap:
         return self.high - self.low
 
 
-def quantile(ordered: Sequence[Number], share: float) -> Number:
-    """The smallest of the ascending values that at least `share` of them do not exceed."""
-    return ordered[max(math.ceil(share * len(ordered) - 1e-9), 1) - 1]
-
-
 def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
     """Where two samples, ascending and not empty, differ most: the distance is the statistic of Kolmogorov and Smirnov.
 
@@ -149,19 +141,6 @@ def latency_plot(
         columns=time_columns(counted),
         rows=[PlotRow(one.name, one.line, time_cells(one.times_ms)) for one in series],
     )
-
-
-def time_columns(counted: str) -> list[str]:
-    """Headings over `time_cells`."""
-    return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES_TOLD), gettext("max")]
-
-
-def time_cells(ordered: Sequence[float]) -> list[str]:
-    """How many ascending times there are, their quantiles and the largest; dashes for none."""
-    if not ordered:
-        return ["0", *(duration(None) for _ in range(len(SHARES_TOLD) + 1))]
-    told = [*(quantile(ordered, share) for share in SHARES_TOLD), ordered[-1]]
-    return [f"{len(ordered):,}", *map(duration, told)]
 
 
 def told_in_words(series: Sequence[Series]) -> str:

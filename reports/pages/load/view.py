@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
-from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
+from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.downloads import load_downloads
 from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
