@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from reports.analysis.gap import Gap
 from reports.analysis.quantile import quantile
 from reports.analysis.times import time_cells, time_columns
 from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
@@ -35,8 +35,6 @@ _STEPS_MS = (
     *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000),
 )
 _TICKS_MAX = 9
-_SAME = 1e-12
-"""Distances that differ by less differ by rounding only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,33 +93,6 @@ class Plot:
     """Whether times of faults are shaded in it."""
     drain: bool = False
     """Whether the end of the load is marked in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Where two distributions are farthest apart: the time, and the share of each that came within it."""
-
-    at_ms: float
-    low: float
-    high: float
-
-    @property
-    def distance(self) -> float:
-        """From 0 for the same to 1 for what has no time in common."""
-        return self.high - self.low
-
-
-def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
-    """Where two samples, ascending and not empty, differ most: the distance is the statistic of Kolmogorov and Smirnov.
-
-    Of several such places it is the first.
-    """
-    found = Gap(one[0], 0, 0)
-    for at_ms in sorted({*one, *other}):
-        low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
-        if high - low > found.distance + _SAME:
-            found = Gap(at_ms, low, high)
-    return found
 
 
 def latency_plot(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from reports.words.language import DEFAULT, gettext, language
-from reports.words.prose_sentences import OUTCOMES, SENTENCES, THRESHOLDS, WORDS
+from reports.words.prose_sentences import SENTENCES, WORDS
 from reports.words.prose_verdict import verdict_part
 from reports.words.text import milliseconds
 
@@ -112,19 +112,6 @@ def _changes(value: str) -> str:
     return gettext(", ").join(_word(part) for part in value.split(_CHANGE_END))
 
 
-def _missed(value: str) -> str:
-    """Thresholds, each with what came out."""
-    return gettext(", ").join(_with_measured(part) for part in value.split(", "))
-
-
-def _with_measured(text: str) -> str:
-    for threshold in sorted((*THRESHOLDS, *OUTCOMES), key=len, reverse=True):
-        if text.startswith(f"{threshold} "):
-            measured = _word(text.removeprefix(f"{threshold} "))
-            return gettext("%(threshold)s %(measured)s", threshold=gettext(threshold), measured=measured)
-    return text
-
-
 _NUMBER_PLACES = frozenset(
     {
         *("number", "milliseconds", "seconds", "value", "run", "seed", "rate", "sent", "answered"),
@@ -142,6 +129,5 @@ _PLACES_TOLD: Mapping[str, Callable[[str], str]] = {
     "ids": _listed,
     "expected": _listed,
     "changes": _changes,
-    "missed": _missed,
 }
 """How the values are told that are not data, but words of ours."""

@@ -75,22 +75,6 @@ DETAILS = (
 )
 """What came of an outcome on record, and what was changed so that it was not checked."""
 
-LOAD_VERDICTS = (
-    marked(
-        "Invalid: the generator was %(milliseconds)s ms behind its schedule (p99), so nothing here tells anything "
-        "about the system. Use less load, or more machines for Locust."
-    ),
-    marked(
-        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
-        "%(displaced)s out of order. Missed: %(missed)s."
-    ),
-    marked(
-        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
-        "%(displaced)s out of order. Every threshold is met."
-    ),
-)
-"""What a load test says in one sentence."""
-
 SWEEP_VERDICTS = (
     marked(
         "Under none of these settings the queue was clean: see what each of them lost, duplicated or reordered."
@@ -109,7 +93,7 @@ SWEEP_VERDICTS = (
 )
 """What a comparison of settings says: a page may part it at its colon, so the translations have one too."""
 
-SENTENCES = (*SUMMARIES, *CAUSES, *DETAILS, *LOAD_VERDICTS, *SWEEP_VERDICTS)
+SENTENCES = (*SUMMARIES, *CAUSES, *DETAILS, *SWEEP_VERDICTS)
 
 OUTCOMES = (
     marked("lost"),
@@ -143,49 +127,4 @@ KINDS = (
 )
 """Kinds of messages."""
 
-THRESHOLDS = (
-    marked("lost messages"),
-    marked("dead letters"),
-    marked("answered twice"),
-    marked("failed requests"),
-    marked("acknowledgement p99"),
-    marked("dispatch lag p99"),
-    marked("Redis memory"),
-    marked("highest rate"),
-    marked("none measured"),
-    marked("acknowledgement"),
-    marked("dispatch lag"),
-    marked("not all answered"),
-    marked("the generator fell behind"),
-)
-"""Thresholds of a load test, and what a step of a ramp may miss."""
-
-FIGURES = (
-    marked("%(value)s ms"),
-    marked("%(value)s MB"),
-    marked("%(value)s /min"),
-    marked("none measured ms"),
-)
-SETTINGS = (
-    marked("scenario"),
-    marked("rate"),
-    marked("duration"),
-    marked("channel"),
-    marked("storm users"),
-    marked("recording"),
-    marked("speed"),
-    marked("drain"),
-    marked("redeliver"),
-    marked("system"),
-    marked("workers"),
-    marked("AI service time"),
-    marked("AI errors"),
-    marked("Redis memory limit"),
-    marked("Redis durability"),
-    marked("faults"),
-    marked("machine"),
-    marked("cores"),
-)
-"""Names of settings and of facts about the system under test."""
-
-WORDS = (*OUTCOMES, *STEPS, *TRIGGERS, *KINDS, *THRESHOLDS, *FIGURES, *SETTINGS)
+WORDS = (*OUTCOMES, *STEPS, *TRIGGERS, *KINDS)

@@ -111,7 +111,7 @@ def test_a_write_that_the_system_cuts_is_gone_on_with(
 def test_two_runs_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     code = (
-        "import sys; from pathlib import Path; from reports import history\n"
+        "import sys; from pathlib import Path; from reports.ci import history\n"
         "for _ in range(200): "
         "history.append(Path(sys.argv[1]), {'at': '', 'commit': sys.argv[2] * 300, 'kind': 'replay', "
         "'ok': True, 'figures': {}})"
