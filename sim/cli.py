@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from queue_core.durations import with_negative_values
 from reports.results.replay import ReplayResult
 from reports.words.language import DEFAULT, LANGUAGES
 from sim import cli_sweep
@@ -39,7 +40,7 @@ class InputError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Replays every recording against every system, prints what became of the messages, and writes a "
         "report. Equal recordings, options and seed give equal results, to the byte.",
         epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and everything on record came out; "
-        "1 when not; 2 for input that cannot be read. TIME is a number with us, ms, s or m.",
+        "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
     )
     _add_replay_arguments(replay)
     replay.set_defaults(run=_replay)
@@ -129,7 +130,8 @@ def _add_settings_arguments(parser: argparse.ArgumentParser, defaults: SimSettin
     world.add_argument(
         "--ai",
         metavar="SPEC",
-        help=f"time the AI takes: constant:6s, or lognormal:MEDIAN:P95 (default: {defaults.ai})",
+        help="time the AI takes: constant:6s, exponential:MEAN, lognormal:MEDIAN:P95 or lognormal:MEDIAN:SIGMA "
+        f"(default: {defaults.ai})",
     )
     world.add_argument(
         "--redis-latency",
@@ -317,7 +319,7 @@ def _whole(text: str, low: int, high: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if not low <= value <= high:
         raise argparse.ArgumentTypeError(f"{value} is outside {low} to {high}")
     return value

@@ -10,7 +10,7 @@ from typing import Any
 
 import simpy
 
-from sim.engine.distributions import parse
+from sim.engine.distributions import parse_distribution
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
 from sim.engine.network import SimulatedRedis
@@ -52,7 +52,7 @@ class World:
         self.faults_fired = dict.fromkeys(FAULTS, 0)
         self._seed = seed
         self._system = system
-        self._latency = parse(settings.redis_latency)
+        self._latency = parse_distribution(settings.redis_latency)
         self._rest_clients = 0
         self._activities: dict[asyncio.Task[Any], None] = {}
         self._daemons: dict[asyncio.Task[Any], None] = {}
@@ -178,7 +178,7 @@ class Ai:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._service_time = parse(world.settings.ai)
+        self._service_time = parse_distribution(world.settings.ai)
         self._streams: dict[Conversation, Random] = {}
         self.calls = 0
 
@@ -207,7 +207,7 @@ class WhatsApp:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._latency = parse(world.settings.redis_latency)
+        self._latency = parse_distribution(world.settings.redis_latency)
         self._stream = world.random("whatsapp")
 
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 from reports.results.replay import Run
+from sim.engine.distributions import Distribution
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
 from sim.recording import Arrival, Recording
@@ -117,13 +118,13 @@ class _ByNumber(Random):
         return 0.0 if self._strikes and self._strikes.pop(0) else 0.99
 
 
-class _OneAfterAnother:
+class _OneAfterAnother(Distribution):
     """Service times in a given order; the last one goes on for ever."""
 
     def __init__(self, times_ms: list[float]) -> None:
         self._times_ms = times_ms
 
-    def sample_ms(self, rng: Random) -> float:
+    def quantile_ms(self, share: float) -> float:
         return self._times_ms.pop(0) if len(self._times_ms) > 1 else self._times_ms[0]
 
 
