@@ -14,8 +14,8 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.account import Account, Job
-from loadtests.ledger import Sample
+from loadtests.account.account import Account, Job
+from loadtests.account.ledger import Sample
 from loadtests.options import seconds_of
 from loadtests.payloads import Channel, webhook
 from loadtests.stack.credentials import webhook_secrets

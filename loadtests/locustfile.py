@@ -14,11 +14,11 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.account import Account
+from loadtests.account.account import Account
+from loadtests.account.result import result_of, write
 from loadtests.console import show_result
 from loadtests.generator import Generator
 from loadtests.options import add_options
-from loadtests.result import result_of, write
 from loadtests.schedule import ScheduleError
 from reports.results.load import LoadResult
 

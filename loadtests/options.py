@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 from loadtests.schedule import SCENARIOS, Plan
-from loadtests.thresholds import Limits
 from queue_core.durations import DurationError, parse_duration_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an option of the same name says: counts of messages, p99 in ms, megabytes."""
+
+    max_lost: int = 0
+    max_duplicates: int = 0
+    max_out_of_order: int = 0
+    max_failed: int = 0
+    max_ack_p99: float = 250.0
+    max_lag_p99: float = 250.0
+    max_redis_mb: float = 50.0
+    max_generator_lag_p99: float = 200.0
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """Take them from the options."""
+        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.account.surroundings import FILES, Surroundings, write_faults
 from loadtests.stack.chaos import Chaos, Fault
 from loadtests.stack.deployment import Stack, StackSettings
 from loadtests.stack.usage import UsageLog
-from loadtests.surroundings import FILES, Surroundings, write_faults
 from reports.results.files import ResultError, read_result
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3

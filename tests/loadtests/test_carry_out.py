@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
 from loadtests.run import LoadRun, carry_out
 from loadtests.stack.chaos import parse_plan
-from loadtests.surroundings import read_faults, read_surroundings, read_usage
 from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
 
 GENERATOR = """

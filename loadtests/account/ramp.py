@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from loadtests.ledger import Sample, lag_ms_of
+from loadtests.account.ledger import Sample, lag_ms_of
+from loadtests.account.thresholds import at_most, p99_at_most
+from loadtests.options import Limits
 from loadtests.schedule import Step
 from loadtests.sink.event import Event
-from loadtests.thresholds import Limits, at_most, p99_at_most
 from reports.results.load import RampStep
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Literal, Self
+from typing import Literal
 
+from loadtests.options import Limits
 from reports.analysis.quantile import is_maximum, quantile
 from reports.results.load import LoadLatency, LoadLedger, RampStep, Second, Threshold, ThresholdCode, Unit
 
@@ -18,25 +17,6 @@ _P99: dict[Lag, tuple[ThresholdCode, ThresholdCode]] = {
     "generator_lag": ("generator_lag_p99", "generator_lag_max"),
 }
 """The code of each p99, and of the maximum that it is of few samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an option of the same name says: counts of messages, p99 in ms, megabytes."""
-
-    max_lost: int = 0
-    max_duplicates: int = 0
-    max_out_of_order: int = 0
-    max_failed: int = 0
-    max_ack_p99: float = 250.0
-    max_lag_p99: float = 250.0
-    max_redis_mb: float = 50.0
-    max_generator_lag_p99: float = 200.0
-
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> Self:
-        """Take them from the options."""
-        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
 
 
 def at_most(code: ThresholdCode, limit: float, measured: float | None, unit: Unit = "") -> Threshold:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.thresholds import Limits, at_most, highest_rate, p99_at_most, thresholds_of, thresholds_of_ramp
+from loadtests.account.thresholds import at_most, highest_rate, p99_at_most, thresholds_of, thresholds_of_ramp
+from loadtests.options import Limits
 from reports.analysis.times import time_cells
 from reports.pages.load.view import load_page_of
 from reports.results.load import RampStep

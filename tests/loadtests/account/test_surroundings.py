@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from loadtests.account.surroundings import (
+    Surroundings,
+    read_faults,
+    read_surroundings,
+    read_usage,
+    write_faults,
+)
 from loadtests.stack.chaos import FeltFault
 from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
-from loadtests.surroundings import Surroundings, read_faults, read_surroundings, read_usage, write_faults
 
 
 def test_what_is_noted_is_read_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:

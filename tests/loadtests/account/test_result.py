@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtests.result import thinned
+from loadtests.account.result import thinned
 
 
 def test_thinning_keeps_the_extremes() -> None:

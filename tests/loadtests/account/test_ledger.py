@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.ledger import Ledger, Reply, Sample, batches_of, latency_of, ledger_of, replies_of
+from loadtests.account.ledger import Ledger, Reply, Sample, batches_of, latency_of, ledger_of, replies_of
 from loadtests.sink.event import Event
 
 

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from loadtests.account import Account
-from loadtests.ledger import Ledger, Sample, batches_of, latency_of
-from loadtests.options import seconds_of
-from loadtests.ramp import ramp_of
+from loadtests.account.account import Account
+from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
+from loadtests.account.ramp import ramp_of
+from loadtests.account.surroundings import read_faults, read_surroundings, read_usage, write_whole
+from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
+from loadtests.options import Limits, seconds_of
 from loadtests.schedule import steps_of
-from loadtests.surroundings import read_faults, read_surroundings, read_usage, write_whole
-from loadtests.thresholds import Limits, p99_at_most, thresholds_of, thresholds_of_ramp
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadLatency, LoadResult
 
 SAMPLES_KEPT_MAX = 20_000

@@ -15,7 +15,7 @@ import msgspec
 import requests
 from gevent.event import Event as Signal
 
-from loadtests.ledger import Ledger, Sample, ledger_of, replies_of
+from loadtests.account.ledger import Ledger, Sample, ledger_of, replies_of
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
