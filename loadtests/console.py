@@ -9,6 +9,7 @@ from pathlib import Path
 from reports.analysis.gap import Gap
 from reports.analysis.times import time_cells, time_columns
 from reports.results.load import LoadResult, RampStep
+from reports.words.codes import trigger_words
 from reports.words.language import gettext
 from reports.words.load import (
     LATENCIES,
@@ -18,7 +19,6 @@ from reports.words.load import (
     outcome_of,
     ramp_time,
     threshold_name,
-    trigger_name,
     verdict,
 )
 
@@ -40,7 +40,7 @@ def show_result(result: LoadResult, folder: Path) -> None:
     if ramp := result.get("ramp"):
         lines += ["", *_ramp_table(ramp)]
     batches = result["batches"]
-    triggers = ", ".join(f"{trigger_name(code)} {count:,}" for code, count in batches["by_trigger"].items())
+    triggers = ", ".join(f"{trigger_words(code)} {count:,}" for code, count in batches["by_trigger"].items())
     turns = f"turns: {batches['count']:,}" + (f" ({triggers})" if triggers else "")
     _show(["", *lines, "", turns, "", verdict(result), str(folder / "result.json")])
 

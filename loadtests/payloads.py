@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Literal
+
+from queue_core.channels.cloud import example as cloud
+from queue_core.channels.evolution import example as evolution
 
 Channel = Literal["evolution", "cloud"]
 
@@ -25,43 +26,9 @@ def webhook(
     """Path, body and headers, secret or signature included."""
     phone = phone_of(conversation)
     if channel == "evolution":
-        body = json.dumps(_evolution(phone, message_id, text, unix_s)).encode()
-        return "/webhook/evolution", body, {"apikey": secrets["EVOLUTION_WEBHOOK_SECRET"]}
-    body = json.dumps(_cloud(phone, message_id, text, unix_s)).encode()
-    signature = hmac.new(secrets["CLOUD_APP_SECRET"].encode(), body, hashlib.sha256).hexdigest()
-    return "/webhook/cloud", body, {"X-Hub-Signature-256": f"sha256={signature}"}
-
-
-def _evolution(phone: str, message_id: str, text: str, unix_s: int) -> dict[str, object]:
-    return {
-        "event": "messages.upsert",
-        "instance": INSTANCE,
-        "data": {
-            "key": {"remoteJid": f"{phone}@s.whatsapp.net", "fromMe": False, "id": message_id},
-            "pushName": "Load",
-            "message": {"conversation": text},
-            "messageType": "conversation",
-            "messageTimestamp": unix_s,
-        },
-    }
-
-
-def _cloud(phone: str, message_id: str, text: str, unix_s: int) -> dict[str, object]:
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550000000", "phone_number_id": PHONE_NUMBER_ID},
-        "contacts": [{"profile": {"name": "Load"}, "wa_id": phone}],
-        "messages": [
-            {
-                "from": phone,
-                "id": message_id,
-                "timestamp": str(unix_s),
-                "type": "text",
-                "text": {"body": text},
-            }
-        ],
-    }
-    return {
-        "object": "whatsapp_business_account",
-        "entry": [{"id": "1", "changes": [{"value": value, "field": "messages"}]}],
-    }
+        payload = evolution.example_webhook(message_id, text, phone=phone, instance=INSTANCE, unix_s=unix_s)
+        headers = evolution.example_headers(secrets["EVOLUTION_WEBHOOK_SECRET"])
+        return evolution.PATH, json.dumps(payload).encode(), headers
+    payload = cloud.example_webhook(message_id, text, phone=phone, instance=PHONE_NUMBER_ID, unix_s=unix_s)
+    body = json.dumps(payload).encode()
+    return cloud.PATH, body, cloud.example_headers(body, secrets["CLOUD_APP_SECRET"])

@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from sim.recording import Recording, RecordingError, load
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 Scenario = Literal["steady", "bursts", "recorded", "storm", "ramp", "soak"]

@@ -10,9 +10,10 @@ import os
 from pathlib import Path
 
 from loadtests.schedule import Plan, ScheduleError, arrivals_of
+from queue_core.recording.format import Arrival, Recording
+from queue_core.recording.writer import dump
 from reports.results.replay import ReplayResult
 from sim.engine.settings import SettingsError, SimSettings
-from sim.recording import Arrival, Recording, dump
 from sim.study import ReplayFailedError, Study, carry_out
 
 DISTANCE_AIM = 0.05

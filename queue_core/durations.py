@@ -22,8 +22,6 @@ _UNIT_MS = {
     "d": Decimal(86_400_000),
 }
 _DURATION = re.compile(r"(-?)([0-9]{1,12}(?:\.[0-9]{1,9})?)(us|ms|s|m|h|d|)")
-
-
 _NEGATIVE = re.compile(r"-[0-9.]")
 
 
@@ -49,9 +47,7 @@ def parse_duration_ms(text: str, *, is_above_0: bool = False, at_most_ms: float 
         )
     amount = Decimal(number)
     if amount and not unit:
-        raise DurationError(
-            f"{written} has no unit: write {', '.join(f'{number}{it}' for it in ('ms', 's', 'm'))} or {number}h"
-        )
+        raise DurationError(f"{written} has no unit: write {number}ms, {number}s, {number}m or {number}h")
     value_ms = float(amount * _UNIT_MS[unit or "ms"])
     if is_above_0 and not value_ms:
         raise DurationError(f"{written} is too short: it must be more than 0")
@@ -66,7 +62,7 @@ def format_duration_ms(value_ms: float) -> str:
     if not value:
         return "0"
     unit = next(
-        (it for it in ("h", "m") if not value % _UNIT_MS[it]),
+        (name for name in ("h", "m") if not value % _UNIT_MS[name]),
         "s" if value >= 1000 else "ms" if value >= 1 else "us",
     )
     return f"{(value / _UNIT_MS[unit]).normalize():f}{unit}"

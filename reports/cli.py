@@ -1,4 +1,4 @@
-"""The command line: `python -m reports build | compare | baseline update`.
+"""The command line: `python -m reports build | compare | baseline update | schemas`.
 
 Exit codes: 0 when the command did its work and a comparison found nothing that `--fail-on` names; 1 when it found such
 a thing; 2 for input or options that cannot be used; 130 when interrupted.
@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
-from reports.results.files import Result, ResultError, read_result
+from reports.results.files import KINDS, Result, ResultError, read_result
+from reports.results.json_schema import FOLDER, schema_text
+from reports.text import one_line
 from reports.words.language import DEFAULT, LANGUAGES, speaking
-from reports.words.text import one_line
 
 if TYPE_CHECKING:
     from reports.ci.history import Entry
@@ -123,6 +123,15 @@ def _parser() -> argparse.ArgumentParser:
         help="- is standard output (default: %(default)s)",
     )
     update.set_defaults(run=_update_baseline)
+    schemas = commands.add_parser(
+        "schemas",
+        help="write the JSON Schemas of result files",
+        description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
+    )
+    schemas.add_argument(
+        "-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="(default: %(default)s)"
+    )
+    schemas.set_defaults(run=_write_schemas)
     return parser
 
 
@@ -273,7 +282,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=told)
     print(
-        one_line(comparison.verdict), file=told
+        one_line(str(comparison.verdict)), file=told
     )  # one line: CI servers take some beginnings of lines for commands
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
@@ -293,7 +302,7 @@ def _write_comparison(comparison: Comparison, after: Result, options: argparse.N
     if options.summary is not None:
         _write(markdown_summary(comparison), options.summary)
     if options.json is not None:
-        found = json.dumps(asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1)
+        found = json.dumps(comparison.as_json(), ensure_ascii=False, allow_nan=False, indent=1)
         _write(found + "\n", options.json)
     if entries:
         try:
@@ -340,4 +349,12 @@ def _update_baseline(options: argparse.Namespace) -> int:
         raise ResultError(f"{options.result}: makes no baseline that could be read: {problem} of it")
     _write(baseline_text(baseline), options.output)
     _tell_output(options.output)
+    return OK
+
+
+def _write_schemas(options: argparse.Namespace) -> int:
+    for kind in KINDS:
+        output: Path = options.output / f"{kind}.json"
+        _write(schema_text(kind), output)
+        _tell_output(output)
     return OK

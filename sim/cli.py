@@ -1,6 +1,6 @@
 """The command line: `python -m sim replay`, `sweep`, `systems`, `synth`.
 
-Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and everything on record came out;
+Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
 1 when not, or when a run failed; 2 for input or options that cannot be used; 130 when interrupted.
 """
 
@@ -16,13 +16,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from queue_core.durations import with_negative_values
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import RecordingError, load
 from reports.results.replay import ReplayResult
 from reports.words.language import DEFAULT, LANGUAGES
+from reports.words.systems import system_summary
 from sim import cli_sweep
 from sim.console import console_for, progress, show, show_verdict
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import FAULTS, SettingsError, SimSettings, parse_fault
-from sim.recording import Recording, RecordingError, load
 from sim.study import ReplayFailedError, Study, carry_out
 from sim.synthetic import day as synthetic
 from sim.systems import all_systems
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         help="replay recordings and show what each system loses, and why",
         description="Replays every recording against every system, prints what became of the messages, and writes a "
         "report. Equal recordings, options and seed give equal results, to the byte.",
-        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and everything on record came out; "
+        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched; "
         "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
     )
     _add_replay_arguments(replay)
@@ -310,8 +312,8 @@ def _write(result: ReplayResult, options: argparse.Namespace) -> None:
 
 
 def _systems(_: argparse.Namespace) -> int:
-    for name, system in all_systems().items():
-        print(f"{name:<10} {system.summary}")
+    for name in all_systems():
+        print(f"{name:<10} {system_summary(name)}")
     return OK
 
 

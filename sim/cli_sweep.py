@@ -1,4 +1,4 @@
-"""`python -m sim sweep`: which settings of the queue to choose for the bursts on record."""
+"""`python -m sim sweep`: which settings of the queue to choose for recorded bursts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
 from reports.words.language import DEFAULT, LANGUAGES
-from sim.console import console_for, progress
+from reports.words.verdicts import sweep_verdict
+from sim.console import console_for, in_words, progress
 from sim.engine.settings import SimSettings
-from sim.recording import load
 from sim.study import Study
 from sim.sweep import DEFAULT_GRID, choices, sweep
 
@@ -37,7 +38,7 @@ def add_arguments(
     grid.add_argument("--max-messages", metavar="LIST", help="numbers of messages, as in 3,5,8 (the default)")
     grid.add_argument("--idle", metavar="LIST", help="silences, as in 0,3s (default: off)")
     world = parser.add_argument_group("the world")
-    world.add_argument("--ai", metavar="SPEC", help="time the AI takes: constant:6s, or lognormal:MEDIAN:P95")
+    world.add_argument("--ai", metavar="SPEC", help="time the AI takes, as replay has it")
     world.add_argument("--redis-latency", metavar="SPEC", help="round trip to Redis, written likewise")
     world.add_argument("--runs", type=runs, default=1, metavar="N", help="replay each choice N times")
     world.add_argument(
@@ -110,7 +111,7 @@ def tell(result: SweepResult, options: argparse.Namespace) -> None:
         _show(result["rows"], result["recommended"], console)
         if options.report is not None:
             console.print(f"Report: {options.report}", markup=False)
-    console.print(result["verdict"], markup=False)
+    console.print(in_words(sweep_verdict(result)), markup=False)
 
 
 def _show(rows: Sequence[SweepRow], recommended: int | None, console: Console) -> None:

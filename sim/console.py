@@ -1,8 +1,7 @@
-"""What `sim replay` prints: a table per recording, why messages were lost, what is on record, and the verdict."""
+"""Output of `sim replay`: a table per recording, why messages were lost, what was expected, and the verdict."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from reports.analysis.losses import losses
 from reports.results.replay import (
     ExpectationResult,
     LossEstimate,
@@ -23,15 +23,17 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
+from reports.text import NARROW
+from reports.words.expectations import expectation_words
+from reports.words.verdicts import replay_verdict
 from sim.engine.outcome import quantiles
 
 WIDTH_MIN = 104
 """Columns that the tables need; also the width where the output is no terminal."""
 CAUSES_MAX = 6
 HELD_MAX = 12
-"""Outcomes on record that came out are listed up to so many, and counted beyond that."""
+"""Expected outcomes that matched are listed up to so many, and counted beyond that."""
 NAMES_MAX = 8
-_MOMENT = re.compile(r" at \d+(?:\.\d+)? (?:ms|s)\b")
 
 _COLUMNS = (
     "system",
@@ -77,8 +79,8 @@ def show(result: ReplayResult, console: Console) -> None:
         _show_overview(result, console)
     for recording in result["recordings"]:
         runs = [run for run in result["runs"] if run["recording"] == recording["name"]]
-        losses = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
-        _show_recording(recording, runs, losses, console)
+        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
+        _show_recording(recording, runs, estimates, console)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -108,7 +110,8 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
 
 def show_verdict(result: ReplayResult, console: Console) -> None:
     """Print the verdict in one sentence."""
-    console.print(Text(plain(result["verdict"]), style="bold green" if result["ok"] else "bold red"))
+    style = "bold green" if result["ok"] else "bold red"
+    console.print(Text(in_words(replay_verdict(result)), style=style))
 
 
 def plain(text: str) -> str:
@@ -116,8 +119,13 @@ def plain(text: str) -> str:
     return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
+def in_words(words: object) -> str:
+    """Our own words made fit for a terminal, where lines may end at any space."""
+    return plain(str(words).replace(NARROW, " "))
+
+
 def _show_recording(
-    recording: RecordingInfo, runs: Sequence[Run], losses: Sequence[LossEstimate], console: Console
+    recording: RecordingInfo, runs: Sequence[Run], estimates: Sequence[LossEstimate], console: Console
 ) -> None:
     title = Text(plain(recording["name"]), style="bold")
     if recording["title"]:
@@ -128,23 +136,23 @@ def _show_recording(
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
-    for loss in losses:
+    for loss in estimates:
         group = [run for run in runs if run["system"] == loss["system"]]
         table.add_row(*_row(recording, loss["system"], group))
     console.print(table)
-    if any(loss["runs"] > 1 for loss in losses):
-        _show_estimates(losses, console)
-    for loss in losses:
-        _show_causes(loss["system"], [run for run in runs if run["system"] == loss["system"]], console)
+    if any(loss["runs"] > 1 for loss in estimates):
+        _show_estimates(estimates, console)
+    for loss in estimates:
+        _show_causes(recording, [run for run in runs if run["system"] == loss["system"]], console)
     console.print()
 
 
-def _show_estimates(losses: Sequence[LossEstimate], console: Console) -> None:
+def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:
     """How likely a message is lost, over all runs."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
-    for loss in losses:
+    for loss in estimates:
         interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
@@ -191,21 +199,18 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
     return quantiles(first), quantiles(last)
 
 
-def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
-    """Why messages were lost, alike causes together, and faults that fired."""
-    named: dict[str, list[str]] = {}
-    for run in runs:
-        for message_id, cause in run["causes"].items():
-            named.setdefault(_MOMENT.sub("", cause), []).append(message_id)
-    ordered = sorted(named.items(), key=lambda item: (-len(item[1]), item[0]))
-    for cause, ids in ordered[:CAUSES_MAX]:
-        shown = ", ".join(list(dict.fromkeys(ids))[:NAMES_MAX])
-        more = ", …" if len(dict.fromkeys(ids)) > NAMES_MAX else ""
-        console.print(Text(plain(f"  {system}: {len(ids)} lost ({shown}{more}): {cause}")))
-    if len(ordered) > CAUSES_MAX:
-        rest = sum(len(ids) for _, ids in ordered[CAUSES_MAX:])
+def _show_causes(recording: RecordingInfo, runs: Sequence[Run], console: Console) -> None:
+    """Why one system lost messages, alike reasons together, and faults that fired."""
+    system = runs[0]["system"] if runs else ""
+    found = losses(runs, recording)
+    for loss in found[:CAUSES_MAX]:
+        ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
+        shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")
+        console.print(Text(in_words(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
+    if len(found) > CAUSES_MAX:
+        rest = sum(len(loss.messages) for loss in found[CAUSES_MAX:])
         console.print(
-            Text(f"  {system}: {rest} lost for {len(ordered) - CAUSES_MAX} other reasons, see --json")
+            Text(f"  {system}: {rest} lost for {len(found) - CAUSES_MAX} other reasons, see --json")
         )
     fired: Counter[str] = Counter()
     for run in runs:
@@ -221,17 +226,18 @@ def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
 
 
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
-    console.print(Text("On record", style="bold"))
-    words = {True: ("held", "green"), False: ("BROKEN", "bold red"), None: ("not checked", "yellow")}
+    console.print(Text("Expected outcomes", style="bold"))
+    words = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
     held = sum(result["held"] is True for result in expectations)
     if held > HELD_MAX:
-        console.print(Text(f"  held        {held:,} outcomes"))
+        console.print(Text(f"  matched      {held:,} outcomes"))
     for result in expectations:
         if result["held"] is True and held > HELD_MAX:
             continue
         mark, style = words[result["held"]]
-        line = Text("  ").append(f"{mark:<11}", style=style)
-        console.print(line.append(plain(f" {result['recording']}, {result['system']}: {result['detail']}")))
+        line = Text("  ").append(f"{mark:<12}", style=style)
+        told = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
+        console.print(line.append(in_words(told)))
     console.print()
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 import queue_core
 from queue_core import QueueSettings
 from queue_core.redis_server.embedded import EmbeddedRedis
-from queue_core.server.config import ServerSettings, load
+from queue_core.server.config import ServerSettings, environment_names, load
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -63,10 +63,15 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
 def test_every_setting_of_the_server_stands_in_the_table_with_its_default() -> None:
     table = README.split("### Settings of the server")[1].split("\n## ")[0]
     told = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", table, re.MULTILINE))
-    defaults = ServerSettings().model_dump(exclude={"queue"})
-    assert [name.lower() for name in told] == list(defaults)
+    settings = ServerSettings()
+    defaults = settings.model_dump(exclude={"queue", "providers"})
+    for provider in settings.providers:
+        defaults |= {f"{provider.name}_{field}": value for field, value in provider}
+    assert list(told) == [
+        name for name, field in environment_names().items() if not field.startswith("queue.")
+    ]
     environment = {name: value for name, value in told.items() if value}
-    assert load(environment, "no-such-file").settings == ServerSettings()
+    assert load(environment, "no-such-file").settings == settings
     missing = {name for name, value in told.items() if not value}
     assert missing == {name.upper() for name, value in defaults.items() if _is_empty(value)}
 

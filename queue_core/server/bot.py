@@ -19,9 +19,7 @@ from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
-from queue_core.channels.cloud.sender import CloudChannel
 from queue_core.channels.console import ConsoleChannel
-from queue_core.channels.evolution.sender import EvolutionChannel
 from queue_core.errors import GiveUpError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 from queue_core.server.config import ServerSettings
@@ -183,20 +181,9 @@ def make_channels(
     settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
 ) -> dict[str, Channel]:
     """The channels that the settings name; without any, replies are written to the terminal."""
-    channels: dict[str, Channel] = {}
-    if settings.evolution_url:
-        channels["evolution"] = EvolutionChannel(
-            session,
-            settings.evolution_url,
-            settings.evolution_api_key.get_secret_value(),
-            timeout_s=settings.send_timeout_s,
-        )
-    if token := settings.cloud_access_token.get_secret_value():
-        channels["cloud"] = CloudChannel(
-            session,
-            token,
-            base_url=settings.cloud_url,
-            version=settings.cloud_version,
-            timeout_s=settings.send_timeout_s,
-        )
+    channels: dict[str, Channel] = {
+        provider.name: provider.open_channel(session, timeout_s=settings.send_timeout_s)
+        for provider in settings.providers
+        if provider.is_enabled
+    }
     return channels or {"console": ConsoleChannel(write)}

@@ -8,48 +8,35 @@ import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from dotenv import dotenv_values
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
+from queue_core.channels import registry
+from queue_core.channels.base import Provider
+from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
 from queue_core.settings import QueueSettings
 
 ENV_FILE = ".env"
-_PREFIXES = (
-    "QUEUE_",
-    "AI_",
-    "EVOLUTION_",
-    "CLOUD_",
-    "RECORD_",
-    "OPERATOR_",
-    "WEBHOOK_",
-    "MONITOR_",
-    "MEDIA_",
-)
-"""A name that begins like this and is none of ours is probably a mistake."""
+_PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
+"""A name that begins like this, or like a provider, and is none of ours is probably a mistake."""
 
 
 def _list_of_words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
-def _base_url(value: Any) -> Any:
-    return value.strip().rstrip("/") if isinstance(value, str) else value
-
-
 _Words = Annotated[tuple[str, ...], BeforeValidator(_list_of_words)]
 _Seconds = Annotated[tuple[float, ...], BeforeValidator(_list_of_words)]
-_Url = Annotated[str, BeforeValidator(_base_url), Field(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")]
+_Group = TypeVar("_Group")
 
 
-class ServerSettings(BaseModel):
+class ServerSettings(EnvironmentSettings):
     """Everything outside the queue itself; the queue's own settings are in `queue`. Names are environment names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
     redis_url: SecretStr = SecretStr("")
     """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, the others look for that one."""
@@ -79,28 +66,14 @@ class ServerSettings(BaseModel):
     typing: bool = True
     """Show the user "typing…" once a message is queued."""
 
-    evolution_url: _Url = ""
-    """Address of the Evolution API; empty: not used."""
-    evolution_api_key: SecretStr = SecretStr("")
-    """Its key, for sending."""
-    evolution_webhook_secret: SecretStr = SecretStr("")
-    """What its webhooks must carry: as header or body field `apikey`, or in the path /webhook/SECRET/evolution."""
-    cloud_access_token: SecretStr = SecretStr("")
-    """Access token of the WhatsApp Cloud API, for sending; empty: not used."""
-    cloud_app_secret: SecretStr = SecretStr("")
-    """App secret that signs its webhooks."""
-    cloud_verify_token: SecretStr = SecretStr("")
-    """Verify token of its webhook subscription."""
-    cloud_url: _Url = "https://graph.facebook.com"
-    """Address of the Cloud API."""
-    cloud_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v23.0"
-    """Version of the Cloud API."""
+    providers: tuple[Provider, ...] = Field(default_factory=registry.unset_providers)
+    """Each messaging provider with its own settings."""
     send_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Longest wait for a channel to take a reply."""
 
     ai: Literal["echo", "dify", "openai", "http"] = "echo"
     """Which kind of AI answers."""
-    ai_url: _Url = ""
+    ai_url: Url = ""
     """Its address: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
     """Its key or token."""
@@ -148,10 +121,10 @@ class ServerSettings(BaseModel):
     @property
     def has_channel(self) -> bool:
         """Whether replies can go anywhere but to the terminal."""
-        return bool(self.evolution_url or self.cloud_access_token.get_secret_value())
+        return any(provider.is_enabled for provider in self.providers)
 
 
-class Loaded(pydantic.BaseModel):
+class Loaded(BaseModel):
     """The settings, and what looked like a mistake without being an error."""
 
     settings: ServerSettings
@@ -159,11 +132,17 @@ class Loaded(pydantic.BaseModel):
 
 
 def environment_names() -> dict[str, str]:
-    """Every name that is read, and the field that it sets; those of the queue begin with `queue.`."""
-    names = {name.upper(): name for name in ServerSettings.model_fields if name != "queue"}
-    for field in dataclasses.fields(QueueSettings):
-        name = field.name if field.name.startswith("queue_") else f"queue_{field.name}"
-        names[name.upper()] = f"queue.{field.name}"
+    """Every name that is read, and the field that it sets; `queue.` or a provider's name stands before its fields."""
+    names: dict[str, str] = {}
+    for field in ServerSettings.model_fields:
+        if field == "providers":
+            for kind in registry.PROVIDERS:
+                names |= {kind.environment_name(name): f"{kind.name}.{name}" for name in kind.model_fields}
+        elif field != "queue":
+            names[field.upper()] = field
+    for setting in dataclasses.fields(QueueSettings):
+        name = setting.name if setting.name.startswith("queue_") else f"queue_{setting.name}"
+        names[name.upper()] = f"queue.{setting.name}"
     return names
 
 
@@ -180,21 +159,25 @@ def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
     in_file = _from_file(Path(env_file))
     given = {name: value for name, value in {**in_file, **environ}.items() if value}
     names = environment_names()
-    server = {
-        names[name]: value for name, value in given.items() if names.get(name, "queue.")[:6] != "queue."
-    }
-    queue = {names[name][6:]: value for name, value in given.items() if names.get(name, "")[:6] == "queue."}
     faults: list[str] = []
-    settings = ServerSettings()
-    try:
-        settings = ServerSettings.model_validate(server)
-    except pydantic.ValidationError as error:
-        faults += _worded(error, {field: name for name, field in names.items()})
-    try:
-        checked = pydantic.TypeAdapter(QueueSettings).validate_python(queue)
-        settings = settings.model_copy(update={"queue": checked})
-    except pydantic.ValidationError as error:
-        faults += _worded(error, {field[6:]: name for name, field in names.items() if field[:6] == "queue."})
+
+    def read(kind: type[_Group], section: str) -> _Group | None:
+        names_of = {
+            field.rpartition(".")[2]: name
+            for name, field in names.items()
+            if field.rpartition(".")[0] == section
+        }
+        values = {field: given[name] for field, name in names_of.items() if name in given}
+        try:
+            return pydantic.TypeAdapter(kind).validate_python(values)
+        except pydantic.ValidationError as error:
+            faults.extend(_worded(error, names_of))
+            return None
+
+    settings = read(ServerSettings, "") or ServerSettings()
+    providers = [read(kind, kind.name) for kind in registry.PROVIDERS]
+    queue = read(QueueSettings, "queue")
+    settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     faults += _contradictions(settings) if not faults else []
     if faults:
         raise InvalidSettingsError("\n".join(faults))
@@ -224,8 +207,8 @@ def _contradictions(settings: ServerSettings) -> Iterator[str]:
             connect(url)
         except InvalidSettingsError as error:
             yield f"REDIS_URL: {error}"
-    if settings.evolution_url and not settings.evolution_api_key.get_secret_value():
-        yield "EVOLUTION_API_KEY: needed to send through EVOLUTION_URL"
+    for provider in settings.providers:
+        yield from provider.faults()
     yield from _faults_of_ai(settings)
     yield from _faults_of_times(settings)
     yield from _faults_of_secrets(settings)
@@ -250,24 +233,23 @@ def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
 
 
 def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
-    for name in ("operator_token", "evolution_webhook_secret"):
-        if 0 < len(getattr(settings, name).get_secret_value()) < 16:
-            yield f"{name.upper()}: shorter than 16 characters, which can be guessed"
-    if settings.is_public and not settings.allow_unsigned_webhooks:
-        secrets = (settings.evolution_webhook_secret, settings.cloud_app_secret)
-        if not any(secret.get_secret_value() for secret in secrets):
-            yield (
-                f"HOST: {settings.host} can be reached by others, and anybody could post messages: set "
-                "EVOLUTION_WEBHOOK_SECRET or CLOUD_APP_SECRET, or ALLOW_UNSIGNED_WEBHOOKS=true"
-            )
+    yield from faults_of_secret("OPERATOR_TOKEN", settings.operator_token)
+    is_open = settings.is_public and not settings.allow_unsigned_webhooks
+    if is_open and not any(provider.is_secured for provider in settings.providers):
+        names = " or ".join(one.environment_name(one.secured_by) for one in settings.providers)
+        yield (
+            f"HOST: {settings.host} can be reached by others, and anybody could post messages: set {names}, "
+            "or ALLOW_UNSIGNED_WEBHOOKS=true"
+        )
 
 
 def _suspects(
     in_file: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
     """The file is ours; what else is in the environment is mostly somebody else's."""
+    prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
     for name in sorted({*in_file, *environ} - set(names)):
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in in_file else 0.9)
-        if close or name.startswith(_PREFIXES if name in in_file else "QUEUE_"):
+        if close or name.startswith(prefixes if name in in_file else "QUEUE_"):
             hint = f"; did you mean {close[0]}?" if close else ""
             yield f"{name} is no setting and changes nothing{hint}"

@@ -72,7 +72,8 @@ def _say_what_is_missing(settings: ServerSettings) -> None:
     if settings.ai == "echo":
         _log.warning("no AI is configured: an echo answers (AI, AI_URL)")
     if not settings.has_channel:
-        _log.warning("no channel is configured: replies are printed (EVOLUTION_URL, CLOUD_ACCESS_TOKEN)")
+        names = ", ".join(one.environment_name(one.enabled_by) for one in settings.providers)
+        _log.warning("no channel is configured: replies are printed (%s)", names)
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from queue_core.channels.authentication import bearer_token, is_secret
 from queue_core.errors import QueueError
 from queue_core.queue.health import HealthReport, examine
 from queue_core.queue.processor import Processor
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.runtime import Runtime
-from queue_core.server.webhooks import Webhooks, same_secret
+from queue_core.server.webhooks import Webhooks
 
 HEALTH_KEPT_S = 2.0
 """Figures of the queue are looked up at most this often, however often somebody asks."""
@@ -133,8 +134,7 @@ class Web:
         token = self._runtime.settings.operator_token.get_secret_value()
         if not token:
             raise _refusal(web.HTTPForbidden, "this is off until OPERATOR_TOKEN is set")
-        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not same_secret(shown.strip(), token):
+        if not is_secret(bearer_token(request.headers), token):
             raise _refusal(web.HTTPUnauthorized, "send the header Authorization: Bearer OPERATOR_TOKEN")
 
     async def _health(self) -> HealthReport:

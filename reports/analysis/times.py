@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reports.analysis.quantile import is_maximum, quantile
 from reports.words.language import gettext
-from reports.words.text import duration
+from reports.words.numbers import duration
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
 TAIL_SHARE = 0.99

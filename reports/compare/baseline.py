@@ -6,11 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from reports.analysis.conversations import Conversation, Outcome, conversations, reply_times_ms
-from reports.pages.page import write_page
 from reports.results.baseline import (
     BASELINE_SCHEMA_VERSION,
     Baseline,
@@ -58,15 +56,6 @@ def baseline_text(baseline: Baseline) -> str:
     """It as JSON of which a diff shows what changed: a line a conversation."""
     text = json.dumps(baseline, ensure_ascii=False, allow_nan=False, indent=1)
     return _QUANTILES.sub(lambda found: " ".join(found[0].split()), text) + "\n"
-
-
-def write_baseline(baseline: Baseline, path: Path) -> None:
-    """Writes the text, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_page(baseline_text(baseline), path)
 
 
 def _setting(value: object) -> str:

@@ -13,10 +13,11 @@ from reports.compare.effects import effect_of
 from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
 from reports.results.baseline import BaselineLoad
 from reports.results.load import LoadResult
+from reports.text import one_line
 from reports.words.figures import quantile_of
 from reports.words.language import gettext
 from reports.words.load import limit_of, measured_of, threshold_name
-from reports.words.text import duration, one_line
+from reports.words.numbers import duration
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _LATENCIES: Mapping[str, Threshold] = {

@@ -21,8 +21,9 @@ from reports.drawing.plots import (
 )
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
 from reports.results.load import FaultTimes, LoadResult, Second
+from reports.text import NARROW, cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.text import EN_DASH, NARROW, cut, hours, minutes, moment, number_list, one_line, seconds
+from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, seconds
 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300

@@ -15,7 +15,7 @@ from reports.analysis.quantile import quantile
 from reports.analysis.times import time_cells, time_columns
 from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
 from reports.words.language import gettext
-from reports.words.text import duration, round_duration
+from reports.words.numbers import duration, round_duration
 
 PLOT_HEIGHT_PX = 288
 POINTS_MAX = 120

@@ -12,8 +12,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.text import printable
 from reports.words.language import direction, gettext, language, ngettext
-from reports.words.text import count, duration, moment, printable, share
+from reports.words.numbers import count, duration, moment, share
 
 
 def write_page(text: str, path: Path) -> None:

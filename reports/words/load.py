@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
+from reports.text import NARROW
 from reports.words.language import gettext, marked
-from reports.words.text import NARROW, duration, share
+from reports.words.numbers import duration, share
 
 Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
 
@@ -58,13 +59,6 @@ _FAULTS: Mapping[FaultCode, str] = {
     "pause-redis": marked("Redis stalled"),
     "restart-redis": marked("Redis restarted"),
     "ai-errors": marked("AI failing"),
-}
-_TRIGGERS = {
-    "window": marked("window"),
-    "size": marked("size"),
-    "idle": marked("idle"),
-    "retry": marked("retry"),
-    "direct": marked("direct"),
 }
 _SETTINGS = {
     "scenario": marked("scenario"),
@@ -174,11 +168,6 @@ def _count(number: int) -> str:
 def fault_name(code: FaultCode) -> str:
     """Name a fault."""
     return gettext(_FAULTS[code])
-
-
-def trigger_name(code: str) -> str:
-    """Name what made a turn due; a code that is not known is its own name."""
-    return gettext(_TRIGGERS[code]) if code in _TRIGGERS else code
 
 
 def setting_name(code: str) -> str:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import simpy
 
+from queue_core.recording.format import Recording
+from reports.results.replay import Refusal
 from sim.engine.distributions import parse_distribution
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
@@ -17,19 +19,25 @@ from sim.engine.network import SimulatedRedis
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
 from sim.engine.streams import stream
-from sim.recording import Recording
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
     """Something outside the system failed, because a fault with a rate said so."""
 
+    reason: ClassVar[Refusal]
+    """Of a webhook that fails by it."""
+
 
 class AiError(SimulatedFault):
     """The AI answered with an error (fault `ai-fails`)."""
 
+    reason = "ai_failed"
+
 
 class HttpError(SimulatedFault):
     """An HTTP call of the bot to itself failed (fault `http-fails`), or its handler ended with an error."""
+
+    reason = "http_failed"
 
 
 class World:

@@ -18,8 +18,9 @@ from itertools import accumulate
 from pathlib import Path
 from random import Random
 
-from sim.recording import Arrival, Expectation, Recording, dump
-from sim.recording_format import LineError, identifier
+from queue_core.recording.format import Arrival, Expectation, Recording
+from queue_core.recording.line import LineError, identifier
+from queue_core.recording.writer import dump
 from sim.synthetic.phrases import PHRASES
 
 TURN_LENGTH_SHARES = (0.587, 0.229, 0.092, 0.040, 0.021, 0.011, 0.006, 0.004, 0.003)

@@ -9,7 +9,7 @@ import pytest
 
 from loadtests.schedule import Plan, ScheduleError
 from loadtests.validate import RUNS, recording_of, reply_times, simulate
-from sim.recording import load
+from queue_core.recording.reader import load
 
 
 def test_the_arrivals_are_a_recording_that_is_simulated(tmp_path: Path) -> None:

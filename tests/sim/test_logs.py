@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from queue_core.recording.format import Expectation, Recording
+from queue_core.recording.reader import load
+from queue_core.recording.writer import dump
 from sim.engine.settings import SimSettings, with_options
 from sim.expectations import check
-from sim.recording import Expectation, Recording, dump, load
 from sim.replay import replay
 from sim.synthetic.day import add_arguments, run
 from sim.systems import all_systems

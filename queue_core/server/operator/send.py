@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import ClientSession
 
+from queue_core.channels.evolution import Evolution
+from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
 from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names
@@ -27,7 +29,6 @@ from queue_core.server.own_redis import open_queue
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
 """How often the conversation is looked at: a batch that is done sooner is never seen in work."""
-PATH = "/webhook/evolution"
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -144,7 +145,15 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
         for number, message_id in enumerate(course.ids, 1):
             text = f"{args.text} {number}"
             posted_at = time.perf_counter()
-            problem = await _post(session, settings, url, _payload(args.instance, phone, message_id, text))
+            payload = example_webhook(
+                message_id,
+                text,
+                phone=phone,
+                instance=args.instance,
+                unix_s=int(time.time()),
+                name="send-test",
+            )
+            problem = await _post(session, settings, url, payload)
             if problem:
                 tell(f"send-test: message {number} of {args.count}: {problem}")
                 return NOT_SO
@@ -160,25 +169,10 @@ def _own_url(settings: ServerSettings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
 
 
-def _payload(instance: str, phone: str, message_id: str, text: str) -> dict[str, Any]:
-    """A text as the Evolution API posts it."""
-    return {
-        "event": "messages.upsert",
-        "instance": instance,
-        "data": {
-            "key": {"remoteJid": f"{phone}@s.whatsapp.net", "fromMe": False, "id": message_id},
-            "pushName": "send-test",
-            "message": {"conversation": text},
-            "messageType": "conversation",
-            "messageTimestamp": int(time.time()),
-        },
-    }
-
-
 async def _post(session: ClientSession, settings: ServerSettings, url: str, payload: dict[str, Any]) -> str:
     """Posts one webhook. Returns what is wrong, "" when it was queued."""
-    secret = settings.evolution_webhook_secret.get_secret_value()
-    headers = {"apikey": secret} if secret else {}
+    (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
+    headers = example_headers(evolution.webhook_secret.get_secret_value())
     shown = urlsplit(url)
     try:
         answer = await post_json(session, f"{url}{PATH}", payload, headers=headers, timeout_s=POST_TIMEOUT_S)

@@ -11,6 +11,8 @@ from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.downloads import load_downloads
 from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.text import NARROW, cut, one_line
+from reports.words.codes import trigger_words
 from reports.words.language import gettext, ngettext
 from reports.words.load import (
     LATENCIES,
@@ -24,10 +26,9 @@ from reports.words.load import (
     setting_name,
     setting_value,
     threshold_name,
-    trigger_name,
     verdict,
 )
-from reports.words.text import EN_DASH, NARROW, cut, duration, one_line, share
+from reports.words.numbers import EN_DASH, duration, share
 
 NAME_LENGTH_MAX = 80
 VALUE_LENGTH_MAX = 500
@@ -311,7 +312,7 @@ def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
 
 def _triggers(batches: Batches) -> dict[str, int]:
     ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
-    shown = {_name(trigger_name(name)): number for name, number in ordered[: ROWS_MAX - 1]}
+    shown = {_name(trigger_words(name)): number for name, number in ordered[: ROWS_MAX - 1]}
     rest = ordered[ROWS_MAX - 1 :]
     if not rest:
         return shown

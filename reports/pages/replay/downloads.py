@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reports.analysis.conversations import cause_of
+from reports.analysis.conversations import Key, cause_of
 from reports.analysis.frames import COUNTS, QUANTILES, SystemFigures, runs_frame
+from reports.analysis.losses import numbers_of
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.replay import ReplayResult
+from reports.text import Phones, one_line, short_phone
+from reports.words.causes import cause_words
 from reports.words.language import gettext
-from reports.words.text import Phones, one_line, short_phone
 
 
 def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tuple[str, CsvLink]]:
@@ -40,7 +42,7 @@ def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tu
             gettext("Lost messages"),
             csv_link(
                 "lost.csv",
-                ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause"],
+                ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"],
                 _lost(result),
             ),
         ),
@@ -49,16 +51,21 @@ def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tu
 
 def _lost(result: ReplayResult) -> Iterator[list[object]]:
     phones = Phones(message["phone"] for one in result["recordings"] for message in one["messages"])
+    numbers = {recording["name"]: numbers_of(recording) for recording in result["recordings"]}
     for run in result["runs"]:
         for entry in run["ledger"]:
-            if entry["fate"] == "lost":
-                yield [
-                    run["recording"],
-                    run["system"],
-                    run["run"],
-                    one_line(entry["instance"]),
-                    short_phone(entry["phone"]),
-                    one_line(phones.hide(entry["id"])),
-                    entry.get("lost_at_ms"),
-                    one_line(phones.hide(cause_of(run, entry))),
-                ]
+            if entry["fate"] != "lost":
+                continue
+            cause = cause_of(run, entry)
+            by_id = numbers[run["recording"]].get(Key(entry["instance"], entry["phone"]), {})
+            yield [
+                run["recording"],
+                run["system"],
+                run["run"],
+                one_line(entry["instance"]),
+                short_phone(entry["phone"]),
+                one_line(phones.hide(entry["id"])),
+                entry.get("lost_at_ms"),
+                cause["code"],
+                cause_words(cause, run["system"], [by_id.get(entry["id"], 0)], by_id),
+            ]

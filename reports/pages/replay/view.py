@@ -8,17 +8,21 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.analysis.conversations import losses, reply_times_ms
+from reports.analysis.conversations import reply_times_ms
 from reports.analysis.frames import COUNTS, SystemFigures, counts_by, runs_frame, system_figures
+from reports.analysis.losses import losses
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.replay.estimates import ESTIMATE_PX, Estimates, estimates_of, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.story import Story
 from reports.results.replay import ExpectationResult, RecordingInfo, ReplayResult, Run
+from reports.text import Phones, cut, one_line
+from reports.words.expectations import expectation_words
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import TIMES, Phones, cut, duration, one_line, share
+from reports.words.numbers import TIMES, duration, share
+from reports.words.systems import system_summary
+from reports.words.verdicts import replay_verdict
 
 IDS_SHOWN_MAX = 12
 CHECKS_OPEN_MAX = 3
@@ -59,7 +63,7 @@ class LossView:
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """One outcome on record."""
+    """One expected outcome."""
 
     kind: str
     flag: str
@@ -70,7 +74,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """A recording's outcomes on record: those that did not hold first."""
+    """A recording's expected outcomes: those that did not match first."""
 
     summary: str
     rows: Sequence[CheckRow]
@@ -125,7 +129,7 @@ class RecordingView:
 
 @dataclass(slots=True)
 class Page:
-    """The whole page; `systems` tells by its name what each is.
+    """The whole page; `systems` has what each is by its name.
 
     `story`, `overview` and what is drawn of recordings are added as far as there is room.
     """
@@ -174,19 +178,15 @@ def page_of(result: ReplayResult) -> Page:
         )
         for place, recording in enumerate(result["recordings"], 1)
     ]
-    verdict = translated_prose(cut(one_line(result["verdict"]), NOTES_LENGTH_MAX))
-    first, _, rest = verdict.partition("; ")
+    verdict = replay_verdict(result)
     figures = system_figures(result)
     return Page(
         ok=result["ok"],
-        verdict_first=first,
-        verdict_rest=rest,
-        short_verdict=cut(first, 120),
-        description=cut(verdict, 300),
-        systems={
-            name: cut(translated_prose(summary), VALUE_LENGTH_MAX)
-            for name, summary in result["systems"].items()
-        },
+        verdict_first=verdict.first,
+        verdict_rest=verdict.rest,
+        short_verdict=cut(verdict.first, 120),
+        description=cut(str(verdict), 300),
+        systems={name: system_summary(name) for name in systems},
         recordings=views,
         totals=[_tally(totals.get((system,), NOTHING)) for system in systems],
         plot=_overall_plot(views, result["recordings"], systems) if len(views) > 1 else None,
@@ -244,7 +244,7 @@ def _recording_view(
         runs=drawn,
         run_count=len(numbers),
         remarks=[words for run in drawn for words in _remarks(run)],
-        losses=[view for run in drawn for view in _loss_views(run, len(keys) > 1)],
+        losses=[view for run in drawn for view in _loss_views(run, recording, len(keys) > 1)],
         checks=_checks(
             [one for one in result["expectations"] if one["recording"] == recording["name"]], recording
         ),
@@ -286,14 +286,13 @@ def _remarks(run: Run) -> Iterable[str]:
         )
 
 
-def _loss_views(run: Run, with_user: bool) -> Iterable[LossView]:
-    for loss in losses(run):
+def _loss_views(run: Run, recording: RecordingInfo, with_user: bool) -> Iterable[LossView]:
+    for loss in losses([run], recording):
         shown = [
             f"{cut(one_line(one), 40)} ({phone})" if with_user else cut(one_line(one), 40)
             for phone, one in loss.messages[:IDS_SHOWN_MAX]
         ]
-        cause = cut(translated_prose(one_line(loss.cause)), 300)
-        yield LossView(run["system"], cause, len(loss.messages), shown)
+        yield LossView(run["system"], loss.words, len(loss.messages), shown)
 
 
 def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> Checks | None:
@@ -301,15 +300,15 @@ def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> C
         return None
     phones = Phones(message["phone"] for message in recording["messages"])
     kinds = {
-        False: ("failed", "✗", gettext("did not hold")),
+        False: ("failed", "✗", gettext("did not match")),
         None: ("unchecked", "?", gettext("not checked")),
-        True: ("held", "✓", gettext("held")),
+        True: ("held", "✓", gettext("matched")),
     }
     rows = [
         CheckRow(
             *kinds[one["held"]],
             one["system"],
-            cut(translated_prose(phones.hide(one_line(one["detail"]))), 300),
+            cut(expectation_words(one, phones.hide), 300),
         )
         for held in kinds
         for one in results
@@ -319,7 +318,7 @@ def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> C
     told = [f"{number} {kinds[held][2]}" for number, held in counted if number]
     all_held = all(one["held"] for one in results)
     if all_held and len(results) > 1:
-        summary = gettext("All %(number)s held.", number=len(results))
+        summary = gettext("All %(number)s matched.", number=len(results))
     else:
         summary = gettext(
             "Of %(number)s: %(outcomes)s.", number=len(results), outcomes=gettext(", ").join(told)

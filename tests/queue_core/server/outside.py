@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from queue_core.channels.evolution.example import example_webhook
+
 PATIENCE_S = 30.0
 """Longest wait for something that must happen; only a failing test waits so long."""
 
@@ -174,18 +176,6 @@ def evolution(
     **changes: Any,
 ) -> dict[str, Any]:
     """A webhook of the Evolution API with one text message; `changes` replace keys of its data."""
-    return {
-        "event": "messages.upsert",
-        "instance": instance,
-        "data": {
-            "key": {"remoteJid": f"{phone}@s.whatsapp.net", "fromMe": False, "id": message_id},
-            "pushName": "Somebody",
-            "message": {"conversation": text},
-            "messageType": "conversation",
-            "messageTimestamp": 0,
-            **changes,
-        },
-        "date_time": "2026-03-01T10:20:00.000Z",
-        "sender": "966500000000@s.whatsapp.net",
-        "apikey": None,
-    }
+    webhook = example_webhook(message_id, text, phone=phone, instance=instance)
+    webhook["data"] |= changes
+    return webhook

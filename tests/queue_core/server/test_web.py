@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import hmac
-import io
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
-from queue_core import Intake, QueueMessage
+from queue_core.channels.cloud.example import example_headers, example_message, webhook_of
 from queue_core.redis_server.embedded import EmbeddedRedis
-from queue_core.server import config
-from queue_core.server.runtime import Runtime, open_runtime
-from queue_core.server.web import Web
-from queue_core.server.webhooks import Webhooks
 from tests.queue_core.server.outside import evolution
+from tests.queue_core.server.site import Site, open_site
 
 TOKEN = "operator-token-of-the-test"
 SECRET = "webhook-secret-of-the-test"
 APP_SECRET = "app-secret-of-the-test"
-
-
-class Site:
-    """The app, listening, and what is behind it."""
-
-    def __init__(self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str]) -> None:
-        self.client = client
-        self.runtime = runtime
-        self.printed = printed
-
-    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Status and JSON of the answer."""
-        response = await self.client.post(path, json=body, **options)
-        return response.status, await response.json()
-
-    async def raw(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
-        """The same for a body of any bytes, declared as JSON."""
-        declared = {"Content-Type": "application/json", **headers}
-        response = await self.client.post(path, data=io.BytesIO(data), headers=declared)
-        return response.status, await response.json()
-
-    async def queued(self, instance: str = "bot", phone: str = "966500000001") -> list[QueueMessage]:
-        """What waits in a conversation."""
-        return await self.runtime.queue.pending(instance, phone)
-
-    async def everything(self) -> list[QueueMessage]:
-        """What waits anywhere."""
-        conversations = await self.runtime.queue.active_conversations()
-        return [
-            message
-            for one in conversations
-            for message in await self.queued(one.instance_name, one.user_phone)
-        ]
 
 
 MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
@@ -66,20 +26,7 @@ MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
 @pytest.fixture
 def make_site(redis_server: EmbeddedRedis) -> MakeSite:
     """A site by its environment."""
-
-    @asynccontextmanager
-    async def make(**environment: str) -> AsyncIterator[Site]:
-        given = {"REDIS_URL": redis_server.url, "OPERATOR_TOKEN": TOKEN, **environment}
-        settings = config.load(given, "no-such-file").settings
-        printed: list[str] = []
-        async with open_runtime(settings, write=printed.append) as runtime:
-            intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
-            webhooks = Webhooks(settings, intake, runtime.bot, runtime.journal)
-            app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
-            async with TestClient(TestServer(app)) as client:
-                yield Site(client, runtime, printed)
-
-    return make
+    return partial(open_site, REDIS_URL=redis_server.url, OPERATOR_TOKEN=TOKEN)
 
 
 @pytest.fixture
@@ -89,26 +36,13 @@ async def site(make_site: MakeSite) -> AsyncIterator[Site]:
         yield made
 
 
-def cloud(*messages: dict[str, Any], number: str = "1001") -> dict[str, Any]:
+def cloud(*messages: dict[str, Any]) -> dict[str, Any]:
     """A webhook of the Cloud API."""
-    value = {
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "1555", "phone_number_id": number},
-        "contacts": [],
-        "messages": list(messages),
-    }
-    return {
-        "object": "whatsapp_business_account",
-        "entry": [{"id": "1", "changes": [{"value": value, "field": "messages"}]}],
-    }
+    return webhook_of(*messages, instance="1001")
 
 
 def cloud_text(message_id: str, sender: str = "966500000001", text: str = "hello") -> dict[str, Any]:
-    return {"from": sender, "id": message_id, "timestamp": "0", "type": "text", "text": {"body": text}}
-
-
-def signed(body: bytes, secret: str = APP_SECRET) -> dict[str, str]:
-    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+    return example_message(message_id, "text", {"body": text}, phone=sender)
 
 
 # What comes in.
@@ -162,13 +96,7 @@ async def test_one_post_for_several_users_keeps_the_order_of_each(site: Site) ->
 
 
 async def test_ignored_kinds_are_acknowledged_and_not_queued(make_site: MakeSite) -> None:
-    sticker = {
-        "from": "966500000001",
-        "id": "m1",
-        "timestamp": "0",
-        "type": "sticker",
-        "sticker": {"id": "1"},
-    }
+    sticker = example_message("m1", "sticker", {"id": "1"}, phone="966500000001")
     async with make_site(IGNORED_KINDS="sticker,reaction") as site:
         status, answer = await site.post("/webhook/cloud", cloud(sticker, cloud_text("m2")))
         assert (status, answer) == (200, {"queued": 1, "skipped": {"ignored kind": 1}})
@@ -208,10 +136,32 @@ async def test_evolution_must_show_the_secret_where_one_is_set(make_site: MakeSi
 async def test_cloud_must_sign_where_a_secret_is_set(make_site: MakeSite) -> None:
     body = json.dumps(cloud(cloud_text("m1"))).encode()
     async with make_site(CLOUD_APP_SECRET=APP_SECRET) as site:
-        for headers in ({}, signed(body, "other"), signed(body + b" "), {"X-Hub-Signature-256": "sha256=é"}):
+        for headers in (
+            {},
+            example_headers(body, "other"),
+            example_headers(body + b" ", APP_SECRET),
+            {"X-Hub-Signature-256": "sha256=é"},
+        ):
             assert (await site.raw("/webhook/cloud", body, **headers))[0] == 401
         assert await site.everything() == []
-        assert await site.raw("/webhook/cloud", body, **signed(body)) == (200, {"queued": 1})
+        assert await site.raw("/webhook/cloud", body, **example_headers(body, APP_SECRET)) == (
+            200,
+            {"queued": 1},
+        )
+
+
+async def test_on_a_public_address_a_provider_without_a_secret_takes_nothing(make_site: MakeSite) -> None:
+    """The secret of the other provider is enough to start."""
+    body = json.dumps(cloud(cloud_text("m1"))).encode()
+    async with make_site(HOST="0.0.0.0", EVOLUTION_WEBHOOK_SECRET=SECRET) as site:
+        for headers in ({}, example_headers(body, "")):
+            status, answer = await site.raw("/webhook/cloud", body, **headers)
+            assert (status, answer["error"]) == (401, "X-Hub-Signature-256 does not match CLOUD_APP_SECRET")
+    async with make_site(HOST="0.0.0.0", CLOUD_APP_SECRET=APP_SECRET) as site:
+        for headers in ({}, {"apikey": ""}, {"Authorization": "Bearer "}):
+            status, answer = await site.post("/webhook/evolution", evolution("m1"), headers=headers)
+            assert status == 401
+            assert answer["error"].startswith("EVOLUTION_WEBHOOK_SECRET does not match")
 
 
 async def test_meta_checks_a_subscription(make_site: MakeSite) -> None:

@@ -35,7 +35,7 @@ def test_equal_results_do_not_differ() -> None:
     comparison = compare(BEFORE, copy.deepcopy(BEFORE))
     assert not comparison.is_worse
     assert not comparison.is_different
-    assert comparison.verdict == "No difference."
+    assert str(comparison.verdict) == "No difference."
     assert (comparison.changes, comparison.effects, comparison.notes) == ([], [], [])
     assert [one.ok for one in comparison.checks] == [True] * 5
     assert all(old == new for one in comparison.figures for old, new in one.values.values())
@@ -51,11 +51,11 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
         subject="conversation 1, message 4 (m4)",
         before="answered after 4,024 ms",
         after="lost",
-        cause="dropped at 9 ms by …1234",
+        cause="The AI failed on message 4. queue marked the turn as done all the same, and nobody tried again.",
         topic="loss",
     )
     assert comparison.is_worse
-    assert comparison.verdict.startswith("Worse: queue lost 1\u00a0message it answered before")
+    assert str(comparison.verdict).startswith("Worse: queue lost 1\u00a0message it answered before")
     assert next((one.name, one.ok) for one in comparison.checks) == ("loses no message", False)
 
 
@@ -65,7 +65,7 @@ def test_what_was_lost_and_is_answered_now_is_better() -> None:
     comparison = compare(after, BEFORE)
     assert not comparison.is_worse
     assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
-    assert comparison.verdict.startswith("Nothing is worse; 1\u00a0difference for the better")
+    assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0difference for the better")
 
 
 def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None:
@@ -78,10 +78,11 @@ def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None
     comparison = _planted(plant)
     worse = _of_level(comparison, "worse")
     assert [one.topic for one in worse][:4] == ["loss", "fate", "fate", "figure"]
-    assert comparison.verdict.replace("\u00a0", " ").startswith(
-        "Worse: queue lost 1 message it answered before; queue: 2 messages fare worse, the first in incident.jsonl: "
-        "answered after 11,900 ms, twice; "
+    verdict = str(comparison.verdict).replace("\u00a0", " ")
+    assert verdict.startswith(
+        "Worse: queue lost 1 message it answered before; queue: 2 messages fare worse, the first"
     )
+    assert "in incident.jsonl: answered after 11,900 ms, twice; " in verdict
 
 
 def test_a_round_trip_more_is_no_regression_however_large_its_share() -> None:
@@ -128,7 +129,7 @@ def test_thirty_percent_more_latency_is_worse_over_all_and_by_quantile() -> None
         in worse
     )
     assert len(_of_level(comparison, "changed")) == 5
-    assert "+30.0\u00a0%" in comparison.verdict
+    assert "+30.0\u00a0%" in str(comparison.verdict)
 
 
 def test_a_millisecond_is_a_change_and_no_regression() -> None:
@@ -180,13 +181,13 @@ def test_an_expectation_that_broke_is_worse() -> None:
     after["expectations"][0]["held"] = False
     comparison = compare(BEFORE, after)
     assert comparison.is_worse
-    assert "incident.jsonl: queue: “lost” does not hold" in comparison.verdict
+    assert "incident.jsonl: queue: “lost” does not hold" in str(comparison.verdict)
 
 
 def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None:
     less = copy.deepcopy(BEFORE)
     less["runs"] = [run for run in less["runs"] if run["system"] == "queue"]
-    less["systems"] = {"queue": less["systems"]["queue"]}
+    less["systems"] = ["queue"]
     (change,) = compare(BEFORE, less).changes
     assert (change.level, change.system, change.after) == ("worse", "buffer-v1", "missing")
     (change,) = compare(less, BEFORE).changes
@@ -240,7 +241,7 @@ def test_losing_the_slow_messages_makes_nothing_better() -> None:
     comparison = compare(before, after)
     assert not _of_level(comparison, "better")
     assert [one.topic for one in _of_level(comparison, "worse")] == ["loss", "loss"]
-    assert "better" not in comparison.verdict
+    assert "better" not in str(comparison.verdict)
 
 
 def test_answering_what_was_lost_is_neither_slower_nor_dearer() -> None:
@@ -293,7 +294,7 @@ def test_a_recording_that_is_gone_is_told_once_and_the_rest_is_compared_over_all
         "all systems",
         "missing",
     )
-    assert comparison.verdict == "Worse: all systems, another.jsonl: run replayed → missing."
+    assert str(comparison.verdict) == "Worse: all systems, another.jsonl: run replayed → missing."
     slower = copy.deepcopy(BEFORE)
     _slow_down(1.3)(slower["runs"][1])
     assert "message to reply, where answered both times, p50" in [
@@ -315,7 +316,7 @@ def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
     for run in after["runs"]:
         if run["system"] == "buffer-v1":
             run["system"] = "buffer-v9"
-    after["systems"] = {"queue": "", "buffer-v9": ""}
+    after["systems"] = ["queue", "buffer-v9"]
     (gone,) = _of_level(compare(_twice("another.jsonl"), after), "worse")
     assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
 
@@ -325,7 +326,7 @@ def test_figures_that_are_worse_in_many_recordings_are_told_in_one_part() -> Non
     for run in after["runs"]:
         if run["system"] == "queue":
             run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
-    verdict = compare(_twice("another.jsonl"), after).verdict.replace("\u00a0", " ")
+    verdict = str(compare(_twice("another.jsonl"), after).verdict).replace("\u00a0", " ")
     assert verdict.startswith("Worse: queue: worse figures in 2 recordings, such as dispatch lag, p")
     assert "more" not in verdict
 
@@ -336,7 +337,7 @@ def test_what_the_queue_does_is_told_before_what_others_do() -> None:
         entry["fate"], entry["answered_at_ms"] = "lost", None
     lose(after["runs"][1])
     comparison = compare(BEFORE, after)
-    assert comparison.verdict.startswith(
+    assert str(comparison.verdict).startswith(
         "Worse: queue lost 1\u00a0message it answered before; buffer-v1 lost"
     )
     assert comparison.changes[0].system == "queue"
@@ -350,7 +351,7 @@ def test_what_was_not_answered_before_is_not_said_to_have_been() -> None:
     comparison = compare(before, after)
     (change,) = _of_level(comparison, "worse")
     assert (change.before, change.after, change.topic) == ("still waiting", "lost", "fate")
-    assert "it answered before" not in comparison.verdict
+    assert "it answered before" not in str(comparison.verdict)
 
 
 def test_other_settings_and_seeds_are_told() -> None:
@@ -546,7 +547,7 @@ def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
         for quantile in ("p50", "p95", "p99")
     }
     assert comparison.is_worse
-    assert "last message to reply: p50" in comparison.verdict
+    assert "last message to reply: p50" in str(comparison.verdict)
 
 
 def test_a_sure_but_small_change_is_none() -> None:
@@ -615,7 +616,7 @@ def test_noise_of_a_short_load_test_is_no_change() -> None:
 
 
 def test_a_verdict_on_figures_names_one_of_each_group_with_how_much() -> None:
-    verdict = compare(load(1), load(1, 1.3)).verdict.replace("\u00a0", " ")
+    verdict = str(compare(load(1), load(1, 1.3)).verdict).replace("\u00a0", " ")
     assert "last message to reply: p50" in verdict
     assert "first message to reply: p50" in verdict
     assert "p95" not in verdict

@@ -103,16 +103,19 @@ def test_a_file_may_have_no_rows() -> None:
     assert _read(csv_link("x.csv", ["a", "b"], []).address) == [["a", "b"]]
 
 
+WHY = example.WHY.replace("Messages 4 and 5", "Message {}")
+
+
 def test_lost_messages_are_told_with_their_cause_and_without_phone_numbers() -> None:
     result = example.incident()
     result["runs"][0]["ledger"][3]["lost_at_ms"] = None
     links = dict(downloads(system_figures(result), result))
     assert [link.name for link in links.values()] == ["systems.csv", "runs.csv", "lost.csv"]
     head, *rows = _read(links["Lost messages"].address)
-    assert head == ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause"]
+    assert head == ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"]
     assert rows == [
-        ["incident.jsonl", "buffer-v1", "0", "bot", "…1234", "m4", "", example.CAUSE],
-        ["incident.jsonl", "buffer-v1", "0", "bot", "…1234", "m5", "15000", example.CAUSE],
+        ["incident.jsonl", "buffer-v1", "0", "bot", "…1234", "m4", "", "marked_unread", WHY.format(4)],
+        ["incident.jsonl", "buffer-v1", "0", "bot", "…1234", "m5", "15000", "marked_unread", WHY.format(5)],
     ]
     assert all("966500001234" not in _text(link.address) for link in links.values())
 

@@ -14,22 +14,11 @@ import pytest
 from reports.pages.page import write_page
 from reports.pages.replay.page import write_replay_report
 from reports.results.replay import ReplayResult
+from tests.reports import example
 
 
 def empty() -> ReplayResult:
-    return ReplayResult(
-        schema=1,
-        kind="replay",
-        seed=1,
-        settings={},
-        systems={},
-        recordings=[],
-        runs=[],
-        loss=[],
-        expectations=[],
-        verdict="Nothing was replayed.",
-        ok=True,
-    )
+    return example.result([], [])
 
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:

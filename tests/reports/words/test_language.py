@@ -24,7 +24,7 @@ from reports.words import language
 from reports.words.language import direction, gettext, marked, ngettext, speaking
 
 REPORTS = Path(language.__file__).parents[1]
-TEMPLATES = sorted([*REPORTS.glob("pages/templates/*.html"), *REPORTS.glob("pages/templates/*.svg")])
+TEMPLATES = sorted(file for kind in ("html", "svg") for file in REPORTS.rglob(f"templates/*.{kind}"))
 KEYWORDS = {"gettext": 1, "ngettext": 2, "marked": 1}
 """Functions that take messages, and how many each takes."""
 

@@ -17,7 +17,6 @@ from reports.words.load import (
     setting_name,
     setting_value,
     threshold_name,
-    trigger_name,
     verdict,
 )
 from tests.reports.load_example import chaos, invalid, lag
@@ -98,7 +97,6 @@ def test_everything_has_its_words_in_arabic() -> None:
         names = [
             *map(threshold_name, get_args(ThresholdCode)),
             *map(fault_name, get_args(FaultCode)),
-            *map(trigger_name, ("window", "size", "idle", "retry", "direct")),
             verdict(chaos()),
             verdict(invalid()),
         ]

@@ -73,8 +73,8 @@ def test_a_stop_in_the_middle_of_an_answer_is_an_end(tmp_path: Path) -> None:
     program = f"""
 import time
 from pathlib import Path
-from sim.processes import spread
-from tests.sim.test_processes import writing
+from sim.engine.processes import spread
+from tests.sim.engine.test_processes import writing
 
 if __name__ == "__main__":
     answers = spread(writing, {str(marker)!r}, [0, 1], jobs=1)
@@ -98,8 +98,8 @@ def test_ctrl_c_while_a_process_writes_its_answer_ends_everything(tmp_path: Path
 import os, signal, threading, time
 from multiprocessing import active_children
 from pathlib import Path
-from sim.processes import spread
-from tests.sim.test_processes import writing
+from sim.engine.processes import spread
+from tests.sim.engine.test_processes import writing
 
 def interrupt():
     while not Path("writing").exists():
@@ -121,8 +121,8 @@ if __name__ == "__main__":
 
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = f"""
-from sim.processes import spread
-from tests.sim.test_processes import sleeping
+from sim.engine.processes import spread
+from tests.sim.engine.test_processes import sleeping
 
 if __name__ == "__main__":
     list(spread(sleeping, {str(tmp_path / "pids")!r}, [1, 2], jobs=2))

@@ -12,7 +12,9 @@ from statistics import NormalDist
 
 import pytest
 
-from sim.recording import Arrival, Recording, dump, load
+from queue_core.recording.format import Arrival, Recording
+from queue_core.recording.reader import load
+from queue_core.recording.writer import dump
 from sim.synthetic.day import (
     HOUR_WEIGHTS,
     KIND_SHARES,

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from queue_core.server.cli import main
 from queue_core.server.operator import output as operator_output
 from queue_core.server.operator.arguments import duration_s
 from queue_core.server.operator.output import (
@@ -70,6 +71,12 @@ def test_wrong_usage_exits_with_2_and_one_line(
         parser().parse_args(arguments)
     assert ended.value.code == 2
     assert ": error: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_negative_duration_is_not_taken_for_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["drain", "--timeout", "-3s"])
+    assert "-3s is negative: a duration is more than 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

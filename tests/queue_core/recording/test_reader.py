@@ -11,20 +11,17 @@ from typing import Any
 
 import pytest
 
-from sim import recording as recording_module
-from sim.recording import (
+from queue_core.recording import reader
+from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
+    LINE_BYTES_MAX,
     Arrival,
     BadLine,
     Expectation,
     Recording,
-    RecordingError,
-    dump,
-    load,
 )
-from sim.recording_format import (
-    LINE_BYTES_MAX,
-)
+from queue_core.recording.reader import RecordingError, load
+from queue_core.recording.writer import dump
 
 Write = Callable[..., Path]
 
@@ -228,7 +225,7 @@ def test_too_many_broken_lines_are_an_error_even_when_skipping(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of rubbish is no recording."""
-    monkeypatch.setattr(recording_module, "BAD_LINES_MAX", 2)
+    monkeypatch.setattr(reader, "BAD_LINES_MAX", 2)
     path = write(message(), b"1", b"2", b"3")
     with pytest.raises(RecordingError, match=r"x\.jsonl:4: more than 2 broken lines; the last: must be"):
         load([path], skip_bad_lines=True)
@@ -236,7 +233,7 @@ def test_too_many_broken_lines_are_an_error_even_when_skipping(
 
 def test_too_many_messages(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on what is held in memory is an error with advice."""
-    monkeypatch.setattr(recording_module, "MESSAGES_MAX", 2)
+    monkeypatch.setattr(reader, "MESSAGES_MAX", 2)
     assert len(load_one(write(message(), message())).arrivals) == 2
     assert "more than 2 messages; split" in reason_at(write(message(), message(), message()), 3)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sim.recording import DEFAULT_EPOCH_MS, Arrival, Expectation, Recording, RecordingError, dump, load
-from sim.recording_format import SETTING_NAMES
+from queue_core.recording.format import DEFAULT_EPOCH_MS, SETTING_NAMES, Arrival, Expectation, Recording
+from queue_core.recording.reader import RecordingError, load
+from queue_core.recording.writer import dump
 
 FILES = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 """Each example writes a file, whose time depends on the disk."""

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from sim.recording_format import (
+from queue_core.recording.format import (
     IDENTIFIER_LENGTH_MAX,
     IGNORED_EVENTS,
     SPAN_MS_MAX,
     TEXT_LENGTH_MAX,
     Header,
-    LineError,
     MessageEvent,
-    parse_line,
 )
+from queue_core.recording.line import LineError, parse_line
 
 
 def message(**fields: Any) -> dict[str, Any]:

@@ -1,34 +1,17 @@
-"""Webhooks of the WhatsApp Cloud API: up to 1000 updates of several users in one POST, signed by the app's secret."""
+"""Webhooks of the WhatsApp Cloud API: up to 1000 updates of several users in one POST."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from queue_core.channels import placeholders
-from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
 _Content = Mapping[str, Any]
-
-
-def signature_is_valid(body: bytes, header: str | None, app_secret: str) -> bool:
-    """Whether `X-Hub-Signature-256` is the HMAC-SHA256 of the raw body. Takes as long whatever was wrong."""
-    expected = "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest((header or "").strip().lower().encode("utf-8", "replace"), expected.encode())
-
-
-def verify_subscription(query: Mapping[str, str], verify_token: str) -> str | None:
-    """The challenge to echo as plain text when Meta checks a subscription; None when the token is not ours."""
-    shown = query.get("hub.verify_token", "").encode("utf-8", "replace")
-    is_ours = hmac.compare_digest(shown, verify_token.encode())
-    if query.get("hub.mode") != "subscribe" or not is_ours:
-        return None
-    return query.get("hub.challenge", "")
 
 
 def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
@@ -45,17 +28,13 @@ def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
         for message in value.get("messages") or () if isinstance(value.get("messages"), list) else ():
             try:
                 messages.append(_message(message, value, media_bytes_max))
-            except _SkippedError as reason:
+            except SkippedError as reason:
                 skipped[str(reason)] += 1
     if not messages and skipped["invalid"] and skipped["invalid"] == skipped.total():
         raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
     return Inbound(
         messages=tuple(messages), skipped={reason: count for reason, count in skipped.items() if count}
     )
-
-
-class _SkippedError(Exception):
-    """It is no message for the bot; the first argument says why, in one word."""
 
 
 def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
@@ -75,7 +54,7 @@ def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessag
     instance = placeholders.words(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
     phone = placeholders.words(message.get("from")) if isinstance(message, dict) else ""
     if not instance.strip() or not phone.strip():
-        raise _SkippedError("invalid")
+        raise SkippedError("invalid")
     kind, text = _kind_and_text(message)
     contact = _contact_of(value, phone)
     data: dict[str, Any] = {
@@ -130,7 +109,7 @@ def _media(kind: str) -> Callable[[_Content], str]:
 def _reaction(content: _Content) -> str:
     emoji = placeholders.name(content.get("emoji"))
     if not emoji:
-        raise _SkippedError("reaction removed")
+        raise SkippedError("reaction removed")
     return placeholders.described("reaction", emoji)
 
 

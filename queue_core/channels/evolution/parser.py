@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from queue_core.channels import placeholders
-from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
@@ -43,10 +43,6 @@ _SKIPPED_JIDS = (
 _Content = Mapping[str, Any]
 
 
-class _SkippedError(Exception):
-    """It is no message for the bot; the first argument says why, in one word."""
-
-
 def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_bytes_max: int) -> Inbound:
     """The messages of a webhook. `instance` and `event` are the path's; the payload's own win.
 
@@ -67,7 +63,7 @@ def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_
     for item in _items(payload.get("data")):
         try:
             messages.append(_message(item, instance, media_bytes_max))
-        except _SkippedError as reason:
+        except SkippedError as reason:
             skipped[str(reason)] += 1
         except InvalidWebhookError as error:
             faults.append(error)
@@ -93,9 +89,9 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
     jid = placeholders.words(key.get("remoteJid"))
     for ending, reason in _SKIPPED_JIDS:
         if jid.endswith(ending):
-            raise _SkippedError(reason)
+            raise SkippedError(reason)
     if key.get("fromMe") is True:
-        raise _SkippedError("own")
+        raise SkippedError("own")
     phone, reply_to = _user(key, jid)
     content = _unwrapped(item.get("message"))
     kind, text = _kind_and_text(content)
@@ -149,7 +145,7 @@ def _unwrapped(content: Any) -> _Content:
 
 
 def _kind_and_text(content: _Content) -> tuple[str, str]:
-    """The kind of a message and what the AI reads of it. Raises _SkippedError for what no user wrote."""
+    """The kind of a message and what the AI reads of it. Raises SkippedError for what no user wrote."""
     if isinstance(content.get("conversation"), str) and content["conversation"]:
         return "text", content["conversation"]
     for name, (kind, text_of) in _KINDS.items():
@@ -159,7 +155,7 @@ def _kind_and_text(content: _Content) -> tuple[str, str]:
     unknown = next((name for name in content if name not in _NO_CONTENT), "")
     if not unknown:
         if "senderKeyDistributionMessage" in content:
-            raise _SkippedError("protocol")
+            raise SkippedError("protocol")
         return "unsupported", placeholders.unsupported("")  # WhatsApp could not decrypt it, for one
     return "unsupported", placeholders.unsupported(placeholders.name(unknown).removesuffix("Message"))
 
@@ -171,7 +167,7 @@ def _media(kind: str) -> tuple[str, Callable[[_Content], str]]:
 def _reaction(part: _Content) -> str:
     emoji = placeholders.name(part.get("text"))
     if not emoji:
-        raise _SkippedError("reaction removed")
+        raise SkippedError("reaction removed")
     return placeholders.described("reaction", emoji)
 
 
@@ -183,7 +179,7 @@ def _protocol(part: _Content) -> str:
     if kind in ("MESSAGE_EDIT", 14):
         _, text = _kind_and_text(_unwrapped(part.get("editedMessage")))
         return f"[edited] {text}"
-    raise _SkippedError("protocol")
+    raise SkippedError("protocol")
 
 
 def _contact(part: _Content) -> str:
@@ -260,7 +256,7 @@ def _quoted(item: _Content, content: _Content) -> dict[str, str]:
         if isinstance(context, dict) and isinstance(context.get("quotedMessage"), dict):
             try:
                 _, text = _kind_and_text(_unwrapped(context["quotedMessage"]))
-            except _SkippedError:
+            except SkippedError:
                 text = ""
             return {"id": placeholders.words(context.get("stanzaId")), "text": text}
     return {}

@@ -1,4 +1,4 @@
-"""Recordings: what arrived when, read from and written to `.jsonl` files (`logs/README.md` defines them).
+"""Reading recordings from `.jsonl` files.
 
 A broken line is never passed over in silence: it raises RecordingError, which names file, line and reason, or
 is collected in `Recording.skipped` where the caller asked for that.
@@ -6,33 +6,27 @@ is collected in `Recording.skipped` where the caller asked for that.
 
 from __future__ import annotations
 
-import json
 import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from sim.recording_format import (
-    FORMAT_VERSION,
+from queue_core.recording.format import (
+    DEFAULT_EPOCH_MS,
     LINE_BYTES_MAX,
+    MESSAGES_MAX,
     SPAN_MS_MAX,
+    Arrival,
+    BadLine,
     Expectation,
     Header,
-    LineError,
     MessageEvent,
-    parse_line,
-    quote,
+    Recording,
 )
+from queue_core.recording.line import LineError, parse_line, quote
 
-__all__ = ["Arrival", "BadLine", "Expectation", "Recording", "RecordingError", "dump", "load"]
-
-DEFAULT_EPOCH_MS = 1_767_225_600_000
-"""2026-01-01T00:00:00Z, the start of recordings whose times are milliseconds from the start."""
-MESSAGES_MAX = 2_000_000
 BAD_LINES_MAX = 10_000
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -54,50 +48,6 @@ class RecordingError(Exception):
         return f"{place}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One delivery of a webhook. The same id again in the same conversation is the provider delivering again.
-
-    `at_ms` counts from the start of the recording; `timestamp_ms` is the provider's own time on the same
-    scale, and may be before the start.
-    """
-
-    at_ms: int
-    instance: str
-    phone: str
-    id: str
-    text: str
-    kind: str
-    timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that was passed over on request."""
-
-    line: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A file's arrivals in the order of time (stable), and what its first line says about them.
-
-    `name` is the file's name, with as many folders before it as tell it from the others loaded with it.
-    `epoch_ms` is the Unix time of `at_ms` 0.
-    """
-
-    name: str
-    arrivals: tuple[Arrival, ...]
-    title: str = ""
-    source: str = ""
-    notes: str = ""
-    epoch_ms: int = DEFAULT_EPOCH_MS
-    settings: Mapping[str, str] = field(default_factory=dict)
-    expect: Mapping[str, Expectation] = field(default_factory=dict)
-    skipped: tuple[BadLine, ...] = ()
-
-
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
     """Read files, and folders' `*.jsonl` by name (hidden ones excepted); a file named twice is read once.
 
@@ -112,69 +62,6 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
     files = list(once.values())
     names = _short_names(files)
     return [_Reader(file, name, skip_bad_lines).read() for file, name in zip(files, names, strict=True)]
-
-
-def dump(recording: Recording) -> Iterator[str]:
-    """The recording as lines, each with its newline: same recording, same bytes.
-
-    What `load` would fill in itself is left out. Loading the lines gives an equal recording, but for its name
-    and for what was skipped.
-    """
-    yield _json_line(_header_fields(recording))
-    is_iso = recording.epoch_ms != DEFAULT_EPOCH_MS
-    first_timestamps: dict[tuple[str, str, str], int] = {}
-    for arrival in recording.arrivals:
-        key = (arrival.instance, arrival.phone, arrival.id)
-        usual_ms = first_timestamps.get(key, arrival.at_ms)
-        first_timestamps.setdefault(key, arrival.timestamp_ms)
-        event: dict[str, object] = {
-            "event": "message",
-            "at": _time(arrival.at_ms, recording.epoch_ms, is_iso),
-            "instance": arrival.instance,
-            "phone": arrival.phone,
-            "id": arrival.id,
-        }
-        if arrival.text:
-            event["text"] = arrival.text
-        if arrival.kind != "text":
-            event["kind"] = arrival.kind
-        if arrival.timestamp_ms != usual_ms:
-            event["timestamp"] = _time(arrival.timestamp_ms, recording.epoch_ms, is_iso)
-        yield _json_line(event)
-
-
-def _json_line(event: Mapping[str, object]) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"
-
-
-def _header_fields(recording: Recording) -> dict[str, object]:
-    header: dict[str, object] = {"event": "recording", "version": FORMAT_VERSION}
-    for name in ("title", "source", "notes"):
-        if value := getattr(recording, name):
-            header[name] = value
-    if recording.settings:
-        header["settings"] = dict(recording.settings)
-    if recording.expect:
-        header["expect"] = {name: _outcomes(expected) for name, expected in recording.expect.items()}
-    return header
-
-
-def _outcomes(expected: Expectation) -> dict[str, object]:
-    outcomes: dict[str, object] = {}
-    for name in ("lost", "duplicated", "reordered", "dead_lettered"):
-        ids = getattr(expected, name)
-        if ids is not None:
-            outcomes[name] = list(ids)
-    if expected.log:
-        outcomes["log"] = [dict(line) for line in expected.log]
-    return outcomes
-
-
-def _time(at_ms: int, epoch_ms: int, is_iso: bool) -> int | str:
-    if not is_iso:
-        return at_ms
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=epoch_ms + at_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
 class _Reader:

@@ -1,8 +1,4 @@
-"""One line of a recording: what it may hold, and the words for what is wrong with it.
-
-`logs/README.md` defines the format for people; this module is its only implementation. Reading whole files
-is in `recording.py`.
-"""
+"""One line of a recording: read, checked, and refused in words when it breaks the format."""
 
 from __future__ import annotations
 
@@ -10,32 +6,28 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-FORMAT_VERSION = 1
-
-LINE_BYTES_MAX = 1024 * 1024
-IDENTIFIER_LENGTH_MAX = 256
-"""Characters of an instance, a phone or an id."""
-KIND_LENGTH_MAX = 64
-TEXT_LENGTH_MAX = 65_536
-"""Characters of a message's text; WhatsApp itself stops at this length."""
-SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
-"""Longest recording, and furthest that a provider's timestamp may be from the arrival: 20 years."""
-YEAR_MIN, YEAR_MAX = 1970, 2199
-
-SETTING_NAMES = frozenset({"ai", "redis-latency", "window", "max-messages", "idle"})
-"""Options of `sim replay`, without their dashes, that a recording may set; values as they would be typed."""
-
-IGNORED_EVENTS = frozenset({"batch", "dead_letter", "fallback", "note", "reply", "sent"})
-"""What a live recorder notes about the fate of messages: known, and not replayed."""
+from queue_core.recording.format import (
+    FORMAT_VERSION,
+    IDENTIFIER_LENGTH_MAX,
+    IGNORED_EVENTS,
+    KIND_LENGTH_MAX,
+    OUTCOMES,
+    SETTING_NAMES,
+    SPAN_MS_MAX,
+    TEXT_LENGTH_MAX,
+    YEAR_MAX,
+    YEAR_MIN,
+    Expectation,
+    Header,
+    MessageEvent,
+)
 
 _HEADER_FIELDS = ("event", "version", "title", "source", "notes", "settings", "expect")
 _MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp")
-_EXPECT_ID_FIELDS = ("lost", "duplicated", "reordered", "dead_lettered")
-_EXPECT_FIELDS = (*_EXPECT_ID_FIELDS, "log")
+_EXPECT_FIELDS = (*OUTCOMES, "log")
 _FREE_FIELD_PREFIX = "x_"
 
 _INTEGER_DIGITS_MAX = 19
@@ -50,51 +42,6 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 class LineError(Exception):
     """A line that breaks the format; the message is the reason in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """Outcomes on record for one system.
-
-    Each tuple of ids is the exact set that must come out; None means that nothing is on record. Each mapping
-    in `log` must be matched by one log line of the run that has at least these fields with these values.
-    """
-
-    lost: tuple[str, ...] | None = None
-    duplicated: tuple[str, ...] | None = None
-    reordered: tuple[str, ...] | None = None
-    dead_lettered: tuple[str, ...] | None = None
-    log: tuple[Mapping[str, int | str], ...] = ()
-
-    def ids(self) -> tuple[str, ...]:
-        """Every id that is named, in the order of the fields."""
-        named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
-        return tuple(one for ids in named if ids is not None for one in ids)
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The `recording` event."""
-
-    title: str = ""
-    source: str = ""
-    notes: str = ""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    expect: Mapping[str, Expectation] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class MessageEvent:
-    """The `message` event. Times are Unix milliseconds when `is_iso`, else milliseconds from the start."""
-
-    at: int
-    is_iso: bool
-    instance: str
-    phone: str
-    id: str
-    text: str
-    kind: str
-    timestamp: int | None
 
 
 def parse_line(line: bytes) -> Header | MessageEvent | None:
@@ -267,7 +214,7 @@ def _settings(value: object) -> dict[str, str]:
 def _expectation(value: object, where: str) -> Expectation:
     outcomes = _object(value, where)
     _check_fields(outcomes, _EXPECT_FIELDS, f"{where}.")
-    ids = {name: _ids(outcomes[name], f"{where}.{name}") for name in _EXPECT_ID_FIELDS if name in outcomes}
+    ids = {name: _ids(outcomes[name], f"{where}.{name}") for name in OUTCOMES if name in outcomes}
     log = outcomes.get("log", [])
     if not isinstance(log, list):
         raise LineError(f"{quote(where + '.log')} must be a list, not {_type(log)}")

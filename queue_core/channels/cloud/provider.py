@@ -1,0 +1,70 @@
+"""Settings of the WhatsApp Cloud API, its webhook's address, and how Meta proves who posts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Annotated
+
+import aiohttp
+from pydantic import Field, SecretStr
+
+from queue_core.channels.authentication import is_secret
+from queue_core.channels.base import Inbound, Post, Provider, UnauthorizedError
+from queue_core.channels.cloud.channel import CloudChannel
+from queue_core.channels.cloud.parser import parse_cloud
+from queue_core.environment import Url
+
+
+class Cloud(Provider):
+    """The WhatsApp Cloud API: posts are signed, and a subscription is checked by a GET first."""
+
+    name = "cloud"
+    paths = ("/webhook/cloud",)
+    enabled_by = "access_token"
+    secured_by = "app_secret"
+
+    access_token: SecretStr = SecretStr("")
+    """Access token of the WhatsApp Cloud API, for sending; empty: not used."""
+    app_secret: SecretStr = SecretStr("")
+    """App secret that signs its webhooks."""
+    verify_token: SecretStr = SecretStr("")
+    """Verify token of its webhook subscription."""
+    url: Url = "https://graph.facebook.com"
+    """Address of the Cloud API."""
+    version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v23.0"
+    """Version of the Cloud API."""
+
+    def authenticate(self, post: Post) -> None:
+        """See Provider.authenticate. The body is signed as it came, so it is not decoded here."""
+        secret = self.app_secret.get_secret_value()
+        shown = post.headers.get("X-Hub-Signature-256", "").strip().lower()
+        if not secret or not is_secret(shown, signature(post.body, secret)):
+            raise UnauthorizedError("signature", "X-Hub-Signature-256 does not match CLOUD_APP_SECRET")
+
+    def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
+        """See Provider.parse."""
+        return parse_cloud(post.payload, media_bytes_max=media_bytes_max)
+
+    def answer_handshake(self, query: Mapping[str, str]) -> str:
+        """See Handshake. The challenge is echoed when the verify token is ours."""
+        is_ours = is_secret(query.get("hub.verify_token", ""), self.verify_token.get_secret_value())
+        if not is_ours or query.get("hub.mode") != "subscribe":
+            raise UnauthorizedError("verify token", "hub.verify_token does not match CLOUD_VERIFY_TOKEN")
+        return query.get("hub.challenge", "")
+
+    def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> CloudChannel:
+        """See Provider.open_channel."""
+        return CloudChannel(
+            session,
+            self.access_token.get_secret_value(),
+            base_url=self.url,
+            version=self.version,
+            timeout_s=timeout_s,
+        )
+
+
+def signature(body: bytes, app_secret: str) -> str:
+    """Returns what `X-Hub-Signature-256` must be: the HMAC-SHA256 of the raw body."""
+    return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()

@@ -1,0 +1,30 @@
+"""Types of settings that come from the environment: a base for groups of them, addresses, and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+SECRET_CHARACTERS_MIN = 16
+
+
+class EnvironmentSettings(BaseModel):
+    """A group of settings: frozen, without unknown names, and with no value shown in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+def _base_url(value: Any) -> Any:
+    return value.strip().rstrip("/") if isinstance(value, str) else value
+
+
+Url = Annotated[str, BeforeValidator(_base_url), Field(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")]
+"""An HTTP address without query and without a slash at its end; may be empty."""
+
+
+def faults_of_secret(environment_name: str, secret: SecretStr) -> Iterator[str]:
+    """Yields a sentence about a secret that is set and too short."""
+    if 0 < len(secret) < SECRET_CHARACTERS_MIN:
+        yield f"{environment_name}: shorter than {SECRET_CHARACTERS_MIN} characters, which can be guessed"

@@ -1,0 +1,63 @@
+"""The web app of a process, listening, with a real runtime behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from queue_core import Intake, QueueMessage
+from queue_core.server import config
+from queue_core.server.runtime import Runtime, open_runtime
+from queue_core.server.web import Web
+from queue_core.server.webhooks import Webhooks
+
+
+class Site:
+    """The app, listening, and what is behind it."""
+
+    def __init__(self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str]) -> None:
+        self.client = client
+        self.runtime = runtime
+        self.printed = printed
+
+    async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
+        response = await self.client.post(path, json=body, **options)
+        return response.status, await response.json()
+
+    async def raw(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
+        """The same for a body of any bytes, declared as JSON."""
+        declared = {"Content-Type": "application/json", **headers}
+        response = await self.client.post(path, data=io.BytesIO(data), headers=declared)
+        return response.status, await response.json()
+
+    async def queued(self, instance: str = "bot", phone: str = "966500000001") -> list[QueueMessage]:
+        """What waits in a conversation."""
+        return await self.runtime.queue.pending(instance, phone)
+
+    async def everything(self) -> list[QueueMessage]:
+        """What waits anywhere."""
+        conversations = await self.runtime.queue.active_conversations()
+        return [
+            message
+            for one in conversations
+            for message in await self.queued(one.instance_name, one.user_phone)
+        ]
+
+
+@asynccontextmanager
+async def open_site(**environment: str) -> AsyncIterator[Site]:
+    """A site by its environment."""
+    settings = config.load(environment, "no-such-file").settings
+    printed: list[str] = []
+    async with open_runtime(settings, write=printed.append) as runtime:
+        intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
+        webhooks = Webhooks(settings, intake, runtime.bot, runtime.journal)
+        app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
+        async with TestClient(TestServer(app)) as client:
+            yield Site(client, runtime, printed)
