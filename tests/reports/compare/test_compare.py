@@ -115,7 +115,7 @@ def test_a_sure_but_small_change_is_none() -> None:
 def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
     before, after = load(1), load(1)
     after["ledger"] = {**after["ledger"], "lost": 2}
-    after["thresholds"] = [{"name": "lost messages", "target": "0", "actual": "2", "ok": False, "unit": ""}]
+    after["thresholds"] = [{"code": "lost", "limit": 0, "measured": 2, "ok": False, "unit": ""}]
     comparison = compare(before, after)
     assert [(one.level, one.subject, one.after) for one in comparison.changes] == [
         ("worse", "messages lost", "2")
@@ -208,11 +208,14 @@ def test_samples_need_no_order() -> None:
 def test_a_threshold_is_told_with_what_came_out() -> None:
     after = load(1)
     after["thresholds"] = [
-        {"name": "Redis memory", "target": "50", "actual": "2.2", "ok": True, "unit": "MB"},
-        {"name": "lost messages", "target": "0", "actual": "0", "ok": True, "unit": ""},
+        {"code": "redis_memory", "limit": 50.0, "measured": 2.2, "ok": True, "unit": "MB"},
+        {"code": "lost", "limit": 0, "measured": 0, "ok": True, "unit": ""},
     ]
-    checks = compare(load(1), after).checks
-    assert [one.detail for one in checks[1:]] == ["target 50 MB, it was 2.2 MB", "target 0, it was 0"]
+    checks = [(one.name, one.detail.replace("\u00a0", " ")) for one in compare(load(1), after).checks[1:]]
+    assert checks == [
+        ("Redis memory", "target 50 MB, it was 2.2 MB"),
+        ("lost messages", "target 0, it was 0"),
+    ]
 
 
 def test_other_surroundings_are_told() -> None:

@@ -7,14 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypedDict
+from typing import Protocol
 
-from loadtests._service_time import SpecError, parse_duration_s
+import msgspec
 
-FAULTS = {"kill-worker": False, "pause-redis": True, "restart-redis": False, "ai-errors": True}
+from queue_core.durations import DurationError, parse_duration_ms
+from reports.results.load import FaultCode
+
+FAULTS: dict[FaultCode, bool] = {
+    "kill-worker": False,
+    "pause-redis": True,
+    "restart-redis": False,
+    "ai-errors": True,
+}
 """Each fault, and whether it lasts for a time that must be given."""
 FAULTS_MAX = 100
-LAST_S_MAX = 3600.0
+LAST_MS_MAX = 3_600_000.0
 EXAMPLE = "kill-worker@20s,pause-redis@30s:5s,restart-redis@40s,ai-errors@50s:10s"
 
 _FAULT = re.compile(r"([a-z-]+)@([^:@]+)(?::([^:@]+))?")
@@ -28,20 +36,20 @@ class PlanError(ValueError):
 class Fault:
     """One fault: seconds from the start of the load, and how long it is kept up (0: it is over by itself)."""
 
-    name: str
+    code: FaultCode
     at_s: float
     lasts_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.at_s:g}s" + (f":{self.lasts_s:g}s" if self.lasts_s else "")
+        return f"{self.code}@{self.at_s:g}s" + (f":{self.lasts_s:g}s" if self.lasts_s else "")
 
 
-class FaultTimes(TypedDict):
-    """When a fault was felt, in seconds from the start of the load: until the part worked again."""
+class FeltFault(msgspec.Struct, frozen=True):
+    """A fault that began, in seconds from the start of the load; `end_s` is None until the part works again."""
 
-    name: str
+    code: FaultCode
     start_s: float
-    end_s: float
+    end_s: float | None = None
 
 
 class Target(Protocol):
@@ -77,10 +85,10 @@ def parse_plan(text: str) -> tuple[Fault, ...]:
     if len(parts) > FAULTS_MAX:
         raise PlanError(f"the plan has {len(parts)} faults; {FAULTS_MAX} is the limit")
     plan = tuple(sorted((_parse_fault(part) for part in parts), key=lambda fault: fault.at_s))
-    pauses = [fault for fault in plan if fault.name == "pause-redis"]
+    pauses = [fault for fault in plan if fault.code == "pause-redis"]
     for pause in pauses:
         for other in plan:
-            is_of_redis = other is not pause and other.name in ("pause-redis", "restart-redis")
+            is_of_redis = other is not pause and other.code in ("pause-redis", "restart-redis")
             if is_of_redis and pause.at_s <= other.at_s <= pause.at_s + pause.lasts_s:
                 raise PlanError(f"{other} falls into {pause}: one server cannot do both at once")
     return plan
@@ -89,21 +97,21 @@ def parse_plan(text: str) -> tuple[Fault, ...]:
 def _parse_fault(text: str) -> Fault:
     match = _FAULT.fullmatch(text)
     if not match:
-        raise PlanError(f"{text!r} is no fault: write NAME@TIME or NAME@TIME:DURATION, as in {EXAMPLE}")
+        raise PlanError(f"{text!r} is not a fault: write NAME@TIME or NAME@TIME:DURATION, as in {EXAMPLE}")
     name, at, lasts = match.groups()
-    if name not in FAULTS:
+    code = next((known for known in FAULTS if known == name), None)
+    if code is None:
         raise PlanError(f"{text!r}: there is no fault {name!r}; known are {', '.join(FAULTS)}")
-    if FAULTS[name] and lasts is None:
-        raise PlanError(f"{text!r}: how long? Write {name}@{at}:5s")
-    if not FAULTS[name] and lasts is not None:
-        raise PlanError(f"{text!r}: {name} takes no duration; write {name}@{at}")
+    if FAULTS[code] and lasts is None:
+        raise PlanError(f"{text!r}: how long? Write {code}@{at}:5s")
+    if not FAULTS[code] and lasts is not None:
+        raise PlanError(f"{text!r}: {code} takes no duration; write {code}@{at}")
     try:
-        fault = Fault(name, parse_duration_s(at), parse_duration_s(lasts) if lasts else 0.0)
-    except SpecError as error:
+        at_ms = parse_duration_ms(at)
+        lasts_ms = parse_duration_ms(lasts, is_above_0=True, at_most_ms=LAST_MS_MAX) if lasts else 0.0
+    except DurationError as error:
         raise PlanError(f"{text!r}: {error}") from None
-    if FAULTS[name] and not 0 < fault.lasts_s <= LAST_S_MAX:
-        raise PlanError(f"{text!r}: the duration must be above 0 and at most {LAST_S_MAX:g} s")
-    return fault
+    return Fault(code, at_ms / 1000, lasts_ms / 1000)
 
 
 class Chaos:
@@ -112,7 +120,7 @@ class Chaos:
     Args:
         plan: What is to be done.
         target: On what.
-        changed: Is given all faults that are over, in the order of their starts, whenever one more is.
+        changed: Is given all faults that began, in the order of their starts, whenever one begins or is over.
         now: Unix time in seconds.
         wait: Sleeps for so many seconds; returns True at once when `stop` was called. None: really sleeps.
     """
@@ -122,7 +130,7 @@ class Chaos:
         plan: Iterable[Fault],
         target: Target,
         *,
-        changed: Callable[[list[FaultTimes]], None],
+        changed: Callable[[list[FeltFault]], None],
         now: Callable[[], float] = time.time,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
@@ -133,8 +141,7 @@ class Chaos:
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._lock = threading.Lock()
-        self._over: list[FaultTimes] = []
-        self._began: set[int] = set()  # places in the plan, which may hold equal faults
+        self._felt: dict[int, FeltFault] = {}  # by number in the plan, which may hold equal faults
         self._threads: list[threading.Thread] = []
         self.errors: list[str] = []
         """Faults that could not be carried out, and why."""
@@ -143,17 +150,17 @@ class Chaos:
     def missed(self) -> list[Fault]:
         """Faults whose time never came."""
         with self._lock:
-            return [fault for place, fault in enumerate(self._plan) if place not in self._began]
+            return [fault for number, fault in enumerate(self._plan) if number not in self._felt]
 
     def start(self, load_started_at: float) -> None:
         """Begins; times of the plan count from `load_started_at`, Unix time in seconds."""
         kills = 0
-        for place, fault in enumerate(self._plan):
-            kills += fault.name == "kill-worker"
+        for number, fault in enumerate(self._plan):
+            kills += fault.code == "kill-worker"
             worker = (kills - 1) % self._target.workers + 1  # they take turns
             thread = threading.Thread(
                 target=self._carry_out,
-                args=(place, worker, load_started_at),
+                args=(number, worker, load_started_at),
                 name=str(fault),
                 daemon=True,
             )
@@ -170,31 +177,34 @@ class Chaos:
         for thread in self._threads:
             thread.join()
 
-    def _carry_out(self, place: int, worker: int, load_started_at: float) -> None:
-        fault = self._plan[place]
+    def _carry_out(self, number: int, worker: int, load_started_at: float) -> None:
+        fault = self._plan[number]
         delay_s = load_started_at + fault.at_s - self._now()
         if delay_s > 0 and self._wait(delay_s):
             return
+        felt = FeltFault(fault.code, round(self._now() - load_started_at, 3))
         with self._lock:
-            self._began.add(place)
-        start_s = self._now() - load_started_at
+            self._felt[number] = felt
+            self._tell()
         try:
             self._strike(fault, worker)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run is told that this fault failed
             with self._lock:
                 self.errors.append(f"{fault}: {error}")
-        end_s = self._now() - load_started_at
         with self._lock:
-            self._over.append({"name": fault.name, "start_s": round(start_s, 3), "end_s": round(end_s, 3)})
-            self._over.sort(key=lambda times: times["start_s"])
-            self._changed(list(self._over))
+            end_s = round(self._now() - load_started_at, 3)
+            self._felt[number] = msgspec.structs.replace(felt, end_s=end_s)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed(sorted(self._felt.values(), key=lambda felt: felt.start_s))
 
     def _strike(self, fault: Fault, worker: int) -> None:
-        if fault.name == "kill-worker":
+        if fault.code == "kill-worker":
             self._target.kill_worker(worker)
-        elif fault.name == "restart-redis":
+        elif fault.code == "restart-redis":
             self._target.restart_redis()
-        elif fault.name == "pause-redis":
+        elif fault.code == "pause-redis":
             self._target.pause_redis()
             try:
                 self._wait(fault.lasts_s)

@@ -5,23 +5,21 @@ An open model: the schedule does not wait for answers. The same options and seed
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
+
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import RecordingError, load
+from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 Scenario = Literal["steady", "bursts", "recorded", "storm", "ramp", "soak"]
 SCENARIOS: tuple[Scenario, ...] = ("steady", "bursts", "recorded", "storm", "ramp", "soak")
 
 WARM_UP_S = 300.0
 """Turns last up to so long: bursts are taken from the middle of a stream that has run for that time."""
-ARRIVALS_MAX = 2_000_000
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0
@@ -38,11 +36,10 @@ class ScheduleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message of one user. `at_s` counts from the start of the load."""
+    """A message of a user. `at_s` counts from the start of the load."""
 
     at_s: float
-    phone: str
-    id: str
+    user: str
     text: str
 
 
@@ -109,49 +106,34 @@ def _poisson(from_s: float, to_s: float, rate: float, rng: Random) -> Iterator[A
     at_s, number = from_s, 0
     while (at_s := at_s + rng.expovariate(rate / 60)) < to_s:
         number += 1
-        yield _arrival(at_s, f"{int(from_s * 1000)}{number:07}", f"s{from_s:g}-{number}", rng)
+        yield _arrival(at_s, f"{int(from_s * 1000)}{number:07}", rng)
 
 
 def _storm(users: int, rng: Random) -> Iterator[Arrival]:
     if users:
         for number in range(users):
-            yield _arrival(rng.uniform(0, AT_ONCE_S), f"1{number:07}", f"u{number}", rng)
+            yield _arrival(rng.uniform(0, AT_ONCE_S), f"1{number:07}", rng)
         return
-    for number in range(STORM_MESSAGES):
-        yield _arrival(rng.uniform(0, STORM_S), f"2{rng.randrange(STORM_USERS):07}", f"m{number}", rng)
+    for _ in range(STORM_MESSAGES):
+        yield _arrival(rng.uniform(0, STORM_S), f"2{rng.randrange(STORM_USERS):07}", rng)
 
 
-def _arrival(at_s: float, user: str, message_id: str, rng: Random) -> Arrival:
-    return Arrival(at_s, f"999{user}", message_id, rng.choice(TEXTS))
+def _arrival(at_s: float, user: str, rng: Random) -> Arrival:
+    return Arrival(at_s, user, rng.choice(TEXTS))
 
 
 def _bursts(plan: Plan) -> Iterator[Arrival]:
-    """Turns as people write them, from `sim synth`, whose figures were measured on real chats."""
+    """Turns as people write them, from the simulator's synthetic day, whose figures were measured on real chats."""
     total_s = WARM_UP_S + plan.duration_s
     messages = round(plan.rate / 60 * total_s)
-    if not 0 < messages <= ARRIVALS_MAX:
-        raise ScheduleError(f"{messages} messages would have to be drawn, must be from 1 to {ARRIVALS_MAX}")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "bursts.jsonl"
-        command = [
-            sys.executable,
-            "-m",
-            "sim",
-            "synth",
-            "--messages",
-            str(messages),
-            "--hours",
-            f"{total_s / 3600:.9f}",
-        ]
-        command += ["--seed", str(plan.seed), "--redeliveries", "0", "--lang", "mixed", "-o", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
-        if done.returncode:
-            raise ScheduleError(
-                f"the bursts could not be drawn: {done.stderr.strip() or done.stdout.strip()}"
-            )
-        for arrival in read_recording(path):
-            if WARM_UP_S <= arrival.at_s < total_s:
-                yield Arrival(arrival.at_s - WARM_UP_S, arrival.phone, arrival.id, arrival.text)
+    if not 0 < messages <= MESSAGES_MAX:
+        raise ScheduleError(f"{messages} messages would have to be drawn, must be from 1 to {MESSAGES_MAX}")
+    settings = SyntheticSettings(
+        messages=messages, hours=total_s / 3600, seed=plan.seed, language="mixed", redeliveries=0
+    )
+    for arrival in _arrivals(synthesize(settings)):
+        if WARM_UP_S <= arrival.at_s < total_s:
+            yield replace(arrival, at_s=arrival.at_s - WARM_UP_S)
 
 
 def _recorded(plan: Plan) -> Iterator[Arrival]:
@@ -159,41 +141,21 @@ def _recorded(plan: Plan) -> Iterator[Arrival]:
         raise ScheduleError("the scenario `recorded` needs --recording FILE.jsonl")
     if plan.speed <= 0:
         raise ScheduleError(f"the speed is {plan.speed:g}, must be over 0")
-    for arrival in read_recording(plan.recording):
-        yield Arrival(arrival.at_s / plan.speed, arrival.phone, arrival.id, arrival.text)
-
-
-def read_recording(path: Path) -> list[Arrival]:
-    """The messages of a recording (logs/README.md), each id once a conversation. Raises ScheduleError."""
-    found: dict[tuple[str, str, str], Arrival] = {}
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                event = _event(line, path, number)
-                if event.get("event") == "message":
-                    phone = f"{event['instance']}/{event['phone']}"
-                    arrival = Arrival(
-                        _seconds(event["at"]), phone, str(event["id"]), str(event.get("text", ""))
-                    )
-                    found.setdefault((event["instance"], event["phone"], arrival.id), arrival)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScheduleError(f"{path} cannot be read: {error}") from None
-    except (KeyError, ValueError, TypeError) as error:
-        raise ScheduleError(f"{path} is no recording: {error!r}; logs/README.md has the format") from None
-    first_s = min((arrival.at_s for arrival in found.values()), default=0.0)
-    return [Arrival(one.at_s - first_s, one.phone, one.id, one.text) for one in found.values()]
+        (recording,) = load([plan.recording])
+    except RecordingError as error:
+        raise ScheduleError(str(error)) from None
+    for arrival in _arrivals(recording):
+        yield replace(arrival, at_s=arrival.at_s / plan.speed)
 
 
-def _event(line: str, path: Path, number: int) -> dict[str, Any]:
-    if not line.strip():
-        return {}
-    try:
-        event = json.loads(line)
-    except ValueError as error:
-        raise ScheduleError(f"{path}:{number}: {error}") from None
-    return event if isinstance(event, dict) else {}
-
-
-def _seconds(at: Any) -> float:
-    """From milliseconds, or an ISO time with its zone."""
-    return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else at / 1000
+def _arrivals(recording: Recording) -> Iterator[Arrival]:
+    """Yield each message once, whenever the provider delivered it again; times count from the first."""
+    first_ms = recording.arrivals[0].at_ms
+    seen: set[tuple[str, str, str]] = set()
+    for delivery in recording.arrivals:
+        key = (delivery.instance, delivery.phone, delivery.id)
+        if key not in seen:
+            seen.add(key)
+            user = f"{delivery.instance}/{delivery.phone}"
+            yield Arrival((delivery.at_ms - first_ms) / 1000, user, delivery.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,8 +13,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from loadtests._service_time import SERVICE_TIME_S_MAX, SpecError, parse_service_time, uniform_of
-from loadtests._sink import Sink, SinkSettings
+from loadtests.sink.server import SERVICE_MS_MAX, Sink, SinkSettings
 
 QUICK = SinkSettings(ai="constant:1ms")
 _Client = TestClient[Any, Any]
@@ -183,7 +181,7 @@ async def test_what_it_cannot_read_is_refused_and_not_remembered(
 
 
 async def test_it_listens_until_it_is_told_to_stop_and_says_where() -> None:
-    """As the stack runs it: the command, its line, and an end by SIGTERM with answers under way."""
+    """As the stack runs it: the command, its line, and an end by SIGTERM with an answer under way that takes long."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loadtests", "sink", "--port", "0", "--ai", "constant:1h"),
         stdout=asyncio.subprocess.PIPE,
@@ -195,39 +193,10 @@ async def test_it_listens_until_it_is_told_to_stop_and_says_where() -> None:
             asking = asyncio.create_task(session.post("/ai", json={"ids": ["a"]}))
             while True:
                 async with session.get("/sink/events") as response:
-                    if await response.text():
+                    if line := await response.text():
+                        assert json.loads(line)["service_ms"] == SERVICE_MS_MAX, "and not an hour"
                         break
             process.terminate()
             assert await process.wait() == 0
             with pytest.raises(aiohttp.ClientError):
                 await asking
-
-
-def samples(spec: str) -> list[float]:
-    draw = parse_service_time(spec)
-    return sorted(draw(uniform_of(spec, number)) for number in range(4_000))
-
-
-def test_service_times_follow_their_distribution() -> None:
-    assert set(samples("constant:50ms")) == {0.05}
-    exponential = samples("exponential:1s")
-    assert sum(exponential) / len(exponential) == pytest.approx(1.0, rel=0.1)
-    by_sigma = samples("lognormal:2s:0.4")
-    assert by_sigma[2_000] == pytest.approx(2.0, rel=0.05)
-    assert by_sigma[3_800] == pytest.approx(2.0 * math.exp(0.4 * 1.645), rel=0.08)
-    by_p95 = samples("lognormal:2s:4s")
-    assert by_p95[3_800] == pytest.approx(4.0, rel=0.1)
-
-
-@pytest.mark.parametrize("spec", ["constant:20m", "exponential:24h", "lognormal:24h:0.4", "lognormal:1s:999"])
-def test_no_service_time_is_endless(spec: str) -> None:
-    assert samples(spec)[-1] == SERVICE_TIME_S_MAX
-
-
-@pytest.mark.parametrize(
-    "spec",
-    ["", "constant", "constant:5", "uniform:1s", "lognormal:0:0.4", "lognormal:2s:1s", "exponential:99h"],
-)
-def test_a_distribution_that_cannot_be_read_is_told(spec: str) -> None:
-    with pytest.raises(SpecError, match=r"."):
-        parse_service_time(spec)

@@ -16,15 +16,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from loadtests import _run, _validate
-from loadtests._chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
-from loadtests._ledger import quantile
-from loadtests._schedule import Plan, ScheduleError
-from loadtests._service_time import SpecError, parse_duration_s, parse_service_time
-from loadtests._sink import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
-from loadtests._stack import Stack, StackError, StackSettings
+from loadtests.console import show_prediction
+from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, locust_command
+from loadtests.schedule import Plan, ScheduleError
+from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
+from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
+from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
+from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
+from queue_core.durations import parse_duration_ms
 from queue_core.redis_server.embedded import EmbeddedRedisError
-from reports.drawing.plots import Gap, largest_gap
+from reports.analysis.gap import largest_gap
+from reports.results.files import read_result
+from sim.engine.distributions import parse_distribution
 
 OUT = Path("reports/out/load")
 WORKERS_MAX = 64
@@ -50,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (PlanError, SpecError) as error:
+    except (PlanError, ScheduleError) as error:
         _complain(str(error))
-        return _run.USAGE
+        return USAGE
     except (StackError, EmbeddedRedisError, OSError) as error:
         _complain(str(error))
-        return _run.INVALID
+        return INVALID
     except KeyboardInterrupt:
         return 130
 
@@ -103,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the simulator's prediction beside what is measured",
         description="Sends the same arrivals through `sim` and through a real stack, and states the largest distance\n"
         "between the two distributions of reply times. Nothing else should run on the machine.",
-        epilog=f"Exit code: 0 when the distance is under {_validate.DISTANCE_AIM}; 1 when not; 2, 3 as for run.",
+        epilog=f"Exit code: 0 when the distance is under {DISTANCE_AIM}; 1 when not; 2, 3 as for run.",
     )
     _add_stack_arguments(validate)
     validate.add_argument("--rate", type=_checked(_rate), default="2000", metavar="N", help="a minute (2000)")
@@ -180,7 +183,7 @@ def _stack(options: argparse.Namespace) -> int:
                 time.sleep(LOOK_EVERY_S)
                 stack.check()
     except KeyboardInterrupt:
-        return _run.OK  # this is how it is meant to end
+        return OK  # this is how it is meant to end
 
 
 def _show(stack: Stack) -> None:
@@ -200,93 +203,76 @@ def _show(stack: Stack) -> None:
 def _load(options: argparse.Namespace) -> int:
     plan: tuple[Fault, ...] = options.chaos
     if options.duration is not None:
-        load_s = parse_duration_s(options.duration)
+        load_s = parse_duration_ms(options.duration) / 1000
         for fault in plan:
             if fault.at_s >= load_s:
                 raise PlanError(f"{fault} comes after the end of the load ({options.duration})")
     _prepare_process()
     given = {name: getattr(options, name) for name in ("scenario", "rate", "duration", "seed")}
     words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    run = _run.LoadRun(
+    run = LoadRun(
         stack=_stack_settings(options, port=0, sink_port=0),
         plan=plan,
         out=options.out,
-        locust=tuple(_run.locust_command()),
+        locust=tuple(locust_command()),
         locust_options=(*words, *options.locust_options),
         command=options.shown_command,
         settings=_shown_settings(options),
     )
-    return _run.carry_out(run, os.environ)
+    return carry_out(run, os.environ)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    """Draws once, simulates, measures, compares."""
+    """Draw once, simulate, measure, compare."""
     options.out.mkdir(parents=True, exist_ok=True)
-    recording = options.out / "arrivals.jsonl"
+    path = options.out / "arrivals.jsonl"
     plan = Plan(
         scenario="bursts",
         rate=float(options.rate),
-        duration_s=parse_duration_s(options.duration),
+        duration_s=parse_duration_ms(options.duration) / 1000,
         seed=SEED_DEFAULT if options.seed is None else options.seed,
     )
-    window_ms = os.environ.get("QUEUE_WINDOW_MS")
-    try:
-        count = _validate.write_recording(plan, recording)
-        sys.stdout.write(f"simulating {count} messages, {_validate.RUNS} times\n")
-        sys.stdout.flush()
-        predicted = _validate.simulate(
-            recording, options.ai, int(window_ms) if window_ms else None, options.out
-        )
-    except (ScheduleError, RuntimeError, ValueError) as error:
-        raise PlanError(str(error)) from None
+    recording = recording_of(plan, path)
+    sys.stdout.write(f"simulating {len(recording.arrivals)} messages, {RUNS} times\n")
+    sys.stdout.flush()
+    predicted_ms = simulate(recording, options.ai, os.environ.get("QUEUE_WINDOW_MS"))
     _prepare_process()
-    code = _run.carry_out(_recorded_run(options, recording), os.environ)
-    if code == _run.INVALID:
-        return code
-    measured = _run.add_prediction(options.out, predicted)
-    if not predicted or not measured:
-        raise PlanError(
-            "nothing was answered, so there is nothing to compare: raise the rate or the duration"
-        )
-    gap = largest_gap(sorted(predicted), sorted(measured))
-    _tell_prediction(predicted, measured, gap)
-    return _run.OK if gap.distance < _validate.DISTANCE_AIM else _run.MISSED
-
-
-def _recorded_run(options: argparse.Namespace, recording: Path) -> _run.LoadRun:
-    words = ("--scenario", "recorded", "--recording", str(recording), "--only-summary")
-    return _run.LoadRun(
+    run = LoadRun(
         stack=_stack_settings(options, port=0, sink_port=0),
         plan=(),
         out=options.out,
-        locust=tuple(_run.locust_command()),
-        locust_options=words,
+        locust=tuple(locust_command()),
+        locust_options=("--scenario", "recorded", "--recording", str(path), "--only-summary"),
         command=options.shown_command,
         settings=_shown_settings(options),
+        predicted_ms=predicted_ms,
     )
+    code = carry_out(run, os.environ)
+    if code == INVALID:
+        return code
+    result = read_result(options.out / "result.json")
+    assert result["kind"] == "load"
+    measured_ms = result["latency_ms"]["reply"]
+    if not predicted_ms or not measured_ms:
+        raise PlanError(
+            "nothing was answered, so there is nothing to compare: raise the rate or the duration"
+        )
+    gap = largest_gap(sorted(predicted_ms), measured_ms)
+    show_prediction(predicted_ms, measured_ms, gap, DISTANCE_AIM)
+    return OK if gap.distance < DISTANCE_AIM else MISSED
 
 
-def _tell_prediction(predicted: Sequence[float], measured: Sequence[float], gap: Gap) -> None:
-    lines = [f"{'from the last message':24}{'p50':>10}{'p95':>10}{'p99':>10}{'turns':>10}"]
-    for name, values in (("simulated, ms", predicted), ("measured, ms", measured)):
-        figures = "".join(f"{quantile(values, share) or 0:>10.0f}" for share in (0.5, 0.95, 0.99))
-        lines.append(f"{name:24}{figures}{len(values):>10}")
-    lines.append(f"largest distance between the two curves: {gap.distance:.3f}, at {gap.at_ms / 1000:.1f} s")
-    lines.append(f"aim: under {_validate.DISTANCE_AIM}")
-    sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _shown_settings(options: argparse.Namespace) -> dict[str, str]:
-    """What a reader of the report wants to know of the stack."""
+def _shown_settings(options: argparse.Namespace) -> dict[str, str | int | float]:
+    """Return what a reader of the result wants to know of the stack."""
     queue = {name: value for name, value in sorted(os.environ.items()) if name.startswith("QUEUE_") and value}
     return {
-        "system": "legacy buffer" if options.legacy else "queue",
-        "workers": str(options.workers),
-        "AI service time": options.ai,
-        "AI errors": f"{options.ai_errors:g}",
-        "Redis memory limit": options.redis_memory,
-        "Redis durability": "AOF, everysec",
-        "faults": ", ".join(map(str, options.chaos)) or "none",
+        "system": "legacy" if options.legacy else "queue",
+        "workers": options.workers,
+        "ai": options.ai,
+        "ai_error_share": options.ai_errors,
+        "redis_memory": options.redis_memory,
+        "redis_append_fsync": APPEND_FSYNC,
+        "faults": ",".join(map(str, options.chaos)),
         **queue,
     }
 
@@ -298,7 +284,7 @@ def _sink(options: argparse.Namespace) -> int:
 
     _raise_limit_of_files()
     asyncio.run(serve(_sink_settings(options), options.host, options.port, listening))
-    return _run.OK
+    return OK
 
 
 def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> StackSettings:
@@ -357,7 +343,7 @@ def _checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is no whole number from {low} to {high}")
+            raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
         return int(text)
 
     return _checked(read)
@@ -365,18 +351,17 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
-        raise ValueError(f"{text!r} is no size: write it as redis.conf has it, as in 50mb")
+        raise ValueError(f"{text!r} is not a size: write it as redis.conf has it, as in 50mb")
     return text
 
 
 def _service_time(text: str) -> str:
-    parse_service_time(text)
+    parse_distribution(text)
     return text
 
 
 def _duration(text: str) -> str:
-    if not parse_duration_s(text):
-        raise ValueError("a load of no duration tells nothing")
+    parse_duration_ms(text, is_above_0=True)
     return text
 
 
@@ -384,7 +369,7 @@ def _number(text: str, low: float, high: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
     if not low <= value <= high:
         raise ValueError(f"{text} is outside {low:g} to {high:g}")
     return value

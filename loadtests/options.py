@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import re
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
-from loadtests._schedule import SCENARIOS, Plan
+from loadtests.schedule import SCENARIOS, Plan
+from queue_core.durations import DurationError, parse_duration_ms
 
-_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an option of the same name says: counts of messages, p99 in ms, megabytes."""
 
-def seconds(text: str) -> float:
-    """From 500ms, 60s, 5m, 1h, or a bare number of seconds. For argparse: raises ArgumentTypeError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text.strip())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 30s, 5m or 1h")
-    return float(found[1]) * _UNITS_S[found[2] or "s"]
+    max_lost: int = 0
+    max_duplicates: int = 0
+    max_out_of_order: int = 0
+    max_failed: int = 0
+    max_ack_p99: float = 250.0
+    max_lag_p99: float = 250.0
+    max_redis_mb: float = 50.0
+    max_generator_lag_p99: float = 200.0
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Self:
+        """Take them from the options."""
+        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,37 +85,39 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--out", default="reports/out/load", help="folder for result.json, report.html, samples.jsonl"
     )
+    load.add_argument(
+        "--surroundings",
+        default="",
+        help="folder in which `python -m loadtests run` notes stack, faults and usage for the result",
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group(
         "Thresholds", "One that is missed makes the exit code 1; an invalid run, 3"
     )
-    limits.add_argument("--max-lost", type=int, default=0)
-    limits.add_argument("--max-duplicates", type=int, default=0)
-    limits.add_argument("--max-out-of-order", type=int, default=0)
-    limits.add_argument("--max-failed", type=int, default=0, help="requests without a 2xx answer")
-    limits.add_argument(
-        "--max-ack-p99", type=float, default=250.0, help="ms from the intended moment to the 2xx"
-    )
-    limits.add_argument(
-        "--max-lag-p99", type=float, default=250.0, help="ms from when a turn is due to its claim"
-    )
-    limits.add_argument("--max-redis-mb", type=float, default=50.0)
-    limits.add_argument(
-        "--max-generator-lag-p99",
-        type=float,
-        default=200.0,
-        help="ms that the generator may be behind; more: invalid",
-    )
+    usual = Limits()
+    helps = {
+        "max_lost": "",
+        "max_duplicates": "",
+        "max_out_of_order": "",
+        "max_failed": "requests without a 2xx answer",
+        "max_ack_p99": "ms from the intended moment to the 2xx",
+        "max_lag_p99": "ms from when a turn is due to its claim",
+        "max_redis_mb": "",
+        "max_generator_lag_p99": "ms that the generator may be behind; more: invalid",
+    }
+    for name, words in helps.items():
+        default = getattr(usual, name)
+        limits.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=words)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The schedule that the options ask for. Raises ValueError for a duration that is none."""
+    """Return the schedule that the options ask for. Raises ValueError."""
     return Plan(
         scenario=options.scenario,
         rate=options.rate,
-        duration_s=_duration(options.duration),
+        duration_s=seconds_of(options, "duration"),
         seed=options.seed,
         users=options.storm_users,
         recording=Path(options.recording) if options.recording else None,
@@ -112,8 +125,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
     )
 
 
-def _duration(text: str) -> float:
+def seconds_of(options: argparse.Namespace, name: str) -> float:
+    """Read an option that is a duration. Raises ValueError, which names the option."""
     try:
-        return seconds(text)
-    except argparse.ArgumentTypeError as error:
-        raise ValueError(f"--duration: {error}") from None
+        return parse_duration_ms(getattr(options, name)) / 1000
+    except DurationError as error:
+        raise ValueError(f"--{name}: {error}") from None

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from loadtests._chaos import EXAMPLE, Chaos, Fault, FaultTimes, PlanError, parse_plan
+from loadtests.stack.chaos import EXAMPLE, Chaos, Fault, FeltFault, PlanError, parse_plan
 
 PATIENCE_S = 30.0
 
@@ -50,14 +50,14 @@ class Clock:
         return False
 
 
-def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[FaultTimes]]:
+def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[FeltFault]]:
     """Each fault by itself on a clock of its own, as if the others were not there."""
-    over: list[list[FaultTimes]] = [[]]
+    told: list[list[FeltFault]] = [[]]
     clock = Clock()
-    chaos = Chaos(parse_plan(plan), target, changed=over.append, now=clock.now, wait=clock.wait)
+    chaos = Chaos(parse_plan(plan), target, changed=told.append, now=clock.now, wait=clock.wait)
     chaos.start(1000.0)
     chaos.join()
-    return chaos, over[-1]
+    return chaos, told[-1]
 
 
 def test_the_plan_of_the_help_is_read_in_the_order_of_its_times() -> None:
@@ -75,15 +75,15 @@ def test_the_plan_of_the_help_is_read_in_the_order_of_its_times() -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        ("", "is no fault"),
-        ("kill-worker", "is no fault"),
-        ("kill-worker@20s,", "is no fault"),
-        ("kill-worker@20", "is no duration"),
-        ("kill-worker@-1s", "is no duration"),
-        ("kill-worker@nans", "is no duration"),
+        ("", "is not a fault"),
+        ("kill-worker", "is not a fault"),
+        ("kill-worker@20s,", "is not a fault"),
+        ("kill-worker@20", "20 has no unit"),
+        ("kill-worker@-1s", "-1s is negative"),
+        ("kill-worker@nans", "is not a duration"),
         ("kill-worker@20s:5s", "takes no duration"),
         ("pause-redis@20s", "how long"),
-        ("pause-redis@20s:0s", "above 0"),
+        ("pause-redis@20s:0s", "more than 0"),
         ("ai-errors@20s:2h", "at most"),
         ("unplug@20s", "known are kill-worker"),
         ("pause-redis@20s:5s,restart-redis@22s", "both at once"),
@@ -113,9 +113,9 @@ def test_a_fault_strikes_at_its_time_and_is_over_when_it_says(
     plan: str, done: list[str], lasts_s: float
 ) -> None:
     target = Recorder()
-    chaos, over = carried_out(plan, target)
+    chaos, felt = carried_out(plan, target)
     assert target.done == done
-    assert over == [{"name": plan.partition("@")[0], "start_s": 20.0, "end_s": 20.0 + lasts_s}]
+    assert felt == [FeltFault(parse_plan(plan)[0].code, 20.0, 20.0 + lasts_s)]
     assert (chaos.missed, chaos.errors) == ([], [])
 
 
@@ -127,15 +127,16 @@ def test_workers_are_killed_in_turn() -> None:
 
 def test_stopping_undoes_what_lasts_and_tells_what_never_came() -> None:
     target = Recorder()
-    over: list[list[FaultTimes]] = []
+    told: list[list[FeltFault]] = []
     plan = parse_plan("pause-redis@0s:1h,kill-worker@1h")
-    chaos = Chaos(plan, target, changed=over.append, now=lambda: 1000.0)
+    chaos = Chaos(plan, target, changed=told.append, now=lambda: 1000.0)
     chaos.start(1000.0)
     assert target.paused.wait(PATIENCE_S)
+    assert told[-1] == [FeltFault("pause-redis", 0.0, None)], "it is not over"
     chaos.stop()
     assert target.done == ["pause", "resume"]
-    assert [times["name"] for times in over[-1]] == ["pause-redis"]
-    assert [fault.name for fault in chaos.missed] == ["kill-worker"]
+    assert told[-1] == [FeltFault("pause-redis", 0.0, 0.0)]
+    assert [fault.code for fault in chaos.missed] == ["kill-worker"]
 
 
 def test_a_fault_that_fails_is_told_and_stops_no_other() -> None:
@@ -144,10 +145,11 @@ def test_a_fault_that_fails_is_told_and_stops_no_other() -> None:
             raise RuntimeError("it does not come back")
 
     target = Broken()
-    chaos, over = carried_out("restart-redis@1s,kill-worker@2s", target)
+    chaos, felt = carried_out("restart-redis@1s,kill-worker@2s", target)
     assert chaos.errors == ["restart-redis@1s: it does not come back"]
     assert target.done == ["kill 1"]
-    assert len(over) == 2
+    assert all(fault.end_s is not None for fault in felt)
+    assert len(felt) == 2
 
 
 def test_a_plan_that_was_never_started_was_missed_altogether() -> None:

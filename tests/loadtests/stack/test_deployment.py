@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -21,23 +20,12 @@ import psutil
 import pytest
 import redis
 
-from loadtests import _run
-from loadtests._chaos import parse_plan
-from loadtests._commands import main
-from loadtests._run import LoadRun, UsageLog, carry_out
-from loadtests._sink import SinkSettings
-from loadtests._stack import ProcessUsage, Stack, StackError, StackSettings, Usage
+from loadtests.stack.deployment import Stack, StackError, StackSettings
+from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
 from tests.queue_core.server.outside import evolution
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 40.0
-SETTINGS = StackSettings(port=0, sink_port=0, sink=SinkSettings(ai="constant:10ms"))
-ENVIRON = {
-    **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ},
-    "QUEUE_WINDOW_MS": "300",
-    "QUEUE_LOCK_TTL_MS": "1000",
-    "QUEUE_LOCK_RENEW_MS": "200",
-}
 
 
 def post(stack: Stack, message_id: str, secret: str) -> int:
@@ -83,19 +71,6 @@ def alive(pids: set[int]) -> set[int]:
                 found.add(pid)
         except psutil.NoSuchProcess:
             pass
-    return found
-
-
-def family(pid: int) -> set[int]:
-    """Everything that a process has started, directly or not, but for the browser of other tests."""
-    found: set[int] = set()
-    for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
-            if any("playwright" in word for word in child.cmdline()):
-                continue
-        found.add(child.pid)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found |= {one.pid for one in child.children(recursive=True)}
     return found
 
 
@@ -210,119 +185,3 @@ def test_the_command_leaves_no_process_behind_however_it_ends(how: signal.Signal
     assert code == (0 if how == signal.SIGTERM else -9)
     if how == signal.SIGTERM:
         assert list(tmp_path.iterdir()) == []
-
-
-GENERATOR = """
-import json, pathlib, sys, time
-options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-out = pathlib.Path(options["--out"])
-(out / "started").write_text(str(time.time()))
-faults = out / "faults.json"
-deadline = time.monotonic() + 40
-while len(json.loads(faults.read_text())) < int(options["--faults"]) or time.monotonic() < deadline - 37:
-    assert time.monotonic() < deadline, "the faults do not come"
-    time.sleep(0.05)
-seconds = [{"t_s": at, "cpu": None, "redis_bytes": None} for at in range(3)]
-result = {"timeline": seconds, "faults": [], "settings": {"rate": "9"}, "system": {}, "command": "locust"}
-(out / "result.json").write_text(json.dumps(result))
-(out / "addresses.json").write_text(json.dumps(options))
-sys.exit(int(options["--exit"]))
-"""
-"""Plays Locust: starts a load, waits for the faults and 3 s, and leaves a result."""
-
-
-def load_run(out: Path, plan: str, *options: str) -> LoadRun:
-    return LoadRun(
-        stack=SETTINGS,
-        plan=parse_plan(plan) if plan else (),
-        out=out,
-        locust=(sys.executable, "-c", GENERATOR),
-        locust_options=options,
-        command="python -m loadtests run",
-        settings={"workers": "1"},
-    )
-
-
-@pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders of which a report would have been written; reports have tests of their own."""
-    folders: list[Path] = []
-    monkeypatch.setattr(_run, "_report", folders.append)
-    return folders
-
-
-def test_a_run_carries_out_the_plan_and_completes_the_result(tmp_path: Path, reported: list[Path]) -> None:
-    tmp_path.joinpath("started").write_text("1")  # of an earlier run, as is this:
-    tmp_path.joinpath("logs").mkdir()
-    tmp_path.joinpath("logs", "web.log").write_text("from before")
-    plan = "kill-worker@200ms,pause-redis@300ms:300ms,ai-errors@0s:200ms"
-    before = family(os.getpid())
-    code = carry_out(load_run(tmp_path, plan, "--faults", "3", "--exit", "0"), ENVIRON)
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert code == 0
-    assert {fault["name"] for fault in result["faults"]} == {"kill-worker", "pause-redis", "ai-errors"}
-    starts = {fault["name"]: fault["start_s"] for fault in result["faults"]}
-    assert 0.3 <= starts["pause-redis"] < 2
-    assert all(fault["end_s"] > fault["start_s"] for fault in result["faults"])
-    assert result["settings"] == {"rate": "9", "workers": "1"}
-    assert result["command"] == "python -m loadtests run"
-    assert result["system"]["redis"]
-    cpu = [second["cpu"] for second in result["timeline"] if second["cpu"]]
-    assert cpu
-    assert {"web", "sink", "redis", "locust"} <= set(cpu[-1])
-    assert reported == [tmp_path]
-    assert "from before" not in (tmp_path / "logs" / "web.log").read_text()
-    assert family(os.getpid()) == before
-
-
-def test_a_run_ends_with_the_generators_code_unless_a_fault_did_not_take_place(
-    tmp_path: Path, reported: list[Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert carry_out(load_run(tmp_path / "a", "", "--faults", "0", "--exit", "1"), ENVIRON) == 1
-    late = load_run(tmp_path / "b", "kill-worker@1h", "--faults", "0", "--exit", "0")
-    assert carry_out(late, ENVIRON) == 3
-    assert "never took place, the load was over before: kill-worker@3600s" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["run", "--chaos", "unplug@3s"], "known are kill-worker"),
-        (["run", "--chaos", "kill-worker@60s", "--duration", "60s"], "after the end of the load"),
-        (["run", "--duration", "60"], "is no duration"),
-        (["run", "--rate", "nan"], "outside"),
-        (["stack", "--workers", "0"], "no whole number"),
-        (["stack", "--redis-memory", "lots"], "no size"),
-        (["sink", "--ai", "soon"], "no service time"),
-        (["sink", "--ai-errors", "2"], "outside 0 to 1"),
-        (["stack", "--", "-u", "3"], "only `run`"),
-    ],
-)
-def test_options_that_cannot_be_used_are_told(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    try:
-        code: Any = main(arguments)
-    except SystemExit as left:
-        code = left.code
-    assert code == 2
-    assert words in capsys.readouterr().err
-
-
-def test_the_usage_log_is_complete_json_after_each_sample(tmp_path: Path) -> None:
-    path = tmp_path / "usage.json"
-
-    def read() -> Any:
-        return json.loads(path.read_text())
-
-    with UsageLog(path) as log:
-        assert read() == []
-        assert not log.is_due(-0.5)
-        assert log.is_due(0.0)
-        log.add(0.0, Usage({"web": ProcessUsage(1.0, 100)}, 7))
-        assert not log.is_due(0.9)
-        log.add(2.0, Usage({"web": ProcessUsage(2.0, 200), "new": ProcessUsage(5.0, 1)}, None))
-        first = {"t_s": 2.0, "cpu": {"web": 0.5}, "memory_bytes": {"web": 200, "new": 1}, "redis_bytes": None}
-        assert read() == [first]
-        log.add(3.0, Usage({"web": ProcessUsage(2.0, 200)}, 7))
-        assert [sample["t_s"] for sample in read()] == [2.0, 3.0]

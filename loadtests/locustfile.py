@@ -14,10 +14,13 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests._account import Account
-from loadtests._generator import Generator
-from loadtests._options import add_options
-from loadtests._schedule import ScheduleError
+from loadtests.account.account import Account
+from loadtests.account.result import result_of, write
+from loadtests.console import show_result
+from loadtests.generator import Generator
+from loadtests.options import add_options
+from loadtests.schedule import ScheduleError
+from reports.results.load import LoadResult
 
 EXIT_MISSED = 1
 EXIT_USAGE = 2
@@ -60,7 +63,9 @@ def _start(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = EXIT_USAGE
         gevent.spawn_later(0.1, environment.runner.quit)  # type: ignore[union-attr]  # it is just starting
         return
-    environment.account = account  # type: ignore[attr-defined]
+    environment.process_exit_code = (
+        EXIT_INVALID  # until the account is settled: --run-time may end the run before
+    )
     environment.load.deal(account)  # type: ignore[attr-defined]
     gevent.spawn(_settle, environment, account)
 
@@ -70,11 +75,22 @@ def _stop(environment: Environment, **_: Any) -> None:
     environment.load.stop()  # type: ignore[attr-defined]
 
 
+@events.quitting.add_listener
+def _explain(environment: Environment, **_: Any) -> None:
+    account = environment.load.account  # type: ignore[attr-defined]
+    if account is not None and not account.is_settled:
+        _log.error(
+            "ended before everything was sent and answered, so there is no result: --run-time is too short"
+        )
+
+
 def _settle(environment: Environment, account: Account) -> None:
     """Waits for the load and the drain, writes the result, and ends a run that nobody looks at in a browser."""
     try:
         account.run()
-        result = account.settle()
+        result = result_of(account, account.settle())
+        write(result, account.samples, account.folder)
+        show_result(result, account.folder)
         environment.process_exit_code = _exit_code(result)
     except Exception:  # noqa: BLE001 - whatever it was, the run must end, and not with 0
         _log.exception("the account could not be settled")
@@ -87,7 +103,7 @@ def _settle(environment: Environment, account: Account) -> None:
         runner.stop()
 
 
-def _exit_code(result: dict[str, Any]) -> int:
+def _exit_code(result: LoadResult) -> int:
     if not result["valid"]:
         return EXIT_INVALID
     return 0 if result["ok"] else EXIT_MISSED

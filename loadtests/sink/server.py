@@ -17,12 +17,16 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from loadtests._service_time import ServiceTime, parse_service_time, uniform_of
+from loadtests.sink.event import Event, Turn
+from loadtests.sink.luck import uniform_of
+from sim.engine.distributions import parse_distribution
 
 AI_DEFAULT = "lognormal:2s:0.4"
 SEED_DEFAULT = 1
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """A turn has up to 100 messages of up to 256 kB."""
+SERVICE_MS_MAX = 600_000.0
+"""A drawn service time is cut off here: no AI client waits longer."""
 AI_ERRORS_S_MAX = 3600.0
 END_S = 0.1
 """At the end, answers that are still being thought about are dropped after so long."""
@@ -32,55 +36,26 @@ _ANSWER = re.compile(r"turn ([0-9]{1,15})")
 
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
-    """How the played AI behaves. `ai` as parse_service_time reads it, `ai_errors` a probability, `seed` for both."""
+    """How the played AI behaves: `ai` is a distribution as typed, `ai_errors` a probability, `seed` is for both."""
 
     ai: str = AI_DEFAULT
     ai_errors: float = 0.0
     seed: int = SEED_DEFAULT
 
 
-class _Turn(msgspec.Struct, frozen=True):
-    """What the AI was asked, as far as anybody wants to know it. Names are those of the request."""
-
-    ids: list[str] = []
-    instance: str = ""
-    phone: str = ""
-    trigger: str = ""
-    due_at: float = 0
-    claimed_at: float = 0
-    attempt: int = 1
-
-
 class _AiErrors(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class _Event(msgspec.Struct, frozen=True):
-    """One line of /sink/events. `at`, `due_at`, `claimed_at`: Unix ms; `service_ms`: what the AI will take."""
-
-    n: int
-    event: str
-    at: float
-    turn: int | None
-    ids: list[str]
-    instance: str
-    phone: str
-    trigger: str
-    due_at: float
-    claimed_at: float
-    attempt: int
-    service_ms: float | None = None
-
-
 class Sink:
-    """The server's routes and memory. `now` gives Unix seconds. Raises SpecError for a service time it cannot read."""
+    """The server's routes and memory. `now` gives Unix seconds. Raises DistributionError."""
 
     def __init__(self, settings: SinkSettings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._service_time: ServiceTime = parse_service_time(settings.ai)
+        self._service_time = parse_distribution(settings.ai)
         self._now = now
         self._lines: list[bytes] = []
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, Turn] = {}
         self._turn_last = 0  # goes on after a reset: an answer from before must not be taken for a new turn's
         self._ai_fails_until = 0.0
 
@@ -104,19 +79,20 @@ class Sink:
 
     async def ai(self, request: web.Request) -> web.Response:
         """A turn; answered after its service time, or with 500."""
-        turn = await _decoded(request, _Turn)
+        turn = await _decoded(request, Turn)
         self._turn_last += 1
         number = self._turn_last
         if self._fails(turn):
             self._record("ai-error", number, turn)
             return web.json_response({"error": "the played AI fails"}, status=500)
-        service_s = self._service_time(uniform_of(self._settings.seed, "service", _name(turn)))
+        uniform = uniform_of(self._settings.seed, "service", _name(turn))
+        service_ms = min(self._service_time.quantile_ms(uniform), SERVICE_MS_MAX)
         self._turns[number] = turn
-        self._record("ai", number, turn, service_ms=service_s * 1000)
-        await asyncio.sleep(service_s)
+        self._record("ai", number, turn, service_ms=service_ms)
+        await asyncio.sleep(service_ms / 1000)
         return web.json_response({"response": f"turn {number}"})
 
-    def _fails(self, turn: _Turn) -> bool:
+    def _fails(self, turn: Turn) -> bool:
         """A turn that fails at one attempt need not fail at the next."""
         luck = uniform_of(self._settings.seed, "error", _name(turn), turn.attempt)
         return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
@@ -150,7 +126,7 @@ class Sink:
         """Remembers a reply, with the ids of its turn when the turn is known; returns the event's number."""
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
         number = int(match[1]) if match else None
-        turn = self._turns.get(number, _Turn()) if number is not None else _Turn()
+        turn = self._turns.get(number, Turn()) if number is not None else Turn()
         shown = msgspec.structs.replace(turn, instance=instance, phone=str(phone or ""))
         return self._record("sent", number, shown)
 
@@ -179,8 +155,8 @@ class Sink:
         self._ai_fails_until = self._now() + wanted.seconds
         return web.json_response({"until": self._ai_fails_until})
 
-    def _record(self, event: str, number: int | None, turn: _Turn, service_ms: float | None = None) -> int:
-        line = _Event(
+    def _record(self, event: str, number: int | None, turn: Turn, service_ms: float | None = None) -> int:
+        line = Event(
             n=len(self._lines) + 1,
             event=event,
             at=self._now() * 1000,
@@ -192,7 +168,7 @@ class Sink:
         return line.n
 
 
-def _name(turn: _Turn) -> str:
+def _name(turn: Turn) -> str:
     """What a turn's luck depends on: its first message, in its conversation when that has no id."""
     first = turn.ids[0] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"
@@ -207,7 +183,7 @@ async def _decoded(request: web.Request, kind: Any) -> Any:
 
 
 async def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str], None]) -> None:
-    """Runs a sink until SIGINT or SIGTERM; `listening` is told its address. Raises SpecError, OSError."""
+    """Runs a sink until SIGINT or SIGTERM; `listening` is told its address. Raises DistributionError, OSError."""
     stop = asyncio.Event()
     runner = web.AppRunner(Sink(settings).app(), access_log=None, shutdown_timeout=END_S)
     with _signals(stop):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from loadtests._ledger import Ledger, Reply, Sample, batches_of, ledger_of, quantile, replies_of, times_of
-from loadtests._result import thinned
+from loadtests.account.ledger import Ledger, Reply, Sample, batches_of, latency_of, ledger_of, replies_of
+from loadtests.sink.event import Event
 
 
 def sample(message_id: str, at: float = 0.0, conversation: int = 1, **changes: Any) -> Sample:
@@ -15,19 +15,8 @@ def sample(message_id: str, at: float = 0.0, conversation: int = 1, **changes: A
     return Sample(message_id, conversation, **values)
 
 
-def figures(ledger: Ledger) -> dict[str, int]:
-    names = (
-        "sent",
-        "answered",
-        "dead",
-        "waiting",
-        "lost",
-        "unsure",
-        "duplicates",
-        "out_of_order",
-        "failed_requests",
-    )
-    return {name: value for name in names if (value := getattr(ledger, name))}
+def figures(ledger: Ledger) -> dict[str, Any]:
+    return {name: value for name, value in ledger.counts.items() if value}
 
 
 SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
@@ -54,22 +43,25 @@ def test_what_became_of_three_messages(
     replies: list[Reply], dead: int, waiting: int, expected: dict[str, int]
 ) -> None:
     ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting)
+    counts = ledger.counts
     if "out_of_order" in expected:
-        assert ledger.out_of_order >= 1
+        assert counts["out_of_order"] >= 1
         return
     assert figures(ledger) == expected
-    assert ledger.sent == ledger.answered + ledger.dead + ledger.waiting + ledger.lost
+    assert counts["sent"] == counts["answered"] + counts["dead"] + counts["waiting"] + counts["lost"]
 
 
 def test_what_overlapped_on_its_way_has_no_order() -> None:
     """m2 was sent before m1 was acknowledged."""
     samples = [sample("m1", 1, acknowledged_at=5.0), sample("m2", 2)]
-    assert ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0).out_of_order == 0
+    ledger = ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0)
+    assert ledger.counts["out_of_order"] == 0
 
 
 def test_users_have_no_order_among_each_other() -> None:
     samples = [sample("m1", 1, conversation=1), sample("m2", 2, conversation=2)]
-    assert ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0).out_of_order == 0
+    ledger = ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0)
+    assert ledger.counts["out_of_order"] == 0
 
 
 def test_what_nobody_acknowledged_is_unsure_and_not_lost() -> None:
@@ -78,8 +70,8 @@ def test_what_nobody_acknowledged_is_unsure_and_not_lost() -> None:
     assert figures(ledger) == {"sent": 1, "answered": 1, "unsure": 1, "failed_requests": 6}
 
 
-def event(number: int, kind: str, at: float, turn: int, ids: list[str], **more: Any) -> dict[str, Any]:
-    return {"n": number, "event": kind, "at": at, "turn": turn, "ids": ids, **more}
+def event(number: int, kind: str, at: float, turn: int, ids: list[str], **more: Any) -> Event:
+    return Event(n=number, event=kind, at=at, turn=turn, ids=ids, **more)
 
 
 EVENTS = [
@@ -97,25 +89,15 @@ def test_times_count_from_the_intended_moment() -> None:
         sample("m2", 2, acknowledged_at=2.25),
         sample("m3", 3, acknowledged_at=None),
     ]
-    times = times_of(samples, EVENTS)
-    assert times.acknowledgement == pytest.approx([600, 250])
-    assert times.generator_lag == pytest.approx([500, 0, 0])
-    assert times.dispatch_lag == [4], "of first attempts only"
-    assert times.reply == pytest.approx([8_000, 9_000])
-    assert times.reply_from_first == pytest.approx([9_000, 9_000])
+    latency = latency_of(samples, EVENTS)
+    assert latency["acknowledgement"] == pytest.approx([600, 250])
+    assert latency["generator_lag"] == pytest.approx([500, 0, 0])
+    assert latency["dispatch_lag"] == [4], "of first attempts only"
+    assert latency["reply"] == pytest.approx([8_000, 9_000])
+    assert latency["reply_from_first"] == pytest.approx([9_000, 9_000])
+    assert latency["ai"] == [996, 1_100]
 
 
 def test_replies_and_batches() -> None:
     assert replies_of(EVENTS) == [Reply(10.0, ("m1", "m2")), Reply(12.0, ("m3",))]
     assert batches_of(EVENTS) == {"count": 1, "by_trigger": {"window": 1}, "sizes": {"2": 1}}
-
-
-def test_quantiles_are_values_that_were_measured() -> None:
-    values = list(range(100, 0, -1))
-    assert [quantile(values, share) for share in (0.0, 0.5, 0.99, 1.0)] == [1, 51, 100, 100]
-    assert quantile([], 0.5) is None
-
-
-def test_thinning_keeps_the_extremes() -> None:
-    values = thinned([float(value) for value in range(100_000)])
-    assert (len(values), values[0], values[-1]) == (20_000, 0.0, 99_999.0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple
+from typing import Any
 
 import gevent
 from gevent.pool import Pool
@@ -13,13 +14,11 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests._ledger import Sample
-from loadtests._options import seconds
-from loadtests._payloads import Channel, webhook
-from loadtests._secrets import webhook_secrets
-
-if TYPE_CHECKING:
-    from loadtests._account import Account
+from loadtests.account.account import Account, Job
+from loadtests.account.ledger import Sample
+from loadtests.options import seconds_of
+from loadtests.payloads import Channel, webhook
+from loadtests.stack.credentials import webhook_secrets
 
 DELIVERIES_MAX = 6
 """A message that is refused so often is given up, as a provider does."""
@@ -29,9 +28,6 @@ CONNECTIONS_MAX = 512
 TIMEOUT_S = 30.0
 REPORT_EVERY_S = 1.0
 
-Job = tuple[float, int, str, str]
-"""When (seconds from the start), conversation, message id, text."""
-
 
 class Generator:
     """One in each process. In a distributed run the master's only deals out, the workers' only play."""
@@ -40,7 +36,8 @@ class Generator:
         self._environment = environment
         self._playing: gevent.Greenlet[..., None] | None = None
         self._samples: list[Sample] = []
-        self._account: Account | None = None
+        self.account: Account | None = None
+        """Where it is kept, not in a worker of several."""
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message("jobs", self._on_jobs)
@@ -49,7 +46,7 @@ class Generator:
 
     def deal(self, account: Account) -> None:
         """Hands each process its part: all messages of a conversation to the same one."""
-        self._account = account
+        self.account = account
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
             self._take(account.jobs, account.start_at)
@@ -96,7 +93,9 @@ class Generator:
         channel = self._channel(conversation)
         path, body, headers = webhook(channel, conversation, message_id, text, int(intended), secrets)
         sample = Sample(message_id, conversation, intended, time.time())
-        wait_s = seconds(self._environment.parsed_options.redeliver)  # type: ignore[union-attr]
+        options = self._environment.parsed_options
+        assert options is not None
+        wait_s = seconds_of(options, "redeliver")
         for delivery in range(DELIVERIES_MAX):
             if delivery:
                 gevent.sleep(wait_s * 2 ** (delivery - 1))
@@ -125,21 +124,9 @@ class Generator:
         samples, self._samples = self._samples, []
         runner = self._environment.runner
         if isinstance(runner, WorkerRunner):
-            rows = [
-                (
-                    one.id,
-                    one.conversation,
-                    one.intended_at,
-                    one.sent_at,
-                    one.acknowledged_at,
-                    one.status,
-                    one.failures,
-                )
-                for one in samples
-            ]
-            runner.send_message("samples", {"rows": rows, "last": is_last})
-        elif self._account:
-            self._account.add(samples, is_last=is_last)
+            runner.send_message("samples", {"rows": [astuple(one) for one in samples], "last": is_last})
+        elif self.account:
+            self.account.add(samples, is_last=is_last)
 
     def _take(self, jobs: list[Job], start_at: float) -> None:
         self._playing = gevent.spawn(self._play, jobs, start_at)
@@ -148,6 +135,6 @@ class Generator:
         self._take([tuple(job) for job in msg.data["jobs"]], msg.data["start_at"])
 
     def _on_samples(self, environment: Environment, msg: Any, **_: Any) -> None:
-        if self._account:
+        if self.account:
             rows = [Sample(*row) for row in msg.data["rows"]]
-            self._account.add(rows, is_last=bool(msg.data["last"]))
+            self.account.add(rows, is_last=bool(msg.data["last"]))

@@ -15,22 +15,24 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
 import redis
 
-from loadtests._children import Children
-from loadtests._secrets import webhook_secrets
-from loadtests._sink import SinkSettings
+from loadtests.sink.server import SinkSettings
+from loadtests.stack.children import Children
+from loadtests.stack.credentials import webhook_secrets
+from loadtests.stack.usage import ProcessUsage, Usage
 from queue_core.redis_server.embedded import EmbeddedRedis
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 READY_S = 30.0
 """Longest wait for a process to become ready."""
 LOOK_EVERY_S = 0.05
 REQUEST_TIMEOUT_S = 2.0
+APPEND_FSYNC: Final = "everysec"
 CONCURRENCY = "1000"
 """Turns that a worker has in work at a time. 10,000 messages a minute with an AI of 2 s keep about 200 busy."""
 
@@ -67,22 +69,6 @@ class StackSettings:
     sink: SinkSettings = field(default_factory=SinkSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUsage:
-    """CPU seconds since the start of the stack, over restarts, and resident memory now."""
-
-    cpu_s: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What each process uses, by name; `redis_bytes` is Redis's used_memory, None while it does not answer."""
-
-    processes: dict[str, ProcessUsage]
-    redis_bytes: int | None
-
-
 class Stack:
     """Starts, breaks, measures and stops the deployment. Its methods block and may be called from several threads.
 
@@ -101,7 +87,7 @@ class Stack:
         self._folder: Path | None = None
         self._children: Children | None = None
         memory = {"maxmemory": settings.redis_memory}
-        self._redis = EmbeddedRedis(port=0, append_only=True, append_fsync="everysec", config=memory)
+        self._redis = EmbeddedRedis(port=0, append_only=True, append_fsync=APPEND_FSYNC, config=memory)
         self._ports: dict[str, int] = {}
         self._cpu_before_s: dict[str, float] = {}
         self._lock = threading.RLock()
