@@ -13,9 +13,10 @@ from reports.compare.effects import effect_of
 from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
 from reports.results.baseline import BaselineLoad
 from reports.results.load import LoadResult
-from reports.text import cut, one_line
+from reports.text import one_line
 from reports.words.figures import quantile_of
 from reports.words.language import gettext
+from reports.words.load import limit_of, measured_of, threshold_name
 from reports.words.numbers import duration
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -152,9 +153,10 @@ def load_checks(result: LoadResult) -> list[Check]:
     group = one_line(result["scenario"])
     checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
     for one in result["thresholds"]:
-        target, actual = (f"{figure} {one['unit']}".strip() for figure in (one["target"], one["actual"]))
-        detail = gettext("target %(target)s, it was %(actual)s", target=target, actual=actual)
-        checks.append(Check(group, cut(one_line(one["name"]), 80), one["ok"], cut(one_line(detail), 300)))
+        detail = gettext(
+            "target %(target)s, it was %(actual)s", target=limit_of(one), actual=measured_of(one)
+        )
+        checks.append(Check(group, threshold_name(one["code"]), one["ok"], detail))
     return checks
 
 
