@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from reports.analysis.losses import losses
+from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
     LossEstimate,
@@ -77,10 +77,9 @@ def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
     if len(result["recordings"]) > 1:
         _show_overview(result, console)
-    for recording in result["recordings"]:
-        runs = [run for run in result["runs"] if run["recording"] == recording["name"]]
-        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
-        _show_recording(recording, runs, estimates, console)
+    for recording in recordings_of(result):
+        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
+        _show_recording(recording, estimates, console)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -125,25 +124,26 @@ def in_words(words: object) -> str:
 
 
 def _show_recording(
-    recording: RecordingInfo, runs: Sequence[Run], estimates: Sequence[LossEstimate], console: Console
+    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console
 ) -> None:
-    title = Text(plain(recording["name"]), style="bold")
-    if recording["title"]:
-        title.append(f"  {plain(recording['title'])}", style="not bold")
+    info = recording.info
+    title = Text(plain(recording.name), style="bold")
+    if info["title"]:
+        title.append(f"  {plain(info['title'])}", style="not bold")
     console.print(title)
-    if recording["skipped_lines"]:
-        console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))
+    if info["skipped_lines"]:
+        console.print(Text(f"  {info['skipped_lines']} broken lines skipped", style="bold yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
-        group = [run for run in runs if run["system"] == loss["system"]]
-        table.add_row(*_row(recording, loss["system"], group))
+        group = [run for run in recording.runs if run["system"] == loss["system"]]
+        table.add_row(*_row(info, loss["system"], group))
     console.print(table)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
     for loss in estimates:
-        _show_causes(recording, [run for run in runs if run["system"] == loss["system"]], console)
+        _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
 
 
@@ -199,10 +199,10 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
     return quantiles(first), quantiles(last)
 
 
-def _show_causes(recording: RecordingInfo, runs: Sequence[Run], console: Console) -> None:
+def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
     """Why one system lost messages, alike reasons together, and faults that fired."""
     system = runs[0]["system"] if runs else ""
-    found = losses(runs, recording)
+    found = recording.losses(runs)
     for loss in found[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")

@@ -34,9 +34,9 @@ IGNORED_EVENTS = frozenset({"batch", "dead_letter", "fallback", "note", "reply",
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Outcomes on record for one system.
+    """Expected outcomes of one system.
 
-    Each tuple of ids is the exact set that must come out; None means that nothing is on record. Each mapping
+    Each tuple of ids is the exact set that must come out; None means that nothing is expected. Each mapping
     in `log` must be matched by one log line of the run that has at least these fields with these values.
     """
 
