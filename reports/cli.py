@@ -1,4 +1,4 @@
-"""The command line: `python -m reports build | compare | baseline update`.
+"""The command line: `python -m reports build | compare | baseline update | schemas`.
 
 Exit codes: 0 when the command did its work and a comparison found nothing that `--fail-on` names; 1 when it found such
 a thing; 2 for input or options that cannot be used; 130 when interrupted.
@@ -7,12 +7,10 @@ a thing; 2 for input or options that cannot be used; 130 when interrupted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,9 +18,11 @@ from typing import TYPE_CHECKING
 
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
-from reports.results.files import Result, ResultError, read_result
+from reports.results.files import KINDS, Result, ResultError, read_result
+from reports.results.json_schema import FOLDER, schema_text
+from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
+from reports.text import one_line
 from reports.words.language import DEFAULT, LANGUAGES, speaking
-from reports.words.text import one_line
 
 if TYPE_CHECKING:
     from reports.ci.history import Entry
@@ -35,7 +35,6 @@ FAIL_ON: dict[str, Callable[[Comparison], bool]] = {
     "different": lambda comparison: comparison.is_different,
     "never": lambda _: False,
 }
-STANDARD_OUTPUT = Path("-")
 
 
 class InputError(Exception):
@@ -123,6 +122,15 @@ def _parser() -> argparse.ArgumentParser:
         help="- is standard output (default: %(default)s)",
     )
     update.set_defaults(run=_update_baseline)
+    schemas = commands.add_parser(
+        "schemas",
+        help="write the JSON Schemas of result files",
+        description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
+    )
+    schemas.add_argument(
+        "-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="(default: %(default)s)"
+    )
+    schemas.set_defaults(run=_write_schemas)
     return parser
 
 
@@ -228,23 +236,19 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _write(text: str, output: Path) -> None:
-    """Writes `text` as UTF-8, whole or not at all, or to standard output.
+    """Write `text` as UTF-8, whole or not at all, or to standard output.
 
     Raises:
         InputError: the file cannot be written.
         OSError: standard output cannot be written.
     """
-    from reports.pages.page import write_page  # noqa: PLC0415
-
-    if output == STANDARD_OUTPUT:
-        if sys.stdout is None:
-            raise InputError("standard output is closed: name a file")
-        _flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-        return
+    if output == STANDARD_OUTPUT and sys.stdout is None:
+        raise InputError("standard output is closed: name a file")
     try:
-        write_page(text, output)
+        write_whole(text, output)
     except OSError as error:
+        if output == STANDARD_OUTPUT:
+            raise
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
@@ -273,7 +277,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=told)
     print(
-        one_line(comparison.verdict), file=told
+        one_line(str(comparison.verdict)), file=told
     )  # one line: CI servers take some beginnings of lines for commands
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
@@ -293,8 +297,7 @@ def _write_comparison(comparison: Comparison, after: Result, options: argparse.N
     if options.summary is not None:
         _write(markdown_summary(comparison), options.summary)
     if options.json is not None:
-        found = json.dumps(asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1)
-        _write(found + "\n", options.json)
+        _write(json_text(comparison.as_json()), options.json)
     if entries:
         try:
             history.append(options.history, entries[-1])
@@ -340,4 +343,12 @@ def _update_baseline(options: argparse.Namespace) -> int:
         raise ResultError(f"{options.result}: makes no baseline that could be read: {problem} of it")
     _write(baseline_text(baseline), options.output)
     _tell_output(options.output)
+    return OK
+
+
+def _write_schemas(options: argparse.Namespace) -> int:
+    for kind in KINDS:
+        output: Path = options.output / f"{kind}.json"
+        _write(schema_text(kind), output)
+        _tell_output(output)
     return OK

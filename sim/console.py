@@ -1,8 +1,7 @@
-"""What `sim replay` prints: a table per recording, why messages were lost, what is on record, and the verdict."""
+"""Output of `sim replay`: a table per recording, why messages were lost, what was expected, and the verdict."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from queue_core.text import visible
+from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
     LossEstimate,
@@ -23,15 +24,17 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
+from reports.text import NARROW
+from reports.words.expectations import expectation_words
+from reports.words.verdicts import replay_verdict
 from sim.engine.outcome import quantiles
 
 WIDTH_MIN = 104
 """Columns that the tables need; also the width where the output is no terminal."""
 CAUSES_MAX = 6
 HELD_MAX = 12
-"""Outcomes on record that came out are listed up to so many, and counted beyond that."""
+"""Expected outcomes that matched are listed up to so many, and counted beyond that."""
 NAMES_MAX = 8
-_MOMENT = re.compile(r" at \d+(?:\.\d+)? (?:ms|s)\b")
 
 _COLUMNS = (
     "system",
@@ -66,7 +69,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
         task = bar.add_task("replaying", total=total)
 
         def done(run: Run) -> None:
-            bar.update(task, advance=1, description=f"{plain(run['recording'])} on {run['system']}")
+            bar.update(task, advance=1, description=f"{visible(run['recording'])} on {run['system']}")
 
         yield done
 
@@ -75,10 +78,9 @@ def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
     if len(result["recordings"]) > 1:
         _show_overview(result, console)
-    for recording in result["recordings"]:
-        runs = [run for run in result["runs"] if run["recording"] == recording["name"]]
-        losses = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
-        _show_recording(recording, runs, losses, console)
+    for recording in recordings_of(result):
+        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
+        _show_recording(recording, estimates, console)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -101,50 +103,54 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
         of_recording = [loss for loss in result["loss"] if loss["recording"] == recording["name"]]
         sent = max((loss["sent"] for loss in of_recording), default=0)
         lost = {loss["system"]: loss["lost"] for loss in of_recording}
-        table.add_row(plain(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"]))
+        table.add_row(
+            visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])
+        )
     console.print(table)
     console.print()
 
 
 def show_verdict(result: ReplayResult, console: Console) -> None:
     """Print the verdict in one sentence."""
-    console.print(Text(plain(result["verdict"]), style="bold green" if result["ok"] else "bold red"))
+    style = "bold green" if result["ok"] else "bold red"
+    console.print(Text(in_words(replay_verdict(result)), style=style))
 
 
-def plain(text: str) -> str:
-    """Text of unknown origin, made fit for a terminal: what does not print is shown as its code."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+def in_words(words: object) -> str:
+    """Our own words made fit for a terminal, where lines may end at any space."""
+    return visible(str(words).replace(NARROW, " "))
 
 
 def _show_recording(
-    recording: RecordingInfo, runs: Sequence[Run], losses: Sequence[LossEstimate], console: Console
+    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console
 ) -> None:
-    title = Text(plain(recording["name"]), style="bold")
-    if recording["title"]:
-        title.append(f"  {plain(recording['title'])}", style="not bold")
+    info = recording.info
+    title = Text(visible(recording.name), style="bold")
+    if info["title"]:
+        title.append(f"  {visible(info['title'])}", style="not bold")
     console.print(title)
-    if recording["skipped_lines"]:
-        console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))
+    if info["skipped_lines"]:
+        console.print(Text(f"  {info['skipped_lines']} broken lines skipped", style="bold yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
-    for loss in losses:
-        group = [run for run in runs if run["system"] == loss["system"]]
-        table.add_row(*_row(recording, loss["system"], group))
+    for loss in estimates:
+        group = [run for run in recording.runs if run["system"] == loss["system"]]
+        table.add_row(*_row(info, loss["system"], group))
     console.print(table)
-    if any(loss["runs"] > 1 for loss in losses):
-        _show_estimates(losses, console)
-    for loss in losses:
-        _show_causes(loss["system"], [run for run in runs if run["system"] == loss["system"]], console)
+    if any(loss["runs"] > 1 for loss in estimates):
+        _show_estimates(estimates, console)
+    for loss in estimates:
+        _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
 
 
-def _show_estimates(losses: Sequence[LossEstimate], console: Console) -> None:
+def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:
     """How likely a message is lost, over all runs."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
-    for loss in losses:
+    for loss in estimates:
         interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
@@ -191,21 +197,18 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
     return quantiles(first), quantiles(last)
 
 
-def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
-    """Why messages were lost, alike causes together, and faults that fired."""
-    named: dict[str, list[str]] = {}
-    for run in runs:
-        for message_id, cause in run["causes"].items():
-            named.setdefault(_MOMENT.sub("", cause), []).append(message_id)
-    ordered = sorted(named.items(), key=lambda item: (-len(item[1]), item[0]))
-    for cause, ids in ordered[:CAUSES_MAX]:
-        shown = ", ".join(list(dict.fromkeys(ids))[:NAMES_MAX])
-        more = ", …" if len(dict.fromkeys(ids)) > NAMES_MAX else ""
-        console.print(Text(plain(f"  {system}: {len(ids)} lost ({shown}{more}): {cause}")))
-    if len(ordered) > CAUSES_MAX:
-        rest = sum(len(ids) for _, ids in ordered[CAUSES_MAX:])
+def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
+    """Why one system lost messages, alike reasons together, and faults that fired."""
+    system = runs[0]["system"] if runs else ""
+    found = recording.losses(runs)
+    for loss in found[:CAUSES_MAX]:
+        ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
+        shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")
+        console.print(Text(in_words(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
+    if len(found) > CAUSES_MAX:
+        rest = sum(len(loss.messages) for loss in found[CAUSES_MAX:])
         console.print(
-            Text(f"  {system}: {rest} lost for {len(ordered) - CAUSES_MAX} other reasons, see --json")
+            Text(f"  {system}: {rest} lost for {len(found) - CAUSES_MAX} other reasons, see --json")
         )
     fired: Counter[str] = Counter()
     for run in runs:
@@ -221,17 +224,18 @@ def _show_causes(system: str, runs: Sequence[Run], console: Console) -> None:
 
 
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
-    console.print(Text("On record", style="bold"))
-    words = {True: ("held", "green"), False: ("BROKEN", "bold red"), None: ("not checked", "yellow")}
+    console.print(Text("Expected outcomes", style="bold"))
+    words = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
     held = sum(result["held"] is True for result in expectations)
     if held > HELD_MAX:
-        console.print(Text(f"  held        {held:,} outcomes"))
+        console.print(Text(f"  matched      {held:,} outcomes"))
     for result in expectations:
         if result["held"] is True and held > HELD_MAX:
             continue
         mark, style = words[result["held"]]
-        line = Text("  ").append(f"{mark:<11}", style=style)
-        console.print(line.append(plain(f" {result['recording']}, {result['system']}: {result['detail']}")))
+        line = Text("  ").append(f"{mark:<12}", style=style)
+        told = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
+        console.print(line.append(in_words(told)))
     console.print()
 
 

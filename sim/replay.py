@@ -8,6 +8,7 @@ from typing import Any
 
 import simpy
 
+from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
 from sim.engine.ledger import Conversation
 from sim.engine.loop import SimLoop, run
@@ -17,7 +18,6 @@ from sim.engine.settings import SimSettings
 from sim.engine.streams import derived_seed
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import SimulatedFault, World, first_of
-from sim.recording import Arrival, Recording
 
 REST_LIMIT_MS = 2 * 3600 * 1000
 """So long after the last message everything must have come to rest."""
@@ -114,6 +114,6 @@ class _Replay:
         try:
             await self._system.webhook(arrival)
         except (WebhookFailedError, SimulatedFault) as error:
-            ledger.refused(conversation, arrival.id, str(error))
+            ledger.refused(conversation, arrival.id, error.reason)
         else:
             ledger.acknowledged(conversation, arrival.id)

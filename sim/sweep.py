@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from reports.results.replay import ReplayResult, Run
-from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow
+from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult, SweepRow, is_clean
 from sim.engine.outcome import quantiles
 from sim.engine.settings import SettingsError, with_options
 from sim.study import Study, carry_out_all
@@ -68,8 +68,7 @@ def sweep(
         runs=study.runs,
         rows=rows,
         recommended=recommended,
-        verdict=_verdict(rows, recommended),
-        ok=all(_is_clean(row) for row in rows),
+        ok=all(is_clean(row) for row in rows),
         command=study.command,
     )
 
@@ -137,10 +136,6 @@ def thinned(ordered: Sequence[int]) -> list[int]:
     return [ordered[round(place * step)] for place in range(SAMPLES_MAX)]
 
 
-def _is_clean(row: SweepRow) -> bool:
-    return row["came_to_rest"] and not (row["lost"] or row["twice"] or row["order"])
-
-
 def _costs(row: SweepRow) -> tuple[float, float, float]:
     """What one wants little of: waiting, AI calls, split turns."""
     return (row["first_ms"]["p95"] or 0, row["ai_calls"], row["split_turns"])
@@ -148,8 +143,8 @@ def _costs(row: SweepRow) -> tuple[float, float, float]:
 
 def _beats(one: SweepRow, other: SweepRow) -> bool:
     """Better in something and worse in nothing; what loses messages is beaten by whatever does not."""
-    if _is_clean(one) != _is_clean(other):
-        return _is_clean(one)
+    if is_clean(one) != is_clean(other):
+        return is_clean(one)
     pairs = list(zip(_costs(one), _costs(other), strict=True))
     return all(left <= right for left, right in pairs) and any(left < right for left, right in pairs)
 
@@ -161,7 +156,7 @@ def nothing_beats(rows: Sequence[SweepRow]) -> list[bool]:
 
 def recommended_place(rows: Sequence[SweepRow]) -> int | None:
     """The choice nearest to the best of waiting, AI calls and split turns at once, each scaled to its range."""
-    clean = [place for place, row in enumerate(rows) if _is_clean(row) and row["turns"]]
+    clean = [place for place, row in enumerate(rows) if is_clean(row) and row["turns"]]
     if not clean:
         return None
     costs = {place: _costs(rows[place]) for place in clean}
@@ -176,20 +171,3 @@ def recommended_place(rows: Sequence[SweepRow]) -> int | None:
         )
 
     return min(clean, key=lambda place: (round(distance(place), 9), place))
-
-
-def _verdict(rows: Sequence[SweepRow], recommended: int | None) -> str:
-    """One sentence, with what the recommended choice gives and costs."""
-    if recommended is None:
-        return "Under none of these settings the queue was clean: see what each of them lost, duplicated or reordered."
-    row = rows[recommended]
-    lossy = sum(not _is_clean(one) for one in rows)
-    unclean = f" {lossy} of {len(rows)} choices lost, duplicated or reordered something." if lossy else ""
-    idle = f", {row['idle_ms'] / 1000:g} s of silence" if row["idle_ms"] else ""
-    waited_s = (row["first_ms"]["p95"] or 0) / 1000
-    return (
-        f"A window of {row['window_ms'] / 1000:g} s and {row['max_messages']} messages{idle} is nearest to the best of "
-        f"everything: 95 % of the turns are answered within {waited_s:.1f} s of their first message, by "
-        f"{row['ai_calls']:,} AI calls for {row['sent']:,} messages, and in {row['split_turns']:,} of {row['turns']:,} "
-        f"turns the user wrote on before the reply.{unclean}"
-    )

@@ -1,6 +1,6 @@
-"""What arrives at a bot and what becomes of it, written as it happens: recordings that `python -m sim replay` reads.
+"""The live recorder: messages that arrive at a bot and what becomes of them, written as it happens.
 
-`logs/README.md` is the format. Two kinds of files lie in the folder, both one JSON object a line:
+`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object a line:
 
 - `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what it knows of their fate. A replay of
   the folder takes these.
@@ -26,9 +26,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from queue_core.message import Batch, QueueMessage, well_formed
+from queue_core.recording.format import SPAN_MS_MAX, TEXT_LENGTH_MAX, Header, MessageEvent
+from queue_core.recording.line import LineError, identifier
+from queue_core.recording.writer import fate_line, header_line, message_line
 
 Kind = Literal["recording", "outcomes"]
 
@@ -39,11 +40,6 @@ FILE_BYTES_MAX = 64 * 1024**2
 RETRY_AFTER_MS = 60_000
 """After a failed write nothing is tried for so long."""
 
-# What a replay accepts; logs/README.md.
-TEXT_LENGTH_MAX = 65_536
-INSTANCE_LENGTH_MAX = 256
-SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
-
 REASON_LENGTH_MAX = 200
 IDS_MAX = 2_000
 FIELDS_MAX = 100
@@ -52,7 +48,6 @@ _SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
 _KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
 """As long as a phone's, however it is written."""
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _UNFORESEEN = re.compile(r"(?:handle|send|complete): \w+")
 _HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,19 +86,21 @@ class Recorder:
 
     def message(self, message: QueueMessage, kind: str) -> None:
         """A delivery of a message, at the moment it arrives; delivered again it is recorded again."""
-        self._record("message", lambda: self._arrival(message, kind))
+        self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
         """It is safe, and the provider was told so: "queued", "duplicate", "late", "answered", "buffered"."""
-        self._record("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
+        self._record_fate("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
         """It was answered directly, since Redis was away."""
-        self._record("fallback", lambda: self._of(message))
+        self._record_fate("fallback", lambda: self._of(message))
 
     def batch(self, batch: Batch) -> None:
         """A worker took a turn."""
-        self._record("batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt})
+        self._record_fate(
+            "batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt}
+        )
 
     def reply(
         self,
@@ -123,11 +120,11 @@ class Recorder:
                 known["requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
             return known
 
-        self._record("reply", fields)
+        self._record_fate("reply", fields)
 
     def sent(self, batch: Batch) -> None:
         """A channel took the reply."""
-        self._record("sent", lambda: self._of(batch))
+        self._record_fate("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
         """Given up on. Unless texts are asked for, the reason is cut down to what cannot quote a user."""
@@ -137,19 +134,22 @@ class Recorder:
             shown = _clean(reason) if self._show_text else _without_quotes(reason, messages)
             return {**self._of(about), "reason": shown}
 
-        self._record("dead_letter", fields)
+        self._record_fate("dead_letter", fields)
 
     def note(self, text: str) -> None:
         """A remark of the operator's or the program's; it is written as it is."""
-        self._record("note", lambda: {"text": _clean(text)})
+        self._record_fate("note", lambda: {"text": _clean(text)})
 
     def close(self) -> None:
-        """Ends the recording; what comes after is not recorded."""
+        """End the recording; later events are not recorded."""
         self._files.close()
 
-    def _record(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
+    def _record_fate(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
+        self._record(event, lambda at_ms: fate_line(event, at_ms, fields()))
+
+    def _record(self, event: str, line_at: Callable[[int], str]) -> None:
         try:
-            line = _line(event, self._now_ms(), fields())
+            line = line_at(self._now_ms()).encode()
         except Exception as error:  # noqa: BLE001 - whatever a hostile message does to us, its delivery goes on
             if not self._warned_of_event:
                 self._warned_of_event = True
@@ -164,26 +164,29 @@ class Recorder:
 
     def _header(self, kind: Kind) -> bytes:
         texts = "texts as they were" if self._show_text else "texts left out"
-        header = {
-            "version": 1,
-            "title": "Recorded live" if kind == "recording" else "What became of messages recorded elsewhere",
-            "source": "burstqueue",
-            "notes": f"phones, ids and instances with a number in them are keyed hashes; {texts}",
-        }
-        return _line("recording", None, header)
+        header = Header(
+            title="Recorded live" if kind == "recording" else "What became of messages recorded elsewhere",
+            source="burstqueue",
+            notes=f"phones, ids and instances with a number in them are keyed hashes; {texts}",
+        )
+        return header_line(header).encode()
 
-    def _arrival(self, message: QueueMessage, kind: str) -> dict[str, Any]:
-        at_ms = self._now_ms()
-        fields = self._of(message)
-        if not message.id:  # the queue takes each of these for a message of its own
-            fields["id"] = f"none-{_letters(secrets.token_hex(8))}"
-        if self._show_text and message.message:
-            fields["text"] = _clean(message.message)
-        if kind != "text":
-            fields["kind"] = kind if _KIND_WORD.fullmatch(kind) else "other"
-        if message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX:
-            fields["timestamp"] = _iso(message.timestamp)
-        return fields
+    def _arrival(self, message: QueueMessage, kind: str, at_ms: int) -> str:
+        is_plausible = message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX
+        # The queue takes each message without an id for a message of its own.
+        unique_id = f"none-{_letters(secrets.token_hex(8))}"
+        return message_line(
+            MessageEvent(
+                at=at_ms,
+                is_iso=True,
+                instance=self._instance(message.instance_name),
+                phone=self._hashed("phone", message.user_phone),
+                id=self._hashed("id", message.id) if message.id else unique_id,
+                text=_clean(message.message) if self._show_text else "",
+                kind=kind if _KIND_WORD.fullmatch(kind) else "other",
+                timestamp=message.timestamp if is_plausible else None,
+            )
+        )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
         """Who and what, hashed."""
@@ -198,10 +201,11 @@ class Recorder:
         return fields
 
     def _instance(self, name: str) -> str:
-        name = well_formed(name)
-        usable = 0 < len(name) <= INSTANCE_LENGTH_MAX and name.strip() and not _CONTROL.search(name)
-        if usable and not _NUMBER.search(name):
-            return name
+        try:
+            if not _NUMBER.search(identifier(well_formed(name), "instance")):
+                return well_formed(name)
+        except LineError:
+            pass
         return f"instance-{self._hashed('instance', name)}"
 
     def _hashed(self, what: str, value: str) -> str:
@@ -271,7 +275,7 @@ class _Files:
         if not self._missing:
             return b""
         text = f"{self._missing} events before this could not be recorded"
-        return _line("note", now_ms, {"text": text})
+        return fate_line("note", now_ms, {"text": text}).encode()
 
     def _failed(self, error: Exception, now_ms: int) -> None:
         """The next attempt begins other files, so that no file has a gap inside."""
@@ -314,16 +318,6 @@ class _File:
         if not self.size:
             with suppress(OSError):
                 self._path.unlink()
-
-
-def _line(event: str, at_ms: int | None, fields: dict[str, Any]) -> bytes:
-    time_of = {} if at_ms is None else {"at": _iso(at_ms)}
-    return msgspec.json.encode({"event": event, **time_of, **fields}) + b"\n"
-
-
-def _iso(at_ms: int) -> str:
-    moment = _UNIX_EPOCH + timedelta(milliseconds=at_ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
 def _letters(hexadecimal: str) -> str:

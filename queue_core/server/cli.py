@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
 from queue_core.redis_server.embedded import EmbeddedRedisError
 from queue_core.server import config, operator, processes
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code; what went wrong is said in one line, without a traceback."""
-    chosen = parser().parse_args(arguments)
+    chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
     try:
         overrides = {
             name.upper(): value

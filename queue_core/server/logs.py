@@ -16,6 +16,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from queue_core.text import visible_json
+
 VALUE_LENGTH_MAX = 16_384
 """Longer messages and values are cut, a traceback in its middle."""
 
@@ -66,7 +68,7 @@ class _JsonFormatter(logging.Formatter):
         }
         for name, value in _fields(record):
             line[name if name not in line else f"{name}_"] = value
-        return _printable(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        return visible_json(json.dumps(line, ensure_ascii=False, allow_nan=False))
 
 
 class _TextFormatter(logging.Formatter):
@@ -75,7 +77,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         parts = [_timestamp(record), record.levelname, record.name, _event(record)]
         parts += [f"{name}={_shown(value)}" for name, value in _fields(record)]
-        return _printable(" ".join(parts))
+        return visible_json(" ".join(parts))
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -130,15 +132,3 @@ def _shown(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-
-
-def _printable(line: str) -> str:
-    """As JSON would escape them: line breaks, control characters, direction marks, halves of surrogate pairs."""
-    if line.isprintable():
-        return line
-    return "".join(one if one.isprintable() else _escaped(one) for one in line)
-
-
-def _escaped(character: str) -> str:
-    escape = json.dumps(character)[1:-1]
-    return escape if escape != character else f"\\u{ord(character):04x}"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from reports.results.causes import Cause
 from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
-from reports.words.text import Phones, short_phone
-
-_CLOCK = re.compile(r" at \d+ ms")
 
 
 class Key(NamedTuple):
-    """What tells conversations apart."""
+    """The names that tell conversations apart."""
 
     instance: str
     phone: str
@@ -34,18 +31,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
+    """The fate of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
 
     fate: Fate
     latency_ms: int | None = None
     twice: bool = False
     out_of_order: bool = False
-    cause: str = ""
+    cause: Cause | None = None
     lost_at_ms: int | None = None
 
     @property
     def is_trouble(self) -> bool:
-        """Whether the message got anything but one answer in its turn."""
+        """True for a message that got anything but one answer in its turn."""
         return self.fate != "answered" or self.twice or self.out_of_order
 
 
@@ -67,9 +64,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One system's dealings with one conversation."""
+    """One system's dealings with one conversation; `by_id` has the numbers of its messages."""
 
     system: str
+    by_id: Mapping[str, int]
     outcomes: Mapping[int, Outcome]
     spans: Sequence[Span]
 
@@ -112,9 +110,8 @@ def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Convers
     """The recording's conversations by first arrival; `runs` are one run of it for each system, in order."""
     messages = _messages(recording["messages"])
     parts = [_RunByConversation(run) for run in runs]
-    phones = Phones(key.phone for key in messages)
     return [
-        Conversation(place, key, own, [part.lane(key, own, phones) for part in parts])
+        Conversation(place, key, own, [part.lane(key, own) for part in parts])
         for place, (key, own) in enumerate(messages.items(), 1)
     ]
 
@@ -159,19 +156,18 @@ class _RunByConversation:
         for batch in self.run["batches"]:
             self.batches.setdefault(Key(batch["instance"], batch["phone"]), []).append(batch)
 
-    def lane(self, key: Key, messages: Sequence[Message], phones: Phones) -> Lane:
+    def lane(self, key: Key, messages: Sequence[Message]) -> Lane:
         entries = self.entries.get(key, {})
         by_id = {message.id: message.number for message in messages}
         outcomes = {
-            message.number: self._outcome(key, message, entries[message.id], phones)
+            message.number: self._outcome(message, entries[message.id])
             for message in messages
             if message.id in entries
         }
-        return Lane(
-            self.run["system"], outcomes, [_span(batch, by_id) for batch in self.batches.get(key, [])]
-        )
+        spans = [_span(batch, by_id) for batch in self.batches.get(key, [])]
+        return Lane(self.run["system"], by_id, outcomes, spans)
 
-    def _outcome(self, key: Key, message: Message, entry: LedgerEntry, phones: Phones) -> Outcome:
+    def _outcome(self, message: Message, entry: LedgerEntry) -> Outcome:
         if entry["answered_at_ms"] is not None:
             return Outcome(
                 entry["fate"],
@@ -181,19 +177,13 @@ class _RunByConversation:
             )
         if entry["fate"] != "lost":
             return Outcome(entry["fate"])
-        cause = phones.hide(cause_of(self.run, entry))
-        return Outcome("lost", cause=cause, lost_at_ms=entry.get("lost_at_ms"))
+        return Outcome("lost", cause=cause_of(self.run, entry), lost_at_ms=entry.get("lost_at_ms"))
 
 
-def cause_of(run: Run, entry: LedgerEntry) -> str:
-    """Why a message was lost, in words."""
+def cause_of(run: Run, entry: LedgerEntry) -> Cause:
+    """Return why a message was lost, as far as the run knows."""
     causes = run["causes"]
-    return next((causes[name] for name in _names(entry) if causes.get(name)), "not explained")
-
-
-def without_clock(cause: str) -> str:
-    """A cause without the moment it tells, so that losses of one kind have one cause."""
-    return _CLOCK.sub("", cause)
+    return next((causes[name] for name in _names(entry) if name in causes), Cause(code="vanished"))
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
@@ -215,25 +205,6 @@ def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
         replied_at_ms=batch["replied_at_ms"],
         ai_ms=[(start, end) for start, end in batch.get("ai_ms", [])],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """One cause on one system, without its times, and the messages that were lost by it as (conversation, id)."""
-
-    cause: str
-    messages: Sequence[tuple[str, str]]
-
-
-def losses(run: Run) -> list[Loss]:
-    """The run's losses by cause, the most frequent first; phone numbers are shortened."""
-    phones = Phones(entry["phone"] for entry in run["ledger"])
-    grouped: dict[str, list[tuple[str, str]]] = {}
-    for entry in run["ledger"]:
-        if entry["fate"] == "lost":
-            cause = without_clock(phones.hide(cause_of(run, entry)))
-            grouped.setdefault(cause, []).append((short_phone(entry["phone"]), entry["id"]))
-    return [Loss(cause, lost) for cause, lost in sorted(grouped.items(), key=lambda item: -len(item[1]))]
 
 
 def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:

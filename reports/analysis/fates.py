@@ -1,25 +1,16 @@
-"""What became of a conversation on one system, of a message, of a batch: in words."""
+"""Fates in words: of a conversation on one system, of a message, of a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from reports.analysis.conversations import Lane, Outcome, Span
-from reports.results.replay import Fate
+from reports.text import cut, one_line
+from reports.words.codes import fate_words, trigger_words
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import cut, duration, number_list, one_line
+from reports.words.numbers import duration, number_list
 
 ASKED_TOLD_MAX = 3
-
-
-def fate_words(fate: Fate) -> str:
-    """A fate in a word or two."""
-    if fate == "answered":
-        return gettext("answered")
-    if fate == "lost":
-        return gettext("lost")
-    return gettext("dead-lettered") if fate == "dead_lettered" else gettext("still waiting")
 
 
 def outcome_words(outcome: Outcome) -> str:
@@ -29,12 +20,12 @@ def outcome_words(outcome: Outcome) -> str:
 
 
 def span_label(span: Span) -> str:
-    """What stands at a batch: its trigger and its messages."""
+    """Name a batch by its trigger and its messages."""
     told = [short_list(span.numbers, 24)] if span.numbers else []
     if span.strangers:
         told.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
     numbers = " + ".join(told) or gettext("nothing")
-    trigger = cut(one_line(translated_prose(span.trigger)), 16)
+    trigger = trigger_words(cut(one_line(span.trigger), 16))
     if span.replied_at_ms is None:
         return gettext("%(trigger)s: %(numbers)s, no reply", trigger=trigger, numbers=numbers)
     return f"{trigger}: {numbers}"
@@ -59,7 +50,7 @@ def span_title(span: Span) -> str:
 
 
 def lane_words(lane: Lane) -> str:
-    """What became of a conversation on one system."""
+    """Tell what became of a conversation on one system."""
     number = len(lane.outcomes)
     of_kind = {
         gettext("lost"): lane.numbers("lost"),

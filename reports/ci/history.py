@@ -15,7 +15,7 @@ from reports.compare.load import load_figures
 from reports.compare.replay import replay_figures
 from reports.results.checks import NUMBER_MAX
 from reports.results.files import Result, ResultError
-from reports.words.text import cut, one_line
+from reports.text import cut, one_line
 
 ENTRIES_MAX = 500
 """So many of the last entries are read."""

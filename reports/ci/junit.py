@@ -9,9 +9,9 @@ from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from reports.compare.comparison import Change, Check, Comparison, Effect
+from reports.text import cut, printable
 from reports.words.figures import in_unit
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, printable
 
 LINES_MAX = 200
 """Differences that are listed in one failure."""
@@ -42,7 +42,7 @@ def junit_xml(comparison: Comparison) -> str:
         "effects": [_effect_case(one) for one in comparison.effects],
     }
     if not any(suites.values()):
-        suites = {"comparison": [Case("comparison", comparison.verdict, "passed")]}
+        suites = {"comparison": [Case("comparison", str(comparison.verdict), "passed")]}
     root = Element("testsuites", name="burstqueue regression")
     for name, cases in suites.items():
         if cases:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from reports.compare.comparison import Change, Check, Comparison, Effect
+from reports.text import cut, one_line
 from reports.words.figures import figure_name, in_unit, relative, unit_of
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, one_line
 
 LINES_MAX = 59
 ROWS_MAX = 10
@@ -26,7 +26,7 @@ def markdown_summary(comparison: Comparison) -> str:
     No line begins with anything of a result either: CI servers take some beginnings for commands.
     """
     sign = "❌" if comparison.is_worse else "✅"
-    lines = [f"## {sign} {_plain(comparison.verdict, 400)}", ""]
+    lines = [f"## {sign} {_plain(str(comparison.verdict), 400)}", ""]
     lines += _notes(comparison.notes)
     lines += _table(
         gettext("What is worse"),

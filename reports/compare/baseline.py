@@ -6,11 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from reports.analysis.conversations import Conversation, Outcome, conversations, reply_times_ms
-from reports.pages.page import write_page
 from reports.results.baseline import (
     BASELINE_SCHEMA_VERSION,
     Baseline,
@@ -21,6 +19,7 @@ from reports.results.baseline import (
 from reports.results.files import Result, ResultError
 from reports.results.load import LoadResult
 from reports.results.replay import RecordingInfo, ReplayResult, Run
+from reports.results.writing import json_text
 from reports.words.language import gettext
 
 SAMPLES_MAX = 2000
@@ -56,17 +55,7 @@ def baseline_of(result: Result) -> Baseline:
 
 def baseline_text(baseline: Baseline) -> str:
     """It as JSON of which a diff shows what changed: a line a conversation."""
-    text = json.dumps(baseline, ensure_ascii=False, allow_nan=False, indent=1)
-    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), text) + "\n"
-
-
-def write_baseline(baseline: Baseline, path: Path) -> None:
-    """Writes the text, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    write_page(baseline_text(baseline), path)
+    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), json_text(baseline))
 
 
 def _setting(value: object) -> str:

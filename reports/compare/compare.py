@@ -24,8 +24,9 @@ from reports.results.baseline import Baseline
 from reports.results.files import Result, ResultError
 from reports.results.load import LoadResult
 from reports.results.replay import ReplayResult
+from reports.text import cut, one_line
 from reports.words.language import gettext
-from reports.words.text import EN_DASH, cut, one_line
+from reports.words.numbers import EN_DASH
 
 VALUE_LENGTH_MAX = 80
 """Of a setting that differs, in a note."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from reports.words.verdicts import Verdict
 
 Level = Literal["worse", "better", "changed"]
 LEVELS: Sequence[Level] = ("worse", "better", "changed")
@@ -76,7 +78,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that had to hold in the new result: a threshold or an outcome on record. None: it was not checked."""
+    """One thing that had to hold in the new result: a threshold or an expected outcome. None: it was not checked."""
 
     group: str
     name: str
@@ -100,7 +102,7 @@ class Comparison:
     """Everything that is known of how `after` differs from `before`."""
 
     kind: Literal["replay", "load"]
-    verdict: str
+    verdict: Verdict
     before: Origin
     after: Origin
     notes: Sequence[str]
@@ -123,3 +125,7 @@ class Comparison:
     def is_different(self) -> bool:
         """Whether anything changed at all."""
         return self.is_worse or bool(self.changes) or any(one.level != "same" for one in self.effects)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {**asdict(self), "verdict": str(self.verdict)}

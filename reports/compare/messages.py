@@ -8,20 +8,19 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis.conversations import cause_of
-from reports.analysis.fates import fate_words
 from reports.analysis.statistics import Quantile
 from reports.compare.comparison import LEVELS, Change, Level
 from reports.compare.thresholds import EXACT_TIME
 from reports.results.baseline import BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import Fate, RecordingInfo, Run
+from reports.text import Phones, cut, one_line
+from reports.words.causes import cause_words
+from reports.words.codes import fate_words
 from reports.words.figures import quantile_of, relative
 from reports.words.language import gettext
-from reports.words.prose import translated_prose
-from reports.words.text import Phones, cut, one_line
 
 ID_LENGTH_MAX = 60
-CAUSE_LENGTH_MAX = 300
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "max": 1.0}
 _BADNESS: Mapping[str, int] = {"answered": 0, "unsent": 1, "dead_lettered": 2, "pending": 3, "lost": 4}
 
@@ -137,7 +136,8 @@ class _Names:
         cause = ""
         entry = self._entries.get((instance, phone, message_id))
         if _head(after) == "lost" and entry is not None:
-            cause = translated_prose(one_line(self._phones.hide(cause_of(self._run, entry))))
+            numbers = {name: place for place, name in enumerate(ids, 1)}
+            cause = cause_words(cause_of(self._run, entry), self._run["system"], [number], numbers)
         was_answered = _badness(before)[0] == _BADNESS["answered"]
         return Change(
             _message_level(before, after),
@@ -146,7 +146,7 @@ class _Names:
             subject,
             _told(before),
             _told(after),
-            cut(cause, CAUSE_LENGTH_MAX),
+            cause,
             topic="loss" if _head(after) == "lost" and was_answered else "fate",
         )
 

@@ -10,7 +10,6 @@ import pandas as pd
 from reports.analysis.statistics import Quantile
 from reports.compare.comparison import Change, Check, Figures, Level
 from reports.compare.messages import (
-    ID_LENGTH_MAX,
     QUANTILES,
     exact_ms,
     message_changes,
@@ -23,10 +22,10 @@ from reports.compare.thresholds import EXACT_CALLS, EXACT_TIME
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import ReplayResult
+from reports.text import Phones, cut, one_line
+from reports.words.expectations import expectation_name, expectation_words
 from reports.words.figures import quantile_of
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import Phones, cut, one_line
 
 QUEUE = "queue"
 _COUNTS = ("lost", "twice", "order", "dead", "waiting")
@@ -246,7 +245,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Ite
 
 
 def replay_checks(result: ReplayResult) -> list[Check]:
-    """What the queue promises, and every outcome on record."""
+    """Return what the queue promises, and every expected outcome."""
     of_queue = [run for run in result["runs"] if run["system"] == QUEUE]
     checks = []
     if of_queue:
@@ -267,9 +266,9 @@ def replay_checks(result: ReplayResult) -> list[Check]:
         ]
     phones = Phones(message["phone"] for one in result["recordings"] for message in one["messages"])
     for one in result["expectations"]:
-        detail = translated_prose(one_line(phones.hide(one["detail"])))
         group = f"{one_line(one['recording'])}: {one_line(one['system'])}"
-        checks.append(Check(group, cut(detail.split(":")[0], ID_LENGTH_MAX), one["held"], cut(detail, 300)))
+        detail = cut(expectation_words(one, phones.hide), 300)
+        checks.append(Check(group, expectation_name(one), one["held"], detail))
     return checks
 
 

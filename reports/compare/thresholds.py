@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports.compare.comparison import Level
 from reports.words.language import gettext
-from reports.words.text import duration, share
+from reports.words.numbers import duration, share
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from reports.compare.comparison import Change, Check, Effect
 from reports.compare.replay import QUEUE
+from reports.text import cut
 from reports.words.figures import in_unit, relative
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut
+from reports.words.verdicts import Verdict
 
 NAMED_MAX = 2
 LENGTH_MAX = 300
+"""Characters of each part."""
 
 
-def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> str:
-    """One sentence of at most LENGTH_MAX characters: of the queue first, for the other systems are there to compare."""
+def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:
+    """Tell the worst first, and of the queue first, for the other systems are there to compare."""
     of_queue = [one for one in changes if one.system == QUEUE]
     of_others = [one for one in changes if one.system != QUEUE]
     worse = [
@@ -37,11 +39,13 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
-        told = gettext("Worse: %(named)s", named=gettext("; ").join(named))
-        return cut(gettext("; ").join([told, *rest]), LENGTH_MAX - 1) + "."
-    if rest:
-        return gettext("Nothing is worse; %(rest)s.", rest=gettext(", ").join(rest))
-    return gettext("No difference.")
+        parts = [gettext("Worse: %(named)s", named=named[0]), *named[1:], *rest]
+    else:
+        parts = (
+            [gettext("Nothing is worse"), gettext(", ").join(rest)] if rest else [gettext("No difference")]
+        )
+    first, told = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
+    return Verdict(first, f"{told}.") if told else Verdict(f"{first}.")
 
 
 def _changes_told(changes: Sequence[Change]) -> list[str]:

@@ -13,9 +13,11 @@ from itertools import groupby
 
 from reports.analysis.conversations import Lane, Message, Outcome, Span
 from reports.analysis.fates import lane_words, outcome_words, short_list, span_label, span_title
+from reports.analysis.losses import why
 from reports.drawing.timescale import TimeScale
+from reports.text import cut, one_line, width_px
 from reports.words.language import gettext
-from reports.words.text import TIMES, cut, duration, number_list, one_line, width_px
+from reports.words.numbers import TIMES, duration, number_list
 
 MARGIN_PX = 12.0
 ROW_PX = 20.0
@@ -246,7 +248,15 @@ class LaneLayout:
 
     def _box(self, group: _Group, y: float) -> Box:
         outcome = self._lane.outcomes[group.messages[0].number]
-        return Box(group.kind, group.left, group.width, y, group.label, _title(group, outcome), group.middle)
+        return Box(
+            group.kind,
+            group.left,
+            group.width,
+            y,
+            group.label,
+            _title(self._lane, group, outcome),
+            group.middle,
+        )
 
     def _repeats(self, y: float) -> list[Box]:
         """Further deliveries of messages, drawn as small marks."""
@@ -335,7 +345,7 @@ class LaneLayout:
             "%(numbers)s lost at %(moment)s: %(cause)s",
             numbers=number_list(moment.numbers),
             moment=duration(outcome.lost_at_ms),
-            cause=outcome.cause,
+            cause=why(self._lane, moment.numbers),
         )
 
     def _claims(self, groups: Sequence[_Group], boxes: Sequence[Box], bars: Sequence[Bar]) -> Iterable[Link]:
@@ -364,14 +374,15 @@ def _kind(outcome: Outcome) -> str:
     return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
 
 
-def _title(group: _Group, outcome: Outcome) -> str:
+def _title(lane: Lane, group: _Group, outcome: Outcome) -> str:
     who = number_list([message.number for message in group.messages])
     words = outcome_words(outcome)
     if len(group.messages) == 1:
         who = cut(one_line(group.messages[0].id), 40)
         if outcome.latency_ms is not None:
             words = gettext("%(fate)s after %(time)s", fate=words, time=duration(outcome.latency_ms))
-    return f"{who}: {words}" + (f": {outcome.cause}" if outcome.cause else "")
+    reason = why(lane, [message.number for message in group.messages])
+    return f"{who}: {words}" + (f": {reason}" if reason else "")
 
 
 def free_row(rows: list[float], left: float, right: float, gap: float = 3.0) -> int:

@@ -10,21 +10,20 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from reports.analysis.gap import Gap, largest_gap
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.plots import (
-    Gap,
     Plot,
     PlotRow,
     Series,
-    largest_gap,
     reply_time_plot,
-    time_cells,
-    time_columns,
     told_in_words,
 )
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
 from reports.results.load import FaultTimes, LoadResult, Second
+from reports.text import NARROW, cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.text import EN_DASH, NARROW, cut, hours, minutes, moment, number_list, one_line, seconds
+from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, seconds
 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300

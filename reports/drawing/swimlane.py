@@ -9,8 +9,9 @@ from reports.analysis.conversations import Conversation, Message, Span
 from reports.analysis.fates import lane_words, span_label
 from reports.drawing.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
 from reports.drawing.timescale import Break, Tick, TimeScale, busy_times, time_scale
+from reports.text import cut, is_right_to_left, one_line, width_px
 from reports.words.language import gettext, ngettext
-from reports.words.text import cut, is_right_to_left, moment, one_line, width_px
+from reports.words.numbers import moment
 
 WIDTH_PX = 1020.0
 WIDTH_PX_MAX = 2400.0

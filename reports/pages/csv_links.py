@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.words.text import cut, printable
+from reports.text import cut, printable
 
 BYTES_MAX = 20_000
 """A file may have unless more is asked for; rows beyond that are left out, and the link says so."""

@@ -1,4 +1,4 @@
-"""What types cannot say of a result, and whoever reads it relies on: numbers in range, parts that agree."""
+"""Checks of what types cannot say of a result, and readers rely on: numbers in range, parts that agree."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from reports.results.baseline import Baseline, BaselineRun
+from reports.results.causes import VALUES
 from reports.results.load import LoadResult
-from reports.results.replay import ReplayResult, Run
+from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import SweepResult
 
 Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
@@ -79,9 +80,9 @@ def _strange_replay(result: ReplayResult) -> Iterator[str]:
     yield from _strange_runs(result["runs"], names, result["systems"], "$.runs")
     for at, run in enumerate(result["runs"]):
         yield from _strange_ledger(run, f"$.runs[{at}]")
+        yield from _strange_causes(run, f"$.runs[{at}].causes")
     for at, expectation in enumerate(result["expectations"]):
-        if expectation["recording"] not in names:
-            yield f"there is no recording {told_word(expectation['recording'])} - at `$.expectations[{at}]`"
+        yield from _strange_expectation(expectation, names, f"$.expectations[{at}]")
     for at, one in enumerate(result["loss"]):
         low, probability, high = one["low"], one["probability"], one["high"]
         if not low - ROUNDING <= probability <= high + ROUNDING or max(probability, high) > 1 + ROUNDING:
@@ -135,6 +136,24 @@ def _strange_ledger(run: Run, where: str) -> Iterator[str]:
     for name, (told, found) in counted.items():
         if told != found:
             yield f"{name} is {told:,}, and its messages say {found:,} - at `{where}`"
+
+
+def _strange_causes(run: Run, where: str) -> Iterator[str]:
+    """Each cause has the values of its code, and no others."""
+    for name, cause in run["causes"].items():
+        given = {value for value in cause if value not in ("code", "at_ms")}
+        code = cause["code"]
+        for value in sorted(VALUES[code] - given):
+            yield f"the cause {code} of {told_word(name)} has no {value} - at `{where}`"
+        for value in sorted(given - VALUES[code]):
+            yield f"the cause {code} of {told_word(name)} has a {value}, which does not belong to it - at `{where}`"
+
+
+def _strange_expectation(expectation: ExpectationResult, names: Sequence[str], where: str) -> Iterator[str]:
+    if expectation["recording"] not in names:
+        yield f"there is no recording {told_word(expectation['recording'])} - at `{where}`"
+    if expectation["outcome"] == "logged" and not {"line", "fields"} <= expectation.keys():
+        yield f"an expected line of the log has no line or no fields - at `{where}`"
 
 
 def _strange_load(result: LoadResult) -> Iterator[str]:

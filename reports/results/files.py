@@ -15,7 +15,7 @@ from reports.results.checks import contradictions, told_word
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadResult
 from reports.results.replay import SCHEMA_VERSION, ReplayResult
 from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
-from reports.words.text import cut
+from reports.text import cut
 
 KINDS: dict[str, tuple[Any, int]] = {
     "replay": (ReplayResult, SCHEMA_VERSION),
@@ -23,7 +23,15 @@ KINDS: dict[str, tuple[Any, int]] = {
     "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
-"""What a file's `kind` may be, and the schema that is read."""
+"""Kinds of files, with the type and the version of the schema that are read."""
+
+REMEDIES: dict[str, str] = {
+    "replay": "python -m sim replay logs/ --json FILE",
+    "load": "python -m loadtests run",
+    "sweep": "python -m sim sweep logs/ --json FILE",
+    "baseline": "python -m reports baseline update RESULT.json -o FILE",
+}
+"""Commands that make a file again."""
 
 REASON_LENGTH_MAX = 120
 
@@ -134,7 +142,9 @@ def _checked(path: Path, data: object) -> Result:
         )
     if schema != version:
         which, remedy = (
-            ("an older", "make it again") if schema < version else ("a newer", "update this program")
+            ("an older", f"make it again: {REMEDIES[kind]}")
+            if schema < version
+            else ("a newer", "update this program")
         )
         raise ResultError(
             f"{path}: was made by {which} version (schema {told_word(schema)}, this one reads {version}); {remedy}"

@@ -6,11 +6,28 @@ Times are integer milliseconds from the start of the recording. Ids are the reco
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
-SCHEMA_VERSION = 1
+from reports.results.causes import Cause
 
-Fate = Literal["answered", "lost", "dead_lettered", "pending"]
+SCHEMA_VERSION = 2
+
+Fate: TypeAlias = Literal["answered", "lost", "dead_lettered", "pending"]
+Outcome: TypeAlias = Literal["lost", "duplicated", "reordered", "dead_lettered", "logged"]
+Refusal: TypeAlias = Literal["unavailable", "invalid", "ai_failed", "http_failed"]
+StepCode: TypeAlias = Literal[
+    "sent",
+    "sent_again",
+    "stored",
+    "known",
+    "late",
+    "acknowledged",
+    "refused",
+    "claimed",
+    "answered",
+    "dead_lettered",
+    "lost",
+]
 
 
 class Quantiles(TypedDict):
@@ -29,7 +46,7 @@ class Latency(TypedDict):
 
 
 class BatchRecord(TypedDict):
-    """What one handler was given at once; `replied_at_ms` is None when no reply came of it.
+    """The messages that one handler was given at once; `replied_at_ms` is None when no reply came of it.
 
     `ai_ms` are the AI's calls for it as [from, to].
     """
@@ -44,8 +61,30 @@ class BatchRecord(TypedDict):
     ai_ms: NotRequired[list[tuple[int, int]]]
 
 
+class StepValues(TypedDict, total=False):
+    """Values that some steps have."""
+
+    reason: Refusal
+    batch: int
+    copies: int
+    trigger: str
+    attempts: int
+
+
+class Step(StepValues):
+    """One step of a message's way through a system.
+
+    `known` is a delivery that was not stored again, `late` one that came too late to be. `reason` is why a webhook was
+    `refused`; `batch`, `copies` and `trigger` are the messages of the batch that it was `claimed` in, how often it is
+    among them, and what made the batch due; `attempts` were made before it was `dead_lettered`.
+    """
+
+    at_ms: int
+    code: StepCode
+
+
 class LedgerEntry(TypedDict):
-    """What became of one message; `story` tells it in words, step by step.
+    """One message and its fate; `story` has its steps in the order of time.
 
     `lost_at_ms` is when it was lost, None where only the end showed it.
     """
@@ -58,11 +97,15 @@ class LedgerEntry(TypedDict):
     claimed_at_ms: int | None
     answered_at_ms: int | None
     lost_at_ms: NotRequired[int | None]
-    story: list[str]
+    story: list[Step]
 
 
 class Run(TypedDict):
-    """One recording, replayed against one system, once."""
+    """One recording, replayed against one system, once.
+
+    Lists of messages hold their ids, as `instance/phone/id` where conversations share one; `causes` has one for each
+    of `lost`. `log` is what the system itself wrote into its log.
+    """
 
     recording: str
     system: str
@@ -75,7 +118,7 @@ class Run(TypedDict):
     reordered: list[str]
     dead_lettered: list[str]
     pending: list[str]
-    causes: dict[str, str]
+    causes: dict[str, Cause]
     ai_calls: int
     batches: list[BatchRecord]
     log: list[dict[str, Any]]
@@ -110,13 +153,33 @@ class RecordingInfo(TypedDict):
     messages: list[RecordedMessage]
 
 
+class SettingChange(TypedDict):
+    """One setting that the command line changed: what it was set to, and what the recording was made with."""
+
+    setting: str
+    now: str | float
+    then: str | float
+
+
 class ExpectationResult(TypedDict):
-    """One outcome on record, checked. `held` is None when the command line overrode what the recording fixes."""
+    """One expected outcome of a recording, checked in all its runs.
+
+    `held` is None where it was not checked, as `changes` touch what the system does. `expected` and `actual` are ids;
+    of the outcome `logged` they are empty, `line` is its number among the expected lines of the log, and `fields` is
+    what such a line holds. `run` and `seed` are of the first run in which it did not hold.
+    """
 
     recording: str
     system: str
+    outcome: Outcome
     held: bool | None
-    detail: str
+    expected: list[str]
+    actual: list[str]
+    changes: list[SettingChange]
+    line: NotRequired[int]
+    fields: NotRequired[dict[str, Any]]
+    run: NotRequired[int]
+    seed: NotRequired[int]
 
 
 class LossEstimate(TypedDict):
@@ -134,17 +197,20 @@ class LossEstimate(TypedDict):
 
 
 class ReplayResult(TypedDict):
-    """The whole result of `python -m sim replay`."""
+    """The whole result of `python -m sim replay`.
+
+    `ok` says that the queue lost, duplicated and reordered nothing, came to rest, and every expected outcome that was
+    checked matched.
+    """
 
     schema: int
     kind: Literal["replay"]
     seed: int
     settings: dict[str, Any]
-    systems: dict[str, str]
+    systems: list[str]
     recordings: list[RecordingInfo]
     runs: list[Run]
     loss: list[LossEstimate]
     expectations: list[ExpectationResult]
-    verdict: str
     ok: bool
     command: NotRequired[str]

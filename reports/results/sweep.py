@@ -9,11 +9,11 @@ from typing import Any, Literal, TypedDict
 
 from reports.results.replay import Quantiles
 
-SWEEP_SCHEMA_VERSION = 1
+SWEEP_SCHEMA_VERSION = 2
 
 
 class SweepRow(TypedDict):
-    """What one choice of settings came to, over all recordings and runs.
+    """One choice of settings with its figures, over all recordings and runs.
 
     `split_turns` are turns during which their user wrote on: after the hand-over, before the reply. `reply_ms` has the
     times from a turn's first message to its reply, ascending, evenly thinned. `is_best` says that no other choice is
@@ -41,7 +41,11 @@ class SweepRow(TypedDict):
 
 
 class SweepResult(TypedDict):
-    """The whole result of `python -m sim sweep`. `recommended` is the place of a row, None where none can be."""
+    """The whole result of `python -m sim sweep`.
+
+    `recommended` is the index of a row, None where none can be recommended. `ok` says that the queue lost, duplicated
+    and reordered nothing under any of the settings.
+    """
 
     schema: int
     kind: Literal["sweep"]
@@ -51,6 +55,10 @@ class SweepResult(TypedDict):
     runs: int
     rows: list[SweepRow]
     recommended: int | None
-    verdict: str
     ok: bool
     command: str
+
+
+def is_clean(row: SweepRow) -> bool:
+    """Return whether the queue harmed no message and came to rest under this choice."""
+    return row["came_to_rest"] and not (row["lost"] or row["twice"] or row["order"])

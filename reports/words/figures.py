@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reports.text import NARROW
 from reports.words.language import gettext
-from reports.words.text import EN_DASH, MINUS, NARROW, duration, share, signed
+from reports.words.numbers import EN_DASH, MINUS, duration, share, signed
 
 
 def in_unit(value: float | None, unit: str) -> str:

@@ -1,7 +1,12 @@
-"""Service times and latencies: durations as people write them, and distributions to draw them from.
+"""Distributions that service times and latencies are drawn from, as people write them.
 
-Every sample costs exactly one draw from its stream (inversion), so that two systems which draw from equal
-streams meet equal luck for as long as they draw equally often.
+    constant:TIME              always TIME
+    exponential:MEAN           exponential
+    lognormal:MEDIAN:SIGMA     lognormal; SIGMA, a bare number, is the standard deviation of the logarithm
+    lognormal:MEDIAN:P95       lognormal; P95, a duration, is the 95th percentile
+
+Times are durations (`queue_core.durations`). Every sample costs exactly one draw from its stream (inversion), so that
+two systems which draw from equal streams meet equal luck for as long as they draw equally often.
 """
 
 from __future__ import annotations
@@ -9,92 +14,96 @@ from __future__ import annotations
 import math
 import random
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
 
-DURATION_MS_MAX = 24 * 3600 * 1000
-"""No single duration is longer than a day: more is a slip of the unit."""
+from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 
-_UNIT_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
-_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(us|ms|s|m)")
+_SIGMA = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,6})?")
 _NORMAL = NormalDist()
 _Z95 = 1.6448536269514722
 """95th percentile of the standard normal distribution."""
 
 
 class DistributionError(ValueError):
-    """A duration or distribution that cannot be read; the message says what is expected."""
+    """A distribution that cannot be read; the message says what is expected."""
 
 
-class Distribution(Protocol):
+class Distribution(ABC):
     """Something durations are drawn from."""
 
+    @abstractmethod
+    def quantile_ms(self, share: float) -> float:
+        """The duration, 0 to DAY_MS, that so large a share of all are not above. `share` is above 0 and below 1."""
+
     def sample_ms(self, rng: random.Random) -> float:
-        """One duration in milliseconds, rounded to whole microseconds."""
-        ...
+        """Draw one duration in milliseconds, rounded to whole microseconds."""
+        return round(self.quantile_ms(rng.random() or 0.5), 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
-    """Always the same duration."""
+class Constant(Distribution):
+    """Always the same duration. A sample takes a draw and does not use it, so that streams stay aligned."""
 
     value_ms: float
 
-    def sample_ms(self, rng: random.Random) -> float:
-        """The value. One draw is taken and thrown away, so that streams stay aligned with other distributions."""
-        rng.random()
-        return round(self.value_ms, 3)
+    def quantile_ms(self, share: float) -> float:
+        """The value."""
+        return self.value_ms
 
 
 @dataclass(frozen=True, slots=True)
-class LogNormal:
-    """Lognormal by its median and its 95th percentile: `mu = ln(median)`, `sigma = ln(p95 / median) / 1.645`."""
+class Exponential(Distribution):
+    """Exponential by its mean."""
+
+    mean_ms: float
+
+    def quantile_ms(self, share: float) -> float:
+        """`-mean * ln(1 - share)`."""
+        return min(-self.mean_ms * math.log1p(-share), DAY_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal(Distribution):
+    """Lognormal by its median and the standard deviation of its logarithm."""
 
     median_ms: float
-    p95_ms: float
+    sigma: float
 
-    def sample_ms(self, rng: random.Random) -> float:
-        """A positive duration, at most DURATION_MS_MAX."""
-        uniform = rng.random() or 0.5
-        sigma = math.log(self.p95_ms / self.median_ms) / _Z95
-        return round(min(self.median_ms * math.exp(sigma * _NORMAL.inv_cdf(uniform)), DURATION_MS_MAX), 3)
-
-
-def parse_duration_ms(text: str) -> float:
-    """Milliseconds of a duration such as `8s`, `250ms`, `1.5s`, `2m`, `80us`, or a bare `0`.
-
-    Raises DistributionError.
-    """
-    if text == "0":
-        return 0.0
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise DistributionError(
-            f"{text!r} is no duration: write a number with its unit, us, ms, s or m, as in 250ms or 8s"
-        )
-    value_ms = float(match[1]) * _UNIT_MS[match[2]]
-    if value_ms > DURATION_MS_MAX:
-        raise DistributionError(f"{text!r} is longer than a day")
-    return value_ms
+    def quantile_ms(self, share: float) -> float:
+        """`median * exp(sigma * z)`, z being the standard normal's quantile."""
+        # The exponent is bounded before exp, which would overflow with a large sigma.
+        exponent = min(self.sigma * _NORMAL.inv_cdf(share), math.log(DAY_MS / self.median_ms))
+        return min(self.median_ms * math.exp(exponent), DAY_MS)
 
 
-def parse(text: str) -> Distribution:
-    """A distribution from `constant:TIME` or `lognormal:MEDIAN:P95`. Raises DistributionError."""
+def parse_distribution(text: str) -> Distribution:
+    """Read a distribution; the module's docstring has the grammar. Raises DistributionError."""
     name, _, rest = text.partition(":")
     parameters = rest.split(":") if rest else []
-    if name == "constant" and len(parameters) == 1:
-        return Constant(parse_duration_ms(parameters[0]))
-    if name == "lognormal" and len(parameters) == 2:
-        median_ms, p95_ms = (parse_duration_ms(parameter) for parameter in parameters)
-        if median_ms <= 0:
-            raise DistributionError(
-                f"{text!r}: the median must be above 0; for no time at all write constant:0"
-            )
-        if p95_ms < median_ms:
-            raise DistributionError(f"{text!r}: the 95th percentile (second) is below the median (first)")
-        return LogNormal(median_ms, p95_ms)
+    try:
+        if name == "constant" and len(parameters) == 1:
+            return Constant(parse_duration_ms(parameters[0]))
+        if name == "exponential" and len(parameters) == 1:
+            return Exponential(parse_duration_ms(parameters[0]))
+        if name == "lognormal" and len(parameters) == 2:
+            return _lognormal(*parameters)
+    except (DurationError, DistributionError) as error:
+        raise DistributionError(f"{text!r}: {error}") from None
     raise DistributionError(
-        f"{text!r} is no distribution: write constant:TIME or lognormal:MEDIAN:P95, "
-        "as in constant:6s or lognormal:4.5s:9s"
+        f"{text!r} is not a distribution: write constant:6s, exponential:1s, lognormal:4.5s:9s (median and 95th "
+        "percentile) or lognormal:2s:0.4 (median and sigma)"
     )
+
+
+def _lognormal(median: str, spread: str) -> LogNormal:
+    median_ms = parse_duration_ms(median)
+    if median_ms <= 0:
+        raise DistributionError("the median must be above 0; for no time at all write constant:0")
+    if _SIGMA.fullmatch(spread):
+        return LogNormal(median_ms, float(spread))
+    p95_ms = parse_duration_ms(spread)
+    if p95_ms < median_ms:
+        raise DistributionError("the 95th percentile (second) is below the median (first)")
+    return LogNormal(median_ms, math.log(p95_ms / median_ms) / _Z95)

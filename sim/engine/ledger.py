@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
-from sim.recording import Arrival
+from queue_core.recording.format import Arrival
+from reports.results.causes import Cause
+from reports.results.replay import Refusal, Step, StepCode, StepValues
 
 
 class Conversation(NamedTuple):
@@ -56,10 +58,10 @@ class Entry:
     stored_at_ms: int | None = None
     claimed_at_ms: int | None = None
     answered_at_ms: list[int] = field(default_factory=list)
-    dead_letter_reason: str | None = None
-    loss: str | None = None
-    lost_at_ms: int | None = None
-    story: list[str] = field(default_factory=list)
+    is_dead: bool = False
+    """True for a dead letter."""
+    loss: Cause | None = None
+    story: list[Step] = field(default_factory=list)
 
 
 class Ledger:
@@ -111,7 +113,7 @@ class Ledger:
                 conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
             )
             self._ranks += 1
-        self.note(conversation, arrival.id, "delivered again by the provider" if again else "sent")
+        self.note(conversation, arrival.id, "sent_again" if again else "sent")
 
     def stored(self, conversation: Conversation, message_id: str) -> None:
         """The system has put the message somewhere."""
@@ -122,11 +124,11 @@ class Ledger:
 
     def acknowledged(self, conversation: Conversation, message_id: str) -> None:
         """The webhook answered 2xx."""
-        self.note(conversation, message_id, "webhook acknowledged")
+        self.note(conversation, message_id, "acknowledged")
 
-    def refused(self, conversation: Conversation, message_id: str, reason: str) -> None:
+    def refused(self, conversation: Conversation, message_id: str, reason: Refusal) -> None:
         """The webhook answered something else."""
-        self.note(conversation, message_id, f"webhook not acknowledged: {reason}")
+        self.note(conversation, message_id, "refused", reason=reason)
 
     def claimed(
         self,
@@ -143,14 +145,14 @@ class Ledger:
         at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
         batch = Batch(conversation, tuple(ids), trigger, at_ms, due_ms)
         self.batches.append(batch)
-        company = f" in a batch of {len(ids)}" if len(ids) > 1 else " alone"
         for message_id in dict.fromkeys(ids):
             entry = self.entry(conversation, message_id)
             if entry.claimed_at_ms is None:
                 entry.claimed_at_ms = at_ms
-            copies = ids.count(message_id)
-            twice = f", {copies} copies of it at once" if copies > 1 else ""
-            self.note(conversation, message_id, f"handed over{company}{twice} ({trigger})")
+            values = StepValues(batch=len(ids), trigger=trigger)
+            if (copies := ids.count(message_id)) > 1:
+                values["copies"] = copies
+            self.note(conversation, message_id, "claimed", **values)
         return batch
 
     def asked(self, conversation: Conversation, ids: Sequence[str], from_ms: int) -> None:
@@ -169,28 +171,31 @@ class Ledger:
         for message_id in dict.fromkeys(ids):
             entry = self.own(conversation, message_id)
             if entry is None:
-                self.lose(conversation, message_id, f"answered to somebody else, {'/'.join(conversation)}")
+                self.lose(conversation, message_id, Cause(code="answered_elsewhere"))
             else:
                 entry.answered_at_ms.append(at_ms)
                 self.note(conversation, message_id, "answered")
 
-    def dead_lettered(self, conversation: Conversation, message_id: str, reason: str) -> None:
+    def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
         """The system gave the message up, and says so in a list that people look at."""
-        self.entry(conversation, message_id).dead_letter_reason = reason
-        self.note(conversation, message_id, f"dead-lettered: {reason}")
+        self.entry(conversation, message_id).is_dead = True
+        self.note(conversation, message_id, "dead_lettered", attempts=attempts)
 
-    def lose(self, conversation: Conversation, message_id: str, cause: str) -> None:
+    def lose(self, conversation: Conversation, message_id: str, cause: Cause) -> None:
         """The message vanished from where it was. The first cause stays; a message answered later is not lost."""
         entry = self.entry(conversation, message_id)
         if entry.loss is None:
-            entry.loss, entry.lost_at_ms = cause, self._now_ms()
-            self.note(conversation, message_id, f"lost: {cause}")
+            entry.loss = cause.copy()
+            entry.loss["at_ms"] = self._now_ms()
+            self.note(conversation, message_id, "lost")
 
-    def note(self, conversation: Conversation, message_id: str, words: str) -> None:
+    def note(
+        self, conversation: Conversation, message_id: str, code: StepCode, **values: Unpack[StepValues]
+    ) -> None:
         """Add a step to a message's story."""
         now_ms = self._now_ms()
         self.changed_at_ms = max(self.changed_at_ms, now_ms)
-        self.entry(conversation, message_id).story.append(f"{now_ms / 1000:.3f} s: {words}")
+        self.entry(conversation, message_id).story.append(Step(at_ms=now_ms, code=code, **values))
 
     def _latest_batch(self, conversation: Conversation, ids: Sequence[str]) -> Batch | None:
         wanted = set(ids)

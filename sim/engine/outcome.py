@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run
+from reports.analysis.quantile import quantile
+from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run, Step
 from sim.engine.ledger import Batch, Conversation, Entry, Ledger
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def outcome(
     for entry in lost:
         if entry.loss is None:
             entry.loss = system.cause(entry.conversation, entry.id)
-            entry.story.append(f"lost: {entry.loss}")
+            entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
     twice, displaced = duplicated(ledger), reordered(ledger)
     return Run(
         recording=world.recording.name,
@@ -60,7 +61,7 @@ def outcome(
         reordered=shown.all(entry for entry in entries if entry.rank in displaced),
         dead_lettered=shown.all(entry for entry in entries if fates[entry.rank] == "dead_lettered"),
         pending=shown.all(entry for entry in entries if fates[entry.rank] == "pending"),
-        causes={shown.one(entry): entry.loss or "" for entry in lost},
+        causes={shown.one(entry): entry.loss for entry in lost if entry.loss is not None},
         ai_calls=world.ai.calls,
         batches=[_batch_record(batch) for batch in ledger.batches],
         log=world.log_lines,
@@ -76,15 +77,11 @@ def outcome(
 
 
 def quantiles(values: Iterable[int]) -> Quantiles:
-    """Nearest-rank quantiles: the smallest value that at least so large a share of the values does not exceed."""
+    """Reduce values to the quantiles of a result."""
     ordered = sorted(values)
     if not ordered:
         return Quantiles(p50=None, p95=None, max=None)
-
-    def rank(percent: int) -> int:
-        return ordered[math.ceil(percent * len(ordered) / 100) - 1]
-
-    return Quantiles(p50=rank(50), p95=rank(95), max=ordered[-1])
+    return Quantiles(p50=quantile(ordered, 0.5), p95=quantile(ordered, 0.95), max=ordered[-1])
 
 
 def duplicated(ledger: Ledger) -> set[int]:
@@ -147,7 +144,7 @@ class _Names:
 def _fate(entry: Entry, waiting: set[int]) -> Fate:
     if entry.answered_at_ms:
         return "answered"
-    if entry.dead_letter_reason is not None:
+    if entry.is_dead:
         return "dead_lettered"
     return "pending" if entry.rank in waiting else "lost"
 
@@ -185,6 +182,6 @@ def _ledger_entry(entry: Entry, fate: Fate) -> LedgerEntry:
         stored_at_ms=entry.stored_at_ms,
         claimed_at_ms=entry.claimed_at_ms,
         answered_at_ms=entry.answered_at_ms[0] if entry.answered_at_ms else None,
-        lost_at_ms=entry.lost_at_ms if fate == "lost" else None,
+        lost_at_ms=entry.loss.get("at_ms") if fate == "lost" and entry.loss is not None else None,
         story=entry.story,
     )

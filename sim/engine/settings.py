@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from sim.engine.distributions import DistributionError, parse, parse_duration_ms
+from queue_core.durations import DurationError, parse_duration_ms
+from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -31,7 +32,7 @@ class SimSettings:
     """What a replay depends on besides its recording and system.
 
     `window_ms`, `max_messages` and `idle_ms` are the queue's; the older systems keep the constants they had.
-    `redis_latency` is a whole round trip. Raises SettingsError and DistributionError when a value makes no sense.
+    `redis_latency` is a whole round trip. Raises SettingsError when a value makes no sense.
     """
 
     seed: int = 1
@@ -45,7 +46,7 @@ class SimSettings:
     def __post_init__(self) -> None:
         for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):
             try:
-                parse(text)
+                parse_distribution(text)
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         _in_range("seed", self.seed, 0, 2**63 - 1)
@@ -108,13 +109,13 @@ def _in_range(name: str, value: int, low: int, high: int) -> None:
 def _whole_ms(text: str) -> int:
     value_ms = parse_duration_ms(text)
     if value_ms != int(value_ms):
-        raise DistributionError(f"{text!r} must be a whole number of milliseconds")
+        raise DurationError(f"{text!r} must be a whole number of milliseconds")
     return int(value_ms)
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise ValueError(f"{text!r} is no whole number")
+        raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from queue_core.recording.format import Arrival
+from reports.results.causes import Cause
+from reports.results.replay import Refusal
 from sim.engine.ledger import Conversation
-from sim.recording import Arrival
 
 if TYPE_CHECKING:
     from sim.engine.world import World
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
 class WebhookFailedError(Exception):
     """Raised by `System.webhook` when it does not acknowledge: the provider saw an answer other than 2xx."""
 
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
 
 class System(ABC):
     """One way to get from webhooks to replies. One instance serves one run."""
 
     name: ClassVar[str]
-    """As in `--system`, in results and in a recording's `expect`."""
-    summary: ClassVar[str]
-    """One sentence for tables."""
+    """As in `--system`, in results and in a recording's `expect`; `reports.words.systems` says what it is."""
     order: ClassVar[int]
     """Place in lists of systems, lowest first."""
 
@@ -53,11 +57,9 @@ class System(ABC):
     def pending_ids(self) -> dict[Conversation, list[str]]:
         """Ids that wait in a place that will still be looked at. Omniscient."""
 
-    def cause(self, conversation: Conversation, message_id: str) -> str:
-        """Words for a lost message that no `ledger.lose` has explained."""
-        return (
-            f"never seen again after its webhook ({conversation.instance}/{conversation.phone}, {message_id})"
-        )
+    def cause(self, conversation: Conversation, message_id: str) -> Cause:
+        """Return why a message was lost that no `ledger.lose` has explained."""
+        return Cause(code="vanished")
 
     async def settle(self) -> None:  # noqa: B027 - a hook, like start
         """Called once when all is at rest, before the outcome is taken, to report what only the end shows."""

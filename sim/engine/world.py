@@ -6,30 +6,38 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import simpy
 
-from sim.engine.distributions import parse
+from queue_core.recording.format import Recording
+from reports.results.replay import Refusal
+from sim.engine.distributions import parse_distribution
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
 from sim.engine.network import SimulatedRedis
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
 from sim.engine.streams import stream
-from sim.recording import Recording
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
     """Something outside the system failed, because a fault with a rate said so."""
 
+    reason: ClassVar[Refusal]
+    """Of a webhook that fails by it."""
+
 
 class AiError(SimulatedFault):
     """The AI answered with an error (fault `ai-fails`)."""
 
+    reason = "ai_failed"
+
 
 class HttpError(SimulatedFault):
     """An HTTP call of the bot to itself failed (fault `http-fails`), or its handler ended with an error."""
+
+    reason = "http_failed"
 
 
 class World:
@@ -52,7 +60,7 @@ class World:
         self.faults_fired = dict.fromkeys(FAULTS, 0)
         self._seed = seed
         self._system = system
-        self._latency = parse(settings.redis_latency)
+        self._latency = parse_distribution(settings.redis_latency)
         self._rest_clients = 0
         self._activities: dict[asyncio.Task[Any], None] = {}
         self._daemons: dict[asyncio.Task[Any], None] = {}
@@ -178,7 +186,7 @@ class Ai:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._service_time = parse(world.settings.ai)
+        self._service_time = parse_distribution(world.settings.ai)
         self._streams: dict[Conversation, Random] = {}
         self.calls = 0
 
@@ -207,7 +215,7 @@ class WhatsApp:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._latency = parse(world.settings.redis_latency)
+        self._latency = parse_distribution(world.settings.redis_latency)
         self._stream = world.random("whatsapp")
 
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:

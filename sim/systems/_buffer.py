@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from queue_core.legacy import buffer as legacy_buffer
 from queue_core.legacy.buffer import BufferRules, CallFailedError, LegacyBuffer, TurnFailedError
+from queue_core.recording.format import Arrival
+from reports.results.causes import Cause
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
 from sim.engine.world import AiError, HttpError, World
-from sim.recording import Arrival
 from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitness
 
 
@@ -35,9 +36,9 @@ class BufferSystem(System):
         """Messages in a buffer that somebody will still look at."""
         return self.witness.custody.all_waiting()
 
-    def cause(self, conversation: Conversation, message_id: str) -> str:
-        """Words for a message that no write, timer or expiry explains."""
-        return "its webhook never wrote it into a buffer"
+    def cause(self, conversation: Conversation, message_id: str) -> Cause:
+        """Return why a message is lost that no write, timer or expiry explains."""
+        return Cause(code="never_written")
 
     async def webhook(self, arrival: Arrival) -> None:
         """Add the message to the buffer; only the one that created the buffer starts a timer."""
@@ -92,11 +93,7 @@ class _Host:
         """Unless the function instance dies that it would run in."""
         key = buffer_key(conversation)
         if self._world.fault("timer-dies"):
-            words = (
-                "the timer of its buffer" if attempt == 1 else f"the timer for call {attempt} of its buffer"
-            )
-            cause = f"{words} died with the function instance that had started it: nobody reads the buffer"
-            self._witness.nobody_reads(key, cause)
+            self._witness.nobody_reads(key, Cause(code="timer_died", call=attempt))
             return
         self._witness.attend(key)
         self._world.spawn(self._attended(key, timer), name="buffer timer")
@@ -120,19 +117,16 @@ class _Host:
         asked, key = Conversation(*conversation), buffer_key(conversation)
         batch = [message.identity for message in messages]
         text = " ".join(message.text for message in messages)
-        ids = self._witness.custody.claim(key, asked, batch, "timer", due_ms)
+        ids = self._witness.claim(key, asked, batch, due_ms)
         try:
             reply = await self._world.ai.answer(asked, ids, text)
             await self._world.whatsapp.send(asked, ids, reply)
         except AiError as error:
-            cause = "the AI failed, and its buffer was marked processed all the same"
-            self._witness.custody.lose(key, batch, cause)
+            self._witness.custody.lose(key, batch, Cause(code="ai_failed"))
             raise TurnFailedError(str(error)) from error
 
     def gave_up(self, conversation: legacy_buffer.Conversation, calls: int) -> None:
-        tries = f"{calls} times" if calls > 1 else "and was not tried again"
-        cause = f"the HTTP call of its buffer's timer failed {tries}: nobody reads the buffer"
-        self._witness.nobody_reads(buffer_key(conversation), cause)
+        self._witness.nobody_reads(buffer_key(conversation), Cause(code="calls_failed", calls=calls))
 
     def log(self, event: str, **fields: int | str) -> None:
         self._world.log(event, **fields)

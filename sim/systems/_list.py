@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 from redis.exceptions import RedisError
 
+from queue_core.recording.format import Arrival
+from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
 from sim.engine.world import AiError, HttpError, World
-from sim.recording import Arrival
-from sim.witness.lists import KEY_PARTS, KEY_PREFIX, Entry, ListWitness, Step, decode, encode
+from sim.witness.lists import KEY_PARTS, KEY_PREFIX, LIST_TTL_S, Entry, ListWitness, decode, encode
 
 POLL_MS = 3000
 MONITOR_MS = 60_000
 WINDOW_MS = 8000
 MAX_MESSAGES = 5
-LIST_TTL_S = 3600
 LOCK_TTL_S = 60
 ORPHANED_AFTER_MS = 30 * 60_000
 ACTIVE = "active_queues"
+LOGGED: Mapping[RewriteStep, str] = {
+    "mark_processing": "mark as processing",
+    "mark_completed": "mark as completed",
+    "recovery": "recovery by the monitor",
+}
+"""Names of the rewrites in the log."""
 
 
 class ListSystem(System):
@@ -60,9 +66,9 @@ class ListSystem(System):
         """Messages in a list that no handler has in hand."""
         return self.witness.custody.all_waiting()
 
-    def cause(self, conversation: Conversation, message_id: str) -> str:
-        """Words for a message that no rewrite and no expiry explains."""
-        return "its webhook never pushed it to a list"
+    def cause(self, conversation: Conversation, message_id: str) -> Cause:
+        """Return why a message is lost that no rewrite and no expiry explains."""
+        return Cause(code="never_pushed")
 
     async def webhook(self, arrival: Arrival) -> None:
         """Push the message; when Redis fails, answer it in the webhook itself."""
@@ -77,9 +83,7 @@ class ListSystem(System):
         except RedisError:
             self.world.log("list.add_failed")
             self.witness.custody.claim(key, conversation, [entry.identity], "direct", None)
-            await self._answer(
-                key, conversation, [entry], "answered directly as Redis failed, but the AI failed"
-            )
+            await self._answer(key, conversation, [entry], Cause(code="direct_failed"))
         else:
             self.world.log("list.added", totalMessages=results[0])
 
@@ -146,17 +150,17 @@ class ListSystem(System):
         messages = [entry.identity for entry in batch]
         self.witness.custody.claim(key, conversation, messages, trigger, due_ms)
         try:
-            await self._rewrite(key, "mark as processing", await self.entries_to_keep(key, batch))
-            await self._answer(key, conversation, batch, "marked as completed though the AI failed")
+            await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
+            await self._answer(key, conversation, batch, Cause(code="ai_failed"))
         except asyncio.CancelledError:  # the function instance is gone: nothing cleans up after it
             self.witness.crashed(key, messages)
             raise
         finished = {entry.entry_id for entry in batch}
         rest = [entry for entry in await self._read(key) if entry.entry_id not in finished]
-        await self._rewrite(key, "mark as completed", rest)
+        await self._rewrite(key, "mark_completed", rest)
 
     async def _answer(
-        self, key: str, conversation: Conversation, batch: Sequence[Entry], cause_of_loss: str
+        self, key: str, conversation: Conversation, batch: Sequence[Entry], cause_of_loss: Cause
     ) -> None:
         """Ask the AI and send its answer; when the AI fails, that is the end of it."""
         ids = [entry.id for entry in batch]
@@ -167,13 +171,13 @@ class ListSystem(System):
             self.world.log("ai.failed", messageCount=len(batch))
             self.witness.custody.lose(key, [entry.identity for entry in batch], cause_of_loss)
 
-    async def _rewrite(self, key: str, step: Step, entries: Sequence[Entry]) -> None:
+    async def _rewrite(self, key: str, step: RewriteStep, entries: Sequence[Entry]) -> None:
         """Delete the list and push the entries in the given order, so that the last one comes to its head."""
         pushes = [("LPUSH", key, encode(entry)) for entry in entries]
         last = ("EXPIRE", key, LIST_TTL_S) if entries else ("SREM", ACTIVE, key)
         with self.witness.rewriting(step):
             await self.redis.multi(("DEL", key), *pushes, last)
-        self.world.log("list.rewritten", step=step, pushedBack=len(entries))
+        self.world.log("list.rewritten", step=LOGGED[step], pushedBack=len(entries))
 
     async def _recover_orphans(self) -> None:
         """Set messages back to pending that have been `processing` for more than 30 min."""
@@ -181,7 +185,7 @@ class ListSystem(System):
             orphans = {entry.entry_id for entry in await self._read(key) if self._orphaned(entry)}
             if orphans:
                 entries = [self._recovered(e) if e.entry_id in orphans else e for e in await self._read(key)]
-                await self._rewrite(key, "recovery by the monitor", entries)
+                await self._rewrite(key, "recovery", entries)
 
     def _orphaned(self, entry: Entry) -> bool:
         since_ms = entry.processing_since_ms

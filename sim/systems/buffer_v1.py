@@ -12,8 +12,5 @@ class BufferV1(BufferSystem):
     """No lock; a failed call of the timer is only logged; buffers live 15 s."""
 
     name: ClassVar[str] = "buffer-v1"
-    summary: ClassVar[str] = (
-        "One buffer per conversation, no lock, an in-process timer; the incident happened in it."
-    )
     order: ClassVar[int] = 10
     rules: ClassVar[BufferRules] = BUFFER_V1

@@ -12,8 +12,5 @@ class BufferV2(BufferSystem):
     """A lock that is given up on after a few tries, a grace window around 8 s, retried calls, longer TTLs."""
 
     name: ClassVar[str] = "buffer-v2"
-    summary: ClassVar[str] = (
-        "buffer-v1 with a lock that it gives up on, a grace window around 8 s, and retried calls."
-    )
     order: ClassVar[int] = 20
     rules: ClassVar[BufferRules] = BUFFER_V2

@@ -13,9 +13,6 @@ class ListV1(ListSystem):
     """Mark-as-processing pushes back only the messages that were read."""
 
     name: ClassVar[str] = "list-v1"
-    summary: ClassVar[str] = (
-        "One Redis list per conversation, polled every 3 s, rewritten from what was read."
-    )
     order: ClassVar[int] = 30
 
     async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:

@@ -13,7 +13,6 @@ class ListV2(ListSystem):
     """Mark-as-processing reads the list again and pushes all of it back; at most 10 messages a batch."""
 
     name: ClassVar[str] = "list-v2"
-    summary: ClassVar[str] = "list-v1 that reads again before its first rewrite, at most 10 messages a batch."
     order: ClassVar[int] = 40
     batch_max: ClassVar[int | None] = 10
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from queue_core import Batch, Intake, MessageQueue, Processor, QueueError, QueueMessage, QueueSettings
+from queue_core import (
+    Batch,
+    Intake,
+    InvalidMessageError,
+    MessageQueue,
+    Processor,
+    QueueError,
+    QueueMessage,
+    QueueSettings,
+)
 from queue_core.keys import decode_conversation
 from queue_core.message import decode
+from queue_core.recording.format import Arrival
+from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import World
-from sim.recording import Arrival
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0
@@ -24,9 +34,6 @@ class QueueSystem(System):
     """The queue as it is deployed, only with Redis, time and randomness given by the World."""
 
     name = "queue"
-    summary = (
-        "The queue of this project: due times and leases in Redis, nothing removed before it is answered."
-    )
     order = 50
 
     def __init__(self, world: World) -> None:
@@ -72,12 +79,13 @@ class QueueSystem(System):
                 )
             )
         except QueueError as error:
-            raise WebhookFailedError(str(error)) from error
+            invalid = isinstance(error, InvalidMessageError)
+            raise WebhookFailedError("invalid" if invalid else "unavailable") from error
         if acknowledgement == "queued":
             self.world.ledger.stored(conversation, arrival.id)
         elif acknowledgement != "answered":
-            words = {"duplicate": "known already: not stored again", "late": "too old: not queued"}
-            self.world.ledger.note(conversation, arrival.id, words[acknowledgement])
+            code: StepCode = "known" if acknowledgement == "duplicate" else "late"
+            self.world.ledger.note(conversation, arrival.id, code)
 
     def at_rest(self) -> bool:
         """Whether no conversation has messages."""
@@ -99,7 +107,7 @@ class QueueSystem(System):
         for letter in await self._web.dead_letters():
             if letter.message is not None:
                 conversation = Conversation(letter.instance_name, letter.user_phone)
-                self.world.ledger.dead_lettered(conversation, letter.message.id, letter.reason)
+                self.world.ledger.dead_lettered(conversation, letter.message.id, letter.attempts)
 
     async def stop(self) -> None:
         """Stop the workers as a deployment would."""

@@ -1,21 +1,25 @@
-"""Why a message in a buffer gets lost, told at the moment it happens."""
+"""Witness of a buffer: notes why a message gets lost, at the moment it happens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
 
 from queue_core.legacy.buffer import Buffer
+from reports.results.causes import Cause
 from sim.engine.ledger import Conversation
 from sim.engine.rest import RestRedis
 from sim.engine.world import World
 from sim.witness.custody import Custody, Message
 
 KEY_PREFIX = "msg_buffer:"
-NO_TIMER = "in a buffer that was written back as unprocessed after its timer had run: none is left to read it"
+
+_answering: ContextVar[tuple[str, ...]] = ContextVar("answering", default=())
+"""Ids that the processor at work has handed to the AI."""
 
 
 class BufferedMessage(msgspec.Struct, frozen=True):
@@ -45,10 +49,9 @@ class BufferWitness:
     """
 
     def __init__(self, world: World, redis: RestRedis, ttl_s: int) -> None:
-        self._world = world
         self._ttl_s = ttl_s
         self._attention: dict[str, int] = {}
-        self._broken: dict[str, str] = {}
+        self._broken: dict[str, Cause] = {}
         self._redis = redis
         self._redis.watch(self._observe)
         self.custody = Custody(world.ledger)
@@ -74,14 +77,21 @@ class BufferWitness:
             return
         held = _contents(self._redis.peek("GET", key))
         self.custody.lose(key, [one for one in waiting if one not in held], self._expired())
-        self.custody.lose(key, [one for one in waiting if one in held], self._broken.get(key, NO_TIMER))
+        cause = self._broken.get(key, Cause(code="written_back_unread"))
+        self.custody.lose(key, [one for one in waiting if one in held], cause)
 
-    def nobody_reads(self, key: str, cause: str) -> None:
+    def nobody_reads(self, key: str, cause: Cause) -> None:
         """The timer of the present buffer is gone, for the reason given."""
         self._broken[key] = cause
 
-    def _expired(self) -> str:
-        return f"its buffer expired, {self._ttl_s} s after the last write, before anybody read the message"
+    def claim(self, key: str, asked: Conversation, messages: Sequence[Message], due_ms: int) -> list[str]:
+        """The processor has the messages in hand, to answer `asked`. Returns the ids that are really of it."""
+        ids = self.custody.claim(key, asked, messages, "timer", due_ms)
+        _answering.set(tuple(dict.fromkeys(ids)))
+        return ids
+
+    def _expired(self) -> Cause:
+        return Cause(code="buffer_expired", ttl_s=self._ttl_s)
 
     def _observe(self, key: str, before: Any, after: Any, client: object) -> None:
         if not key.startswith(KEY_PREFIX) or after is None:
@@ -94,23 +104,18 @@ class BufferWitness:
         self.custody.lose(key, [one for one in gone if one not in known], self._expired())
         self.custody.lose(key, [one for one in gone if one in known], self._overwritten(new, added))
         if new.processed:
-            self.custody.lose(key, [one for one in waited if one in has], self._marked())
+            marked = Cause(code="marked_unread", answering=list(_answering.get()))
+            self.custody.lose(key, [one for one in waited if one in has], marked)
             return
         if not known.keys() & has.keys():
             self._broken.pop(key, None)
         for message in added:
             self.custody.store(key, message)
 
-    def _overwritten(self, new: Buffer[BufferedMessage], added: list[Message]) -> str:
-        at = f"overwritten by a concurrent write at {self._world.now_ms()} ms: "
+    def _overwritten(self, new: Buffer[BufferedMessage], added: list[Message]) -> Cause:
         if new.processed:
-            return at + "the processor marked the buffer as processed, and wrote it back as it was before"
-        writers = ", ".join(message.id for message in added)
-        return at + f"the webhook of {writers} had read the buffer before this message was in it"
-
-    def _marked(self) -> str:
-        at = f"in a buffer that was marked processed at {self._world.now_ms()} ms: "
-        return at + "it came after the processor had read the buffer"
+            return Cause(code="overwritten_by_mark", answering=list(_answering.get()))
+        return Cause(code="overwritten_by_webhook", writers=[message.id for message in added])
 
 
 def _contents(value: str | None) -> dict[Message, None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from reports.results.causes import Cause
 from sim.engine.ledger import Conversation, Ledger
 
 
@@ -55,12 +56,10 @@ class Custody:
         if ids:
             self._ledger.claimed(conversation, ids, trigger, due_ms)
         foreign = [message for message in messages if message.conversation != conversation]
-        self.lose(
-            key, foreign, "answered to another user: a colon in a name makes two conversations share a key"
-        )
+        self.lose(key, foreign, Cause(code="shared_key"))
         return ids
 
-    def lose(self, key: str, messages: Iterable[Message], cause: str) -> None:
+    def lose(self, key: str, messages: Iterable[Message], cause: Cause) -> None:
         """Nobody will look at these messages again, and `cause` says why.
 
         One of which another delivery still waits is not lost.

@@ -1,4 +1,4 @@
-"""Why a message in a list gets lost, told at the moment it happens."""
+"""Witness of a list: notes why a message gets lost, at the moment it happens."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any, Literal
 
 import msgspec
 
+from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.rest import RestRedis
 from sim.engine.world import World
 from sim.witness.custody import Custody, Message
 
-Step = Literal["mark as processing", "mark as completed", "recovery by the monitor"]
 KEY_PREFIX = "msg_queue:"
 KEY_PARTS = 3
 """The scheduler leaves out a key that does not split into so many parts at its colons."""
-EXPIRED = "deleted with its list after an hour without a write"
-UNREADABLE_KEY = ": the scheduler splits keys at each colon, and a name in this one holds one"
+LIST_TTL_S = 3600
 
-_step: ContextVar[Step | None] = ContextVar("list_rewrite_step", default=None)
+_step: ContextVar[RewriteStep | None] = ContextVar("list_rewrite_step", default=None)
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,7 +60,6 @@ class ListWitness:
     """
 
     def __init__(self, world: World, redis: RestRedis) -> None:
-        self._world = world
         self._keys: dict[str, None] = {}
         self._crashed: set[Message] = set()
         self._redis = redis
@@ -69,7 +67,7 @@ class ListWitness:
         self.custody = Custody(world.ledger)
 
     @contextmanager
-    def rewriting(self, step: Step) -> Iterator[None]:
+    def rewriting(self, step: RewriteStep) -> Iterator[None]:
         """Writes of this task inside the block belong to `step`."""
         token = _step.set(step)
         try:
@@ -97,24 +95,23 @@ class ListWitness:
         known, has = _contents(before), _contents(after)
         gone = [message for message in self.custody.waiting(key) if message not in has]
         self.custody.lose(key, [one for one in gone if one not in known], _expired(key))
+        step = _step.get()
         for message in gone:
-            if message in known:
-                self.custody.lose(key, [message], self._dropped(message))
-        if _step.get() is None:
+            if message in known and step is not None:
+                self.custody.lose(key, [message], self._dropped(message, step))
+        if step is None:
             for message in has:
                 if message not in known:
                     self.custody.store(key, message)
 
-    def _dropped(self, message: Message) -> str:
-        cause = f"dropped by a list rewrite ({_step.get()}) at {self._world.now_ms()} ms: "
-        if message in self._crashed:
-            return cause + "it had stayed `processing` since its processor crashed"
-        return cause + "the rewrite pushed back only what it had read before this message was in the list"
+    def _dropped(self, message: Message, step: RewriteStep) -> Cause:
+        return Cause(code="dropped_after_crash" if message in self._crashed else "dropped_unread", step=step)
 
 
 def _contents(values: Sequence[str] | None) -> dict[Message, None]:
     return dict.fromkeys(entry.identity for entry in decode(values))
 
 
-def _expired(key: str) -> str:
-    return EXPIRED if len(key.split(":")) == KEY_PARTS else EXPIRED + UNREADABLE_KEY
+def _expired(key: str) -> Cause:
+    is_hidden = len(key.split(":")) != KEY_PARTS
+    return Cause(code="list_hidden" if is_hidden else "list_expired", ttl_s=LIST_TTL_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.compare.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
+from reports.words.verdicts import Verdict
 from tests.reports.example import HOSTILE
 
 ORIGIN = Origin("python -m sim replay logs --seed 1", 1, [("ai", "lognormal:4.5s:9s"), ("window_ms", "8000")])
@@ -14,7 +15,7 @@ OTHER_ORIGIN = Origin("python -m sim replay logs --seed 1", 1, [("ai", "constant
 def clean() -> Comparison:
     return Comparison(
         kind="replay",
-        verdict="No difference.",
+        verdict=Verdict("No difference."),
         before=ORIGIN,
         after=ORIGIN,
         notes=[],
@@ -22,7 +23,7 @@ def clean() -> Comparison:
         effects=[],
         checks=[
             Check("queue", "loses no message", True, ""),
-            Check("incident.jsonl: queue", "lost", True, "lost: none, as on record"),
+            Check("incident.jsonl: queue", "lost", True, "lost: none, as expected"),
         ],
         figures=[Figures("queue", {"sent": (5, 5), "lost": (0, 0), "wait_p95_ms": (15_047, 15_047)})],
     )
@@ -54,7 +55,7 @@ def worse() -> Comparison:
     """Something of every kind."""
     return Comparison(
         kind="replay",
-        verdict="Worse: queue lost 1 message it answered before; 1 difference for the better.",
+        verdict=Verdict("Worse: queue lost 1 message it answered before", "1 difference for the better."),
         before=ORIGIN,
         after=OTHER_ORIGIN,
         notes=["The setting ai differs: lognormal:4.5s:9s before, constant:6s now."],
@@ -80,7 +81,7 @@ def worse() -> Comparison:
         ],
         checks=[
             Check("queue", "loses no message", False, "1 time otherwise"),
-            Check("incident.jsonl: queue", "lost", True, "lost: none, as on record"),
+            Check("incident.jsonl: queue", "lost", True, "lost: none, as expected"),
             Check("incident.jsonl: list-v1", "log line 1", None, "not checked"),
         ],
         figures=[
@@ -102,7 +103,7 @@ def hostile() -> Comparison:
     )
     return Comparison(
         kind="load",
-        verdict=" ".join(evil),
+        verdict=Verdict(" ".join(evil)),
         before=Origin(evil[0], 1, [(one, one) for one in evil]),
         after=Origin(evil[1], 2, [(one, one[::-1]) for one in evil]),
         notes=list(evil),
@@ -118,7 +119,7 @@ def endless(number: int = 10_000) -> Comparison:
     levels: Sequence[Level] = ("worse", "better", "changed")
     return Comparison(
         kind="replay",
-        verdict="Worse: " + "x" * 5000,
+        verdict=Verdict("Worse: " + "x" * 5000),
         before=ORIGIN,
         after=ORIGIN,
         notes=["y" * 5000] * 300,
@@ -144,4 +145,4 @@ def endless(number: int = 10_000) -> Comparison:
 
 
 def empty() -> Comparison:
-    return Comparison("replay", "No difference.", ORIGIN, ORIGIN, [], [], [], [])
+    return Comparison("replay", Verdict("No difference."), ORIGIN, ORIGIN, [], [], [], [])

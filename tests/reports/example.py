@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from reports.results.causes import Cause
 from reports.results.replay import (
+    SCHEMA_VERSION,
     BatchRecord,
+    ExpectationResult,
     LedgerEntry,
     LossEstimate,
     RecordedMessage,
     RecordingInfo,
     ReplayResult,
     Run,
+    Step,
 )
 
 ARABIC = ("ممكن أعرف اسمك؟", "عبدالرحيم", "من القوي", "وجبة واحدة", "لايف ستايل")
-CAUSE = "in a buffer that was marked processed at 15066 ms: it came after the processor had read the buffer"
+CAUSE = Cause(code="marked_unread", at_ms=15_066, answering=["m1", "m2", "m3"])
+WHY = (
+    "Messages 4 and 5 arrived while the AI was answering 1\u20133. buffer-v1 then marked the whole buffer as done, and "
+    "nobody read it again."
+)
 TURN_MS = 14_000
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -62,7 +70,7 @@ def run(
     system: str,
     *,
     lost: Iterable[tuple[str, str]] = (),
-    cause: str = CAUSE,
+    cause: Cause = CAUSE,
     trigger: str = "window",
     number: int = 0,
 ) -> Run:
@@ -86,7 +94,7 @@ def run(
             kept = [one["id"] for one in turn if (phone, one["id"]) not in gone]
             if kept:
                 batches.append(_batch(instance, phone, kept, trigger, claimed, replied))
-            ledger += [_entry(one, replied, (phone, one["id"]) in gone, cause) for one in turn]
+            ledger += [_entry(one, replied, (phone, one["id"]) in gone) for one in turn]
     return _run(recorded["name"], system, number, batches, ledger, cause)
 
 
@@ -115,10 +123,7 @@ def _batch(
     }
 
 
-def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool, cause: str) -> LedgerEntry:
-    end = f"{replied_at_ms // 1000}.{replied_at_ms % 1000:03} s: " + (
-        f"lost: {cause}" if is_lost else "answered"
-    )
+def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool) -> LedgerEntry:
     return {
         "instance": one["instance"],
         "phone": one["phone"],
@@ -128,12 +133,15 @@ def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool, cause: str) 
         "claimed_at_ms": None if is_lost else replied_at_ms - 7000,
         "answered_at_ms": None if is_lost else replied_at_ms,
         "lost_at_ms": replied_at_ms if is_lost else None,
-        "story": [f"{one['at_ms'] / 1000:.3f} s: sent", end],
+        "story": [
+            Step(at_ms=one["at_ms"], code="sent"),
+            Step(at_ms=replied_at_ms, code="lost" if is_lost else "answered"),
+        ],
     }
 
 
 def _run(
-    name: str, system: str, number: int, batches: list[BatchRecord], ledger: list[LedgerEntry], cause: str
+    name: str, system: str, number: int, batches: list[BatchRecord], ledger: list[LedgerEntry], cause: Cause
 ) -> Run:
     lost = [entry["id"] for entry in ledger if entry["fate"] == "lost"]
     some = (
@@ -166,20 +174,33 @@ def _run(
 
 
 def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any) -> ReplayResult:
-    systems: Mapping[str, str] = {one["system"]: f"Summary of {one['system']}." for one in runs}
     made: ReplayResult = {
-        "schema": 1,
+        "schema": SCHEMA_VERSION,
         "kind": "replay",
         "seed": 7,
         "settings": {"ai": "constant:7s", "window_ms": 8000, "idle_ms": 0, "faults": {"timer-dies": 0.05}},
-        "systems": dict(systems),
+        "systems": list(dict.fromkeys(one["system"] for one in runs)),
         "recordings": list(recordings),
         "runs": list(runs),
         "loss": [],
         "expectations": [],
-        "verdict": "The queue lost none of 5 messages; buffer-v1 lost 2 of 5 (40.0 %).",
         "ok": True,
         "command": "python -m sim replay logs/ --seed 7",
+    }
+    made.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return made
+
+
+def expectation(system: str, **more: Any) -> ExpectationResult:
+    """What came of the expectation that the incident's recording has of `system`: nothing lost, unless given."""
+    made: ExpectationResult = {
+        "recording": "incident.jsonl",
+        "system": system,
+        "outcome": "lost",
+        "held": True,
+        "expected": [],
+        "actual": [],
+        "changes": [],
     }
     made.update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
     return made
@@ -195,24 +216,11 @@ def incident(**more: Any) -> ReplayResult:
     lost = [("966500001234", "m4"), ("966500001234", "m5")]
     runs = [run(recorded, "buffer-v1", lost=lost, trigger="timer"), run(recorded, "queue")]
     checks = [
-        {
-            "recording": "incident.jsonl",
-            "system": "buffer-v1",
-            "held": True,
-            "detail": "lost: m4, m5, as on record",
-        },
-        {
-            "recording": "incident.jsonl",
-            "system": "queue",
-            "held": False,
-            "detail": "lost: m1, on record none",
-        },
-        {
-            "recording": "incident.jsonl",
-            "system": "queue",
-            "held": None,
-            "detail": "the AI's time was overridden",
-        },
+        expectation("buffer-v1", held=True, expected=["m4", "m5"], actual=["m4", "m5"]),
+        expectation("queue", held=False, actual=["m1"], run=0, seed=7),
+        expectation(
+            "queue", held=None, changes=[{"setting": "ai", "now": "constant:1s", "then": "constant:7s"}]
+        ),
     ]
     return result([recorded], runs, **{"expectations": checks, **more})
 
@@ -240,7 +248,7 @@ def hostile() -> ReplayResult:
                 recorded,
                 name,
                 lost=[(told[0]["phone"], evil)],
-                cause=f"{evil} of {told[0]['phone']}",
+                cause=Cause(code="overwritten_by_webhook", at_ms=9, writers=[evil, told[0]["phone"]]),
                 trigger=evil,
             )
             for name in (f"system {HOSTILE[0]}", f"system {HOSTILE[3]}", "queue")
@@ -248,13 +256,19 @@ def hostile() -> ReplayResult:
     return result(
         recordings,
         runs,
-        verdict=" ".join(HOSTILE),
         ok=False,
         command=HOSTILE[1],
         settings={HOSTILE[2]: HOSTILE[0], "faults": {HOSTILE[3]: 0.5}},
         expectations=[
-            {"recording": one["name"], "system": HOSTILE[0], "held": False, "detail": HOSTILE[1]}
+            expectation(
+                HOSTILE[0],
+                recording=one["name"],
+                held=held,
+                expected=[HOSTILE[1], one["messages"][0]["phone"]],
+                changes=[{"setting": HOSTILE[2], "now": HOSTILE[3], "then": HOSTILE[0]}],
+            )
             for one in recordings
+            for held in (False, None)
         ],
     )
 

@@ -9,17 +9,13 @@ from reports.results.replay import ReplayResult, Run
 from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
 from tests.reports import example, load_example
 
-BEFORE = example.incident(
-    expectations=[
-        {"recording": "incident.jsonl", "system": "queue", "held": True, "detail": "lost: none, as on record"}
-    ]
-)
+BEFORE = example.incident(expectations=[example.expectation("queue")])
 
 
 def lose(run: Run) -> None:
     entry = run["ledger"][3]
     entry["fate"], entry["answered_at_ms"] = "lost", None
-    run["lost"], run["causes"] = ["m4"], {"m4": "dropped at 9 ms by 966500001234"}
+    run["lost"], run["causes"] = ["m4"], {"m4": {"code": "ai_failed", "at_ms": 9}}
 
 
 def replications(runs: int, seed: int, slower_ms: float = 0, lossy: float = 0.0) -> ReplayResult:
@@ -68,7 +64,6 @@ def sweep() -> SweepResult:
         "runs": 1,
         "rows": [],
         "recommended": None,
-        "verdict": "No setting can be recommended.",
         "ok": False,
         "command": "python -m sim sweep logs",
     }

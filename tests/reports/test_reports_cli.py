@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     good["expectations"] = []
     bad = copy.deepcopy(good)
     bad["runs"][1]["ledger"][3].update({"fate": "lost", "answered_at_ms": None})
-    bad["runs"][1].update({"answered": 4, "lost": ["m4"], "causes": {"m4": "dropped"}})
+    bad["runs"][1].update({"answered": 4, "lost": ["m4"], "causes": {"m4": {"code": "ai_failed"}}})
     results: dict[str, Any] = {"good": good, "bad": bad, "load": load_example.empty()}
     for name, result in results.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
@@ -62,7 +62,7 @@ def test_a_baseline_is_accepted_and_compared_with(folder: Path, capsys: pytest.C
     ]
     assert main(["compare", "baseline.json", "bad.json", "-o", "worse.html", *arguments]) == 1
     assert "Worse: queue lost 1 message" in capsys.readouterr().out
-    assert "dropped" in (folder / "worse.html").read_text(encoding="utf-8")
+    assert "The AI failed on message 4" in (folder / "worse.html").read_text(encoding="utf-8")
     assert (folder / "s.md").read_text(encoding="utf-8").startswith("## ❌ Worse: queue lost 1")
     assert "<failure" in (folder / "j.xml").read_text(encoding="utf-8")
     assert json.loads((folder / "c.json").read_text(encoding="utf-8"))["changes"][0]["after"] == "lost"
@@ -266,7 +266,7 @@ def test_a_run_whose_page_could_not_be_written_is_not_in_the_history(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("reports.pages.page.write_page", full)
+    monkeypatch.setattr("reports.cli.write_whole", full)
     assert main(["compare", "good.json", "good.json", "-o", "page.html", "--history", "h.jsonl"]) == 2
     assert "page.html: cannot be written: No space left on device" in capsys.readouterr().err
     assert not (folder / "h.jsonl").exists()

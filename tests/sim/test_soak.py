@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import load
 from reports.results.replay import Run
 from sim.engine.settings import SimSettings
-from sim.recording import Recording, load
 from sim.replay import replay
 from sim.systems import all_systems
 

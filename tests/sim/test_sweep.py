@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult, SweepRow
+from reports.words.verdicts import sweep_verdict
 from sim.engine.settings import SettingsError, SimSettings
-from sim.recording import load
 from sim.study import Study
 from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nothing_beats, recommended_place, sweep, thinned
 
@@ -175,10 +176,10 @@ def test_the_command_compares_and_recommends_and_writes_a_page(
     assert done.returncode == 0, done.stderr
     result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (result["kind"], len(result["rows"])) == ("sweep", 6)
-    assert result["command"] == "python -m sim sweep one.jsonl --window 4s,8s --ai constant:6s --seed 1"
+    assert result["command"] == "python -m sim sweep one.jsonl --seed 1 --window 4s,8s --ai constant:6s"
     assert result["recommended"] is not None
     assert "→" in done.stdout
-    assert " ".join(result["verdict"].split()) in " ".join(done.stdout.split())
+    assert " ".join(str(sweep_verdict(result)).split()) in " ".join(done.stdout.split())
     page = (tmp_path / "reports" / "out" / "sweep.html").read_text("utf-8")
     assert "Settings of the queue, compared on 1\u00a0recording" in page
 
@@ -211,7 +212,7 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
         (("--window", "4s,,8s"), "window: a list of values"),
         (("--window", "soon"), "soon"),
         (("--max-messages", "0"), "max-messages"),
-        (("--idle", "-3s"), "idle"),
+        (("--idle", "-3s"), "-3s is negative"),
         (("--ai", "fast"), "fast"),
         (("--runs", "0"), "runs"),
         (("--report", "."), "cannot be written"),

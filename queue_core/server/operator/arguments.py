@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import textwrap
 from collections.abc import Awaitable, Callable
 
+from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
 OK, NOT_SO, WRONG_USAGE = 0, 1, 2
 """Exit codes: done; a check failed, something is left or was not found; usage or configuration."""
-DURATION_S_MAX = 30 * 86_400.0
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
 """What a command does; returns the exit code."""
 
-_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)(ms|s|m|h|d|)", re.ASCII)
-_SECONDS_OF = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "": 1.0}
-
 
 def duration_s(text: str) -> float:
-    """Seconds in "30s", "10m", "2h", "1.5h", "500ms", "1d" or a plain number of seconds.
-
-    Raises argparse.ArgumentTypeError for anything else, for 0, and for more than 30 days.
-    """
-    found = _DURATION.fullmatch(text.strip().lower())
-    if not found:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no duration: write a number with ms, s, m, h or d, such as 30s, 10m or 2h"
-        )
-    seconds = float(found[1]) * _SECONDS_OF[found[2]]
-    if not 0 < seconds <= DURATION_S_MAX or not math.isfinite(seconds):
-        raise argparse.ArgumentTypeError(f"{text!r} is out of range: more than 0, and at most 30d")
-    return seconds
+    """Read a duration above 0 and up to 30 days, in seconds. Raises argparse.ArgumentTypeError."""
+    try:
+        return parse_duration_ms(text, is_above_0=True, at_most_ms=30 * DAY_MS) / 1000
+    except DurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def count(low: int, high: int) -> Callable[[str], int]:

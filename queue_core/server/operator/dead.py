@@ -20,12 +20,12 @@ from queue_core.server.operator.output import (
     name,
     shortened,
     tell,
-    visible,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue
+from queue_core.text import visible
 
 LIST_LIMIT = 50
 PAGE = 200

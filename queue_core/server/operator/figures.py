@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
-from queue_core.server.operator.output import age, visible, write
+from queue_core.server.operator.output import age, write
+from queue_core.text import visible
 
 
 def figures(report: HealthReport) -> list[tuple[str, str]]:

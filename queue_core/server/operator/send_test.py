@@ -23,8 +23,9 @@ from queue_core.message import DeadLetter, QueueMessage, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, duration_s
-from queue_core.server.operator.output import age, quantity, tell, visible, write, write_fields, write_json
+from queue_core.server.operator.output import age, quantity, tell, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
+from queue_core.text import visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05

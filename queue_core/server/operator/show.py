@@ -21,12 +21,12 @@ from queue_core.server.operator.output import (
     quantity,
     shortened,
     tell,
-    visible,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue
+from queue_core.text import visible
 
 
 def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

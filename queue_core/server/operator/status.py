@@ -36,7 +36,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="""
             examples:
               python -m queue_core status
-              python -m queue_core status --watch 2
+              python -m queue_core status --watch 2s
 
             exit codes: 0 shown; 1 Redis is not available; 2 wrong usage or configuration
             """,
@@ -44,8 +44,8 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--watch",
         type=duration_s,
-        metavar="SECONDS",
-        help="show it again and again, until Ctrl-C; with --json one line each",
+        metavar="TIME",
+        help="show it again every so often, until Ctrl-C; with --json one line each",
     )
     parser.add_argument(
         "--limit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -13,9 +12,10 @@ from reports.compare.comparison import Change, Check, Comparison, Effect, Figure
 from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.regression.downloads import regression_downloads
+from reports.text import cut, with_units
 from reports.words.figures import figure_name, in_unit, quantile_of, relative, unit_of
 from reports.words.language import gettext, ngettext
-from reports.words.text import MINUS, cut, share, signed, with_units
+from reports.words.numbers import MINUS, share, signed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,7 +34,6 @@ NOTES_MAX = 40
 TEXT_LENGTH_MAX = 200
 BAR_PX = 160
 """Width of an interval's drawing; its middle is no change."""
-_PART_END = re.compile("[;؛] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +166,7 @@ class RegressionPage:
 
 def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> RegressionPage:
     """The page that shows `comparison`."""
-    verdict = cut(with_units(comparison.verdict), 400)
-    first, *rest = _PART_END.split(verdict, maxsplit=1)
+    verdict = comparison.verdict
     effect_row = partial(_effect_row, is_replay=comparison.kind == "replay")
     broken = [one for one in comparison.checks if one.ok is False]
     others = [one for one in comparison.checks if one.ok is not False]
@@ -176,10 +174,10 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
     still = [one for one in comparison.effects if one.level == "same"]
     return RegressionPage(
         state="bad" if comparison.is_worse else "ok",
-        verdict_first=first,
-        verdict_rest="".join(rest),
-        short_verdict=cut(first, 120),
-        description=cut(verdict, 300),
+        verdict_first=_words(verdict.first, 400),
+        verdict_rest=_words(verdict.rest, 400),
+        short_verdict=_words(verdict.first, 120),
+        description=_words(str(verdict), 300),
         kind=gettext("replay") if comparison.kind == "replay" else gettext("load test"),
         notes=[cut(with_units(note), TEXT_LENGTH_MAX) for note in comparison.notes[:NOTES_MAX]],
         worse=_list(comparison, "worse", WORSE_BYTES_MAX),

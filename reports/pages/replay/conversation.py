@@ -1,21 +1,22 @@
-"""What the page shows of one conversation: its figure, and the table of its messages."""
+"""One conversation on the page of a replay: its figure, and the table of its messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.analysis.conversations import Conversation, Lane, Outcome, without_clock
-from reports.analysis.fates import fate_words, short_list
+from reports.analysis.conversations import Conversation, Lane, Outcome
+from reports.analysis.fates import short_list
+from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
+from reports.text import cut, one_line, short_phone
+from reports.words.codes import fate_words, kind_words
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import cut, duration, one_line, short_phone
+from reports.words.numbers import duration
 
 ROWS_MAX = 24
 ROWS_OPEN_MAX = 8
 TEXT_LENGTH_MAX = 500
-CAUSE_LENGTH_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,11 @@ def conversation_view(identifier: str, conversation: Conversation) -> Conversati
 
 
 def _losses(lane: Lane) -> Iterable[LossLine]:
-    """One line for each cause, by the first message it took."""
-    lost: dict[str, list[int]] = {}
-    for number, outcome in lane.outcomes.items():
-        if outcome.fate == "lost":
-            lost.setdefault(without_clock(outcome.cause), []).append(number)
-    for cause, numbers in lost.items():
-        words = gettext("%(system)s lost %(numbers)s:", system=lane.system, numbers=short_list(numbers))
-        yield LossLine(words, cut(translated_prose(one_line(cause)), CAUSE_LENGTH_MAX))
+    """One line for each kind of loss, by the first message it took."""
+    for events in lane_events(lane):
+        numbers = short_list([number for event in events for number in event.lost])
+        words = gettext("%(system)s lost %(numbers)s:", system=lane.system, numbers=numbers)
+        yield LossLine(words, loss_words(lane.system, events))
 
 
 def _shown_messages(conversation: Conversation) -> list[int]:
@@ -109,7 +107,7 @@ def _message_row(conversation: Conversation, place: int) -> MessageRow:
     message = conversation.messages[place]
     remarks = []
     if message.kind != "text" or not message.text:
-        remarks.append(f"({cut(one_line(translated_prose(message.kind)), 40)})")
+        remarks.append(f"({kind_words(cut(one_line(message.kind), 40))})")
     if len(message.text) > TEXT_LENGTH_MAX:
         remarks.append(
             ngettext("(%(num)s character in all)", "(%(num)s characters in all)", len(message.text))

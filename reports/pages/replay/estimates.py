@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.analysis.frames import SystemFigures
 from reports.results.replay import LossEstimate
 from reports.words.language import gettext
-from reports.words.text import share
+from reports.words.numbers import share
 
 ESTIMATE_PX = 180
 """Width of the drawing of an interval."""

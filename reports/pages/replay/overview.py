@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from reports.analysis.conversations import Conversation, Lane, worst_first
-from reports.words.text import cut, one_line, printable, short_phone
+from reports.text import cut, one_line, printable, short_phone
 
 CONVERSATIONS_MIN = 9
 """Fewer need no overview."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from reports.analysis.conversations import Conversation, Lane, Message, without_clock
+from reports.analysis.conversations import Conversation, Lane, Message
 from reports.analysis.fates import lane_words, short_list
+from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
+from reports.results.causes import CauseCode
+from reports.text import cut, one_line
+from reports.words.codes import kind_words
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import cut, duration, one_line
+from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
 """What happened on the two systems within so long stands in one row."""
@@ -22,8 +24,8 @@ LENGTH_BEST = 5
 
 ROWS_MAX = 40
 TEXT_LENGTH_MAX = 80
-CAUSE_LENGTH_MAX = 300
-_NUMBERS = re.compile(r"\d+")
+EVENTS_MAX = 3
+"""Losses of the conversation that are explained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +68,25 @@ def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | Non
     `found` are the conversations of each recording under its title.
     """
     candidates = [
-        (recording, conversation, lane, cause)
+        (recording, conversation, lane, code)
         for recording, conversations in found
         for conversation in conversations
         for lane in conversation.lanes
-        if (cause := _cause(lane))
+        if (code := _code(lane))
     ]
     if not candidates:
         return None
-    commonest, _ = Counter(_kind(cause) for *_, cause in candidates).most_common(1)[0]
-    recording, conversation, lane, cause = min(
-        (one for one in candidates if _kind(one[3]) == commonest),
+    commonest, _ = Counter(code for *_, code in candidates).most_common(1)[0]
+    recording, conversation, lane, _ = min(
+        (one for one in candidates if one[3] == commonest),
         key=lambda one: (not _rescuer(one[1], one[2]), abs(len(one[1].messages) - LENGTH_BEST)),
     )
-    return _told(recording, conversation, lane, cause)
+    return _told(recording, conversation, lane)
 
 
-def _cause(lane: Lane) -> str:
-    """Why the lane's first lost message was lost; empty where none was."""
-    return next((outcome.cause for outcome in lane.outcomes.values() if outcome.fate == "lost"), "")
-
-
-def _kind(cause: str) -> str:
-    return _NUMBERS.sub("", cause)
+def _code(lane: Lane) -> CauseCode | None:
+    """Return how the lane's first lost message was lost; None where none was."""
+    return next((one.cause["code"] for one in lane.outcomes.values() if one.cause is not None), None)
 
 
 def _rescuer(conversation: Conversation, loser: Lane) -> Lane | None:
@@ -97,7 +95,7 @@ def _rescuer(conversation: Conversation, loser: Lane) -> Lane | None:
     return clean[-1] if clean else None
 
 
-def _told(recording: str, conversation: Conversation, loser: Lane, cause: str) -> Story:
+def _told(recording: str, conversation: Conversation, loser: Lane) -> Story:
     rescuer = _rescuer(conversation, loser)
     lanes = [loser] if rescuer is None else [loser, rescuer]
     lost, messages = loser.numbers("lost"), conversation.messages
@@ -123,7 +121,7 @@ def _told(recording: str, conversation: Conversation, loser: Lane, cause: str) -
         rescue=""
         if rescuer is None
         else gettext("On %(system)s: %(outcome)s.", system=rescuer.system, outcome=lane_words(rescuer)),
-        cause=cut(translated_prose(one_line(without_clock(cause))), CAUSE_LENGTH_MAX),
+        cause=" ".join(loss_words(loser.system, events) for events in lane_events(loser)[:EVENTS_MAX]),
         figure=layout(replace(conversation, lanes=lanes)),
         systems=[lane.system for lane in lanes],
         moments=moments[:ROWS_MAX],
@@ -154,7 +152,7 @@ def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]
 
 
 def _text(message: Message) -> str:
-    return cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({one_line(translated_prose(message.kind))})"
+    return cut(one_line(message.text), TEXT_LENGTH_MAX) or f"({kind_words(one_line(message.kind))})"
 
 
 def _steps(lane: Lane) -> Iterable[tuple[int, Step]]:

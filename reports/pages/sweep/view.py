@@ -10,9 +10,10 @@ from reports.drawing.plots import Plot, Series, latency_plot
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.sweep import SweepResult, SweepRow
+from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.prose import translated_prose
-from reports.words.text import cut, duration, one_line, round_duration, share
+from reports.words.numbers import duration, round_duration, share
+from reports.words.verdicts import sweep_verdict
 
 ROWS_MAX = 200
 CURVES_MAX = 6
@@ -63,17 +64,16 @@ class SweepPage:
 
 def sweep_page_of(result: SweepResult) -> SweepPage:
     """The page that shows `result`."""
-    verdict = translated_prose(one_line(result["verdict"]))
-    first, _, rest = verdict.partition(": ")
+    verdict = sweep_verdict(result)
     ordered = _ordered(result)
     numbered = list(enumerate((result["rows"][place] for place in ordered), 1))
     recommended = _recommended(result)
     return SweepPage(
         state="ok" if result["ok"] else "bad",
-        verdict_first=cut(first, 300),
-        verdict_rest=cut(rest, 600),
-        short_verdict=cut(first, 120),
-        description=cut(verdict, 300),
+        verdict_first=verdict.first,
+        verdict_rest=verdict.rest,
+        short_verdict=cut(verdict.first, 120),
+        description=cut(str(verdict), 300),
         recordings=len(result["recordings"]),
         runs=result["runs"],
         rows=[_row(number, row, row is recommended) for number, row in numbered[:ROWS_MAX]],

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_core import Batch, QueueMessage
-from queue_core.recording import recorder
-from queue_core.recording.recorder import Recorder
-from sim.recording import load
+from queue_core.recording.format import TEXT_LENGTH_MAX
+from queue_core.recording.reader import load
+from queue_core.recording.recorder import RETRY_AFTER_MS, Recorder
 
 REPOSITORY = Path(__file__).parents[3]
 PHONE = "966500001234"
@@ -236,7 +236,7 @@ def test_the_longest_text_there_is_can_be_replayed(tmp_path: Path) -> None:
     into = Recorder(tmp_path, show_text=True)
     into.message(message(text="\x01" * 200_000), "text")
     into.close()
-    assert len(load([tmp_path])[0].arrivals[0].text) == recorder.TEXT_LENGTH_MAX
+    assert len(load([tmp_path])[0].arrivals[0].text) == TEXT_LENGTH_MAX
 
 
 def test_what_became_of_older_messages_makes_no_recording_without_messages(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
     assert (kept > 0) == (free == 600)
 
     disk.free = 10**9
-    clock.ms += recorder.RETRY_AFTER_MS
+    clock.ms += RETRY_AFTER_MS
     into.message(message("after"), "text")
     into.close()
     newest = max(tmp_path.iterdir(), key=lambda path: path.name)

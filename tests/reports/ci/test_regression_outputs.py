@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -22,6 +22,7 @@ from reports.ci.markdown import LINES_MAX, markdown_summary
 from reports.compare.comparison import Change, Check, Comparison
 from reports.pages.regression.page import render_regression_report, write_regression_report
 from reports.words.language import LANGUAGES
+from reports.words.verdicts import Verdict
 from tests.reports import comparison_example as example
 from tests.reports.pages.test_replay_report import without_script
 
@@ -37,7 +38,7 @@ PAGE_BYTES_MAX = 500_000
 
 
 def _json(comparison: Comparison) -> str:
-    return json.dumps(asdict(comparison), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(comparison.as_json(), ensure_ascii=False, indent=1) + "\n"
 
 
 @pytest.mark.parametrize("name", ["clean", "worse"])
@@ -167,7 +168,7 @@ def test_what_has_no_room_in_a_summary_is_counted() -> None:
     "name", ["1. a", "---", "- a", "+ a", "# a", "12) a", "-", "::error::a", "##[error]a"]
 )
 def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
-    comparison = replace(example.hostile(), notes=[name], verdict=name)
+    comparison = replace(example.hostile(), notes=[name], verdict=Verdict(name))
     lines = markdown_summary(comparison).splitlines()
     assert f"- {name}" not in lines or name == "::error::a"
     starts = ("## ", "### ", "- ", "| ", "|-", "|")
@@ -175,7 +176,7 @@ def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
 
 
 def test_no_word_in_a_summary_becomes_a_reference() -> None:
-    text = markdown_summary(replace(example.clean(), verdict="GH-12 fixes a/b#3 for @me, not gh-x"))
+    text = markdown_summary(replace(example.clean(), verdict=Verdict("GH-12 fixes a/b#3 for @me, not gh-x")))
     assert not re.search(r"(?i)gh-\d|#\d|@me", text)
     assert "gh-x" in text
 

@@ -73,8 +73,8 @@ def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
         (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
         (b'{"kind": "replay"}', "its schema is missing"),
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
-        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 1); update"),
-        (b'{"kind": "replay", "schema": 1}', "missing required field `"),
+        (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 2); update"),
+        (b'{"kind": "replay", "schema": 2}', "missing required field `"),
         (b'{"kind": "replay", "schema": 1, "seed": NaN}', "it holds NaN, which is no number in JSON"),
         (b'{"kind": "replay", "schema": 1e999}', "a number is too large"),
         (b"[" + b"9" * 5000 + b"]", "a number is too large"),
@@ -119,7 +119,9 @@ def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("reports.results.files.KINDS", kinds)
     path = tmp_path / "result.json"
     path.write_bytes(VALID)
-    assert "an older version (schema 1, this one reads 3); make it again" in _error(path)
+    assert "an older version (schema 2, this one reads 3); make it again: python -m sim replay" in _error(
+        path
+    )
 
 
 def test_a_wrong_type_is_told_with_its_place(tmp_path: Path) -> None:
@@ -198,6 +200,18 @@ _CONTRADICTIONS = {
     "the interval of a probability does not hold it, or is none - at `$.loss[0]`": _broken(
         "replay", "loss", value=[example.estimate(3, 5)]
     ),
+    'the cause marked_unread of "m4" has no answering - at `$.runs[0].causes`': _broken(
+        "replay", "runs", 0, "causes", "m4", value={"code": "marked_unread"}
+    ),
+    'the cause ai_failed of "m4" has a calls, which does not belong to it - at `$.runs[0].causes`': _broken(
+        "replay", "runs", 0, "causes", "m4", value={"code": "ai_failed", "calls": 2}
+    ),
+    "Invalid enum value 'eaten' - at `$.runs[0].causes[...].code`": _broken(
+        "replay", "runs", 0, "causes", "m4", value={"code": "eaten"}
+    ),
+    "an expected line of the log has no line or no fields - at `$.expectations[0]`": _broken(
+        "replay", "expectations", 0, "outcome", value="logged"
+    ),
     'the size "two" of a turn is no number - at `$.batches.sizes`': _broken(
         "load", "batches", "sizes", value={"1": 5, "two": 1}
     ),
@@ -205,7 +219,7 @@ _CONTRADICTIONS = {
         "load", "batches", "sizes", value={"²": 1}
     ),
     "a fault ends before it starts - at `$.faults[0]`": _broken(
-        "load", "faults", value=[{"name": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+        "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
     "more turns are split than there are - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
@@ -265,4 +279,4 @@ def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_pat
 def _compare_both_ways(result: Result, after: Result) -> None:
     for pair in ((result, after), (after, result)):
         with contextlib.suppress(ResultError):
-            assert compare(*pair).verdict
+            assert str(compare(*pair).verdict)

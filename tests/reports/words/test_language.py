@@ -24,7 +24,7 @@ from reports.words import language
 from reports.words.language import direction, gettext, marked, ngettext, speaking
 
 REPORTS = Path(language.__file__).parents[1]
-TEMPLATES = sorted([*REPORTS.glob("templates/*.html"), *REPORTS.glob("templates/*.svg")])
+TEMPLATES = sorted(file for kind in ("html", "svg") for file in REPORTS.rglob(f"templates/*.{kind}"))
 KEYWORDS = {"gettext": 1, "ngettext": 2, "marked": 1}
 """Functions that take messages, and how many each takes."""
 
@@ -55,7 +55,7 @@ def _said() -> tuple[tuple[str, ...], ...]:
 
 def _in_sources() -> Iterator[tuple[str, str]]:
     """Read as syntax, so that those inside of f-strings are found too."""
-    for file in sorted(REPORTS.glob("*.py")):
+    for file in sorted(REPORTS.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KEYWORDS:
                 arguments = call.args[: KEYWORDS[call.func.id]]

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import pytest
 
+from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
 from sim.engine.ledger import Conversation, LedgerError
 from sim.engine.outcome import quantiles
 from sim.engine.settings import SimSettings
-from sim.recording import Arrival, Recording
 from sim.replay import replay
 from sim.systems import System
 
@@ -41,7 +41,6 @@ class Scripted(System):
     """A system that hands over what the test says, batch by batch, after everything has arrived."""
 
     name = "scripted"
-    summary = "Does what a test says."
     order = 0
     plan: ClassVar[list[list[str]]] = []
     waiting: ClassVar[list[str]] = []
@@ -58,7 +57,7 @@ class Scripted(System):
             self.world.ledger.claimed(USER, ids, "planned", self.world.now_ms() - 3)
             await self.world.whatsapp.send(USER, ids, "reply")
         for one in self.dead:
-            self.world.ledger.dead_lettered(USER, one, "planned")
+            self.world.ledger.dead_lettered(USER, one, attempts=3)
 
     def at_rest(self) -> bool:
         return True
@@ -89,9 +88,21 @@ def test_everything_in_order_is_nothing_to_report() -> None:
 def test_what_is_nowhere_is_lost_and_has_a_cause() -> None:
     run = played(*THREE, plan=[["a"]])
     assert run["lost"] == ["b", "c"]
-    assert set(run["causes"]) == {"b", "c"}
-    assert all(cause for cause in run["causes"].values())
-    assert run["ledger"][1]["story"][-1].startswith("lost: ")
+    assert run["causes"] == {"b": {"code": "vanished"}, "c": {"code": "vanished"}}
+    assert run["ledger"][1]["story"][-1] == {"at_ms": run["at_rest_ms"], "code": "lost"}
+
+
+def test_a_story_has_each_step_with_its_moment_and_its_values() -> None:
+    run = played(*THREE, arrival(300, "b"), plan=[["a", "b", "b"]], dead=("c",))
+    assert run["ledger"][1]["story"] == [
+        {"at_ms": 100, "code": "sent"},
+        {"at_ms": 100, "code": "acknowledged"},
+        {"at_ms": 300, "code": "sent_again"},
+        {"at_ms": 300, "code": "acknowledged"},
+        {"at_ms": 300, "code": "claimed", "batch": 3, "trigger": "planned", "copies": 2},
+        {"at_ms": 305, "code": "answered"},
+    ]
+    assert run["ledger"][2]["story"][-1] == {"at_ms": 310, "code": "dead_lettered", "attempts": 3}
 
 
 def test_what_waits_is_pending_and_what_was_given_up_is_dead_lettered() -> None:

@@ -74,7 +74,7 @@ def test_a_stop_in_the_middle_of_an_answer_is_an_end(tmp_path: Path) -> None:
 import time
 from pathlib import Path
 from sim.engine.processes import spread
-from tests.sim.test_processes import writing
+from tests.sim.engine.test_processes import writing
 
 if __name__ == "__main__":
     answers = spread(writing, {str(marker)!r}, [0, 1], jobs=1)
@@ -99,7 +99,7 @@ import os, signal, threading, time
 from multiprocessing import active_children
 from pathlib import Path
 from sim.engine.processes import spread
-from tests.sim.test_processes import writing
+from tests.sim.engine.test_processes import writing
 
 def interrupt():
     while not Path("writing").exists():
@@ -122,7 +122,7 @@ if __name__ == "__main__":
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = f"""
 from sim.engine.processes import spread
-from tests.sim.test_processes import sleeping
+from tests.sim.engine.test_processes import sleeping
 
 if __name__ == "__main__":
     list(spread(sleeping, {str(tmp_path / "pids")!r}, [1, 2], jobs=2))

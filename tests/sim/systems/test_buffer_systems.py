@@ -33,7 +33,9 @@ def test_the_incident_shows_the_two_lines_on_record_and_loses_messages_4_and_5(
     assert appended == [(2, 3100), (3, 6649), (4, 10976), (5, 13200)]
     assert read == [(3, 6649)]
     assert run["lost"] == ["m4", "m5"]
-    assert all(cause.startswith(MARKED) for cause in run["causes"].values())
+    cause = run["causes"]["m4"]
+    assert run["causes"] == {"m4": cause, "m5": cause}, "one event took both"
+    assert (cause["code"], cause["answering"]) == (MARKED, ["m1", "m2", "m3"])
     assert [batch["ids"] for batch in run["batches"]] == [["m1", "m2", "m3"]]
 
 
@@ -140,7 +142,18 @@ def test_an_expired_buffer_is_noticed_with_the_next_write() -> None:
     run = play(
         Race(name="expiry", arrivals=said((0, "m1"), (10000, "m2"), (26000, "m3")), loses={}, ai=("20s",)), V1
     )
-    assert run["ledger"][1]["story"][-1].startswith("26.150 s: lost: its buffer expired")
+    assert run["ledger"][1]["story"][-1] == {"at_ms": 26_150, "code": "lost"}
+    assert run["causes"]["m2"] == {"code": "buffer_expired", "at_ms": 26_150, "ttl_s": 15}
+
+
+def test_causes_name_the_writers_the_call_and_the_number_of_calls() -> None:
+    at_once = play(Race(name="at once", arrivals=said((0, "m1"), (3000, "m2"), (3050, "m3")), loses={}), V1)
+    assert at_once["causes"] == {"m2": {"code": "overwritten_by_webhook", "at_ms": 3200, "writers": ["m3"]}}
+    strikes = {"http-fails": (True, True), "timer-dies": (False, False, True)}
+    timer = play(Race(name="timer", arrivals=said((0, "m1")), loses={}, strikes=strikes), V2)
+    assert (timer["causes"]["m1"]["code"], timer["causes"]["m1"]["call"]) == ("timer_died", 3)
+    calls = play(Race(name="calls", arrivals=said((0, "m1")), loses={}, rates={"http-fails": 1.0}), V2)
+    assert (calls["causes"]["m1"]["code"], calls["causes"]["m1"]["calls"]) == ("calls_failed", 4)
 
 
 def test_a_second_delivery_is_taken_for_a_message_of_its_own() -> None:
@@ -153,7 +166,7 @@ def test_a_colon_in_a_name_mixes_two_users() -> None:
     one, other = said((0, "m1"), phone="eu:1"), said((3000, "m2"), instance="bot:eu")
     run = play(Race(name="colon", arrivals=one + other, loses={}), V1)
     assert run["lost"] == ["m2"]
-    assert run["causes"]["m2"].startswith("answered to another user")
+    assert run["causes"]["m2"]["code"] == "shared_key"
     assert [batch["ids"] for batch in run["batches"]] == [["m1"]]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from queue_core.recording.format import Arrival, Recording
 from sim.engine.settings import SimSettings
-from sim.recording import Arrival, Recording
 from sim.replay import replay
 from sim.systems import all_systems
 from tests.sim.engine.test_outcome import recording

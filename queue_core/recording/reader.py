@@ -1,0 +1,235 @@
+"""Reading recordings from `.jsonl` files.
+
+A broken line is never passed over in silence: it raises RecordingError, which names file, line and reason, or
+is collected in `Recording.skipped` where the caller asked for that.
+"""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from queue_core.recording.format import (
+    DEFAULT_EPOCH_MS,
+    LINE_BYTES_MAX,
+    MESSAGES_MAX,
+    SPAN_MS_MAX,
+    Arrival,
+    BadLine,
+    Expectation,
+    Header,
+    MessageEvent,
+    Recording,
+)
+from queue_core.recording.line import LineError, parse_line, quote
+from queue_core.text import visible
+
+BAD_LINES_MAX = 10_000
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_BLANK = b" \t\r\n"
+
+
+class RecordingError(Exception):
+    """A recording that cannot be read: `path`, `line` (1 is the first; None for the whole file), `reason`."""
+
+    def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
+        super().__init__(path, line, reason)
+        self.path = visible(str(path))
+        self.line = line
+        self.reason = reason
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.reason}"
+
+
+def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
+    """Read files, and folders' `*.jsonl` by name (hidden ones excepted); a file named twice is read once.
+
+    With `skip_bad_lines`, broken lines are collected in `Recording.skipped`. Raises RecordingError for the
+    first broken line otherwise, and always for what is no recording at all: missing, unreadable, without
+    messages, more than MESSAGES_MAX messages or BAD_LINES_MAX broken lines.
+    """
+    once: dict[Path, Path] = {}
+    for path in paths:
+        for file in _files(path):
+            once.setdefault(file.resolve(), file)
+    files = list(once.values())
+    names = _short_names(files)
+    return [_Reader(file, name, skip_bad_lines).read() for file, name in zip(files, names, strict=True)]
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, path: Path, name: str, skip_bad_lines: bool) -> None:
+        self._path = path
+        self._name = name
+        self._skip_bad_lines = skip_bad_lines
+        self._header = Header()
+        self._header_line: int | None = None
+        self._events: list[MessageEvent] = []
+        self._first_line: int | None = None
+        self._first_message_line = 0
+        self._skipped: list[BadLine] = []
+
+    def read(self) -> Recording:
+        try:
+            with self._path.open("rb") as file:
+                for number, line in _lines(file):
+                    try:
+                        self._take(number, line)
+                    except LineError as error:
+                        self._bad_line(number, str(error))
+        except OSError as error:
+            raise RecordingError(self._path, None, f"cannot be read: {_words(error)}") from error
+        if not self._events:
+            reason = "holds no messages" if self._first_line or self._skipped else "is empty"
+            raise RecordingError(self._path, None, reason)
+        return self._recording()
+
+    def _take(self, number: int, line: bytes | None) -> None:
+        if line is None:
+            raise LineError(f"is longer than {LINE_BYTES_MAX} bytes")
+        if number == 1 and line.startswith(_UTF16_MARKS):
+            raise RecordingError(self._path, 1, "is UTF-16; recordings are UTF-8")
+        if number == 1:
+            line = line.removeprefix(_UTF8_MARK)
+        if not line.strip(_BLANK):
+            return
+        event = parse_line(line)
+        if isinstance(event, Header):
+            if self._first_line is not None:
+                raise LineError(f"the recording event must come first, before line {self._first_line}")
+            self._header, self._header_line = event, number
+        elif event is not None:
+            self._take_message(number, event)
+        self._first_line = self._first_line or number
+
+    def _take_message(self, number: int, event: MessageEvent) -> None:
+        if not self._events:
+            self._first_message_line = number
+        elif event.is_iso != self._events[0].is_iso:
+            here, there = ("an ISO time", "milliseconds") if event.is_iso else ("milliseconds", "an ISO time")
+            raise LineError(f'"at" is {here} here and {there} in line {self._first_message_line}')
+        elif abs(event.at - self._events[0].at) > SPAN_MS_MAX:
+            raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
+        elif len(self._events) == MESSAGES_MAX:
+            reason = f"more than {MESSAGES_MAX} messages; split the file by conversation"
+            raise RecordingError(self._path, number, reason)
+        self._events.append(event)
+
+    def _bad_line(self, number: int, reason: str) -> None:
+        if not self._skip_bad_lines:
+            raise RecordingError(self._path, number, reason) from None
+        if len(self._skipped) == BAD_LINES_MAX:
+            reason = f"more than {BAD_LINES_MAX} broken lines; the last: {reason}"
+            raise RecordingError(self._path, number, reason) from None
+        self._skipped.append(BadLine(number, reason))
+
+    def _recording(self) -> Recording:
+        expect = self._checked_expect()
+        is_iso = self._events[0].is_iso
+        epoch_ms = min(event.at for event in self._events) if is_iso else DEFAULT_EPOCH_MS
+        return Recording(
+            name=self._name,
+            arrivals=_arrivals(self._events, epoch_ms if is_iso else 0),
+            title=self._header.title,
+            source=self._header.source,
+            notes=self._header.notes,
+            epoch_ms=epoch_ms,
+            settings=self._header.settings,
+            expect=expect,
+            skipped=tuple(sorted(self._skipped, key=lambda bad: bad.line)),
+        )
+
+    def _checked_expect(self) -> Mapping[str, Expectation]:
+        """The expectations, or none of them where one names an id that the file does not hold."""
+        missing = {one: name for name, expected in self._header.expect.items() for one in expected.ids()}
+        for event in self._events:
+            missing.pop(event.id, None)
+        if not missing or self._header_line is None:
+            return self._header.expect
+        one, system = next(iter(missing.items()))
+        self._bad_line(self._header_line, f"expect.{system} names {quote(one)}, which no message has")
+        return {}
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Numbered lines; None in place of one that is too long. Never holds more than one line."""
+    number = 0
+    while line := file.readline(LINE_BYTES_MAX + 2):
+        number += 1
+        is_whole = line.endswith(b"\n") or len(line) < LINE_BYTES_MAX + 2
+        if is_whole and len(line.rstrip(b"\r\n")) <= LINE_BYTES_MAX:
+            yield number, line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(LINE_BYTES_MAX)
+        yield number, None
+
+
+def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
+    """Sorted arrivals; a delivery without a timestamp has that of the first delivery of its id.
+
+    Empties `events`, so that a long recording is not held twice.
+    """
+    events.sort(key=lambda event: event.at)
+    events.reverse()
+    first_timestamps: dict[tuple[str, str, str], int] = {}
+    arrivals: list[Arrival] = []
+    while events:
+        event = events.pop()
+        key = (sys.intern(event.instance), sys.intern(event.phone), event.id)
+        timestamp = event.timestamp
+        if timestamp is None:
+            timestamp = first_timestamps.get(key, event.at)
+        first_timestamps.setdefault(key, timestamp)
+        arrivals.append(Arrival(event.at - start, *key, event.text, event.kind, timestamp - start))
+    return tuple(arrivals)
+
+
+def _files(path: Path) -> list[Path]:
+    """The path itself, or the recordings in the folder. Raises RecordingError."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISDIR(mode):
+            return [_regular(path, mode)]
+        found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
+        if not found:
+            raise RecordingError(path, None, "is a folder without *.jsonl files")
+        return [_regular(file, file.stat().st_mode) for file in found]
+    except FileNotFoundError as error:
+        raise RecordingError(error.filename or path, None, "does not exist") from None
+    except (OSError, ValueError) as error:
+        raise RecordingError(path, None, f"cannot be read: {_words(error)}") from None
+
+
+def _regular(path: Path, mode: int) -> Path:
+    if stat.S_ISDIR(mode):
+        raise RecordingError(path, None, "is a folder; a recording is a file")
+    if not stat.S_ISREG(mode):
+        raise RecordingError(path, None, "is neither a file nor a folder")
+    return path
+
+
+def _short_names(files: Sequence[Path]) -> list[str]:
+    """For each file the shortest end of its path that none of the others has."""
+    parts = [file.resolve().parts for file in files]
+    lengths = [1] * len(files)
+    while True:
+        ends = [own[-length:] for own, length in zip(parts, lengths, strict=True)]
+        times = Counter(ends)
+        if len(times) == len(ends):
+            return [visible("/".join(end)) for end in ends]
+        lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
+
+
+def _words(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

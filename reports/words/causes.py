@@ -1,0 +1,138 @@
+"""Causes of loss in sentences: which messages, what befell them, and why nobody answered them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reports.results.causes import Cause, CauseCode, RewriteStep
+from reports.text import cut, one_line
+from reports.words.language import gettext, marked, ngettext
+from reports.words.numbers import number_list, round_duration
+
+NUMBERS_MAX = 12
+"""Numbers of messages, or runs of them, in one place of a sentence."""
+SYSTEM_LENGTH_MAX = 60
+SENTENCES: Mapping[CauseCode, str] = {
+    "marked_unread": marked(
+        "%(subject)s arrived while the AI was answering %(answering)s. %(system)s then marked the whole buffer as "
+        "done, and nobody read it again."
+    ),
+    "overwritten_by_webhook": marked(
+        "The webhook of %(writers)s had read the buffer before %(messages)s came into it. Writing its copy back, it "
+        "erased %(messages)s."
+    ),
+    "overwritten_by_mark": marked(
+        "After answering %(answering)s, %(system)s read the buffer in order to mark it as done, and %(messages)s came "
+        "into it meanwhile. Writing its copy back, %(system)s erased %(messages)s."
+    ),
+    "written_back_unread": marked(
+        "A webhook wrote the buffer back as not done after its timer had run. No timer was left to have %(messages)s "
+        "read."
+    ),
+    "timer_died": marked(
+        "The timer that was to have the buffer read died with the process that had started it. Nobody else looks for "
+        "%(messages)s."
+    ),
+    "calls_failed": marked(
+        "The HTTP call that was to have the buffer read failed, and %(system)s does not repeat it. Nobody else looks "
+        "for %(messages)s."
+    ),
+    "buffer_expired": marked(
+        "Nobody wrote to the buffer for %(time)s, so Redis deleted it, before anybody had read %(messages)s."
+    ),
+    "never_written": marked(
+        "The webhook of %(messages)s ended before it had written anything into a buffer."
+    ),
+    "dropped_unread": marked(
+        "%(system)s had read the list before %(messages)s came into it. Replacing the list by its copy, %(purpose)s, "
+        "%(system)s erased %(messages)s."
+    ),
+    "dropped_after_crash": marked(
+        "The process that had %(messages)s in hand crashed. %(system)s then rewrote the list, %(purpose)s, and left "
+        "out %(messages)s."
+    ),
+    "list_expired": marked(
+        "Nobody wrote to the list for %(time)s, so Redis deleted it, before anybody had answered %(messages)s."
+    ),
+    "list_hidden": marked(
+        "A colon in a name hides the list from the scheduler, so nobody read %(messages)s. After %(time)s without a "
+        "write Redis deleted the list."
+    ),
+    "never_pushed": marked("The webhook of %(messages)s ended before it had pushed anything to a list."),
+    "ai_failed": marked(
+        "The AI failed on %(messages)s. %(system)s marked the turn as done all the same, and nobody tried again."
+    ),
+    "direct_failed": marked(
+        "Redis failed, so the webhook itself asked the AI about %(messages)s. The AI failed too."
+    ),
+    "shared_key": marked(
+        "A colon in a name makes two conversations share a key in Redis, so the reply to %(messages)s went to another "
+        "user."
+    ),
+    "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
+    "vanished": marked("%(system)s took %(messages)s, and no trace is left of what it did then."),
+}
+_LATER_TIMER_DIED = marked(
+    "The call that was to have the buffer read had failed, and the timer for try %(call)s died with the process that "
+    "had started it. Nobody else looks for %(messages)s."
+)
+_CALLS_FAILED = marked(
+    "The HTTP call that was to have the buffer read failed %(calls)s times, and %(system)s gave up. Nobody else looks "
+    "for %(messages)s."
+)
+_PURPOSES: Mapping[RewriteStep, str] = {
+    "mark_processing": marked("in order to mark what it had taken"),
+    "mark_completed": marked("in order to remove what it had answered"),
+    "recovery": marked("in order to free what a crashed process had taken"),
+}
+
+
+def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping[str, int]) -> str:
+    """Tell why the messages with these numbers were lost; `numbers` has those of the whole conversation by id."""
+    answering = [numbers[name] for name in cause.get("answering", ()) if name in numbers]
+    writers = [numbers[name] for name in cause.get("writers", ()) if name in numbers]
+    return _told(
+        cause,
+        system=system,
+        subject=ngettext("Message %(numbers)s", "Messages %(numbers)s", len(lost), numbers=_listed(lost)),
+        messages=_named(lost),
+        answering=_listed(answering) if answering else gettext("others"),
+        writers=_named(writers) if writers else gettext("another message"),
+    )
+
+
+def kind_words(cause: Cause, system: str, count: int) -> str:
+    """Tell why so many messages were lost, whatever conversations they are of."""
+    return _told(
+        cause,
+        system=system,
+        subject=ngettext("This message", "These messages", count),
+        messages=ngettext("this message", "these messages", count),
+        answering=gettext("others"),
+        writers=gettext("another message"),
+    )
+
+
+def _told(cause: Cause, *, system: str, **names: str) -> str:
+    sentence = SENTENCES[cause["code"]]
+    if cause.get("call", 1) > 1:
+        sentence = _LATER_TIMER_DIED
+    elif cause.get("calls", 1) > 1:
+        sentence = _CALLS_FAILED
+    return gettext(
+        sentence,
+        **names,
+        system=cut(one_line(system), SYSTEM_LENGTH_MAX),
+        call=cause.get("call"),
+        calls=cause.get("calls"),
+        purpose=gettext(_PURPOSES[cause.get("step", "mark_processing")]),
+        time=round_duration(1000 * cause.get("ttl_s", 0)),
+    )
+
+
+def _named(numbers: Sequence[int]) -> str:
+    return ngettext("message %(numbers)s", "messages %(numbers)s", len(numbers), numbers=_listed(numbers))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return number_list(numbers, last=gettext(" and "), parts_max=NUMBERS_MAX)

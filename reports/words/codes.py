@@ -1,0 +1,49 @@
+"""Codes in a word or two: fates, triggers, kinds of messages. A code that is not known stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from reports.results.replay import Fate
+from reports.words.language import gettext, marked
+
+_FATES: Mapping[Fate, str] = {
+    "answered": marked("answered"),
+    "lost": marked("lost"),
+    "dead_lettered": marked("dead-lettered"),
+    "pending": marked("still waiting"),
+}
+_TRIGGERS: Mapping[str, str] = {
+    "window": marked("window"),
+    "size": marked("size"),
+    "idle": marked("idle"),
+    "retry": marked("retry"),
+    "direct": marked("direct"),
+    "timer": marked("timer"),
+}
+_KINDS: Mapping[str, str] = {
+    "text": marked("text"),
+    "image": marked("image"),
+    "audio": marked("audio"),
+    "video": marked("video"),
+    "document": marked("document"),
+    "sticker": marked("sticker"),
+    "location": marked("location"),
+    "contact": marked("contact"),
+    "reaction": marked("reaction"),
+}
+
+
+def fate_words(fate: Fate) -> str:
+    """Tell what became of a message."""
+    return gettext(_FATES[fate])
+
+
+def trigger_words(trigger: str) -> str:
+    """Tell what made a batch due."""
+    return gettext(_TRIGGERS[trigger]) if trigger in _TRIGGERS else trigger
+
+
+def kind_words(kind: str) -> str:
+    """Tell what kind of message it is."""
+    return gettext(_KINDS[kind]) if kind in _KINDS else kind

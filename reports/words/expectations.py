@@ -1,0 +1,76 @@
+"""Expected outcomes in words: what each is about, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from reports.results.replay import ExpectationResult, Outcome, SettingChange
+from reports.text import cut, one_line
+from reports.words.language import gettext, marked
+from reports.words.numbers import share
+
+IDS_MAX = 20
+VALUE_LENGTH_MAX = 60
+_NAMES: Mapping[Outcome, str] = {
+    "lost": marked("lost"),
+    "duplicated": marked("duplicated"),
+    "reordered": marked("out of order"),
+    "dead_lettered": marked("dead-lettered"),
+    "logged": marked("log line %(number)s"),
+}
+
+
+def expectation_name(result: ExpectationResult) -> str:
+    """Name what was expected, in a word or two: `lost`, `log line 2`."""
+    return gettext(_NAMES[result["outcome"]], number=result.get("line"))
+
+
+def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = str) -> str:
+    """Tell what was expected and what came of it; `hide` takes what nobody may see out of ids and fields."""
+    name = expectation_name(result)
+    if result["held"] is None:
+        changes = gettext(", ").join(map(_change, result["changes"]))
+        return gettext(
+            "%(outcome)s: other settings were used: %(changes)s",
+            outcome=name,
+            changes=changes,
+        )
+    told = gettext("%(outcome)s: %(detail)s", outcome=name, detail=_detail(result, hide))
+    if result["held"] or "run" not in result:
+        return told
+    return gettext(
+        "%(detail)s (run %(run)s, seed %(seed)s)", detail=told, run=result["run"], seed=result.get("seed", "")
+    )
+
+
+def _detail(result: ExpectationResult, hide: Callable[[str], str]) -> str:
+    if result["outcome"] == "logged":
+        pairs = (f"{name} {value}" for name, value in result.get("fields", {}).items())
+        fields = ", ".join(cut(one_line(hide(pair)), VALUE_LENGTH_MAX) for pair in pairs)
+        if result["held"]:
+            return gettext("%(fields)s, as expected", fields=fields)
+        return gettext("expected, but never logged: %(fields)s", fields=fields)
+    if result["held"]:
+        return gettext("%(ids)s, as expected", ids=_listed(result["expected"], hide))
+    return gettext(
+        "%(ids)s, but expected: %(expected)s",
+        ids=_listed(result["actual"], hide),
+        expected=_listed(result["expected"], hide),
+    )
+
+
+def _listed(ids: Sequence[str], hide: Callable[[str], str]) -> str:
+    """Ids, of which the last may only be counted."""
+    shown = ", ".join(cut(one_line(hide(name)), VALUE_LENGTH_MAX) for name in ids[:IDS_MAX])
+    if len(ids) > IDS_MAX:
+        return gettext("%(ids)s and %(number)s more", ids=shown, number=len(ids) - IDS_MAX)
+    return shown or gettext("none")
+
+
+def _change(change: SettingChange) -> str:
+    name, now, then = (
+        cut(one_line(str(change[key])), VALUE_LENGTH_MAX) for key in ("setting", "now", "then")
+    )
+    if isinstance(change["now"], float):  # the rate of a fault
+        return gettext("the fault %(name)s at %(rate)s", name=name, rate=share(change["now"]))
+    return gettext("%(name)s %(now)s instead of %(then)s", name=name, now=now, then=then)

@@ -1,0 +1,143 @@
+"""Verdicts: what a whole result says, in one sentence. The part that matters most comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.results.replay import ExpectationResult, ReplayResult, Run
+from reports.results.sweep import SweepResult, SweepRow, is_clean
+from reports.text import cut, one_line
+from reports.words.language import gettext, ngettext
+from reports.words.numbers import seconds, share
+
+QUEUE = "queue"
+NAME_LENGTH_MAX = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A sentence in two parts, each of which can stand alone; `rest` may be empty."""
+
+    first: str
+    rest: str = ""
+
+    def __str__(self) -> str:
+        return gettext("; ").join(part for part in (self.first, self.rest) if part)
+
+
+def replay_verdict(result: ReplayResult) -> Verdict:
+    """Tell what became of the messages: on the queue, on the other systems, and what of it was expected."""
+    by_system: dict[str, list[Run]] = {}
+    for run in result["runs"]:
+        by_system.setdefault(run["system"], []).append(run)
+    others = [_losses(name, runs) for name, runs in by_system.items() if name != QUEUE]
+    parts = [_queue(by_system[QUEUE])] if QUEUE in by_system else []
+    parts += [gettext(", ").join(others)] if others else []
+    parts += _expectations(result["expectations"])
+    first, *rest = parts or [gettext("Nothing was replayed")]
+    return Verdict(first, gettext("; ").join(rest) + ".") if rest else Verdict(first + ".")
+
+
+def _queue(runs: Sequence[Run]) -> str:
+    counts = {name: sum(len(run[name]) for run in runs) for name in ("lost", "duplicated", "reordered")}
+    restless = sum(not run["came_to_rest"] for run in runs)
+    harms = {
+        gettext("lost %(number)s", number=f"{counts['lost']:,}"): counts["lost"],
+        gettext("duplicated %(number)s", number=f"{counts['duplicated']:,}"): counts["duplicated"],
+        gettext("reordered %(number)s", number=f"{counts['reordered']:,}"): counts["reordered"],
+        gettext("did not come to rest in %(number)s runs", number=f"{restless:,}"): restless,
+    }
+    told = [words for words, number in harms.items() if number]
+    if not told:
+        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_of(runs))
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(told), of=_of(runs))
+
+
+def _of(runs: Sequence[Run]) -> str:
+    recordings = len({run["recording"] for run in runs})
+    messages = ngettext("of %(num)s message", "of %(num)s messages", sum(run["sent"] for run in runs))
+    told = [f"{messages} {ngettext('in %(num)s recording', 'in %(num)s recordings', recordings)}"]
+    if (repeats := len(runs) // recordings) > 1:
+        told.append(ngettext("%(num)s run each", "%(num)s runs each", repeats))
+    return gettext(", ").join(told)
+
+
+def _losses(system: str, runs: Sequence[Run]) -> str:
+    sent, lost = sum(run["sent"] for run in runs), sum(len(run["lost"]) for run in runs)
+    return gettext(
+        "%(system)s lost %(lost)s of %(sent)s (%(share)s)",
+        system=cut(one_line(system), NAME_LENGTH_MAX),
+        lost=f"{lost:,}",
+        sent=f"{sent:,}",
+        share=share(lost / sent if sent else 0.0),
+    )
+
+
+def _expectations(results: Sequence[ExpectationResult]) -> list[str]:
+    held, broken = (sum(result["held"] is value for result in results) for value in (True, False))
+    parts = []
+    if broken:
+        parts.append(
+            gettext(
+                "%(broken)s OF %(checked)s EXPECTED OUTCOMES DID NOT MATCH",
+                broken=f"{broken:,}",
+                checked=f"{held + broken:,}",
+            )
+        )
+    elif held:
+        parts.append(ngettext("the expected outcome matched", "all %(num)s expected outcomes matched", held))
+    if unchecked := len(results) - held - broken:
+        parts.append(
+            ngettext(
+                "%(num)s expected outcome not checked under these settings",
+                "%(num)s expected outcomes not checked under these settings",
+                unchecked,
+            )
+        )
+    return parts
+
+
+def sweep_verdict(result: SweepResult) -> Verdict:
+    """Tell which settings are recommended, with what they give and cost."""
+    if result["recommended"] is None:
+        return Verdict(
+            gettext("Under none of these settings the queue was clean"),
+            gettext("see what each of them lost, duplicated or reordered."),
+        )
+    rows = result["rows"]
+    row = rows[result["recommended"]]
+    told = [
+        gettext(
+            "95 %% of the turns are answered within %(waited)s of their first message, by %(calls)s AI calls for "
+            "%(sent)s messages, and in %(split)s of %(turns)s turns the user wrote on before the reply.",
+            waited=seconds(f"{(row['first_ms']['p95'] or 0) / 1000:.1f}"),
+            calls=f"{row['ai_calls']:,}",
+            sent=f"{row['sent']:,}",
+            split=f"{row['split_turns']:,}",
+            turns=f"{row['turns']:,}",
+        )
+    ]
+    if lossy := sum(not is_clean(one) for one in rows):
+        told.append(
+            gettext(
+                "%(lossy)s of %(choices)s choices lost, duplicated or reordered something.",
+                lossy=lossy,
+                choices=len(rows),
+            )
+        )
+    return Verdict(
+        gettext("%(choice)s is nearest to the best of everything", choice=_choice(row)), " ".join(told)
+    )
+
+
+def _choice(row: SweepRow) -> str:
+    window, messages = seconds(f"{row['window_ms'] / 1000:g}"), row["max_messages"]
+    if not row["idle_ms"]:
+        return gettext("A window of %(window)s and %(messages)s messages", window=window, messages=messages)
+    return gettext(
+        "A window of %(window)s and %(messages)s messages, %(idle)s of silence",
+        window=window,
+        messages=messages,
+        idle=seconds(f"{row['idle_ms'] / 1000:g}"),
+    )

@@ -1,0 +1,162 @@
+"""Verdicts and expected outcomes in words, made from facts alone."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from reports.results.replay import ExpectationResult, ReplayResult
+from reports.words.expectations import expectation_name, expectation_words
+from reports.words.language import speaking
+from reports.words.systems import system_summary
+from reports.words.verdicts import replay_verdict, sweep_verdict
+from sim.systems import all_systems
+from tests.reports import example, sweep_example
+from tests.reports.example import HOSTILE, expectation
+
+ARABIC = re.compile("[\u0621-\u064a]")
+
+
+def _told(words: object) -> str:
+    return str(words).replace("\u00a0", " ")
+
+
+def _of_queue(**more: object) -> ReplayResult:
+    """The incident with the queue's run changed, and nothing expected."""
+    result = example.incident(expectations=[])
+    result["runs"][1].update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
+    return result
+
+
+def test_the_queue_comes_first_then_the_others_then_what_was_expected() -> None:
+    result = example.incident(expectations=[expectation("queue"), expectation("buffer-v1")])
+    verdict = replay_verdict(result)
+    assert _told(verdict.first) == (
+        "The queue lost, duplicated and reordered none of 5 messages in 1 recording"
+    )
+    assert _told(verdict.rest) == "buffer-v1 lost 2 of 5 (40.0 %); all 2 expected outcomes matched."
+    assert str(verdict) == f"{verdict.first}; {verdict.rest}"
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ([True], "the expected outcome matched."),
+        ([True, None], "the expected outcome matched; 1 expected outcome not checked under these settings."),
+        ([False, True, True], "1 OF 3 EXPECTED OUTCOMES DID NOT MATCH."),
+        ([None, None], "2 expected outcomes not checked under these settings."),
+    ],
+)
+def test_expected_outcomes_are_counted(held: list[bool | None], words: str) -> None:
+    result = example.incident(expectations=[expectation("queue", held=one) for one in held])
+    assert _told(replay_verdict(result)).endswith(f"; {words}")
+
+
+def test_harm_done_by_the_queue_is_told_loudly() -> None:
+    harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
+    assert _told(replay_verdict(harmed).first) == (
+        "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 runs of 5 messages in 1 recording"
+    )
+
+
+def test_repeated_runs_are_told() -> None:
+    result = _of_queue()
+    result["runs"] += [{**result["runs"][1], "run": 1}]
+    assert _told(replay_verdict(result).first).endswith("of 10 messages in 1 recording, 2 runs each")
+
+
+def test_without_the_queue_the_others_come_first_and_nothing_is_nothing() -> None:
+    result = example.incident(expectations=[])
+    result["runs"] = result["runs"][:1]
+    assert _told(replay_verdict(result)) == "buffer-v1 lost 2 of 5 (40.0 %)."
+    result["runs"] = []
+    assert _told(replay_verdict(result)) == "Nothing was replayed."
+
+
+def test_a_sweep_recommends_with_what_it_costs() -> None:
+    verdict = sweep_verdict(sweep_example.nine())
+    assert _told(verdict.first) == "A window of 8 s and 5 messages is nearest to the best of everything"
+    assert _told(verdict.rest) == (
+        "95 % of the turns are answered within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and "
+        "in 56 of 655 turns the user wrote on before the reply."
+    )
+    lossy = sweep_example.sweep(
+        [sweep_example.choice(8, 5, idle_s=2), sweep_example.choice(12, 5, lost=1)], 0
+    )
+    assert "5 messages, 2 s of silence is nearest" in _told(sweep_verdict(lossy))
+    assert _told(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
+    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("Under none of these settings")
+
+
+UNCHECKED = (
+    "lost: other settings were used: ai constant:1s instead of constant:7s, the fault ai-fails at 50.0 %"
+)
+EXPECTATIONS: list[tuple[ExpectationResult, str, str]] = [
+    (expectation("queue"), "lost", "lost: none, as expected"),
+    (
+        expectation("queue", outcome="reordered", held=False, actual=["m1", "m2"], run=3, seed=77),
+        "out of order",
+        "out of order: m1, m2, but expected: none (run 3, seed 77)",
+    ),
+    (
+        expectation("queue", expected=[f"m{number}" for number in range(27)]),
+        "lost",
+        f"lost: {', '.join(f'm{number}' for number in range(20))} and 7 more, as expected",
+    ),
+    (
+        expectation("queue", outcome="logged", line=2, fields={"event": "buffer.read", "messageCount": 3}),
+        "log line 2",
+        "log line 2: event buffer.read, messageCount 3, as expected",
+    ),
+    (
+        expectation(
+            "queue", outcome="logged", line=1, fields={"event": "buffer.read"}, held=False, run=0, seed=1
+        ),
+        "log line 1",
+        "log line 1: expected, but never logged: event buffer.read (run 0, seed 1)",
+    ),
+    (
+        expectation(
+            "queue",
+            held=None,
+            changes=[
+                {"setting": "ai", "now": "constant:1s", "then": "constant:7s"},
+                {"setting": "ai-fails", "now": 0.5, "then": 0},
+            ],
+        ),
+        "lost",
+        UNCHECKED,
+    ),
+]
+
+
+@pytest.mark.parametrize(("result", "name", "words"), EXPECTATIONS, ids=lambda value: str(value)[:30])
+def test_an_expected_outcome_is_named_by_its_code_and_told(
+    result: ExpectationResult, name: str, words: str
+) -> None:
+    assert (expectation_name(result), _told(expectation_words(result))) == (name, words)
+    with speaking("ar"):
+        assert ARABIC.search(expectation_name(result))
+        assert ARABIC.search(expectation_words(result))
+
+
+def test_hostile_ids_and_settings_stay_on_one_line() -> None:
+    for evil in HOSTILE:
+        change = {"setting": evil, "now": evil, "then": evil}
+        for result in (
+            expectation(evil, held=False, actual=[evil * 90], run=1, seed=1),
+            expectation(evil, held=None, changes=[change]),
+            expectation(evil, outcome="logged", line=1, fields={evil: evil * 90}),
+        ):
+            words = expectation_words(result)
+            assert not re.search("[\x00-\x1f\u202a-\u202e\ud800-\udfff]", words)
+            assert len(words) < 500
+
+
+def test_every_system_of_the_simulator_is_described() -> None:
+    for name in all_systems():
+        assert system_summary(name)
+        with speaking("ar"):
+            assert ARABIC.search(system_summary(name))
+    assert system_summary("of tomorrow") == ""

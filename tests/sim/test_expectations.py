@@ -1,0 +1,66 @@
+"""Expected outcomes: facts of what was expected, what came of it, and why it was not checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from queue_core.recording.format import Expectation, Recording
+from queue_core.recording.reader import load
+from reports.results.replay import ExpectationResult
+from sim.engine.settings import SimSettings, with_options
+from sim.expectations import check
+from sim.replay import replay
+from sim.systems import all_systems
+
+INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
+
+
+def _checked(
+    expected: Expectation, *, options: dict[str, str] | None = None, faults: dict[str, float] | None = None
+) -> list[ExpectationResult]:
+    """What came of an expectation of buffer-v1 in the incident; it is replayed as it was recorded."""
+    (shipped,) = load([INCIDENT])
+    recording: Recording = replace(shipped, expect={"buffer-v1": expected})
+    recorded = with_options(SimSettings(), recording.settings)
+    runs = [replay(recording, all_systems()["buffer-v1"], recorded, number) for number in (0, 1)]
+    used = replace(with_options(recorded, options or {}), faults=faults or {})
+    return check(recording, runs, used=used, recorded=recorded)
+
+
+def test_what_matches_in_every_run_holds() -> None:
+    (lost,) = _checked(Expectation(lost=("m5", "m4")))
+    assert lost == {
+        "recording": "incident.jsonl",
+        "system": "buffer-v1",
+        "outcome": "lost",
+        "held": True,
+        "expected": ["m5", "m4"],
+        "actual": ["m4", "m5"],
+        "changes": [],
+    }
+
+
+def test_what_does_not_match_names_the_first_run_in_which_it_did_not() -> None:
+    lost, line = _checked(Expectation(lost=("m1",), log=({"event": "never"},)))
+    assert (lost["held"], lost["actual"], lost["run"], lost["seed"]) == (False, ["m4", "m5"], 0, 1)
+    assert (line["outcome"], line["held"], line["line"], line["fields"], line["run"]) == (
+        "logged",
+        False,
+        1,
+        {"event": "never"},
+        0,
+    )
+
+
+def test_other_settings_leave_it_unchecked_and_are_named() -> None:
+    (lost,) = _checked(
+        Expectation(lost=("m4", "m5")),
+        options={"ai": "constant:1s", "window": "9s"},
+        faults={"ai-fails": 0.5},
+    )
+    assert (lost["held"], lost["actual"]) == (None, [])
+    assert lost["changes"] == [
+        {"setting": "ai", "now": "constant:1s", "then": "constant:7s"},
+        {"setting": "ai-fails", "now": 0.5, "then": 0},
+    ], "the window is the queue's alone"
