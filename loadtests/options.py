@@ -13,7 +13,7 @@ from queue_core.durations import DurationError, parse_duration_ms
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an option of the same name says: counts of messages, p99 in ms, megabytes."""
+    """Limits of messages, of p99 in ms, and of megabytes, each by the name of its option."""
 
     max_lost: int = 0
     max_duplicates: int = 0
@@ -96,20 +96,15 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group(
         "Thresholds", "One that is missed makes the exit code 1; an invalid run, 3"
     )
-    usual = Limits()
     helps = {
-        "max_lost": "",
-        "max_duplicates": "",
-        "max_out_of_order": "",
         "max_failed": "requests without a 2xx answer",
         "max_ack_p99": "ms from the intended moment to the 2xx",
         "max_lag_p99": "ms from when a turn is due to its claim",
-        "max_redis_mb": "",
         "max_generator_lag_p99": "ms that the generator may be behind; more: invalid",
     }
-    for name, words in helps.items():
-        default = getattr(usual, name)
-        limits.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=words)
+    for field in fields(Limits):
+        name, kind = field.name.replace("_", "-"), type(field.default)
+        limits.add_argument(f"--{name}", type=kind, default=field.default, help=helps.get(field.name))
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

@@ -28,7 +28,7 @@ WRITTEN = ("started", "result.json", "report.html", *FILES)
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """What is to be done. `locust`: the load generator's command; the addresses and `out` are added to it."""
+    """A load test to be made. `locust`: the load generator's command; the addresses and `out` are added to it."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]

@@ -1,6 +1,6 @@
 """Who writes what, and when: every arrival of a scenario, drawn before the load begins.
 
-An open model: the schedule does not wait for answers. The same options and seed give the same arrivals.
+An open model: the schedule does not wait for answers. Equal options and seed give equal arrivals.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to draw. `rate` is messages a minute."""
+    """Arrivals to draw. `rate` is messages a minute."""
 
     scenario: Scenario = "bursts"
     rate: float = 600.0

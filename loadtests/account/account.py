@@ -15,7 +15,7 @@ import msgspec
 import requests
 from gevent.event import Event as Signal
 
-from loadtests.account.ledger import Ledger, Sample, ledger_of, replies_of
+from loadtests.account.ledger import Ledger, Sample, answered_ids, ledger_of
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
@@ -34,7 +34,7 @@ _log = logging.getLogger("loadtests")
 
 
 class _Held(NamedTuple):
-    """What the deployment holds: messages that are not finished, dead letters, Redis's memory. None: not known."""
+    """Amounts that the deployment holds: unfinished messages, dead letters, Redis's memory. None: not known."""
 
     waiting: int | None = None
     dead: int | None = None
@@ -105,9 +105,7 @@ class Account:
         waiting, dead = self._held_for_sure()
         self._read_sink()
         self.is_settled = True
-        return ledger_of(
-            self.samples, replies_of(self.events), dead=max(0, dead - self._dead_before), waiting=waiting
-        )
+        return ledger_of(self.samples, self.events, dead=max(0, dead - self._dead_before), waiting=waiting)
 
     def timeline(self) -> list[Second]:
         """Return the run second by second; of CPU nothing is known here."""
@@ -150,7 +148,7 @@ class Account:
 
     def _is_all_answered(self) -> bool:
         self._read_sink()
-        answered = {message_id for reply in replies_of(self.events) for message_id in reply.ids}
+        answered = answered_ids(self.events)
         return all(sample.id in answered for sample in self.samples if sample.acknowledged_at is not None)
 
     def _read_sink(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from loadtests.sink.event import Event
 from reports.results.load import Batches, LoadLatency, LoadLedger
@@ -28,13 +27,6 @@ class Sample:
     """Answers other than 2xx, and requests without one, after each of which it was delivered again."""
 
 
-class Reply(NamedTuple):
-    """A reply that reached the sink. `at` in Unix seconds."""
-
-    at: float
-    ids: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """The counts of a result, and ids of what went wrong, IDS_SHOWN_MAX at most."""
@@ -44,14 +36,14 @@ class Ledger:
     duplicate_ids: list[str]
 
 
-def replies_of(events: Iterable[Event]) -> list[Reply]:
-    """Return the sink's replies in the order in which they came."""
-    return [Reply(event.at / 1000, tuple(event.ids)) for event in events if event.event == "sent"]
+def answered_ids(events: Iterable[Event]) -> Counter[str]:
+    """Count the replies to each message."""
+    return Counter(message_id for event in events if event.event == "sent" for message_id in event.ids)
 
 
-def ledger_of(samples: Sequence[Sample], replies: Sequence[Reply], *, dead: int, waiting: int) -> Ledger:
+def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, waiting: int) -> Ledger:
     """Count the fates of messages. `dead` and `waiting` are what the deployment says it holds of this run."""
-    counts = Counter(message_id for reply in replies for message_id in reply.ids)
+    counts = answered_ids(events)
     known = {sample.id for sample in samples}
     acknowledged = [sample for sample in samples if sample.acknowledged_at is not None]
     unanswered = [sample.id for sample in acknowledged if not counts[sample.id]]
@@ -67,7 +59,7 @@ def ledger_of(samples: Sequence[Sample], replies: Sequence[Reply], *, dead: int,
             lost=len(unanswered) - dead - waiting,
             unsure=len(samples) - len(acknowledged),
             duplicates=len(twice),
-            out_of_order=_out_of_order(acknowledged, replies),
+            out_of_order=_out_of_order(acknowledged, events),
             failed_requests=sum(sample.failures for sample in samples),
         ),
         unanswered_ids=unanswered[:IDS_SHOWN_MAX],
@@ -75,10 +67,11 @@ def ledger_of(samples: Sequence[Sample], replies: Sequence[Reply], *, dead: int,
     )
 
 
-def _out_of_order(acknowledged: Iterable[Sample], replies: Iterable[Reply]) -> int:
+def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
     """Count messages that were answered in an earlier turn than one that was safe before they were sent."""
     turn_of: dict[str, int] = {}
-    for number, reply in enumerate(sorted(replies)):
+    replies = [event for event in events if event.event == "sent"]
+    for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):
         for message_id in reply.ids:
             turn_of.setdefault(message_id, number)
     by_conversation: defaultdict[int, list[Sample]] = defaultdict(list)

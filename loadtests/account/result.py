@@ -21,11 +21,8 @@ from loadtests.account.surroundings import read_faults, read_surroundings, read_
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
 from loadtests.schedule import steps_of
-from reports.results.load import LOAD_SCHEMA_VERSION, LoadLatency, LoadResult
+from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
 from reports.results.writing import json_text, write_whole
-
-SAMPLES_KEPT_MAX = 20_000
-"""Of each latency; more are thinned out evenly."""
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:

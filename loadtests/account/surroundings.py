@@ -23,7 +23,7 @@ FILES = ("surroundings.json", "faults.json", "usage.json")
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What is known before the load begins. `predicted_ms` are reply times of a simulation, if there was one."""
+    """Facts that are known before the load begins. `predicted_ms` are reply times of a simulation, if there was one."""
 
     command: str
     settings: dict[str, str | int | float]

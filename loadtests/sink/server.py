@@ -169,7 +169,7 @@ class Sink:
 
 
 def _name(turn: Turn) -> str:
-    """What a turn's luck depends on: its first message, in its conversation when that has no id."""
+    """Return what a turn's luck depends on: its first message, in its conversation when that has no id."""
     first = turn.ids[0] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"
 

@@ -53,7 +53,7 @@ class FeltFault(msgspec.Struct, frozen=True):
 
 
 class Target(Protocol):
-    """What faults strike; a Stack is one. Each method returns when it is done."""
+    """A deployment that faults strike, such as a Stack. Each method returns when it is done."""
 
     @property
     def workers(self) -> int:

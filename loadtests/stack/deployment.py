@@ -55,7 +55,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """What the stack is made of. Settings of the queue are taken from the environment (QUEUE_WINDOW_MS=…).
+    """Parts of the stack. Settings of the queue are taken from the environment (QUEUE_WINDOW_MS=…).
 
     `port`, `sink_port`: of the web process and the sink; 0 takes a free one. `redis_memory`: as redis.conf has it.
     `is_legacy`: the web process uses the legacy buffer instead of the queue.

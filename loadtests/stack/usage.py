@@ -23,7 +23,7 @@ class ProcessUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What each process uses, by name; `redis_bytes` is Redis's used_memory, None while it does not answer."""
+    """Use of each process, by name; `redis_bytes` is Redis's used_memory, None while it does not answer."""
 
     processes: dict[str, ProcessUsage]
     redis_bytes: int | None

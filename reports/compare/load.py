@@ -33,7 +33,7 @@ SYSTEM = "load"
 
 
 def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
-    """What makes the two hard to compare."""
+    """Say what makes the two hard to compare."""
     if not before["valid"]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
     if not after["valid"]:
@@ -83,7 +83,7 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 
 
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
-    """What of the ledger is worse or better: of these, none is the promise.
+    """Say what of the ledger is worse or better: of these, none is the promise.
 
     One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only what is
     more than luck is worse or better.
@@ -116,7 +116,7 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
 
 
 def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
-    """Whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
+    """Say whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
     old, new = before["ledger"], after["ledger"]
     return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 

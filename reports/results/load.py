@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 LOAD_SCHEMA_VERSION = 2
+SAMPLES_KEPT_MAX = 20_000
+"""Of each latency; more are thinned out evenly."""
 
 ThresholdCode = Literal[
     "lost",

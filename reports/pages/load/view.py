@@ -10,7 +10,15 @@ from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.downloads import load_downloads
-from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.results.load import (
+    SAMPLES_KEPT_MAX,
+    Batches,
+    FaultTimes,
+    LoadLatency,
+    LoadLedger,
+    LoadResult,
+    RampStep,
+)
 from reports.text import NARROW, cut, one_line
 from reports.words.codes import trigger_words
 from reports.words.language import gettext, ngettext
@@ -34,8 +42,6 @@ NAME_LENGTH_MAX = 80
 VALUE_LENGTH_MAX = 500
 COMMAND_LENGTH_MAX = 4000
 ROWS_MAX = 120
-SAMPLES_KEPT_MAX = 20_000
-"""So many samples of one kind stand for more, evenly thinned out."""
 BAR_PX = 200
 _COLOURS = (3, 1)
 _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from loadtests.account.ledger import Ledger, Reply, Sample, batches_of, latency_of, ledger_of, replies_of
+from loadtests.account.ledger import Ledger, Sample, answered_ids, batches_of, latency_of, ledger_of
 from loadtests.sink.event import Event
 
 
 def sample(message_id: str, at: float = 0.0, conversation: int = 1, **changes: Any) -> Sample:
     values = {"intended_at": at, "sent_at": at, "acknowledged_at": at + 0.01, "status": 200, **changes}
     return Sample(message_id, conversation, **values)
+
+
+def reply(at: float, *ids: str) -> Event:
+    return Event(n=1, event="sent", at=at, turn=1, ids=list(ids))
 
 
 def figures(ledger: Ledger) -> dict[str, Any]:
@@ -25,22 +29,22 @@ SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
 @pytest.mark.parametrize(
     ("replies", "dead", "waiting", "expected"),
     [
-        ([Reply(9, ("m1", "m2", "m3"))], 0, 0, {"sent": 3, "answered": 3}),
-        ([Reply(9, ("m1", "m3"))], 0, 0, {"sent": 3, "answered": 2, "lost": 1}),
-        ([Reply(9, ("m1",))], 1, 1, {"sent": 3, "answered": 1, "dead": 1, "waiting": 1}),
-        ([Reply(9, ("m1",))], 9, 9, {"sent": 3, "answered": 1, "dead": 2}),
+        ([reply(9, "m1", "m2", "m3")], 0, 0, {"sent": 3, "answered": 3}),
+        ([reply(9, "m1", "m3")], 0, 0, {"sent": 3, "answered": 2, "lost": 1}),
+        ([reply(9, "m1")], 1, 1, {"sent": 3, "answered": 1, "dead": 1, "waiting": 1}),
+        ([reply(9, "m1")], 9, 9, {"sent": 3, "answered": 1, "dead": 2}),
         (
-            [Reply(9, ("m1", "m2")), Reply(10, ("m2", "m3"))],
+            [reply(9, "m1", "m2"), reply(10, "m2", "m3")],
             0,
             0,
             {"sent": 3, "answered": 3, "duplicates": 1},
         ),
-        ([Reply(9, ("m3",)), Reply(10, ("m1", "m2"))], 0, 0, {"sent": 3, "answered": 3, "out_of_order": 1}),
-        ([Reply(9, ("m1", "m2", "m3")), Reply(9, ("somebody else's",))], 0, 0, {"sent": 3, "answered": 3}),
+        ([reply(9, "m3"), reply(10, "m1", "m2")], 0, 0, {"sent": 3, "answered": 3, "out_of_order": 1}),
+        ([reply(9, "m1", "m2", "m3"), reply(9, "somebody else's")], 0, 0, {"sent": 3, "answered": 3}),
     ],
 )
 def test_what_became_of_three_messages(
-    replies: list[Reply], dead: int, waiting: int, expected: dict[str, int]
+    replies: list[Event], dead: int, waiting: int, expected: dict[str, int]
 ) -> None:
     ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting)
     counts = ledger.counts
@@ -54,19 +58,19 @@ def test_what_became_of_three_messages(
 def test_what_overlapped_on_its_way_has_no_order() -> None:
     """m2 was sent before m1 was acknowledged."""
     samples = [sample("m1", 1, acknowledged_at=5.0), sample("m2", 2)]
-    ledger = ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
     assert ledger.counts["out_of_order"] == 0
 
 
 def test_users_have_no_order_among_each_other() -> None:
     samples = [sample("m1", 1, conversation=1), sample("m2", 2, conversation=2)]
-    ledger = ledger_of(samples, [Reply(9, ("m2",)), Reply(10, ("m1",))], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
     assert ledger.counts["out_of_order"] == 0
 
 
 def test_what_nobody_acknowledged_is_unsure_and_not_lost() -> None:
     samples = [sample("m1"), sample("m2", acknowledged_at=None, status=503, failures=6)]
-    ledger = ledger_of(samples, [Reply(9, ("m1",))], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m1")], dead=0, waiting=0)
     assert figures(ledger) == {"sent": 1, "answered": 1, "unsure": 1, "failed_requests": 6}
 
 
@@ -99,5 +103,5 @@ def test_times_count_from_the_intended_moment() -> None:
 
 
 def test_replies_and_batches() -> None:
-    assert replies_of(EVENTS) == [Reply(10.0, ("m1", "m2")), Reply(12.0, ("m3",))]
+    assert answered_ids(EVENTS) == {"m1": 1, "m2": 1, "m3": 1}
     assert batches_of(EVENTS) == {"count": 1, "by_trigger": {"window": 1}, "sizes": {"2": 1}}
