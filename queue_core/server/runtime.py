@@ -111,7 +111,7 @@ async def open_runtime(
     try:
         async with connect(redis_url(settings)) as client, new_session() as session:
             queue = MessageQueue(client, settings.queue)
-            memory = ConversationMemory(client, queue.keys)
+            memory = ConversationMemory(queue.notes)
             metrics = Metrics()
             journal = Journal(metrics, recorder)
             bot = Bot(

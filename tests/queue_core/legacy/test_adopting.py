@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import (
     InvalidMessageError,
+    MessageQueue,
     QueueMessage,
     QueueUnavailableError,
 )
@@ -102,10 +103,9 @@ async def test_what_the_queue_refuses_for_good_does_not_keep_the_rest(
 async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: Redis) -> None:
     world = World(redis_client)
     other = LegacyIntake(
-        redis_client,
+        MessageQueue(redis_client, quick(prefix="other")),
         world.bot.handle,
         world.bot.send,
-        settings=quick(prefix="other"),
         clock=world.time.clock,
         sleep=world.time.sleep,
     )
@@ -131,13 +131,7 @@ async def test_adopts_until_nothing_is_too_young_and_waits_for_redis(redis_clien
     await world.is_killed()
     world.unreliable.is_away = True
     adopting = asyncio.create_task(
-        adopt_all_leftovers(
-            world.unreliable,
-            world.queue.enqueue,
-            settings=quick(),
-            clock=world.time.clock,
-            sleep=world.time.sleep,
-        )
+        adopt_all_leftovers(world.queue_of_a_process(), clock=world.time.clock, sleep=world.time.sleep)
     )
     for _ in range(4):
         await world.time.until_somebody_sleeps(5_000)

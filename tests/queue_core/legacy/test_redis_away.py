@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from queue_core import (
     Batch,
+    MessageQueue,
     QueueUnavailableError,
     connect,
 )
@@ -20,7 +21,7 @@ from tests.queue_core.legacy.world import KEY, LOCK, PHONE, World
 async def test_without_redis_nothing_is_accepted(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         bot = Bot()
-        intake = LegacyIntake(redis, bot.handle, bot.send, settings=quick(redis_deadline_ms=500))
+        intake = LegacyIntake(MessageQueue(redis, quick(redis_deadline_ms=500)), bot.handle, bot.send)
         redis_server.kill()
         with pytest.raises(QueueUnavailableError):
             await intake.receive(message("m1"))
@@ -31,7 +32,7 @@ async def test_without_redis_nothing_is_accepted(redis_server: EmbeddedRedis) ->
 async def test_a_redis_that_hangs_is_not_waited_for(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         bot = Bot()
-        intake = LegacyIntake(redis, bot.handle, bot.send, settings=quick(redis_deadline_ms=100))
+        intake = LegacyIntake(MessageQueue(redis, quick(redis_deadline_ms=100)), bot.handle, bot.send)
         redis_server.pause()
         try:
             with pytest.raises(QueueUnavailableError, match="did not answer in time"):

@@ -18,7 +18,7 @@ from queue_core import (
     QueueMessage,
 )
 from queue_core.legacy.switch_back import adopt_leftovers
-from tests.queue_core.bot import happens, on_newest, quick
+from tests.queue_core.bot import happens, on_newest
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, Gate, World
 
 
@@ -190,5 +190,5 @@ async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
     await world.receive("m3", phone="2")
     await world.is_killed()
     world.time.move(20_000)
-    adopted = await adopt_leftovers(redis, world.queue.enqueue, settings=quick(), clock=world.time.clock)
+    adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])

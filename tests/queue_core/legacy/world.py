@@ -106,10 +106,9 @@ class World:
         self.bot = Bot(on_handle)
         self.queue = MessageQueue(redis, quick())
         self.intake = LegacyIntake(
-            self.unreliable,
+            self.queue_of_a_process(),
             self.bot.handle,
             self.bot.send,
-            settings=quick(),
             grace_s=grace_s,
             clock=self.time.clock,
             sleep=self.time.sleep,
@@ -125,11 +124,15 @@ class World:
         await self.intake.close(None)
         self.unreliable.is_away = False
 
+    def queue_of_a_process(self, enqueue: Any = None) -> MessageQueue:
+        """The queue over the client that fails, with an enqueue that does not, or the one given."""
+        queue = MessageQueue(self.unreliable, quick())
+        queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign]
+        return queue
+
     async def adopt(self, enqueue: HandOver | None = None) -> int:
         """One pass of another process."""
-        return await adopt_leftovers(
-            self.unreliable, enqueue or self.queue.enqueue, settings=quick(), clock=self.time.clock
-        )
+        return await adopt_leftovers(self.queue_of_a_process(enqueue), clock=self.time.clock)
 
     async def at_rest(self) -> None:
         await eventually(lambda: self.intake.waiting == 0, "every timer ended")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
+from queue_core import InvalidSettingsError, QueueUnavailableError
 from queue_core.server.cli import main
 from queue_core.server.operator import output as operator_output
 from queue_core.server.operator.arguments import duration_s
@@ -20,7 +22,7 @@ from queue_core.server.operator.output import (
     shortened,
     width,
 )
-from tests.queue_core.server.operator.console import parser
+from tests.queue_core.server.operator.console import Console, parser, settings_for
 
 COMMANDS = (
     ["check"],
@@ -140,3 +142,11 @@ def test_ages_for_people(milliseconds: int, words: str) -> None:
 def test_moments() -> None:
     assert moment(1_700_000_000_000) == "2023-11-14 22:13:20Z"
     assert moment(10**18) == str(10**18)
+
+
+@pytest.mark.parametrize("command", ["status", "drain"])
+async def test_without_redis(command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(QueueUnavailableError):
+        await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run(command)
+    with pytest.raises(InvalidSettingsError, match="set REDIS_URL"):
+        await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run(command)

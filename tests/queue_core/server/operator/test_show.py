@@ -13,11 +13,6 @@ from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
 
-@pytest.fixture
-def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
-    return console_on(real_redis, capsys)
-
-
 async def test_nothing_known_is_1(console: Console) -> None:
     answer = await console.run("show", "bot", HOSTILE)
     assert (answer.code, answer.out) == (1, "")
@@ -123,7 +118,7 @@ async def test_what_the_ai_remembers(console: Console) -> None:
         needs_data_collection=True,
         requested_fields=("e-mail",),
     )
-    await ConversationMemory(console.queue.redis, console.queue.keys).save("bot", "201", memory)
+    await ConversationMemory(console.queue.notes).save("bot", "201", memory)
     shown = await console.run("show", "bot", "201")
     assert shown.code == 0
     assert r"dify\x1b-1" in shown.out
