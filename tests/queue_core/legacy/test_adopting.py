@@ -131,11 +131,7 @@ async def test_adopts_until_nothing_is_too_young_and_waits_for_redis(redis_clien
     await world.is_killed()
     world.unreliable.is_away = True
     adopting = asyncio.create_task(
-        adopt_all_leftovers(
-            world.queue_of_a_process(),
-            clock=world.time.clock,
-            sleep=world.time.sleep,
-        )
+        adopt_all_leftovers(world.queue_of_a_process(), clock=world.time.clock, sleep=world.time.sleep)
     )
     for _ in range(4):
         await world.time.until_somebody_sleeps(5_000)

@@ -124,10 +124,10 @@ class World:
         await self.intake.close(None)
         self.unreliable.is_away = False
 
-    def queue_of_a_process(self, enqueue: HandOver | None = None) -> MessageQueue:
-        """Make a queue over the client that fails, with an enqueue that does not, or the one given."""
+    def queue_of_a_process(self, enqueue: Any = None) -> MessageQueue:
+        """The queue over the client that fails, with an enqueue that does not, or the one given."""
         queue = MessageQueue(self.unreliable, quick())
-        queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign,assignment]
+        queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign]
         return queue
 
     async def adopt(self, enqueue: HandOver | None = None) -> int:
