@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Literal
 
 from queue_core.errors import InvalidSettingsError
@@ -29,6 +31,12 @@ class Rules:
     """So many waiting messages make it due at once."""
     idle_ms: int = _whole(0, 0, 3_600_000)
     """Due after so much silence, if that is earlier than the window. 0 is off; the first plan had 3,000."""
+
+
+RULE_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {rule.name.removesuffix("_ms").replace("_", "-"): rule.name for rule in fields(Rules)}
+)
+"""Fields of Rules by their names on command lines and in recordings, such as `window` and `max-messages`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
+from queue_core.settings import RULE_OPTIONS
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
@@ -29,7 +30,12 @@ from sim.study import Study, carry_out
 from sim.systems import all_systems
 
 REPORT = Path("reports/out/replay.html")
-_SETTINGS = ("ai", "redis-latency", "window", "max-messages", "idle")
+_SETTINGS = ("ai", "redis-latency", *RULE_OPTIONS)
+_RULES = {
+    "window_ms": "answer so long after a turn's first message",
+    "max_messages": "answer at once when N messages wait",
+    "idle_ms": "answer after so long a silence; 0 is off",
+}
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -90,17 +96,10 @@ def _add_settings(parser: argparse.ArgumentParser, defaults: SimSettings) -> Non
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
     )
     queue = parser.add_argument_group("the queue", "the older systems keep the constants they had")
-    queue.add_argument(
-        "--window",
-        metavar="TIME",
-        help=f"answer so long after a turn's first message (default: {defaults.window_ms}ms)",
-    )
-    queue.add_argument(
-        "--max-messages",
-        metavar="N",
-        help=f"answer at once when N messages wait (default: {defaults.max_messages})",
-    )
-    queue.add_argument("--idle", metavar="TIME", help="answer after so long a silence; 0 is off (default: 0)")
+    for option, rule in RULE_OPTIONS.items():
+        metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
+        words = f"{_RULES[rule]} (default: {getattr(defaults, rule)}{unit})"
+        queue.add_argument(f"--{option}", metavar=metavar, help=words)
 
 
 def run(options: argparse.Namespace) -> int:
