@@ -23,7 +23,7 @@ from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
-from queue_core.durations import parse_duration_ms
+from queue_core.durations import parse_duration_ms, with_negative_values
 from queue_core.redis_server.embedded import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code; what went wrong is said without a traceback."""
     own, extra = _split(sys.argv[1:] if arguments is None else arguments)
     parser = _parser()
-    options = parser.parse_args(own)
+    options = parser.parse_args(with_negative_values(own))
     if extra and options.command != "run":
         parser.error("only `run` hands options on to Locust")
     options.locust_options = extra

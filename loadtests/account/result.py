@@ -17,11 +17,12 @@ from pathlib import Path
 from loadtests.account.account import Account
 from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
 from loadtests.account.ramp import ramp_of
-from loadtests.account.surroundings import read_faults, read_surroundings, read_usage, write_whole
+from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
 from loadtests.schedule import steps_of
 from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
+from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
@@ -106,7 +107,7 @@ def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:
         for sample in sorted(samples, key=lambda sample: sample.intended_at):
             lines.write(json.dumps(dataclasses.asdict(sample)) + "\n")
-    write_whole(folder / "result.json", json.dumps(result, ensure_ascii=False, indent=1).encode())
+    write_whole(json_text(result), folder / "result.json")
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:

@@ -17,6 +17,7 @@ import msgspec
 from loadtests.stack.chaos import FeltFault
 from loadtests.stack.usage import UsageSample
 from reports.results.load import FaultTimes
+from reports.results.writing import write_whole
 
 FILES = ("surroundings.json", "faults.json", "usage.json")
 
@@ -31,13 +32,13 @@ class Surroundings(msgspec.Struct, frozen=True):
 
     def write(self, folder: Path) -> None:
         """Note them, with no fault and nothing used so far."""
-        write_whole(folder / "surroundings.json", msgspec.json.encode(self))
+        _write(self, folder / "surroundings.json")
         write_faults([], folder)
 
 
 def write_faults(faults: list[FeltFault], folder: Path) -> None:
     """Note all faults that began."""
-    write_whole(folder / "faults.json", msgspec.json.encode(faults))
+    _write(faults, folder / "faults.json")
 
 
 def read_surroundings(folder: Path) -> Surroundings:
@@ -62,8 +63,5 @@ def read_usage(folder: Path) -> dict[int, UsageSample]:
     return {round(sample.t_s) - 1: sample for sample in samples}
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: another process may be reading it."""
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(content + b"\n")
-    unfinished.replace(path)
+def _write(value: Surroundings | list[FeltFault], path: Path) -> None:
+    write_whole(msgspec.json.encode(value).decode() + "\n", path)

@@ -15,6 +15,7 @@ from loadtests.commands import main
         (["run", "--chaos", "unplug@3s"], "known are kill-worker"),
         (["run", "--chaos", "kill-worker@60s", "--duration", "60s"], "after the end of the load"),
         (["run", "--duration", "60"], "60 has no unit"),
+        (["run", "--duration", "-3s"], "-3s is negative"),
         (["run", "--rate", "nan"], "outside"),
         (["stack", "--workers", "0"], "not a whole number"),
         (["stack", "--redis-memory", "lots"], "not a size"),
