@@ -31,6 +31,8 @@ class Rules:
     """So many waiting messages make it due at once."""
     idle_ms: int = _whole(0, 0, 3_600_000)
     """Due after so much silence, if that is earlier than the window. 0 is off; the first plan had 3,000."""
+    cap_ms: int = _whole(0, 0, 3_600_000)
+    """With `idle_ms`, the window's place: due at the latest so long after the oldest message. 0: the window counts."""
 
 
 RULE_OPTIONS: Mapping[str, str] = MappingProxyType(

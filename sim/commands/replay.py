@@ -35,6 +35,7 @@ _RULES = {
     "window_ms": "answer so long after a turn's first message",
     "max_messages": "answer at once when N messages wait",
     "idle_ms": "answer after so long a silence; 0 is off",
+    "cap_ms": "with --idle, instead of --window: answer at the latest so long after the first message; 0 is off",
 }
 
 

@@ -54,7 +54,8 @@ local function due_at(place, rules, now_ms)
   if waiting >= rules.max_messages then
     return now_ms
   end
-  local due = stamp_of(redis.call('LINDEX', place.queue, 0)) + rules.window_ms
+  local limit_ms = rules.idle_ms > 0 and rules.cap_ms > 0 and rules.cap_ms or rules.window_ms
+  local due = stamp_of(redis.call('LINDEX', place.queue, 0)) + limit_ms
   if rules.idle_ms > 0 then
     due = math.min(due, stamp_of(redis.call('LINDEX', place.queue, -1)) + rules.idle_ms)
   end

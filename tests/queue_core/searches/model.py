@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from queue_core import LeaseLostError, QueueSettings
+from queue_core import LeaseLostError, QueueSettings, policy
 from queue_core.redis.scripts import SurveyAnswer
 
 Name = tuple[str, str]
@@ -112,12 +112,13 @@ class Contract:
 
     def rule_ms(self, conversation: Conversation) -> int:
         """When a conversation that nobody works on is due, by what waits in it."""
-        if len(conversation.messages) >= self.settings.max_messages:
-            return self.now_ms
-        ends = [conversation.messages[0].added_ms + self.settings.window_ms]
-        if self.settings.idle_ms:
-            ends.append(conversation.messages[-1].added_ms + self.settings.idle_ms)
-        return min(ends)
+        return policy.due_at_ms(
+            self.settings,
+            oldest_ms=conversation.messages[0].added_ms,
+            newest_ms=conversation.messages[-1].added_ms,
+            waiting=len(conversation.messages),
+            now_ms=self.now_ms,
+        )
 
     def survey(self) -> SurveyAnswer:
         """What the health report must count."""

@@ -37,6 +37,7 @@ queue_settings = st.builds(
     max_messages=st.integers(1, 5),
     spare=st.sampled_from([0, 1, 3, 100]),
     idle_ms=st.sampled_from([0, 3_000, 9_000]),
+    cap_ms=st.sampled_from([0, 5_000, 20_000]),
     max_retry_count=st.integers(0, 3),
     queue_ttl_s=st.sampled_from([20, 60, 3_600]),
     completed_ttl_s=st.sampled_from([20, 1_800]),
