@@ -222,7 +222,10 @@ class EmbeddedRedis:
         return self._process
 
     def _prepare(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise EmbeddedRedisError(f"{self.data_dir} cannot be made: {error.strerror}") from None
         if self._port is not None:
             self._port = _claim_port(self._port)
 

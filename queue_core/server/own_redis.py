@@ -36,8 +36,8 @@ def redis_url(settings: ServerSettings) -> str:
         if url := _address_file(settings).read_text("utf-8").strip():
             return url
     raise InvalidSettingsError(
-        f"no Redis: set REDIS_URL, or start `python -m queue_core serve`, which runs one of its own in "
-        f"{settings.data_dir}/"
+        f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+        "REDIS_URL=redis://…"
     )
 
 
@@ -55,7 +55,6 @@ async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
     Raises EmbeddedRedisError when there is none to run or the folder is in use.
     """
     folder = settings.data_dir
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = EmbeddedRedis(folder, append_only=True, append_fsync="everysec")
     async with server:
         address = _address_file(settings)

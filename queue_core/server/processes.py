@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -44,6 +45,8 @@ _log = logging.getLogger("queue_core.events")
 
 async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False) -> None:
     """Runs until a signal. Raises what makes a start impossible, and what ended a part that should have gone on."""
+    if "web" in roles or "worker" in roles:  # the web process answers while Redis is away
+        settings = settings.with_ai(may_echo=starts_redis)
     stop = asyncio.Event()
     with _signals(stop, settings.grace_s + END_S):
         async with AsyncExitStack() as stack:
@@ -70,10 +73,10 @@ async def _look_at_redis(runtime: Runtime) -> None:
 def _say_what_is_missing(settings: ServerSettings) -> None:
     """What somebody who tries it out needs to know, and somebody in production must not overlook."""
     if settings.ai == "echo":
-        _log.warning("no AI is configured: an echo answers (AI, AI_URL)")
+        _log.warning("an echo answers, not an AI: set AI and AI_URL for one")
     if not settings.has_channel:
-        names = ", ".join(one.environment_name(one.enabled_by) for one in settings.providers)
-        _log.warning("no channel is configured: replies are printed (%s)", names)
+        names = ", ".join(provider.environment_name(provider.enabled_by) for provider in settings.providers)
+        _log.warning("replies are printed, since no channel is configured: set one of %s", names)
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
@@ -116,13 +119,12 @@ async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
     async with _receiver(runtime) as receiver:
         webhooks = Webhooks(runtime.settings, receiver, runtime.bot, runtime.journal)
         settings = runtime.settings
-        async with _listening(Web(runtime, stop, webhooks=webhooks), settings.host, settings.port, runtime):
+        async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
             await stop.wait()
 
 
 async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
-    settings = runtime.settings
-    async with _listening(Web(runtime, stop), settings.host, settings.monitor_port, runtime):
+    async with _listening(Web(runtime, stop), runtime.settings, "MONITOR_PORT"):
         await stop.wait()
 
 
@@ -176,22 +178,32 @@ async def _settle(intake: Intake) -> None:
 
 
 @asynccontextmanager
-async def _listening(site: Web, host: str, port: int, runtime: Runtime) -> AsyncIterator[None]:
+async def _listening(
+    site: Web, settings: ServerSettings, port_setting: Literal["PORT", "MONITOR_PORT"]
+) -> AsyncIterator[None]:
+    host, port = settings.host, settings.port if port_setting == "PORT" else settings.monitor_port
     runner = web.AppRunner(
-        site.app(), access_log=None, handle_signals=False, shutdown_timeout=runtime.settings.grace_s
+        site.app(), access_log=None, handle_signals=False, shutdown_timeout=settings.grace_s
     )
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port, reuse_port=runtime.settings.reuse_port or None).start()
+            await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except OSError as error:
             raise InvalidSettingsError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; choose another HOST or PORT"
+                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another HOST or {port_setting}"
             ) from None
         _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
         yield
     finally:
         await runner.cleanup()
+
+
+def _cause(error: OSError) -> str:
+    """Words the system's reason, without asyncio's own prose around it."""
+    if isinstance(error, socket.gaierror):
+        return "this machine has no such address"
+    return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
 
 
 def _shown(host: str) -> str:
