@@ -9,8 +9,9 @@ from queue_core.ai.reply import ExtractedReply
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.processor import Outcome
 from queue_core.recording.recorder import Recorder
-from queue_core.server.logs import conversation_tag
+from queue_core.server.fitting import CUT, Part
 from queue_core.server.metrics import Metrics
+from queue_core.server.tags import ConversationTags
 
 _log = logging.getLogger("queue_core.events")
 
@@ -21,8 +22,9 @@ class Journal:
     It is the Processor's ProcessingObserver too.
     """
 
-    def __init__(self, metrics: Metrics, recorder: Recorder | None = None) -> None:
+    def __init__(self, metrics: Metrics, tags: ConversationTags, recorder: Recorder | None = None) -> None:
         self.metrics = metrics
+        self._tags = tags
         self._recorder = recorder
 
     # At the webhook.
@@ -40,14 +42,26 @@ class Journal:
                 self._recorder.fallback(message)
             self._recorder.acknowledged(message, how)
         level = logging.WARNING if how in ("answered", "late") else logging.INFO
-        tag = conversation_tag(message.instance_name, message.user_phone)
+        tag = self._tag(message)
         _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
         """It was neither stored nor answered; the provider is told to deliver it again."""
         self.metrics.rejected("unavailable")
-        tag = conversation_tag(message.instance_name, message.user_phone)
-        _log.error("message not accepted: %s", _reason(error), extra={"conversation": tag})
+        _log.error("message not accepted: %s", _reason(error), extra={"conversation": self._tag(message)})
+
+    def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
+        """Notes that a message was larger than the queue takes; `characters` is the length of its text as it came."""
+        self.metrics.cut(missing)
+        fields: dict[str, Any] = {"conversation": self._tag(message), "max_message_bytes": bytes_max}
+        if missing == "text":
+            kept = len(message.message) - len(CUT)
+            _log.warning(
+                "message too large: its text was cut",
+                extra={**fields, "characters": characters, "kept": kept},
+            )
+        else:
+            _log.warning("message too large: queued without its webhook", extra=fields)
 
     def rejected(self, reason: str, detail: str) -> None:
         """What was posted can never be a message."""
@@ -82,7 +96,7 @@ class Journal:
         if dead_lettered:
             fields["dead_lettered"] = dead_lettered
         level = logging.INFO if outcome in ("completed", "handed back") else logging.WARNING
-        _log.log(level, "turn %s", outcome, extra={"conversation": _tag(batch), **fields})
+        _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
         """A claim found messages that had had all their attempts, or had waited too long."""
@@ -105,9 +119,8 @@ class Journal:
         if self._recorder and outcome == "ok":
             self._recorder.sent(batch)
 
-
-def _tag(batch: Batch) -> str:
-    return conversation_tag(batch.instance_name, batch.user_phone)
+    def _tag(self, about: QueueMessage | Batch) -> str:
+        return self._tags.of(about.instance_name, about.user_phone)
 
 
 def _reason(error: Exception) -> str:

@@ -6,7 +6,6 @@ holds, it stays on its line and cannot steer a terminal: characters that do not 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -39,15 +38,6 @@ def configure_logging(format: Literal["json", "text"], level: str) -> None:  # n
     root.addHandler(handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def conversation_tag(instance: str, phone: str) -> str:
-    """A short name for a conversation, the same in every process, that does not show the phone.
-
-    It hides the number from whoever reads along, not from one who tries out all numbers: logs stay confidential.
-    """
-    name = f"{instance}\0{phone}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(name).hexdigest()[:10]
 
 
 class _Handler(logging.StreamHandler[Any]):

@@ -32,6 +32,7 @@ from prometheus_client.registry import Collector
 from queue_core.message import Batch, Trigger
 from queue_core.queue.health import HealthReport
 from queue_core.queue.processor import Outcome
+from queue_core.server.fitting import Part
 
 SIZE_BUCKETS = (1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100)
 LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -87,6 +88,11 @@ class Metrics:
         self._skipped = count(
             "messages_skipped", "Things in webhooks that are no message of a user", "reason"
         )
+        self._cut = count(
+            "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
+        )
+        for part in get_args(Part):
+            self._cut.labels(part)
         self._rejected_reasons = _Values(REJECTED_REASONS)
         self._skipped_reasons = _Values(SKIPPED_REASONS)
         for counter, reasons in ((self._rejected, REJECTED_REASONS), (self._skipped, SKIPPED_REASONS)):
@@ -138,6 +144,10 @@ class Metrics:
     def skipped(self, reason: str, count: int = 1) -> None:
         """So many things in a webhook were no message."""
         self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(max(0, count))
+
+    def cut(self, part: Part) -> None:
+        """Counts a message that was stored without its webhook, or with its text cut."""
+        self._cut.labels(part).inc()
 
     # At the worker: the shape of a ProcessingObserver, and the two calls that take long.
 

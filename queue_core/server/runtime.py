@@ -26,6 +26,8 @@ from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
+from queue_core.server.tags import ConversationTags
+from queue_core.waiting import cancel_all
 
 _log = logging.getLogger("queue_core.events")
 
@@ -39,6 +41,7 @@ class Runtime:
     bot: Bot
     metrics: Metrics
     journal: Journal
+    tags: ConversationTags
 
     def new_processor(self) -> Processor:
         """A worker on this process's queue and bot."""
@@ -113,16 +116,20 @@ async def open_runtime(
             queue = MessageQueue(client, settings.queue)
             memory = ConversationMemory(client, queue.keys)
             metrics = Metrics()
-            journal = Journal(metrics, recorder)
+            tags = ConversationTags(settings.log_key.get_secret_value().encode())
+            journal = Journal(metrics, tags, recorder)
             bot = Bot(
                 make_backend(settings, session, memory),
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
             )
+            await tags.share_key(client, queue.keys)
+            sharing = asyncio.create_task(tags.keep_sharing(client, queue.keys), name="tags")
             try:
-                yield Runtime(settings, queue, bot, metrics, journal)
+                yield Runtime(settings, queue, bot, metrics, journal, tags)
             finally:
+                await cancel_all([sharing])
                 await bot.close()
     finally:
         if recorder:

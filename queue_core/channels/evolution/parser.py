@@ -98,9 +98,7 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
     data: dict[str, Any] = {
         "channel": "evolution",
         "kind": kind,
-        "webhook": without_media(
-            {name: value for name, value in item.items() if name != "apikey"}, media_bytes_max
-        ),
+        "webhook": without_media(item, media_bytes_max),
     }
     if name := placeholders.name(item.get("pushName")):
         data["name"] = name
