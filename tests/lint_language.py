@@ -32,16 +32,17 @@ _IS_NO = re.compile(r"(?<!there )\bis no [a-z]")
 def faults(source: str, file: str) -> Iterator[str]:
     """Yields `file:line: fault` for each fault in a module's source."""
     tree = ast.parse(source)
-    docstrings = set(_docstrings(tree))
-    for node in docstrings:
-        first_line = str(node.value).strip().split("\n")[0]
+    docstrings = dict.fromkeys(_docstrings(tree))
+    for docstring in docstrings:
+        first_line = str(docstring.value).strip().split("\n")[0]
         if _FIRST.match(first_line):
-            yield f'{file}:{node.lineno}: begin with a verb or a noun: "{first_line}"'
+            yield f'{file}:{docstring.lineno}: begin with a verb or a noun: "{first_line}"'
     for node in ast.walk(tree):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in docstrings:
             continue
-        if "\n" not in node.value.strip() and _IS_NO.search(node.value):
-            yield f'{file}:{node.lineno}: say "is not a …": "{node.value.strip()}"'
+        text = node.value.strip()
+        if "\n" not in text and _IS_NO.search(text):
+            yield f'{file}:{node.lineno}: say "is not a …": "{text}"'
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:

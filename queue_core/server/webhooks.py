@@ -1,10 +1,10 @@
-"""Webhooks of every provider: the way of a post through it, and the answer that the provider needs.
+"""Webhooks of all providers: a post's way to the queue, and the answer to it.
 
 The answer decides a message's fate, since a provider delivers again after 5xx and never after most 4xx:
 
-- 2xx: every message in it is stored in Redis or answered already, or there was none to want;
-- 503: at least one is neither; all of it may be delivered again, for what was stored is recognised;
-- 4xx: it can never become a message (400, 413, 415), or whoever posted it may not (401, 403).
+- 2xx: every message in the post is stored in Redis or answered already, or there was none to store;
+- 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
+- 4xx: the post can never become a message (400, 413, 415), or its sender is not allowed to post (401, 403).
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
 RETRY_AFTER_S = 5
-"""Told to the provider with a 503."""
+"""Wait that a 503 asks the provider for."""
 
 
 class Receiver(Protocol):
-    """Where messages go: the queue with its direct path, or the legacy buffer."""
+    """A destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message and says which. Raising means neither."""
+        """Stores or answers a message, and returns which. If it raises, it did neither."""
         ...
 
 
 class Webhooks:
-    """The handlers of everything below /webhook."""
+    """Handlers of everything below /webhook."""
 
     def __init__(self, settings: ServerSettings, receiver: Receiver, bot: Bot, journal: Journal) -> None:
         self._settings = settings
@@ -57,7 +57,7 @@ class Webhooks:
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
 
     def routes(self) -> list[web.RouteDef]:
-        """Everything below /webhook, by provider."""
+        """Returns the routes of every provider."""
         routes = []
         for provider in self._settings.providers:
             routes += [web.post(path, partial(self._post, provider)) for path in provider.paths]
@@ -93,7 +93,7 @@ class Webhooks:
         return web.Response(text=text, content_type="text/plain")
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
-        """Hands every message over; those of one user stay in order, since the receiver lets them take turns."""
+        """Hands all messages over at once. The receiver keeps those of one user in order."""
         skipped = Counter(inbound.skipped)
         answer = Counter[str]()
         wanted = []
