@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from loadtests._commands import main
+from loadtests.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

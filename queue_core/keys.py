@@ -10,26 +10,28 @@ from __future__ import annotations
 import re
 import zlib
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
 Kind = Literal["msg_queue", "processing_lock", "reply"]
+Key = Annotated[str, "KEYS"]
+"""A key that Redis is told of as one, so that a cluster finds the slot; a plain str is an argument."""
 
 
-class PartitionKeys(NamedTuple):
+class Partition(NamedTuple):
     """Keys that all conversations of a partition share."""
 
     base: str
-    """What every key of the partition starts with; scripts append `<kind>:<conversation>`."""
-    active: str
+    """Start of every key of the partition; scripts append `<kind>:<conversation>`."""
+    active: Key
     """Sorted set: conversation → when it next needs attention, Unix ms."""
-    wake: str
+    wake: Key
     """Stream of one entry, added to when something became due earlier than workers may know."""
-    token: str
+    token: Key
     """The last fencing token."""
-    dead: str
+    dead: Key
     """Stream of dead letters."""
 
     def last_claim_of(self, processor_id: str) -> str:
@@ -37,19 +39,24 @@ class PartitionKeys(NamedTuple):
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
-class ConversationKeys(NamedTuple):
-    """Keys of one conversation."""
+class Place(NamedTuple):
+    """One conversation's place in Redis: its own keys, and those of its partition that its scripts touch."""
 
     partition: int
     conversation: str
-    queue: str
-    lock: str
-    reply: str
-    stats: str
-    completed: str
-    seen: str
-    memory: str
-    """What a backend remembers of the conversation between turns; the queue itself never touches it."""
+    """Instance and phone, encoded: the conversation's name inside Redis."""
+    queue: Key
+    lock: Key
+    reply: Key
+    stats: Key
+    completed: Key
+    seen: Key
+    """Start of the keys that `seen_of` makes."""
+    memory: Key
+    """What a backend remembers of the conversation between turns; the queue itself never reads it."""
+    active: Key
+    wake: Key
+    dead: Key
 
     def seen_of(self, message_id: str) -> str:
         """The key that remembers a provider's message id."""
@@ -66,7 +73,7 @@ class KeySpace:
         )
         self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
         self.of = lru_cache(maxsize=16_384)(self._of)
-        """`of(instance, phone)`: the keys of that conversation."""
+        """`of(instance, phone)`: the place of that conversation."""
 
     def pattern(self, kind: Kind) -> str:
         """For SCAN: the keys of one kind in all partitions, also in such as this deployment does not have."""
@@ -87,8 +94,8 @@ class KeySpace:
         return (int(found[1]), found[2]) if found else None
 
     @staticmethod
-    def _partition(base: str) -> PartitionKeys:
-        return PartitionKeys(
+    def _partition(base: str) -> Partition:
+        return Partition(
             base=base,
             active=f"{base}active_queues",
             wake=f"{base}wake",
@@ -96,14 +103,15 @@ class KeySpace:
             dead=f"{base}dead_letters",
         )
 
-    def _of(self, instance: str, phone: str) -> ConversationKeys:
+    def _of(self, instance: str, phone: str) -> Place:
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
         return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
 
-    def in_partition(self, number: int, conversation: str) -> ConversationKeys:
-        """The keys of an encoded conversation that lies in that partition."""
-        base = self.partitions[number].base
-        return ConversationKeys(
+    def in_partition(self, number: int, conversation: str) -> Place:
+        """Return the place of an encoded conversation that lies in that partition."""
+        partition = self.partitions[number]
+        base = partition.base
+        return Place(
             partition=number,
             conversation=conversation,
             queue=f"{base}msg_queue:{conversation}",
@@ -113,6 +121,9 @@ class KeySpace:
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
             memory=f"{base}memory:{conversation}",
+            active=partition.active,
+            wake=partition.wake,
+            dead=partition.dead,
         )
 
 

@@ -1,6 +1,6 @@
 """The rules of the queue as pure functions: when a turn is due, in which order, why, and how long to wait.
 
-`due_at_ms` is also written in Lua (`scripts/lib.lua`), because Redis's clock decides; a test holds the two together.
+`due_at_ms` is also written in Lua (`redis/scripts/lib.lua`), because Redis's clock decides; a test holds them together.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ import random
 from collections.abc import Iterable
 
 from queue_core.message import QueueMessage, Trigger
-from queue_core.settings import QueueSettings
+from queue_core.settings import QueueSettings, Rules
 
 
-def due_at_ms(settings: QueueSettings, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
-    """When a conversation with `waiting` messages, added from `oldest_ms` to `newest_ms`, is to be answered."""
-    if waiting >= settings.max_messages:
+def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
+    """Return when a conversation with `waiting` messages, added from `oldest_ms` to `newest_ms`, is to be answered."""
+    if waiting >= rules.max_messages:
         return now_ms
-    due = oldest_ms + settings.window_ms
-    if settings.idle_ms:
-        due = min(due, newest_ms + settings.idle_ms)
+    due = oldest_ms + rules.window_ms
+    if rules.idle_ms:
+        due = min(due, newest_ms + rules.idle_ms)
     return due
 
 
-def trigger(settings: QueueSettings, *, oldest_ms: int, waiting: int, due_ms: int, attempt: int) -> Trigger:
-    """Which rule made a claimed conversation due."""
+def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt: int) -> Trigger:
+    """Name the rule that made a claimed conversation due."""
     if attempt > 1:
         return "retry"
-    if due_ms >= oldest_ms + settings.window_ms:
+    if due_ms >= oldest_ms + rules.window_ms:
         return "window"
-    return "size" if waiting >= settings.max_messages else "idle"
+    return "size" if waiting >= rules.max_messages else "idle"
 
 
 def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal
 
 from queue_core.errors import InvalidSettingsError
 
@@ -14,59 +16,77 @@ UnsureSends = Literal["resend", "dead-letter"]
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSettings:
-    """What every process of one deployment must agree on. Times in milliseconds, as the names say.
+def _whole(default: int, low: int, high: int) -> Any:
+    """Declare a setting that is a whole number, with its limits."""
+    return field(default=default, metadata={"limits": (low, high)})
 
-    Raises InvalidSettingsError, naming every fault, when the values contradict each other.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Batching rules: when a conversation is due. All are whole numbers; Lua and `policy.py` read the same ones."""
+
+    window_ms: int = _whole(8_000, 0, 3_600_000)
+    """A conversation is due this long after its oldest waiting message."""
+    max_messages: int = _whole(5, 1, 1_000)
+    """So many waiting messages make it due at once."""
+    idle_ms: int = _whole(0, 0, 3_600_000)
+    """Due after so much silence, if that is earlier than the window. 0 is off; the first plan had 3,000."""
+
+
+RULE_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {rule.name.removesuffix("_ms").replace("_", "-"): rule.name for rule in fields(Rules)}
+)
+"""Fields of Rules by their names on command lines and in recordings, such as `window` and `max-messages`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings(Rules):
+    """Settings that every process of one deployment must agree on: the batching rules, and all else.
+
+    Times are in milliseconds, as the names say. Raises InvalidSettingsError, naming every fault, when the values
+    contradict each other.
     """
 
-    window_ms: int = 8_000
-    """A conversation is due this long after its oldest waiting message."""
-    max_messages: int = 5
-    """So many waiting messages make it due at once."""
-    idle_ms: int = 0
-    """Due after so much silence, if that is earlier than the window. 0 is off; the first plan had 3,000."""
-    max_batch: int = 100
+    max_batch: int = _whole(100, 1, 1_000)
     """At most so many messages are handed over at once."""
 
-    lock_ttl_ms: int = 15_000
+    lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
     """LOCK_TTL: a lease that is not renewed for so long is over, and the conversation is due again."""
-    lock_renew_ms: int = 5_000
+    lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
     """Leases are renewed this often."""
-    max_retry_count: int = 3
+    max_retry_count: int = _whole(3, 0, 100)
     """MAX_RETRY_COUNT: attempts after the first; then the messages become dead letters."""
-    backoff_base_ms: int = 1_000
+    backoff_base_ms: int = _whole(1_000, 0, 3_600_000)
     """Wait before the first retry; doubles with each further one."""
-    backoff_max_ms: int = 60_000
+    backoff_max_ms: int = _whole(60_000, 0, 86_400_000)
     """The backoff never exceeds this."""
-    handler_timeout_ms: int = 120_000
+    handler_timeout_ms: int = _whole(120_000, 1, 3_600_000)
     """A handler that takes longer is cancelled; the attempt counts as failed."""
-    send_timeout_ms: int = 30_000
+    send_timeout_ms: int = _whole(30_000, 1, 3_600_000)
     """The same for the sender; what it did by then is unknown, see `unsure_sends`."""
     unsure_sends: UnsureSends = "resend"
     """A reply whose sending was cut off: send it (perhaps twice), or dead-letter it (perhaps never)."""
 
-    dedupe_ttl_s: int = 86_400
+    dedupe_ttl_s: int = _whole(86_400, 1, 8 * 86_400)
     """A provider message id is remembered for so long."""
     late_messages: LateMessages = "dead-letter"
     """What becomes of a message whose own timestamp is older than `dedupe_ttl_s`."""
-    queue_ttl_s: int = 3_600
+    queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """QUEUE_TTL: a message that no worker touched for so long becomes a dead letter, never nothing."""
-    completed_ttl_s: int = 1_800
+    completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
     """Finished messages are kept for looking back."""
-    stats_ttl_s: int = 3_600
+    stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """Statistics of a conversation are kept so long after its last activity."""
 
-    max_message_bytes: int = 262_144
+    max_message_bytes: int = _whole(262_144, 1_024, 16 * 1024 * 1024)
     """Size limit of one message as stored, in bytes of JSON."""
-    redis_deadline_ms: int = 1_500
+    redis_deadline_ms: int = _whole(1_500, 1, 60_000)
     """Redis gets so long to answer before QueueUnavailableError."""
     wait_for_fsync: bool = False
     """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     prefix: str = "wa"
     """Every key starts with it."""
-    partitions: int = 1
+    partitions: int = _whole(1, 1, 1_024)
     """Hash tags to spread conversations over; 1 unless on Redis Cluster. Must not change while messages wait."""
 
     def __post_init__(self) -> None:
@@ -75,30 +95,12 @@ class QueueSettings:
             raise InvalidSettingsError("; ".join(faults))
 
     def _out_of_range(self) -> list[str]:
-        limits = {
-            "window_ms": (0, 3_600_000),
-            "max_messages": (1, 1_000),
-            "idle_ms": (0, 3_600_000),
-            "max_batch": (1, 1_000),
-            "lock_ttl_ms": (50, 3_600_000),
-            "lock_renew_ms": (10, 3_600_000),
-            "max_retry_count": (0, 100),
-            "backoff_base_ms": (0, 3_600_000),
-            "backoff_max_ms": (0, 86_400_000),
-            "handler_timeout_ms": (1, 3_600_000),
-            "send_timeout_ms": (1, 3_600_000),
-            "dedupe_ttl_s": (1, 8 * 86_400),
-            "queue_ttl_s": (1, 30 * 86_400),
-            "completed_ttl_s": (1, 30 * 86_400),
-            "stats_ttl_s": (1, 30 * 86_400),
-            "max_message_bytes": (1_024, 16 * 1024 * 1024),
-            "redis_deadline_ms": (1, 60_000),
-            "partitions": (1, 1_024),
-        }
         return [
-            f"{name} is {getattr(self, name)!r}, must be a whole number from {low} to {high}"
-            for name, (low, high) in limits.items()
-            if type(getattr(self, name)) is not int or not low <= getattr(self, name) <= high
+            f"{setting.name} is {value!r}, must be a whole number from {low} to {high}"
+            for setting in fields(self)
+            if setting.metadata
+            for low, high in [setting.metadata["limits"]]
+            if type(value := getattr(self, setting.name)) is not int or not low <= value <= high
         ]
 
     def _contradictions(self) -> list[str]:

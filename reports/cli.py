@@ -7,7 +7,6 @@ a thing; 2 for input or options that cannot be used; 130 when interrupted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
 from reports.results.files import KINDS, Result, ResultError, read_result
 from reports.results.json_schema import FOLDER, schema_text
+from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.text import one_line
 from reports.words.language import DEFAULT, LANGUAGES, speaking
 
@@ -35,7 +35,6 @@ FAIL_ON: dict[str, Callable[[Comparison], bool]] = {
     "different": lambda comparison: comparison.is_different,
     "never": lambda _: False,
 }
-STANDARD_OUTPUT = Path("-")
 
 
 class InputError(Exception):
@@ -237,23 +236,19 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _write(text: str, output: Path) -> None:
-    """Writes `text` as UTF-8, whole or not at all, or to standard output.
+    """Write `text` as UTF-8, whole or not at all, or to standard output.
 
     Raises:
         InputError: the file cannot be written.
         OSError: standard output cannot be written.
     """
-    from reports.pages.page import write_page  # noqa: PLC0415
-
-    if output == STANDARD_OUTPUT:
-        if sys.stdout is None:
-            raise InputError("standard output is closed: name a file")
-        _flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
-        return
+    if output == STANDARD_OUTPUT and sys.stdout is None:
+        raise InputError("standard output is closed: name a file")
     try:
-        write_page(text, output)
+        write_whole(text, output)
     except OSError as error:
+        if output == STANDARD_OUTPUT:
+            raise
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
@@ -302,8 +297,7 @@ def _write_comparison(comparison: Comparison, after: Result, options: argparse.N
     if options.summary is not None:
         _write(markdown_summary(comparison), options.summary)
     if options.json is not None:
-        found = json.dumps(comparison.as_json(), ensure_ascii=False, allow_nan=False, indent=1)
-        _write(found + "\n", options.json)
+        _write(json_text(comparison.as_json()), options.json)
     if entries:
         try:
             history.append(options.history, entries[-1])

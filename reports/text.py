@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
 
 
 def with_units(text: str) -> str:
-    """The same for a text of ours on a page: no line ends between a number and its unit."""
+    """`text` of ours for a page: one line at will, which does not end between a number and its unit."""
     label = printable(_ISOLATES.sub("", text)).strip()
     return _SPACES.sub(lambda found: NARROW if found[0] == NARROW else " ", label)
 

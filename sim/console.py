@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from reports.analysis.losses import losses
+from queue_core.text import visible
+from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
     LossEstimate,
@@ -68,7 +69,7 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
         task = bar.add_task("replaying", total=total)
 
         def done(run: Run) -> None:
-            bar.update(task, advance=1, description=f"{plain(run['recording'])} on {run['system']}")
+            bar.update(task, advance=1, description=f"{visible(run['recording'])} on {run['system']}")
 
         yield done
 
@@ -77,10 +78,9 @@ def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
     if len(result["recordings"]) > 1:
         _show_overview(result, console)
-    for recording in result["recordings"]:
-        runs = [run for run in result["runs"] if run["recording"] == recording["name"]]
-        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording["name"]]
-        _show_recording(recording, runs, estimates, console)
+    for recording in recordings_of(result):
+        estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
+        _show_recording(recording, estimates, console)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -103,7 +103,9 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
         of_recording = [loss for loss in result["loss"] if loss["recording"] == recording["name"]]
         sent = max((loss["sent"] for loss in of_recording), default=0)
         lost = {loss["system"]: loss["lost"] for loss in of_recording}
-        table.add_row(plain(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"]))
+        table.add_row(
+            visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])
+        )
     console.print(table)
     console.print()
 
@@ -114,36 +116,32 @@ def show_verdict(result: ReplayResult, console: Console) -> None:
     console.print(Text(in_words(replay_verdict(result)), style=style))
 
 
-def plain(text: str) -> str:
-    """Text of unknown origin, made fit for a terminal: what does not print is shown as its code."""
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
-
-
 def in_words(words: object) -> str:
     """Our own words made fit for a terminal, where lines may end at any space."""
-    return plain(str(words).replace(NARROW, " "))
+    return visible(str(words).replace(NARROW, " "))
 
 
 def _show_recording(
-    recording: RecordingInfo, runs: Sequence[Run], estimates: Sequence[LossEstimate], console: Console
+    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console
 ) -> None:
-    title = Text(plain(recording["name"]), style="bold")
-    if recording["title"]:
-        title.append(f"  {plain(recording['title'])}", style="not bold")
+    info = recording.info
+    title = Text(visible(recording.name), style="bold")
+    if info["title"]:
+        title.append(f"  {visible(info['title'])}", style="not bold")
     console.print(title)
-    if recording["skipped_lines"]:
-        console.print(Text(f"  {recording['skipped_lines']} broken lines skipped", style="bold yellow"))
+    if info["skipped_lines"]:
+        console.print(Text(f"  {info['skipped_lines']} broken lines skipped", style="bold yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
-        group = [run for run in runs if run["system"] == loss["system"]]
-        table.add_row(*_row(recording, loss["system"], group))
+        group = [run for run in recording.runs if run["system"] == loss["system"]]
+        table.add_row(*_row(info, loss["system"], group))
     console.print(table)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
     for loss in estimates:
-        _show_causes(recording, [run for run in runs if run["system"] == loss["system"]], console)
+        _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
 
 
@@ -199,10 +197,10 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
     return quantiles(first), quantiles(last)
 
 
-def _show_causes(recording: RecordingInfo, runs: Sequence[Run], console: Console) -> None:
+def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
     """Why one system lost messages, alike reasons together, and faults that fired."""
     system = runs[0]["system"] if runs else ""
-    found = losses(runs, recording)
+    found = recording.losses(runs)
     for loss in found[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")

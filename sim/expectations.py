@@ -10,7 +10,6 @@ from reports.results.replay import ExpectationResult, Outcome, Run, SettingChang
 from sim.engine.settings import SimSettings
 
 _ID_OUTCOMES: tuple[Outcome, ...] = ("lost", "duplicated", "reordered", "dead_lettered")
-_QUEUE_ONLY = ("window_ms", "max_messages", "idle_ms")
 _QUEUE = "queue"
 
 
@@ -63,7 +62,7 @@ def _unchecked(recording: str, system: str, outcome: Outcome, ids: Sequence[str]
 
 def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[SettingChange]:
     """Yield what differs among the settings that touch this system."""
-    names = ["ai", "redis_latency", *(_QUEUE_ONLY if system == _QUEUE else ())]
+    names = ["ai", "redis_latency", *(used.rules() if system == _QUEUE else ())]
     for name in names:
         now, then = getattr(used, name), getattr(recorded, name)
         if now != then:

@@ -55,6 +55,30 @@ def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
     assert "queue_core.policy -> sim.engine.loop" in bad.stdout
 
 
+def touches_of_redis(source: str) -> list[str]:
+    """Where something reaches through a queue to its client or its keys."""
+    nodes = list(ast.walk(ast.parse(source)))
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return [
+        ast.unparse(node)
+        for node in nodes
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "redis" or (node.attr == "keys" and node not in called))
+    ]
+
+
+def test_only_the_queue_touches_its_redis_and_its_keys() -> None:
+    assert touches_of_redis("await queue.redis.get(queue.keys.of(a, b).queue)") == [
+        "queue.redis",
+        "queue.keys",
+    ]
+    assert touches_of_redis("names.keys()") == []
+    inside = {"queue", "redis", "legacy"}
+    for path in (REPOSITORY / "queue_core").rglob("*.py"):
+        if path.relative_to(REPOSITORY).parts[1] not in inside:
+            assert touches_of_redis(path.read_text("utf-8")) == [], f"{path}: ask the queue instead"
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_files_and_functions_stay_short(path: Path) -> None:
     text = path.read_text("utf-8")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from queue_core.keys import KeySpace
+from queue_core.errors import QueueError
 
 MEMORY_BYTES_MAX = 262_144
 """More than this is not kept: the oldest turns are forgotten first."""
@@ -40,21 +38,32 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What that is."""
 
 
-class ConversationMemory:
-    """Keeps a Memory for each conversation in Redis for `ttl_s` after it was last written. Never raises for Redis."""
+class Store(Protocol):
+    """Keeps one value for each conversation, as `MessageQueue.notes` does. Raises QueueError when it cannot."""
 
-    def __init__(self, redis: Redis, keys: KeySpace, *, ttl_s: int = 30 * 86_400) -> None:
-        self._redis = redis
-        self._keys = keys
+    async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
+        """Return the value; None when there is none."""
+        ...
+
+    async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
+        """Replace the value, for so long."""
+        ...
+
+
+class ConversationMemory:
+    """Keeps a Memory for each conversation for `ttl_s` after it was last written. Never raises for its store."""
+
+    def __init__(self, store: Store, *, ttl_s: int = 30 * 86_400) -> None:
+        self._store = store
         self._ttl_s = ttl_s
 
     async def load(self, instance_name: str, user_phone: str) -> Memory:
         """What is known; an empty Memory when nothing is, or Redis does not say."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                stored = await self._redis.get(self._keys.of(instance_name, user_phone).memory)
+                stored = await self._store.get(instance_name, user_phone)
             return msgspec.json.decode(stored, type=Memory) if stored else Memory()
-        except (RedisError, OSError, TimeoutError, msgspec.MsgspecError) as error:
+        except (QueueError, TimeoutError, msgspec.MsgspecError) as error:
             _log.warning("the memory of a conversation could not be read: %s", type(error).__name__)
             return Memory()
 
@@ -62,10 +71,8 @@ class ConversationMemory:
         """Replaces what is known."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._redis.set(
-                    self._keys.of(instance_name, user_phone).memory, _encoded(memory), ex=self._ttl_s
-                )
-        except (RedisError, OSError, TimeoutError, UnicodeEncodeError) as error:
+                await self._store.put(instance_name, user_phone, _encoded(memory), ttl_s=self._ttl_s)
+        except (QueueError, TimeoutError, UnicodeEncodeError) as error:
             _log.warning("the memory of a conversation could not be written: %s", type(error).__name__)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from queue_core.message import Batch, QueueMessage
-
-_JOINERS = "\u200c\u200d"
+from queue_core.text import visible
 
 
 class ConsoleChannel:
@@ -26,13 +25,3 @@ class ConsoleChannel:
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Does nothing."""
-
-
-def visible(text: str) -> str:
-    """Returns the text with control characters and changes of direction as escapes; joiners of letters stay."""
-    return "".join(
-        character
-        if character.isprintable() or character in _JOINERS
-        else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -8,17 +8,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from typing import Any, Literal, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import QueueMessage
-from queue_core.queue.rescue import SCAN_COUNT, on_primaries
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.runner import explain
-from queue_core.redis.scripts.loader import text
-from queue_core.settings import QueueSettings
+from queue_core.redis.servers import on_primaries, scan_step
 
 MOVES_MAX = 10
 """A buffer to which somebody adds so often while it is handed over is left to the next process."""
@@ -46,10 +44,10 @@ DECODER = msgspec.json.Decoder(Buffer[StoredMessage])
 class LegacyStore:
     """The legacy keys of a deployment. Every call has a deadline, and raises QueueUnavailableError when it fails."""
 
-    def __init__(self, redis: Redis, settings: QueueSettings) -> None:
-        self._redis = redis
-        self._deadline_s = settings.redis_deadline_ms / 1000
-        self._prefix = f"{settings.prefix}:legacy_"
+    def __init__(self, queue: MessageQueue) -> None:
+        self._redis = queue.redis
+        self._deadline_s = queue.settings.redis_deadline_ms / 1000
+        self._prefix = f"{queue.settings.prefix}:legacy_"
 
     def key(self, kind: Literal["buffer", "lock", "answering"], conversation: Conversation) -> str:
         """Such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""
@@ -81,14 +79,12 @@ class LegacyStore:
     async def pages(self) -> AsyncGenerator[list[str], None]:
         """The keys of all buffers, a page for each step of the SCAN."""
         for _, run in await self._in_time(on_primaries(self._redis)):
-            cursor: Any = 0
+            cursor = 0
             while True:
-                command = ("SCAN", cursor, "MATCH", f"{self._prefix}buffer:*", "COUNT", SCAN_COUNT)
-                cursor, keys = await self._in_time(run(*command, "TYPE", "string"))
-                yield [text(key) for key in keys]
-                if isinstance(cursor, dict):  # a cluster's client tells one for each server that it asked
-                    (cursor,) = cursor.values()
-                if int(cursor) == 0:
+                step = scan_step(run, cursor, f"{self._prefix}buffer:*", "string")
+                cursor, keys = await self._in_time(step)
+                yield keys
+                if cursor == 0:
                     break
 
     async def move(self, key: str, hand_over: HandOver, answered: Collection[str] = ()) -> int:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from redis.asyncio import Redis
 
 from queue_core.errors import InvalidMessageError, QueueError, QueueUnavailableError
 from queue_core.legacy.buffer import (
@@ -29,6 +28,7 @@ from queue_core.legacy.buffer import (
 )
 from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessage, decoded
 from queue_core.message import Batch, QueueMessage, check_names, decode, encode
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.processor import Handler, Sender
 from queue_core.settings import QueueSettings
 from queue_core.waiting import CANCEL_AGAIN_S, within
@@ -61,25 +61,25 @@ class LegacyIntake:
     Messages are lost here as they were in the incident; `legacy_buffer.py` lists how. What is not in that list is not
     lost: `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
 
-    `settings` are the deployment's; `grace_s` is how long `close` lets turns go on that are being answered; `clock`
+    The buffer lies beside `queue`, with its settings. `grace_s` is how long `close` lets turns go on that are being
+    answered; `clock`
     (Unix ms) and `sleep` (seconds) are replaced in tests.
     """
 
     def __init__(
         self,
-        redis: Redis,
+        queue: MessageQueue,
         handle: Handler,
         send: Sender,
         *,
-        settings: QueueSettings | None = None,
         grace_s: float = 20.0,
         clock: Clock = unix_ms,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._settings = settings or QueueSettings()
+        self._settings = queue.settings
         self._grace_s = grace_s
         self._clock = clock
-        self._store = LegacyStore(redis, self._settings)
+        self._store = LegacyStore(queue)
         self._host = _Host(self._store, self._settings, handle, send, clock, sleep)
         self._buffer = LegacyBuffer(self._host, BUFFER_V2, DECODER)
         self._adding: set[asyncio.Task[None]] = set()
@@ -304,38 +304,31 @@ class _Host:
         )
 
 
-async def adopt_leftovers(
-    redis: Redis, enqueue: HandOver, *, settings: QueueSettings | None = None, clock: Clock = unix_ms
-) -> int:
-    """Moves into the queue what killed processes left in the legacy buffer. Returns how many messages.
+async def adopt_leftovers(queue: MessageQueue, *, clock: Clock = unix_ms) -> int:
+    """Move into the queue what killed processes left in the legacy buffer. Returns how many messages.
 
     One pass over all keys of the server, a page at a time. Buffers stay that a live process may still answer: younger
     than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_MS` ago (a turn that takes the AI longer may be
     answered twice). Buffers live for 60 s, so call it soon; `adopt_all_leftovers` does so until there can be none.
-    Raises QueueUnavailableError, and what `enqueue` raises; what was moved by then is in the queue.
+    Raises QueueUnavailableError; what was moved by then is in the queue.
     """
-    moved, _ = await _adopt(LegacyStore(redis, settings or QueueSettings()), enqueue, clock())
+    moved, _ = await _adopt(LegacyStore(queue), queue.enqueue, clock())
     return moved
 
 
 async def adopt_all_leftovers(
-    redis: Redis,
-    enqueue: HandOver,
-    *,
-    settings: QueueSettings | None = None,
-    clock: Clock = unix_ms,
-    sleep: Sleep = asyncio.sleep,
+    queue: MessageQueue, *, clock: Clock = unix_ms, sleep: Sleep = asyncio.sleep
 ) -> int:
-    """Adopts at the start of a process, and again until nothing is left that is too young to be adopted.
+    """Adopt at the start of a process, and again until nothing is left that is too young to be adopted.
 
     Ends after 75 s at the latest: what was left before that has been adopted, or is gone. Waits for a Redis that is
     away. Returns how many messages were moved.
     """
-    store = LegacyStore(redis, settings or QueueSettings())
+    store = LegacyStore(queue)
     total = 0
     for _ in range(ADOPTION_PASSES_MAX):
         try:
-            moved, young = await _adopt(store, enqueue, clock())
+            moved, young = await _adopt(store, queue.enqueue, clock())
         except QueueError as error:
             _log.warning("the legacy buffer cannot be looked at now: %s", error)
         else:

@@ -16,10 +16,10 @@ from redis.exceptions import RedisError
 
 from queue_core.errors import QueueError, UnsupportedRedisError
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.rescue import on_primaries
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ServerFacts, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
+from queue_core.redis.servers import on_primaries
 from queue_core.waiting import cancellable
 
 LATENCY_MS_MAX = 100

@@ -1,6 +1,6 @@
 """The queue: what a webhook, a worker and a person can do with it.
 
-Every method is one atomic step inside Redis, or a read. The steps and what they return are in `scripts/`.
+Every method is one atomic step inside Redis, or a read. The steps and what they return are in `redis/scripts/`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal
 
 import msgspec
@@ -16,9 +16,10 @@ from redis.asyncio import Redis
 
 from queue_core import policy
 from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
-from queue_core.keys import ConversationKeys, KeySpace, decode_conversation
+from queue_core.keys import KeySpace, Partition, Place, decode_conversation
 from queue_core.message import (
     Batch,
+    DeadLetter,
     QueueMessage,
     Receipt,
     check_names,
@@ -27,10 +28,15 @@ from queue_core.message import (
     unreadable,
     well_formed,
 )
-from queue_core.queue.rescue import QueueRepair
+from queue_core.queue.access import Access
+from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.inspection import ActiveConversation, Conversation, Inspection, Sizes
+from queue_core.queue.notes import Notes
+from queue_core.queue.rescue import Rescue, Rescued, Unscheduled
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts import LeasedAnswer, Standing
+from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
 REASON_CHARACTERS_MAX = 500
@@ -47,11 +53,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """When a conversation of this partition next needs attention, perhaps in the past; None when none waits."""
 
 
-class MessageQueue(QueueRepair):
+class MessageQueue:
     """The queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
     `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
-    messages without one, claim ids, backoff) repeatable.
+    messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
     All methods raise QueueUnavailableError when Redis does not do its part.
     """
 
@@ -62,20 +68,27 @@ class MessageQueue(QueueRepair):
         *,
         clock: Callable[[], int] | None = None,
         rng: random.Random | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.settings = settings or QueueSettings()
         self.redis = redis
         self.keys = KeySpace(self.settings.prefix, self.settings.partitions)
-        self.runner = ScriptRunner(
+        self.transport = transport or ScriptRunner(
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
-        self._clock = clock
+        access = Access(redis, self.keys, self.transport, self.settings, clock)
+        self.notes = Notes(access)
+        self._access = access
+        self._now = access.now
+        self._inspection = Inspection(access)
+        self._dead_letters = DeadLetters(access)
+        self._rescue = Rescue(access)
         self._rng = rng or random.SystemRandom()
         self._unanswered_claims: dict[tuple[str, int], str] = {}
 
     async def check(self) -> None:
-        """Raises UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
-        await self.runner.load()
+        """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
+        await self.transport.load()
 
     # What a webhook does.
 
@@ -88,27 +101,18 @@ class MessageQueue(QueueRepair):
         """
         check_names(message)
         message = self.with_id(message)
-        keys = self.keys.of(message.instance_name, message.user_phone)
-        partition = self.keys.partitions[keys.partition]
+        place = self.keys.of(message.instance_name, message.user_phone)
         settings = self.settings
-        answer = await self.runner.gathered(
+        answer = await self.transport.gathered(
             scripts.Enqueue(
-                queue=keys.queue,
-                lock=keys.lock,
-                active=partition.active,
-                wake=partition.wake,
-                seen=keys.seen_of(message.id),
-                stats=keys.stats,
-                dead=partition.dead,
+                place=place,
+                seen=place.seen_of(message.id),
+                rules=settings,
                 now_ms=self._now(),
-                conversation=keys.conversation,
                 message=encode(message, settings.max_message_bytes),
                 provider_ms=message.timestamp,
                 dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
                 late_is_dead=int(settings.late_messages == "dead-letter"),
-                window_ms=settings.window_ms,
-                max_messages=settings.max_messages,
-                idle_ms=settings.idle_ms,
                 stats_ttl_ms=settings.stats_ttl_s * 1000,
                 waits_for_disk=int(settings.wait_for_fsync),
             )
@@ -130,24 +134,15 @@ class MessageQueue(QueueRepair):
         Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
         """
         check_names(message)
-        keys = self.keys.of(message.instance_name, message.user_phone)
-        partition = self.keys.partitions[keys.partition]
-        return await self.runner.gathered(
+        place = self.keys.of(message.instance_name, message.user_phone)
+        return await self.transport.gathered(
             scripts.Withdraw(
-                queue=keys.queue,
-                lock=keys.lock,
-                active=partition.active,
-                wake=partition.wake,
-                seen=keys.seen_of(message.id),
-                completed=keys.completed,
-                reply=keys.reply,
+                place=place,
+                seen=place.seen_of(message.id),
+                rules=self.settings,
                 now_ms=self._now(),
-                conversation=keys.conversation,
                 message_id=well_formed(message.id),
                 dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                window_ms=self.settings.window_ms,
-                max_messages=self.settings.max_messages,
-                idle_ms=self.settings.idle_ms,
                 completed_ttl_ms=self.settings.completed_ttl_s * 1000,
             )
         )
@@ -170,13 +165,10 @@ class MessageQueue(QueueRepair):
         shared = self.keys.partitions[partition]
         settings = self.settings
         call = scripts.Claim(
-            active=shared.active,
-            wake=shared.wake,
-            token_key=shared.token,
-            dead=shared.dead,
+            partition=shared,
             last_claim=shared.last_claim_of(processor_id),
+            rules=settings,
             now_ms=self._now(),
-            base=shared.base,
             processor_id=processor_id,
             claim_id=claim_id,
             limit=limit,
@@ -184,13 +176,10 @@ class MessageQueue(QueueRepair):
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
-            window_ms=settings.window_ms,
-            max_messages=settings.max_messages,
-            idle_ms=settings.idle_ms,
             only=chosen.conversation if chosen else "",
         )
         try:
-            answer = await self.runner.alone(call)
+            answer = await self.transport.alone(call)
         except (QueueUnavailableError, asyncio.CancelledError):
             self._unanswered_claims[processor_id, partition] = claim_id
             raise
@@ -211,66 +200,37 @@ class MessageQueue(QueueRepair):
 
     async def extend(self, batch: Batch) -> None:
         """Renews the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
-        keys = self._keys_of(batch)
-        answer = await self.runner.gathered(
-            scripts.Extend(
-                lock=keys.lock,
-                active=self.keys.partitions[keys.partition].active,
-                now_ms=self._now(),
-                conversation=keys.conversation,
-                token=batch.token,
-                lock_ttl_ms=self.settings.lock_ttl_ms,
-            )
+        call = scripts.Extend(
+            place=self._place_of(batch),
+            now_ms=self._now(),
+            token=batch.token,
+            lock_ttl_ms=self.settings.lock_ttl_ms,
         )
-        _require_held(answer, batch)
+        _require_held(await self.transport.gathered(call), batch)
 
     async def record_reply(self, batch: Batch, reply: str) -> None:
         """Keeps the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
-        keys = self._keys_of(batch)
-        answer = await self.runner.gathered(
-            scripts.RecordReply(
-                lock=keys.lock,
-                reply=keys.reply,
-                now_ms=self._now(),
-                token=batch.token,
-                text=well_formed(reply),
-            )
+        call = scripts.RecordReply(
+            place=self._place_of(batch), now_ms=self._now(), token=batch.token, text=well_formed(reply)
         )
-        _require_held(answer, batch)
+        _require_held(await self.transport.gathered(call), batch)
 
     async def record_sent(self, batch: Batch) -> None:
         """Notes that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
-        keys = self._keys_of(batch)
-        answer = await self.runner.gathered(
-            scripts.RecordSent(lock=keys.lock, reply=keys.reply, now_ms=self._now(), token=batch.token)
-        )
-        _require_held(answer, batch)
+        call = scripts.RecordSent(place=self._place_of(batch), now_ms=self._now(), token=batch.token)
+        _require_held(await self.transport.gathered(call), batch)
 
     async def complete(self, batch: Batch) -> None:
         """Finishes the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
-        keys = self._keys_of(batch)
-        partition = self.keys.partitions[keys.partition]
-        settings = self.settings
-        answer = await self.runner.gathered(
-            scripts.Complete(
-                queue=keys.queue,
-                lock=keys.lock,
-                active=partition.active,
-                wake=partition.wake,
-                stats=keys.stats,
-                completed=keys.completed,
-                reply=keys.reply,
-                now_ms=self._now(),
-                conversation=keys.conversation,
-                token=batch.token,
-                window_ms=settings.window_ms,
-                max_messages=settings.max_messages,
-                idle_ms=settings.idle_ms,
-                completed_ttl_ms=settings.completed_ttl_s * 1000,
-                stats_ttl_ms=settings.stats_ttl_s * 1000,
-            )
+        call = scripts.Complete(
+            place=self._place_of(batch),
+            rules=self.settings,
+            now_ms=self._now(),
+            token=batch.token,
+            completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+            stats_ttl_ms=self.settings.stats_ttl_s * 1000,
         )
-        _require_held(answer, batch)
+        _require_held(await self.transport.gathered(call), batch)
 
     async def fail(
         self,
@@ -308,39 +268,104 @@ class MessageQueue(QueueRepair):
         not_sent: bool,
         backoff_ms: int,
     ) -> int:
-        keys = self._keys_of(batch)
-        partition = self.keys.partitions[keys.partition]
-        settings = self.settings
-        answer = await self.runner.gathered(
+        answer = await self.transport.gathered(
             scripts.Fail(
-                queue=keys.queue,
-                lock=keys.lock,
-                active=partition.active,
-                wake=partition.wake,
-                stats=keys.stats,
-                dead=partition.dead,
-                reply=keys.reply,
+                place=self._place_of(batch),
+                rules=self.settings,
                 now_ms=self._now(),
-                conversation=keys.conversation,
                 token=batch.token,
                 mode=mode,
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backoff_ms=backoff_ms,
-                max_attempts=settings.max_retry_count + 1,
-                window_ms=settings.window_ms,
-                max_messages=settings.max_messages,
-                idle_ms=settings.idle_ms,
-                stats_ttl_ms=settings.stats_ttl_s * 1000,
+                max_attempts=self.settings.max_retry_count + 1,
+                stats_ttl_ms=self.settings.stats_ttl_s * 1000,
             )
         )
         _require_held(answer.standing, batch)
         return answer.given_up
 
+    # What a person or a monitor sees and does.
+
+    async def now_ms(self) -> int:
+        """Return the time by which the queue goes, Redis's own unless a clock was given; Unix ms."""
+        return await self._access.now_ms()
+
+    async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
+        """Return the messages of a conversation that are not finished, in order, with status and retries."""
+        return await self._inspection.pending(instance_name, user_phone)
+
+    async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
+        """Return the finished messages of a conversation, oldest first, as long as they are kept."""
+        return await self._inspection.completed(instance_name, user_phone)
+
+    async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
+        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty when long quiet."""
+        return await self._inspection.statistics(instance_name, user_phone)
+
+    async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
+        """Return all of it: messages, statistics, lease, retry, reply, and when it needs attention."""
+        return await self._inspection.conversation(instance_name, user_phone)
+
+    async def active_conversations(self) -> list[ActiveConversation]:
+        """Return every conversation with messages, the one that needs attention first at the front."""
+        return await self._inspection.active_conversations()
+
+    async def depth(self) -> int:
+        """Count the messages that are not finished, in flight ones included."""
+        return await self._inspection.depth()
+
+    async def sizes(self) -> Sizes:
+        """Count conversations with messages, and dead letters."""
+        return await self._inspection.sizes()
+
+    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
+        """Count what lies in the conversations of those ranks of a partition's index."""
+        return await self._inspection.survey(partition, first, last)
+
+    async def known_conversations(self) -> list[tuple[str, str]]:
+        """Return instance and phone of every conversation with waiting or kept messages, dead letters included."""
+        names = await self._inspection.finished_conversations()
+        names |= {(active.instance_name, active.user_phone) for active in await self.active_conversations()}
+        async for letter in self.iterate_dead_letters():
+            names.add((letter.instance_name, letter.user_phone))
+        return sorted(names)
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Return all dead letters, oldest first within a partition."""
+        return [letter async for letter in self._dead_letters.iterate()]
+
+    def iterate_dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield the dead letters that are there when this begins, for more of them than fit in memory."""
+        return self._dead_letters.iterate()
+
+    async def dead_letter(self, dead_letter_id: str) -> DeadLetter:
+        """Return one dead letter. Raises DeadLetterNotFoundError."""
+        return await self._dead_letters.get(dead_letter_id)
+
+    async def requeue(self, dead_letter_id: str) -> None:
+        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
+        await self._dead_letters.requeue(dead_letter_id)
+
+    async def drop(self, dead_letter_id: str) -> None:
+        """Delete a dead letter for good. Raises DeadLetterNotFoundError."""
+        await self._dead_letters.drop(dead_letter_id)
+
+    async def rescue(self) -> Rescued:
+        """Schedule conversations that fell out of the index, and delete locks and replies without messages.
+
+        Safe at any time, beside workers and other rescues; takes half a minute at the most.
+        """
+        return await self._rescue.run()
+
+    async def unscheduled(self, until: float) -> Unscheduled:
+        """Look for conversations that are missing in the index, up to that time of the event loop's clock."""
+        return await self._rescue.unscheduled(until)
+
     def _random_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
 
-    def _keys_of(self, batch: Batch) -> ConversationKeys:
+    def _place_of(self, batch: Batch) -> Place:
         return self.keys.of(batch.instance_name, batch.user_phone)
 
     def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from queue_core.settings import RULE_OPTIONS
+
 FORMAT_VERSION = 1
 
 LINE_BYTES_MAX = 1024 * 1024
@@ -24,7 +26,7 @@ YEAR_MIN, YEAR_MAX = 1970, 2199
 DEFAULT_EPOCH_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the start of recordings whose times are milliseconds from the start."""
 
-SETTING_NAMES = frozenset({"ai", "redis-latency", "window", "max-messages", "idle"})
+SETTING_NAMES = frozenset({"ai", "redis-latency", *RULE_OPTIONS})
 """Options of `sim replay`, without their dashes, that a recording may set; values as they would be typed."""
 OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 """Outcomes that a recording may expect, each a set of ids."""
@@ -34,9 +36,9 @@ IGNORED_EVENTS = frozenset({"batch", "dead_letter", "fallback", "note", "reply",
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Outcomes on record for one system.
+    """Expected outcomes of one system.
 
-    Each tuple of ids is the exact set that must come out; None means that nothing is on record. Each mapping
+    Each tuple of ids is the exact set that must come out; None means that nothing is expected. Each mapping
     in `log` must be matched by one log line of the run that has at least these fields with these values.
     """
 

@@ -24,6 +24,7 @@ from queue_core.recording.format import (
     Header,
     MessageEvent,
 )
+from queue_core.text import visible
 
 _HEADER_FIELDS = ("event", "version", "title", "source", "notes", "settings", "expect")
 _MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp")
@@ -65,7 +66,7 @@ def parse_line(line: bytes) -> Header | MessageEvent | None:
 def quote(value: str) -> str:
     """Text from a file made fit for one line of an error message."""
     short = value if len(value) <= 60 else value[:59] + "…"
-    return f'"{short}"' if short.isprintable() else ascii(short)
+    return f'"{visible(short)}"'
 
 
 def _json_object(line: bytes) -> dict[str, Any]:

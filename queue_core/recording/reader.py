@@ -26,6 +26,7 @@ from queue_core.recording.format import (
     Recording,
 )
 from queue_core.recording.line import LineError, parse_line, quote
+from queue_core.text import visible
 
 BAD_LINES_MAX = 10_000
 
@@ -37,9 +38,9 @@ _BLANK = b" \t\r\n"
 class RecordingError(Exception):
     """A recording that cannot be read: `path`, `line` (1 is the first; None for the whole file), `reason`."""
 
-    def __init__(self, path: str, line: int | None, reason: str) -> None:
+    def __init__(self, path: Path | str, line: int | None, reason: str) -> None:
         super().__init__(path, line, reason)
-        self.path = path
+        self.path = visible(str(path))
         self.line = line
         self.reason = reason
 
@@ -87,17 +88,17 @@ class _Reader:
                     except LineError as error:
                         self._bad_line(number, str(error))
         except OSError as error:
-            raise RecordingError(_shown(self._path), None, f"cannot be read: {_words(error)}") from error
+            raise RecordingError(self._path, None, f"cannot be read: {_words(error)}") from error
         if not self._events:
             reason = "holds no messages" if self._first_line or self._skipped else "is empty"
-            raise RecordingError(_shown(self._path), None, reason)
+            raise RecordingError(self._path, None, reason)
         return self._recording()
 
     def _take(self, number: int, line: bytes | None) -> None:
         if line is None:
             raise LineError(f"is longer than {LINE_BYTES_MAX} bytes")
         if number == 1 and line.startswith(_UTF16_MARKS):
-            raise RecordingError(_shown(self._path), 1, "is UTF-16; recordings are UTF-8")
+            raise RecordingError(self._path, 1, "is UTF-16; recordings are UTF-8")
         if number == 1:
             line = line.removeprefix(_UTF8_MARK)
         if not line.strip(_BLANK):
@@ -121,15 +122,15 @@ class _Reader:
             raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
         elif len(self._events) == MESSAGES_MAX:
             reason = f"more than {MESSAGES_MAX} messages; split the file by conversation"
-            raise RecordingError(_shown(self._path), number, reason)
+            raise RecordingError(self._path, number, reason)
         self._events.append(event)
 
     def _bad_line(self, number: int, reason: str) -> None:
         if not self._skip_bad_lines:
-            raise RecordingError(_shown(self._path), number, reason) from None
+            raise RecordingError(self._path, number, reason) from None
         if len(self._skipped) == BAD_LINES_MAX:
             reason = f"more than {BAD_LINES_MAX} broken lines; the last: {reason}"
-            raise RecordingError(_shown(self._path), number, reason) from None
+            raise RecordingError(self._path, number, reason) from None
         self._skipped.append(BadLine(number, reason))
 
     def _recording(self) -> Recording:
@@ -202,19 +203,19 @@ def _files(path: Path) -> list[Path]:
             return [_regular(path, mode)]
         found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
         if not found:
-            raise RecordingError(_shown(path), None, "is a folder without *.jsonl files")
+            raise RecordingError(path, None, "is a folder without *.jsonl files")
         return [_regular(file, file.stat().st_mode) for file in found]
     except FileNotFoundError as error:
-        raise RecordingError(_shown(error.filename or path), None, "does not exist") from None
+        raise RecordingError(error.filename or path, None, "does not exist") from None
     except (OSError, ValueError) as error:
-        raise RecordingError(_shown(path), None, f"cannot be read: {_words(error)}") from None
+        raise RecordingError(path, None, f"cannot be read: {_words(error)}") from None
 
 
 def _regular(path: Path, mode: int) -> Path:
     if stat.S_ISDIR(mode):
-        raise RecordingError(_shown(path), None, "is a folder; a recording is a file")
+        raise RecordingError(path, None, "is a folder; a recording is a file")
     if not stat.S_ISREG(mode):
-        raise RecordingError(_shown(path), None, "is neither a file nor a folder")
+        raise RecordingError(path, None, "is neither a file nor a folder")
     return path
 
 
@@ -226,14 +227,9 @@ def _short_names(files: Sequence[Path]) -> list[str]:
         ends = [own[-length:] for own, length in zip(parts, lengths, strict=True)]
         times = Counter(ends)
         if len(times) == len(ends):
-            return [_shown("/".join(end)) for end in ends]
+            return [visible("/".join(end)) for end in ends]
         lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
 
 
 def _words(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _shown(path: Path | str) -> str:
-    """A path fit for one line of output; a name that cannot be shown shows question marks instead."""
-    return "".join(one if one.isprintable() else "?" for one in str(path))

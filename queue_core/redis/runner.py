@@ -19,6 +19,7 @@ from queue_core.errors import QueueError, QueueUnavailableError, UnsupportedRedi
 from queue_core.redis.durability import FsyncWait
 from queue_core.redis.scripts import Call, LuaScript
 from queue_core.redis.scripts.loader import text
+from queue_core.redis.transport import Transport
 
 Result = TypeVar("Result")
 
@@ -40,8 +41,8 @@ _UNAVAILABLE_CODE = re.compile(
 """At the start of an error; Redis before 7 puts what happened in a script behind `…: -`, redis-py before 8 in `("…`."""
 
 
-class ScriptRunner:
-    """Runs stubs of `queue_core.redis.scripts` on one client. `round_trips` counts what went to Redis and back."""
+class ScriptRunner(Transport):
+    """Transport that runs the scripts on one Redis client. `round_trips` counts what went to Redis and back."""
 
     def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
         self._redis = redis

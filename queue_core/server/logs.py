@@ -15,6 +15,8 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from queue_core.text import visible_json
+
 VALUE_LENGTH_MAX = 16_384
 """Limit on a message or a value; a longer one is cut at its end, a traceback in its middle."""
 
@@ -56,7 +58,7 @@ class _JsonFormatter(logging.Formatter):
         }
         for name, value in _fields(record):
             line[name if name not in line else f"{name}_"] = value
-        return _printable(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        return visible_json(json.dumps(line, ensure_ascii=False, allow_nan=False))
 
 
 class _TextFormatter(logging.Formatter):
@@ -65,7 +67,7 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         parts = [_timestamp(record), record.levelname, record.name, _event(record)]
         parts += [f"{name}={_shown(value)}" for name, value in _fields(record)]
-        return _printable(" ".join(parts))
+        return visible_json(" ".join(parts))
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -120,15 +122,3 @@ def _shown(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-
-
-def _printable(line: str) -> str:
-    """Escapes line breaks, control characters, direction marks and halves of surrogate pairs as JSON does."""
-    if line.isprintable():
-        return line
-    return "".join(character if character.isprintable() else _escaped(character) for character in line)
-
-
-def _escaped(character: str) -> str:
-    escape = json.dumps(character)[1:-1]
-    return escape if escape != character else f"\\u{ord(character):04x}"

@@ -136,7 +136,7 @@ async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
     Either way, messages that a killed process left in the buffer are moved into the queue.
     """
     adopting = asyncio.create_task(
-        adopt_all_leftovers(runtime.queue.redis, runtime.queue.enqueue, settings=runtime.queue.settings),
+        adopt_all_leftovers(runtime.queue),
         name="adopt",
     )
     try:
@@ -163,7 +163,7 @@ async def _intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
     queue, bot, grace_s = runtime.queue, runtime.bot, runtime.settings.grace_s
     _log.warning("USE_QUEUE_SYSTEM is false: new messages go to the legacy buffer, which loses some")
-    legacy = LegacyIntake(queue.redis, bot.handle, bot.send, settings=queue.settings, grace_s=grace_s)
+    legacy = LegacyIntake(queue, bot.handle, bot.send, grace_s=grace_s)
     try:
         yield legacy
     finally:

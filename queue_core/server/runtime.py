@@ -114,7 +114,7 @@ async def open_runtime(
     try:
         async with connect(redis_url(settings)) as client, new_session() as session:
             queue = MessageQueue(client, settings.queue)
-            memory = ConversationMemory(client, queue.keys)
+            memory = ConversationMemory(queue.notes)
             metrics = Metrics()
             tags = ConversationTags(settings.log_key.get_secret_value().encode())
             journal = Journal(metrics, tags, recorder)
@@ -124,8 +124,8 @@ async def open_runtime(
                 journal=journal,
                 memory=memory,
             )
-            await tags.share_key(client, queue.keys)
-            sharing = asyncio.create_task(tags.keep_sharing(client, queue.keys), name="tags")
+            await tags.share_key(queue.notes)
+            sharing = asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")
             try:
                 yield Runtime(settings, queue, bot, metrics, journal, tags)
             finally:

@@ -12,17 +12,14 @@ import hmac
 import logging
 import secrets
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
-from queue_core.keys import KeySpace, decode_conversation
+from queue_core.errors import QueueError
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.notes import Notes
 
 DEADLINE_S = 1.0
 """Redis gets so long to answer."""
 RETRY_EVERY_S = 5.0
 TAG_CHARACTERS = 10
-SCAN_COUNT = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -39,41 +36,28 @@ class ConversationTags:
         name = f"{instance}\0{phone}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, name, hashlib.sha256).hex()[:TAG_CHARACTERS]
 
-    async def share_key(self, client: Redis, keys: KeySpace) -> bool:
+    async def share_key(self, notes: Notes) -> bool:
         """Takes the key that Redis keeps, or gives Redis this one; returns False while Redis is away."""
         if self._is_shared:
             return True
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await client.set(keys.log_key, self._key, nx=True)
-                stored = await client.get(keys.log_key)
-        except (RedisError, OSError, TimeoutError) as error:
-            _log.debug("the key of the log's tags could not be read: %s", type(error).__name__)
+                self._key = await notes.share_log_key(self._key)
+        except (QueueError, TimeoutError) as error:
+            _log.debug("the key of the log's tags could not be shared: %s", type(error).__name__)
             return False
-        if not stored:
-            return False
-        self._key = stored if isinstance(stored, bytes) else str(stored).encode()
         self._is_shared = True
         return True
 
-    async def keep_sharing(self, client: Redis, keys: KeySpace) -> None:
+    async def keep_sharing(self, notes: Notes) -> None:
         """Tries to share the key until that succeeds."""
-        while not await self.share_key(client, keys):  # noqa: ASYNC110 - nothing tells when Redis is back
+        while not await self.share_key(notes):  # noqa: ASYNC110 - nothing tells when Redis is back
             await asyncio.sleep(RETRY_EVERY_S)
 
+    async def find(self, tag: str, queue: MessageQueue) -> list[tuple[str, str]]:
+        """Finds instance and phone of the conversations with a tag: mostly one, none if nothing is kept of it.
 
-async def find_by_tag(queue: MessageQueue, tags: ConversationTags, tag: str) -> list[tuple[str, str]]:
-    """Finds the conversations with a tag: instance and phone of each, mostly one, none when nothing is kept of it.
-
-    Looks at waiting messages, at finished ones while they are kept, and at dead letters. Raises
-    QueueUnavailableError, or what the client raises, while Redis is away.
-    """
-    names = {(it.instance_name, it.user_phone) for it in await queue.active_conversations()}
-    names |= {(letter.instance_name, letter.user_phone) for letter in await queue.dead_letters()}
-    for pattern in (queue.keys.pattern("msg_queue"), queue.keys.archives()):
-        async for key in queue.redis.scan_iter(match=pattern, count=SCAN_COUNT):
-            parsed = queue.keys.parse(key.decode() if isinstance(key, bytes) else str(key))
-            if parsed:
-                names.add(decode_conversation(parsed[1]))
-    wanted = tag.strip().lower()
-    return sorted(name for name in names if tags.of(*name) == wanted)
+        Raises QueueUnavailableError.
+        """
+        wanted = tag.strip().lower()
+        return [name for name in await queue.known_conversations() if self.of(*name) == wanted]

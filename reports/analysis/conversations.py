@@ -11,7 +11,7 @@ from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessa
 
 
 class Key(NamedTuple):
-    """What tells conversations apart."""
+    """The names that tell conversations apart."""
 
     instance: str
     phone: str
@@ -31,7 +31,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
+    """The fate of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
 
     fate: Fate
     latency_ms: int | None = None
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def is_trouble(self) -> bool:
-        """Whether the message got anything but one answer in its turn."""
+        """True for a message that got anything but one answer in its turn."""
         return self.fate != "answered" or self.twice or self.out_of_order
 
 

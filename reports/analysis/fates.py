@@ -1,4 +1,4 @@
-"""What became of a conversation on one system, of a message, of a batch: in words."""
+"""Fates in words: of a conversation on one system, of a message, of a batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def outcome_words(outcome: Outcome) -> str:
 
 
 def span_label(span: Span) -> str:
-    """What stands at a batch: its trigger and its messages."""
+    """Name a batch by its trigger and its messages."""
     told = [short_list(span.numbers, 24)] if span.numbers else []
     if span.strangers:
         told.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
@@ -50,7 +50,7 @@ def span_title(span: Span) -> str:
 
 
 def lane_words(lane: Lane) -> str:
-    """What became of a conversation on one system."""
+    """Tell what became of a conversation on one system."""
     number = len(lane.outcomes)
     of_kind = {
         gettext("lost"): lane.numbers("lost"),

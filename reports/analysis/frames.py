@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports.analysis.quantile import quantile
 from reports.analysis.statistics import wilson
 from reports.results.replay import RecordingInfo, ReplayResult, Run
 
@@ -123,13 +124,10 @@ def system_figures(result: ReplayResult) -> list[SystemFigures]:
 
 
 def _quantiles(turns: pd.DataFrame, column: str) -> dict[str, dict[str, int | None]]:
-    """By name of the quantile, then by system; nearest rank, as everywhere in results."""
+    """By name of the quantile, then by system."""
     known = turns.dropna(subset=[column]).sort_values(column)
     ordered = {str(system): group[column].tolist() for system, group in known.groupby("system")}
     return {
-        name: {
-            system: round(times[max(-(-len(times) * round(share * 100) // 100), 1) - 1])
-            for system, times in ordered.items()
-        }
+        name: {system: round(quantile(times, share)) for system, times in ordered.items()}
         for name, share in QUANTILES.items()
     }

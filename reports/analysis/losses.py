@@ -62,12 +62,12 @@ def lane_events(lane: Lane) -> list[list[Event]]:
     return list(kinds.values())
 
 
-def losses(runs: Iterable[Run], recording: RecordingInfo) -> list[Loss]:
+def losses(runs: Iterable[Run], numbers: Mapping[Key, Mapping[str, int]]) -> list[Loss]:
     """Return what one system lost of a recording, by kind, the most frequent first; users' numbers are shortened.
 
-    Messages are numbered by conversation: of several, the words do not name them by their numbers.
+    `numbers` are those of the messages of each conversation. Where it has several, the words do not name messages by
+    their numbers.
     """
-    numbers = numbers_of(recording)
     system = ""
     events: dict[tuple[int, Key, str], Event] = {}
     messages: dict[str, list[tuple[str, str]]] = {}

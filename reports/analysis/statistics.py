@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.analysis.quantile import rank
+
 Values = NDArray[np.float64]
 
 RESAMPLES_MIN, RESAMPLES_MAX = 4000, 100_000
@@ -97,7 +99,8 @@ class Quantile:
 
     def of(self, samples: Values) -> float:
         """The figure itself."""
-        return float(np.partition(samples, self._rank(len(samples)) - 1)[self._rank(len(samples)) - 1])
+        at = rank(self.share, len(samples)) - 1
+        return float(np.partition(samples, at)[at])
 
     def resampled(self, samples: Values, random: np.random.Generator, number: int) -> Values:
         """The figures of so many bootstrap resamples, drawn without resampling.
@@ -106,8 +109,8 @@ class Quantile:
         distributed as Beta(k, n - k + 1), and what it picks is the resample's k-th smallest.
         Source: David and Nagaraja, Order Statistics (2003), section 2.3.
         """
-        size, rank = len(samples), self._rank(len(samples))
-        picked = np.floor(random.beta(rank, size - rank + 1, number) * size).astype(np.intp)
+        size, drawn = len(samples), rank(self.share, len(samples))
+        picked = np.floor(random.beta(drawn, size - drawn + 1, number) * size).astype(np.intp)
         return np.asarray(np.sort(samples)[np.minimum(picked, size - 1)])
 
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
@@ -119,10 +122,7 @@ class Quantile:
 
         Source: Bickel and Freedman, Some asymptotic theory for the bootstrap (Annals of Statistics 9, 1981).
         """
-        return size - self._rank(size) >= _BEYOND_QUANTILE
-
-    def _rank(self, size: int) -> int:
-        return max(math.ceil(self.share * size - 1e-9), 1)
+        return size - rank(self.share, size) >= _BEYOND_QUANTILE
 
 
 def bootstrap_difference(
@@ -158,7 +158,7 @@ def bootstrap_difference(
         observed = statistic.of(other) - statistic.of(one)
         drawn = _resampled(other, statistic, random, number) - _resampled(one, statistic, random, number)
     tail = (1 - confidence) / 2
-    ends = np.quantile(drawn, (tail, 1 - tail))
+    ends = np.quantile(drawn, (tail, 1 - tail))  # interpolated: of resamples, which are not what was measured
     sides = [other - one] if paired else [one, other]
     low, high = observed + (ends - observed) * statistic.widening(sides, confidence)
     noise = _ROUNDING * max(np.abs(one).max(), np.abs(other).max())

@@ -19,6 +19,7 @@ from reports.results.baseline import (
 from reports.results.files import Result, ResultError
 from reports.results.load import LoadResult
 from reports.results.replay import RecordingInfo, ReplayResult, Run
+from reports.results.writing import json_text
 from reports.words.language import gettext
 
 SAMPLES_MAX = 2000
@@ -54,8 +55,7 @@ def baseline_of(result: Result) -> Baseline:
 
 def baseline_text(baseline: Baseline) -> str:
     """It as JSON of which a diff shows what changed: a line a conversation."""
-    text = json.dumps(baseline, ensure_ascii=False, allow_nan=False, indent=1)
-    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), text) + "\n"
+    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), json_text(baseline))
 
 
 def _setting(value: object) -> str:

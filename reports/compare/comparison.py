@@ -78,7 +78,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that had to hold in the new result: a threshold or an outcome on record. None: it was not checked."""
+    """One thing that had to hold in the new result: a threshold or an expected outcome. None: it was not checked."""
 
     group: str
     name: str

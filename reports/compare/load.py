@@ -13,9 +13,10 @@ from reports.compare.effects import effect_of
 from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
 from reports.results.baseline import BaselineLoad
 from reports.results.load import LoadResult
-from reports.text import cut, one_line
+from reports.text import one_line
 from reports.words.figures import quantile_of
 from reports.words.language import gettext
+from reports.words.load import limit_of, measured_of, threshold_name
 from reports.words.numbers import duration
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -32,7 +33,7 @@ SYSTEM = "load"
 
 
 def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
-    """What makes the two hard to compare."""
+    """Say what makes the two hard to compare."""
     if not before["valid"]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
     if not after["valid"]:
@@ -82,7 +83,7 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 
 
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
-    """What of the ledger is worse or better: of these, none is the promise.
+    """Say what of the ledger is worse or better: of these, none is the promise.
 
     One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only what is
     more than luck is worse or better.
@@ -115,7 +116,7 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
 
 
 def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
-    """Whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
+    """Say whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
     old, new = before["ledger"], after["ledger"]
     return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 
@@ -152,9 +153,10 @@ def load_checks(result: LoadResult) -> list[Check]:
     group = one_line(result["scenario"])
     checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
     for one in result["thresholds"]:
-        target, actual = (f"{figure} {one['unit']}".strip() for figure in (one["target"], one["actual"]))
-        detail = gettext("target %(target)s, it was %(actual)s", target=target, actual=actual)
-        checks.append(Check(group, cut(one_line(one["name"]), 80), one["ok"], cut(one_line(detail), 300)))
+        detail = gettext(
+            "target %(target)s, it was %(actual)s", target=limit_of(one), actual=measured_of(one)
+        )
+        checks.append(Check(group, threshold_name(one["code"]), one["ok"], detail))
     return checks
 
 

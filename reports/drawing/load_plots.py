@@ -10,15 +10,13 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from reports.analysis.gap import Gap, largest_gap
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.plots import (
-    Gap,
     Plot,
     PlotRow,
     Series,
-    largest_gap,
     reply_time_plot,
-    time_cells,
-    time_columns,
     told_in_words,
 )
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn

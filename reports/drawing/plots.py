@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 
+from reports.analysis.gap import Gap
+from reports.analysis.quantile import quantile
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.svg import GAP, LINE_STYLES, WIDTH_PX, Line, drawn
 from reports.words.language import gettext
 from reports.words.numbers import duration, round_duration
 
 PLOT_HEIGHT_PX = 288
-SHARES_TOLD = (0.5, 0.9, 0.95, 0.99)
-"""Quantiles in the table of a plot; the largest time follows."""
-
 POINTS_MAX = 120
 LOG_TIME_RATIO = 15
 TAIL_REPLIES_MIN = 30
@@ -37,9 +35,6 @@ _STEPS_MS = (
     *(60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000),
 )
 _TICKS_MAX = 9
-_SAME = 1e-12
-"""Distances that differ by less differ by rounding only."""
-Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,38 +95,6 @@ class Plot:
     """Whether the end of the load is marked in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Where two distributions are farthest apart: the time, and the share of each that came within it."""
-
-    at_ms: float
-    low: float
-    high: float
-
-    @property
-    def distance(self) -> float:
-        """From 0 for the same to 1 for what has no time in common."""
-        return self.high - self.low
-
-
-def quantile(ordered: Sequence[Number], share: float) -> Number:
-    """The smallest of the ascending values that at least `share` of them do not exceed."""
-    return ordered[max(math.ceil(share * len(ordered) - 1e-9), 1) - 1]
-
-
-def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
-    """Where two samples, ascending and not empty, differ most: the distance is the statistic of Kolmogorov and Smirnov.
-
-    Of several such places it is the first.
-    """
-    found = Gap(one[0], 0, 0)
-    for at_ms in sorted({*one, *other}):
-        low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
-        if high - low > found.distance + _SAME:
-            found = Gap(at_ms, low, high)
-    return found
-
-
 def latency_plot(
     identifier: str, series: Sequence[Series], *, title: str, caption: str, column: str, counted: str
 ) -> Plot:
@@ -149,19 +112,6 @@ def latency_plot(
         columns=time_columns(counted),
         rows=[PlotRow(one.name, one.line, time_cells(one.times_ms)) for one in series],
     )
-
-
-def time_columns(counted: str) -> list[str]:
-    """Headings over `time_cells`."""
-    return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES_TOLD), gettext("max")]
-
-
-def time_cells(ordered: Sequence[float]) -> list[str]:
-    """How many ascending times there are, their quantiles and the largest; dashes for none."""
-    if not ordered:
-        return ["0", *(duration(None) for _ in range(len(SHARES_TOLD) + 1))]
-    told = [*(quantile(ordered, share) for share in SHARES_TOLD), ordered[-1]]
-    return [f"{len(ordered):,}", *map(duration, told)]
 
 
 def told_in_words(series: Sequence[Series]) -> str:

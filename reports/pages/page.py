@@ -1,11 +1,9 @@
-"""What all pages share: the templates with their filters, and how a page is written."""
+"""What all pages share: the templates with their filters, and what a browser may do with a page."""
 
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
-import os
 from functools import cache
 from pathlib import Path
 
@@ -15,32 +13,6 @@ from markupsafe import Markup
 from reports.text import printable
 from reports.words.language import direction, gettext, language, ngettext
 from reports.words.numbers import count, duration, moment, share
-
-
-def write_page(text: str, path: Path) -> None:
-    """Writes `text` to `path`, whole or not at all; folders on the way are made.
-
-    A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    encoded = text.encode("utf-8", "replace")
-    if path.exists() and not path.is_file():  # before links are followed: that of a pipe leads nowhere
-        path.write_bytes(encoded)
-        return
-    try:
-        path = path.resolve()
-    except RuntimeError as error:  # Python 3.12 and older, for links that lead to each other
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        unfinished.write_bytes(encoded)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 @cache

@@ -42,7 +42,7 @@ class BaselineRun(TypedDict):
 
 
 class BaselineReplay(TypedDict):
-    """What is kept of a replay. `digests` tell whether a recording is still the same."""
+    """The part of a replay that is kept. `digests` tell whether a recording is still the same."""
 
     systems: list[str]
     digests: dict[str, str]
@@ -50,7 +50,7 @@ class BaselineReplay(TypedDict):
 
 
 class BaselineLoad(TypedDict):
-    """What is kept of a load test. `latency_ms` has ascending samples by name, evenly thinned."""
+    """The part of a load test that is kept. `latency_ms` has ascending samples by name, evenly thinned."""
 
     scenario: str
     valid: bool

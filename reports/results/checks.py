@@ -1,4 +1,4 @@
-"""What types cannot say of a result, and whoever reads it relies on: numbers in range, parts that agree."""
+"""Checks of what types cannot say of a result, and readers rely on: numbers in range, parts that agree."""
 
 from __future__ import annotations
 

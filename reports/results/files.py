@@ -31,7 +31,7 @@ REMEDIES: dict[str, str] = {
     "sweep": "python -m sim sweep logs/ --json FILE",
     "baseline": "python -m reports baseline update RESULT.json -o FILE",
 }
-"""What to type to make a file again."""
+"""Commands that make a file again."""
 
 REASON_LENGTH_MAX = 120
 

@@ -1,24 +1,52 @@
 """The result file of a load test: the contract between `loadtests`, which writes it, and everything that reads it.
 
-Times are milliseconds where a name ends in `_ms` and seconds from the start of the load where it ends in `_s`.
-`schema` is raised whenever a key changes its meaning or goes away; new keys may appear without that.
+It holds facts: codes and values, whose words `reports.words.load` makes. Times are milliseconds where a name ends in
+`_ms` and seconds from the start of the load where it ends in `_s`. `schema` is raised whenever a key changes its
+meaning or goes away; new keys may appear without that.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-LOAD_SCHEMA_VERSION = 1
+LOAD_SCHEMA_VERSION = 2
+SAMPLES_KEPT_MAX = 20_000
+"""Of each latency; more are thinned out evenly."""
+
+ThresholdCode = Literal[
+    "lost",
+    "dead",
+    "duplicates",
+    "out_of_order",
+    "failed_requests",
+    "unanswered",
+    "answered",
+    "acknowledgement_p99",
+    "acknowledgement_max",
+    "dispatch_lag_p99",
+    "dispatch_lag_max",
+    "generator_lag_p99",
+    "generator_lag_max",
+    "redis_memory",
+    "highest_rate",
+]
+"""What a threshold is about. Of fewer than 100 samples a p99 is their maximum, and the code says so."""
+
+Unit = Literal["", "ms", "%", "MB", "/min"]
+FaultCode = Literal["kill-worker", "pause-redis", "restart-redis", "ai-errors"]
 
 
 class Threshold(TypedDict):
-    """What had to hold, and what came out; `unit` may be empty."""
+    """A limit, and the value that was measured; None where there was nothing to measure, which breaks no limit.
 
-    name: str
-    target: str
-    actual: str
+    The limit is the least that there may be of `answered` and `highest_rate`, and the most of all others.
+    """
+
+    code: ThresholdCode
+    limit: float
+    measured: float | None
+    unit: Unit
     ok: bool
-    unit: str
 
 
 class LoadLedger(TypedDict):
@@ -68,40 +96,44 @@ class Second(TypedDict):
 
 
 class FaultTimes(TypedDict):
-    """One fault that was made to happen."""
+    """A fault that was made to happen: when it was felt, until the part worked again or the run ended."""
 
-    name: str
+    code: FaultCode
     start_s: float
     end_s: float
 
 
 class RampStep(TypedDict):
-    """One step of a ramp: messages a minute, seconds, and p99 in milliseconds; `missed` names what was."""
+    """A step of a ramp: messages a minute, seconds, and the thresholds of acknowledgement, dispatch and generator.
+
+    With them, as a threshold, how many acknowledged messages were not answered.
+    """
 
     rate: int
     from_s: float
     to_s: float
     sent: int
-    acknowledgement_p99: float | None
-    dispatch_lag_p99: float | None
-    generator_lag_p99: float | None
-    missed: list[str]
+    thresholds: list[Threshold]
 
 
 class LoadResult(TypedDict):
-    """The whole result of a load test."""
+    """The whole result of a load test.
+
+    `valid` says whether the generator kept its schedule, as `generator_lag` has it. `settings` have their unit in the
+    name (`drain_s`); those in capital letters are the environment's. `system` names versions and the machine.
+    """
 
     schema: int
     kind: Literal["load"]
-    verdict: str
     ok: bool
     valid: bool
+    generator_lag: Threshold
     seed: int
     scenario: str
     started_at: str
     duration_s: float
     drain_s: float
-    settings: dict[str, str]
+    settings: dict[str, str | int | float]
     system: dict[str, str]
     command: str
     thresholds: list[Threshold]

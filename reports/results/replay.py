@@ -46,7 +46,7 @@ class Latency(TypedDict):
 
 
 class BatchRecord(TypedDict):
-    """What one handler was given at once; `replied_at_ms` is None when no reply came of it.
+    """The messages that one handler was given at once; `replied_at_ms` is None when no reply came of it.
 
     `ai_ms` are the AI's calls for it as [from, to].
     """
@@ -84,7 +84,7 @@ class Step(StepValues):
 
 
 class LedgerEntry(TypedDict):
-    """What became of one message; `story` has its steps in the order of time.
+    """One message and its fate; `story` has its steps in the order of time.
 
     `lost_at_ms` is when it was lost, None where only the end showed it.
     """

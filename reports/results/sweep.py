@@ -13,7 +13,7 @@ SWEEP_SCHEMA_VERSION = 2
 
 
 class SweepRow(TypedDict):
-    """What one choice of settings came to, over all recordings and runs.
+    """One choice of settings with its figures, over all recordings and runs.
 
     `split_turns` are turns during which their user wrote on: after the hand-over, before the reply. `reply_ms` has the
     times from a turn's first message to its reply, ascending, evenly thinned. `is_best` says that no other choice is

@@ -31,7 +31,7 @@ def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = st
     if result["held"] is None:
         changes = gettext(", ").join(map(_change, result["changes"]))
         return gettext(
-            "%(outcome)s: not checked, as other settings were used: %(changes)s",
+            "%(outcome)s: other settings were used: %(changes)s",
             outcome=name,
             changes=changes,
         )

@@ -59,7 +59,7 @@ class Entry:
     claimed_at_ms: int | None = None
     answered_at_ms: list[int] = field(default_factory=list)
     is_dead: bool = False
-    """Whether it is a dead letter."""
+    """True for a dead letter."""
     loss: Cause | None = None
     story: list[Step] = field(default_factory=list)
 

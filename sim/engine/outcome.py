@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from reports.analysis.quantile import quantile
 from reports.results.replay import BatchRecord, Fate, Latency, LedgerEntry, Quantiles, Run, Step
 from sim.engine.ledger import Batch, Conversation, Entry, Ledger
 
@@ -76,15 +77,11 @@ def outcome(
 
 
 def quantiles(values: Iterable[int]) -> Quantiles:
-    """Nearest-rank quantiles: the smallest value that at least so large a share of the values does not exceed."""
+    """Reduce values to the quantiles of a result."""
     ordered = sorted(values)
     if not ordered:
         return Quantiles(p50=None, p95=None, max=None)
-
-    def rank(percent: int) -> int:
-        return ordered[math.ceil(percent * len(ordered) / 100) - 1]
-
-    return Quantiles(p50=rank(50), p95=rank(95), max=ordered[-1])
+    return Quantiles(p50=quantile(ordered, 0.5), p95=quantile(ordered, 0.95), max=ordered[-1])
 
 
 def duplicated(ledger: Ledger) -> set[int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 from queue_core.durations import DurationError, parse_duration_ms
+from queue_core.settings import RULE_OPTIONS, Rules
 from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
@@ -19,28 +20,22 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 )
 """Faults by name. Each has a rate from 0 to 1 (a probability per occasion), 0 unless it is set."""
 
-WINDOW_MS_MAX = 3_600_000
-MESSAGES_MAX = 100
-
 
 class SettingsError(ValueError):
     """A setting that makes no sense; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class SimSettings:
-    """What a replay depends on besides its recording and system.
+class SimSettings(Rules):
+    """All that a replay depends on besides its recording and system.
 
-    `window_ms`, `max_messages` and `idle_ms` are the queue's; the older systems keep the constants they had.
+    The batching rules are the queue's; the older systems keep the constants they had.
     `redis_latency` is a whole round trip. Raises SettingsError when a value makes no sense.
     """
 
     seed: int = 1
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
-    window_ms: int = 8000
-    max_messages: int = 5
-    idle_ms: int = 0
     faults: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,9 +45,10 @@ class SimSettings:
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         _in_range("seed", self.seed, 0, 2**63 - 1)
-        _in_range("window (in ms)", self.window_ms, 1, WINDOW_MS_MAX)
-        _in_range("max-messages", self.max_messages, 1, MESSAGES_MAX)
-        _in_range("idle (in ms)", self.idle_ms, 0, WINDOW_MS_MAX)
+        limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
+        for option, rule in RULE_OPTIONS.items():
+            unit = " (in ms)" if rule.endswith("_ms") else ""
+            _in_range(option + unit, getattr(self, rule), *limits[rule])
         for name, rate in self.faults.items():
             if name not in FAULTS:
                 raise SettingsError(f"fault: there is no {name!r}; known are {', '.join(FAULTS)}")
@@ -63,14 +59,16 @@ class SimSettings:
         """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
         return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
 
+    def rules(self) -> dict[str, Any]:
+        """Return the batching rules by name."""
+        return {rule: getattr(self, rule) for rule in RULE_OPTIONS.values()}
+
     def as_json(self) -> dict[str, Any]:
         """For the result file: plain values in a fixed order."""
         return {
             "ai": self.ai,
             "redis_latency": self.redis_latency,
-            "window_ms": self.window_ms,
-            "max_messages": self.max_messages,
-            "idle_ms": self.idle_ms,
+            **self.rules(),
             "faults": {name: self.fault_rate(name) for name in FAULTS},
         }
 
@@ -126,7 +124,7 @@ def _text(text: str) -> str:
 _OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "ai": ("ai", _text),
     "redis-latency": ("redis_latency", _text),
-    "window": ("window_ms", _whole_ms),
-    "max-messages": ("max_messages", _count),
-    "idle": ("idle_ms", _whole_ms),
+    **{
+        option: (rule, _whole_ms if rule.endswith("_ms") else _count) for option, rule in RULE_OPTIONS.items()
+    },
 }

@@ -1,4 +1,4 @@
-"""`sim synth`: a recording of a day that never was, drawn from figures of how people really write.
+"""Synthetic recordings: a day that never was, drawn from figures of how people really write.
 
 Measured: how many messages a turn has and how far apart they are (14 real one-to-one chats with seconds,
 185,000 messages, 99,526 turns). Assumed: the shape of the day, who writes how often, the share of pictures
@@ -7,20 +7,15 @@ and voice notes, and how often a provider delivers again. Same arguments, same b
 
 from __future__ import annotations
 
-import argparse
 import math
 import shlex
-import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from random import Random
 
 from queue_core.recording.format import Arrival, Expectation, Recording
-from queue_core.recording.line import LineError, identifier
-from queue_core.recording.writer import dump
 from sim.synthetic.phrases import PHRASES
 
 TURN_LENGTH_SHARES = (0.587, 0.229, 0.092, 0.040, 0.021, 0.011, 0.006, 0.004, 0.003)
@@ -234,82 +229,3 @@ def _deliveries(
             kind=message.kind,
             timestamp_ms=message.at_ms,
         )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `sim synth`."""
-    usual = SyntheticSettings()
-    options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
-        ("--messages", _message_count, usual.messages, "N", "how many messages"),
-        ("--hours", _hours, usual.hours, "H", "time in which turns begin, from midnight"),
-        ("--seed", int, usual.seed, "N", "same seed, same bytes"),
-        ("--instance", _instance, usual.instance, "NAME", "the bot's name"),
-        ("--redeliveries", _share, usual.redeliveries, "SHARE", "share of deliveries that are repeated"),
-    )
-    for option, convert, default, metavar, words in options:
-        parser.add_argument(
-            option, type=convert, default=default, metavar=metavar, help=f"{words} (default {default})"
-        )
-    parser.add_argument(
-        "--lang",
-        choices=LANGUAGES,
-        default=usual.language,
-        help=f"what users write (default {usual.language})",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the recording to write (default: standard output)"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Write the recording; 0, or 2 when it cannot be written."""
-    settings = SyntheticSettings(
-        messages=args.messages,
-        hours=args.hours,
-        seed=args.seed,
-        instance=args.instance,
-        language=args.lang,
-        redeliveries=args.redeliveries,
-    )
-    output: Path | None = args.output
-    content = "".join(dump(synthesize(settings))).encode()
-    if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return 0
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        print(f"{output}: cannot be written: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _message_count(text: str) -> int:
-    return int(_number(text, 1, MESSAGES_MAX, int))
-
-
-def _hours(text: str) -> float:
-    return _number(text, 1e-3, HOURS_MAX, float)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, float)
-
-
-def _number(text: str, least: float, most: float, convert: type[int | float]) -> float:
-    try:
-        value = convert(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        kind = "whole number" if convert is int else "number"
-        raise argparse.ArgumentTypeError(f"must be a {kind} from {least:g} to {most:g}, not {text!r}")
-    return value
-
-
-def _instance(text: str) -> str:
-    try:
-        return identifier(text, "instance")
-    except LineError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

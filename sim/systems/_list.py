@@ -32,7 +32,7 @@ LOGGED: Mapping[RewriteStep, str] = {
     "mark_completed": "mark as completed",
     "recovery": "recovery by the monitor",
 }
-"""What the log calls each rewrite."""
+"""Names of the rewrites in the log."""
 
 
 class ListSystem(System):

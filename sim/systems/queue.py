@@ -40,10 +40,7 @@ class QueueSystem(System):
         super().__init__(world)
         settings = world.settings
         self._settings = QueueSettings(
-            window_ms=settings.window_ms,
-            max_messages=settings.max_messages,
-            idle_ms=settings.idle_ms,
-            max_batch=max(QueueSettings().max_batch, settings.max_messages),
+            **settings.rules(), max_batch=max(QueueSettings().max_batch, settings.max_messages)
         )
         self._web = self._queue("web")
         self._intake = Intake(self._web, self._handle, self._send)

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, connect
 from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
+from tests.queue_core.bot import runner_of
 
 ENQUEUES_AT_ONCE = 500
 CONCURRENCY = 500
@@ -61,7 +62,7 @@ async def enqueue_alone(redis: Redis, messages: int) -> Measured:
     queue = MessageQueue(redis, QueueSettings(window_ms=3_600_000))
     began = time.perf_counter()
     await _enqueue_all(queue, messages, turn=1)
-    return Measured(messages, time.perf_counter() - began, queue.runner.round_trips)
+    return Measured(messages, time.perf_counter() - began, runner_of(queue).round_trips)
 
 
 def end_to_end(turn: int) -> Callable[[Redis, int], Awaitable[Measured]]:
@@ -90,7 +91,7 @@ def end_to_end(turn: int) -> Callable[[Redis, int], Awaitable[Measured]]:
         await working
         if waiting := await queue.depth():
             raise SystemExit(f"{waiting} messages were left in the queue: the figure would be wrong")
-        return Measured(messages, seconds, queue.runner.round_trips)
+        return Measured(messages, seconds, runner_of(queue).round_trips)
 
     return run
 

@@ -55,6 +55,10 @@ def test_a_load_that_meets_everything(tmp_path: Path) -> None:
     samples = (tmp_path / "samples.jsonl").read_text().splitlines()
     assert len(samples) == ledger["sent"]
     assert "Every threshold is met" in output
+    assert any(second["cpu"] for second in result["timeline"])
+    assert result["system"]["redis"]
+    assert (result["settings"]["ai"], result["settings"]["duration_s"]) == ("constant:50ms", 4.0)
+    assert result["command"].startswith("python -m loadtests run --out")
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -69,23 +73,35 @@ def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_pat
     ledger = result["ledger"]
     assert ledger["sent"] == ledger["answered"] > 40
     assert (result["ok"], result["valid"]) == (False, True)
-    assert [one["name"] for one in result["thresholds"] if not one["ok"]] == ["acknowledgement p99"]
+    assert [one["code"][:15] for one in result["thresholds"] if not one["ok"]] == ["acknowledgement"]
 
 
 def test_a_generator_that_falls_behind_makes_the_run_invalid(tmp_path: Path) -> None:
     code, result, output = run(
-        tmp_path, "--scenario", "storm", locust=("--max-generator-lag-p99", "-1", "--storm-users", "20")
+        tmp_path, "--scenario", "storm", locust=("--max-generator-lag-p99", "0", "--storm-users", "20")
     )
     assert (code, result["valid"]) == (3, False), output
-    assert "Invalid" in output
+    assert "Invalid: the generator was" in output
+    assert result["generator_lag"]["code"] == "generator_lag_max"
 
 
 @pytest.mark.parametrize(
     ("locust", "told"),
-    [(("--recording", "nowhere.jsonl"), "cannot be read"), (("--speed", "0", "--recording", "x"), "speed")],
+    [
+        (("--recording", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("--speed", "0", "--recording", "x"), "speed"),
+    ],
 )
 def test_a_scenario_that_cannot_be_drawn_ends_it(tmp_path: Path, locust: tuple[str, ...], told: str) -> None:
     code, _, output = run(tmp_path, "--scenario", "recorded", locust=locust)
     assert code == 2, output
     assert told in output
     assert "Traceback" not in output
+
+
+def test_a_run_that_is_ended_before_everything_is_answered_is_invalid_and_says_why(tmp_path: Path) -> None:
+    code, result, output = run(
+        tmp_path, "--scenario", "steady", "--duration", "20s", locust=("--run-time", "3s")
+    )
+    assert (code, result) == (3, {}), output
+    assert "there is no result: --run-time is too short" in output

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
+from queue_core.redis.runner import ScriptRunner
 from queue_core.redis_server.embedded import find_all_redis_servers
 from tests.queue_core.searches.observed import check_lifetimes, check_nobody_is_stranded, observe
 
@@ -28,6 +29,12 @@ def _newest_server() -> str:
 
 on_newest = pytest.mark.parametrize("redis_client", [_newest_server()], indirect=True)
 """For what Redis has no part in: the fixture `redis_client` on one version instead of all."""
+
+
+def runner_of(queue: MessageQueue) -> ScriptRunner:
+    """The transport of a queue that was given none."""
+    assert isinstance(queue.transport, ScriptRunner)
+    return queue.transport
 
 
 def quick(**changes: int | str) -> QueueSettings:

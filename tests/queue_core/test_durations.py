@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_core.durations import DAY_MS, DurationError, format_duration_ms, parse_duration_ms
+from queue_core.durations import (
+    DAY_MS,
+    DurationError,
+    format_duration_ms,
+    parse_duration_ms,
+    with_negative_values,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +86,9 @@ def test_durations_are_written_as_one_would_type_them(value_ms: float, text: str
 @given(st.integers(0, 86_400_000_000))
 def test_what_is_written_is_read_again(value_us: int) -> None:
     assert parse_duration_ms(format_duration_ms(value_us / 1000)) == value_us / 1000
+
+
+def test_a_negative_value_stays_with_its_option() -> None:
+    arguments = ["replay", "--idle", "-3s", "--seed=1", "-3", "-o", "-1", "--quiet", "--json", "-"]
+    joined = ["replay", "--idle=-3s", "--seed=1", "-3", "-o", "-1", "--quiet", "--json", "-"]
+    assert with_negative_values(arguments) == joined

@@ -68,7 +68,7 @@ def hostile() -> SweepResult:
     """Every text is one of HOSTILE."""
     result = nine()
     result["command"] = HOSTILE[1]
-    result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[3], HOSTILE[2]: HOSTILE[0]}
+    result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[4], HOSTILE[2]: HOSTILE[0]}
     result["recordings"] = list(HOSTILE)
     return result
 

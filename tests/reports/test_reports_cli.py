@@ -266,7 +266,7 @@ def test_a_run_whose_page_could_not_be_written_is_not_in_the_history(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("reports.pages.page.write_page", full)
+    monkeypatch.setattr("reports.cli.write_whole", full)
     assert main(["compare", "good.json", "good.json", "-o", "page.html", "--history", "h.jsonl"]) == 2
     assert "page.html: cannot be written: No space left on device" in capsys.readouterr().err
     assert not (folder / "h.jsonl").exists()

@@ -121,9 +121,11 @@ def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> No
     [
         (["missing.jsonl"], "missing.jsonl"),
         ([str(INCIDENT), "--system", "quue"], "known are"),
-        ([str(INCIDENT), "--ai", "6s"], "is not a distribution: write constant:6s"),
+        ([str(INCIDENT), "--ai", "6s"], "write constant:6s"),
         ([str(INCIDENT), "--redis-latency", "lognormal:9s:1s"], "below the median"),
-        ([str(INCIDENT), "--window", "eight"], "is not a duration: write a number and its unit"),
+        ([str(INCIDENT), "--window", "eight"], "is not a duration"),
+        ([str(INCIDENT), "--window", "8"], "window: 8 has no unit: write 8ms, 8s, 8m or 8h"),
+        ([str(INCIDENT), "--idle", "-3s"], "idle: -3s is negative"),
         ([str(INCIDENT), "--max-messages", "0"], "max-messages"),
         ([str(INCIDENT), "--fault", "timer-dies=2"], "0 to 1"),
         ([str(INCIDENT), "--fault", "sunshine=0.1"], "known are"),

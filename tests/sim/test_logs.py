@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import shlex
 from collections import Counter, defaultdict
@@ -14,10 +13,10 @@ import pytest
 from queue_core.recording.format import Expectation, Recording
 from queue_core.recording.reader import load
 from queue_core.recording.writer import dump
+from sim.cli import main
 from sim.engine.settings import SimSettings, with_options
 from sim.expectations import check
 from sim.replay import replay
-from sim.synthetic.day import add_arguments, run
 from sim.systems import all_systems
 
 LOGS = Path(__file__).resolve().parents[2] / "logs"
@@ -195,8 +194,6 @@ def test_the_synthetic_day_is_what_its_command_makes(tmp_path: Path) -> None:
         (LOGS / "README.md").read_text(),
     )
     for command in (readme, day.source.split("python -m sim synth ")[1]):
-        parser = argparse.ArgumentParser()
-        add_arguments(parser)
         path = tmp_path / "x.jsonl"
-        assert run(parser.parse_args([*shlex.split(command), "-o", str(path)])) == 0
+        assert main(["synth", *shlex.split(command), "-o", str(path)]) == 0
         assert path.read_bytes() == (LOGS / "synthetic-day.jsonl").read_bytes()

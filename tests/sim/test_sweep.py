@@ -176,7 +176,7 @@ def test_the_command_compares_and_recommends_and_writes_a_page(
     assert done.returncode == 0, done.stderr
     result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (result["kind"], len(result["rows"])) == ("sweep", 6)
-    assert result["command"] == "python -m sim sweep one.jsonl --window 4s,8s --ai constant:6s --seed 1"
+    assert result["command"] == "python -m sim sweep one.jsonl --seed 1 --window 4s,8s --ai constant:6s"
     assert result["recommended"] is not None
     assert "→" in done.stdout
     assert " ".join(str(sweep_verdict(result)).split()) in " ".join(done.stdout.split())

@@ -1,13 +1,24 @@
-"""The queue's atomic steps: one Lua file each, and its typed stub here.
+"""The queue's atomic steps: one Lua file each, and its typed stub here, which declares what travels to it.
 
-`now_ms` is empty in production: Redis's own clock counts. A number stands for it in simulations and tests only.
+Of a Place or a Partition only the fields named beside it travel.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from queue_core.redis.scripts.loader import Call, Key, LuaScript, ScriptMismatchError, stub, text
+from queue_core.keys import Key, Partition, Place
+from queue_core.redis.scripts.loader import (
+    Call,
+    Digits,
+    LuaScript,
+    Now,
+    Number,
+    ScriptMismatchError,
+    stub,
+    text,
+)
+from queue_core.settings import Rules
 
 __all__ = [
     "Call",
@@ -44,7 +55,7 @@ class EnqueueAnswer(NamedTuple):
 
 
 class LeasedAnswer(NamedTuple):
-    """One leased conversation, as Redis tells it."""
+    """One leased conversation, as Redis has it."""
 
     conversation: str
     token: int
@@ -128,211 +139,145 @@ def _found(raw: Any) -> bool:
     return bool(raw)
 
 
-@stub
+@stub("enqueue")
 class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
-    script: ClassVar[LuaScript] = LuaScript("enqueue")
     read = staticmethod(_enqueue_answer)
-    queue: Key
-    lock: Key
-    active: Key
-    wake: Key
+    place: Annotated[Place, "queue lock active wake stats dead conversation"]
     seen: Key
-    stats: Key
-    dead: Key
-    now_ms: int | str
-    conversation: str
+    rules: Rules
+    now_ms: Now
     message: bytes
-    provider_ms: int
-    dedupe_ttl_ms: int
-    late_is_dead: int
-    window_ms: int
-    max_messages: int
-    idle_ms: int
-    stats_ttl_ms: int
-    waits_for_disk: int
+    provider_ms: Number
+    dedupe_ttl_ms: Number
+    late_is_dead: Digits
+    stats_ttl_ms: Number
+    waits_for_disk: Digits
 
 
-@stub
+@stub("claim")
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
-    script: ClassVar[LuaScript] = LuaScript("claim")
     read = staticmethod(_claim_answer)
-    active: Key
-    wake: Key
-    token_key: Key
-    dead: Key
+    partition: Annotated[Partition, "active wake token dead base"]
     last_claim: Key
-    now_ms: int | str
-    base: str
+    rules: Rules
+    now_ms: Now
     processor_id: str
     claim_id: str
-    limit: int
-    lock_ttl_ms: int
-    max_batch: int
-    max_attempts: int
-    queue_ttl_ms: int
-    window_ms: int
-    max_messages: int
-    idle_ms: int
+    limit: Number
+    lock_ttl_ms: Number
+    max_batch: Number
+    max_attempts: Number
+    queue_ttl_ms: Number
     only: str
 
 
-@stub
+@stub("extend")
 class Extend(Call[Standing], frozen=True, kw_only=True):
     """Renews a lease."""
 
-    script: ClassVar[LuaScript] = LuaScript("extend")
     read = staticmethod(_standing)
-    lock: Key
-    active: Key
-    now_ms: int | str
-    conversation: str
-    token: int
-    lock_ttl_ms: int
+    place: Annotated[Place, "lock active conversation"]
+    now_ms: Now
+    token: Digits
+    lock_ttl_ms: Number
 
 
-@stub
+@stub("record_reply")
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply before it is sent."""
 
-    script: ClassVar[LuaScript] = LuaScript("record_reply")
     read = staticmethod(_standing)
-    lock: Key
-    reply: Key
-    now_ms: int | str
-    token: int
+    place: Annotated[Place, "lock reply"]
+    now_ms: Now
+    token: Digits
     text: str
 
 
-@stub
+@stub("record_sent")
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that the reply was sent."""
 
-    script: ClassVar[LuaScript] = LuaScript("record_sent")
     read = staticmethod(_standing)
-    lock: Key
-    reply: Key
-    now_ms: int | str
-    token: int
+    place: Annotated[Place, "lock reply"]
+    now_ms: Now
+    token: Digits
 
 
-@stub
+@stub("complete")
 class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
-    script: ClassVar[LuaScript] = LuaScript("complete")
     read = staticmethod(_standing)
-    queue: Key
-    lock: Key
-    active: Key
-    wake: Key
-    stats: Key
-    completed: Key
-    reply: Key
-    now_ms: int | str
-    conversation: str
-    token: int
-    window_ms: int
-    max_messages: int
-    idle_ms: int
-    completed_ttl_ms: int
-    stats_ttl_ms: int
+    place: Annotated[Place, "queue lock active wake stats completed reply conversation"]
+    rules: Rules
+    now_ms: Now
+    token: Digits
+    completed_ttl_ms: Number
+    stats_ttl_ms: Number
 
 
-@stub
+@stub("fail")
 class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
-    script: ClassVar[LuaScript] = LuaScript("fail")
     read = staticmethod(_fail_answer)
-    queue: Key
-    lock: Key
-    active: Key
-    wake: Key
-    stats: Key
-    dead: Key
-    reply: Key
-    now_ms: int | str
-    conversation: str
-    token: int
+    place: Annotated[Place, "queue lock active wake stats dead reply conversation"]
+    rules: Rules
+    now_ms: Now
+    token: Digits
     mode: Literal["retry", "dead", "release"]
     reason: str
-    not_sent: int
-    backoff_ms: int
-    max_attempts: int
-    window_ms: int
-    max_messages: int
-    idle_ms: int
-    stats_ttl_ms: int
+    not_sent: Digits
+    backoff_ms: Number
+    max_attempts: Number
+    stats_ttl_ms: Number
 
 
-@stub
+@stub("requeue")
 class Requeue(Call[bool], frozen=True, kw_only=True):
     """Puts a dead letter back."""
 
-    script: ClassVar[LuaScript] = LuaScript("requeue")
     read = staticmethod(_found)
-    dead: Key
-    active: Key
-    wake: Key
-    now_ms: int | str
-    base: str
+    partition: Annotated[Partition, "dead active wake base"]
+    rules: Rules
+    now_ms: Now
     dead_id: str
-    window_ms: int
-    max_messages: int
-    idle_ms: int
 
 
-@stub
+@stub("withdraw")
 class Withdraw(Call[str], frozen=True, kw_only=True):
     """Takes out what was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
-    script: ClassVar[LuaScript] = LuaScript("withdraw")
     read = staticmethod(text)
-    queue: Key
-    lock: Key
-    active: Key
-    wake: Key
+    place: Annotated[Place, "queue lock active wake completed reply conversation"]
     seen: Key
-    completed: Key
-    reply: Key
-    now_ms: int | str
-    conversation: str
+    rules: Rules
+    now_ms: Now
     message_id: str
-    dedupe_ttl_ms: int
-    window_ms: int
-    max_messages: int
-    idle_ms: int
-    completed_ttl_ms: int
+    dedupe_ttl_ms: Number
+    completed_ttl_ms: Number
 
 
-@stub
+@stub("rescue")
 class Rescue(Call[str], frozen=True, kw_only=True):
     """Finds, and on demand puts right, a conversation that nobody would look at: "stranded", "orphan" or "fine"."""
 
-    script: ClassVar[LuaScript] = LuaScript("rescue")
     read = staticmethod(text)
-    queue: Key
-    lock: Key
-    reply: Key
-    active: Key
-    wake: Key
-    now_ms: int | str
-    conversation: str
-    repair: int
+    place: Annotated[Place, "queue lock reply active wake conversation"]
+    now_ms: Now
+    repair: Digits
 
 
-@stub
+@stub("survey")
 class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
     """Counts a page of the index."""
 
-    script: ClassVar[LuaScript] = LuaScript("survey")
     read = staticmethod(_survey_answer)
-    active: Key
-    now_ms: int | str
-    base: str
-    first: int
-    last: int
+    partition: Annotated[Partition, "active wake dead base"]
+    now_ms: Now
+    first: Digits
+    last: Digits

@@ -3,6 +3,8 @@
 -- A list element is the message's JSON with "addedAt" put in front by `stamp`, so nothing here parses JSON.
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": the lock exists from the first claim until the batch is finished, and is held while `token` is there.
+--
+-- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
 -- Redis's own clock in Unix ms; simulations and tests may give another.
 local function clock_ms(given)
@@ -18,8 +20,8 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
-local function stamp(message, now)
-  return '{"addedAt":' .. digits(now) .. ',' .. string.sub(message, 2)
+local function stamp(message, now_ms)
+  return '{"addedAt":' .. digits(now_ms) .. ',' .. string.sub(message, 2)
 end
 
 local function stamp_of(element)
@@ -30,58 +32,71 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
+-- The place of a conversation that a script finds inside a partition, whose slot its keys share.
+local function place_in(partition, conversation)
+  return {
+    conversation = conversation,
+    queue = partition.base .. 'msg_queue:' .. conversation,
+    lock = partition.base .. 'processing_lock:' .. conversation,
+    reply = partition.base .. 'reply:' .. conversation,
+    active = partition.active,
+    wake = partition.wake,
+    dead = partition.dead,
+  }
+end
+
 -- The due rule; policy.py has it for people. nil when nothing waits.
-local function due_at(queue, now, window_ms, max_messages, idle_ms)
-  local waiting = redis.call('LLEN', queue)
+local function due_at(place, rules, now_ms)
+  local waiting = redis.call('LLEN', place.queue)
   if waiting == 0 then
     return nil
   end
-  if waiting >= max_messages then
-    return now
+  if waiting >= rules.max_messages then
+    return now_ms
   end
-  local due = stamp_of(redis.call('LINDEX', queue, 0)) + window_ms
-  if idle_ms > 0 then
-    due = math.min(due, stamp_of(redis.call('LINDEX', queue, -1)) + idle_ms)
+  local due = stamp_of(redis.call('LINDEX', place.queue, 0)) + rules.window_ms
+  if rules.idle_ms > 0 then
+    due = math.min(due, stamp_of(redis.call('LINDEX', place.queue, -1)) + rules.idle_ms)
   end
   return due
 end
 
 -- Puts a conversation into the index and rings when workers may be asleep past that time.
-local function schedule(active, wake, conversation, at)
-  local first = redis.call('ZRANGE', active, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', active, digits(at), conversation)
+local function schedule(place, at)
+  local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', place.active, digits(at), place.conversation)
   if not first[1] or at < tonumber(first[2]) then
-    redis.call('XADD', wake, 'MAXLEN', 1, '*', 'at', digits(at))
+    redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
   end
 end
 
 -- After a message was added. In flight or in backoff: whoever ends that schedules the rest. Already due: the
 -- conversation keeps its place in the line.
-local function schedule_arrival(active, wake, queue, lock, conversation, now, window_ms, max_messages, idle_ms)
-  if redis.call('EXISTS', lock) == 0 then
-    local scheduled = tonumber(redis.call('ZSCORE', active, conversation) or nil)
-    if not scheduled or scheduled > now then
-      local due = due_at(queue, now, window_ms, max_messages, idle_ms)
+local function schedule_arrival(place, rules, now_ms)
+  if redis.call('EXISTS', place.lock) == 0 then
+    local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
+    if not scheduled or scheduled > now_ms then
+      local due = due_at(place, rules, now_ms)
       if due ~= scheduled then
-        schedule(active, wake, conversation, due)
+        schedule(place, due)
       end
     end
   end
 end
 
 -- The rest of a conversation after its head is finished: due by its own oldest message, never in the past.
-local function schedule_rest(active, wake, queue, conversation, now, window_ms, max_messages, idle_ms)
-  local due = due_at(queue, now, window_ms, max_messages, idle_ms)
+local function schedule_rest(place, rules, now_ms)
+  local due = due_at(place, rules, now_ms)
   if due then
-    schedule(active, wake, conversation, math.max(due, now))
+    schedule(place, math.max(due, now_ms))
   else
-    redis.call('ZREM', active, conversation)
+    redis.call('ZREM', place.active, place.conversation)
   end
 end
 
-local function tries_of(lock)
+local function tries_of(place)
   local tries = {}
-  for size in string.gmatch(redis.call('HGET', lock, 'tries') or '', '%d+') do
+  for size in string.gmatch(redis.call('HGET', place.lock, 'tries') or '', '%d+') do
     tries[#tries + 1] = tonumber(size)
   end
   return tries
@@ -94,55 +109,56 @@ local function allow_when_full(key)
 end
 
 -- The holder's fields go, the attempts stay.
-local function end_lease(lock)
-  redis.call('HDEL', lock, 'token', 'claimId', 'processorId', 'lockedAt', 'expiresAt', 'dueAt', 'size')
+local function end_lease(place)
+  redis.call('HDEL', place.lock, 'token', 'claimId', 'processorId', 'lockedAt', 'expiresAt', 'dueAt', 'size')
 end
 
 -- Moves `count` messages from the head to the dead letters. What remains keeps its own attempts; the lock goes
 -- when nothing of it is left, else it stays, not held. Returns the remaining tries.
-local function give_up(dead, queue, lock, reply, conversation, count, reason, now)
-  local tries = tries_of(lock)
-  local recorded = redis.call('HGET', reply, 'text')
-  for _, element in ipairs(redis.call('LRANGE', queue, 0, count - 1)) do
+local function give_up(place, count, reason, now_ms)
+  local tries = tries_of(place)
+  local recorded = redis.call('HGET', place.reply, 'text')
+  for _, element in ipairs(redis.call('LRANGE', place.queue, 0, count - 1)) do
     local entry = {
-      'conversation', conversation, 'reason', reason, 'at', digits(now), 'attempts', #tries, 'message', element,
+      'conversation', place.conversation, 'reason', reason, 'at', digits(now_ms), 'attempts', #tries,
+      'message', element,
     }
     if recorded then
       entry[#entry + 1] = 'reply'
       entry[#entry + 1] = recorded
     end
-    redis.call('XADD', dead, '*', unpack(entry))
+    redis.call('XADD', place.dead, '*', unpack(entry))
   end
-  redis.call('LTRIM', queue, count, -1)
-  redis.call('DEL', reply)
+  redis.call('LTRIM', place.queue, count, -1)
+  redis.call('DEL', place.reply)
   local rest = {}
   for _, size in ipairs(tries) do
     if size > count then
       rest[#rest + 1] = size - count
     end
   end
-  end_lease(lock)
+  end_lease(place)
   if #rest > 0 then
-    redis.call('HSET', lock, 'tries', table.concat(rest, ','))
+    redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
-    redis.call('DEL', lock)
+    redis.call('DEL', place.lock)
   end
   return rest
 end
 
 -- 'held', 'settled' (this token's work was finished before: a repeated call), or 'lost'.
-local function standing(lock, stats, token)
-  if redis.call('HGET', lock, 'token') == token then
+local function standing(place, token)
+  if redis.call('HGET', place.lock, 'token') == token then
     return 'held'
   end
-  if redis.call('HGET', stats, 'settledToken') == token then
+  if redis.call('HGET', place.stats, 'settledToken') == token then
     return 'settled'
   end
   return 'lost'
 end
 
 -- Remembers which token finished its work last, so that a repeated call is told so instead of 'lost'.
-local function note_settled(stats, token, now, stats_ttl_ms)
-  redis.call('HSET', stats, 'settledToken', token, 'lastActivity', digits(now))
-  redis.call('PEXPIRE', stats, stats_ttl_ms)
+local function note_settled(place, token, now_ms, stats_ttl_ms)
+  redis.call('HSET', place.stats, 'settledToken', token, 'lastActivity', digits(now_ms))
+  redis.call('PEXPIRE', place.stats, stats_ttl_ms)
 end

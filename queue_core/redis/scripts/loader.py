@@ -1,91 +1,155 @@
 """Lua scripts as files with typed Python stubs; a stub that does not fit its script fails at import.
 
-A script names its inputs once, at its top: `local queue = KEYS[1]`, `local window_ms = tonumber(ARGV[4])`.
-A stub is a struct whose fields are those names in that order, keys first.
+A stub declares the inputs of its script, once. The lines of Lua that read them (`local rules = {window_ms = …}`) are
+made from it, so a script begins with its logic and uses the inputs by the names that they have in the stub.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import re
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_type_hints
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-Key = Annotated[str, "KEYS"]
-"""Marks a field of a stub as one of the script's keys."""
+from queue_core.keys import Key, Partition, Place
+from queue_core.redis.scripts.names import unknown_names, used_fields, used_names
+from queue_core.settings import Rules
+
+Number = Annotated[int, "tonumber({})"]
+"""Marks a whole number that the script calculates with."""
+Digits = Annotated[int, "{}"]
+"""Marks a whole number that the script compares with text, such as a token or a 0 or 1."""
+Now = Annotated[int | str, "clock_ms({})"]
+"""Marks the time: "" is Redis's own clock. A number stands for it in simulations and tests only."""
 
 Result_co = TypeVar("Result_co", covariant=True)
-
-_INPUT = re.compile(r"^local (\w+) = (?:tonumber\()?(KEYS|ARGV)\[(\d+)\]\)?$", re.MULTILINE)
-_ANY_USE = re.compile(r"\b(?:KEYS|ARGV)\b")
+CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
 class ScriptMismatchError(Exception):
-    """A script and its stub disagree, or a script reads an input in other than the agreed way."""
+    """A script and its stub disagree, or a stub does not say how an input is read."""
+
+
+class Input(NamedTuple):
+    """One value that travels to a script."""
+
+    path: str
+    """Its name in the script, such as `token` or `place.queue`; the same path leads to it from the stub."""
+    is_key: bool
+    reading: str = "{}"
+    """How Lua reads it."""
 
 
 class LuaScript:
-    """A script's source with `lib.lua` in front, its SHA1, and the names of its inputs in order."""
+    """A script's source, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, inputs: list[Input]) -> None:
         self.name = name
-        body = _read(name)
-        self.source = f"{_read('lib')}\n{body}"
+        self.keys = tuple(it.path for it in inputs if it.is_key)
+        self.arguments = tuple(it.path for it in inputs if not it.is_key)
+        self.keys_count = len(self.keys)
+        body, lib = _read(name), _read("lib")
+        self._check(body, lib)
+        self.source = f"{lib}\n{_preamble(inputs)}\n{body}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-        self.keys = self._inputs(body, "KEYS")
-        self.arguments = self._inputs(body, "ARGV")
-        uses = len(_ANY_USE.findall(re.sub(r"--.*", "", body)))
-        if uses != len(self.keys) + len(self.arguments):
-            raise ScriptMismatchError(
-                f"{name}.lua uses KEYS or ARGV other than in one `local name = …` line each"
-            )
 
-    def _inputs(self, body: str, table: str) -> tuple[str, ...]:
-        found = [(int(number), name) for name, kind, number in _INPUT.findall(body) if kind == table]
-        if [number for number, _ in found] != list(range(1, len(found) + 1)):
-            raise ScriptMismatchError(f"{self.name}.lua: {table} are not numbered 1, 2, 3 … in order")
-        return tuple(name for _, name in found)
+    def _check(self, body: str, lib: str) -> None:
+        """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
+        paths = (*self.keys, *self.arguments)
+        names = {path.partition(".")[0] for path in paths}
+        if unknown := unknown_names(body, known=names, lib=lib):
+            raise ScriptMismatchError(f"{self.name}.lua uses what its stub does not declare: {unknown}")
+        if unused := names - used_names(body):
+            raise ScriptMismatchError(f"{self.name}.lua does not use {sorted(unused)} of its stub")
+        for table in sorted({path.partition(".")[0] for path in paths if "." in path}):
+            declared = {path.partition(".")[2] for path in paths if path.startswith(f"{table}.")}
+            used = used_fields(table, body, lib)
+            if table == "rules":  # they travel together
+                declared &= used
+            if declared != used:
+                raise ScriptMismatchError(
+                    f"{self.name}.lua uses {sorted(used)} of its {table}, its stub declares {sorted(declared)}"
+                )
 
 
 class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
-    """One call of a script: a stub with its inputs filled in. Subclasses name the script and read its answer."""
+    """One call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
 
     script: ClassVar[LuaScript]
+    _command: ClassVar[Callable[[Any], tuple[Any, ...]]]
+    """Takes out of a call what follows EVALSHA."""
 
     @staticmethod
     def read(raw: Any) -> Any:
-        """The script's answer, as its header describes it, in Python's terms; every stub has its own."""
+        """Put the script's answer, as its header describes it, into Python's terms; every stub has its own."""
         return raw
 
     def command(self) -> tuple[Any, ...]:
-        """What follows EVALSHA."""
-        return (self.script.sha, len(self.script.keys), *msgspec.structs.astuple(self))
+        """Return what follows EVALSHA."""
+        return type(self)._command(self)
 
 
-CallType = TypeVar("CallType", bound=type[Call[Any]])
+def stub(name: str) -> Callable[[CallType], CallType]:
+    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError."""
 
-
-def stub(cls: CallType) -> CallType:
-    """Class decorator: checks that the fields are the script's inputs. Raises ScriptMismatchError."""
-    hints = get_type_hints(cls, include_extras=True)
-    fields = cls.__struct_fields__
-    keys = tuple(name for name in fields if hints[name] == Key)
-    arguments = tuple(name for name in fields if hints[name] != Key)
-    script = cls.script
-    if fields != (*script.keys, *script.arguments) or keys != script.keys:
-        raise ScriptMismatchError(
-            f"{cls.__name__} has keys {keys} and arguments {arguments}, "
-            f"{script.name}.lua has {script.keys} and {script.arguments}"
+    def load(cls: CallType) -> CallType:
+        hints = get_type_hints(cls, include_extras=True)
+        inputs = [it for field in cls.__struct_fields__ for it in _inputs(cls.__name__, field, hints[field])]
+        cls.script = script = LuaScript(name, inputs)
+        cls._command = staticmethod(
+            attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
-    return cls
+        return cls
+
+    return load
 
 
 def text(raw: Any) -> str:
-    """A bulk string, whether the client decodes answers or not."""
+    """Return a bulk string as text, whether the client decodes answers or not."""
     return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
 
 
+def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
+    """Yield what travels for one field of a stub: itself, the fields named of a Place or Partition, or all Rules."""
+    kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
+    if hint == Key:
+        yield Input(name, is_key=True)
+    elif kind is Rules:
+        for field in dataclasses.fields(Rules):
+            yield Input(f"{name}.{field.name}", is_key=False, reading="tonumber({})")
+    elif kind in (Place, Partition):
+        members = get_type_hints(kind, include_extras=True)
+        for member in mark.split():
+            yield Input(f"{name}.{member}", is_key=members.get(member) == Key)
+    elif kind is int and not mark:
+        raise ScriptMismatchError(f"{stub_name}.{name} is an int: declare it as Number or as Digits")
+    else:
+        yield Input(name, is_key=False, reading=mark or "{}")
+
+
+def _preamble(inputs: list[Input]) -> str:
+    """Write the lines of Lua that read the inputs."""
+    counted = {True: 0, False: 0}
+    tables: dict[str, list[str]] = {}
+    lines = []
+    for it in inputs:
+        counted[it.is_key] += 1
+        read = it.reading.format(f"{'KEYS' if it.is_key else 'ARGV'}[{counted[it.is_key]}]")
+        table, _, field = it.path.partition(".")
+        if field:
+            tables.setdefault(table, []).append(f"{field} = {read}")
+        else:
+            lines.append(f"local {it.path} = {read}\n")
+    return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
+        lines
+    )
+
+
+@cache
 def _read(name: str) -> str:
     return (files("queue_core.redis.scripts") / f"{name}.lua").read_text(encoding="utf-8")

@@ -1,14 +1,15 @@
-"""The operator's commands: looking at the queue, mending it, trying it out. One module for each group of them."""
+"""The operator's commands: looking at the queue, mending it, trying it out. One module a command."""
 
 from __future__ import annotations
 
 import argparse
 
+from queue_core.server.operator.check import add_check
 from queue_core.server.operator.dead import add_dead
 from queue_core.server.operator.drain import add_drain
-from queue_core.server.operator.look import add_look
-from queue_core.server.operator.send import add_send_test
+from queue_core.server.operator.send_test import add_send_test
 from queue_core.server.operator.show import add_show
+from queue_core.server.operator.status import add_status
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +18,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     `run` raises QueueError (InvalidSettingsError: no Redis is configured; QueueUnavailableError: it does not answer)
     and EmbeddedRedisError.
     """
-    add_look(commands)
+    add_check(commands)
+    add_status(commands)
     add_show(commands)
     add_dead(commands)
     add_drain(commands)

@@ -8,13 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from queue_core.errors import DeadLetterNotFoundError, QueueError
 from queue_core.message import DeadLetter
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.redis.runner import explain
-from queue_core.redis.scripts.loader import text
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, WRONG_USAGE, add_command, count
 from queue_core.server.operator.output import (
@@ -24,12 +20,12 @@ from queue_core.server.operator.output import (
     name,
     shortened,
     tell,
-    visible,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue
+from queue_core.text import visible
 
 LIST_LIMIT = 50
 PAGE = 200
@@ -204,12 +200,13 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Writes one dead letter."""
     async with open_queue(settings) as queue:
-        letter = await _find(queue, args.id)
-    if letter is None:
-        tell(
-            f"no dead letter {visible(args.id)}: it was requeued or dropped; `dead list` shows what there is"
-        )
-        return NOT_SO
+        try:
+            letter = await queue.dead_letter(args.id)
+        except DeadLetterNotFoundError:
+            tell(
+                f"no dead letter {visible(args.id)}: it was requeued or dropped; `dead list` shows what there is"
+            )
+            return NOT_SO
     if args.json:
         write_json(_as_json(letter, with_text=True, is_whole=True))
         return OK
@@ -272,7 +269,7 @@ async def _work_off(queue: MessageQueue, args: argparse.Namespace, step: _Step, 
     """Takes the step for each chosen letter and says how many there were."""
     done = 0
     missing: list[str] = []
-    chosen = _ids_there_now(queue, args.reason) if args.all else _each(args.ids)
+    chosen = _ids_of(queue, args.reason) if args.all else _each(args.ids)
     try:
         async with aclosing(_pages(chosen)) as pages:
             async for page in pages:
@@ -299,47 +296,16 @@ async def _work_off(queue: MessageQueue, args: argparse.Namespace, step: _Step, 
 
 async def _matching(queue: MessageQueue, reason: str | None) -> AsyncGenerator[DeadLetter, None]:
     wanted = (reason or "").casefold()
-    async with aclosing(queue.iterate_dead_letters()) as letters:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(queue.iterate_dead_letters()) as letters:
         async for letter in letters:
             if wanted in letter.reason.casefold():
                 yield letter
 
 
-async def _ids_there_now(queue: MessageQueue, reason: str | None) -> AsyncGenerator[str, None]:
-    """Ids of the letters that are there when this begins; those that come meanwhile have later ids."""
-    last = await _last_positions(queue)
+async def _ids_of(queue: MessageQueue, reason: str | None) -> AsyncGenerator[str, None]:
     async with aclosing(_matching(queue, reason)) as letters:
         async for letter in letters:
-            partition, position = _position(letter.id)
-            if position <= last[partition]:
-                yield letter.id
-
-
-async def _last_positions(queue: MessageQueue) -> list[tuple[int, int]]:
-    """Where the dead letters of each partition end now."""
-    found: list[tuple[int, int]] = []
-    for partition in queue.keys.partitions:
-        try:
-            entries: Any = await queue.redis.xrevrange(partition.dead, count=1)
-        except (RedisError, OSError) as error:
-            raise explain(error) from error
-        found.append(_position(f"0/{text(entries[0][0])}")[1] if entries else (0, 0))
-    return found
-
-
-def _position(letter_id: str) -> tuple[int, tuple[int, int]]:
-    """Partition, and the place in its stream."""
-    partition, _, entry = letter_id.partition("/")
-    milliseconds, _, sequence = entry.partition("-")
-    return int(partition), (int(milliseconds), int(sequence))
-
-
-async def _find(queue: MessageQueue, letter_id: str) -> DeadLetter | None:
-    async with aclosing(_matching(queue, None)) as letters:
-        async for letter in letters:
-            if letter.id == letter_id:
-                return letter
-    return None
+            yield letter.id
 
 
 async def _each(ids: list[str]) -> AsyncGenerator[str, None]:

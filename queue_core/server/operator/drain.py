@@ -11,7 +11,6 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command, duration_s
-from queue_core.server.operator.look import redis_now_ms
 from queue_core.server.operator.output import age, quantity, tell, write, write_json
 from queue_core.server.own_redis import open_queue
 
@@ -110,7 +109,7 @@ class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def _left(queue: MessageQueue) -> _Left:
     conversations = await queue.active_conversations()
     messages = await queue.depth()
-    now_ms = await redis_now_ms(queue)
+    now_ms = await queue.now_ms()
     unreachable, is_complete = 0, True
     if not messages:  # the last step, for it takes a walk over all keys
         found = await queue.unscheduled(asyncio.get_running_loop().time() + WALK_S_MAX)

@@ -1,4 +1,4 @@
-"""What the operator's commands write: tables for people, JSON for machines, and hostile text made harmless."""
+"""What the operator's commands write: tables for people and JSON for machines."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from queue_core.text import visible
+
 NAME_CELLS_MAX = 40
 """Instance names and phones are cut to this width in tables; JSON has them whole."""
 TEXT_CELLS_MAX = 80
 """Message texts and reasons are cut to this width unless all of them was asked for."""
-
-_JOINERS = "\u200c\u200d"
-"""They shape Persian and emoji, and cannot reorder a line."""
-_SHORT_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def write(line: str = "") -> None:
@@ -40,23 +38,9 @@ def _write_to(stream: TextIO, line: str) -> None:
     stream.flush()
 
 
-def visible(text: str) -> str:
-    """Text of unknown origin on one line: control characters, line breaks and bidi overrides are shown as codes."""
-    return "".join(
-        one if one.isprintable() or one in _JOINERS else _SHORT_ESCAPES.get(one) or _code(one) for one in text
-    )
-
-
-def _code(one: str) -> str:
-    number = ord(one)
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
-
-
 def cells_of(one: str) -> int:
     """Columns of a terminal that a character takes."""
-    if one in _JOINERS or unicodedata.category(one) in ("Mn", "Me"):
+    if unicodedata.category(one) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(one) in "WF" else 1
 

@@ -6,16 +6,13 @@ import argparse
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.message import QueueMessage
+from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.redis.runner import explain
-from queue_core.redis.scripts.loader import text
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count
-from queue_core.server.operator.look import redis_now_ms
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -25,12 +22,13 @@ from queue_core.server.operator.output import (
     quantity,
     shortened,
     tell,
-    visible,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue
+from queue_core.server.tags import ConversationTags
+from queue_core.text import visible
 
 
 def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,6 +49,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             examples:
               python -m queue_core show mybot 5511999990000
               python -m queue_core show mybot 5511999990000 --full --json
+              python -m queue_core show 4f0c21ab9e
 
             exit codes: 0 shown; 1 nothing is known of it, or Redis is not available; 2 wrong usage or configuration
             """,
@@ -58,9 +57,9 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "instance",
         metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API",
+        help="name of the Evolution instance, or phone_number_id of the Cloud API; alone, a tag of the log",
     )
-    parser.add_argument("phone", metavar="PHONE", help="the user's number, digits only, or …@lid")
+    parser.add_argument("phone", metavar="PHONE", nargs="?", help="the user's number, digits only, or …@lid")
     parser.add_argument(
         "--finished",
         type=count(0, 100_000),
@@ -71,134 +70,52 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--full", action="store_true", help="do not cut long texts")
 
 
-class _Lease(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Who holds a conversation. Times in Unix ms."""
-
-    processor_id: str
-    token: str
-    messages: int
-    locked_at_ms: int
-    expires_at_ms: int
-
-
-class _Retry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A conversation whose last attempt failed and that waits for the next."""
-
-    attempts: int
-    at_ms: int | None
-    last_error: str
-
-
-class _Reply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A reply that is recorded and whose batch is not finished."""
-
-    text: str
-    messages: int
-    send_state: str
-    recorded_at_ms: int
-
-
-class _Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it, as read in a few steps: a moving conversation may have moved in between."""
-
-    now_ms: int
-    pending: list[QueueMessage]
-    finished: list[QueueMessage]
-    statistics: dict[str, int]
-    attention_at_ms: int | None
-    lease: _Lease | None
-    retry: _Retry | None
-    reply: _Reply | None
-    memory: Memory
-
-    @property
-    def is_known(self) -> bool:
-        parts = (self.pending, self.finished, self.statistics, self.lease, self.retry, self.reply)
-        return any(parts) or self.attention_at_ms is not None or self.memory != Memory()
-
-
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Reads and writes it."""
+    """Read and write it."""
     async with open_queue(settings) as queue:
-        found = await _read(queue, args.instance, args.phone)
-    if not found.is_known:
+        if args.phone is None:
+            names = await _find(args.instance, queue, settings)
+            if len(names) != 1:
+                _write_choice(args.instance, names)
+                return NOT_SO
+            ((args.instance, args.phone),) = names
+        found = await queue.conversation(args.instance, args.phone)
+        memory = await ConversationMemory(queue.notes).load(args.instance, args.phone)
+    if not found.is_known and memory == Memory():
         tell(
             f"nothing is known of {name(args.instance)} {name(args.phone)}: `status` lists who waits; "
             f"finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
         )
         return NOT_SO
-    finished = found.finished[-args.finished :] if args.finished else []
+    finished = found.completed[-args.finished :] if args.finished else []
     if args.json:
-        write_json(_as_json(args, found, finished))
+        write_json(_as_json(args, found, finished, memory))
         return OK
     write_fields(_facts(args, found))
     _write_pending(found, is_full=args.full)
     _write_finished(found, finished, is_full=args.full)
-    _write_memory(found.memory, is_full=args.full)
+    _write_memory(memory, is_full=args.full)
     return OK
 
 
-async def _read(queue: MessageQueue, instance: str, phone: str) -> _Conversation:
-    keys = queue.keys.of(instance, phone)
-    now_ms = await redis_now_ms(queue)
-    pipeline: Any = queue.redis.pipeline(transaction=False)
-    pipeline.hgetall(keys.lock)
-    pipeline.hgetall(keys.reply)
-    pipeline.zscore(queue.keys.partitions[keys.partition].active, keys.conversation)
-    try:
-        raw_lock, raw_reply, score = await pipeline.execute()
-    except (RedisError, OSError) as error:
-        raise explain(error) from error
-    lock, reply = _texts(raw_lock), _texts(raw_reply)
-    attention_at_ms = None if score is None else int(score)
-    return _Conversation(
-        now_ms=now_ms,
-        pending=await queue.pending(instance, phone),
-        finished=await queue.completed(instance, phone),
-        statistics=await queue.statistics(instance, phone),
-        attention_at_ms=attention_at_ms,
-        lease=_lease(lock),
-        retry=_retry(lock, attention_at_ms),
-        reply=_reply(reply),
-        memory=await ConversationMemory(queue.redis, queue.keys).load(instance, phone),
-    )
+async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list[tuple[str, str]]:
+    tags = ConversationTags(settings.log_key.get_secret_value().encode())
+    await tags.share_key(queue.notes)
+    return await tags.find(tag, queue)  # raises if Redis did not answer before either
 
 
-def _texts(fields: dict[Any, Any]) -> dict[str, str]:
-    return {text(key): text(value) for key, value in fields.items()}
+def _write_choice(tag: str, names: list[tuple[str, str]]) -> None:
+    """Write why a tag does not lead to one conversation."""
+    if not names:
+        tell(
+            f"no conversation is known with the tag {name(tag)}: give a tag of the log, or INSTANCE and PHONE; "
+            "`status` lists who waits"
+        )
+    for instance, phone in names:
+        tell(f"more than one conversation has this tag; type: show {name(instance)} {name(phone)}")
 
 
-def _lease(lock: dict[str, str]) -> _Lease | None:
-    if "token" not in lock:
-        return None
-    return _Lease(
-        processor_id=lock.get("processorId", ""),
-        token=lock["token"],
-        messages=int(lock.get("size", 0)),
-        locked_at_ms=int(lock.get("lockedAt", 0)),
-        expires_at_ms=int(lock.get("expiresAt", 0)),
-    )
-
-
-def _retry(lock: dict[str, str], attention_at_ms: int | None) -> _Retry | None:
-    if not lock or "token" in lock:
-        return None
-    tries = [size for size in lock.get("tries", "").split(",") if size]
-    return _Retry(attempts=len(tries), at_ms=attention_at_ms, last_error=lock.get("error", ""))
-
-
-def _reply(reply: dict[str, str]) -> _Reply | None:
-    if not reply:
-        return None
-    return _Reply(
-        text=reply.get("text", ""),
-        messages=int(reply.get("size", 0)),
-        send_state=reply.get("state", ""),
-        recorded_at_ms=int(reply.get("recordedAt", 0)),
-    )
-
-
-def _facts(args: argparse.Namespace, found: _Conversation) -> list[tuple[str, str]]:
+def _facts(args: argparse.Namespace, found: Conversation) -> list[tuple[str, str]]:
     facts = [("instance", visible(args.instance)), ("phone", visible(args.phone)), ("state", _state(found))]
     if lease := found.lease:
         held = f"{quantity(lease.messages, 'message')}, for {age(found.now_ms - lease.locked_at_ms)}"
@@ -217,7 +134,7 @@ def _facts(args: argparse.Namespace, found: _Conversation) -> list[tuple[str, st
     return facts
 
 
-def _state(found: _Conversation) -> str:
+def _state(found: Conversation) -> str:
     now_ms, at_ms = found.now_ms, found.attention_at_ms
     if lease := found.lease:
         left_ms = lease.expires_at_ms - now_ms
@@ -234,7 +151,7 @@ def _state(found: _Conversation) -> str:
     return f"due {when}"
 
 
-def _write_pending(found: _Conversation, *, is_full: bool) -> None:
+def _write_pending(found: Conversation, *, is_full: bool) -> None:
     if not found.pending:
         return
     write()
@@ -252,11 +169,11 @@ def _write_pending(found: _Conversation, *, is_full: bool) -> None:
     table.flush()
 
 
-def _write_finished(found: _Conversation, finished: list[QueueMessage], *, is_full: bool) -> None:
+def _write_finished(found: Conversation, finished: list[QueueMessage], *, is_full: bool) -> None:
     if not finished:
         return
     write()
-    write(f"the last {len(finished)} of {quantity(len(found.finished), 'finished message')}:")
+    write(f"the last {len(finished)} of {quantity(len(found.completed), 'finished message')}:")
     table = Table("finished", "took", "kind", "id", "text", numbers=("took",))
     for message in finished:
         completed_at = message.completed_at or 0
@@ -292,7 +209,9 @@ def _cut(words: str, *, is_full: bool) -> str:
     return visible(words) if is_full else shortened(words, TEXT_CELLS_MAX)
 
 
-def _as_json(args: argparse.Namespace, found: _Conversation, finished: list[QueueMessage]) -> dict[str, Any]:
+def _as_json(
+    args: argparse.Namespace, found: Conversation, finished: list[QueueMessage], memory: Memory
+) -> dict[str, Any]:
     def listed(messages: list[QueueMessage]) -> list[dict[str, Any]]:
         return [
             message.as_dict()
@@ -313,9 +232,9 @@ def _as_json(args: argparse.Namespace, found: _Conversation, finished: list[Queu
         "finished": listed(finished),
         "statistics": found.statistics,
         "memory": {
-            "conversationId": found.memory.conversation_id,
-            "needsDataCollection": found.memory.needs_data_collection,
-            "requestedFields": list(found.memory.requested_fields),
-            "history": msgspec.to_builtins(found.memory.history),
+            "conversationId": memory.conversation_id,
+            "needsDataCollection": memory.needs_data_collection,
+            "requestedFields": list(memory.requested_fields),
+            "history": msgspec.to_builtins(memory.history),
         },
     }

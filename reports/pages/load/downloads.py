@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports.drawing.plots import SHARES_TOLD, quantile
+from reports.analysis.quantile import quantile
+from reports.analysis.times import SHARES
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.load import LoadResult, Second
 from reports.words.language import gettext
@@ -35,11 +36,11 @@ def _seconds(result: LoadResult) -> CsvLink:
 
 
 def _latencies(result: LoadResult) -> CsvLink:
-    columns = ["latency", "samples", *(f"p{100 * share:g}_ms" for share in SHARES_TOLD), "max_ms"]
+    columns = ["latency", "samples", *(f"p{100 * share:g}_ms" for share in SHARES), "max_ms"]
     rows: list[list[object]] = []
     for name, times_ms in result["latency_ms"].items():
         ordered = sorted(times_ms)  # type: ignore[call-overload] # every value of LoadLatency is a list of times
-        told = [quantile(ordered, share) for share in SHARES_TOLD] if ordered else [None] * len(SHARES_TOLD)
+        told = [quantile(ordered, share) for share in SHARES] if ordered else [None] * len(SHARES)
         rows.append([name, len(ordered), *told, ordered[-1] if ordered else None])
     return csv_link("latencies.csv", columns, rows)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from reports.pages.load.view import load_page_of
-from reports.pages.page import environment, write_page
+from reports.pages.page import environment
 from reports.results.load import LoadResult
+from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 
@@ -27,4 +28,4 @@ def write_load_report(result: LoadResult, path: Path, language: str = DEFAULT) -
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_load_report(result, language), path)
+    write_whole(render_load_report(result, language), path)

@@ -5,60 +5,58 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.analysis.times import time_cells, time_columns
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
-from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot, time_cells, time_columns
+from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.load.downloads import load_downloads
-from reports.results.load import Batches, FaultTimes, LoadLatency, LoadLedger, LoadResult, RampStep
+from reports.results.load import (
+    SAMPLES_KEPT_MAX,
+    Batches,
+    FaultTimes,
+    LoadLatency,
+    LoadLedger,
+    LoadResult,
+    RampStep,
+)
 from reports.text import NARROW, cut, one_line
-from reports.words.language import gettext, marked, ngettext
+from reports.words.codes import trigger_words
+from reports.words.language import gettext, ngettext
+from reports.words.load import (
+    LATENCIES,
+    Latency,
+    fault_name,
+    limit_of,
+    measured_of,
+    missed_names,
+    outcome_of,
+    ramp_time,
+    setting_name,
+    setting_value,
+    threshold_name,
+    verdict,
+)
 from reports.words.numbers import EN_DASH, duration, share
-from reports.words.prose import translated_prose
 
-VERDICT_LENGTH_MAX = 2000
 NAME_LENGTH_MAX = 80
 VALUE_LENGTH_MAX = 500
 COMMAND_LENGTH_MAX = 4000
 ROWS_MAX = 120
-SAMPLES_KEPT_MAX = 20_000
-"""So many samples of one kind stand for more, evenly thinned out."""
 BAR_PX = 200
 _COLOURS = (3, 1)
-_LATENCIES: Mapping[str, tuple[str, str]] = {
-    "acknowledgement": (
-        marked("Acknowledgement"),
-        marked("from the moment a message was to be sent to the 2xx for it"),
-    ),
-    "reply": (
-        marked("Reply, from the last message"),
-        marked("from when a turn's last message was to be sent to its reply"),
-    ),
-    "reply_from_first": (
-        marked("Reply, from the first message"),
-        marked("the same from the turn's first message"),
-    ),
-    "dispatch_lag": (marked("Dispatch lag"), marked("from when a turn was due to its claim by a worker")),
-    "ai": (
-        marked("Claim to reply"),
-        marked("from a turn's claim to its reply: mostly the AI's service time"),
-    ),
-    "generator_lag": (
-        marked("Generator lag"),
-        marked("how far the load generator was behind its own schedule"),
-    ),
-}
 _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
 """The largest number of messages in each group of turns; the last group is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """One threshold with what came out."""
+    """A threshold with what came out; `kind` is how that is shown."""
 
     name: str
     target: str
     actual: str
-    ok: bool
+    outcome: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class BarRow:
 
 @dataclass(frozen=True, slots=True)
 class RampRow:
-    """One step of a ramp; `times` are the p99 of acknowledgement, dispatch and generator."""
+    """A step of a ramp; `times` are of acknowledgement, dispatch and generator."""
 
     rate: str
     sent: str
@@ -126,6 +124,7 @@ class LoadPage:
     drain: str
     thresholds: Sequence[ThresholdRow]
     missed: int
+    met: int
     ledger: LoadLedger
     ledger_rows: Sequence[LedgerRow]
     unaccounted: int
@@ -151,15 +150,14 @@ class LoadPage:
 
 def load_page_of(result: LoadResult) -> LoadPage:
     """The page that shows `result`."""
-    verdict = translated_prose(cut(one_line(result["verdict"]), VERDICT_LENGTH_MAX))
-    first, _, rest = verdict.partition("; ")
+    sentence = verdict(result)
     ledger, latency = result["ledger"], result["latency_ms"]
     return LoadPage(
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
-        verdict_first=first,
-        verdict_rest=rest,
-        short_verdict=cut(first, 120),
-        description=cut(verdict, 300),
+        verdict_first=sentence,
+        verdict_rest="",
+        short_verdict=cut(sentence, 120),
+        description=cut(sentence, 300),
         scenario=_name(result["scenario"]),
         seed=result["seed"],
         started_at=_name(result["started_at"]),
@@ -167,6 +165,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         drain=duration(1000 * result["drain_s"]),
         thresholds=_threshold_rows(result),
         missed=sum(not one["ok"] for one in result["thresholds"]),
+        met=sum(one["ok"] and one["measured"] is not None for one in result["thresholds"]),
         ledger=ledger,
         ledger_rows=_ledger_rows(ledger),
         unaccounted=ledger["sent"]
@@ -176,7 +175,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         latency_columns=time_columns(gettext("samples")),
         latencies=[
             LatencyRow(gettext(name), gettext(meaning), time_cells(_times(latency, key)))
-            for key, (name, meaning) in _LATENCIES.items()
+            for key, (name, meaning) in LATENCIES.items()
         ],
         thinned=_thinned(latency),
         latency_plots=_latency_plots(latency),
@@ -198,20 +197,16 @@ def _name(text: str) -> str:
     return cut(one_line(text), NAME_LENGTH_MAX)
 
 
-def _known_name(text: str) -> str:
-    """A name that may be one of ours: then in the language of the page."""
-    return translated_prose(_name(text))
-
-
 def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
     """Those that were missed first."""
     ordered = sorted(result["thresholds"], key=lambda one: one["ok"])
     return [
         ThresholdRow(
-            _known_name(one["name"]),
-            _known_name(f"{one['target']} {one['unit']}"),
-            _known_name(f"{one['actual']} {one['unit']}"),
-            one["ok"],
+            threshold_name(one["code"]),
+            limit_of(one),
+            measured_of(one),
+            outcome_of(one),
+            "bad" if not one["ok"] else "ok" if one["measured"] is not None else "muted",
         )
         for one in ordered[:ROWS_MAX]
     ]
@@ -253,16 +248,13 @@ def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
     ]
 
 
-def _times(latency: LoadLatency, key: str) -> list[float]:
-    times: Mapping[str, Sequence[float]] = {**latency}  # type: ignore[dict-item] # all of its values are such
-    return sorted(max(time_ms, 0.0) for time_ms in times[key])
+def _times(latency: LoadLatency, key: Latency) -> list[float]:
+    return sorted(max(time_ms, 0.0) for time_ms in latency[key])
 
 
 def _thinned(latency: LoadLatency) -> str:
     thinned = [
-        gettext(name)
-        for key, (name, _) in _LATENCIES.items()
-        if len(_times(latency, key)) >= SAMPLES_KEPT_MAX
+        gettext(name) for key, (name, _) in LATENCIES.items() if len(_times(latency, key)) >= SAMPLES_KEPT_MAX
     ]
     if not thinned:
         return ""
@@ -275,16 +267,17 @@ def _thinned(latency: LoadLatency) -> str:
 
 def _latency_plots(latency: LoadLatency) -> list[Plot]:
     found = []
-    for identifier, title, keys in (
+    shown: tuple[tuple[str, str, tuple[Latency, ...]], ...] = (
         (
             "acknowledgement-plot",
             gettext("Share of messages acknowledged within a time"),
             ("acknowledgement",),
         ),
         ("reply-plot", gettext("Share of turns replied to within a time"), ("reply", "reply_from_first")),
-    ):
+    )
+    for identifier, title, keys in shown:
         series = [
-            Series(gettext(_LATENCIES[key][0]), style, times, colour)
+            Series(gettext(LATENCIES[key][0]), style, times, colour)
             for style, (key, colour) in enumerate(zip(keys, _COLOURS, strict=False))
             if (times := _times(latency, key))
         ]
@@ -314,23 +307,18 @@ def _prediction(result: LoadResult) -> Plot | None:
 
 
 def _ramp_row(step: RampStep) -> RampRow:
-    figures = (step["acknowledgement_p99"], step["dispatch_lag_p99"], step["generator_lag_p99"])
-    times = ["" if figure is None else duration(figure) for figure in figures]
-    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, _missed(step["missed"]))
-
-
-def _missed(names: Sequence[str]) -> str:
-    return cut(gettext(", ").join(_known_name(name) for name in names), NAME_LENGTH_MAX)
+    times = [ramp_time(one) for one in step["thresholds"] if one["unit"] == "ms"]
+    return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, missed_names(step["thresholds"]))
 
 
 def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
     lasted_ms = round(1000 * (fault["end_s"] - fault["start_s"]))
-    return FaultRow(number, _name(fault["name"]), duration(1000 * fault["start_s"]), duration(lasted_ms))
+    return FaultRow(number, fault_name(fault["code"]), duration(1000 * fault["start_s"]), duration(lasted_ms))
 
 
 def _triggers(batches: Batches) -> dict[str, int]:
     ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
-    shown = {_known_name(name): number for name, number in ordered[: ROWS_MAX - 1]}
+    shown = {_name(trigger_words(name)): number for name, number in ordered[: ROWS_MAX - 1]}
     rest = ordered[ROWS_MAX - 1 :]
     if not rest:
         return shown
@@ -370,9 +358,10 @@ def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
     ]
 
 
-def _facts(values: Mapping[str, str]) -> list[tuple[str, str]]:
+def _facts(values: Mapping[str, str | int | float] | Mapping[str, str]) -> list[tuple[str, str]]:
     shown = [
-        (_known_name(name.replace("_", " ")), cut(one_line(str(value)), VALUE_LENGTH_MAX))
-        for name, value in values.items()
+        (_name(setting_name(code)), cut(one_line(setting_value(code, value)), VALUE_LENGTH_MAX))
+        for code, value in values.items()
+        if value != ""
     ]
     return shown[:ROWS_MAX]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from reports.compare.comparison import Comparison
 from reports.drawing.plots import Plot
-from reports.pages.page import environment, write_page
+from reports.pages.page import environment
 from reports.pages.regression.view import regression_page_of
+from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 
@@ -32,4 +33,4 @@ def write_regression_report(
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_regression_report(comparison, trend, language), path)
+    write_whole(render_regression_report(comparison, trend, language), path)

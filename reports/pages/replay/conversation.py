@@ -1,4 +1,4 @@
-"""What the page shows of one conversation: its figure, and the table of its messages."""
+"""One conversation on the page of a replay: its figure, and the table of its messages."""
 
 from __future__ import annotations
 

@@ -1,22 +1,21 @@
-"""What can be downloaded from the page of a replay: its figures, and every lost message with its cause."""
+"""Downloads from the page of a replay: its figures, and every lost message with its cause."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from reports.analysis.conversations import Key, cause_of
-from reports.analysis.frames import COUNTS, QUANTILES, SystemFigures, runs_frame
-from reports.analysis.losses import numbers_of
+from reports.analysis.frames import COUNTS, QUANTILES
+from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import CsvLink, csv_link
-from reports.results.replay import ReplayResult
 from reports.text import Phones, one_line, short_phone
 from reports.words.causes import cause_words
 from reports.words.language import gettext
 
 
-def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tuple[str, CsvLink]]:
+def downloads(replay: AnalysedReplay) -> list[tuple[str, CsvLink]]:
     """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
-    runs = runs_frame(result["runs"])
+    runs = replay.runs
     return [
         (
             gettext("Figures by system"),
@@ -30,7 +29,7 @@ def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tu
                 ],
                 [
                     [one.system, *one.counts.values(), *one.reply_ms.values(), *one.lag_ms.values()]
-                    for one in figures
+                    for one in replay.figures
                 ],
             ),
         ),
@@ -43,29 +42,29 @@ def downloads(figures: Sequence[SystemFigures], result: ReplayResult) -> list[tu
             csv_link(
                 "lost.csv",
                 ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"],
-                _lost(result),
+                _lost(replay),
             ),
         ),
     ]
 
 
-def _lost(result: ReplayResult) -> Iterator[list[object]]:
-    phones = Phones(message["phone"] for one in result["recordings"] for message in one["messages"])
-    numbers = {recording["name"]: numbers_of(recording) for recording in result["recordings"]}
-    for run in result["runs"]:
-        for entry in run["ledger"]:
-            if entry["fate"] != "lost":
-                continue
-            cause = cause_of(run, entry)
-            by_id = numbers[run["recording"]].get(Key(entry["instance"], entry["phone"]), {})
-            yield [
-                run["recording"],
-                run["system"],
-                run["run"],
-                one_line(entry["instance"]),
-                short_phone(entry["phone"]),
-                one_line(phones.hide(entry["id"])),
-                entry.get("lost_at_ms"),
-                cause["code"],
-                cause_words(cause, run["system"], [by_id.get(entry["id"], 0)], by_id),
-            ]
+def _lost(replay: AnalysedReplay) -> Iterator[list[object]]:
+    for recording in replay.recordings:
+        phones = Phones(message["phone"] for message in recording.info["messages"])
+        for run in recording.runs:
+            for entry in run["ledger"]:
+                if entry["fate"] != "lost":
+                    continue
+                cause = cause_of(run, entry)
+                numbers = recording.numbers.get(Key(entry["instance"], entry["phone"]), {})
+                yield [
+                    recording.name,
+                    run["system"],
+                    run["run"],
+                    one_line(entry["instance"]),
+                    short_phone(entry["phone"]),
+                    one_line(phones.hide(entry["id"])),
+                    entry.get("lost_at_ms"),
+                    cause["code"],
+                    cause_words(cause, run["system"], [numbers.get(entry["id"], 0)], numbers),
+                ]

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reports.analysis.conversations import Conversation, conversations, worst_first
-from reports.pages.page import environment, write_page
+from reports.analysis.conversations import Conversation
+from reports.analysis.replay import AnalysedReplay
+from reports.pages.page import environment
 from reports.pages.replay.conversation import conversation_view
 from reports.pages.replay.downloads import downloads
 from reports.pages.replay.overview import CONVERSATIONS_MIN, Talk, overview_of
 from reports.pages.replay.story import story_of
-from reports.pages.replay.view import Page, first_runs, page_of
-from reports.results.replay import ReplayResult, Run
+from reports.pages.replay.view import Page, page_of
+from reports.results.replay import ReplayResult
+from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 SIZE_MAX = 490_000
@@ -53,54 +55,39 @@ def write_replay_report(result: ReplayResult, path: Path, language: str = DEFAUL
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_replay_report(result, language), path)
+    write_whole(render_replay_report(result, language), path)
 
 
 def _rendered(result: ReplayResult) -> str:
-    page = page_of(result)
-    talks = _talks(result)
+    replay = AnalysedReplay(result)
+    page = page_of(replay)
+    talks = [recording.conversations for recording in replay.recordings]
     count = sum(len(own) for own in talks)
-    page.story = story_of(
-        (recording["name"], own) for recording, own in zip(result["recordings"], talks, strict=True)
-    )
-    page.downloads = downloads(page.figures, result)
+    page.story = story_of((recording.name, recording.conversations) for recording in replay.recordings)
+    page.downloads = downloads(replay)
     template = environment().get_template("replay.html")
     room = (LARGE_SIZE_MAX if count > MANY_CONVERSATIONS else SIZE_MAX) - _size(template.render(page=page))
-    systems = list(result["systems"])
+    systems = replay.systems
     if count > MANY_CONVERSATIONS:
         figures = _add_conversations(page, talks, min(room // 4, FIGURES_BYTES_MAX))
         drawn = sum(_size(one) for view in page.recordings for one in view.conversations)
-        page.overview = overview_of(_listed(result, talks, figures), systems, room - drawn - OVERVIEW_BYTES)
+        page.overview = overview_of(_listed(replay, figures), systems, room - drawn - OVERVIEW_BYTES)
     else:
-        reserved = overview_of(_listed(result, talks, {}), systems, int(room * OVERVIEW_SHARE))
+        reserved = overview_of(_listed(replay, {}), systems, int(room * OVERVIEW_SHARE))
         taken = _size(reserved.rows) if count >= CONVERSATIONS_MIN else 0
         links = LINK_BYTES * CONVERSATIONS_MAX * len(talks)
         figures = _add_conversations(page, talks, room - taken - links)
         if count >= CONVERSATIONS_MIN:
-            page.overview = overview_of(_listed(result, talks, figures), systems, taken + links)
+            page.overview = overview_of(_listed(replay, figures), systems, taken + links)
     return template.render(page=page)
 
 
-def _talks(result: ReplayResult) -> list[list[Conversation]]:
-    """The conversations of each recording, the worst first."""
-    systems = list(result["systems"])
-    runs: dict[str, list[Run]] = {}
-    for run in result["runs"]:
-        runs.setdefault(run["recording"], []).append(run)
-    return [
-        worst_first(conversations(recording, first_runs(runs.get(recording["name"], []), systems)))
-        for recording in result["recordings"]
-    ]
-
-
-def _listed(
-    result: ReplayResult, talks: Sequence[Sequence[Conversation]], figures: Mapping[int, str]
-) -> list[Talk]:
+def _listed(replay: AnalysedReplay, figures: Mapping[int, str]) -> list[Talk]:
     """The conversations as the overview takes them; `figures` are the drawn ones' ids by the object's identity."""
     return [
-        Talk(recording["name"], conversation, figures.get(id(conversation), ""))
-        for recording, own in zip(result["recordings"], talks, strict=True)
-        for conversation in own
+        Talk(recording.name, conversation, figures.get(id(conversation), ""))
+        for recording in replay.recordings
+        for conversation in recording.conversations
     ]
 
 

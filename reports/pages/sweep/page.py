@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.pages.page import environment, write_page
+from reports.pages.page import environment
 from reports.pages.sweep.view import sweep_page_of
 from reports.results.sweep import SweepResult
+from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 
@@ -22,4 +23,4 @@ def write_sweep_report(result: SweepResult, path: Path, language: str = DEFAULT)
     Raises:
         OSError: the file cannot be written.
     """
-    write_page(render_sweep_report(result, language), path)
+    write_whole(render_sweep_report(result, language), path)

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import RetryLaterError
+from queue_core import MessageQueue, RetryLaterError
 from queue_core.ai.asking import Asking
 from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
@@ -21,7 +21,6 @@ from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.http_client import ANSWER_BYTES_MAX, new_session
-from queue_core.keys import KeySpace
 from tests.queue_core.stub_http import Answer, batch, stub
 
 KEY = "key-of-the-test"
@@ -41,7 +40,7 @@ def asking(session: aiohttp.ClientSession) -> Asking:
 
 @pytest.fixture
 def memory(redis_client: Redis) -> ConversationMemory:
-    return ConversationMemory(redis_client, KeySpace("wa", 1))
+    return ConversationMemory(MessageQueue(redis_client).notes)
 
 
 def dify_answer(text: str = "Hi", conversation: str = "c-1") -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
-from queue_core import connect
+from queue_core import MessageQueue, connect
 from queue_core.ai.memory import MEMORY_BYTES_MAX, ConversationMemory, Memory, Turn
 from queue_core.keys import KeySpace
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -13,7 +13,7 @@ KEYS = KeySpace("wa", 1)
 
 
 async def test_what_is_saved_is_loaded_again_for_that_conversation_only(redis_client: Redis) -> None:
-    memory = ConversationMemory(redis_client, KEYS, ttl_s=100)
+    memory = ConversationMemory(MessageQueue(redis_client).notes, ttl_s=100)
     known = Memory(conversation_id="c", history=(Turn("user", "مرحبا"),), requested_fields=("name",))
     assert await memory.load("bot", "1") == Memory()
     await memory.save("bot", "1", known)
@@ -23,7 +23,7 @@ async def test_what_is_saved_is_loaded_again_for_that_conversation_only(redis_cl
 
 
 async def test_the_oldest_is_forgotten_when_there_is_too_much(redis_client: Redis) -> None:
-    memory = ConversationMemory(redis_client, KEYS)
+    memory = ConversationMemory(MessageQueue(redis_client).notes)
     history = tuple(Turn("user", f"{number} " + "x" * 10_000) for number in range(100))
     await memory.save("bot", "1", Memory(conversation_id="c", history=history))
     kept = await memory.load("bot", "1")
@@ -35,7 +35,7 @@ async def test_the_oldest_is_forgotten_when_there_is_too_much(redis_client: Redi
 
 async def test_what_is_left_of_a_history_begins_with_the_user(redis_client: Redis) -> None:
     """APIs refuse one that begins with an answer, and would do so with every turn to come."""
-    memory = ConversationMemory(redis_client, KEYS)
+    memory = ConversationMemory(MessageQueue(redis_client).notes)
     for pairs in (4, 5, 7):
         turns = [Turn("user", "x" * 40_000), Turn("assistant", "y" * 40_000)] * pairs
         await memory.save("bot", "1", Memory(history=tuple(turns)))
@@ -45,26 +45,26 @@ async def test_what_is_left_of_a_history_begins_with_the_user(redis_client: Redi
 
 
 async def test_one_turn_that_is_too_large_is_forgotten(redis_client: Redis) -> None:
-    memory = ConversationMemory(redis_client, KEYS)
+    memory = ConversationMemory(MessageQueue(redis_client).notes)
     turns = (Turn("user", "x" * MEMORY_BYTES_MAX), Turn("assistant", "y"))
     await memory.save("bot", "1", Memory(conversation_id="c", history=turns))
     assert await memory.load("bot", "1") == Memory(conversation_id="c")
 
 
 async def test_what_cannot_be_written_raises_nothing(redis_client: Redis) -> None:
-    memory = ConversationMemory(redis_client, KEYS)
+    memory = ConversationMemory(MessageQueue(redis_client).notes)
     await memory.save("bot", "1", Memory(conversation_id="\ud83d"))
     assert await memory.load("bot", "1") == Memory()
 
 
 async def test_what_cannot_be_read_counts_as_nothing(redis_client: Redis) -> None:
     await redis_client.set(KEYS.of("bot", "1").memory, b'{"history": "no list"')
-    assert await ConversationMemory(redis_client, KEYS).load("bot", "1") == Memory()
+    assert await ConversationMemory(MessageQueue(redis_client).notes).load("bot", "1") == Memory()
 
 
 async def test_without_redis_there_is_no_memory_and_no_error(redis_server: EmbeddedRedis) -> None:
     redis_server.kill()
     async with connect(redis_server.url) as client:
-        memory = ConversationMemory(client, KEYS)
+        memory = ConversationMemory(MessageQueue(client).notes)
         await memory.save("bot", "1", Memory(conversation_id="c"))
         assert await memory.load("bot", "1") == Memory()

@@ -291,20 +291,20 @@ class TestLostAnswers:
     async def test_a_cancelled_claim_is_repeated_by_the_next(self, queue: MessageQueue, clock: Clock) -> None:
         await queue.enqueue(message("m1"))
         clock.now_ms += 8_000
-        real, done = queue.runner.alone, asyncio.Event()
+        real, done = queue.transport.alone, asyncio.Event()
 
         async def never_answers(call: Any) -> Any:
             await real(call)
             done.set()
             await asyncio.Event().wait()
 
-        queue.runner.alone = never_answers  # type: ignore[method-assign]
+        queue.transport.alone = never_answers  # type: ignore[method-assign]
         claiming = asyncio.create_task(queue.claim("p"))
         await done.wait()
         claiming.cancel()
         with pytest.raises(asyncio.CancelledError):
             await claiming
-        queue.runner.alone = real  # type: ignore[method-assign]
+        queue.transport.alone = real  # type: ignore[method-assign]
         batch = await the_batch(queue)
         assert (batch.ids, batch.attempt) == (("m1",), 1)
         await queue.complete(batch)

@@ -19,6 +19,7 @@ from tests.queue_core.bot import (
     happens,
     on_newest,
     quick,
+    runner_of,
     running,
 )
 from tests.queue_core.faults.proxy import Proxy
@@ -147,11 +148,11 @@ async def test_a_stopped_processor_says_so_and_leases_nothing(redis_client: Redi
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     await enqueue(queue, ["m1"], "ali")
     processor = Processor(queue, bot.handle, bot.send)
-    round_trips = queue.runner.round_trips
+    round_trips = runner_of(queue).round_trips
     await processor.stop()
     with pytest.raises(RuntimeError, match="stopped"):
         await processor.process_conversation("bot", "ali")
     with pytest.raises(RuntimeError, match="stopped"):
         await processor.process_all_queues()
-    assert queue.runner.round_trips == round_trips
+    assert runner_of(queue).round_trips == round_trips
     assert (await queue.claim("other")).batches[0].attempt == 1

@@ -9,9 +9,20 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, Processor, QueueUnavailableError, connect
-from queue_core.queue.rescue import SCAN_COUNT, Rescued
+from queue_core.queue.rescue import Rescued
+from queue_core.redis.servers import SCAN_COUNT
 from queue_core.redis_server.embedded import EmbeddedRedis
-from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, eventually, on_newest, quick, running
+from tests.queue_core.bot import (
+    Bot,
+    at_rest,
+    check_ledger,
+    enqueue,
+    eventually,
+    on_newest,
+    quick,
+    runner_of,
+    running,
+)
 from tests.queue_core.searches.observed import keys_of
 
 NOW_MS = 1_700_000_000_000
@@ -39,9 +50,9 @@ async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     await enqueue(queue, ["m1"], "ali")
     await strand(queue, "ali")
-    before = queue.runner.round_trips
+    before = runner_of(queue).round_trips
     async with running(Processor(queue, bot.handle, bot.send)):
-        await eventually(lambda: queue.runner.round_trips > before, "a look at the empty index")
+        await eventually(lambda: runner_of(queue).round_trips > before, "a look at the empty index")
         await queue.rescue()
         await at_rest(queue)
     await check_ledger(queue, ["m1"], bot.sent_ids)

@@ -89,7 +89,7 @@ NO_JSON: list[tuple[bytes, str]] = [
     (b'{"event":1}', '"event" must be text, not a number'),
     (b'{"event":"mesage"}', 'unknown event "mesage"; did you mean "message"?'),
     (b'{"event":"zzz"}', 'unknown event "zzz"'),
-    (b'{"event":"\\u001b[31m\\n"}', r"unknown event '\x1b[31m\n'"),
+    (b'{"event":"\\u001b[31m\\n"}', r'unknown event "\x1b[31m\n"'),
 ]
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from queue_core.recording.format import DEFAULT_EPOCH_MS, SETTING_NAMES, Arrival, Expectation, Recording
 from queue_core.recording.reader import RecordingError, load
 from queue_core.recording.writer import dump
+from queue_core.text import visible
 
 FILES = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
 """Each example writes a file, whose time depends on the disk."""
@@ -133,4 +134,4 @@ def test_whatever_the_bytes_only_recording_errors_come(content: bytes, skip_bad_
         words = ""
         again = load_bytes("".join(dump(recording)).encode())
         assert (again.arrivals, again.expect) == (recording.arrivals, recording.expect)
-    assert not words or words.isprintable()
+    assert words == visible(words)

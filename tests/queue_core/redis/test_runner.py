@@ -21,6 +21,7 @@ from queue_core import (
     UnsupportedRedisError,
 )
 from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain
+from tests.queue_core.bot import runner_of
 
 SETTINGS = QueueSettings(window_ms=0)
 
@@ -36,7 +37,7 @@ async def queue(redis_client: Redis) -> MessageQueue:
     await queue.enqueue(message(0, "warm up"))
     (batch,) = (await queue.claim("p")).batches
     await queue.complete(batch)
-    queue.runner.round_trips = 0
+    runner_of(queue).round_trips = 0
     return queue
 
 
@@ -55,26 +56,28 @@ async def test_calls_of_one_turn_travel_together_in_order(
     queue: MessageQueue, count: int, trips: int
 ) -> None:
     await enqueue_all(queue, count)
-    assert queue.runner.round_trips == trips
+    assert runner_of(queue).round_trips == trips
     assert await ids(queue) == [f"m{number}" for number in range(count)]
 
 
 async def test_calls_made_while_a_pipeline_is_under_way_go_in_the_next(queue: MessageQueue) -> None:
     first = asyncio.create_task(queue.enqueue(message(1)))
-    while not queue.runner.round_trips:  # noqa: ASYNC110 - it is under way within a turn or two of the loop
+    while not runner_of(queue).round_trips:  # noqa: ASYNC110 - it is under way within a turn or two of the loop
         await asyncio.sleep(0)
     rest = [asyncio.create_task(queue.enqueue(message(number))) for number in range(2, 50)]
     await asyncio.gather(first, *rest)
-    assert queue.runner.round_trips == 2
+    assert runner_of(queue).round_trips == 2
     assert await ids(queue) == [f"m{number}" for number in range(1, 50)]
 
 
 async def test_different_scripts_travel_together(queue: MessageQueue) -> None:
     await enqueue_all(queue, 5, "done")
     (batch,) = (await queue.claim("p")).batches
-    queue.runner.round_trips = 0
+    runner_of(queue).round_trips = 0
     await asyncio.gather(queue.complete(batch), queue.enqueue(message(1)), queue.withdraw(message(9)))
-    assert queue.runner.round_trips <= 3, "withdraw was not there yet: one round trip, its script, one more"
+    assert runner_of(queue).round_trips <= 3, (
+        "withdraw was not there yet: one round trip, its script, one more"
+    )
     assert await ids(queue) == ["m1"]
 
 
@@ -82,14 +85,14 @@ async def test_a_call_alone_waits_for_no_pipeline(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = asyncio.Event()
-    real = queue.runner._pipeline
+    real = runner_of(queue)._pipeline
 
     async def slow_for_many(calls: Any) -> list[Any]:
         if len(calls) > 1:
             await stuck.wait()
         return await real(calls)
 
-    monkeypatch.setattr(queue.runner, "_pipeline", slow_for_many)
+    monkeypatch.setattr(runner_of(queue), "_pipeline", slow_for_many)
     both = [asyncio.create_task(queue.enqueue(message(number))) for number in range(2)]
     await asyncio.sleep(0)
     assert (await queue.claim("p")).batches == ()
@@ -129,13 +132,13 @@ async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue)
 async def test_an_answer_that_cannot_be_read_reaches_its_caller_only(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = queue.runner._pipeline
+    real = runner_of(queue)._pipeline
 
     async def garbled(calls: Any) -> list[Any]:
         answers = await real(calls)
         return [b"?" if at == 1 else answer for at, answer in enumerate(answers)]
 
-    monkeypatch.setattr(queue.runner, "_pipeline", garbled)
+    monkeypatch.setattr(runner_of(queue), "_pipeline", garbled)
     results = await enqueue_all(queue, 3)
     assert [isinstance(result, Receipt) for result in results] == [True, False, True]
 
@@ -181,7 +184,7 @@ class TestCancelledCallers:
             return []
 
         with monkeypatch.context() as patched:
-            patched.setattr(queue.runner, "_pipeline", never)
+            patched.setattr(runner_of(queue), "_pipeline", never)
             callers = [asyncio.create_task(queue.enqueue(message(number))) for number in range(300)]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
@@ -210,7 +213,7 @@ class TestDeadline:
             assert "may or may not have done" in str(results[0])
             with pytest.raises(QueueUnavailableError, match="did not answer in time"):
                 await queue.claim("p")
-        queue.runner._deadline_s = 5.0
+        runner_of(queue)._deadline_s = 5.0
         assert (await queue.enqueue(message(1))).status == "queued"
 
     async def test_a_real_server_that_stalls(self, real_redis: Redis) -> None:
@@ -220,7 +223,7 @@ class TestDeadline:
         await real_redis.client_pause(300)
         with pytest.raises(QueueUnavailableError, match="did not answer in time"):
             await queue.enqueue(message(1))
-        queue.runner._deadline_s = 5.0
+        runner_of(queue)._deadline_s = 5.0
         assert (await queue.enqueue(message(2))).id == "m2"
         assert (await queue.enqueue(message(1))).status in {"queued", "duplicate"}
         assert sorted(await ids(queue)) == ["m0", "m1", "m2"]

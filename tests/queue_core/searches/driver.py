@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -19,39 +18,12 @@ from queue_core import (
 )
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts import Call
+from tests.queue_core.forgetful import Forgetful
 from tests.queue_core.searches.model import Contract, Handed, Name
 from tests.queue_core.searches.observed import InvariantBrokenError, check_all, observe
 
 EPOCH_MS = 1_790_000_000_000
 Result = TypeVar("Result")
-
-
-class ForgetfulRunner(ScriptRunner):
-    """Loses the answer to the next call when told so: Redis does it, and the caller never learns."""
-
-    lose_next = False
-
-    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """As the real one, then perhaps an error."""
-        future = super().gathered(call)
-        return asyncio.ensure_future(self._lost(future)) if self._loses() else future
-
-    async def alone(self, call: Call[Result]) -> Result:
-        """As the real one, then perhaps an error."""
-        loses = self._loses()
-        answer = await super().alone(call)
-        if loses:
-            raise QueueUnavailableError("the answer was lost")
-        return answer
-
-    def _loses(self) -> bool:
-        loses, self.lose_next = self.lose_next, False
-        return loses
-
-    async def _lost(self, future: asyncio.Future[Result]) -> Result:
-        await future
-        raise QueueUnavailableError("the answer was lost")
 
 
 class Driver:
@@ -60,9 +32,14 @@ class Driver:
     def __init__(self, redis: Redis, settings: QueueSettings) -> None:
         self.settings = settings
         self.contract = Contract(settings, EPOCH_MS)
-        self.queue = MessageQueue(redis, settings, clock=lambda: self.contract.now_ms, rng=random.Random(1))
-        self.runner = ForgetfulRunner(redis, deadline_ms=settings.redis_deadline_ms)
-        self.queue.runner = self.runner
+        self.transport = Forgetful(ScriptRunner(redis, deadline_ms=settings.redis_deadline_ms))
+        self.queue = MessageQueue(
+            redis,
+            settings,
+            clock=lambda: self.contract.now_ms,
+            rng=random.Random(1),
+            transport=self.transport,
+        )
         self.batches: list[Batch] = []
         """Everything ever handed over, stale ones included."""
         self._claims = 0
@@ -127,7 +104,7 @@ class Driver:
         self._claims += 1
         if lost:
             self.contract.claim(processor_id, self._claims, limit, only)
-            self.runner.lose_next = True
+            self.transport.lose_next = True
             try:
                 await self.queue.claim(processor_id, limit=limit, only=only)
             except QueueUnavailableError:
@@ -243,7 +220,7 @@ class Driver:
 
     async def _step(self, step: Callable[[], Awaitable[Result]], *, lost: bool) -> Result:
         if lost:
-            self.runner.lose_next = True
+            self.transport.lose_next = True
             try:
                 await step()
             except QueueUnavailableError:

@@ -148,5 +148,6 @@ def test_check_fails_on_an_evicting_redis(tmp_path: Path) -> None:
 
 
 def test_check_passes_on_the_embedded_one(tmp_path: Path) -> None:
-    ended = run("check", folder=tmp_path)
+    assert run("check", folder=tmp_path).returncode == 2
+    ended = run("check", "--embedded", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr

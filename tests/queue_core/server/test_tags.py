@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from queue_core import QueueMessage, connect
+from queue_core import QueueMessage
 from queue_core.redis_server.embedded import EmbeddedRedis
-from queue_core.server.tags import ConversationTags, find_by_tag
+from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.outside import evolution
 from tests.queue_core.server.site import open_site
@@ -38,15 +38,15 @@ async def test_processes_without_a_setting_share_a_key_in_redis(redis_server: Em
 
 
 async def test_a_key_is_shared_as_soon_as_redis_is_there(redis_server: EmbeddedRedis) -> None:
-    tags, keys = ConversationTags(), None
+    tags = ConversationTags()
     redis_server.kill()
-    async with open_site(REDIS_URL=redis_server.url) as site, connect(redis_server.url) as client:
-        keys = site.runtime.queue.keys
+    async with open_site(REDIS_URL=redis_server.url) as site:
+        notes = site.runtime.queue.notes
         before = site.runtime.tags.of("bot", PHONE)
-        assert not await tags.share_key(client, keys)
+        assert not await tags.share_key(notes)
         await asyncio.to_thread(redis_server.restart)
-        assert await tags.share_key(client, keys)
-        assert await site.runtime.tags.share_key(client, keys)
+        assert await tags.share_key(notes)
+        assert await site.runtime.tags.share_key(notes)
         after = site.runtime.tags.of("bot", PHONE)
     assert after == tags.of("bot", PHONE) != before
 
@@ -61,8 +61,8 @@ async def test_a_conversation_is_found_by_its_tag(redis_server: EmbeddedRedis) -
         await queue.complete(batches["2"])
         await queue.fail(batches["3"], "gave up", dead=True)
         for phone in ("1", "2", "3"):
-            assert await find_by_tag(queue, tags, tags.of("bot", phone).upper()) == [("bot", phone)]
-        assert await find_by_tag(queue, tags, tags.of("bot", "4")) == []
+            assert await tags.find(tags.of("bot", phone).upper(), queue) == [("bot", phone)]
+        assert await tags.find(tags.of("bot", "4"), queue) == []
 
 
 async def test_the_log_shows_the_tag_and_not_the_phone(

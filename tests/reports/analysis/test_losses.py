@@ -12,10 +12,10 @@ PHONE = "966500001234"
 
 def test_messages_that_one_event_took_are_told_together() -> None:
     result = example.incident()
-    (loss,) = losses(result["runs"][:1], result["recordings"][0])
+    (loss,) = losses(result["runs"][:1], numbers_of(result["recordings"][0]))
     assert (loss.system, loss.words) == ("buffer-v1", example.WHY)
     assert list(loss.messages) == [("…1234", "m4"), ("…1234", "m5")]
-    assert losses(result["runs"][1:], result["recordings"][0]) == []
+    assert losses(result["runs"][1:], numbers_of(result["recordings"][0])) == []
 
 
 def test_events_of_one_kind_are_counted_together_whatever_their_moments() -> None:
@@ -26,7 +26,7 @@ def test_events_of_one_kind_are_counted_together_whatever_their_moments() -> Non
         "m2": Cause(code="buffer_expired", ttl_s=15, at_ms=2000),
         f"bot/{PHONE}/m3": Cause(code="ai_failed", at_ms=10),
     }
-    first, second = losses([run], recorded)
+    first, second = losses([run], numbers_of(recorded))
     assert first.words == (
         "Nobody wrote to the buffer for 15\u00a0s, so Redis deleted it, before anybody had read these messages."
     )
@@ -37,7 +37,7 @@ def test_events_of_one_kind_are_counted_together_whatever_their_moments() -> Non
 def test_the_same_loss_in_two_runs_is_two_events() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     runs = [example.run(recorded, "old", lost=[(PHONE, "m1")], number=number) for number in (0, 1)]
-    (loss,) = losses(runs, recorded)
+    (loss,) = losses(runs, numbers_of(recorded))
     assert len(loss.messages) == 2
     assert loss.words.startswith("These messages arrived while the AI was answering others.")
 
@@ -45,7 +45,7 @@ def test_the_same_loss_in_two_runs_is_two_events() -> None:
 def test_in_a_recording_of_several_conversations_no_message_is_called_by_its_number() -> None:
     told = [example.message(1, 0, "a"), example.message(2, 0, "b", phone="2")]
     recorded = example.recording("r", told)
-    (loss,) = losses([example.run(recorded, "old", lost=[("2", "m2")])], recorded)
+    (loss,) = losses([example.run(recorded, "old", lost=[("2", "m2")])], numbers_of(recorded))
     assert (list(loss.messages), loss.words[:12]) == ([("2", "m2")], "This message")
 
 
@@ -63,7 +63,7 @@ def test_a_loss_without_a_cause_is_told_as_one_that_left_no_trace() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     run = example.run(recorded, "old", lost=[(PHONE, "m1")])
     run["causes"] = {}
-    assert [loss.words for loss in losses([run], recorded)] == [
+    assert [loss.words for loss in losses([run], numbers_of(recorded))] == [
         "old took message 1, and no trace is left of what it did then."
     ]
 

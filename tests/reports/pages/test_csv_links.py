@@ -10,7 +10,8 @@ import re
 import pandas as pd
 import pytest
 
-from reports.analysis.frames import COUNTS, system_figures
+from reports.analysis.frames import COUNTS
+from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import BOM, BYTES_MAX, CELL_LENGTH_MAX, csv_link
 from reports.pages.replay.downloads import downloads
 from tests.reports import example
@@ -109,7 +110,7 @@ WHY = example.WHY.replace("Messages 4 and 5", "Message {}")
 def test_lost_messages_are_told_with_their_cause_and_without_phone_numbers() -> None:
     result = example.incident()
     result["runs"][0]["ledger"][3]["lost_at_ms"] = None
-    links = dict(downloads(system_figures(result), result))
+    links = dict(downloads(AnalysedReplay(result)))
     assert [link.name for link in links.values()] == ["systems.csv", "runs.csv", "lost.csv"]
     head, *rows = _read(links["Lost messages"].address)
     assert head == ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"]
@@ -122,7 +123,7 @@ def test_lost_messages_are_told_with_their_cause_and_without_phone_numbers() -> 
 
 def test_the_figures_of_systems_and_runs_can_be_read_back() -> None:
     result = example.incident()
-    links = dict(downloads(system_figures(result), result))
+    links = dict(downloads(AnalysedReplay(result)))
     systems = pd.read_csv(io.StringIO(_text(links["Figures by system"].address)))
     assert systems["system"].tolist() == ["buffer-v1", "queue"]
     assert systems[["sent", "answered", "lost"]].to_numpy().tolist() == [[5, 3, 2], [5, 5, 0]]
@@ -141,7 +142,7 @@ def test_all_files_of_a_page_together_stay_small() -> None:
     lost = [(one["phone"], one["id"]) for one in told]
     runs = [example.run(one, name, lost=lost) for one in recordings for name in ("old", "older")]
     result = example.result(recordings, runs)
-    links = [link for _, link in downloads(system_figures(result), result)]
+    links = [link for _, link in downloads(AnalysedReplay(result))]
     assert sum(len(link.address) for link in links) <= URIS_BYTES_MAX
     assert [link.rows + link.left_out for link in links] == [2, 500, 10_000]
     assert all(link.left_out for link in links[1:])
@@ -149,7 +150,7 @@ def test_all_files_of_a_page_together_stay_small() -> None:
 
 def test_hostile_names_stay_cells() -> None:
     result = example.hostile()
-    for words, link in downloads(system_figures(result), result):
+    for words, link in downloads(AnalysedReplay(result)):
         head, *rows = _read(link.address)
         assert rows, words
         assert {len(row) for row in rows} == {len(head)}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from reports.pages.load.page import render_load_report
-from reports.results.load import LoadResult, RampStep
+from reports.results.load import LoadResult, RampStep, Threshold
 from tests.reports.load_example import chaos, empty, hostile, huge, invalid
 from tests.reports.pages.test_replay_report import Page, without_script
 
@@ -29,7 +29,7 @@ def test_it_says_what_was_missed_and_who_was_lost() -> None:
     page = render_load_report(chaos())
     assert "10,000 acknowledged = 9,998 answered + 0 dead-lettered + 0 waiting + 2 lost" in page
     assert page.count("✗ missed") == 2
-    for told in ("m-4711", "pause-redis", "--seed 7", "It closes"):
+    for told in ("m-4711", "Redis stalled", "--seed 7", "It closes"):
         assert told in page
 
 
@@ -47,28 +47,31 @@ def test_an_invalid_run_proves_nothing() -> None:
 
 def test_nothing_sent_is_a_page_too() -> None:
     page = render_load_report(empty())
-    assert "Nothing was sent." in page
     assert "There is no timeline." in page
 
 
 def test_a_ramp_is_a_table() -> None:
-    def step(rate: int, missed: list[str]) -> RampStep:
-        return RampStep(
-            rate=rate,
-            from_s=0,
-            to_s=10,
-            sent=rate // 6,
-            acknowledgement_p99=12.5,
-            dispatch_lag_p99=None,
-            generator_lag_p99=1.0,
-            missed=missed,
-        )
+    def step(rate: int, lag: Threshold) -> RampStep:
+        ack = Threshold(code="acknowledgement_p99", limit=250, measured=12.5, unit="ms", ok=True)
+        return RampStep(rate=rate, from_s=0, to_s=10, sent=rate // 6, thresholds=[ack, lag])
 
     result = chaos()
-    result["ramp"] = [step(6_000, []), step(9_000, ["dispatch lag", "<b>"])]
-    page = render_load_report(result)
-    assert "9,000" in page
-    assert "dispatch lag, &lt;b&gt;" in page
+    result["ramp"] = [
+        step(6_000, Threshold(code="dispatch_lag_max", limit=250, measured=44.5, unit="ms", ok=True)),
+        step(9_000, Threshold(code="dispatch_lag_p99", limit=250, measured=912, unit="ms", ok=False)),
+    ]
+    page = render_load_report(result).replace("\u00a0", " ")
+    assert "44.5 ms (max)" in page
+    assert "✗ <bdi>dispatch lag p99</bdi>" in page
+
+
+def test_nothing_measured_is_said_without_a_unit_and_is_not_met() -> None:
+    page = render_load_report(chaos())
+    row = re.search("<tr>[^\n]*nothing measured[^\n]*</tr>", page)
+    assert row
+    assert "dispatch lag p99" in row[0]
+    assert "met" not in row[0]
+    assert "ms nothing" not in page
 
 
 def test_a_prediction_is_drawn_over_what_was_measured() -> None:
@@ -118,8 +121,8 @@ def test_plots_run_from_left_to_right_in_arabic_too_and_their_words_stand_in_ord
 def test_a_verdict_is_told_in_arabic_with_the_numbers_of_its_own() -> None:
     html = render_load_report(chaos(), "ar")
     told = re.sub("[\u2068\u2069]", "", html)
-    assert "أُكِّد استلام 10000 من الرسائل" in told
-    assert "الرسائل المفقودة: 2، أُجيب عنها: 99.98 %" in told
+    assert "أُكِّد استلام 10,000 من الرسائل" in told
+    assert "حدود لم تتحقّق: أُجيب عنها: 99.98 %، الرسائل المفقودة: 2." in told.replace("\u00a0", " ")
     assert "Missed" not in told
 
 

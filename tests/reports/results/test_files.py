@@ -219,7 +219,7 @@ _CONTRADICTIONS = {
         "load", "batches", "sizes", value={"²": 1}
     ),
     "a fault ends before it starts - at `$.faults[0]`": _broken(
-        "load", "faults", value=[{"name": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+        "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
     "more turns are split than there are - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]

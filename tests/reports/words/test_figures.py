@@ -9,7 +9,7 @@ import pytest
 
 from reports.analysis.conversations import Conversation, conversations, reply_times_ms, worst_first
 from reports.drawing.lane import Box
-from reports.drawing.plots import POINTS_MAX, Series, quantile, reply_time_plot
+from reports.drawing.plots import POINTS_MAX, Series, reply_time_plot
 from reports.drawing.swimlane import Swimlane, layout
 from reports.drawing.timescale import TICK_PX_MIN, busy_times, time_scale
 from tests.reports import example
@@ -161,11 +161,6 @@ def test_conversations_with_losses_come_first_then_the_slowest() -> None:
 def test_reply_times_count_from_the_first_message_of_the_batch() -> None:
     recorded = example.recording("r", [example.message(1, 500, "a"), example.message(2, 3000, "b")])
     assert reply_times_ms(example.run(recorded, "queue"), recorded) == [15_000]
-
-
-def test_a_quantile_is_a_time_that_somebody_had() -> None:
-    values = list(range(1, 21))
-    assert [quantile(values, part) for part in (0.05, 0.5, 0.95, 0.951, 1)] == [1, 10, 19, 20, 20]
 
 
 def test_a_plot_is_small_is_the_same_each_time_and_holds_no_names() -> None:

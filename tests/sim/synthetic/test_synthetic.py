@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 from collections import Counter, defaultdict
@@ -21,9 +20,7 @@ from sim.synthetic.day import (
     TURN_GAP_MS_MAX,
     TURN_LENGTH_MAX,
     SyntheticSettings,
-    add_arguments,
     gap_ms,
-    run,
     synthesize,
     turn_length,
 )
@@ -232,59 +229,3 @@ def test_extremes_make_recordings_that_can_be_read(settings: SyntheticSettings, 
     assert load([path]) == [recording]
     deliveries = 3 if settings.redeliveries == 1.0 else 1
     assert len(recording.arrivals) == settings.messages * deliveries
-
-
-def _parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(arguments)
-
-
-def test_the_command_writes_what_it_says(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """The recording's source names the command that makes the same bytes, to a file or to standard output."""
-    path = tmp_path / "x.jsonl"
-    asked = ("--messages", "40", "--hours", "2.5", "--seed", "9", "--instance", "مطعم 1", "--lang", "mixed")
-    assert run(_parse(*asked, "-o", str(path))) == 0
-    (loaded,) = load([path])
-    assert "ynthetic" in loaded.title
-    assert "assumed" in loaded.notes
-    command = loaded.source.split("python -m sim synth ")[1]
-    assert (
-        command == "--messages 40 --hours 2.5 --seed 9 --instance 'مطعم 1' --lang mixed --redeliveries 0.01"
-    )
-    assert run(_parse(*asked)) == 0
-    assert capfdbinary.readouterr().out == path.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "words"),
-    [
-        ("--messages", "0", "must be a whole number from 1 to"),
-        ("--messages", "1.5", "must be a whole number"),
-        ("--messages", "1000001", "must be a whole number"),
-        ("--hours", "nan", "must be a number from 0.001 to 8784, not 'nan'"),
-        ("--hours", "inf", "must be a number"),
-        ("--hours", "0", "must be a number"),
-        ("--hours", "soon", "must be a number"),
-        ("--redeliveries", "-0.1", "must be a number from 0 to 1"),
-        ("--redeliveries", "1.1", "must be a number from 0 to 1"),
-        ("--instance", " ", '"instance" is empty'),
-        ("--seed", "x", "invalid int value"),
-        ("--lang", "fr", "invalid choice"),
-    ],
-)
-def test_bad_options(option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The words name the option and what is allowed."""
-    with pytest.raises(SystemExit) as exited:
-        _parse(f"{option}={value}")
-    assert exited.value.code == 2
-    message = capsys.readouterr().err
-    assert f"argument {option}: " in message
-    assert words in message
-
-
-def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2 and the operating system's words."""
-    path = tmp_path / "missing" / "x.jsonl"
-    assert run(_parse("--messages", "5", "-o", str(path))) == 2
-    assert capsys.readouterr().err == f"{path}: cannot be written: No such file or directory\n"

@@ -15,11 +15,6 @@ from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
 
-@pytest.fixture
-def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
-    return console_on(real_redis, capsys)
-
-
 def entry(conversation: str, reason: str, stored: str) -> dict[Any, Any]:
     """A dead letter as it lies in Redis."""
     return {

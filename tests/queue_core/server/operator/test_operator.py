@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
+from queue_core import InvalidSettingsError, QueueUnavailableError
 from queue_core.server.cli import main
 from queue_core.server.operator import output as operator_output
 from queue_core.server.operator.arguments import duration_s
@@ -18,10 +20,9 @@ from queue_core.server.operator.output import (
     moment,
     name,
     shortened,
-    visible,
     width,
 )
-from tests.queue_core.server.operator.console import HOSTILE, parser
+from tests.queue_core.server.operator.console import Console, parser, settings_for
 
 COMMANDS = (
     ["check"],
@@ -54,7 +55,7 @@ def test_durations_are_more_than_0_and_up_to_30_days() -> None:
         ["dead"],
         ["dead", "list", "--limit", "many"],
         ["dead", "show"],
-        ["show", "bot"],
+        ["show"],
         ["send-test", "--count", "0"],
         ["send-test", "--phone", "me"],
         ["send-test", "--instance", " "],
@@ -92,15 +93,6 @@ def test_help_has_an_example_exit_codes_and_fits(
     assert max(len(line) for line in shown.splitlines()) <= 110
 
 
-def test_visible_leaves_nothing_that_moves_a_cursor_or_turns_text_around() -> None:
-    shown = visible(HOSTILE)
-    assert shown == r"ev:il{0}\n\x1b[2J\u202eeman \x07*"
-    assert visible("سلام 👨‍👩‍👧 naïve") == "سلام 👨‍👩‍👧 naïve"
-    assert (
-        visible("\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041") == r"\x7f\x9b\u2028\u2066\ue000\ud800\U000e0041"
-    )
-
-
 def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
     assert name("x" * NAME_CELLS_MAX) == "x" * NAME_CELLS_MAX
     assert name("x" * (NAME_CELLS_MAX + 1)) == "x" * (NAME_CELLS_MAX - 1) + "…"
@@ -114,7 +106,7 @@ def test_long_names_are_cut_by_what_they_take_on_the_screen() -> None:
 def test_tables_stay_aligned_over_pages(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("who", "n", "text", numbers=("n",))
     table.add("漢字", "7", "one")
-    table.add(visible("a\nb"), "12345", "two")
+    table.add(r"a\nb", "12345", "two")
     table.flush()
     table.add("", "1", "three")
     table.flush()
@@ -150,3 +142,11 @@ def test_ages_for_people(milliseconds: int, words: str) -> None:
 def test_moments() -> None:
     assert moment(1_700_000_000_000) == "2023-11-14 22:13:20Z"
     assert moment(10**18) == str(10**18)
+
+
+@pytest.mark.parametrize("command", ["status", "drain"])
+async def test_without_redis(command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(QueueUnavailableError):
+        await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run(command)
+    with pytest.raises(InvalidSettingsError, match="set REDIS_URL"):
+        await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run(command)

@@ -9,13 +9,9 @@ from redis.asyncio import Redis
 
 from queue_core import QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
-
-
-@pytest.fixture
-def console(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> Console:
-    return console_on(real_redis, capsys)
 
 
 async def test_nothing_known_is_1(console: Console) -> None:
@@ -123,7 +119,7 @@ async def test_what_the_ai_remembers(console: Console) -> None:
         needs_data_collection=True,
         requested_fields=("e-mail",),
     )
-    await ConversationMemory(console.queue.redis, console.queue.keys).save("bot", "201", memory)
+    await ConversationMemory(console.queue.notes).save("bot", "201", memory)
     shown = await console.run("show", "bot", "201")
     assert shown.code == 0
     assert r"dify\x1b-1" in shown.out
@@ -160,3 +156,15 @@ async def test_hostile_names_find_their_own_conversation(console: Console) -> No
 async def test_without_redis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(QueueUnavailableError):
         await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("show", "bot", "201")
+
+
+async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -> None:
+    await console.put("one")
+    tags = ConversationTags()
+    assert await tags.share_key(console.queue.notes)
+    shown = await console.run("show", tags.of("bot", "201"))
+    assert shown.code == 0
+    assert "201" in next(line for line in shown.lines if line.startswith("phone"))
+    unknown = await console.run("show", tags.of("bot", "202"))
+    assert unknown.code == 1
+    assert unknown.err.startswith("no conversation is known with the tag")

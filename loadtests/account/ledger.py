@@ -1,0 +1,139 @@
+"""The ledger: what became of every message, from the generator's samples and the sink's events."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from loadtests.sink.event import Event
+from reports.results.load import Batches, LoadLatency, LoadLedger
+
+IDS_SHOWN_MAX = 100
+
+
+@dataclass(slots=True)
+class Sample:
+    """A message as the generator sent it. Times in Unix seconds; `acknowledged_at` is None while nobody has."""
+
+    id: str
+    conversation: int
+    intended_at: float
+    sent_at: float
+    acknowledged_at: float | None = None
+    status: int = 0
+    """Of the last answer; 0: none came."""
+    failures: int = 0
+    """Answers other than 2xx, and requests without one, after each of which it was delivered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The counts of a result, and ids of what went wrong, IDS_SHOWN_MAX at most."""
+
+    counts: LoadLedger
+    unanswered_ids: list[str]
+    duplicate_ids: list[str]
+
+
+def answered_ids(events: Iterable[Event]) -> Counter[str]:
+    """Count the replies to each message."""
+    return Counter(message_id for event in events if event.event == "sent" for message_id in event.ids)
+
+
+def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, waiting: int) -> Ledger:
+    """Count the fates of messages. `dead` and `waiting` are what the deployment says it holds of this run."""
+    counts = answered_ids(events)
+    known = {sample.id for sample in samples}
+    acknowledged = [sample for sample in samples if sample.acknowledged_at is not None]
+    unanswered = [sample.id for sample in acknowledged if not counts[sample.id]]
+    twice = [message_id for message_id, count in counts.items() if count > 1 and message_id in known]
+    dead = min(dead, len(unanswered))
+    waiting = min(waiting, len(unanswered) - dead)
+    return Ledger(
+        LoadLedger(
+            sent=len(acknowledged),
+            answered=len(acknowledged) - len(unanswered),
+            dead=dead,
+            waiting=waiting,
+            lost=len(unanswered) - dead - waiting,
+            unsure=len(samples) - len(acknowledged),
+            duplicates=len(twice),
+            out_of_order=_out_of_order(acknowledged, events),
+            failed_requests=sum(sample.failures for sample in samples),
+        ),
+        unanswered_ids=unanswered[:IDS_SHOWN_MAX],
+        duplicate_ids=sorted(twice)[:IDS_SHOWN_MAX],
+    )
+
+
+def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
+    """Count messages that were answered in an earlier turn than one that was safe before they were sent."""
+    turn_of: dict[str, int] = {}
+    replies = [event for event in events if event.event == "sent"]
+    for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):
+        for message_id in reply.ids:
+            turn_of.setdefault(message_id, number)
+    by_conversation: defaultdict[int, list[Sample]] = defaultdict(list)
+    for sample in acknowledged:
+        if sample.id in turn_of:
+            by_conversation[sample.conversation].append(sample)
+    wrong = 0
+    for messages in by_conversation.values():
+        latest_turn = -1
+        safe = sorted(messages, key=lambda sample: sample.acknowledged_at or 0.0)
+        at = 0
+        for sample in sorted(messages, key=lambda sample: sample.sent_at):
+            while at < len(safe) and (safe[at].acknowledged_at or 0.0) <= sample.sent_at:
+                latest_turn = max(latest_turn, turn_of[safe[at].id])
+                at += 1
+            wrong += turn_of[sample.id] < latest_turn
+    return wrong
+
+
+def lag_ms_of(event: Event) -> float | None:
+    """Return the time from when a turn was due to its claim, by Redis's clock; None for all but first attempts."""
+    if event.event != "ai" or event.attempt != 1 or event.trigger == "direct" or not event.due_at:
+        return None
+    return max(0.0, event.claimed_at - event.due_at)
+
+
+def latency_of(samples: Iterable[Sample], events: Iterable[Event]) -> LoadLatency:
+    """Return every latency of a run in ms, unsorted; the docstrings of the page's rows say from when to when."""
+    latency = LoadLatency(
+        acknowledgement=[], dispatch_lag=[], ai=[], reply=[], reply_from_first=[], generator_lag=[]
+    )
+    intended: dict[str, float] = {}
+    for sample in samples:
+        intended[sample.id] = sample.intended_at
+        latency["generator_lag"].append((sample.sent_at - sample.intended_at) * 1000)
+        if sample.acknowledged_at is not None:
+            latency["acknowledgement"].append((sample.acknowledged_at - sample.intended_at) * 1000)
+    asked: dict[int | None, Event] = {}
+    for event in events:
+        if event.event == "ai":
+            asked[event.turn] = event
+            if (lag_ms := lag_ms_of(event)) is not None:
+                latency["dispatch_lag"].append(lag_ms)
+        elif event.event == "sent":
+            known = [intended[message_id] for message_id in event.ids if message_id in intended]
+            if known:
+                latency["reply"].append(event.at - max(known) * 1000)
+                latency["reply_from_first"].append(event.at - min(known) * 1000)
+            if (question := asked.get(event.turn)) and question.claimed_at:
+                latency["ai"].append(event.at - question.claimed_at)
+    return latency
+
+
+def batches_of(events: Iterable[Event]) -> Batches:
+    """Count turns by what made them due and by their size."""
+    triggers, sizes = Counter[str](), Counter[int]()
+    for event in events:
+        if event.event == "ai" and event.attempt == 1:
+            triggers[event.trigger] += 1
+            sizes[len(event.ids)] += 1
+    return Batches(
+        count=sizes.total(),
+        by_trigger=dict(sorted(triggers.items())),
+        sizes={str(size): sizes[size] for size in sorted(sizes)},
+    )

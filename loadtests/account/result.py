@@ -1,0 +1,133 @@
+"""The result of a run, put together and written once, by the process that keeps the account."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from loadtests.account.account import Account
+from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
+from loadtests.account.ramp import ramp_of
+from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
+from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
+from loadtests.options import Limits, seconds_of
+from loadtests.schedule import steps_of
+from reports.results.load import LOAD_SCHEMA_VERSION, SAMPLES_KEPT_MAX, LoadLatency, LoadResult
+from reports.results.writing import json_text, write_whole
+
+
+def result_of(account: Account, ledger: Ledger) -> LoadResult:
+    """Put the result together, with the surroundings where the options name their folder."""
+    options, limits = account.options, Limits.of(account.options)
+    measured = latency_of(account.samples, account.events)
+    latency = LoadLatency(
+        acknowledgement=thinned(measured["acknowledgement"]),
+        dispatch_lag=thinned(measured["dispatch_lag"]),
+        ai=thinned(measured["ai"]),
+        reply=thinned(measured["reply"]),
+        reply_from_first=thinned(measured["reply_from_first"]),
+        generator_lag=thinned(measured["generator_lag"]),
+    )
+    generator_lag = p99_at_most("generator_lag", limits.max_generator_lag_p99, latency["generator_lag"])
+    result = LoadResult(
+        schema=LOAD_SCHEMA_VERSION,
+        kind="load",
+        ok=False,
+        valid=bool(account.samples) and generator_lag["ok"],
+        generator_lag=generator_lag,
+        seed=options.seed,
+        scenario=options.scenario,
+        started_at=f"{datetime.fromtimestamp(account.start_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        duration_s=round(account.jobs[-1][0], 3),
+        drain_s=round(account.drain_s, 3),
+        settings=_settings(options),
+        system=_system(),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        thresholds=[],
+        ledger=ledger.counts,
+        lost_ids=ledger.unanswered_ids if ledger.counts["lost"] else [],
+        duplicate_ids=ledger.duplicate_ids,
+        batches=batches_of(account.events),
+        latency_ms=latency,
+        timeline=account.timeline(),
+        faults=[],
+    )
+    if options.surroundings:
+        _surround(result, Path(options.surroundings))
+    if account.plan.scenario == "ramp":
+        ramp = ramp_of(limits, steps_of(account.plan), account.samples, account.events, account.start_at)
+        result["ramp"] = ramp
+        result["valid"] = bool(account.samples)  # a step may well overload the generator: it ends the ramp
+        result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, ramp)
+    else:
+        result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
+    result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
+    return result
+
+
+def _surround(result: LoadResult, folder: Path) -> None:
+    """Fill in what `python -m loadtests run` knows of the stack."""
+    around, usage = read_surroundings(folder), read_usage(folder)
+    for second in result["timeline"]:
+        if sample := usage.get(second["t_s"]):
+            second["cpu"] = sample.cpu
+            if second["redis_bytes"] is None:
+                second["redis_bytes"] = sample.redis_bytes
+    result["faults"] = read_faults(folder, until_s=result["duration_s"] + result["drain_s"])
+    result["settings"] |= around.settings
+    result["system"] |= around.system
+    result["command"] = around.command
+    if around.predicted_ms:
+        result["predicted_ms"] = thinned(around.predicted_ms)
+
+
+def thinned(values_ms: Sequence[float]) -> list[float]:
+    """Sort values, and keep at most SAMPLES_KEPT_MAX of them, the extremes included.
+
+    Clocks of two processes may differ: what seems to take less than no time took none.
+    """
+    ordered = sorted(values_ms)
+    if len(ordered) > SAMPLES_KEPT_MAX:
+        step = (len(ordered) - 1) / (SAMPLES_KEPT_MAX - 1)
+        ordered = [ordered[round(at * step)] for at in range(SAMPLES_KEPT_MAX)]
+    return [round(max(0.0, value_ms), 3) for value_ms in ordered]
+
+
+def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
+    """Write result.json, whole or not at all, and samples.jsonl, one message a line."""
+    with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:
+        for sample in sorted(samples, key=lambda sample: sample.intended_at):
+            lines.write(json.dumps(dataclasses.asdict(sample)) + "\n")
+    write_whole(json_text(result), folder / "result.json")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:
+    return {
+        "scenario": options.scenario,
+        "rate_per_min": options.rate,
+        "duration_s": seconds_of(options, "duration"),
+        "channel": options.channel,
+        "storm_users": options.storm_users,
+        "recording": options.recording,
+        "speed": options.speed,
+        "drain_s": seconds_of(options, "drain"),
+        "redeliver_s": seconds_of(options, "redeliver"),
+    }
+
+
+def _system() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
+        "locust": version("locust"),
+    }

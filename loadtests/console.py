@@ -1,0 +1,91 @@
+"""The console of a load test, which uses the words of the page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports.analysis.gap import Gap
+from reports.analysis.times import time_cells, time_columns
+from reports.results.load import LoadResult, RampStep
+from reports.words.codes import trigger_words
+from reports.words.language import gettext
+from reports.words.load import (
+    LATENCIES,
+    limit_of,
+    measured_of,
+    missed_names,
+    outcome_of,
+    ramp_time,
+    threshold_name,
+    verdict,
+)
+
+
+def show_result(result: LoadResult, folder: Path) -> None:
+    """Show thresholds and latencies as tables, then the verdict."""
+    thresholds = [
+        [threshold_name(one["code"]), limit_of(one), measured_of(one), outcome_of(one)]
+        for one in result["thresholds"]
+    ]
+    latencies = [
+        [gettext(name), *time_cells(result["latency_ms"][key])] for key, (name, _) in LATENCIES.items()
+    ]
+    lines = [
+        *_table(["threshold", "target", "actual", "outcome"], thresholds),
+        "",
+        *_table(["latency", *time_columns("samples")], latencies),
+    ]
+    if ramp := result.get("ramp"):
+        lines += ["", *_ramp_table(ramp)]
+    batches = result["batches"]
+    triggers = ", ".join(f"{trigger_words(code)} {count:,}" for code, count in batches["by_trigger"].items())
+    turns = f"turns: {batches['count']:,}" + (f" ({triggers})" if triggers else "")
+    _show(["", *lines, "", turns, "", verdict(result), str(folder / "result.json")])
+
+
+def show_prediction(
+    predicted_ms: Sequence[float], measured_ms: Sequence[float], gap: Gap, aim: float
+) -> None:
+    """Show the two distributions of reply times, and how far they are apart."""
+    rows = [
+        [name, *time_cells(sorted(times_ms))]
+        for name, times_ms in (("simulated", predicted_ms), ("measured", measured_ms))
+    ]
+    _show(
+        [
+            *_table(["from the last message", *time_columns("turns")], rows),
+            f"largest distance between the two curves: {gap.distance:.3f}, at {gap.at_ms / 1000:.1f} s",
+            f"aim: under {aim}",
+        ]
+    )
+
+
+def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
+    rows = []
+    for step in ramp:
+        times = [ramp_time(one) for one in step["thresholds"] if one["unit"] == "ms"]
+        outcome = missed_names(step["thresholds"]) or "ok"
+        rows.append([f"{step['rate']:,}", f"{step['sent']:,}", *times, outcome])
+    return _table(["a minute", "sent", "acknowledgement", "dispatch lag", "generator lag", "missed"], rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out columns: the first one left, all others right; the last is as wide as it is."""
+    columns = list(zip(heads, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (heads, *rows)
+    ]
+
+
+def _show(lines: Sequence[str]) -> None:
+    text = "\n".join(lines).replace("\u202f", " ").replace("\u00a0", " ") + "\n"
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,211 @@
+"""The sink: an HTTP server that plays the AI and WhatsApp, and remembers what reached it and when.
+
+The AI answers "turn N", and whoever sends that text tells by it which turn is answered, and so which message ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from loadtests.sink.event import Event, Turn
+from loadtests.sink.luck import uniform_of
+from sim.engine.distributions import parse_distribution
+
+AI_DEFAULT = "lognormal:2s:0.4"
+SEED_DEFAULT = 1
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""A turn has up to 100 messages of up to 256 kB."""
+SERVICE_MS_MAX = 600_000.0
+"""A drawn service time is cut off here: no AI client waits longer."""
+AI_ERRORS_S_MAX = 3600.0
+END_S = 0.1
+"""At the end, answers that are still being thought about are dropped after so long."""
+
+_ANSWER = re.compile(r"turn ([0-9]{1,15})")
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """How the played AI behaves: `ai` is a distribution as typed, `ai_errors` a probability, `seed` is for both."""
+
+    ai: str = AI_DEFAULT
+    ai_errors: float = 0.0
+    seed: int = SEED_DEFAULT
+
+
+class _AiErrors(msgspec.Struct, frozen=True):
+    seconds: float
+
+
+class Sink:
+    """The server's routes and memory. `now` gives Unix seconds. Raises DistributionError."""
+
+    def __init__(self, settings: SinkSettings, *, now: Callable[[], float] = time.time) -> None:
+        self._settings = settings
+        self._service_time = parse_distribution(settings.ai)
+        self._now = now
+        self._lines: list[bytes] = []
+        self._turns: dict[int, Turn] = {}
+        self._turn_last = 0  # goes on after a reset: an answer from before must not be taken for a new turn's
+        self._ai_fails_until = 0.0
+
+    def app(self) -> web.Application:
+        """The whole sink."""
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.add_routes(
+            [
+                web.post("/ai", self.ai),
+                web.post("/message/sendText/{instance}", self.evolution_send),
+                web.post("/chat/sendPresence/{instance}", self.evolution_presence),
+                web.post("/{version}/{phone_number_id}/messages", self.cloud_send),
+                web.get("/sink/events", self.events),
+                web.post("/sink/reset", self.reset),
+                web.post("/sink/ai-errors", self.ai_errors),
+            ]
+        )
+        return app
+
+    # The AI.
+
+    async def ai(self, request: web.Request) -> web.Response:
+        """A turn; answered after its service time, or with 500."""
+        turn = await _decoded(request, Turn)
+        self._turn_last += 1
+        number = self._turn_last
+        if self._fails(turn):
+            self._record("ai-error", number, turn)
+            return web.json_response({"error": "the played AI fails"}, status=500)
+        uniform = uniform_of(self._settings.seed, "service", _name(turn))
+        service_ms = min(self._service_time.quantile_ms(uniform), SERVICE_MS_MAX)
+        self._turns[number] = turn
+        self._record("ai", number, turn, service_ms=service_ms)
+        await asyncio.sleep(service_ms / 1000)
+        return web.json_response({"response": f"turn {number}"})
+
+    def _fails(self, turn: Turn) -> bool:
+        """A turn that fails at one attempt need not fail at the next."""
+        luck = uniform_of(self._settings.seed, "error", _name(turn), turn.attempt)
+        return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
+
+    # WhatsApp.
+
+    async def evolution_send(self, request: web.Request) -> web.Response:
+        """A reply by the Evolution API."""
+        body = await _decoded(request, dict[str, Any])
+        number = self._sent(request.match_info["instance"], body.get("number"), body.get("text"))
+        return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
+
+    async def evolution_presence(self, request: web.Request) -> web.Response:
+        """Shows "typing…" by the Evolution API; nothing to remember."""
+        await request.read()
+        return web.json_response({}, status=201)
+
+    async def cloud_send(self, request: web.Request) -> web.Response:
+        """A reply by the Cloud API; receipts and "typing…" come by the same path and are no replies."""
+        body = await _decoded(request, dict[str, Any])
+        if body.get("status") == "read":
+            return web.json_response({"success": True})
+        text = body.get("text")
+        words = text.get("body") if isinstance(text, dict) else None
+        number = self._sent(request.match_info["phone_number_id"], body.get("to"), words)
+        return web.json_response(
+            {"messaging_product": "whatsapp", "messages": [{"id": f"wamid.out-{number}"}]}
+        )
+
+    def _sent(self, instance: str, phone: Any, text: Any) -> int:
+        """Remembers a reply, with the ids of its turn when the turn is known; returns the event's number."""
+        match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
+        number = int(match[1]) if match else None
+        turn = self._turns.get(number, Turn()) if number is not None else Turn()
+        shown = msgspec.structs.replace(turn, instance=instance, phone=str(phone or ""))
+        return self._record("sent", number, shown)
+
+    # Whoever wants to know.
+
+    async def events(self, request: web.Request) -> web.Response:
+        """JSON lines, from the event after number `after` on."""
+        after = request.query.get("after", "0")
+        if not after.isascii() or not after.isdecimal():
+            raise web.HTTPBadRequest(text="after must be the number of an event, or 0 for all")
+        body = b"".join(self._lines[int(after) :])
+        return web.Response(body=body, content_type="application/x-ndjson")
+
+    async def reset(self, request: web.Request) -> web.Response:
+        """Forgets everything; events are numbered from 1 again, and the AI fails no longer."""
+        self._lines.clear()
+        self._turns.clear()
+        self._ai_fails_until = 0.0
+        return web.json_response({"reset": True})
+
+    async def ai_errors(self, request: web.Request) -> web.Response:
+        """From now on the AI fails for so many seconds; 0 ends it."""
+        wanted = await _decoded(request, _AiErrors)
+        if not 0 <= wanted.seconds <= AI_ERRORS_S_MAX:
+            raise web.HTTPBadRequest(text=f"seconds must be from 0 to {AI_ERRORS_S_MAX:g}")
+        self._ai_fails_until = self._now() + wanted.seconds
+        return web.json_response({"until": self._ai_fails_until})
+
+    def _record(self, event: str, number: int | None, turn: Turn, service_ms: float | None = None) -> int:
+        line = Event(
+            n=len(self._lines) + 1,
+            event=event,
+            at=self._now() * 1000,
+            turn=number,
+            service_ms=service_ms,
+            **msgspec.structs.asdict(turn),
+        )
+        self._lines.append(msgspec.json.encode(line) + b"\n")
+        return line.n
+
+
+def _name(turn: Turn) -> str:
+    """Return what a turn's luck depends on: its first message, in its conversation when that has no id."""
+    first = turn.ids[0] if turn.ids else ""
+    return first or f"{turn.instance} {turn.phone}"
+
+
+async def _decoded(request: web.Request, kind: Any) -> Any:
+    """The body as JSON of that kind; unknown keys are ignored. Raises HTTPBadRequest."""
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise web.HTTPBadRequest(text=f"not the expected JSON: {error}") from None
+
+
+async def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str], None]) -> None:
+    """Runs a sink until SIGINT or SIGTERM; `listening` is told its address. Raises DistributionError, OSError."""
+    stop = asyncio.Event()
+    runner = web.AppRunner(Sink(settings).app(), access_log=None, shutdown_timeout=END_S)
+    with _signals(stop):
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+            address = runner.addresses[0]
+            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
+            listening(f"http://{shown}:{address[1]}")
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    handled = (signal.SIGINT, signal.SIGTERM)
+    for number in handled:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)

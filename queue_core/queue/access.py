@@ -1,0 +1,51 @@
+"""One queue's way to its data, shared by the parts of a `MessageQueue`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from queue_core.keys import KeySpace
+from queue_core.redis.runner import explain
+from queue_core.redis.servers import on_primaries
+from queue_core.redis.transport import Transport
+from queue_core.settings import QueueSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Client, keys, transport, settings and clock of one queue."""
+
+    redis: Redis
+    keys: KeySpace
+    transport: Transport
+    settings: QueueSettings
+    clock: Callable[[], int] | None = None
+    """Unix ms instead of Redis's clock, in simulations and tests."""
+
+    def now(self) -> int | str:
+        """Return the time as the scripts take it: "" for Redis's own clock."""
+        return self.clock() if self.clock else ""
+
+    async def now_ms(self) -> int:
+        """Return the time by which the queue goes, in Unix ms. Raises QueueUnavailableError."""
+        if self.clock:
+            return self.clock()
+        try:
+            _, run = (await on_primaries(self.redis))[0]
+            seconds, microseconds = await run("TIME")
+        except (RedisError, OSError) as error:
+            raise explain(error) from error
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def read(self, pipeline: Any) -> list[Any]:
+        """Return the answers of a pipeline. Raises QueueUnavailableError when Redis does not answer."""
+        try:
+            answers: list[Any] = await pipeline.execute()
+        except (RedisError, OSError) as error:
+            raise explain(error) from error
+        return answers

@@ -1,0 +1,102 @@
+"""Messages that were given up on: looked at, brought back, deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from queue_core.errors import DeadLetterNotFoundError
+from queue_core.keys import Partition, decode_conversation
+from queue_core.message import DeadLetter, decode
+from queue_core.queue.access import Access
+from queue_core.redis import scripts
+from queue_core.redis.scripts.loader import text
+
+_PAGE = 200
+_DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
+
+
+class DeadLetters:
+    """Dead letters of all partitions. An id such as `0/1700000000000-0` is a partition and an entry in its stream."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
+        """Yield those that are there when this begins, page by page, oldest first within a partition."""
+        access = self._access
+        pipeline = access.redis.pipeline(transaction=False)
+        for partition in access.keys.partitions:
+            pipeline.xrevrange(partition.dead, count=1)
+        newest = await access.read(pipeline)
+        for number, (partition, entries) in enumerate(zip(access.keys.partitions, newest, strict=True)):
+            first, last = "-", text(entries[0][0]) if entries else ""
+            while last:
+                page = await self._entries(partition, first, last, _PAGE)
+                for entry_id, fields in page:
+                    yield _dead_letter(number, text(entry_id), fields)
+                if len(page) < _PAGE:
+                    break
+                first = f"({text(page[-1][0])}"
+
+    async def get(self, dead_letter_id: str) -> DeadLetter:
+        """Return one of them. Raises DeadLetterNotFoundError."""
+        number, partition, entry_id = self._split(dead_letter_id)
+        for found_id, fields in await self._entries(partition, entry_id, entry_id, 1):
+            return _dead_letter(number, text(found_id), fields)
+        raise _not_found(dead_letter_id)
+
+    async def requeue(self, dead_letter_id: str) -> None:
+        """Put one at the end of its conversation. Raises DeadLetterNotFoundError."""
+        access = self._access
+        _, partition, entry_id = self._split(dead_letter_id)
+        call = scripts.Requeue(
+            partition=partition, rules=access.settings, now_ms=access.now(), dead_id=entry_id
+        )
+        if not await access.transport.gathered(call):
+            raise _not_found(dead_letter_id)
+
+    async def drop(self, dead_letter_id: str) -> None:
+        """Delete one for good. Raises DeadLetterNotFoundError."""
+        _, partition, entry_id = self._split(dead_letter_id)
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.xdel(partition.dead, entry_id)
+        (deleted,) = await self._access.read(pipeline)
+        if not deleted:
+            raise _not_found(dead_letter_id)
+
+    async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.xrange(partition.dead, first, last, count=limit)
+        (entries,) = await self._access.read(pipeline)
+        return entries
+
+    def _split(self, dead_letter_id: str) -> tuple[int, Partition, str]:
+        number, _, entry_id = dead_letter_id.partition("/")
+        partitions = self._access.keys.partitions
+        if not _DEAD_ID.fullmatch(dead_letter_id) or int(number) >= len(partitions):
+            raise DeadLetterNotFoundError(
+                f"no dead letter {dead_letter_id!r}: ids look like 0/1700000000000-0"
+            )
+        return int(number), partitions[int(number)], entry_id
+
+
+def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
+    return DeadLetterNotFoundError(f"no dead letter {dead_letter_id}")
+
+
+def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
+    fields = {text(name): text(value) for name, value in raw_fields.items()}
+    instance, phone = decode_conversation(fields["conversation"])
+    return DeadLetter(
+        id=f"{partition}/{entry_id}",
+        instance_name=instance,
+        user_phone=phone,
+        reason=fields["reason"],
+        dead_at_ms=int(fields["at"]),
+        attempts=int(fields["attempts"]),
+        message=decode(fields["message"]),
+        raw=fields["message"],
+        reply=fields.get("reply"),
+    )

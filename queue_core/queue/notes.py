@@ -1,0 +1,33 @@
+"""Values beside the queue, such as an AI's memory of each conversation; the queue itself never reads them."""
+
+from __future__ import annotations
+
+from queue_core.queue.access import Access
+
+
+class Notes:
+    """Keeps a value for each conversation. Raises QueueUnavailableError when Redis does not answer."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
+        """Return the value of a conversation; None when there is none or its time is over."""
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.get(self._access.keys.of(instance_name, user_phone).memory)
+        (value,) = await self._access.read(pipeline)
+        return value  # type: ignore[no-any-return]  # bytes, or str from a client that decodes
+
+    async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
+        """Replace the value of a conversation, for so long."""
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.set(self._access.keys.of(instance_name, user_phone).memory, value, ex=ttl_s)
+        await self._access.read(pipeline)
+
+    async def share_log_key(self, key: bytes) -> bytes:
+        """Return the key of the log's tags that all processes share: the first that any of them offered."""
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.set(self._access.keys.log_key, key, nx=True)
+        pipeline.get(self._access.keys.log_key)
+        _, stored = await self._access.read(pipeline)
+        return stored if isinstance(stored, bytes) else str(stored).encode()

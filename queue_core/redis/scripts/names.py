@@ -1,0 +1,63 @@
+"""Names in a Lua script, found by its words: enough to see that a script uses what its stub declares, and no more."""
+
+from __future__ import annotations
+
+import re
+
+_COMMENT = re.compile(r"--.*")
+_STRING = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_LOCAL = re.compile(r"\blocal (?!function)([\w, ]+?)(?= ?=|$)|\bfor ([\w, ]+?) (?:in|=)", re.MULTILINE)
+_FUNCTION = re.compile(r"\bfunction ?(\w*)\(([\w, ]*)\)")
+_LIB_FUNCTION = re.compile(r"^local function (\w+)\((.*?)\)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
+_KEYWORDS = set(re.findall(r"\w+", "and break do else elseif end false for function if in local nil not or"))
+_KEYWORDS |= set(re.findall(r"\w+", "repeat return then true until while"))
+_GLOBALS = {
+    "cjson",
+    "ipairs",
+    "math",
+    "pairs",
+    "pcall",
+    "redis",
+    "string",
+    "table",
+    "tonumber",
+    "type",
+    "unpack",
+}
+
+
+def used_names(source: str) -> set[str]:
+    """Return every name that stands alone or before a dot, keywords included; comments and strings do not count."""
+    return set(_NAME.findall(_code(source)))
+
+
+def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
+    """Return names used in a script that are neither inputs (`known`), nor its own, nor the library's, nor Lua's."""
+    lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
+    return sorted(used_names(body) - _own_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
+
+
+def used_fields(table: str, body: str, lib: str) -> set[str]:
+    """Return the fields of an input that a script uses itself, or through functions of the library that it calls."""
+    code = _code(body)
+    fields = set(re.findall(rf"(?<![\w.]){table}\.(\w+)", code))
+    for name, parameters, inside in _LIB_FUNCTION.findall(_code(lib)):
+        for call in re.findall(rf"\b{name}\(([^()]*)", code):
+            given = [word.strip() for word in call.split(",")]
+            if table in given:
+                parameter = parameters.split(", ")[given.index(table)]
+                fields |= used_fields(parameter, inside, lib)
+    return fields
+
+
+def _code(source: str) -> str:
+    """Return a source without comments and strings, and without names of fields in table constructors."""
+    code = _STRING.sub("''", _COMMENT.sub("", source))
+    return re.sub(r"\{[^{}]*\}", lambda table: re.sub(r"\w+ = ", "", table[0]), code)
+
+
+def _own_names(code: str) -> set[str]:
+    """Return locals, variables of loops, functions and their parameters."""
+    groups = [group for pair in (*_LOCAL.findall(code), *_FUNCTION.findall(code)) for group in pair]
+    return {name.strip() for group in groups for name in group.split(",")}

@@ -1,0 +1,115 @@
+"""`check`: everything that would void the guarantees."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from queue_core.errors import InvalidSettingsError, QueueUnavailableError
+from queue_core.queue.health import examine
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.redis.connection import connect
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import NOT_SO, OK, add_command
+from queue_core.server.operator.figures import figures, write_findings
+from queue_core.server.operator.output import quantity, write, write_fields, write_json
+from queue_core.server.own_redis import open_queue, own_redis, redis_url
+
+
+def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "check",
+        run_check,
+        summary="find everything that would void the guarantees",
+        description="""
+            Looks at Redis and the queue for whatever could lose a message: an eviction policy, missing persistence, a
+            replica, stranded conversations and more; and says what to do about each. Errors void the guarantees;
+            warnings do not yet.
+
+            It checks the Redis of REDIS_URL, else the one of a running `serve`. With --embedded it starts the one
+            that `serve` would start, checks that, and stops it.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core check
+              python -m queue_core check --json | jq .errors
+
+            exit codes: 0 nothing voids the guarantees, warnings or not; 1 something does, or Redis does not answer;
+            2 wrong configuration
+            """,
+    )
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="check the redis-server that `serve` would start, if none runs",
+    )
+
+
+async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Examine and write the verdict."""
+    async with _queue_to_check(settings, may_start=args.embedded) as (queue, which):
+        report = await examine(queue)
+    errors = list(report.errors)
+    if not settings.use_queue_system:
+        errors.append(
+            "USE_QUEUE_SYSTEM=false: new messages go to the legacy buffer, which can lose them. Set it to true as soon "
+            "as the reason for switching back is gone"
+        )
+    if args.json:
+        facts = {**msgspec.to_builtins(report), "errors": errors}
+        write_json({"ok": not errors, "checked": which, **facts})
+        return NOT_SO if errors else OK
+    write_fields([("checked", which), *figures(report)])
+    write_findings(errors, report.warnings)
+    write()
+    warned = quantity(len(report.warnings), "warning")
+    if errors:
+        write(f"FAILED: {quantity(len(errors), 'error')}, each of which voids the guarantees; {warned}")
+        return NOT_SO
+    write(f"OK: nothing voids the guarantees; {warned}")
+    return OK
+
+
+@asynccontextmanager
+async def _queue_to_check(
+    settings: ServerSettings, *, may_start: bool
+) -> AsyncIterator[tuple[MessageQueue, str]]:
+    """Yield the queue, and in words which Redis it is on.
+
+    Raises InvalidSettingsError when there is none and none may be started, EmbeddedRedisError when it does not start.
+    """
+    if settings.redis_url.get_secret_value():
+        async with open_queue(settings) as queue:
+            yield queue, "the Redis of REDIS_URL"
+            return
+    if await _serve_runs(settings):
+        async with open_queue(settings) as queue:
+            yield queue, f"the Redis of the running serve, data in {settings.data_dir}/"
+            return
+    if not may_start:
+        raise InvalidSettingsError(
+            f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+            "REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
+        )
+    async with own_redis(settings) as server, connect(server.url) as client:
+        words = f"redis-server {server.binary.version}, started for this check as serve does"
+        yield MessageQueue(client, settings.queue), f"{words}, data in {settings.data_dir}/"
+
+
+async def _serve_runs(settings: ServerSettings) -> bool:
+    """Return True if the Redis answers whose address a `serve` left; one that was killed leaves it too."""
+    try:
+        redis_url(settings)
+    except InvalidSettingsError:
+        return False
+    async with open_queue(settings) as queue:
+        try:
+            await queue.check()
+        except QueueUnavailableError:
+            return False
+    return True

@@ -1,0 +1,56 @@
+"""Figures and findings of a health report, as `check` and `status` write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from queue_core.queue.health import HealthReport
+from queue_core.server.operator.output import age, write
+from queue_core.text import visible
+
+
+def figures(report: HealthReport) -> list[tuple[str, str]]:
+    """Return everything in the report but its words, for people."""
+    if not report.reachable:
+        return [("Redis", "not reachable")]
+    latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
+    role = f"{report.role or 'role unknown'}{' of a cluster' if report.is_cluster else ''}"
+    oldest = "none waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
+    return [
+        ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
+        ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
+        ("persistence", _persistence(report)),
+        ("conversations", f"{report.active_conversations:,}"),
+        ("waiting", f"{report.waiting:,}"),
+        ("in work", f"{report.in_flight:,}"),
+        ("oldest", oldest),
+        ("dead letters", f"{report.dead_letters:,}"),
+        ("expired leases", f"{report.expired_leases:,}"),
+        ("stranded", f"{report.stranded_conversations or 0:,}"),
+    ]
+
+
+def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
+    """Write what voids the guarantees, then what should be seen to."""
+    if errors or warnings:
+        write()
+    for word, findings in (("ERROR", errors), ("warning", warnings)):
+        for finding in findings:
+            write(f"{word:<9}{visible(finding)}")
+
+
+def _memory(report: HealthReport) -> str:
+    used = (
+        "unknown" if report.memory_used_bytes is None else f"{report.memory_used_bytes / 1_048_576:,.1f} MiB"
+    )
+    if not report.memory_limit_bytes:
+        return f"{used}, {'limit unknown' if report.memory_limit_bytes is None else 'no limit'}"
+    return f"{used} of {report.memory_limit_bytes / 1_048_576:,.1f} MiB"
+
+
+def _persistence(report: HealthReport) -> str:
+    if report.append_only is None:
+        return "unknown"
+    if not report.append_only:
+        return "no append-only file"
+    return f"append-only file, appendfsync {visible(report.append_fsync) or 'unknown'}"

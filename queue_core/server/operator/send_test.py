@@ -1,0 +1,303 @@
+"""`send-test`: a burst through the front door of a running server, followed until it is answered."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import re
+import secrets
+import time
+from collections import Counter
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from aiohttp import ClientSession
+
+from queue_core.channels.evolution import Evolution
+from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
+from queue_core.errors import InvalidMessageError
+from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
+from queue_core.message import DeadLetter, QueueMessage, check_names
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, duration_s
+from queue_core.server.operator.output import age, quantity, tell, write, write_fields, write_json
+from queue_core.server.own_redis import open_queue
+from queue_core.text import visible
+
+POST_TIMEOUT_S = 30.0
+LOOK_S = 0.05
+"""How often the conversation is looked at: a batch that is done sooner is never seen in work."""
+
+
+def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "send-test",
+        run_send_test,
+        summary="send a burst to a running server and watch it being answered",
+        description="""
+            Posts a burst of messages of one user to a running server, as the Evolution API would, with
+            EVOLUTION_WEBHOOK_SECRET if that is set. Then it watches the queue until they are finished, and shows how
+            long each step took. It needs the same configuration as the server, to see its Redis.
+
+            The AI is really asked and the reply really sent. Without --phone the number is one of those that are
+            reserved for fiction; with a real channel, give a number of your own.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core send-test
+              python -m queue_core send-test --count 5 --instance mybot --phone 5511999990000 --text "are you there?"
+
+            exit codes: 0 all messages finished; 1 not taken, not finished in time, or given up on; 2 wrong usage or
+            configuration
+            """,
+    )
+    parser.add_argument(
+        "--url",
+        type=_url,
+        metavar="URL",
+        help="the server (default: HOST and PORT of the settings, http://127.0.0.1:8080)",
+    )
+    parser.add_argument(
+        "--count", type=count(1, 1_000), default=3, metavar="N", help="messages (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--instance", type=_instance, default="test", metavar="NAME", help="default: %(default)s"
+    )
+    parser.add_argument("--phone", type=_phone, metavar="DIGITS", help="the user's number, with country code")
+    parser.add_argument(
+        "--text",
+        default="test message",
+        help='what each says, followed by its number (default: "%(default)s")',
+    )
+    parser.add_argument(
+        "--wait",
+        type=duration_s,
+        default=60.0,
+        metavar="TIME",
+        help="wait so long for the end (default: 60s)",
+    )
+
+
+def _url(text: str) -> str:
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or "?" in url or "#" in url:
+        raise argparse.ArgumentTypeError("must be like http://127.0.0.1:8080, without query")
+    return url
+
+
+def _phone(text: str) -> str:
+    digits = re.sub(r"[ ()+-]", "", text)
+    if not re.fullmatch(r"\d{5,20}", digits, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no phone number: 5 to 20 digits, with country code")
+    return digits
+
+
+def _instance(text: str) -> str:
+    try:
+        check_names(QueueMessage(instance_name=text, user_phone="1", message=""))
+    except InvalidMessageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+class _Course(msgspec.Struct, kw_only=True):
+    """What became of the burst. Times by Redis's clock, Unix ms, but for the acknowledgements."""
+
+    ids: list[str]
+    began_at_ms: int = 0
+    """When Redis had the first one."""
+    acknowledged_ms: list[float] = []
+    """How long each post took."""
+    taken_at_ms: int | None = None
+    """When a worker took the first batch; None when it was never seen in work."""
+    finished: dict[str, int] = {}
+    """Which messages are finished, and when."""
+    pending: list[QueueMessage] = []
+    dead: list[DeadLetter] = []
+
+    @property
+    def is_answered(self) -> bool:
+        return len(self.finished) == len(self.ids)
+
+    @property
+    def turns(self) -> list[int]:
+        """How many messages each turn had: those that were finished in one moment."""
+        return list(Counter(self.finished.values()).values())
+
+
+async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Posts, watches, and writes what happened."""
+    phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # for fiction, by the NANP
+    burst = secrets.token_hex(8).upper()
+    course = _Course(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
+    url = args.url or _own_url(settings)
+    async with open_queue(settings) as queue, new_session() as session:
+        await queue.check()
+        for number, message_id in enumerate(course.ids, 1):
+            text = f"{args.text} {number}"
+            posted_at = time.perf_counter()
+            payload = example_webhook(
+                message_id,
+                text,
+                phone=phone,
+                instance=args.instance,
+                unix_s=int(time.time()),
+                name="send-test",
+            )
+            problem = await _post(session, settings, url, payload)
+            if problem:
+                tell(f"send-test: message {number} of {args.count}: {problem}")
+                return NOT_SO
+            course.acknowledged_ms.append((time.perf_counter() - posted_at) * 1000)
+        await _watch(queue, args.instance, phone, course, args.wait)
+    _write(args, phone, course)
+    return OK if course.is_answered else NOT_SO
+
+
+def _own_url(settings: ServerSettings) -> str:
+    """Where a server with these settings listens, seen from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound to
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
+
+
+async def _post(session: ClientSession, settings: ServerSettings, url: str, payload: dict[str, Any]) -> str:
+    """Posts one webhook. Returns what is wrong, "" when it was queued."""
+    (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
+    headers = example_headers(evolution.webhook_secret.get_secret_value())
+    shown = urlsplit(url)
+    try:
+        answer = await post_json(session, f"{url}{PATH}", payload, headers=headers, timeout_s=POST_TIMEOUT_S)
+    except NotReachedError as error:
+        where = f"{shown.hostname}:{shown.port or shown.scheme}"
+        return f"nothing answers at {where}: {error}; is `serve` or `web` running there?"
+    except UnansweredError as error:
+        return f"the server did not answer: {error}"
+    return _refusal(answer)
+
+
+def _refusal(answer: HttpAnswer) -> str:
+    body = answer.json()
+    fields: dict[str, Any] = body if isinstance(body, dict) else {}
+    if not answer.is_success:
+        said = visible(str(fields.get("error", "")))[:300]
+        hint = "; is EVOLUTION_WEBHOOK_SECRET the server's?" if answer.status in (401, 403) else ""
+        return f"the server answered {answer.status} {said}{hint}".replace("  ", " ")
+    if fields.get("buffered"):
+        return "taken by the legacy buffer (the server runs with USE_QUEUE_SYSTEM=false), so it cannot be watched"
+    if fields.get("answered"):
+        return "answered without the queue: the server cannot reach Redis; `check` says more"
+    if fields.get("skipped"):
+        return f"acknowledged and skipped: {visible(str(fields['skipped']))[:300]}; see IGNORED_KINDS"
+    return ""
+
+
+async def _watch(queue: MessageQueue, instance: str, phone: str, course: _Course, wait_s: float) -> None:
+    """Looks until all of them are finished or dead, or the time is over."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + wait_s
+    ours = set(course.ids)
+    while True:
+        course.pending = [one for one in await queue.pending(instance, phone) if one.id in ours]
+        for one in course.pending:
+            _note_arrival(course, one)
+            if course.taken_at_ms is None:
+                course.taken_at_ms = one.processing_started_at
+        for one in await queue.completed(instance, phone):
+            if one.id in ours:
+                _note_arrival(course, one)
+                course.finished[one.id] = one.completed_at or 0
+        course.pending = [one for one in course.pending if one.id not in course.finished]
+        if course.is_answered:
+            return
+        if not course.pending or clock() >= end:
+            await _look_for_dead(queue, ours, course)
+            return
+        await asyncio.sleep(LOOK_S)
+
+
+def _note_arrival(course: _Course, message: QueueMessage) -> None:
+    if message.id == course.ids[0]:
+        course.began_at_ms = message.added_at
+
+
+async def _look_for_dead(queue: MessageQueue, ours: set[str], course: _Course) -> None:
+    async for letter in queue.iterate_dead_letters():
+        if letter.message and letter.message.id in ours:
+            course.dead.append(letter)
+
+
+def _write(args: argparse.Namespace, phone: str, course: _Course) -> None:
+    finished_at_ms = max(course.finished.values(), default=None)
+    if args.json:
+        write_json(
+            {
+                "ok": course.is_answered,
+                "instanceName": args.instance,
+                "userPhone": phone,
+                "ids": course.ids,
+                "acknowledgedMs": [round(took, 1) for took in course.acknowledged_ms],
+                "takenMs": _since(course, course.taken_at_ms),
+                "finishedMs": _since(course, finished_at_ms),
+                "turns": course.turns,
+                "waiting": [
+                    {"id": one.id, "status": one.status, "retryCount": one.retry_count}
+                    for one in course.pending
+                ],
+                "dead": [{"id": one.id, "reason": one.reason} for one in course.dead],
+            }
+        )
+        return
+    total = len(course.ids)
+    slowest = max(course.acknowledged_ms)
+    facts = [
+        ("conversation", f"{visible(args.instance)} {phone}"),
+        ("acknowledged", f"{quantity(total, 'message')}, the slowest after {slowest:.0f} ms"),
+        (
+            "taken",
+            _after(_since(course, course.taken_at_ms))
+            or f"not seen: it was done within {LOOK_S * 1000:.0f} ms",
+        ),
+    ]
+    if not course.finished and course.taken_at_ms is None:
+        facts.pop()
+    if course.finished:
+        turns = f"{len(course.finished)} of {total} messages in {quantity(len(course.turns), 'turn')}"
+        facts.append(("finished", f"{_after(_since(course, finished_at_ms))}, {turns}"))
+    write_fields(facts)
+    _write_rest(args, phone, course)
+
+
+def _write_rest(args: argparse.Namespace, phone: str, course: _Course) -> None:
+    """What is not finished, and why."""
+    for letter in course.dead:
+        write(f"given up: {visible(letter.reason)} (dead letter {letter.id})")
+    if course.pending:
+        retries = max(one.retry_count for one in course.pending)
+        in_work = sum(one.status == "processing" for one in course.pending)
+        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; is a worker running? `show` tells more"
+        messages = quantity(len(course.pending), "message")
+        write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
+    missing = len(course.ids) - len(course.finished) - len(course.dead) - len(course.pending)
+    if missing:
+        write(
+            f"{quantity(missing, 'message')} of {phone} nowhere in this queue: does the server use the same Redis, "
+            "QUEUE_PREFIX and QUEUE_PARTITIONS?"
+        )
+
+
+def _since(course: _Course, at_ms: int | None) -> int | None:
+    return None if at_ms is None else at_ms - course.began_at_ms
+
+
+def _after(milliseconds: int | None) -> str:
+    return "" if milliseconds is None else f"after {age(milliseconds)}"

@@ -1,0 +1,106 @@
+"""`status`: figures of the queue, and who is due next."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from queue_core.errors import QueueUnavailableError
+from queue_core.queue.health import examine
+from queue_core.queue.inspection import ActiveConversation
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import OK, add_command, count, duration_s
+from queue_core.server.operator.figures import figures, write_findings
+from queue_core.server.operator.output import Table, age, name, tell, write, write_fields, write_json
+from queue_core.server.own_redis import open_queue
+
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "status",
+        run_status,
+        summary="figures of the queue, and who is due next",
+        description="""
+            Shows what waits, what is in work, how old the oldest is, dead letters, and the conversations that need
+            attention next. An overdue conversation means that no worker runs, or too few.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core status
+              python -m queue_core status --watch 2s
+
+            exit codes: 0 shown; 1 Redis is not available; 2 wrong usage or configuration
+            """,
+    )
+    parser.add_argument(
+        "--watch",
+        type=duration_s,
+        metavar="TIME",
+        help="show it again every so often, until Ctrl-C; with --json one line each",
+    )
+    parser.add_argument(
+        "--limit",
+        type=count(0, 1_000_000),
+        default=10,
+        metavar="N",
+        help="list so many conversations (default: %(default)s)",
+    )
+
+
+async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Write the figures, once or again and again. A watch outlives a Redis that goes away."""
+    async with open_queue(settings) as queue:
+        await _write_status(queue, args)
+        while args.watch:
+            await asyncio.sleep(args.watch)
+            try:
+                await _write_status(queue, args)
+            except QueueUnavailableError as error:
+                tell(f"status: {error}")
+    return OK
+
+
+async def _write_status(queue: MessageQueue, args: argparse.Namespace) -> None:
+    report = await examine(queue)
+    conversations = await queue.active_conversations()
+    now_ms = await queue.now_ms()
+    due = conversations[: args.limit]
+    if args.json:
+        listed = [_conversation(one, now_ms) for one in due]
+        write_json({**msgspec.to_builtins(report), "nextDue": listed}, on_one_line=bool(args.watch))
+        return
+    if args.watch:
+        write(CLEAR_SCREEN if sys.stdout.isatty() else "")
+    write_fields(figures(report))
+    write_findings(report.errors, report.warnings)
+    if due:
+        write()
+        table = Table("instance", "phone", "attention")
+        for one in due:
+            table.add(name(one.instance_name), name(one.user_phone), _attention(one, now_ms))
+        table.flush()
+        if len(conversations) > len(due):
+            write(f"and {len(conversations) - len(due)} more")
+
+
+def _attention(conversation: ActiveConversation, now_ms: int) -> str:
+    left_ms = conversation.attention_at_ms - now_ms
+    return f"in {age(left_ms)}" if left_ms > 0 else f"overdue by {age(-left_ms)}"
+
+
+def _conversation(conversation: ActiveConversation, now_ms: int) -> dict[str, Any]:
+    return {
+        "instanceName": conversation.instance_name,
+        "userPhone": conversation.user_phone,
+        "attentionAtMs": conversation.attention_at_ms,
+        "attentionInMs": conversation.attention_at_ms - now_ms,
+    }

@@ -1,0 +1,32 @@
+"""Text of unknown origin made harmless: everything that could steer a terminal or turn a line around is a code."""
+
+from __future__ import annotations
+
+import json
+
+_JOINERS = "\u200c\u200d"
+"""They shape Persian and emoji, and cannot reorder a line."""
+
+
+def visible(text: str) -> str:
+    """Put a text on one line for people: control characters, line breaks and bidi overrides are shown as codes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character in _JOINERS
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def visible_json(line: str) -> str:
+    """Do so for a line of a log, with the codes of JSON: JSON stays JSON and means what it meant."""
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else _json_code(character) for character in line)
+
+
+def _json_code(character: str) -> str:
+    code = json.dumps(character)[1:-1]
+    return code if code != character else f"\\u{ord(character):04x}"

@@ -1,0 +1,65 @@
+"""A recording with its runs, taken apart once for whatever shows it: pages, downloads, console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+
+from reports.analysis.conversations import Conversation, Key, conversations, reply_times_ms, worst_first
+from reports.analysis.losses import Loss, losses, numbers_of
+from reports.results.replay import RecordingInfo, ReplayResult, Run
+
+
+class ReplayedRecording:
+    """One recording with all its runs. What is asked for is computed once."""
+
+    def __init__(self, info: RecordingInfo, runs: Sequence[Run], systems: Sequence[str]) -> None:
+        self.info = info
+        self.runs = runs
+        self.systems = systems
+
+    @property
+    def name(self) -> str:
+        """The recording's name, which no other of the result has."""
+        return self.info["name"]
+
+    @cached_property
+    def drawn(self) -> list[Run]:
+        """The first run on each system, in the order of the systems: the one that is drawn."""
+        return first_runs(self.runs, self.systems)
+
+    @cached_property
+    def conversations(self) -> list[Conversation]:
+        """The conversations with what became of them in the drawn runs, the worst first."""
+        return worst_first(conversations(self.info, self.drawn))
+
+    @cached_property
+    def numbers(self) -> Mapping[Key, Mapping[str, int]]:
+        """The numbers of the messages of each conversation by id."""
+        return numbers_of(self.info)
+
+    @cached_property
+    def reply_times_ms(self) -> dict[str, list[int]]:
+        """The reply times of the drawn runs by system, ascending."""
+        return {run["system"]: reply_times_ms(run, self.info) for run in self.drawn}
+
+    def losses(self, runs: Iterable[Run]) -> list[Loss]:
+        """Return what one system lost in these runs of the recording, by kind, the most frequent first."""
+        return losses(runs, self.numbers)
+
+
+def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
+    """Return the recordings of a result with their runs."""
+    runs: dict[str, list[Run]] = {recording["name"]: [] for recording in result["recordings"]}
+    for run in result["runs"]:
+        runs[run["recording"]].append(run)
+    return [ReplayedRecording(info, runs[info["name"]], result["systems"]) for info in result["recordings"]]
+
+
+def first_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
+    """Return, for each system that has any, its run with the lowest number."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        if run["system"] not in first or run["run"] < first[run["system"]]["run"]:
+            first[run["system"]] = run
+    return [first[system] for system in systems if system in first]

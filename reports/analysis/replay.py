@@ -1,0 +1,30 @@
+"""A whole replay, taken apart once for page and downloads."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pandas as pd
+
+from reports.analysis.frames import SystemFigures, runs_frame, system_figures
+from reports.analysis.recording import ReplayedRecording, recordings_of
+from reports.results.replay import ReplayResult
+
+
+class AnalysedReplay:
+    """A result with its recordings and figures. What is asked for is computed once."""
+
+    def __init__(self, result: ReplayResult) -> None:
+        self.result = result
+        self.systems = result["systems"]
+        self.recordings: list[ReplayedRecording] = recordings_of(result)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """A `runs_frame`."""
+        return runs_frame(self.result["runs"])
+
+    @cached_property
+    def figures(self) -> list[SystemFigures]:
+        """The figures of each system over all recordings."""
+        return system_figures(self.result)

@@ -1,0 +1,198 @@
+"""The words of a load test, made from the codes and values of its result: for the page, the console and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
+from reports.text import NARROW
+from reports.words.language import gettext, marked
+from reports.words.numbers import duration, share
+
+Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
+
+LATENCIES: Mapping[Latency, tuple[str, str]] = {
+    "acknowledgement": (
+        marked("Acknowledgement"),
+        marked("from the moment a message was to be sent to the 2xx for it"),
+    ),
+    "reply": (
+        marked("Reply, from the last message"),
+        marked("from when a turn's last message was to be sent to its reply"),
+    ),
+    "reply_from_first": (
+        marked("Reply, from the first message"),
+        marked("the same from the turn's first message"),
+    ),
+    "dispatch_lag": (marked("Dispatch lag"), marked("from when a turn was due to its claim by a worker")),
+    "ai": (
+        marked("Claim to reply"),
+        marked("from a turn's claim to its reply: mostly the AI's service time"),
+    ),
+    "generator_lag": (
+        marked("Generator lag"),
+        marked("how far the load generator was behind its own schedule"),
+    ),
+}
+"""Latencies as they are listed: each with its name, and from when to when it is; to be translated."""
+
+_THRESHOLDS: Mapping[ThresholdCode, str] = {
+    "lost": marked("lost messages"),
+    "dead": marked("dead letters"),
+    "duplicates": marked("answered twice"),
+    "out_of_order": marked("out of order"),
+    "failed_requests": marked("failed requests"),
+    "unanswered": marked("not all answered"),
+    "answered": marked("answered"),
+    "acknowledgement_p99": marked("acknowledgement p99"),
+    "acknowledgement_max": marked("acknowledgement max"),
+    "dispatch_lag_p99": marked("dispatch lag p99"),
+    "dispatch_lag_max": marked("dispatch lag max"),
+    "generator_lag_p99": marked("generator lag p99"),
+    "generator_lag_max": marked("generator lag max"),
+    "redis_memory": marked("Redis memory"),
+    "highest_rate": marked("highest rate"),
+}
+_FAULTS: Mapping[FaultCode, str] = {
+    "kill-worker": marked("worker killed"),
+    "pause-redis": marked("Redis stalled"),
+    "restart-redis": marked("Redis restarted"),
+    "ai-errors": marked("AI failing"),
+}
+_SETTINGS = {
+    "scenario": marked("scenario"),
+    "rate_per_min": marked("rate"),
+    "duration_s": marked("duration"),
+    "channel": marked("channel"),
+    "storm_users": marked("storm users"),
+    "recording": marked("recording"),
+    "speed": marked("speed"),
+    "drain_s": marked("longest drain"),
+    "redeliver_s": marked("wait before a redelivery"),
+    "system": marked("system"),
+    "workers": marked("workers"),
+    "ai": marked("AI service time"),
+    "ai_error_share": marked("AI errors"),
+    "redis_memory": marked("Redis memory limit"),
+    "redis_append_fsync": marked("Redis durability"),
+    "faults": marked("faults"),
+    "machine": marked("machine"),
+    "cores": marked("cores"),
+}
+
+
+def threshold_name(code: ThresholdCode) -> str:
+    """Name what a threshold is about."""
+    return gettext(_THRESHOLDS[code])
+
+
+def limit_of(threshold: Threshold) -> str:
+    """Write the limit with its unit."""
+    return _figure(threshold["limit"], threshold["unit"])
+
+
+def measured_of(threshold: Threshold) -> str:
+    """Write the measured value with its unit, or say that nothing was measured."""
+    if threshold["measured"] is None:
+        return gettext("nothing measured")
+    return _figure(threshold["measured"], threshold["unit"])
+
+
+def outcome_of(threshold: Threshold) -> str:
+    """Say whether a threshold was met; a dash where nothing was measured."""
+    if not threshold["ok"]:
+        return gettext("✗ missed")
+    return gettext("✓ met") if threshold["measured"] is not None else duration(None)
+
+
+def missed_names(thresholds: Sequence[Threshold]) -> str:
+    """List those that were missed."""
+    return gettext(", ").join(threshold_name(one["code"]) for one in thresholds if not one["ok"])
+
+
+def ramp_time(threshold: Threshold) -> str:
+    """Write the p99 of a step of a ramp, and say where it is the maximum; a dash where nothing was measured."""
+    told = duration(threshold["measured"])
+    return gettext("%(time)s (max)", time=told) if threshold["code"].endswith("_max") else told
+
+
+def verdict(result: LoadResult) -> str:
+    """Sum a load test up in a sentence or two."""
+    if not result["valid"]:
+        return _invalid(result["generator_lag"])
+    ledger = result["ledger"]
+    counts = {
+        "sent": f"{ledger['sent']:,}",
+        "answered": f"{ledger['answered']:,}",
+        "lost": _count(ledger["lost"]),
+        "twice": _count(ledger["duplicates"]),
+        "displaced": _count(ledger["out_of_order"]),
+    }
+    missed = [
+        gettext(
+            "%(threshold)s %(measured)s", threshold=threshold_name(one["code"]), measured=measured_of(one)
+        )
+        for one in result["thresholds"]
+        if not one["ok"]
+    ]
+    if missed:
+        return gettext(
+            "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
+            "%(displaced)s out of order. Missed: %(missed)s.",
+            **counts,
+            missed=gettext(", ").join(missed),
+        )
+    return gettext(
+        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
+        "%(displaced)s out of order. Every threshold is met.",
+        **counts,
+    )
+
+
+def _invalid(lag: Threshold) -> str:
+    if lag["measured"] is None:
+        return gettext("Invalid: nothing was sent.")
+    return gettext(
+        "Invalid: the generator was %(time)s behind its schedule (%(quantile)s), so nothing here says anything about "
+        "the system. Use less load, or more machines for Locust.",
+        time=measured_of(lag),
+        quantile=gettext("max") if lag["code"].endswith("_max") else "p99",
+    )
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else gettext("none")
+
+
+def fault_name(code: FaultCode) -> str:
+    """Name a fault."""
+    return gettext(_FAULTS[code])
+
+
+def setting_name(code: str) -> str:
+    """Name a setting or a fact about the machine; those of the environment are their own names."""
+    return gettext(_SETTINGS[code]) if code in _SETTINGS else code
+
+
+def setting_value(code: str, value: str | float) -> str:
+    """Write a setting with the unit that its name ends in."""
+    if isinstance(value, str):
+        return gettext("legacy buffer") if (code, value) == ("system", "legacy") else value
+    if code.endswith("_s"):
+        return duration(1000 * value)
+    if code.endswith("_per_min"):
+        return _figure(value, "/min")
+    return share(value) if code.endswith("_share") else f"{value:,.6g}"
+
+
+def _figure(value: float, unit: Unit) -> str:
+    """Write a value with its unit: a share never reads as all when some is missing."""
+    if unit == "ms":
+        return duration(value)
+    if unit == "%":
+        return share(value / 100)
+    number = f"{value:,.1f}".removesuffix(".0")
+    if unit == "MB":
+        return gettext("%(value)s MB", value=number).replace(" ", NARROW)
+    return gettext("%(value)s /min", value=number) if unit == "/min" else number

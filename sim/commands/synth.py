@@ -1,0 +1,95 @@
+"""`python -m sim synth`: a recording of a day that never was."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from queue_core.recording.line import LineError, identifier
+from queue_core.recording.writer import dump
+from reports.results.writing import STANDARD_OUTPUT, write_whole
+from sim.commands.shared import OK, InputError
+from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSettings, synthesize
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("synth", help="write a synthetic recording from the figures of real chats")
+    parser.set_defaults(run=run)
+    usual = SyntheticSettings()
+    options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
+        ("--messages", _message_count, usual.messages, "N", "how many messages"),
+        ("--hours", _hours, usual.hours, "H", "time in which turns begin, from midnight"),
+        ("--seed", int, usual.seed, "N", "same seed, same bytes"),
+        ("--instance", _instance, usual.instance, "NAME", "the bot's name"),
+        ("--redeliveries", _share, usual.redeliveries, "SHARE", "share of deliveries that are repeated"),
+    )
+    for option, convert, default, metavar, words in options:
+        parser.add_argument(
+            option, type=convert, default=default, metavar=metavar, help=f"{words} (default {default})"
+        )
+    parser.add_argument(
+        "--lang",
+        choices=LANGUAGES,
+        default=usual.language,
+        help=f"what users write (default {usual.language})",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=STANDARD_OUTPUT,
+        metavar="FILE",
+        help="the recording to write (default: standard output)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the recording; returns the exit code. Raises InputError when it cannot be written."""
+    settings = SyntheticSettings(
+        messages=options.messages,
+        hours=options.hours,
+        seed=options.seed,
+        instance=options.instance,
+        language=options.lang,
+        redeliveries=options.redeliveries,
+    )
+    try:
+        write_whole("".join(dump(synthesize(settings))), options.output)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{options.output}: cannot be written: {error.strerror or error}") from None
+    return OK
+
+
+def _message_count(text: str) -> int:
+    return int(_number(text, 1, MESSAGES_MAX, int))
+
+
+def _hours(text: str) -> float:
+    return _number(text, 1e-3, HOURS_MAX, float)
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1, float)
+
+
+def _number(text: str, least: float, most: float, convert: type[int | float]) -> float:
+    try:
+        value = convert(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        kind = "whole number" if convert is int else "number"
+        raise argparse.ArgumentTypeError(f"must be a {kind} from {least:g} to {most:g}, not {text!r}")
+    return value
+
+
+def _instance(text: str) -> str:
+    try:
+        return identifier(text, "instance")
+    except LineError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,107 @@
+"""The ledger: it closes, and finds what it looks for when that is planted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loadtests.account.ledger import Ledger, Sample, answered_ids, batches_of, latency_of, ledger_of
+from loadtests.sink.event import Event
+
+
+def sample(message_id: str, at: float = 0.0, conversation: int = 1, **changes: Any) -> Sample:
+    values = {"intended_at": at, "sent_at": at, "acknowledged_at": at + 0.01, "status": 200, **changes}
+    return Sample(message_id, conversation, **values)
+
+
+def reply(at: float, *ids: str) -> Event:
+    return Event(n=1, event="sent", at=at, turn=1, ids=list(ids))
+
+
+def figures(ledger: Ledger) -> dict[str, Any]:
+    return {name: value for name, value in ledger.counts.items() if value}
+
+
+SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
+
+
+@pytest.mark.parametrize(
+    ("replies", "dead", "waiting", "expected"),
+    [
+        ([reply(9, "m1", "m2", "m3")], 0, 0, {"sent": 3, "answered": 3}),
+        ([reply(9, "m1", "m3")], 0, 0, {"sent": 3, "answered": 2, "lost": 1}),
+        ([reply(9, "m1")], 1, 1, {"sent": 3, "answered": 1, "dead": 1, "waiting": 1}),
+        ([reply(9, "m1")], 9, 9, {"sent": 3, "answered": 1, "dead": 2}),
+        (
+            [reply(9, "m1", "m2"), reply(10, "m2", "m3")],
+            0,
+            0,
+            {"sent": 3, "answered": 3, "duplicates": 1},
+        ),
+        ([reply(9, "m3"), reply(10, "m1", "m2")], 0, 0, {"sent": 3, "answered": 3, "out_of_order": 1}),
+        ([reply(9, "m1", "m2", "m3"), reply(9, "somebody else's")], 0, 0, {"sent": 3, "answered": 3}),
+    ],
+)
+def test_what_became_of_three_messages(
+    replies: list[Event], dead: int, waiting: int, expected: dict[str, int]
+) -> None:
+    ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting)
+    counts = ledger.counts
+    if "out_of_order" in expected:
+        assert counts["out_of_order"] >= 1
+        return
+    assert figures(ledger) == expected
+    assert counts["sent"] == counts["answered"] + counts["dead"] + counts["waiting"] + counts["lost"]
+
+
+def test_what_overlapped_on_its_way_has_no_order() -> None:
+    """m2 was sent before m1 was acknowledged."""
+    samples = [sample("m1", 1, acknowledged_at=5.0), sample("m2", 2)]
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
+    assert ledger.counts["out_of_order"] == 0
+
+
+def test_users_have_no_order_among_each_other() -> None:
+    samples = [sample("m1", 1, conversation=1), sample("m2", 2, conversation=2)]
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
+    assert ledger.counts["out_of_order"] == 0
+
+
+def test_what_nobody_acknowledged_is_unsure_and_not_lost() -> None:
+    samples = [sample("m1"), sample("m2", acknowledged_at=None, status=503, failures=6)]
+    ledger = ledger_of(samples, [reply(9, "m1")], dead=0, waiting=0)
+    assert figures(ledger) == {"sent": 1, "answered": 1, "unsure": 1, "failed_requests": 6}
+
+
+def event(number: int, kind: str, at: float, turn: int, ids: list[str], **more: Any) -> Event:
+    return Event(n=number, event=kind, at=at, turn=turn, ids=ids, **more)
+
+
+EVENTS = [
+    event(1, "ai", 9_010.0, 1, ["m1", "m2"], trigger="window", due_at=9_000, claimed_at=9_004, attempt=1),
+    event(2, "ai-error", 9_500.0, 2, ["m3"], attempt=1),
+    event(3, "sent", 10_000.0, 1, ["m1", "m2"]),
+    event(4, "ai", 11_000.0, 3, ["m3"], trigger="retry", due_at=10_000, claimed_at=10_900, attempt=2),
+    event(5, "sent", 12_000.0, 3, ["m3"]),
+]
+
+
+def test_times_count_from_the_intended_moment() -> None:
+    samples = [
+        sample("m1", 1, sent_at=1.5, acknowledged_at=1.6),
+        sample("m2", 2, acknowledged_at=2.25),
+        sample("m3", 3, acknowledged_at=None),
+    ]
+    latency = latency_of(samples, EVENTS)
+    assert latency["acknowledgement"] == pytest.approx([600, 250])
+    assert latency["generator_lag"] == pytest.approx([500, 0, 0])
+    assert latency["dispatch_lag"] == [4], "of first attempts only"
+    assert latency["reply"] == pytest.approx([8_000, 9_000])
+    assert latency["reply_from_first"] == pytest.approx([9_000, 9_000])
+    assert latency["ai"] == [996, 1_100]
+
+
+def test_replies_and_batches() -> None:
+    assert answered_ids(EVENTS) == {"m1": 1, "m2": 1, "m3": 1}
+    assert batches_of(EVENTS) == {"count": 1, "by_trigger": {"window": 1}, "sizes": {"2": 1}}

@@ -1,0 +1,37 @@
+"""The surroundings of a load, from the process that notes them to the one that reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loadtests.account.surroundings import (
+    Surroundings,
+    read_faults,
+    read_surroundings,
+    read_usage,
+    write_faults,
+)
+from loadtests.stack.chaos import FeltFault
+from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
+
+
+def test_what_is_noted_is_read_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
+    noted = Surroundings("the command", {"workers": 2, "ai": "constant:1s"}, {"redis": "8"}, [1.5])
+    noted.write(tmp_path)
+    assert read_surroundings(tmp_path) == noted
+    assert read_faults(tmp_path, until_s=9.0) == []
+    write_faults([FeltFault("kill-worker", 1.0, 2.5), FeltFault("ai-errors", 3.0)], tmp_path)
+    assert read_faults(tmp_path, until_s=9.0) == [
+        {"code": "kill-worker", "start_s": 1.0, "end_s": 2.5},
+        {"code": "ai-errors", "start_s": 3.0, "end_s": 9.0},
+    ]
+
+
+def test_a_sample_of_usage_tells_of_the_second_before_it(tmp_path: Path) -> None:
+    with UsageLog(tmp_path / "usage.json") as log:
+        for t_s in (0.1, 1.1, 2.0):
+            log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7))
+        assert {at: sample.cpu for at, sample in read_usage(tmp_path).items()} == {
+            0: {"web": 1.0},
+            1: {"web": 1.0},
+        }

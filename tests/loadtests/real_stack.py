@@ -1,0 +1,32 @@
+"""A small real stack for tests, and the processes that belong to one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import psutil
+
+from loadtests.sink.server import SinkSettings
+from loadtests.stack.deployment import StackSettings
+
+SETTINGS = StackSettings(port=0, sink_port=0, sink=SinkSettings(ai="constant:10ms"))
+ENVIRON = {
+    **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ},
+    "QUEUE_WINDOW_MS": "300",
+    "QUEUE_LOCK_TTL_MS": "1000",
+    "QUEUE_LOCK_RENEW_MS": "200",
+}
+
+
+def family(pid: int) -> set[int]:
+    """Everything that a process has started, directly or not, but for the browser of other tests."""
+    found: set[int] = set()
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+            if any("playwright" in word for word in child.cmdline()):
+                continue
+        found.add(child.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found |= {one.pid for one in child.children(recursive=True)}
+    return found

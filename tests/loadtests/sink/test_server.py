@@ -1,0 +1,202 @@
+"""The sink plays the AI and WhatsApp over real HTTP, and tells what reached it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from loadtests.sink.server import SERVICE_MS_MAX, Sink, SinkSettings
+
+QUICK = SinkSettings(ai="constant:1ms")
+_Client = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def running(
+    settings: SinkSettings = QUICK, now: Callable[[], float] = lambda: 1000.0
+) -> AsyncIterator[_Client]:
+    async with TestClient(TestServer(Sink(settings, now=now).app())) as client:
+        yield client
+
+
+async def ask(client: _Client, *ids: str, attempt: int = 1) -> tuple[int, str]:
+    """What the AI answers to a turn of these messages."""
+    body = {
+        "instance": "bot",
+        "phone": "966500000001",
+        "text": "hello",
+        "ids": ids,
+        "attempt": attempt,
+        "trigger": "window",
+        "due_at": 111,
+        "claimed_at": 222,
+    }
+    async with client.post("/ai", json=body) as response:
+        return response.status, (await response.json()).get("response", "")
+
+
+async def send(client: _Client, text: str) -> int:
+    async with client.post(
+        "/message/sendText/bot", json={"number": "966500000001", "text": text}
+    ) as response:
+        await response.read()
+        return response.status
+
+
+async def events(client: _Client, after: int = 0) -> list[dict[str, Any]]:
+    async with client.get("/sink/events", params={"after": after}) as response:
+        assert response.status == 200
+        return [json.loads(line) for line in (await response.text()).splitlines()]
+
+
+async def test_a_reply_is_matched_to_the_messages_it_answers() -> None:
+    async with running() as client:
+        _, first = await ask(client, "a", "b")
+        _, second = await ask(client, "c")
+        assert await send(client, second) == 201
+        assert await send(client, first) == 201
+        seen = await events(client)
+    assert [(event["n"], event["event"], event["ids"]) for event in seen] == [
+        (1, "ai", ["a", "b"]),
+        (2, "ai", ["c"]),
+        (3, "sent", ["c"]),
+        (4, "sent", ["a", "b"]),
+    ]
+    sent = seen[2]
+    assert (sent["instance"], sent["phone"], sent["at"]) == ("bot", "966500000001", 1_000_000.0)
+    assert (sent["trigger"], sent["due_at"], sent["claimed_at"], sent["attempt"]) == ("window", 111, 222, 1)
+
+
+async def test_a_reply_by_the_cloud_api_counts_and_a_receipt_does_not() -> None:
+    async with running() as client:
+        _, answer = await ask(client, "a")
+        reply = {"messaging_product": "whatsapp", "to": "96650", "text": {"body": answer}}
+        async with client.post("/v23.0/1055/messages", json=reply) as response:
+            assert response.status == 200
+            assert (await response.json())["messages"]
+        async with client.post(
+            "/v23.0/1055/messages", json={"status": "read", "message_id": "a"}
+        ) as response:
+            assert response.status == 200
+        async with client.post("/chat/sendPresence/bot", json={"presence": "composing"}) as response:
+            assert response.status == 201
+        (sent,) = await events(client, after=1)
+    assert (sent["event"], sent["ids"], sent["instance"], sent["phone"]) == ("sent", ["a"], "1055", "96650")
+
+
+@pytest.mark.parametrize("text", ["turn 99", "turn one", "", "turn 1 turn 1"])
+async def test_a_text_that_is_no_answer_is_seen_and_answers_nothing(text: str) -> None:
+    async with running() as client:
+        await ask(client, "a")
+        await send(client, text)
+        (sent,) = await events(client, after=1)
+    assert (sent["event"], sent["ids"]) == ("sent", [])
+
+
+async def test_after_a_reset_an_old_answer_is_not_taken_for_a_new_turn() -> None:
+    async with running() as client:
+        _, old = await ask(client, "old")
+        await client.post("/sink/reset")
+        assert await events(client) == []
+        _, new = await ask(client, "new")
+        await send(client, old)
+        await send(client, new)
+        seen = await events(client)
+    assert [(event["n"], event["ids"]) for event in seen] == [(1, ["new"]), (2, []), (3, ["new"])]
+
+
+async def test_the_ai_fails_for_as_long_as_it_is_told() -> None:
+    clock = [1000.0]
+    async with running(now=lambda: clock[0]) as client:
+        async with client.post("/sink/ai-errors", json={"seconds": 10}) as response:
+            assert response.status == 200
+        assert (await ask(client, "a"))[0] == 500
+        clock[0] += 10.0
+        assert (await ask(client, "a", attempt=2))[0] == 200
+        seen = await events(client)
+    assert [(event["event"], event["attempt"]) for event in seen] == [("ai-error", 1), ("ai", 2)]
+
+
+async def test_zero_seconds_end_the_errors() -> None:
+    async with running() as client:
+        await client.post("/sink/ai-errors", json={"seconds": 10})
+        await client.post("/sink/ai-errors", json={"seconds": 0})
+        assert (await ask(client, "a"))[0] == 200
+
+
+async def test_which_turns_fail_depends_on_the_turn_and_the_attempt_not_on_the_order() -> None:
+    names = [f"m{number}" for number in range(200)]
+    settings = SinkSettings(ai="constant:0", ai_errors=0.3, seed=7)
+    async with running(settings) as client:
+        failed = {name for name in names if (await ask(client, name))[0] == 500}
+    async with running(settings) as client:
+        failed_backwards = {name for name in reversed(names) if (await ask(client, name))[0] == 500}
+        failed_again = {name for name in names if (await ask(client, name, attempt=2))[0] == 500}
+    assert failed == failed_backwards
+    assert 30 < len(failed) < 90
+    assert failed_again != failed
+
+
+async def test_how_long_the_ai_takes_depends_on_the_turn_and_the_seed_not_on_the_order() -> None:
+    async def times(seed: int, names: str) -> dict[str, float]:
+        async with running(SinkSettings(ai="exponential:1ms", seed=seed)) as client:
+            for name in names:
+                await ask(client, name)
+            return {event["ids"][0]: event["service_ms"] for event in await events(client)}
+
+    one = await times(1, "abc")
+    assert one == await times(1, "cba")
+    assert one != await times(2, "abc")
+    assert len(set(one.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/ai", b"{"),
+        ("POST", "/ai", b"[]"),
+        ("POST", "/ai", b'{"ids": [1]}'),
+        ("POST", "/message/sendText/bot", b"\xff"),
+        ("POST", "/sink/ai-errors", b"{}"),
+        ("POST", "/sink/ai-errors", b'{"seconds": -1}'),
+        ("GET", "/sink/events?after=-1", None),
+        ("GET", "/sink/events?after=%C2%B2", None),
+    ],
+)
+async def test_what_it_cannot_read_is_refused_and_not_remembered(
+    method: str, path: str, body: bytes | None
+) -> None:
+    async with running() as client:
+        async with client.request(method, path, data=body) as response:
+            assert response.status == 400
+        assert await events(client) == []
+
+
+async def test_it_listens_until_it_is_told_to_stop_and_says_where() -> None:
+    """As the stack runs it: the command, its line, and an end by SIGTERM with an answer under way that takes long."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loadtests", "sink", "--port", "0", "--ai", "constant:1h"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        url = (await process.stdout.readline()).decode().split()[-1]
+        async with aiohttp.ClientSession(base_url=url) as session:
+            asking = asyncio.create_task(session.post("/ai", json={"ids": ["a"]}))
+            while True:
+                async with session.get("/sink/events") as response:
+                    if line := await response.text():
+                        assert json.loads(line)["service_ms"] == SERVICE_MS_MAX, "and not an hour"
+                        break
+            process.terminate()
+            assert await process.wait() == 0
+            with pytest.raises(aiohttp.ClientError):
+                await asking

@@ -1,0 +1,158 @@
+"""Plans of faults: how they are read, and that they strike when they should and are always undone."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from loadtests.stack.chaos import EXAMPLE, Chaos, Fault, FeltFault, PlanError, parse_plan
+
+PATIENCE_S = 30.0
+
+
+class Recorder:
+    """A target that only writes down what is done to it."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.workers = workers
+        self.done: list[str] = []
+        self.paused = threading.Event()
+
+    def kill_worker(self, number: int) -> None:
+        self.done.append(f"kill {number}")
+
+    def pause_redis(self) -> None:
+        self.done.append("pause")
+        self.paused.set()
+
+    def resume_redis(self) -> None:
+        self.done.append("resume")
+
+    def restart_redis(self) -> None:
+        self.done.append("restart")
+
+    def ai_errors(self, seconds: float) -> None:
+        self.done.append(f"ai-errors {seconds:g}")
+
+
+class Clock:
+    """Time that passes when somebody waits, for a single thread at a time."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def now(self) -> float:
+        return self.now_s
+
+    def wait(self, seconds: float) -> bool:
+        self.now_s += seconds
+        return False
+
+
+def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[FeltFault]]:
+    """Each fault by itself on a clock of its own, as if the others were not there."""
+    told: list[list[FeltFault]] = [[]]
+    clock = Clock()
+    chaos = Chaos(parse_plan(plan), target, changed=told.append, now=clock.now, wait=clock.wait)
+    chaos.start(1000.0)
+    chaos.join()
+    return chaos, told[-1]
+
+
+def test_the_plan_of_the_help_is_read_in_the_order_of_its_times() -> None:
+    expected = (
+        Fault("kill-worker", 20),
+        Fault("pause-redis", 30, 5),
+        Fault("restart-redis", 40),
+        Fault("ai-errors", 50, 10),
+    )
+    assert parse_plan(EXAMPLE) == expected
+    assert parse_plan(",".join(reversed(EXAMPLE.split(",")))) == expected
+    assert ",".join(map(str, expected)) == EXAMPLE
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("", "is not a fault"),
+        ("kill-worker", "is not a fault"),
+        ("kill-worker@20s,", "is not a fault"),
+        ("kill-worker@20", "20 has no unit"),
+        ("kill-worker@-1s", "-1s is negative"),
+        ("kill-worker@nans", "is not a duration"),
+        ("kill-worker@20s:5s", "takes no duration"),
+        ("pause-redis@20s", "how long"),
+        ("pause-redis@20s:0s", "more than 0"),
+        ("ai-errors@20s:2h", "at most"),
+        ("unplug@20s", "known are kill-worker"),
+        ("pause-redis@20s:5s,restart-redis@22s", "both at once"),
+        ("pause-redis@20s:5s,pause-redis@24s:5s", "both at once"),
+        (",".join(["kill-worker@1s"] * 101), "100 is the limit"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused_with_the_reason(plan: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        parse_plan(plan)
+
+
+def test_other_faults_may_come_while_redis_is_paused() -> None:
+    assert len(parse_plan("pause-redis@20s:5s,kill-worker@22s,ai-errors@21s:3s,restart-redis@26s")) == 4
+
+
+@pytest.mark.parametrize(
+    ("plan", "done", "lasts_s"),
+    [
+        ("kill-worker@20s", ["kill 1"], 0),
+        ("restart-redis@20s", ["restart"], 0),
+        ("pause-redis@20s:5s", ["pause", "resume"], 5),
+        ("ai-errors@20s:10s", ["ai-errors 10"], 10),
+    ],
+)
+def test_a_fault_strikes_at_its_time_and_is_over_when_it_says(
+    plan: str, done: list[str], lasts_s: float
+) -> None:
+    target = Recorder()
+    chaos, felt = carried_out(plan, target)
+    assert target.done == done
+    assert felt == [FeltFault(parse_plan(plan)[0].code, 20.0, 20.0 + lasts_s)]
+    assert (chaos.missed, chaos.errors) == ([], [])
+
+
+def test_workers_are_killed_in_turn() -> None:
+    target = Recorder(workers=2)
+    carried_out("kill-worker@1s,kill-worker@2s,kill-worker@3s", target)
+    assert sorted(target.done) == ["kill 1", "kill 1", "kill 2"]
+
+
+def test_stopping_undoes_what_lasts_and_tells_what_never_came() -> None:
+    target = Recorder()
+    told: list[list[FeltFault]] = []
+    plan = parse_plan("pause-redis@0s:1h,kill-worker@1h")
+    chaos = Chaos(plan, target, changed=told.append, now=lambda: 1000.0)
+    chaos.start(1000.0)
+    assert target.paused.wait(PATIENCE_S)
+    assert told[-1] == [FeltFault("pause-redis", 0.0, None)], "it is not over"
+    chaos.stop()
+    assert target.done == ["pause", "resume"]
+    assert told[-1] == [FeltFault("pause-redis", 0.0, 0.0)]
+    assert [fault.code for fault in chaos.missed] == ["kill-worker"]
+
+
+def test_a_fault_that_fails_is_told_and_stops_no_other() -> None:
+    class Broken(Recorder):
+        def restart_redis(self) -> None:
+            raise RuntimeError("it does not come back")
+
+    target = Broken()
+    chaos, felt = carried_out("restart-redis@1s,kill-worker@2s", target)
+    assert chaos.errors == ["restart-redis@1s: it does not come back"]
+    assert target.done == ["kill 1"]
+    assert all(fault.end_s is not None for fault in felt)
+    assert len(felt) == 2
+
+
+def test_a_plan_that_was_never_started_was_missed_altogether() -> None:
+    chaos = Chaos(parse_plan(EXAMPLE), Recorder(), changed=lambda _: None)
+    chaos.stop()
+    assert ",".join(map(str, chaos.missed)) == EXAMPLE

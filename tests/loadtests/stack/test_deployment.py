@@ -1,0 +1,187 @@
+"""The real stack: a message goes through it, its parts fail and come back, and it leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from loadtests.stack.deployment import Stack, StackError, StackSettings
+from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
+from tests.queue_core.server.outside import evolution
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_S = 40.0
+
+
+def post(stack: Stack, message_id: str, secret: str) -> int:
+    """Status of the answer to a webhook with one message."""
+    request = urllib.request.Request(
+        f"{stack.host}/webhook/evolution",
+        json.dumps(evolution(message_id)).encode(),
+        {"Content-Type": "application/json", "apikey": secret},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def events(stack: Stack) -> list[dict[str, Any]]:
+    """What the sink saw."""
+    with urllib.request.urlopen(f"{stack.sink}/sink/events", timeout=PATIENCE_S) as response:
+        return [json.loads(line) for line in response]
+
+
+def sent_ids(stack: Stack) -> list[str]:
+    """Ids whose reply reached the sink."""
+    return [one for event in events(stack) if event["event"] == "sent" for one in event["ids"]]
+
+
+def eventually(is_so: Callable[[], bool], what: str) -> None:
+    """Fails when it does not become so; nothing tells us when it does, so it is asked again and again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
+        time.sleep(0.02)
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that run; a zombie does not."""
+    found = set()
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.add(pid)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    with Stack(SETTINGS, ENVIRON, tmp_path / "logs") as started:
+        yield started
+
+
+def test_a_message_goes_through_parts_fail_and_come_back_and_nothing_is_left(tmp_path: Path) -> None:
+    before = family(os.getpid())
+    with Stack(SETTINGS, ENVIRON, tmp_path / "logs") as stack:
+        started = family(os.getpid()) - before
+        secret = stack.secrets["EVOLUTION_WEBHOOK_SECRET"]
+        assert set(stack.processes()) == {"web", "worker-1", "sink", "redis"}
+        assert set(stack.processes().values()) <= started
+
+        assert post(stack, "unsigned", "wrong") == 401
+        assert post(stack, "first", secret) == 200
+        eventually(lambda: "first" in sent_ids(stack), "the first reply")
+
+        killed = stack.processes()["worker-1"]
+        stack.kill_worker(1)
+        started |= family(os.getpid()) - before
+        assert not alive({killed})
+        assert post(stack, "after the kill", secret) == 200
+        eventually(lambda: "after the kill" in sent_ids(stack), "a reply by the new worker")
+
+        stack.pause_redis()
+        frozen = psutil.Process(stack.processes()["redis"])
+        eventually(lambda: frozen.status() == psutil.STATUS_STOPPED, "Redis stands still")
+        assert stack.usage().redis_bytes is None
+        stack.resume_redis()
+        assert stack.usage().redis_bytes
+
+        old = stack.processes()["redis"]
+        stack.restart_redis()
+        started |= family(os.getpid()) - before
+        assert stack.processes()["redis"] != old
+        assert post(stack, "after the restart", secret) == 200
+        eventually(lambda: "after the restart" in sent_ids(stack), "a reply after the restart")
+
+        stack.ai_errors(60)
+        assert post(stack, "during errors", secret) == 200
+        eventually(lambda: "ai-error" in [event["event"] for event in events(stack)], "a failure of the AI")
+        stack.ai_errors(0)
+        eventually(lambda: "during errors" in sent_ids(stack), "a reply after the errors")
+
+        used = stack.usage()
+        assert set(used.processes) == {"web", "worker-1", "sink", "redis"}
+        assert all(one.memory_bytes > 1_000_000 for one in used.processes.values())
+        assert used.processes["web"].cpu_s > 0.1
+        # The worker may be killed between a reply and its note of it; that reply is then sent again.
+        repeated = Counter(sent_ids(stack)) - Counter(
+            ["first", "after the kill", "after the restart", "during errors"]
+        )
+        assert set(repeated) <= {"first"}
+        stack.check()
+    assert not alive(started)
+    assert family(os.getpid()) == before
+
+
+def test_a_part_that_ends_by_itself_is_named_with_its_log(stack: Stack) -> None:
+    stack.check()
+    web = psutil.Process(stack.processes()["web"])
+    web.kill()
+    eventually(lambda: "web" not in stack.processes(), "the web process has ended")
+    with pytest.raises(StackError, match=r"web ended with code -9.*logs"):
+        stack.check()
+
+
+def test_a_stack_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    before = family(os.getpid())
+    environ = {**ENVIRON, "QUEUE_WINDOW_MS": "soon"}
+    with pytest.raises(StackError, match=r"(?s)ended with code 2 while starting.*QUEUE_WINDOW_MS"):
+        Stack(SETTINGS, environ, tmp_path / "logs").start()
+    assert family(os.getpid()) == before
+    assert "QUEUE_WINDOW_MS" in (tmp_path / "logs" / "web.log").read_text()
+
+
+def test_a_port_that_is_taken_is_told_and_nobody_elses_server_is_taken_for_ours() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = StackSettings(port=other.getsockname()[1], sink_port=0)
+        with pytest.raises(StackError, match="cannot be used"):
+            Stack(settings, ENVIRON).start()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_the_command_leaves_no_process_behind_however_it_ends(how: signal.Signals, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "loadtests", "stack", "--port", "0", "--sink-port", "0", "--workers", "2"],
+        stdout=subprocess.PIPE,
+        env={**ENVIRON, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            shown = dict(process.stdout.readline().split(maxsplit=1) for _ in range(5))
+            with redis.Redis.from_url(shown["redis"].strip()) as client:
+                assert client.config_get("maxmemory") == {"maxmemory": str(50 * 1024 * 1024)}
+                assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+            children = family(process.pid)
+            assert len(children) >= 5
+            process.send_signal(how)
+            code = process.wait(PATIENCE_S)
+        finally:
+            process.kill()
+    eventually(lambda: not alive(children), "all children have ended")
+    assert code == (0 if how == signal.SIGTERM else -9)
+    if how == signal.SIGTERM:
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,41 @@
+"""The folder as Locust loads it: every module under its bare name."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import loadtests
+
+FOLDER = Path(loadtests.__file__).parent
+MODULES = [path for path in sorted(FOLDER.rglob("*.py")) if not path.name.startswith("_")]
+
+
+@pytest.mark.parametrize("name", sorted({path.stem for path in MODULES} - {"locustfile"}))
+def test_no_module_has_the_name_of_a_library(name: str) -> None:
+    assert name not in sys.stdlib_module_names
+    assert importlib.util.find_spec(name) is None
+
+
+def test_no_module_but_the_locustfile_has_users_or_an_effect_when_it_is_loaded_by_its_bare_name() -> None:
+    """Run as Locust does it, one after the other in a fresh process, with threads and listeners counted."""
+    code = (
+        "import sys, threading; from locust import events; from locust.util.load_locustfile import load_locustfile\n"
+        "def listeners(): return sum(len(hook._handlers) for hook in vars(events).values())\n"
+        "users, before = set(), listeners()\n"
+        "for path in sys.argv[1:]: users |= load_locustfile(path)[0].keys()\n"
+        "print(sorted(users), listeners() - before, threading.active_count())"
+    )
+
+    def loaded(paths: list[Path]) -> str:
+        command = [sys.executable, "-c", code, *map(str, paths)]
+        return subprocess.run(
+            command, cwd=FOLDER.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert loaded([path for path in MODULES if path.name != "locustfile.py"]) == "[] 0 1"
+    assert loaded(MODULES) == "['WhatsApp'] 5 1"

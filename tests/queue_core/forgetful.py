@@ -1,0 +1,44 @@
+"""A transport for tests: carries calls to another one, notes them, and loses answers when told so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from queue_core import QueueUnavailableError
+from queue_core.redis.scripts import Call
+from queue_core.redis.transport import Transport
+
+Result = TypeVar("Result")
+
+
+class Forgetful(Transport):
+    """Loses the answer to the next call when told so: Redis does it, and the caller never learns."""
+
+    def __init__(self, carrier: Transport) -> None:
+        self._carrier = carrier
+        self.calls: list[Call[Any]] = []
+        self.lose_next = False
+
+    def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
+        """As the carrier, then perhaps an error."""
+        self.calls.append(call)
+        loses, self.lose_next = self.lose_next, False
+        return asyncio.ensure_future(self._answer(self._carrier.gathered(call), loses=loses))
+
+    async def alone(self, call: Call[Result]) -> Result:
+        """As the carrier, then perhaps an error."""
+        self.calls.append(call)
+        loses, self.lose_next = self.lose_next, False
+        answer: Result = await self._answer(self._carrier.alone(call), loses=loses)
+        return answer
+
+    async def load(self) -> None:
+        """As the carrier."""
+        await self._carrier.load()
+
+    async def _answer(self, answering: Any, *, loses: bool) -> Any:
+        answer = await answering
+        if loses:
+            raise QueueUnavailableError("the answer was lost")
+        return answer

@@ -1,0 +1,166 @@
+"""The stubs filled in, on fakeredis and on every real server, and what they leave behind."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from redis.asyncio import Redis
+
+from queue_core import QueueMessage
+from queue_core.keys import KeySpace
+from queue_core.message import decode, encode
+from queue_core.redis import scripts
+from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.scripts import Call, ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.loader import text
+from queue_core.settings import Rules
+
+NOW = 1_790_000_000_000
+DAY_MS = 86_400_000
+SPACE = KeySpace("wa", 1)
+SHARED = SPACE.partitions[0]
+PLACE = SPACE.of("bot", "1")
+RULES = Rules()
+Result = TypeVar("Result")
+
+
+class Steps:
+    """Fills in the stubs. Times are milliseconds after NOW; every call is made twice on demand."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.runner = ScriptRunner(redis, deadline_ms=5_000)
+
+    async def enqueue(self, message_id: str, at: int | str = 0, phone: str = "1", **changed: Any) -> Any:
+        place = SPACE.of("bot", phone)
+        message = QueueMessage(id=message_id, instance_name="bot", user_phone=phone, message="…")
+        call = scripts.Enqueue(
+            place=place,
+            seen=place.seen_of(message_id),
+            rules=RULES,
+            now_ms=_at(at),
+            message=encode(message, 10_000),
+            provider_ms=0,
+            dedupe_ttl_ms=DAY_MS,
+            late_is_dead=1,
+            stats_ttl_ms=3_600_000,
+            waits_for_disk=0,
+        )
+        return await self.run(call, changed)
+
+    async def claim(self, at: int | str = 0, claim_id: str = "c1", **changed: Any) -> ClaimAnswer:
+        call = scripts.Claim(
+            partition=SHARED,
+            last_claim=SHARED.last_claim_of("p"),
+            rules=RULES,
+            now_ms=_at(at),
+            processor_id="p",
+            claim_id=claim_id,
+            limit=10,
+            lock_ttl_ms=15_000,
+            max_batch=100,
+            max_attempts=4,
+            queue_ttl_ms=3_600_000,
+            only="",
+        )
+        return await self.run(call, changed)
+
+    async def leased(self, at: int, claim_id: str = "c1", **changed: Any) -> LeasedAnswer:
+        (batch,) = (await self.claim(at, claim_id, **changed)).batches
+        return batch
+
+    async def extend(self, token: int, at: int = 0) -> str:
+        return await self.run(scripts.Extend(place=PLACE, now_ms=NOW + at, token=token, lock_ttl_ms=15_000))
+
+    async def record_reply(self, token: int, words: str = "hello") -> str:
+        return await self.run(scripts.RecordReply(place=PLACE, now_ms=NOW, token=token, text=words))
+
+    async def record_sent(self, token: int) -> str:
+        return await self.run(scripts.RecordSent(place=PLACE, now_ms=NOW + 5, token=token))
+
+    async def complete(self, token: int, at: int = 0) -> str:
+        return await self.run(
+            scripts.Complete(
+                place=PLACE,
+                rules=RULES,
+                now_ms=NOW + at,
+                token=token,
+                completed_ttl_ms=1_800_000,
+                stats_ttl_ms=3_600_000,
+            )
+        )
+
+    async def fail(self, token: int, mode: Any = "retry", at: int = 0, **changed: Any) -> tuple[str, int]:
+        call = scripts.Fail(
+            place=PLACE,
+            rules=RULES,
+            now_ms=NOW + at,
+            token=token,
+            mode=mode,
+            reason="no luck",
+            not_sent=0,
+            backoff_ms=700,
+            max_attempts=4,
+            stats_ttl_ms=3_600_000,
+        )
+        standing, given_up = await self.run(call, changed)
+        return standing, given_up
+
+    async def requeue(self, dead_id: str, at: int = 0) -> bool:
+        return await self.run(
+            scripts.Requeue(partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id)
+        )
+
+    async def withdraw(self, message_id: str, at: int = 0) -> str:
+        return await self.run(
+            scripts.Withdraw(
+                place=PLACE,
+                seen=PLACE.seen_of(message_id),
+                rules=RULES,
+                now_ms=NOW + at,
+                message_id=message_id,
+                dedupe_ttl_ms=DAY_MS,
+                completed_ttl_ms=1_800_000,
+            )
+        )
+
+    async def run(self, call: Call[Result], changed: dict[str, Any] | None = None) -> Result:
+        return await self.runner.alone(msgspec.structs.replace(call, **(changed or {})))
+
+    # What is there afterwards.
+
+    async def due(self, phone: str = "1") -> int | None:
+        score = await self.redis.zscore(SHARED.active, SPACE.of("bot", phone).conversation)
+        return None if score is None else int(score) - NOW
+
+    async def ids(self, key: str = PLACE.queue) -> str:
+        found = [decode(element) for element in await self.redis.lrange(key, 0, -1)]
+        return " ".join(message.id for message in found if message)
+
+    async def fields(self, key: str) -> dict[str, str]:
+        return {text(name): text(value) for name, value in (await self.redis.hgetall(key)).items()}
+
+    async def dead(self) -> list[tuple[str, dict[str, str]]]:
+        return [
+            (text(entry_id), {text(name): text(value) for name, value in (fields or {}).items()})
+            for entry_id, fields in await self.redis.xrange(SHARED.dead) or []
+        ]
+
+    async def everything(self) -> dict[str, Any]:
+        """All data, but for times to live."""
+        readers: dict[Any, Any] = {
+            b"list": lambda key: self.redis.lrange(key, 0, -1),
+            b"hash": self.redis.hgetall,
+            b"string": self.redis.get,
+            b"zset": lambda key: self.redis.zrange(key, 0, -1, withscores=True),
+            b"stream": self.redis.xrange,
+        }
+        return {
+            text(key): await readers[await self.redis.type(key)](key)
+            for key in sorted(await self.redis.keys())
+        }
+
+
+def _at(at: int | str) -> int | str:
+    return NOW + at if isinstance(at, int) else at

@@ -1,0 +1,181 @@
+"""Messages in and out again: enqueue, requeue, withdraw; each answer, and what it leaves behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queue_core.message import decode
+from queue_core.redis.scripts.loader import text
+from queue_core.settings import Rules
+from tests.queue_core.redis.scripts.steps import DAY_MS, NOW, PLACE, SHARED, Steps
+
+
+class TestEnqueue:
+    async def test_queued(self, steps: Steps) -> None:
+        assert await steps.enqueue("m1", 0) == ("queued", NOW, 1)
+        assert await steps.enqueue("m2", 100) == ("queued", NOW + 100, 2)
+        assert await steps.ids() == "m1 m2"
+        assert await steps.due() == 8_000
+        stats = {"totalMessages": "2", "lastActivity": str(NOW + 100)}
+        assert await steps.fields(PLACE.stats) == stats
+
+    async def test_the_last_of_max_messages_makes_it_due_now(self, steps: Steps) -> None:
+        for number in range(4):
+            await steps.enqueue(f"m{number}", number)
+        assert await steps.due() == 8_000
+        await steps.enqueue("m5", 500)
+        assert await steps.due() == 500
+        await steps.enqueue("m6", 600)
+        assert await steps.due() == 500, "it keeps its place in the line"
+
+    async def test_duplicate(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0)
+        before = await steps.everything()
+        assert await steps.enqueue("m1", 700) == ("duplicate", NOW, 0)
+        assert await steps.everything() == before
+
+    async def test_in_strict_mode_a_duplicate_writes_what_is_there(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0, waits_for_disk=1, dedupe_ttl_ms=50_000)
+        before = await steps.everything()
+        left_ms = await steps.redis.pttl(PLACE.seen_of("m1"))
+        assert await steps.enqueue("m1", 700, waits_for_disk=1) == ("duplicate", NOW, 0)
+        assert await steps.everything() == before
+        assert left_ms - 10_000 < await steps.redis.pttl(PLACE.seen_of("m1")) <= left_ms, (
+            "its time is not renewed"
+        )
+
+    async def test_the_same_id_of_another_user_is_another_message(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        assert (await steps.enqueue("m1", phone="2")).status == "queued"
+
+    @pytest.mark.parametrize(
+        ("age_ms", "late_is_dead", "status"),
+        [(DAY_MS, 1, "queued"), (DAY_MS + 1, 1, "late"), (DAY_MS + 1, 0, "queued"), (-DAY_MS, 1, "queued")],
+    )
+    async def test_late_is_what_is_older_than_ids_are_remembered(
+        self, steps: Steps, age_ms: int, late_is_dead: int, status: str
+    ) -> None:
+        answer = await steps.enqueue("m1", provider_ms=NOW - age_ms, late_is_dead=late_is_dead)
+        assert answer.status == status
+        assert answer.added_at_ms == NOW
+        assert (await steps.due() is None) == (status == "late")
+
+    async def test_late_is_a_dead_letter_with_the_reason(self, steps: Steps) -> None:
+        assert await steps.enqueue("m1", provider_ms=NOW - 7 * DAY_MS) == ("late", NOW, 0)
+        ((_, fields),) = await steps.dead()
+        assert fields["reason"] == f"late: delivered {7 * 86_400} s after it was written"
+        assert fields["attempts"] == "0"
+        assert (await steps.enqueue("m1", 5, provider_ms=NOW - 7 * DAY_MS)).status == "duplicate"
+
+    async def test_by_redis_s_own_clock(self, steps: Steps) -> None:
+        answer = await steps.enqueue("m1", "")
+        seconds, microseconds = await steps.redis.time()
+        assert 0 <= seconds * 1000 + microseconds // 1000 - answer.added_at_ms < 10_000
+        due = await steps.due()
+        assert due is not None
+        assert due + NOW == answer.added_at_ms + 8_000
+
+    async def test_a_ring_only_for_what_is_due_before_all_else(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0)
+        first = await steps.redis.xrange(SHARED.wake)
+        await steps.enqueue("m1", 100, phone="2")
+        assert await steps.redis.xrange(SHARED.wake) == first
+        await steps.enqueue("m1", 100, phone="3", rules=Rules(window_ms=10))
+        assert await steps.redis.xrange(SHARED.wake) != first
+        assert await steps.redis.xlen(SHARED.wake) == 1
+
+
+class TestRequeue:
+    async def test_found(self, steps: Steps) -> None:
+        await steps.enqueue("m1", provider_ms=NOW - 2 * DAY_MS)
+        await steps.enqueue("m2", 1_000)
+        ((dead_id, _),) = await steps.dead()
+        assert await steps.requeue(dead_id, 2_000) is True
+        assert await steps.ids() == "m2 m1"
+        assert await steps.due() == 9_000
+        again = decode(await steps.redis.lindex(PLACE.queue, 1) or b"")
+        assert again is not None
+        assert again.added_at == NOW + 2_000
+        assert await steps.dead() == []
+
+    async def test_it_is_scheduled_like_one_that_arrives(self, steps: Steps) -> None:
+        await steps.enqueue("m0", provider_ms=NOW - 2 * DAY_MS)
+        ((dead_id, _),) = await steps.dead()
+        for number in range(1, 5):
+            await steps.enqueue(f"m{number}")
+        await steps.requeue(dead_id, 2_000)
+        assert await steps.due() == 2_000, "five are waiting"
+
+    async def test_while_in_flight_it_disturbs_nothing(self, steps: Steps) -> None:
+        await steps.enqueue("m0", provider_ms=NOW - 2 * DAY_MS)
+        ((dead_id, _),) = await steps.dead()
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        await steps.requeue(dead_id, 9_000)
+        assert await steps.due() == 23_000
+
+    async def test_not_found_or_not_any_more(self, steps: Steps) -> None:
+        await steps.enqueue("m1", provider_ms=NOW - 2 * DAY_MS)
+        ((dead_id, _),) = await steps.dead()
+        await steps.requeue(dead_id)
+        before = await steps.everything()
+        assert await steps.requeue(dead_id) is False
+        assert await steps.everything() == before
+
+    async def test_what_is_no_message_stays_what_it_is(self, steps: Steps) -> None:
+        fields: Any = {"conversation": PLACE.conversation, "reason": "unreadable", "at": 1, "attempts": 1}
+        dead_id = await steps.redis.xadd(SHARED.dead, {**fields, "message": "rubbish"})
+        await steps.requeue(text(dead_id))
+        assert await steps.redis.lrange(PLACE.queue, 0, -1) == [b"rubbish"]
+
+
+class TestWithdraw:
+    async def test_marked(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        assert await steps.withdraw("m2", 100) == "marked"
+        assert await steps.enqueue("m2", 200) == ("duplicate", NOW + 100, 0)
+        assert await steps.ids() == "m1"
+
+    async def test_withdrawn(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m2", 500)
+        assert await steps.withdraw("m1", 1_000) == "withdrawn"
+        assert await steps.ids() == "m2"
+        assert await steps.ids(PLACE.completed) == "m1"
+        assert await steps.due() == 8_500, "by its own oldest message"
+        assert await steps.withdraw("m2", 1_000) == "withdrawn"
+        assert await steps.due() is None
+        assert await steps.withdraw("m2", 1_000) == "marked"
+
+    async def test_in_flight(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.enqueue("m2", 8_000)
+        assert await steps.withdraw("m1", 8_000) == "in flight"
+        assert await steps.withdraw("m2", 8_000) == "withdrawn"
+        assert await steps.due() == 23_000
+        await steps.fail(batch.token, at=9_000)
+        assert await steps.withdraw("m1", 9_000) == "in flight", (
+            "it is being answered, only not at this moment"
+        )
+
+    async def test_a_reply_on_record_keeps_its_messages(self, steps: Steps) -> None:
+        """Handed back with its reply: were one of its messages taken out, the reply would cover one that came later."""
+        await steps.enqueue("m1")
+        await steps.enqueue("m2")
+        batch = await steps.leased(8_000)
+        await steps.record_reply(batch.token)
+        await steps.fail(batch.token, "release", 8_000)
+        await steps.enqueue("m3", 8_000)
+        assert await steps.withdraw("m2", 8_000) == "in flight"
+        again = await steps.leased(8_000, "c2")
+        assert [message.id for message in map(decode, again.elements) if message] == ["m1", "m2"]
+
+    @pytest.mark.parametrize("rubbish", ["5", "true", "null", '"id"', "[]", "{", "\0"])
+    async def test_what_is_no_message_is_passed_over(self, steps: Steps, rubbish: str) -> None:
+        await steps.redis.rpush(PLACE.queue, rubbish)
+        await steps.enqueue("m1")
+        assert await steps.withdraw("m1") == "withdrawn"
+        assert await steps.redis.lrange(PLACE.queue, 0, -1) == [rubbish.encode()]

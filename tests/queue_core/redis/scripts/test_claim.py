@@ -1,0 +1,171 @@
+"""Claiming: who gets what, when, how often, and what becomes a dead letter instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_core.message import decode
+from queue_core.redis.scripts import ClaimAnswer
+from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, Steps
+
+
+class TestClaim:
+    async def test_nothing_there(self, steps: Steps) -> None:
+        assert await steps.claim() == ClaimAnswer(NOW, None, 0, [])
+
+    async def test_nothing_due_yet(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        assert await steps.claim(7_999) == ClaimAnswer(NOW + 7_999, NOW + 8_000, 0, [])
+
+    async def test_a_batch(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m2", 10)
+        answer = await steps.claim(8_000)
+        (batch,) = answer.batches
+        assert (batch.conversation, batch.attempt, batch.waiting) == (PLACE.conversation, 1, 2)
+        assert batch.due_ms == NOW + 8_000
+        assert (batch.reply, batch.send_state) == (None, None)
+        assert [message.id for message in map(decode, batch.elements) if message] == ["m1", "m2"]
+        assert batch.token >= (NOW + 8_000) * 1000
+        assert (answer.given_up, answer.next_due_ms) == (0, NOW + 23_000)
+        assert await steps.ids() == "m1 m2", "the head stays until it is complete"
+        assert await steps.fields(PLACE.lock) == {
+            "processorId": "p",
+            "claimId": "c1",
+            "token": str(batch.token),
+            "lockedAt": str(NOW + 8_000),
+            "expiresAt": str(NOW + 23_000),
+            "dueAt": str(NOW + 8_000),
+            "size": "2",
+            "tries": "2",
+        }
+
+    async def test_the_longest_overdue_first_and_no_more_than_asked_for(self, steps: Steps) -> None:
+        for phone, at in (("3", 30), ("1", 10), ("2", 20)):
+            await steps.enqueue("m1", at, phone=phone)
+        answer = await steps.claim(9_000, limit=2)
+        assert [batch.conversation for batch in answer.batches] == ["bot:1", "bot:2"]
+        assert answer.next_due_ms == NOW + 8_030
+        tokens = [batch.token for batch in answer.batches]
+        assert tokens == sorted(set(tokens))
+
+    async def test_no_more_messages_than_max_batch(self, steps: Steps) -> None:
+        for number in range(7):
+            await steps.enqueue(f"m{number}")
+        batch = await steps.leased(0, max_batch=5)
+        assert (len(batch.elements), batch.waiting) == (5, 7)
+        assert await steps.complete(batch.token, 100) == "held"
+        assert await steps.ids() == "m5 m6"
+        assert await steps.due() == 8_000
+
+    async def test_repeated_it_hands_over_the_same_again(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m1", phone="2")
+        first = await steps.claim(8_000)
+        again = await steps.claim(8_100)
+        assert again.batches == first.batches
+        assert (await steps.claim(8_100, "c2")).batches == []
+
+    async def test_repeated_it_renews_the_leases(self, steps: Steps) -> None:
+        """The holder begins only now: what is left of the lease may be less than a heartbeat's wait."""
+        await steps.enqueue("m1")
+        await steps.claim(8_000)
+        again = await steps.claim(20_000)
+        assert again.next_due_ms == NOW + 35_000
+        assert await steps.due() == 35_000
+        assert (await steps.fields(PLACE.lock))["expiresAt"] == str(NOW + 35_000)
+        assert (await steps.fields(PLACE.lock))["tries"] == "1"
+        assert (await steps.claim(34_999, "c2")).batches == []
+
+    async def test_repeated_it_hands_over_no_more_what_is_finished_or_taken_over(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.complete(batch.token, 8_000)
+        assert (await steps.claim(8_001)).batches == []
+
+    async def test_a_lease_that_ran_out_is_due_again_and_counts(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000)
+        assert (await steps.claim(22_999, "c2")).batches == []
+        second = await steps.leased(23_000, "c2")
+        assert (second.attempt, second.due_ms) == (2, NOW + 23_000)
+        assert second.token > first.token
+
+    async def test_after_the_last_attempt_the_dead_letters_hold_it(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        for attempt in range(4):
+            assert (await steps.leased(8_000 + attempt * 15_000, f"c{attempt}")).attempt == attempt + 1
+        answer = await steps.claim(8_000 + 60_000, "last")
+        assert (answer.batches, answer.given_up, answer.next_due_ms) == ([], 1, None)
+        ((_, fields),) = await steps.dead()
+        assert (
+            fields["reason"] == "given up after 4 attempts: the last lease ran out (worker died or stalled)"
+        )
+        assert (fields["attempts"], fields["conversation"]) == ("4", PLACE.conversation)
+        assert not await steps.redis.exists(PLACE.queue, PLACE.lock, PLACE.reply, SHARED.active)
+
+    async def test_the_error_before_a_lease_ran_out_is_in_the_reason(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000, max_attempts=2)
+        await steps.fail(batch.token, at=8_000, max_attempts=2)
+        await steps.leased(9_000, "c2", max_attempts=2)
+        await steps.claim(30_000, "c3", max_attempts=2)
+        ((_, fields),) = await steps.dead()
+        assert fields["reason"].endswith("; error before that: no luck")
+
+    async def test_what_nobody_took_for_too_long_is_a_dead_letter(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0)
+        await steps.enqueue("m2", 5_000)
+        answer = await steps.claim(3_600_001)
+        assert answer.given_up == 1
+        assert [message.id for message in map(decode, answer.batches[0].elements) if message] == ["m2"]
+        ((_, fields),) = await steps.dead()
+        assert fields["reason"] == "expired: no worker took it for over 3600 s"
+
+    async def test_what_expired_beyond_one_batch_is_never_handed_over(self, steps: Steps) -> None:
+        """Downtime: more messages expired than one step gives up."""
+        for number in range(7):
+            await steps.enqueue(f"m{number}")
+        answers = [await steps.claim(3_600_001, f"c{number}", max_batch=3) for number in range(3)]
+        assert [(answer.given_up, answer.batches) for answer in answers] == [(3, []), (3, []), (1, [])]
+        assert answers[0].next_due_ms == NOW + 3_600_001
+        assert answers[2].next_due_ms is None
+
+    async def test_what_was_tried_does_not_expire(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        assert (await steps.leased(7_200_000, "c2")).attempt == 2
+
+    async def test_an_index_entry_without_messages_is_cleared(self, steps: Steps) -> None:
+        await steps.redis.zadd(SHARED.active, {"bot:ghost": NOW})
+        assert (await steps.claim(1)).next_due_ms is None
+
+    @pytest.mark.parametrize("counter", [None, "1", "5"])
+    async def test_tokens_grow_even_when_a_failover_set_the_counter_back(
+        self, steps: Steps, counter: str | None
+    ) -> None:
+        await steps.enqueue("m1")
+        tokens = [(await steps.leased(8_000, "c1")).token]
+        await (
+            steps.redis.delete(SHARED.token) if counter is None else steps.redis.set(SHARED.token, counter)
+        )
+        tokens += [(await steps.leased(23_000, "c2")).token, (await steps.leased(38_000, "c3")).token]
+        assert tokens == sorted(set(tokens))
+
+    async def test_tokens_grow_even_when_the_clock_is_set_back(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000, "c1")
+        await steps.redis.zadd(SHARED.active, {PLACE.conversation: NOW - 1_000_000})
+        second = await steps.leased(-500_000, "c2")
+        assert second.token == first.token + 1
+
+    async def test_only_one_conversation(self, steps: Steps) -> None:
+        await steps.enqueue("m1", 0)
+        await steps.enqueue("m1", 500, phone="2")
+        assert await steps.claim(8_499, only="bot:2") == ClaimAnswer(NOW + 8_499, NOW + 8_500, 0, [])
+        answer = await steps.claim(8_500, "c2", only="bot:2")
+        assert [batch.conversation for batch in answer.batches] == ["bot:2"]
+        assert answer.next_due_ms == NOW + 23_500, "its own"
+        assert await steps.due() == 8_000, "the other one is untouched"
+        assert await steps.claim(8_500, "c3", only="bot:3") == ClaimAnswer(NOW + 8_500, None, 0, [])
+        assert (await steps.claim(60_000, "c4", only="bot:2", limit=0)).batches == []

@@ -1,0 +1,217 @@
+"""Steps of whoever holds a lease: extend, record, complete, fail; each answer, and that the others change nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from queue_core.message import decode
+from queue_core.settings import Rules
+from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, Steps
+
+
+class TestExtend:
+    async def test_held(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.extend(batch.token, 12_000) == "held"
+        assert await steps.due() == 27_000
+        assert (await steps.fields(PLACE.lock))["expiresAt"] == str(NOW + 27_000)
+
+    async def test_held_on_after_the_lease_ran_out_as_long_as_nobody_took_over(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.extend(batch.token, 60_000) == "held"
+
+
+class TestRecords:
+    async def test_reply_held(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.record_reply(batch.token, "مرحبا") == "held"
+        fields = {"text": "مرحبا", "size": "1", "state": "unsure", "recordedAt": str(NOW)}
+        assert await steps.fields(PLACE.reply) == fields
+
+    async def test_after_a_crash_the_batch_is_the_one_that_the_reply_answers(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m2")
+        first = await steps.leased(8_000)
+        await steps.record_reply(first.token)
+        await steps.enqueue("m3", 9_000)
+        second = await steps.leased(23_000, "c2")
+        assert (second.reply, second.send_state, second.waiting) == ("hello", "unsure", 3)
+        assert [message.id for message in map(decode, second.elements) if message] == ["m1", "m2"]
+        assert await steps.complete(second.token, 23_000) == "held"
+        assert await steps.ids() == "m3"
+        assert await steps.due() == 23_000, "m3 has waited for longer than the window"
+        third = await steps.leased(23_000, "c3")
+        assert (third.reply, third.attempt) == (None, 1)
+
+    async def test_sent_held(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.record_sent(batch.token) == "held"
+        assert not await steps.redis.exists(PLACE.reply), "without a reply there is nothing to note"
+        await steps.record_reply(batch.token)
+        assert await steps.record_sent(batch.token) == "held"
+        fields = await steps.fields(PLACE.reply)
+        assert (fields["state"], fields["sentAt"]) == ("sent", str(NOW + 5))
+        assert (await steps.leased(23_000, "c2")).send_state == "sent"
+
+
+class TestComplete:
+    async def test_held(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m2", 100)
+        batch = await steps.leased(8_000)
+        await steps.enqueue("m3", 9_000)
+        await steps.record_reply(batch.token)
+        assert await steps.complete(batch.token, 12_000) == "held"
+        assert await steps.ids() == "m3"
+        assert await steps.ids(PLACE.completed) == "m1 m2"
+        assert await steps.due() == 17_000, "by its own oldest message"
+        assert not await steps.redis.exists(PLACE.lock, PLACE.reply)
+        archived = decode(await steps.redis.lindex(PLACE.completed, 1) or b"")
+        assert archived is not None
+        assert (archived.added_at, archived.completed_at) == (NOW + 100, NOW + 12_000)
+        assert (await steps.fields(PLACE.stats))["processedMessages"] == "2"
+
+    async def test_nothing_left_leaves_the_index(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.complete(batch.token, 8_000)
+        assert not await steps.redis.exists(SHARED.active, PLACE.queue)
+
+    async def test_the_archive_is_trimmed_by_age(self, steps: Steps) -> None:
+        for number, at in enumerate([0, 1_000_000, 1_800_000, 1_800_001]):
+            await steps.enqueue(f"m{number}", at, rules=Rules(window_ms=0))
+            batch = await steps.leased(at, f"c{number}", rules=Rules(window_ms=0))
+            assert await steps.complete(batch.token, at) == "held"
+            expected = ["m0", "m0 m1", "m0 m1 m2", "m1 m2 m3"][number]
+            assert await steps.ids(PLACE.completed) == expected
+
+
+class TestFail:
+    async def test_retry(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.fail(batch.token, at=9_000) == ("held", 0)
+        assert await steps.due() == 9_700
+        assert await steps.fields(PLACE.lock) == {"tries": "1", "error": "no luck"}
+        await steps.enqueue("m2", 9_100)
+        assert await steps.due() == 9_700, "the backoff stands"
+        assert (await steps.claim(9_699, "c2")).batches == []
+        again = await steps.leased(9_700, "c2")
+        assert (again.attempt, len(again.elements)) == (2, 2)
+
+    async def test_even_max_messages_wait_for_the_backoff(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.fail(batch.token, at=9_000)
+        for number in range(5):
+            await steps.enqueue(f"x{number}", 9_000)
+        assert await steps.due() == 9_700
+
+    async def test_dead(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.record_reply(batch.token, "half an answer")
+        await steps.enqueue("m2", 9_000)
+        assert await steps.fail(batch.token, "dead", 9_000) == ("held", 1)
+        ((_, fields),) = await steps.dead()
+        assert (fields["reason"], fields["attempts"], fields["reply"]) == ("no luck", "1", "half an answer")
+        assert await steps.ids() == "m2"
+        assert await steps.due() == 17_000
+        assert not await steps.redis.exists(PLACE.lock, PLACE.reply)
+
+    async def test_release(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        assert await steps.fail(batch.token, "release", 9_000) == ("held", 0)
+        assert await steps.due() == 9_000
+        assert not await steps.redis.exists(PLACE.lock)
+        assert (await steps.leased(9_000, "c2")).attempt == 1
+
+    async def test_release_of_a_retry_counts_the_attempts_before(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        batch = await steps.leased(23_000, "c2")
+        await steps.fail(batch.token, "release", 24_000)
+        assert (await steps.fields(PLACE.lock))["tries"] == "1"
+        assert (await steps.leased(24_000, "c3")).attempt == 2
+
+    @pytest.mark.parametrize(("not_sent", "state"), [(0, "unsure"), (1, "not sent")])
+    @pytest.mark.parametrize("mode", ["retry", "release"])
+    async def test_whether_the_reply_was_sent(
+        self, steps: Steps, mode: str, not_sent: int, state: str
+    ) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.record_reply(batch.token)
+        await steps.fail(batch.token, mode, 8_000, not_sent=not_sent)
+        again = await steps.leased(20_000, "c2")
+        assert (again.reply, again.send_state) == ("hello", state)
+
+    async def test_only_those_die_that_had_every_attempt(self, steps: Steps) -> None:
+        """m2 came during the first attempt, m3 during the last."""
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000, max_attempts=3)
+        await steps.enqueue("m2", 8_000)
+        await steps.fail(first.token, at=8_000, max_attempts=3)
+        second = await steps.leased(9_000, "c2", max_attempts=3)
+        await steps.fail(second.token, at=9_000, max_attempts=3)
+        third = await steps.leased(10_000, "c3", max_attempts=3)
+        await steps.enqueue("m3", 10_000)
+        assert await steps.fail(third.token, at=10_000, max_attempts=3) == ("held", 1)
+        assert [decode(fields["message"]).id for _, fields in await steps.dead()] == ["m1"]  # type: ignore[union-attr]
+        assert await steps.ids() == "m2 m3"
+        assert (await steps.fields(PLACE.lock))["tries"] == "1,1"
+        fourth = await steps.leased(10_700, "c4", max_attempts=3)
+        assert (fourth.attempt, len(fourth.elements)) == (3, 2)
+        assert await steps.fail(fourth.token, at=10_700, max_attempts=3) == ("held", 1)
+        assert await steps.ids() == "m3"
+
+    async def test_a_recorded_reply_answers_its_whole_batch_and_dies_with_it(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000, max_attempts=2)
+        await steps.enqueue("m2", 8_000)
+        await steps.fail(first.token, at=8_000, max_attempts=2)
+        second = await steps.leased(9_000, "c2", max_attempts=2)
+        await steps.record_reply(second.token)
+        assert await steps.fail(second.token, at=9_000, max_attempts=2) == ("held", 2)
+        assert [fields["reply"] for _, fields in await steps.dead()] == ["hello", "hello"]
+        assert await steps.ids() == ""
+
+
+async def step_by_name(steps: Steps, name: str, token: int, at: int) -> Any:
+    """Takes a step that ends a lease or needs it; of `fail` the name is the mode."""
+    if name in ("retry", "dead", "release"):
+        return (await steps.fail(token, name, at))[0]
+    return await getattr(steps, name)(token, *([] if name.startswith("record") else [at]))
+
+
+ENDS = ["complete", "retry", "dead", "release"]
+
+
+@pytest.mark.parametrize("name", ["extend", "record_reply", "record_sent", *ENDS])
+async def test_whoever_lost_the_lease_changes_nothing(steps: Steps, name: str) -> None:
+    await steps.enqueue("m1")
+    assert await step_by_name(steps, name, 1, 0) == "lost", "nobody has claimed it yet"
+    first = await steps.leased(8_000)
+    await steps.leased(23_000, "c2")
+    before = await steps.everything()
+    assert await step_by_name(steps, name, first.token, 24_000) == "lost"
+    assert await step_by_name(steps, name, first.token + 1_000_000_000, 24_000) == "lost"
+    assert await steps.everything() == before
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_an_end_repeated_is_settled_and_changes_nothing(steps: Steps, name: str) -> None:
+    await steps.enqueue("m1")
+    batch = await steps.leased(8_000)
+    await step_by_name(steps, name, batch.token, 8_000)
+    await steps.enqueue("m2", 8_001)
+    before = await steps.everything()
+    assert await step_by_name(steps, name, batch.token, 9_000) == "settled"
+    assert await steps.everything() == before

@@ -1,0 +1,177 @@
+"""A stub makes the lines that read a script's inputs; a script that does not fit its stub fails at import."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from queue_core import QueueSettings
+from queue_core.keys import Key, KeySpace, Partition, Place
+from queue_core.redis import scripts
+from queue_core.redis.scripts import Call, ScriptMismatchError, loader
+from queue_core.redis.scripts.loader import Digits, Now, Number, stub, text
+from queue_core.settings import Rules
+from tests.queue_core.searches.planting import ALL
+
+LIB = """
+local function clock_ms(given)
+  return given
+end
+
+local function schedule(place, rules)
+  redis.call('ZADD', place.active, rules.window_ms, 'x')
+end
+
+local function settle(partition, at)
+  schedule(partition, at)
+end
+"""
+INPUTS: dict[str, Any] = {
+    "place": Annotated[Place, "queue active conversation"],
+    "rules": Rules,
+    "seen": Key,
+    "now_ms": Now,
+    "token": Digits,
+    "size": Number,
+    "words": str,
+}
+BODY = """-- a script, with KEYS[9] in a comment
+local function note(left, words)
+  return left .. 'undeclared in a string' .. words
+end
+
+schedule(place, rules)
+for index, item in ipairs({a = place.queue, b = place.conversation}) do
+  redis.call('SET', seen, note(token, words) .. index .. item)
+end
+return now_ms + size
+"""
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """Makes a stub with the inputs given, of a script with the text given."""
+    loader._read.cache_clear()
+    monkeypatch.setattr(loader, "files", lambda _: tmp_path)
+    (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
+
+    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS) -> Any:
+        (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
+        fields = list(inputs.items())
+        made: Any = msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True)
+        return stub("probe")(made)
+
+    yield define
+    loader._read.cache_clear()
+
+
+def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> None:
+    script = define().script
+    assert script.source == (
+        LIB
+        + """
+local place = {queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}
+local rules = {window_ms = tonumber(ARGV[2]), max_messages = tonumber(ARGV[3]), idle_ms = tonumber(ARGV[4])}
+local seen = KEYS[3]
+local now_ms = clock_ms(ARGV[5])
+local token = ARGV[6]
+local size = tonumber(ARGV[7])
+local words = ARGV[8]
+
+"""
+        + BODY
+    )
+    assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
+
+
+def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
+    probe = define()
+    place = KeySpace("wa", 1).of("bot", "1")
+    rules = QueueSettings(window_ms=1, max_messages=2, idle_ms=3)
+    call = probe(place=place, rules=rules, seen="s", now_ms="", token=4, size=5, words="w")
+    keys = (place.queue, place.active, "s")
+    assert call.command() == (probe.script.sha, 3, *keys, "bot:1", 1, 2, 3, "", 4, 5, "w")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("return now_ms", "return now", r"does not declare: \['now'\]"),
+        ("note(token", "note(tokem", r"does not declare: \['tokem'\]"),
+        ("+ size", "+ #KEYS", r"does not declare: \['KEYS'\]"),
+        ("+ size", "+ ARGV[7]", r"does not declare: \['ARGV'\]"),
+        (" + size", "", r"does not use \['size'\]"),
+        ("schedule(place, rules)", "schedule(place, {})", r"does not use \['rules'\]"),
+        ("place.conversation", "place.reply", r"declares \['active', 'conversation', 'queue'\]"),
+        ("place.conversation", "1", r"uses \['active', 'queue'\] of its place"),
+        ("schedule(place, rules)", "note(rules, 1)", r"uses \['conversation', 'queue'\] of its place"),
+        (
+            "return now_ms",
+            "return rules.windov_ms + now_ms",
+            r"uses \['windov_ms', 'window_ms'\] of its rules",
+        ),
+    ],
+)
+def test_a_script_that_does_not_fit_its_stub_is_refused(
+    define: Any, old: str, new: str, complaint: str
+) -> None:
+    assert old in BODY
+    with pytest.raises(ScriptMismatchError, match=complaint):
+        define(BODY.replace(old, new))
+
+
+def test_fields_that_the_library_uses_deeper_down_count(define: Any) -> None:
+    inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
+    assert define("settle(partition, rules)\n", inputs).script.keys == ("partition.active",)
+    with pytest.raises(ScriptMismatchError, match="of its partition"):
+        define("settle(partition, rules)\n", {**inputs, "partition": Annotated[Partition, "active wake"]})
+
+
+@pytest.mark.parametrize(
+    ("name", "declared", "complaint"),
+    [
+        ("size", int, "size is an int: declare it as Number or as Digits"),
+        ("place", Annotated[Place, "queue active conversation nowhere"], "'nowhere'"),
+        ("more", str, r"does not use \['more'\]"),
+    ],
+)
+def test_a_stub_that_does_not_say_what_travels_is_refused(
+    define: Any, name: str, declared: Any, complaint: str
+) -> None:
+    with pytest.raises(ScriptMismatchError, match=complaint):
+        define(inputs={**INPUTS, name: declared})
+
+
+@pytest.mark.parametrize("call", Call.__subclasses__(), ids=lambda call: call.__name__)
+def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, script = loader._read, call.script
+    for name in {path.partition(".")[0] for path in (*script.keys, *script.arguments)}:
+        body = read(script.name)
+        last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
+        texts = {"lib": read("lib"), script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
+        monkeypatch.setattr(loader, "_read", texts.__getitem__)
+        with pytest.raises(ScriptMismatchError, match=f"mis_{name}"):
+            stub(script.name)(call)
+
+
+def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
+    folder = Path(str(scripts.__file__)).parent
+    lua = {path.stem for path in folder.glob("*.lua")} - {"lib"}
+    assert {script.name for script in ALL} == lua
+    for name in lua:
+        header = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n\n", 1)[0]
+        assert header.startswith(f"-- {name}: ")
+        assert "-- Returns " in header
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"), [(b"held", "held"), ("held", "held"), ("é".encode(), "é"), (b"\xff", "�"), (5, "5")]
+)
+def test_text_reads_answers_of_either_kind_of_client(raw: Any, expected: str) -> None:
+    assert text(raw) == expected

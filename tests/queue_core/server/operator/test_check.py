@@ -1,0 +1,111 @@
+"""`check`: what voids the guarantees, on whichever Redis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queue_core import InvalidSettingsError
+from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.server.own_redis import own_redis, redis_url
+from tests.queue_core.server.operator.console import Console, settings_for
+
+
+async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(DATA_DIR=str(tmp_path / "data"))
+    answer = await Console(settings, capsys).run("check", "--embedded")
+    assert answer.code == 0, answer.out
+    assert "started for this check" in answer.out
+    assert answer.lines[-1].startswith("OK: nothing voids the guarantees")
+    assert "ERROR" not in answer.out
+    with pytest.raises(InvalidSettingsError):
+        redis_url(settings)
+
+
+async def test_check_takes_the_redis_of_a_running_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(DATA_DIR=str(tmp_path))
+    async with own_redis(settings) as server:
+        answer = await Console(settings, capsys).run("check", "--json")
+        assert answer.code == 0
+        assert "running serve" in answer.json["checked"]
+        assert server.is_running(), "it is not ours to stop"
+
+
+async def test_check_is_not_misled_by_what_a_killed_serve_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "redis.url").write_text("unix:///nowhere/redis.sock\n")
+    answer = await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check", "--embedded")
+    assert answer.code == 0
+    assert "started for this check" in answer.out
+
+
+async def test_check_says_when_the_redis_of_serve_cannot_be_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddedRedis(tmp_path), pytest.raises(EmbeddedRedisError, match="in use by another redis-server"):
+        await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check", "--embedded")
+
+
+async def test_check_starts_no_redis_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would check another than the one in use, and say OK. The address of a killed serve changes nothing."""
+    console = Console(settings_for(DATA_DIR=str(tmp_path / "data")), capsys)
+    with pytest.raises(InvalidSettingsError, match=r"set REDIS_URL.*check --embedded"):
+        await console.run("check")
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "redis.url").write_text("unix:///nowhere/redis.sock\n")
+    with pytest.raises(InvalidSettingsError, match="set REDIS_URL"):
+        await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check")
+
+
+async def test_check_passes_a_redis_that_keeps_everything(
+    redis_server: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = await Console(settings_for(redis_server.url), capsys).run("check", "--json")
+    assert answer.code == 0
+    assert (answer.json["ok"], answer.json["errors"], answer.json["reachable"]) == (True, [], True)
+
+
+async def test_check_fails_on_a_redis_that_evicts(capsys: pytest.CaptureFixture[str]) -> None:
+    with EmbeddedRedis(append_only=True, config={"maxmemory-policy": "allkeys-lru"}) as server:
+        console = Console(settings_for(server.url), capsys)
+        answer = await console.run("check")
+        as_json = (await console.run("check", "--json")).json
+    assert answer.code == 1
+    assert any(line.startswith("ERROR") and "maxmemory-policy" in line for line in answer.lines)
+    assert answer.lines[-1].startswith("FAILED: 1 error")
+    assert not as_json["ok"]
+
+
+async def test_check_fails_on_a_redis_without_persistence(console: Console) -> None:
+    answer = await console.run("check")
+    assert answer.code == 1
+    assert "ERROR" in answer.out
+
+
+async def test_check_fails_when_redis_does_not_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("check", "--json")
+    assert answer.code == 1
+    assert not answer.json["reachable"]
+    assert answer.json["errors"]
+
+
+async def test_check_fails_while_new_messages_go_to_the_legacy_buffer(
+    redis_server: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = await Console(settings_for(redis_server.url, USE_QUEUE_SYSTEM="false"), capsys).run("check")
+    assert answer.code == 1
+    assert "USE_QUEUE_SYSTEM=false" in answer.out
+
+
+async def test_check_shows_no_password(
+    redis_server: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = redis_server.url.replace("unix://", "unix://:hunter2hunter2@")
+    answer = await Console(settings_for(url), capsys).run("check")
+    assert "hunter2" not in answer.out + answer.err

@@ -1,0 +1,339 @@
+"""Two replays of one run each: what is the same is the same, and what was planted is found and named."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+
+from reports.compare.compare import compare
+from reports.compare.comparison import Change, Comparison
+from reports.results.replay import ReplayResult, Run
+from tests.reports.regression_example import BEFORE, lose
+
+
+def _planted(plant: Callable[[Run], None], system: str = "queue") -> Comparison:
+    """BEFORE against itself with something planted into a run."""
+    after = copy.deepcopy(BEFORE)
+    for run in after["runs"]:
+        if run["system"] == system:
+            plant(run)
+    return compare(BEFORE, after)
+
+
+def _of_level(comparison: Comparison, level: str) -> list[Change]:
+    return [one for one in comparison.changes if one.level == level]
+
+
+def test_a_lost_message_is_named_with_its_cause() -> None:
+    comparison = _planted(lose)
+    (change,) = _of_level(comparison, "worse")
+    assert change == Change(
+        level="worse",
+        recording="incident.jsonl",
+        system="queue",
+        subject="conversation 1, message 4 (m4)",
+        before="answered after 4,024 ms",
+        after="lost",
+        cause="The AI failed on message 4. queue marked the turn as done all the same, and nobody tried again.",
+        topic="loss",
+    )
+    assert comparison.is_worse
+    assert str(comparison.verdict).startswith("Worse: queue lost 1\u00a0message it answered before")
+    assert next((one.name, one.ok) for one in comparison.checks) == ("loses no message", False)
+
+
+def test_what_was_lost_and_is_answered_now_is_better() -> None:
+    after = copy.deepcopy(BEFORE)
+    lose(after["runs"][1])
+    comparison = compare(after, BEFORE)
+    assert not comparison.is_worse
+    assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
+    assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0difference for the better")
+
+
+def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None:
+    def plant(run: Run) -> None:
+        run["ai_calls"] += 10
+        run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
+        run["duplicated"] = [run["ledger"][1]["id"], run["ledger"][2]["id"]]
+        lose(run)
+
+    comparison = _planted(plant)
+    worse = _of_level(comparison, "worse")
+    assert [one.topic for one in worse][:4] == ["loss", "fate", "fate", "figure"]
+    verdict = str(comparison.verdict).replace("\u00a0", " ")
+    assert verdict.startswith(
+        "Worse: queue lost 1 message it answered before; queue: 2 messages fare worse, the first"
+    )
+    assert "in incident.jsonl: answered after 11,900 ms, twice; " in verdict
+
+
+def test_a_round_trip_more_is_no_regression_however_large_its_share() -> None:
+    def plant(run: Run) -> None:
+        for name in ("p50", "p95", "max"):
+            run["dispatch_lag_ms"][name] = (run["dispatch_lag_ms"][name] or 0) + 15
+
+    comparison = _planted(plant)
+    assert comparison.is_different
+    assert not comparison.is_worse
+
+
+def _slow_down(factor: float) -> Callable[[Run], None]:
+    def plant(run: Run) -> None:
+        for entry in run["ledger"]:
+            sent = next(
+                one["at_ms"] for one in BEFORE["recordings"][0]["messages"] if one["id"] == entry["id"]
+            )
+            if entry["answered_at_ms"] is not None:
+                entry["answered_at_ms"] = sent + round((entry["answered_at_ms"] - sent) * factor)
+        slower = round(15_047 * factor)
+        run["latency_ms"]["first"] = {"p50": slower, "p95": slower, "max": slower}
+
+    return plant
+
+
+def test_thirty_percent_more_latency_is_worse_over_all_and_by_quantile() -> None:
+    comparison = _planted(_slow_down(1.3))
+    worse = _of_level(comparison, "worse")
+    assert [one.subject for one in worse if one.recording == "all recordings"] == [
+        "message to reply, p50",
+        "message to reply, p95",
+        "message to reply, max",
+    ]
+    assert (
+        Change(
+            "worse",
+            "incident.jsonl",
+            "queue",
+            "first message to reply, p95",
+            "15,047 ms",
+            "19,561 ms (+30.0\u00a0%)",
+        )
+        in worse
+    )
+    assert len(_of_level(comparison, "changed")) == 5
+    assert "+30.0\u00a0%" in str(comparison.verdict)
+
+
+def test_a_millisecond_is_a_change_and_no_regression() -> None:
+    comparison = _planted(_slow_down(1.0002))
+    assert not comparison.is_worse
+    assert comparison.is_different
+    assert "answered after 15,003 ms" in [one.after for one in comparison.changes]
+
+
+@pytest.mark.parametrize(("key", "words"), [("duplicated", "twice"), ("reordered", "out of order")])
+def test_an_answer_that_goes_wrong_is_worse(key: str, words: str) -> None:
+    def plant(run: Run) -> None:
+        run[key] = ["m2"]  # type: ignore[literal-required]
+
+    comparison = _planted(plant)
+    (change,) = _of_level(comparison, "worse")
+    assert change.subject == "conversation 1, message 2 (m2)"
+    assert change.after == f"answered after 11,900 ms, {words}"
+
+
+@pytest.mark.parametrize("fate", ["dead_lettered", "pending"])
+def test_a_message_without_an_answer_is_worse(fate: str) -> None:
+    def plant(run: Run) -> None:
+        run["ledger"][0]["fate"] = fate  # type: ignore[typeddict-item] # one of the two fates above
+        run["ledger"][0]["answered_at_ms"] = None
+
+    assert len(_of_level(_planted(plant), "worse")) == 1
+
+
+def test_a_run_that_does_not_come_to_rest_is_worse() -> None:
+    def plant(run: Run) -> None:
+        run["came_to_rest"] = False
+
+    comparison = _planted(plant)
+    assert [one.subject for one in _of_level(comparison, "worse")] == ["came to rest"]
+
+
+def test_more_ai_calls_are_worse_only_beyond_the_threshold() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ai_calls"] = 100
+    for calls, level in ((104, "changed"), (106, "worse"), (94, "better")):
+        after = copy.deepcopy(before)
+        after["runs"][1]["ai_calls"] = calls
+        assert [one.level for one in compare(before, after).changes] == [level]
+
+
+def test_an_expectation_that_broke_is_worse() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["expectations"][0]["held"] = False
+    comparison = compare(BEFORE, after)
+    assert comparison.is_worse
+    assert "incident.jsonl: queue: “lost” does not hold" in str(comparison.verdict)
+
+
+def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None:
+    less = copy.deepcopy(BEFORE)
+    less["runs"] = [run for run in less["runs"] if run["system"] == "queue"]
+    less["systems"] = ["queue"]
+    (change,) = compare(BEFORE, less).changes
+    assert (change.level, change.system, change.after) == ("worse", "buffer-v1", "missing")
+    (change,) = compare(less, BEFORE).changes
+    assert (change.level, change.system, change.after) == ("changed", "buffer-v1", "2\u00a0messages lost")
+
+
+def test_a_recording_that_changed_is_told_and_compared_by_its_counts() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    comparison = compare(BEFORE, after)
+    (recording,) = comparison.changes
+    assert (recording.level, recording.recording, recording.after) == (
+        "changed",
+        "incident.jsonl",
+        "other messages",
+    )
+    assert not comparison.is_worse
+    assert comparison.is_different
+    assert "The recording incident.jsonl has changed" in comparison.notes[0]
+    lose(after["runs"][1])
+    (change, _) = compare(BEFORE, after).changes
+    assert (change.level, change.subject, change.before, change.after) == ("worse", "messages lost", "0", "1")
+
+
+def test_a_recording_with_more_messages_is_not_slower_or_dearer() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    for run in after["runs"]:
+        run["sent"], run["ai_calls"] = run["sent"] + 5, run["ai_calls"] + 3
+        run["latency_ms"]["first"] = {"p50": 30_000, "p95": 30_000, "max": 30_000}
+    comparison = compare(BEFORE, after)
+    assert {one.subject for one in comparison.changes} >= {"messages sent", "AI calls"}
+    assert not comparison.is_worse
+    assert not _of_level(comparison, "better")
+
+
+def test_losing_the_slow_messages_makes_nothing_better() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ai_calls"] = 3
+
+    def plant(run: Run) -> None:
+        for entry in run["ledger"][:2]:
+            entry["fate"], entry["answered_at_ms"] = "lost", None
+        run["lost"] = [entry["id"] for entry in run["ledger"][:2]]
+        run["ai_calls"] = 1
+        for kind in ("first", "last"):
+            run["latency_ms"][kind] = {"p50": 8351, "p95": 8351, "max": 8351}
+
+    after = copy.deepcopy(BEFORE)
+    plant(after["runs"][1])
+    comparison = compare(before, after)
+    assert not _of_level(comparison, "better")
+    assert [one.topic for one in _of_level(comparison, "worse")] == ["loss", "loss"]
+    assert "better" not in str(comparison.verdict)
+
+
+def test_answering_what_was_lost_is_neither_slower_nor_dearer() -> None:
+    before = copy.deepcopy(BEFORE)
+    lose(before["runs"][1])
+    before["runs"][1]["latency_ms"]["first"] = {"p50": 9000, "p95": 9000, "max": 9000}
+    before["runs"][1]["ai_calls"] -= 1
+    comparison = compare(before, BEFORE)
+    assert not comparison.is_worse
+    assert {"AI calls", "first message to reply, p50"} <= {
+        one.subject for one in _of_level(comparison, "changed")
+    }
+
+
+def test_a_slowdown_is_seen_even_where_other_messages_are_answered() -> None:
+    before = copy.deepcopy(BEFORE)
+    lose(before["runs"][1])
+    after = copy.deepcopy(BEFORE)
+    _slow_down(1.3)(after["runs"][1])
+    worse = _of_level(compare(before, after), "worse")
+    words = "message to reply, where answered both times"
+    assert [(one.recording, one.subject) for one in worse] == [
+        ("all recordings", f"{words}, p50"),
+        ("all recordings", f"{words}, p95"),
+        ("all recordings", f"{words}, max"),
+        ("incident.jsonl", f"{words}, p50"),
+        ("incident.jsonl", f"{words}, p95"),
+        ("incident.jsonl", f"{words}, max"),
+    ]
+
+
+def _twice(name: str) -> ReplayResult:
+    """BEFORE, and the same once more under another name."""
+    result = copy.deepcopy(BEFORE)
+    more = copy.deepcopy(BEFORE)
+    more["recordings"][0]["name"] = name
+    for run in more["runs"]:
+        run["recording"] = name
+    result["recordings"] += more["recordings"]
+    result["runs"] += more["runs"]
+    return result
+
+
+def test_a_recording_that_is_gone_is_told_once_and_the_rest_is_compared_over_all() -> None:
+    comparison = compare(_twice("another.jsonl"), BEFORE)
+    (gone,) = comparison.changes
+    assert (gone.level, gone.recording, gone.system, gone.after) == (
+        "worse",
+        "another.jsonl",
+        "all systems",
+        "missing",
+    )
+    assert str(comparison.verdict) == "Worse: all systems, another.jsonl: run replayed → missing."
+    slower = copy.deepcopy(BEFORE)
+    _slow_down(1.3)(slower["runs"][1])
+    assert "message to reply, where answered both times, p50" in [
+        one.subject for one in compare(_twice("another.jsonl"), slower).changes if one.level == "worse"
+    ]
+
+
+def test_a_recording_that_is_new_is_no_regression() -> None:
+    comparison = compare(BEFORE, _twice("another.jsonl"))
+    assert not comparison.is_worse
+    assert [(one.recording, one.system, one.before) for one in comparison.changes] == [
+        ("another.jsonl", "queue", "not replayed"),
+        ("another.jsonl", "buffer-v1", "not replayed"),
+    ]
+
+
+def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
+    after = _twice("another.jsonl")
+    for run in after["runs"]:
+        if run["system"] == "buffer-v1":
+            run["system"] = "buffer-v9"
+    after["systems"] = ["queue", "buffer-v9"]
+    (gone,) = _of_level(compare(_twice("another.jsonl"), after), "worse")
+    assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
+
+
+def test_figures_that_are_worse_in_many_recordings_are_told_in_one_part() -> None:
+    after = _twice("another.jsonl")
+    for run in after["runs"]:
+        if run["system"] == "queue":
+            run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
+    verdict = str(compare(_twice("another.jsonl"), after).verdict).replace("\u00a0", " ")
+    assert verdict.startswith("Worse: queue: worse figures in 2 recordings, such as dispatch lag, p")
+    assert "more" not in verdict
+
+
+def test_what_the_queue_does_is_told_before_what_others_do() -> None:
+    after = copy.deepcopy(BEFORE)
+    for entry in after["runs"][0]["ledger"]:
+        entry["fate"], entry["answered_at_ms"] = "lost", None
+    lose(after["runs"][1])
+    comparison = compare(BEFORE, after)
+    assert str(comparison.verdict).startswith(
+        "Worse: queue lost 1\u00a0message it answered before; buffer-v1 lost"
+    )
+    assert comparison.changes[0].system == "queue"
+
+
+def test_what_was_not_answered_before_is_not_said_to_have_been() -> None:
+    before = copy.deepcopy(BEFORE)
+    before["runs"][1]["ledger"][3] |= {"fate": "pending", "answered_at_ms": None}
+    after = copy.deepcopy(BEFORE)
+    lose(after["runs"][1])
+    comparison = compare(before, after)
+    (change,) = _of_level(comparison, "worse")
+    assert (change.before, change.after, change.topic) == ("still waiting", "lost", "fate")
+    assert "it answered before" not in str(comparison.verdict)

@@ -1,0 +1,119 @@
+"""Replays of many runs each: only what is beyond luck is a change."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.compare.compare import compare
+from reports.results.files import ResultError
+from tests.reports.regression_example import replications
+
+
+def test_replications_with_equal_luck_are_equal() -> None:
+    comparison = compare(replications(30, 1), replications(30, 1))
+    assert len(comparison.effects) == 9
+    assert not comparison.is_different
+    assert all((one.low, one.high) == (0, 0) for one in comparison.effects)
+
+
+def test_replications_with_other_luck_are_no_change() -> None:
+    for seed in range(20):
+        before, after = replications(30, 2 * seed), replications(30, 2 * seed + 1)
+        assert not compare(before, {**after, "seed": 8}).is_different
+
+
+def test_replications_that_lose_or_slow_down_are_worse() -> None:
+    before = replications(30, 1)
+    names = {
+        one.name
+        for one in compare(before, replications(30, 2, slower_ms=4500)).effects
+        if one.level == "worse"
+    }
+    assert names == {"first message to reply, mean", "first message to reply, p95"}
+    lossy = compare(before, replications(30, 2, lossy=0.6))
+    assert [one.name for one in lossy.effects if one.level == "worse"] == ["share of messages lost"]
+
+
+def test_a_few_replications_tell_nothing_and_say_so() -> None:
+    comparison = compare(replications(3, 1), replications(3, 2, slower_ms=4500))
+    assert not comparison.is_worse
+    assert any("With 3\u00a0runs only nothing can be told from luck" in note for note in comparison.notes)
+
+
+def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
+    before, after = replications(8, 1), replications(8, 2, slower_ms=4500)
+    comparison = compare(before, after)
+    assert {one.name for one in comparison.effects if one.level == "worse"} == {
+        "first message to reply, mean",
+        "first message to reply, p95",
+    }
+    assert not any("told from luck" in note for note in comparison.notes)
+
+
+def test_figures_that_are_the_same_in_every_run_cost_no_confidence() -> None:
+    comparison = compare(replications(30, 1), replications(30, 2))
+    assert len(comparison.effects) == 9
+    assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 9)
+
+
+def test_replications_of_a_recording_that_changed_are_told_once_and_are_not_slower() -> None:
+    after = replications(30, 2, slower_ms=4500)
+    after["recordings"][0]["messages"][0]["text"] = "otherwise"
+    comparison = compare(replications(30, 1), after)
+    assert comparison.notes == [
+        "The recording r.jsonl has changed: of it, only how many messages go wrong is judged."
+    ]
+    assert [(one.level, one.subject) for one in comparison.changes] == [("changed", "recording")]
+    assert not comparison.is_worse
+    assert {one.level for one in comparison.effects} == {"changed", "same"}
+
+
+def test_replications_with_nothing_in_common_are_refused() -> None:
+    after = replications(30, 1)
+    after["recordings"][0]["name"] = "another.jsonl"
+    for run in after["runs"]:
+        run["recording"] = "another.jsonl"
+    with pytest.raises(ResultError, match="no recording and system in common"):
+        compare(replications(30, 1), after)
+
+
+def test_a_recording_that_is_no_longer_replicated_is_worse() -> None:
+    before, more = replications(30, 1), replications(30, 1)
+    more["recordings"][0]["name"] = "another.jsonl"
+    for run in more["runs"]:
+        run["recording"] = "another.jsonl"
+    before["recordings"] += more["recordings"]
+    before["runs"] += more["runs"]
+    comparison = compare(before, replications(30, 1))
+    assert [(one.level, one.recording, one.after) for one in comparison.changes] == [
+        ("worse", "another.jsonl", "missing")
+    ]
+    assert comparison.is_worse
+    (added,) = compare(replications(30, 1), before).changes
+    assert (added.level, added.recording) == ("changed", "another.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("key", "name"), [("dead_lettered", "share dead-lettered"), ("pending", "share still waiting")]
+)
+def test_replications_that_give_messages_up_are_worse(key: str, name: str) -> None:
+    after = replications(30, 2)
+    for run in after["runs"]:
+        run[key] = ["m1"]  # type: ignore[literal-required]
+    comparison = compare(replications(30, 1), after)
+    assert [one.name for one in comparison.effects if one.level == "worse"] == [name]
+
+
+def test_replications_that_lose_the_slow_messages_are_not_faster() -> None:
+    after = replications(30, 2, slower_ms=-3000, lossy=0.6)
+    faster = compare(replications(30, 1), replications(30, 2, slower_ms=-3000))
+    assert "better" in {one.level for one in faster.effects}
+    for run in after["runs"]:
+        run["answered"] -= len(run["lost"])
+    assert {one.level for one in compare(replications(30, 1), after).effects} == {"worse", "changed", "same"}
+
+
+def test_one_run_against_many_is_told() -> None:
+    comparison = compare(replications(1, 1), replications(30, 2))
+    assert not comparison.is_worse
+    assert any("With 1\u00a0run only nothing can be told" in note for note in comparison.notes)

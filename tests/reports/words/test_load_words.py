@@ -1,0 +1,103 @@
+"""The words of a load test: the verdict, thresholds, settings, in English and Arabic."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+from reports.results.load import FaultCode, Threshold, ThresholdCode
+from reports.words.language import speaking
+from reports.words.load import (
+    fault_name,
+    limit_of,
+    measured_of,
+    outcome_of,
+    setting_name,
+    setting_value,
+    threshold_name,
+    verdict,
+)
+from tests.reports.load_example import chaos, invalid, lag
+
+ARABIC = re.compile("[\u0621-\u064a]")
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+def test_the_verdict_counts_and_names_what_was_missed() -> None:
+    head = "10,000 messages acknowledged, 9,998 answered, 2 lost, 1 answered twice, none out of order. "
+    assert plain(verdict(chaos())) == f"{head}Missed: answered 99.98 %, lost messages 2."
+    met = chaos()
+    met["thresholds"] = []
+    assert verdict(met) == f"{head}Every threshold is met."
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (
+            lag(812.0, ok=False),
+            "Invalid: the generator was 812 ms behind its schedule (p99), so nothing here",
+        ),
+        ({**lag(3.0, ok=False), "code": "generator_lag_max"}, "was 3 ms behind its schedule (max)"),
+        (lag(None, ok=True), "Invalid: nothing was sent."),
+    ],
+)
+def test_an_invalid_run_says_why(threshold: Threshold, words: str) -> None:
+    result = invalid()
+    result["generator_lag"] = threshold
+    assert words in plain(verdict(result))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (Threshold(code="lost", limit=0, measured=1234, unit="", ok=False), "0, 1,234, ✗ missed"),
+        (
+            Threshold(code="answered", limit=100, measured=99.9999, unit="%", ok=False),
+            "100 %, 99.99 %, ✗ missed",
+        ),
+        (
+            Threshold(code="highest_rate", limit=600, measured=9, unit="/min", ok=False),
+            "600 /min, 9 /min, ✗ missed",
+        ),
+        (
+            Threshold(code="redis_memory", limit=50, measured=None, unit="MB", ok=True),
+            "50 MB, nothing measured, \u2013",
+        ),
+        (lag(2.25, ok=True), "200 ms, 2.2 ms, ✓ met"),
+    ],
+)
+def test_figures_have_their_units(threshold: Threshold, words: str) -> None:
+    told = (limit_of(threshold), measured_of(threshold), outcome_of(threshold))
+    assert plain(", ".join(told)) == words
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "name", "words"),
+    [
+        ("drain_s", 60.0, "longest drain", "1 min 00 s"),
+        ("rate_per_min", 10_200.0, "rate", "10,200 /min"),
+        ("ai_error_share", 0.25, "AI errors", "25.0 %"),
+        ("workers", 2, "workers", "2"),
+        ("system", "legacy", "system", "legacy buffer"),
+        ("QUEUE_WINDOW_MS", "400", "QUEUE_WINDOW_MS", "400"),
+    ],
+)
+def test_settings_have_names_and_units(code: str, value: str | float, name: str, words: str) -> None:
+    assert (setting_name(code), plain(setting_value(code, value))) == (name, words)
+
+
+def test_everything_has_its_words_in_arabic() -> None:
+    with speaking("ar"):
+        names = [
+            *map(threshold_name, get_args(ThresholdCode)),
+            *map(fault_name, get_args(FaultCode)),
+            verdict(chaos()),
+            verdict(invalid()),
+        ]
+    assert [name for name in names if not ARABIC.search(name)] == []

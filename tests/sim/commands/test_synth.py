@@ -1,0 +1,61 @@
+"""`python -m sim synth` writes what it says, or says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queue_core.recording.reader import load
+from sim.cli import main
+
+
+def test_the_command_writes_what_it_says(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The recording's source names the command that makes the same bytes, to a file or to standard output."""
+    path = tmp_path / "x.jsonl"
+    asked = ("--messages", "40", "--hours", "2.5", "--seed", "9", "--instance", "مطعم 1", "--lang", "mixed")
+    assert main(["synth", *asked, "-o", str(path)]) == 0
+    (loaded,) = load([path])
+    assert "ynthetic" in loaded.title
+    assert "assumed" in loaded.notes
+    command = loaded.source.split("python -m sim synth ")[1]
+    assert (
+        command == "--messages 40 --hours 2.5 --seed 9 --instance 'مطعم 1' --lang mixed --redeliveries 0.01"
+    )
+    assert main(["synth", *asked]) == 0
+    assert capfdbinary.readouterr().out == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--messages", "0", "must be a whole number from 1 to"),
+        ("--messages", "1.5", "must be a whole number"),
+        ("--messages", "1000001", "must be a whole number"),
+        ("--hours", "nan", "must be a number from 0.001 to 8784, not 'nan'"),
+        ("--hours", "inf", "must be a number"),
+        ("--hours", "0", "must be a number"),
+        ("--hours", "soon", "must be a number"),
+        ("--redeliveries", "-0.1", "must be a number from 0 to 1"),
+        ("--redeliveries", "1.1", "must be a number from 0 to 1"),
+        ("--instance", " ", '"instance" is empty'),
+        ("--seed", "x", "invalid int value"),
+        ("--lang", "fr", "invalid choice"),
+    ],
+)
+def test_bad_options(option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The words name the option and what is allowed."""
+    with pytest.raises(SystemExit) as exited:
+        main(["synth", f"{option}={value}"])
+    assert exited.value.code == 2
+    message = capsys.readouterr().err
+    assert f"argument {option}: " in message
+    assert words in message
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2 and the operating system's words."""
+    path = tmp_path / "file" / "x.jsonl"
+    path.parent.touch()
+    assert main(["synth", "--messages", "5", "-o", str(path)]) == 2
+    assert capsys.readouterr().err == f"sim: {path}: cannot be written: File exists\n"
