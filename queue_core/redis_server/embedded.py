@@ -225,7 +225,9 @@ class EmbeddedRedis:
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise EmbeddedRedisError(f"{self.data_dir} cannot be made: {error.strerror}") from None
+            raise EmbeddedRedisError(
+                f"{self.data_dir} cannot be a folder of data ({error.strerror.lower()}): choose another"
+            ) from None
         if self._port is not None:
             self._port = _claim_port(self._port)
 

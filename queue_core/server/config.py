@@ -214,7 +214,7 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
 
 def _from_file(env_file: Path | str | None) -> dict[str, str]:
     path = Path(ENV_FILE if env_file is None else env_file)
-    if env_file is not None and not path.exists():
+    if env_file is not None and (path.is_dir() or not path.exists()):
         raise InvalidSettingsError(
             f"{path}: there is no such file; name another with --env-file, or leave it out"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def test_every_setting_of_the_queue_has_a_name() -> None:
     names = environment_names()
     assert names["QUEUE_WINDOW_MS"] == "queue.window_ms"
     assert names["QUEUE_TTL_S"] == "queue.queue_ttl_s"
-    assert len([name for name in names if name.startswith("QUEUE_")]) == len(QueueSettings.__slots__)
+    assert len([name for name in names if name.startswith("QUEUE_")]) == len(
+        dataclasses.fields(QueueSettings)
+    )
 
 
 def test_all_faults_are_told_at_once_by_the_names_that_people_use() -> None:
@@ -77,9 +80,9 @@ def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
         "QUEUE_LATE_MESSAGES: must be 'dead-letter' or 'answer'",
         "QUEUE_WINDOW_MS: is not a whole number",
     }
-    missing = tmp_path / "missing.env"
-    with pytest.raises(InvalidSettingsError, match=r"missing\.env: there is no such file"):
-        load({}, missing)
+    for name in (tmp_path / "missing.env", tmp_path):
+        with pytest.raises(InvalidSettingsError, match="there is no such file"):
+            load({}, name)
 
 
 def test_what_the_queue_itself_finds_wrong_is_told_too() -> None:
