@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from loadtests.console import show_prediction
+from loadtests.account.console import show_prediction
 from loadtests.options import (
     OUT,
     SEED_MAX,

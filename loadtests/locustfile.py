@@ -18,8 +18,8 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from loadtests.account.account import Account, AccountError
+from loadtests.account.console import show_result
 from loadtests.account.result import result_of, write
-from loadtests.console import show_result
 from loadtests.generator import Generator
 from loadtests.options import add_locust_options
 from loadtests.schedule import ScheduleError
@@ -103,7 +103,9 @@ def _settle(environment: Environment, account: Account) -> None:
         write(result, account.samples, account.folder)
         environment.process_exit_code = _exit_code(result)
         if environment.web_ui is None:  # below Locust's own tables
-            events.quit.add_listener(lambda **_: show_result(result, account.folder))
+            events.quit.add_listener(  # type: ignore[no-untyped-call] # Locust has no types
+                lambda **_: show_result(result, account.folder)
+            )
         else:
             show_result(result, account.folder)
     except AccountError as error:
