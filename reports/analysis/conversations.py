@@ -118,7 +118,12 @@ def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Convers
 
 def worst_first(found: Iterable[Conversation]) -> list[Conversation]:
     """Those with losses first, then those that went wrong in another way, then the slowest."""
-    return sorted(found, key=lambda one: (-one.lost, -one.troubled, -one.latency_ms_max, one.place))
+    return sorted(found, key=rank)
+
+
+def rank(conversation: Conversation) -> tuple[int, ...]:
+    """Return the sort key of `worst_first`."""
+    return (-conversation.lost, -conversation.troubled, -conversation.latency_ms_max, conversation.place)
 
 
 def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:
