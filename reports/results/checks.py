@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 _BASELINE_WORD = re.compile(r"(-?[0-9]{1,16}|[a-z_]{1,20})(\+twice)?(\+order)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MAY_BE_NEGATIVE = ("$.settings", "$.latency_ms", "$.predicted_ms", "$.load.latency_ms")
-"""Places of numbers that may be negative: samples of a load test, where clocks of two processes differ, and settings."""
+"""Places of numbers that may be negative: settings, and samples of a load test, where clocks of processes differ."""
 
 
 def contradictions(result: Result) -> Iterator[str]:

@@ -98,12 +98,10 @@ def _decoded(raw: bytes) -> object:
         ) from None
     except RecursionError:
         raise ResultError("is nested too deeply; make the result again") from None
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError):  # the latter is Python's limit of digits
         raise ResultError("holds a number that is too large; make the result again") from None
     except msgspec.DecodeError:
         raise ResultError("holds half of a surrogate pair in a text; make the result again") from None
-    except ValueError:  # Python's limit of digits
-        raise ResultError("holds a number that is too large; make the result again") from None
     return data
 
 

@@ -114,7 +114,9 @@ def test_samples_of_two_clocks_may_be_negative(tmp_path: Path) -> None:
     assert read_result(path)["kind"] == "load"
 
 
-def test_the_error_for_an_older_version_says_how_to_make_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_older_version_says_how_to_make_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kinds = {"replay": (dict, 3)}
     monkeypatch.setattr("reports.results.files.KINDS", kinds)
     path = tmp_path / "result.json"
@@ -122,7 +124,6 @@ def test_the_error_for_an_older_version_says_how_to_make_it_again(tmp_path: Path
     assert "an older version (schema 2, this one reads 3); make it again: python -m sim replay" in _error(
         path
     )
-
 
 
 def test_the_error_for_a_long_text_is_short_and_has_its_place(tmp_path: Path) -> None:
@@ -135,7 +136,9 @@ def test_the_error_for_a_long_text_is_short_and_has_its_place(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("key", ["recording", "system"])
-def test_a_run_of_a_recording_or_system_that_the_result_does_not_name_is_refused(key: str, tmp_path: Path) -> None:
+def test_a_run_of_a_recording_or_system_that_the_result_does_not_name_is_refused(
+    key: str, tmp_path: Path
+) -> None:
     broken = copy.deepcopy(RESULTS["replay"])
     broken["runs"][1][key] = "another"
     path = tmp_path / "result.json"
@@ -170,8 +173,12 @@ _CONTRADICTIONS = {
         "baseline of a replay", "replay", "digests", value={}
     ),
     "the recommended row does not exist - at `$.recommended`": _broken("sweep", "recommended", value=0),
-    "it is of a replay, and must have that part and no other": _broken("baseline of a replay", "replay", value=None),
-    "it is of a load, and must have that part and no other": _broken("baseline of a load test", "load", value=None),
+    "it is of a replay, and must have that part and no other": _broken(
+        "baseline of a replay", "replay", value=None
+    ),
+    "it is of a load, and must have that part and no other": _broken(
+        "baseline of a load test", "load", value=None
+    ),
     "a number is too large - at `$.runs[0].batches[0].replied_at_ms`": _broken(
         "replay", "runs", 0, "batches", 0, "replied_at_ms", value=10**16
     ),
@@ -186,7 +193,9 @@ _CONTRADICTIONS = {
     "answered is 5, but the ledger has 4 such messages - at `$.runs[1]`": _broken(
         "replay", "runs", 1, "ledger", 0, "fate", value="pending"
     ),
-    "lost is 0, but the ledger has 2 such messages - at `$.runs[0]`": _broken("replay", "runs", 0, "lost", value=[]),
+    "lost is 0, but the ledger has 2 such messages - at `$.runs[0]`": _broken(
+        "replay", "runs", 0, "lost", value=[]
+    ),
     'the recording "gone" is not in the result - at `$.expectations[0]`': _broken(
         "replay", "expectations", 0, "recording", value="gone"
     ),
