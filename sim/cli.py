@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
 from sim.commands import replay, sweep, synth, systems
-from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError
+from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError, Parser
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import SettingsError
 from sim.study import ReplayFailedError
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m sim",
         description="Replays recorded conversations against message queues, in simulated time.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ from queue_core.recording.format import (
     Header,
     MessageEvent,
 )
-from queue_core.text import visible
+from queue_core.text import suggestion, visible
 
 _HEADER_FIELDS = ("event", "version", "title", "source", "notes", "settings", "expect")
 _MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp")
@@ -60,7 +59,7 @@ def parse_line(line: bytes) -> Header | MessageEvent | None:
     if name in IGNORED_EVENTS:
         return None
     known = ("message", "recording", *IGNORED_EVENTS)
-    raise LineError(f"unknown event {quote(name)}{_did_you_mean(name, known)}")
+    raise LineError(f"unknown event {quote(name)}{suggestion(name, known)}")
 
 
 def quote(value: str) -> str:
@@ -283,12 +282,7 @@ def _check_event_fields(event: Mapping[str, Any], known: tuple[str, ...]) -> Non
 def _check_fields(found: Iterable[str], known: tuple[str, ...], where: str) -> None:
     for name in sorted(found):
         if name not in known:
-            raise LineError(f"unknown field {quote(where + name)}{_did_you_mean(name, known)}")
-
-
-def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+            raise LineError(f"unknown field {quote(where + name)}{suggestion(name, known)}")
 
 
 def _type(value: object) -> str:

@@ -226,7 +226,9 @@ def _files(path: Path) -> list[Path]:
             return [_regular(path, mode)]
         found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
         if not found:
-            raise RecordingError(path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl")
+            raise RecordingError(
+                path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl"
+            )
         return [_regular(file, file.stat().st_mode) for file in found]
     except FileNotFoundError as error:
         raise RecordingError(error.filename or path, None, "does not exist") from None
@@ -254,4 +256,3 @@ def _short_names(files: Sequence[Path]) -> list[str]:
         if len(times) == len(ends):
             return [visible("/".join(end)) for end in ends]
         lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
-

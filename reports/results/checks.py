@@ -169,11 +169,13 @@ def _strange_sweep(result: SweepResult) -> Iterator[str]:
     recommended = result["recommended"]
     if recommended is not None and not 0 <= recommended < len(result["rows"]):
         yield "no row is the recommended one - at `$.recommended`"
+    if (recommended is None) != (result["no_recommendation"] is not None):
+        yield "there is either a recommendation or a reason for none - at `$.no_recommendation`"
     for at, row in enumerate(result["rows"]):
         if row["lost"] + row["dead"] + row["waiting"] > row["sent"]:
             yield f"more messages than were sent have a fate - at `$.rows[{at}]`"
-        if row["split_turns"] > row["turns"]:
-            yield f"more turns are split than there are - at `$.rows[{at}]`"
+        if max(row["split_turns"], row["turns_of_several"]) > row["turns"]:
+            yield f"more turns are split, or of several messages, than there are - at `$.rows[{at}]`"
 
 
 def _strange_baseline(result: Baseline) -> Iterator[str]:

@@ -69,7 +69,7 @@ def sweep_page_of(result: SweepResult) -> SweepPage:
     numbered = list(enumerate((result["rows"][place] for place in ordered), 1))
     recommended = _recommended(result)
     return SweepPage(
-        state="ok" if result["ok"] else "bad",
+        state="bad" if not result["ok"] else "ok" if result["recommended"] is not None else "unsure",
         verdict_first=verdict.first,
         verdict_rest=verdict.rest,
         short_verdict=cut(verdict.first, 120),

@@ -262,10 +262,18 @@ def test_files_that_are_no_recordings(
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.jsonl.gz", gzip.compress(b"{}"), "is compressed by gzip; convert it first: gunzip -c {0}.gz > {0}"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b"{}"),
+            "is compressed by gzip; convert it first: gunzip -c {0}.gz > {0}",
+        ),
         ("a.jsonl", gzip.compress(b"{}"), "is compressed by gzip; convert it first: gunzip -c {0} > {1}"),
         ("a.zip", b"PK\x03\x04\x14\0", "is a zip archive; convert it first: unzip {2}.zip"),
-        ("a.zst", b"\x28\xb5\x2f\xfd\x04\0", "is compressed by zstd; convert it first: zstd -dc {2}.zst > {0}"),
+        (
+            "a.zst",
+            b"\x28\xb5\x2f\xfd\x04\0",
+            "is compressed by zstd; convert it first: zstd -dc {2}.zst > {0}",
+        ),
         ("a.xz", b"\xfd7zXZ\0\0", "is compressed by xz; convert it first: xz -dc {2}.xz > {0}"),
         ("a.bz2", b"BZh91AY", "is compressed by bzip2; convert it first: bzip2 -dc {2}.bz2 > {0}"),
         ("a.txt", "{}".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 {2}.txt > {0}"),
