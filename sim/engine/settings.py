@@ -49,7 +49,7 @@ class SimSettings(Rules):
         limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
-            _in_range(option, getattr(self, rule), *limits[rule], words)
+            _in_range(option, getattr(self, rule), *limits[rule], words=words)
         for name, rate in self.faults.items():
             if name not in FAULTS:
                 raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
@@ -98,9 +98,9 @@ def parse_fault(text: str) -> tuple[str, float]:
         raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
 
 
-def _in_range(name: str, value: int, low: int, high: int, words: Callable[[int], str] = str) -> None:
+def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name}: {words(value)} is outside {words(low)} to {words(high)}")
+        raise SettingsError(f"{name}: must be from {words(low)} to {words(high)}, not {words(value)}")
 
 
 def _whole_ms(text: str) -> int:

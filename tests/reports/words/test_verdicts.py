@@ -106,8 +106,7 @@ def test_a_sweep_of_few_turns_recommends_nothing() -> None:
         "recordings, or more of them."
     )
     with speaking("ar"):
-        assert ARABIC.search(verdict := str(sweep_verdict(sweep_example.short())))
-        assert "recommend" not in verdict
+        assert ARABIC.search(str(sweep_verdict(sweep_example.short())))
 
 
 UNCHECKED = (
