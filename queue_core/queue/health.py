@@ -113,9 +113,7 @@ class _Examination:
         if self._found.get("reachable"):
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
-            self._errors.append(
-                f"Redis cannot be reached: {why.rstrip('.')}. See that it runs, and check its address and password"
-            )
+            self._errors.append(f"{why.rstrip('.')}. See that it runs, and check its address and password")
 
     async def _steps(self) -> None:
         servers = await on_primaries(self._queue.redis)

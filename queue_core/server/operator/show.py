@@ -10,6 +10,7 @@ import msgspec
 from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.message import QueueMessage
 from queue_core.queue.inspection import Conversation
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count
 from queue_core.server.operator.output import (
@@ -26,6 +27,7 @@ from queue_core.server.operator.output import (
     write_json,
 )
 from queue_core.server.own_redis import open_queue
+from queue_core.server.tags import ConversationTags
 from queue_core.text import visible
 
 
@@ -47,6 +49,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             examples:
               python -m queue_core show mybot 5511999990000
               python -m queue_core show mybot 5511999990000 --full --json
+              python -m queue_core show 4f0c21ab9e
 
             exit codes: 0 shown; 1 nothing is known of it, or Redis is not available; 2 wrong usage or configuration
             """,
@@ -54,9 +57,9 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "instance",
         metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API",
+        help="name of the Evolution instance, or phone_number_id of the Cloud API; alone, a tag of the log",
     )
-    parser.add_argument("phone", metavar="PHONE", help="the user's number, digits only, or …@lid")
+    parser.add_argument("phone", metavar="PHONE", nargs="?", help="the user's number, digits only, or …@lid")
     parser.add_argument(
         "--finished",
         type=count(0, 100_000),
@@ -70,6 +73,12 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Read and write it."""
     async with open_queue(settings) as queue:
+        if args.phone is None:
+            names = await _find(args.instance, queue, settings)
+            if len(names) != 1:
+                _write_choice(args.instance, names)
+                return NOT_SO
+            ((args.instance, args.phone),) = names
         found = await queue.conversation(args.instance, args.phone)
         memory = await ConversationMemory(queue.notes).load(args.instance, args.phone)
     if not found.is_known and memory == Memory():
@@ -87,6 +96,23 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     _write_finished(found, finished, is_full=args.full)
     _write_memory(memory, is_full=args.full)
     return OK
+
+
+async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list[tuple[str, str]]:
+    tags = ConversationTags(settings.log_key.get_secret_value().encode())
+    await tags.share_key(queue.notes)
+    return await tags.find(tag, queue)  # raises if Redis did not answer before either
+
+
+def _write_choice(tag: str, names: list[tuple[str, str]]) -> None:
+    """Write why a tag does not lead to one conversation."""
+    if not names:
+        tell(
+            f"no conversation is known with the tag {name(tag)}: give a tag of the log, or INSTANCE and PHONE; "
+            "`status` lists who waits"
+        )
+    for instance, phone in names:
+        tell(f"more than one conversation has this tag; type: show {name(instance)} {name(phone)}")
 
 
 def _facts(args: argparse.Namespace, found: Conversation) -> list[tuple[str, str]]:

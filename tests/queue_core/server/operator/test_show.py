@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
@@ -155,3 +156,15 @@ async def test_hostile_names_find_their_own_conversation(console: Console) -> No
 async def test_without_redis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(QueueUnavailableError):
         await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("show", "bot", "201")
+
+
+async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -> None:
+    await console.put("one")
+    tags = ConversationTags()
+    assert await tags.share_key(console.queue.notes)
+    shown = await console.run("show", tags.of("bot", "201"))
+    assert shown.code == 0
+    assert "201" in next(line for line in shown.lines if line.startswith("phone"))
+    unknown = await console.run("show", tags.of("bot", "202"))
+    assert unknown.code == 1
+    assert unknown.err.startswith("no conversation is known with the tag")
