@@ -16,12 +16,11 @@ from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import Result, ResultError, read_result
 from tests.reports import example, load_example, sweep_example
-from tests.reports.regression_example import sweep
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
     "load": load_example.empty(),
-    "sweep": sweep(),
+    "sweep": sweep_example.nothing(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }
@@ -223,7 +222,10 @@ _CONTRADICTIONS = {
     "a fault ends before it starts - at `$.faults[0]`": _broken(
         "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
-    "more turns are split than there are - at `$.rows[0]`": _broken(
+    "there is either a recommendation or a reason for none - at `$.no_recommendation`": _broken(
+        "sweep", "no_recommendation", value=None
+    ),
+    "more turns are split, or of several messages, than there are - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
     ),
     "more messages than were sent are lost, dead-lettered or waiting - at `$.rows[0]`": _broken(
