@@ -30,3 +30,8 @@ def visible_json(line: str) -> str:
 def _json_code(character: str) -> str:
     code = json.dumps(character)[1:-1]
     return code if code != character else f"\\u{ord(character):04x}"
+
+
+def quantity(number: int, noun: str) -> str:
+    """Word a number with its noun, in the plural where that is due: "1 message", "1,200 messages"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
