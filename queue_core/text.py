@@ -39,3 +39,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f'; did you mean "{close[0]}"?' if close else f"; known are {', '.join(names)}"
+
+
+def quantity(number: int, noun: str) -> str:
+    """Word a number with its noun, in the plural where that is due: "1 message", "1,200 messages"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
