@@ -23,7 +23,7 @@ def visible(text: str) -> str:
 
 
 def visible_json(line: str) -> str:
-    """Do so for a line of a log, with the codes of JSON: JSON stays JSON and means what it meant."""
+    """Do so for a line of a log, with the codes of JSON, so that JSON stays the same JSON."""
     if line.isprintable():
         return line
     return "".join(character if character.isprintable() else _json_code(character) for character in line)

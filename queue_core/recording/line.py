@@ -1,4 +1,4 @@
-"""One line of a recording: read, checked, and refused in words when it breaks the format."""
+"""Reader of one line of a recording: checks it, and refuses it in words when it breaks the format."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parse_line(line: bytes) -> Header | MessageEvent | None:
 
 
 def quote(value: str) -> str:
-    """Text from a file made fit for one line of an error message."""
+    """Make text from a file fit for one line of an error message."""
     short = value if len(value) <= 60 else value[:59] + "…"
     return f'"{visible(short)}"'
 
@@ -95,12 +95,12 @@ def _json_words(error: json.JSONDecodeError, text: str) -> str:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise LineError(f"has {quote(twice)} more than once")
-    return found
+    return fields
 
 
 def _integer(digits: str) -> int:
@@ -154,7 +154,7 @@ def _timestamp(value: object, at: int, is_iso: bool) -> int:
 
 
 def _time(value: object, name: str) -> tuple[int, bool]:
-    """Milliseconds, and whether they came as an ISO time."""
+    """Read a time; returns milliseconds, and whether it was an ISO time."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, False
     if isinstance(value, str):
@@ -165,7 +165,7 @@ def _time(value: object, name: str) -> tuple[int, bool]:
 
 
 def _iso_ms(value: str, name: str) -> int:
-    """Unix milliseconds; what an ISO time says beyond the millisecond is dropped."""
+    """Convert an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
     match = _ISO_TIME.fullmatch(value)
     if match is None:
         raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
@@ -225,7 +225,7 @@ def _expectation(value: object, where: str) -> Expectation:
 def _ids(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise LineError(f"{quote(where)} must be a list of ids, not {_type(value)}")
-    ids = tuple(identifier(one, where) for one in value)
+    ids = tuple(identifier(message_id, where) for message_id in value)
     if len(set(ids)) < len(ids):
         raise LineError(f"{quote(where)} names an id more than once")
     return ids
@@ -235,8 +235,8 @@ def _log_line(value: object, where: str) -> dict[str, int | str]:
     line = _object(value, where)
     for name, expected in line.items():
         if isinstance(expected, bool) or not isinstance(expected, (int, str)):
-            place = quote(f"{where}.{name}")
-            raise LineError(f"{place} must be a whole number or text, not {_type(expected)}")
+            field = quote(f"{where}.{name}")
+            raise LineError(f"{field} must be a whole number or text, not {_type(expected)}")
         _text(name, where)
         _text(str(expected), f"{where}.{name}")
     if "event" not in line:
@@ -279,8 +279,8 @@ def _check_event_fields(event: Mapping[str, Any], known: tuple[str, ...]) -> Non
     _check_fields({name for name in event if not name.startswith(_FREE_FIELD_PREFIX)}, known, "")
 
 
-def _check_fields(found: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    for name in sorted(found):
+def _check_fields(names: Iterable[str], known: tuple[str, ...], where: str) -> None:
+    for name in sorted(names):
         if name not in known:
             raise LineError(f"unknown field {quote(where + name)}{suggestion(name, known)}")
 

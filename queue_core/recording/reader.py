@@ -1,6 +1,6 @@
-"""Reading recordings from `.jsonl` files.
+"""Reader of recordings from `.jsonl` files.
 
-A broken line is never passed over in silence: it raises RecordingError, which names file, line and reason, or
+A broken line is never skipped in silence: it raises RecordingError, which names file, line and reason, or
 is collected in `Recording.skipped` where the caller asked for that.
 """
 
@@ -58,8 +58,8 @@ class RecordingError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {self.reason}"
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {self.reason}"
 
 
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
@@ -173,19 +173,23 @@ class _Reader:
         )
 
     def _checked_expect(self) -> Mapping[str, Expectation]:
-        """The expectations, or none of them where one names an id that the file does not hold."""
-        missing = {one: name for name, expected in self._header.expect.items() for one in expected.ids()}
+        """Return the expectations, or none of them where one names an id that the file does not hold."""
+        missing = {
+            message_id: name
+            for name, expected in self._header.expect.items()
+            for message_id in expected.ids()
+        }
         for event in self._events:
             missing.pop(event.id, None)
         if not missing or self._header_line is None:
             return self._header.expect
-        one, system = next(iter(missing.items()))
-        self._bad_line(self._header_line, f"expect.{system} names {quote(one)}, which no message has")
+        message_id, system = next(iter(missing.items()))
+        self._bad_line(self._header_line, f"expect.{system} names {quote(message_id)}, which no message has")
         return {}
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Numbered lines; None in place of one that is too long. Never holds more than one line."""
+    """Yield numbered lines, None in place of a line that is too long. Never holds more than one line."""
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 2):
         number += 1
@@ -199,7 +203,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
-    """Sorted arrivals; a delivery without a timestamp has that of the first delivery of its id.
+    """Sort the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not held twice.
     """
@@ -219,17 +223,17 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The path itself, or the recordings in the folder. Raises RecordingError."""
+    """Return the path itself, or the recordings in the folder. Raises RecordingError."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISDIR(mode):
             return [_regular(path, mode)]
-        found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
-        if not found:
+        files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl" and file.name[0] != ".")
+        if not files:
             raise RecordingError(
                 path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl"
             )
-        return [_regular(file, file.stat().st_mode) for file in found]
+        return [_regular(file, file.stat().st_mode) for file in files]
     except FileNotFoundError as error:
         raise RecordingError(error.filename or path, None, "does not exist") from None
     except OSError as error:
@@ -247,11 +251,11 @@ def _regular(path: Path, mode: int) -> Path:
 
 
 def _short_names(files: Sequence[Path]) -> list[str]:
-    """For each file the shortest end of its path that none of the others has."""
+    """Name each file by the shortest end of its path that none of the others has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)
     while True:
-        ends = [own[-length:] for own, length in zip(parts, lengths, strict=True)]
+        ends = [path[-length:] for path, length in zip(parts, lengths, strict=True)]
         times = Counter(ends)
         if len(times) == len(ends):
             return [visible("/".join(end)) for end in ends]

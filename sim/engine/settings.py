@@ -1,4 +1,4 @@
-"""The settings of a replay, their defaults, and how options and recordings change them, in one place."""
+"""Settings of a replay, their defaults, and their changes by options and recordings."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 
 
 class SettingsError(ValueError):
-    """A setting that makes no sense; the message names it, its value and what is allowed."""
+    """A setting that cannot be used; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimSettings(Rules):
-    """All that a replay depends on besides its recording and system.
+    """Everything that a replay depends on besides its recording and system.
 
     The batching rules are the queue's; the older systems keep the constants they had.
-    `redis_latency` is a whole round trip. Raises SettingsError when a value makes no sense.
+    `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
     """
 
     seed: int = 1
@@ -57,7 +57,7 @@ class SimSettings(Rules):
                 raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
 
     def fault_rate(self, name: str) -> float:
-        """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
+        """Return the probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
         return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
 
     def rules(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class SimSettings(Rules):
         return {rule: getattr(self, rule) for rule in RULE_OPTIONS.values()}
 
     def as_json(self) -> dict[str, Any]:
-        """For the result file: plain values in a fixed order."""
+        """Return plain values in a fixed order, for the result file."""
         return {
             "ai": self.ai,
             "redis_latency": self.redis_latency,
@@ -75,7 +75,7 @@ class SimSettings(Rules):
 
 
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
-    """The settings, changed by options named and written as on the command line (`{"window": "8s"}`).
+    """Change settings by options, named and written as on the command line (`{"window": "8s"}`).
 
     Raises SettingsError, whose message begins with the option.
     """
@@ -90,7 +90,7 @@ def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettin
 
 
 def parse_fault(text: str) -> tuple[str, float]:
-    """Name and rate of `NAME=RATE`. Raises SettingsError."""
+    """Read `NAME=RATE`; returns name and rate. Raises SettingsError."""
     name, _, rate = text.partition("=")
     try:
         return name, float(rate)
