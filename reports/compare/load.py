@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from reports.analysis.quantile import is_maximum
 from reports.analysis.statistics import Quantile, corrected_confidence, counts_differ
+from reports.analysis.times import TAIL_SHARE
 from reports.compare.comparison import Change, Check, Effect, Figures, Level
 from reports.compare.effects import effect_of
 from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
@@ -46,11 +48,11 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
             after=f"{sent[1]:,}",
         )
     untold = [
-        quantile_of(words, quantile)
+        quantile_of(words, _quantile_name(quantile, share, *sides))
         for latency, words in _latency_words().items()
         for quantile, share in QUANTILES.items()
-        if before["latency_ms"].get(latency) and after["latency_ms"].get(latency)
-        if not Quantile(share).can_tell(min(len(load["latency_ms"][latency]) for load in (before, after)))
+        if all(sides := [load["latency_ms"].get(latency, []) for load in (before, after)])
+        if not Quantile(share).can_tell(min(map(len, sides)))
     ]
     if untold:
         yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(untold))
@@ -75,6 +77,12 @@ def _latency_words() -> dict[str, str]:
         "reply": gettext("last message to reply"),
         "reply_from_first": gettext("first message to reply"),
     }
+
+
+def _quantile_name(name: str, share: float, *sides: Sequence[float] | None) -> str:
+    """Name a quantile; p99 is named the maximum if it is that on all sides, as on the page of a load test."""
+    is_max = share == TAIL_SHARE and all(side and is_maximum(share, len(side)) for side in sides)
+    return "max" if is_max else name
 
 
 def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
@@ -137,7 +145,7 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
                 new,
                 Quantile(share),
                 group=words[latency],
-                name=quantile,
+                name=_quantile_name(quantile, share, old, new),
                 unit="ms",
                 threshold=threshold,
                 confidence=confidence,
@@ -167,8 +175,9 @@ def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
         for name in ("sent", "answered", *_LEDGER)
     }
     for name in _LATENCIES:
+        sides = [load["latency_ms"].get(name) for load in (before, after)]
         for quantile, share in QUANTILES.items():
-            values[f"{name}_{quantile}_ms"] = (
+            values[f"{name}_{_quantile_name(quantile, share, *sides)}_ms"] = (
                 _quantile(before, name, share),
                 _quantile(after, name, share),
             )
