@@ -309,7 +309,7 @@ class LaneLayout:
         for moment, left, right in zip(moments, left_ends, right_ends, strict=False):
             label = gettext("%(numbers)s lost", numbers=short_list(sorted(moment.numbers), 24))
             needed = width_px(label, LABEL_PX) + 12
-            to_left = needed > right - moment.x and right == right_end
+            to_left = needed > right - moment.x and moment is moments[-1]
             room = moment.x - left if to_left else right - moment.x
             yield LossMark(moment.x, y, label if needed <= room else "", self._loss_title(moment), to_left)
 
