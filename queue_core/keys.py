@@ -79,6 +79,15 @@ class KeySpace:
         """For SCAN: the keys of one kind in all partitions, also in such as this deployment does not have."""
         return f"{self._prefix}:{{*}}:{kind}:*"
 
+    def archives(self) -> str:
+        """Returns a pattern for SCAN: the archives of finished messages in all partitions."""
+        return f"{self._prefix}:{{*}}:completed:*"
+
+    @property
+    def log_key(self) -> str:
+        """Key of what makes the tags of conversations in the log."""
+        return f"{self._prefix}:log_key"
+
     def parse(self, key: str) -> tuple[int, str] | None:
         """Partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
         found = self._conversation_key.fullmatch(key)

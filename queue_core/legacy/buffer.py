@@ -2,7 +2,7 @@
 
 Read off the public source of the bot that the incident happened in (AbdelrahimE/convgo, commits b5064e9, buffer-v1,
 and f0f2b68, buffer-v2): the order of its Redis calls, its constants, timers, retries and log lines. The simulator
-replays recordings against this code, and a deployment with `USE_QUEUE_SYSTEM=false` runs it (`legacy_redis.py`).
+replays recordings against this code, and a deployment with `USE_QUEUE_SYSTEM=false` runs it (`switch_back.py`).
 
 What it is known to lose is kept on purpose, for it is what it means to switch back:
 

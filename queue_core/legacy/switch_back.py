@@ -1,6 +1,6 @@
 """The switch back: the legacy buffer on this deployment's Redis, and the ways out of it into the queue.
 
-With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 as `legacy_buffer.py` has it, with
+With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 as `buffer.py` has it, with
 all that it is known to lose. What is added here is the way forward: `close` hands over to the queue what the process
 has not answered, and `adopt_leftovers` takes over what a killed one left behind.
 """
@@ -58,7 +58,7 @@ def unix_ms() -> int:
 class LegacyIntake:
     """Takes messages into the legacy buffer, and has it answered by `handle` and `send`, those of the Processor.
 
-    Messages are lost here as they were in the incident; `legacy_buffer.py` lists how. What is not in that list is not
+    Messages are lost here as they were in the incident; `buffer.py` lists how. What is not in that list is not
     lost: `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
 
     The buffer lies beside `queue`, with its settings. `grace_s` is how long `close` lets turns go on that are being

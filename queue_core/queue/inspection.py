@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.runner import explain
 from queue_core.redis.scripts.loader import text
+from queue_core.redis.servers import on_primaries, scan_step
 
 _PAGE = 200
 _STATISTICS = ("totalMessages", "processedMessages", "lastActivity")
@@ -147,6 +150,23 @@ class Inspection:
                     ActiveConversation(instance_name=instance, user_phone=phone, attention_at_ms=int(score))
                 )
         return sorted(conversations, key=lambda conversation: conversation.attention_at_ms)
+
+    async def finished_conversations(self) -> set[tuple[str, str]]:
+        """Return instance and phone of every conversation whose finished messages are still kept."""
+        names = set()
+        for _, run in await on_primaries(self._access.redis):
+            cursor = 0
+            while True:
+                try:
+                    cursor, keys = await scan_step(run, cursor, self._access.keys.archives(), "list")
+                except (RedisError, OSError) as error:
+                    raise explain(error) from error
+                names |= {
+                    decode_conversation(name[1]) for key in keys if (name := self._access.keys.parse(key))
+                }
+                if cursor == 0:
+                    break
+        return names
 
     async def depth(self) -> int:
         """Count the messages that are not finished, in flight ones included."""

@@ -323,6 +323,14 @@ class MessageQueue:
         """Count what lies in the conversations of those ranks of a partition's index."""
         return await self._inspection.survey(partition, first, last)
 
+    async def known_conversations(self) -> list[tuple[str, str]]:
+        """Return instance and phone of every conversation with waiting or kept messages, dead letters included."""
+        names = await self._inspection.finished_conversations()
+        names |= {(active.instance_name, active.user_phone) for active in await self.active_conversations()}
+        async for letter in self.iterate_dead_letters():
+            names.add((letter.instance_name, letter.user_phone))
+        return sorted(names)
+
     async def dead_letters(self) -> list[DeadLetter]:
         """Return all dead letters, oldest first within a partition."""
         return [letter async for letter in self._dead_letters.iterate()]

@@ -1,4 +1,4 @@
-"""One value beside each conversation, such as what an AI remembers of it; the queue itself never reads it."""
+"""Values beside the queue, such as an AI's memory of each conversation; the queue itself never reads them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ class Notes:
         pipeline = self._access.redis.pipeline(transaction=False)
         pipeline.set(self._access.keys.of(instance_name, user_phone).memory, value, ex=ttl_s)
         await self._access.read(pipeline)
+
+    async def share_log_key(self, key: bytes) -> bytes:
+        """Return the key of the log's tags that all processes share: the first that any of them offered."""
+        pipeline = self._access.redis.pipeline(transaction=False)
+        pipeline.set(self._access.keys.log_key, key, nx=True)
+        pipeline.get(self._access.keys.log_key)
+        _, stored = await self._access.read(pipeline)
+        return stored if isinstance(stored, bytes) else str(stored).encode()

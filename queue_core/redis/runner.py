@@ -8,6 +8,7 @@ together in the next one. One pipeline is under way at a time, so calls reach Re
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -35,6 +36,8 @@ _UNAVAILABLE = (
     TimeoutError,
     OSError,
 )
+_CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
+"""A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
@@ -155,9 +158,18 @@ def _result(call: Call[Result], answer: Any) -> Result:
     return result
 
 
+def _without_raw_text(said: str) -> str:
+    """Word a failed connection, of which redis-py gives a number and asyncio's own text."""
+    failed = _CONNECTING.fullmatch(said)
+    if not failed:
+        return said
+    number, address, text = int(failed[1]), failed[2], failed[3]
+    return f"no connection to {address} ({(os.strerror(number) if number > 0 else text.rstrip('.')).lower()})"
+
+
 def explain(error: BaseException) -> QueueError:
-    """An error of redis-py, a timeout or a broken connection, in the queue's terms."""
-    said = str(error) or type(error).__name__
+    """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors."""
+    said = _without_raw_text(str(error)) or type(error).__name__
     if isinstance(error, exceptions.AuthenticationError):
         return QueueUnavailableError(f"Redis refused the user or password: {said}")
     if isinstance(error, TimeoutError | exceptions.TimeoutError):

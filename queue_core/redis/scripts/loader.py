@@ -69,8 +69,6 @@ class LuaScript:
         for table in sorted({path.partition(".")[0] for path in paths if "." in path}):
             declared = {path.partition(".")[2] for path in paths if path.startswith(f"{table}.")}
             used = used_fields(table, body, lib)
-            if table == "rules":  # they travel together
-                declared &= used
             if declared != used:
                 raise ScriptMismatchError(
                     f"{self.name}.lua uses {sorted(used)} of its {table}, its stub declares {sorted(declared)}"

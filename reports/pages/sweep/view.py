@@ -55,7 +55,7 @@ def sweep_page_of(result: SweepResult) -> SweepPage:
     choices = _choices(result)
     shown = choices[:ROWS_MAX]
     return SweepPage(
-        state="ok" if result["ok"] else "bad",
+        state="bad" if not result["ok"] else "ok" if result["recommended"] is not None else "unsure",
         verdict=sweep_verdict(result),
         recordings=len(result["recordings"]),
         choices=shown,

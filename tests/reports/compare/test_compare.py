@@ -11,8 +11,8 @@ from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import ResultError
 from reports.results.load import LoadLedger, LoadResult
-from tests.reports import example, load_example
-from tests.reports.regression_example import BEFORE, load, sweep
+from tests.reports import example, load_example, sweep_example
+from tests.reports.regression_example import BEFORE, load
 
 
 def test_equal_results_do_not_differ() -> None:
@@ -36,7 +36,7 @@ def test_other_settings_and_seeds_are_told() -> None:
 
 
 def test_sweeps_are_refused_with_what_to_do() -> None:
-    many = sweep()
+    many = sweep_example.nothing()
     for before, after in ((BEFORE, many), (many, BEFORE), (many, many)):
         with pytest.raises(ResultError, match="replay with the settings in question and compare that"):
             compare(before, after)
@@ -160,6 +160,19 @@ def test_a_load_test_that_answers_fewer_is_not_faster() -> None:
     before, after = _with_ledger(load(1)), _with_ledger(load(2, 0.5), answered=9000, lost=1000)
     assert "better" in {one.level for one in compare(before, _with_ledger(load(2, 0.5))).effects}
     assert {one.level for one in compare(before, after).effects} == {"changed", "same"}
+
+
+@pytest.mark.parametrize(("sizes", "name"), [((99, 99), "max"), ((99, 100), "p99"), ((100, 100), "p99")])
+def test_the_p99_of_fewer_than_100_samples_is_named_the_maximum(sizes: tuple[int, int], name: str) -> None:
+    """On both sides, as on the page of a load test: in effects, figures and notes."""
+    comparison = compare(load(1, size=sizes[0]), load(2, size=sizes[1]))
+    effects = {one.name for one in comparison.effects}
+    assert effects == {"p50", "p95", name}
+    (figures,) = comparison.figures
+    keys = {key.removeprefix("acknowledgement_") for key in figures.values if key.startswith("ack")}
+    assert keys == {"p50_ms", "p95_ms", f"{name}_ms"}
+    (note,) = comparison.notes
+    assert f"acknowledgement, {name}" in note
 
 
 def test_noise_of_a_short_load_test_is_no_change() -> None:

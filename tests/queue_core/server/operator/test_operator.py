@@ -55,7 +55,7 @@ def test_durations_are_more_than_0_and_up_to_30_days() -> None:
         ["dead"],
         ["dead", "list", "--limit", "many"],
         ["dead", "show"],
-        ["show", "bot"],
+        ["show"],
         ["send-test", "--count", "0"],
         ["send-test", "--phone", "me"],
         ["send-test", "--instance", " "],
