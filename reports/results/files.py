@@ -80,6 +80,7 @@ def _decoded(raw: bytes) -> object:
         raise ResultError("is empty: the run that was to write it did not; make it again")
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ResultError("is UTF-16 text; results are UTF-8: save it as that, or make it again")
+    text = ""
     try:
         text = raw.decode("utf-8")
         data: object = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
@@ -143,13 +144,11 @@ def _checked(data: object) -> Result:
         )
     try:
         result: Result = msgspec.convert(data, type=model)
-        problem = next(contradictions(result), "")
+        if problem := next(contradictions(result), ""):
+            raise ResultError(f"is not a valid {kind} file: {problem}; make the result again")
     except msgspec.ValidationError as error:
         problem = _misfit(str(error))
-    except RecursionError:
-        problem = "it is nested too deeply"
-    if problem:
-        raise ResultError(f"is not a valid {kind} file: {problem}; make the result again")
+        raise ResultError(f"is not a valid {kind} file: {problem}; make the result again") from None
     return result
 
 
