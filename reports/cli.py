@@ -26,8 +26,11 @@ from reports.words.language import DEFAULT, LANGUAGES, speaking
 
 if TYPE_CHECKING:
     from reports.ci.history import Entry
+    from reports.pages.csv_links import CsvLink
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    Tables: TypeAlias = Sequence[tuple[str, CsvLink]]
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 OK, FOUND, BAD_INPUT = 0, 1, 2
 BASELINE = Path("reports/baseline.json")
@@ -113,6 +116,9 @@ def _add_build(commands: _Commands) -> None:
     _add_output(
         parser, "FILE.html", "the page; - is standard output (default: beside the result, with .html)"
     )
+    drawn = "draw this conversation of each recording of a replay before the worst ones; may be repeated"
+    parser.add_argument("--draw", type=int, action="append", default=[], metavar="NUMBER", help=drawn)
+    _add_csv_folder(parser)
     _add_language(parser)
     parser.set_defaults(run=_build)
 
@@ -139,6 +145,7 @@ def _add_compare(commands: _Commands) -> None:
     parser.add_argument("--history", type=Path, metavar="FILE.jsonl", help=history)
     commit = "what the history calls this run (default: $GITHUB_SHA, or git's HEAD)"
     parser.add_argument("--commit", metavar="ID", help=commit)
+    _add_csv_folder(parser)
     _add_language(parser)
     parser.set_defaults(run=_compare)
 
@@ -161,6 +168,11 @@ def _add_output(
     parser.add_argument("-o", "--output", type=Path, default=default, metavar=metavar, help=words)
 
 
+def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
+    words = "write the page's tables there as CSV files, whole however long they are"
+    parser.add_argument("--csv-dir", type=Path, metavar="FOLDER", help=words)
+
+
 def _add_language(parser: argparse.ArgumentParser) -> None:
     words = "language of the page (default: en)"
     parser.add_argument("--lang", choices=LANGUAGES, default=DEFAULT, help=words)
@@ -168,30 +180,46 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     result = read_result(options.result)
+    if options.draw and result["kind"] != "replay":
+        raise InputError("--draw is for replays: other pages have no conversations")
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
-    _write(_page(result, options.lang), output)
-    _print_name(output)
+    with speaking(options.lang):
+        page, tables = _page_and_tables(result, options)
+        _write(page, output)
+        _print_name(output)
+        _write_tables(tables, options.csv_dir)
     return OK
 
 
-def _page(result: Result, language: str) -> str:
-    """Render the page of a result. The imports are late: matplotlib and pandas take a second each."""
+def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, Tables]:
+    """Make the page of a result and its tables. The imports are late: matplotlib and pandas take a second each."""
     if result["kind"] == "replay":
+        from reports.analysis.replay import AnalysedReplay  # noqa: PLC0415
+        from reports.pages.replay.downloads import downloads  # noqa: PLC0415
         from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
 
-        return render_replay_report(result, language)
+        page = render_replay_report(result, options.lang, options.draw)
+        return page, downloads(AnalysedReplay(result))
     if result["kind"] == "load":
+        from reports.pages.load.downloads import load_downloads  # noqa: PLC0415
         from reports.pages.load.page import render_load_report  # noqa: PLC0415
 
-        return render_load_report(result, language)
+        return render_load_report(result, options.lang), load_downloads(result)
     if result["kind"] == "sweep":
         from reports.pages.sweep.page import render_sweep_report  # noqa: PLC0415
+        from reports.pages.sweep.view import sweep_downloads  # noqa: PLC0415
 
-        return render_sweep_report(result, language)
+        return render_sweep_report(result, options.lang), sweep_downloads(result)
     raise InputError(
         "a baseline has no page of its own; compare a result with it: python -m reports compare BASELINE RESULT"
     )
+
+
+def _write_tables(tables: Tables, folder: Path | None) -> None:
+    if folder is not None:
+        for _, link in tables:
+            _write(link.whole, folder / link.name)
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
@@ -252,7 +280,8 @@ def _print_name(output: Path) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports.compare.compare import compare  # noqa: PLC0415 - pandas takes a second to import
+    from reports.compare.compare import compare  # noqa: PLC0415
+    from reports.pages.regression.downloads import regression_downloads  # noqa: PLC0415
 
     outputs = {
         "-o": options.output,
@@ -267,6 +296,7 @@ def _compare(options: argparse.Namespace) -> int:
     with speaking(options.lang):
         comparison = compare(before, after)
         _write_comparison(comparison, options)
+        _write_tables(regression_downloads(comparison), options.csv_dir)
     terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=terminal)

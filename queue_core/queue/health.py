@@ -20,6 +20,7 @@ from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ServerFacts, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
 from queue_core.redis.servers import on_primaries
+from queue_core.text import quantity
 from queue_core.waiting import cancellable
 
 LATENCY_MS_MAX = 100
@@ -167,7 +168,8 @@ class _Examination:
             for first in range(0, max(size, 1), PAGE):
                 if self._is_past(COUNTING_SHARE):
                     self._warnings.append(
-                        f"there was time to count {counted.conversations} of {sum(sizes.conversations)} conversations"
+                        f"there was time to count {counted.conversations:,} of "
+                        f"{quantity(sum(sizes.conversations), 'conversation')} only"
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
@@ -185,10 +187,12 @@ class _Examination:
 
     def _judge(self, counted: _Counted, dead_letters: int) -> None:
         if dead_letters:
-            self._warnings.append(f"{dead_letters} dead letters: look at them, then requeue or drop them")
+            self._warnings.append(
+                f"{quantity(dead_letters, 'dead letter')} to be looked at, then requeued or dropped"
+            )
         if counted.expired_leases:
             self._warnings.append(
-                f"{counted.expired_leases} leases ran out and nobody took over yet: do workers run?"
+                f"{quantity(counted.expired_leases, 'lease')} ran out and nobody took over yet: do workers run?"
             )
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
@@ -202,12 +206,12 @@ class _Examination:
         self._found["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
         if unscheduled.stranded:
             self._errors.append(
-                f"{len(unscheduled.stranded)} conversations have messages that no worker will look at: run the "
-                "monitor, which schedules them, and find out what wrote to Redis beside the queue"
+                f"{quantity(len(unscheduled.stranded), 'conversation')} with messages that no worker will look at: run "
+                "the monitor, which schedules them, and find out what wrote to Redis beside the queue"
             )
         if unscheduled.elsewhere:
             self._errors.append(
-                f"{unscheduled.elsewhere} conversations lie in partitions that this deployment does not have: "
+                f"{quantity(unscheduled.elsewhere, 'conversation')} in partitions that this deployment does not have: "
                 f"set partitions (now {len(self._queue.keys.partitions)}) back to what it was until they are answered"
             )
         if not unscheduled.is_complete:

@@ -49,7 +49,7 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Every id that is named, in the order of the fields."""
+        """Return every id that is named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 
@@ -81,7 +81,7 @@ class MessageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One delivery of a webhook. The same id again in the same conversation is the provider delivering again.
+    """One delivery of a message to the webhook. A second one has the same id in the same conversation.
 
     `at_ms` counts from the start of the recording; `timestamp_ms` is the provider's own time on the same
     scale, and may be before the start.
@@ -98,7 +98,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that was passed over on request."""
+    """A broken line that was skipped on request."""
 
     line: int
     reason: str
@@ -106,7 +106,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file's arrivals in the order of time (stable), and what its first line says about them.
+    """A file's arrivals in the order of time (stable), with the fields of its `recording` event.
 
     `name` is the file's name, with as many folders before it as tell it from the others loaded with it.
     `epoch_ms` is the Unix time of `at_ms` 0.

@@ -121,9 +121,12 @@ def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Convers
 
 def worst_first(conversations: Iterable[Conversation]) -> list[Conversation]:
     """Sort: conversations with losses first, then those with other trouble, then the slowest."""
-    return sorted(
-        conversations, key=lambda each: (-each.lost, -each.troubled, -each.latency_ms_max, each.place)
-    )
+    return sorted(conversations, key=rank)
+
+
+def rank(conversation: Conversation) -> tuple[int, ...]:
+    """Return the sort key of `worst_first`."""
+    return (-conversation.lost, -conversation.troubled, -conversation.latency_ms_max, conversation.place)
 
 
 def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:

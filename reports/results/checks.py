@@ -167,11 +167,13 @@ def _in_sweep(result: SweepResult) -> Iterator[str]:
     recommended = result["recommended"]
     if recommended is not None and not 0 <= recommended < len(result["rows"]):
         yield "the recommended row does not exist - at `$.recommended`"
+    if (recommended is None) != (result["no_recommendation"] is not None):
+        yield "there is either a recommendation or a reason for none - at `$.no_recommendation`"
     for index, row in enumerate(result["rows"]):
         if row["lost"] + row["dead"] + row["waiting"] > row["sent"]:
             yield f"more messages than were sent are lost, dead-lettered or waiting - at `$.rows[{index}]`"
-        if row["split_turns"] > row["turns"]:
-            yield f"more turns are split than there are - at `$.rows[{index}]`"
+        if max(row["split_turns"], row["turns_of_several"]) > row["turns"]:
+            yield f"more turns are split, or of several messages, than there are - at `$.rows[{index}]`"
 
 
 def _in_baseline(result: Baseline) -> Iterator[str]:

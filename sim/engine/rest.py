@@ -1,7 +1,7 @@
 """Redis over HTTP, as the older bots used it (Upstash REST): every call is a request of its own.
 
-Requests share no connection, so they may overtake each other, and anything may happen between two calls of one
-webhook. Within the server each call is atomic.
+Requests share no connection, so they may overtake each other, and others may come between two calls of one webhook.
+Within the server each call is atomic.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _NOT_OVER_HTTP = frozenset(
 
 
 class WriteObserver(Protocol):
-    """Called within each write to a key, when it is executed.
+    """An observer, called within each write to a key, when it is executed.
 
     `before` and `after` are the key's value: text, a list of texts (a set's members sorted), or None when there
     is none. `client` is the RestRedis that wrote.
@@ -107,7 +107,7 @@ class RestRedis:
         self._socket = FakeSocket(server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
 
     async def call(self, *command: str | int) -> Any:
-        """One command: half a round trip, atomic execution, half a round trip back.
+        """Send one command: half a round trip, atomic execution, half a round trip back.
 
         Raises ValueError for commands that do not work over HTTP (blocking, transactions by hand).
         """
@@ -115,14 +115,14 @@ class RestRedis:
         return await self._request(lambda: self._execute(command))
 
     async def multi(self, *commands: Command) -> list[Any]:
-        """Several commands as one transaction, in one round trip."""
+        """Send several commands as one transaction, in one round trip."""
         for command in commands:
             _check(command)
         replies: list[Any] = await self._request(lambda: self._transaction(commands))
         return replies
 
     def peek(self, *command: str | int) -> Any:
-        """Look at the server as only the simulator can: no time passes. For the ledger, never for a system."""
+        """Read from the server in no time, as only the simulator can: for the ledger, never for a system."""
         return self._run(command)
 
     def watch(self, observer: WriteObserver) -> None:
@@ -130,7 +130,7 @@ class RestRedis:
         self._observers.append(observer)
 
     async def _request(self, execute: Callable[[], Any]) -> Any:
-        """Execution does not depend on the caller: one that is cancelled has still sent its request."""
+        """Send a request, which is executed even when the caller is cancelled."""
         half_s = self._round_trip_ms() / 2000
         answered = self._loop.create_future()
         self._loop.call_later(half_s, self._serve, execute, half_s, answered)

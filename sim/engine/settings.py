@@ -1,4 +1,4 @@
-"""The settings of a replay, their defaults, and how options and recordings change them, in one place."""
+"""Settings of a replay, their defaults, and their changes by options and recordings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from queue_core.durations import DurationError, parse_duration_ms
+from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
 from queue_core.settings import RULE_OPTIONS, Rules
+from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
@@ -22,15 +23,15 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 
 
 class SettingsError(ValueError):
-    """A setting that makes no sense; the message names it, its value and what is allowed."""
+    """A setting that cannot be used; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimSettings(Rules):
-    """All that a replay depends on besides its recording and system.
+    """Everything that a replay depends on besides its recording and system.
 
     The batching rules are the queue's; the older systems keep the constants they had.
-    `redis_latency` is a whole round trip. Raises SettingsError when a value makes no sense.
+    `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
     """
 
     seed: int = 1
@@ -47,16 +48,16 @@ class SimSettings(Rules):
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
         for option, rule in RULE_OPTIONS.items():
-            unit = " (in ms)" if rule.endswith("_ms") else ""
-            _in_range(option + unit, getattr(self, rule), *limits[rule])
+            words = format_duration_ms if rule.endswith("_ms") else str
+            _in_range(option, getattr(self, rule), *limits[rule], words=words)
         for name, rate in self.faults.items():
             if name not in FAULTS:
-                raise SettingsError(f"fault: there is no {name!r}; known are {', '.join(FAULTS)}")
+                raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
             if not 0 <= rate <= 1:
-                raise SettingsError(f"fault {name}: the rate is {rate}, must be from 0 to 1")
+                raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
 
     def fault_rate(self, name: str) -> float:
-        """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
+        """Return the probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
         return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
 
     def rules(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class SimSettings(Rules):
         return {rule: getattr(self, rule) for rule in RULE_OPTIONS.values()}
 
     def as_json(self) -> dict[str, Any]:
-        """For the result file: plain values in a fixed order."""
+        """Return plain values in a fixed order, for the result file."""
         return {
             "ai": self.ai,
             "redis_latency": self.redis_latency,
@@ -74,14 +75,12 @@ class SimSettings(Rules):
 
 
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
-    """The settings, changed by options named and written as on the command line (`{"window": "8s"}`).
+    """Change settings by options, named and written as on the command line (`{"window": "8s"}`).
 
-    Raises SettingsError, which names the option.
+    Raises SettingsError, whose message begins with the option.
     """
     changes: dict[str, Any] = {}
     for name, text in options.items():
-        if name not in _OPTIONS:
-            raise SettingsError(f"there is no setting {name!r}; known are {', '.join(sorted(_OPTIONS))}")
         attribute, read = _OPTIONS[name]
         try:
             changes[attribute] = read(text)
@@ -91,17 +90,17 @@ def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettin
 
 
 def parse_fault(text: str) -> tuple[str, float]:
-    """Name and rate of `NAME=RATE`. Raises SettingsError."""
+    """Read `NAME=RATE`; returns name and rate. Raises SettingsError."""
     name, _, rate = text.partition("=")
     try:
         return name, float(rate)
     except ValueError:
-        raise SettingsError(f"fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
+        raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
 
 
-def _in_range(name: str, value: int, low: int, high: int) -> None:
+def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name}: {value} is outside {low} to {high}")
+        raise SettingsError(f"{name}: must be from {words(low)} to {words(high)}, not {words(value)}")
 
 
 def _whole_ms(text: str) -> int:
@@ -112,7 +111,7 @@ def _whole_ms(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 

@@ -85,11 +85,11 @@ class QueueSystem(System):
             self.world.ledger.note(conversation, arrival.id, code)
 
     def at_rest(self) -> bool:
-        """Whether no conversation has messages."""
+        """Return whether no conversation has messages."""
         return all(self._eye.peek("ZCARD", partition.active) == 0 for partition in self._web.keys.partitions)
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Everything that still lies in a conversation's list."""
+        """Return the ids that still lie in the lists of conversations."""
         pending: dict[Conversation, list[str]] = {}
         for partition in self._web.keys.partitions:
             for member in self._eye.peek("ZRANGE", partition.active, 0, -1):
@@ -112,7 +112,7 @@ class QueueSystem(System):
             await processor.stop()
 
     def _queue(self, process: str) -> MessageQueue:
-        """The queue as one process sees it: with its own connections, set up as `queue_core.connect` does."""
+        """Make the queue of one process: with its own connections, set up as `queue_core.connect` does."""
         client = self.world.redis.client(
             process,
             socket_timeout=SOCKET_TIMEOUT_S,

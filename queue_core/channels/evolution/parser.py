@@ -16,7 +16,8 @@ from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
-_PHONE_JID = re.compile(r"(\d{5,20})(?::\d+)?@(?:s\.whatsapp\.net|c\.us)")
+PHONE_JID = re.compile(r"(\d{5,20})(?::\d+)?@(?:s\.whatsapp\.net|c\.us)")
+"""Address that holds the phone number itself, perhaps with the number of a device."""
 _WRAPPERS = (
     "ephemeralMessage",
     "viewOnceMessage",
@@ -124,7 +125,7 @@ def _user(key: _Content, jid: str) -> tuple[str, str]:
     if not jid:
         raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")
     for address in (jid, key.get("remoteJidAlt"), key.get("senderPn"), key.get("participantAlt")):
-        if phone := _PHONE_JID.fullmatch(placeholders.words(address)):
+        if phone := PHONE_JID.fullmatch(placeholders.words(address)):
             return phone[1], ""
     if jid.endswith("@lid"):
         return jid, jid

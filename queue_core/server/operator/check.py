@@ -15,8 +15,9 @@ from queue_core.redis.connection import connect
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
-from queue_core.server.operator.output import quantity, write, write_fields, write_json
+from queue_core.server.operator.output import write, write_fields, write_json
 from queue_core.server.own_redis import open_queue, own_redis, redis_url
+from queue_core.text import quantity
 
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -69,7 +70,8 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     write()
     warned = quantity(len(report.warnings), "warning")
     if errors:
-        write(f"FAILED: {quantity(len(errors), 'error')}, each of which voids the guarantees; {warned}")
+        void = "voids" if len(errors) == 1 else "void"
+        write(f"FAILED: {quantity(len(errors), 'error')} {void} the guarantees; {warned}")
         return NOT_SO
     write(f"OK: nothing voids the guarantees; {warned}")
     return OK

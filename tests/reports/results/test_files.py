@@ -16,12 +16,11 @@ from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import Result, ResultError, read_result
 from tests.reports import example, load_example, sweep_example
-from tests.reports.regression_example import sweep
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
     "load": load_example.empty(),
-    "sweep": sweep(),
+    "sweep": sweep_example.nothing(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }
@@ -78,8 +77,8 @@ def test_the_error_for_a_file_cut_in_half_says_how_long_it_is(tmp_path: Path) ->
         (b'{"kind": "replay", "schema": 1, "seed": NaN}', "holds NaN, which is not a number in JSON"),
         (b'{"kind": "replay", "schema": 1e999}', "a number that is too large"),
         (b"[" + b"9" * 5000 + b"]", "a number that is too large"),
-        (rb'{"kind": "\ud83d"}', "holds half of a surrogate pair"),
-        (rb'"\ud83d"', "holds half of a surrogate pair"),
+        (rb'{"kind": "\ud83d"}', "holds a text with half of a surrogate pair"),
+        (rb'"\ud83d"', "holds a text with half of a surrogate pair"),
         (b'{"kind": "replay", "schema": 1, "schema": 2}', 'has the key "schema" twice in one object'),
         (b'{"kind": "replay", "runs": [{"sent": 1, "sent": 1}]}', 'has the key "sent" twice in one object'),
         (b'{"kind": "replay", "schema"', "ends in the middle, after 27 bytes"),
@@ -223,7 +222,10 @@ _CONTRADICTIONS = {
     "a fault ends before it starts - at `$.faults[0]`": _broken(
         "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
-    "more turns are split than there are - at `$.rows[0]`": _broken(
+    "there is either a recommendation or a reason for none - at `$.no_recommendation`": _broken(
+        "sweep", "no_recommendation", value=None
+    ),
+    "more turns are split, or of several messages, than there are - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
     ),
     "more messages than were sent are lost, dead-lettered or waiting - at `$.rows[0]`": _broken(

@@ -81,6 +81,15 @@ class Console:
         captured = self.capsys.readouterr()
         return Written(code, captured.out, captured.err)
 
+    async def refused(self, *arguments: str) -> str:
+        """The last line that a wrong usage was answered with."""
+        with pytest.raises(SystemExit) as ended:
+            await self.run(*arguments)
+        assert ended.value.code == 2
+        captured = self.capsys.readouterr()
+        assert captured.out == ""
+        return captured.err.splitlines()[-1]
+
     def start(self, *arguments: str) -> asyncio.Task[int]:
         """One command, in the background; read what it writes from capsys."""
         self.capsys.readouterr()

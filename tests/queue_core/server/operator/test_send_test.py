@@ -158,7 +158,7 @@ async def test_dead_letters_end_the_wait(console: Console) -> None:
         (200, {"buffered": 1}, "USE_QUEUE_SYSTEM=false"),
         (200, {"answered": 1}, "answered without the queue"),
         (200, {"skipped": {"ignored kind": 1}}, "IGNORED_KINDS"),
-        (200, {"queued": 1}, "nowhere in this queue"),
+        (200, {"queued": 1}, "cannot be found in this queue"),
     ],
 )
 async def test_a_server_that_does_not_queue_it(
