@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.runner import explain
-from queue_core.redis.servers import on_primaries, scan_step
+from queue_core.redis.servers import scan
 
 MOVES_MAX = 10
 """A buffer to which somebody adds so often while it is handed over is left to the next process."""
@@ -78,14 +79,9 @@ class LegacyStore:
 
     async def pages(self) -> AsyncGenerator[list[str], None]:
         """The keys of all buffers, a page for each step of the SCAN."""
-        for _, run in await self._in_time(on_primaries(self._redis)):
-            cursor = 0
-            while True:
-                step = scan_step(run, cursor, f"{self._prefix}buffer:*", "string")
-                cursor, keys = await self._in_time(step)
-                yield keys
-                if cursor == 0:
-                    break
+        async with aclosing(scan(self._redis, f"{self._prefix}buffer:*", "string")) as pages:
+            while (page := await self._in_time(anext(pages, None))) is not None:
+                yield page
 
     async def move(self, key: str, hand_over: HandOver, answered: Collection[str] = ()) -> int:
         """Hands over what a buffer holds and nobody has answered, then deletes it. Returns how many messages.
