@@ -14,12 +14,23 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, NoReturn
 
-from loadtests.console import show_prediction
-from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, locust_command
+from loadtests.account.console import show_prediction
+from loadtests.options import (
+    OUT,
+    SEED_MAX,
+    add_load_options,
+    checked,
+    duration,
+    folder,
+    number,
+    typed_options,
+    whole,
+)
+from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out
 from loadtests.schedule import Plan, ScheduleError
-from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SinkSettings, serve
+from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
@@ -29,145 +40,199 @@ from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
 from sim.engine.distributions import parse_distribution
 
-OUT = Path("reports/out/load")
 WORKERS_MAX = 64
 RATE_MAX = 10_000_000
 FILES_MAX = 65_536
 LOOK_EVERY_S = 0.5
+INTERRUPTED = 130
 
 _MEMORY = re.compile(r"[0-9]{1,12}(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
-_T = TypeVar("_T")
+_COMMANDS = "stack, run, validate or sink"
+_PLAIN_WORDS = (
+    (r"^the following arguments are required: .*", f"a command is missing: type {_COMMANDS}"),
+    (r"^argument COMMAND: invalid choice: ('.*?') \(.*", rf"\1 is not a command: type {_COMMANDS}"),
+    (r"^argument ", ""),
+    (r"expected one argument$", "its value is missing"),
+    (r"ignored explicit argument '.*'$", "it takes no value"),
+)
+"""Messages of argparse, and plain words for them."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+        self.set_defaults(parser=self)
+
+    def error(self, message: str) -> NoReturn:
+        for pattern, words in _PLAIN_WORDS:
+            message = re.sub(pattern, words, message)
+        self.exit(USAGE, f"loadtests: {message}\nall options: {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code; what went wrong is said without a traceback."""
-    own, extra = _split(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser()
-    options = parser.parse_args(with_negative_values(own))
-    if extra and options.command != "run":
-        parser.error("only `run` hands options on to Locust")
-    options.locust_options = extra
-    options.shown_command = shlex.join(
-        ["python", "-m", "loadtests", *own, *(["--", *extra] if extra else [])]
-    )
+    """Run one command and return the exit code. Errors are shown in a line or two, without a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    split = words.index("--") if "--" in words else len(words)
+    options, unknown = _parser().parse_known_args(with_negative_values(words[:split]))
+    options.locust_options = words[split + 1 :]
+    options.shown_command = shlex.join(["python", "-m", "loadtests", *words])
+    if unknown:
+        hint = "; options of Locust go behind --" if options.command == "run" else ""
+        options.parser.error(f"{unknown[0]!r} is not an option of {options.command}{hint}")
+    if options.locust_options and options.command != "run":
+        options.parser.error("only `run` hands options on to Locust: leave out -- and what follows it")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (PlanError, ScheduleError) as error:
-        _complain(str(error))
-        return USAGE
-    except (StackError, EmbeddedRedisError, OSError) as error:
-        _complain(str(error))
-        return INVALID
+    except (PlanError, ScheduleError, ListenError) as error:
+        return _refuse(str(error), USAGE)
+    except (StackError, EmbeddedRedisError) as error:
+        return _refuse(str(error), INVALID)
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)
     except KeyboardInterrupt:
-        return 130
+        return _refuse("interrupted", INTERRUPTED)
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Ours, and those for Locust behind `--`."""
-    words = list(arguments)
-    place = words.index("--") if "--" in words else len(words)
-    return words[:place], words[place + 1 :]
+def _refuse(text: str, code: int) -> int:
+    sys.stderr.write(f"loadtests: {text}\n")
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(prog="python -m loadtests", description="Load tests of the running system.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    top = _Parser(
+        prog="python -m loadtests",
+        description="Load tests of the running system.",
+        epilog="The options of a command: python -m loadtests COMMAND --help",
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     stack = commands.add_parser(
         "stack",
-        help="the stack alone: Redis, web, workers, sink; Ctrl-C stops all",
-        description="Runs a whole deployment on loopback whose AI and WhatsApp are played by a sink, and prints the "
-        "addresses. Settings of the queue are taken from the environment (QUEUE_WINDOW_MS=1000). Ctrl-C stops all.",
+        help="run the stack alone: Redis, web, workers and sink; Ctrl-C stops it",
+        description="Runs a whole deployment on 127.0.0.1, in which a sink plays the AI and WhatsApp, and prints its\n"
+        "addresses. The environment sets the queue, as in QUEUE_WINDOW_MS=1000. Ctrl-C stops everything.",
     )
-    _add_stack_arguments(stack)
+    _add_stack_options(stack)
+    _add_seed(stack)
     stack.add_argument(
-        "--port", type=_whole(0, 65_535), default=8080, help="of webhooks; 0: a free one (8080)"
+        "--port", type=_PORT, default=8080, metavar="N", help="port of webhooks; 0: any (8080)"
     )
     stack.add_argument(
-        "--sink-port", type=_whole(0, 65_535), default=8090, help="of the sink; 0: a free one (8090)"
+        "--sink-port", type=_PORT, default=8090, metavar="N", help="port of the sink; 0: any (8090)"
     )
     stack.set_defaults(run=_stack)
     run = commands.add_parser(
         "run",
-        formatter_class=raw,
-        help="a whole load test: stack, Locust, faults, report",
-        description="Starts the stack, runs Locust against it, carries out the faults, writes the report, stops all.",
-        epilog=f"PLAN is like {EXAMPLE}; times count from the start of the load.\nFaults: {', '.join(FAULTS)}.\n"
-        "Exit code: 0 all thresholds met; 1 one missed; 2 wrong options; 3 not valid: the generator fell behind, a\n"
-        "part of the stack ended by itself, or a fault did not take place. What follows -- goes to Locust.",
+        help="run a whole load test: stack, Locust, faults, report",
+        description="Starts the stack, sends the load with Locust, makes the faults happen, writes the report, and\n"
+        "stops everything. What follows -- goes to Locust, as in: -- --processes 2",
+        epilog=f"PLAN: faults at times from the start of the load, such as\n  {EXAMPLE}\n"
+        f"Faults: {', '.join(FAULTS)}.\n\nExit code: 0: every threshold is met. 1: one is missed. 2: the command\n"
+        "cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack\n"
+        "ended by itself, or a fault did not happen.",
     )
-    _add_stack_arguments(run)
-    _add_run_arguments(run)
+    _add_stack_options(run)
+    run.add_argument(
+        "--chaos", type=checked(parse_plan), default=(), metavar="PLAN", help="faults, see below"
+    )
+    _add_out(run)
+    add_load_options(run)
     run.set_defaults(run=_load)
     validate = commands.add_parser(
         "validate",
-        formatter_class=raw,
-        help="the simulator's prediction beside what is measured",
-        description="Sends the same arrivals through `sim` and through a real stack, and states the largest distance\n"
-        "between the two distributions of reply times. Nothing else should run on the machine.",
-        epilog=f"Exit code: 0 when the distance is under {DISTANCE_AIM}; 1 when not; 2, 3 as for run.",
+        help="compare the simulator's prediction with a measurement",
+        description="Sends the same messages through `sim` and through a real stack, and states the largest distance\n"
+        "between the two distributions of reply times. Run nothing else on the machine meanwhile.",
+        epilog=f"Exit code: 0: the distance is under {DISTANCE_AIM}. 1: it is not. 2 and 3 as for `run`.",
     )
-    _add_stack_arguments(validate)
-    validate.add_argument("--rate", type=_checked(_rate), default="2000", metavar="N", help="a minute (2000)")
+    _add_stack_options(validate, ai="lognormal:2s:4s")
+    _add_seed(validate)
     validate.add_argument(
-        "--duration", type=_checked(_duration), default="60s", metavar="TIME", help="of the load (60s)"
+        "--rate", type=number(0.001, RATE_MAX), default=2000.0, metavar="N", help="messages a minute (2000)"
     )
-    validate.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="for all files (%(default)s)")
-    validate.set_defaults(run=_compare, chaos=(), ai="lognormal:2s:4s")
+    validate.add_argument(
+        "--duration",
+        type=duration(is_above_0=True),
+        default="60s",
+        metavar="TIME",
+        help="length of the load (60s)",
+    )
+    _add_out(validate)
+    validate.set_defaults(run=_compare, chaos=())
     sink = commands.add_parser(
-        "sink", help="the sink alone: plays the AI and WhatsApp, records what reaches it"
+        "sink",
+        help="run the sink alone, which plays the AI and WhatsApp",
+        description="Plays the AI and WhatsApp, and remembers what reaches it. Ctrl-C stops it.",
     )
     sink.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    sink.add_argument("--port", type=_whole(0, 65_535), default=8090, help="0: a free one (8090)")
-    _add_sink_arguments(sink)
+    sink.add_argument("--port", type=_PORT, default=8090, metavar="N", help="0: any (8090)")
+    _add_sink_options(sink)
+    _add_seed(sink)
     sink.set_defaults(run=_sink)
     return top
 
 
-def _add_stack_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_whole(1, WORKERS_MAX), default=1, metavar="N", help="how many (1)")
-    parser.add_argument("--legacy", action="store_true", help="the legacy buffer behind the same webhook")
+_PORT = whole(0, 65_535)
+
+
+def _add_stack_options(parser: argparse.ArgumentParser, ai: str = AI_DEFAULT) -> None:
+    parser.add_argument(
+        "--workers", type=whole(1, WORKERS_MAX), default=1, metavar="N", help="number of workers (1)"
+    )
+    parser.add_argument("--legacy", action="store_true", help="test the legacy buffer instead of the queue")
     parser.add_argument(
         "--redis-memory",
-        type=_checked(_memory),
+        type=checked(_memory),
         default="50mb",
         metavar="SIZE",
-        help="Redis may hold so much (50mb)",
+        help="limit of Redis's memory, such as 500mb (50mb)",
     )
-    _add_sink_arguments(parser)
+    _add_sink_options(parser, ai)
 
 
-def _add_sink_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_sink_options(parser: argparse.ArgumentParser, ai: str = AI_DEFAULT) -> None:
     parser.add_argument(
         "--ai",
-        type=_checked(_service_time),
-        default=AI_DEFAULT,
+        type=checked(_service_time),
+        default=ai,
         metavar="SPEC",
-        help="time the AI takes: lognormal:MEDIAN:SIGMA, exponential:MEAN, constant:TIME (%(default)s)",
+        help="time that the AI takes: constant:TIME, exponential:MEAN, lognormal:MEDIAN:SIGMA or\n"
+        "lognormal:MEDIAN:P95 (%(default)s)",
     )
     parser.add_argument(
         "--ai-errors",
-        type=_checked(_probability),
+        type=number(0, 1),
         default=0.0,
         metavar="P",
-        help="probability that it answers 500 instead (0)",
-    )
-    parser.add_argument(
-        "--seed", type=_whole(0, 2**63 - 1), default=None, metavar="N", help="of all luck (1)"
+        help="probability that the AI answers 500, from 0 to 1 (0)",
     )
 
 
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--scenario", metavar="NAME", help="who writes what and when; default: as Locust is set"
+        "--seed",
+        type=whole(0, SEED_MAX),
+        default=SEED_DEFAULT,
+        metavar="N",
+        help="equal seeds draw equal times (1)",
     )
-    parser.add_argument("--rate", type=_checked(_rate), metavar="N", help="messages a minute")
-    parser.add_argument("--duration", type=_checked(_duration), metavar="TIME", help="of the load, as in 60s")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--chaos", type=_checked(parse_plan), default=(), metavar="PLAN", help="faults, see below"
+        "--out", type=folder, default=OUT, metavar="DIR", help="folder for all files (%(default)s)"
     )
-    parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="for all files (%(default)s)")
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise ValueError(f"{text!r} is not a size of memory: write it as in 50mb")
+    return text
+
+
+def _service_time(text: str) -> str:
+    parse_distribution(text)
+    return text
 
 
 # The commands.
@@ -183,98 +248,61 @@ def _stack(options: argparse.Namespace) -> int:
                 time.sleep(LOOK_EVERY_S)
                 stack.check()
     except KeyboardInterrupt:
-        return OK  # this is how it is meant to end
+        return OK  # the usual end
 
 
 def _show(stack: Stack) -> None:
     secrets = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.secrets.items())
-    lines = (
-        f"host   {stack.host}",
-        f"sink   {stack.sink}",
-        f"redis  {stack.redis_url}",
-        f"logs   {stack.log_folder}",
-        f"env    {secrets}",
-        "Ctrl-C stops everything.",
+    sys.stdout.write(
+        f"host   {stack.host}\n"
+        f"sink   {stack.sink}\n"
+        f"redis  {stack.redis_url}\n"
+        f"logs   {stack.log_folder}\n"
+        f"env    {secrets}\n"
+        "Ctrl-C stops everything.\n"
     )
-    sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
 
 def _load(options: argparse.Namespace) -> int:
     plan: tuple[Fault, ...] = options.chaos
-    if options.duration is not None:
+    if "duration" in options:
         load_s = parse_duration_ms(options.duration) / 1000
         for fault in plan:
             if fault.at_s >= load_s:
-                raise PlanError(f"{fault} comes after the end of the load ({options.duration})")
+                raise PlanError(f"--chaos: {fault} comes after the end of the load ({options.duration})")
     _prepare_process()
-    given = {name: getattr(options, name) for name in ("scenario", "rate", "duration", "seed")}
-    words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-    run = LoadRun(
-        stack=_stack_settings(options, port=0, sink_port=0),
-        plan=plan,
-        out=options.out,
-        locust=tuple(locust_command()),
-        locust_options=(*words, *options.locust_options),
-        command=options.shown_command,
-        settings=_shown_settings(options),
-    )
-    return carry_out(run, os.environ)
+    return carry_out(_load_run(options, plan, [*typed_options(options), *options.locust_options]), os.environ)
 
 
 def _compare(options: argparse.Namespace) -> int:
     """Draw once, simulate, measure, compare."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "arrivals.jsonl"
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "arrivals.jsonl"
     plan = Plan(
         scenario="bursts",
-        rate=float(options.rate),
+        rate=options.rate,
         duration_s=parse_duration_ms(options.duration) / 1000,
-        seed=SEED_DEFAULT if options.seed is None else options.seed,
+        seed=options.seed,
     )
     recording = recording_of(plan, path)
-    sys.stdout.write(f"simulating {len(recording.arrivals)} messages, {RUNS} times\n")
+    sys.stdout.write(f"simulating {len(recording.arrivals):,} messages, {RUNS} times\n")
     sys.stdout.flush()
     predicted_ms = simulate(recording, options.ai, os.environ.get("QUEUE_WINDOW_MS"))
     _prepare_process()
-    run = LoadRun(
-        stack=_stack_settings(options, port=0, sink_port=0),
-        plan=(),
-        out=options.out,
-        locust=tuple(locust_command()),
-        locust_options=("--scenario", "recorded", "--recording", str(path), "--only-summary"),
-        command=options.shown_command,
-        settings=_shown_settings(options),
-        predicted_ms=predicted_ms,
-    )
-    code = carry_out(run, os.environ)
-    if code == INVALID:
+    locust_options = ["--scenario", "recorded", "--recording", str(path)]
+    code = carry_out(_load_run(options, (), locust_options, predicted_ms), os.environ)
+    if code not in (OK, MISSED):
         return code
-    result = read_result(options.out / "result.json")
+    result = read_result(out / "result.json")
     assert result["kind"] == "load"
     measured_ms = result["latency_ms"]["reply"]
     if not predicted_ms or not measured_ms:
-        raise PlanError(
-            "nothing was answered, so there is nothing to compare: raise the rate or the duration"
-        )
+        raise PlanError("nothing was answered, so there is nothing to compare: raise --rate or --duration")
     gap = largest_gap(sorted(predicted_ms), measured_ms)
     show_prediction(predicted_ms, measured_ms, gap, DISTANCE_AIM)
     return OK if gap.distance < DISTANCE_AIM else MISSED
-
-
-def _shown_settings(options: argparse.Namespace) -> dict[str, str | int | float]:
-    """Return what a reader of the result wants to know of the stack."""
-    queue = {name: value for name, value in sorted(os.environ.items()) if name.startswith("QUEUE_") and value}
-    return {
-        "system": "legacy" if options.legacy else "queue",
-        "workers": options.workers,
-        "ai": options.ai,
-        "ai_error_share": options.ai_errors,
-        "redis_memory": options.redis_memory,
-        "redis_append_fsync": APPEND_FSYNC,
-        "faults": ",".join(map(str, options.chaos)),
-        **queue,
-    }
 
 
 def _sink(options: argparse.Namespace) -> int:
@@ -285,6 +313,33 @@ def _sink(options: argparse.Namespace) -> int:
     _raise_limit_of_files()
     asyncio.run(serve(_sink_settings(options), options.host, options.port, listening))
     return OK
+
+
+def _load_run(
+    options: argparse.Namespace,
+    plan: tuple[Fault, ...],
+    locust_options: Sequence[str],
+    predicted_ms: Sequence[float] = (),
+) -> LoadRun:
+    queue = {name: value for name, value in sorted(os.environ.items()) if name.startswith("QUEUE_") and value}
+    return LoadRun(
+        stack=_stack_settings(options, port=0, sink_port=0),
+        plan=plan,
+        out=Path(options.out),
+        locust_options=tuple(locust_options),
+        command=options.shown_command,
+        settings={
+            "system": "legacy" if options.legacy else "queue",
+            "workers": options.workers,
+            "ai": options.ai,
+            "ai_error_share": options.ai_errors,
+            "redis_memory": options.redis_memory,
+            "redis_append_fsync": APPEND_FSYNC,
+            "faults": ",".join(map(str, plan)),
+            **queue,
+        },
+        predicted_ms=predicted_ms,
+    )
 
 
 def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> StackSettings:
@@ -299,12 +354,12 @@ def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> S
 
 
 def _sink_settings(options: argparse.Namespace) -> SinkSettings:
-    seed = SEED_DEFAULT if options.seed is None else options.seed
+    seed = getattr(options, "seed", SEED_DEFAULT)  # `run` leaves the default to Locust's settings
     return SinkSettings(ai=options.ai, ai_errors=options.ai_errors, seed=seed)
 
 
 def _prepare_process() -> None:
-    """SIGTERM ends us as Ctrl-C does, with everything stopped."""
+    """Make SIGTERM end this process as Ctrl-C does, which stops everything."""
     signal.signal(signal.SIGTERM, _interrupt)
     _raise_limit_of_files()
 
@@ -314,71 +369,8 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def _raise_limit_of_files() -> None:
-    """A thousand users at once are a thousand connections, and children inherit the limit."""
+    """Allow a connection for each of a thousand users, also in child processes, which inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _complain(text: str) -> None:
-    sys.stderr.write(f"loadtests: {text}\n")
-
-
-# Options.
-
-
-def _checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """For argparse: what is wrong is said as it was worded."""
-
-    def check(text: str) -> _T:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return check
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
-            raise ValueError(f"{text!r} is not a whole number from {low} to {high}")
-        return int(text)
-
-    return _checked(read)
-
-
-def _memory(text: str) -> str:
-    if not _MEMORY.fullmatch(text):
-        raise ValueError(f"{text!r} is not a size: write it as redis.conf has it, as in 50mb")
-    return text
-
-
-def _service_time(text: str) -> str:
-    parse_distribution(text)
-    return text
-
-
-def _duration(text: str) -> str:
-    parse_duration_ms(text, is_above_0=True)
-    return text
-
-
-def _number(text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not low <= value <= high:
-        raise ValueError(f"{text} is outside {low:g} to {high:g}")
-    return value
-
-
-def _probability(text: str) -> float:
-    return _number(text, 0, 1)
-
-
-def _rate(text: str) -> str:
-    _number(text, 0.001, RATE_MAX)
-    return text

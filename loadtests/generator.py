@@ -1,13 +1,16 @@
-"""Sends a process's part of the schedule, each message at its moment, whatever the answers do."""
+"""The load generator: sends a process's part of the schedule, each message at its moment, and waits for no answer."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any
 
 import gevent
+from gevent.event import Event as Signal
 from gevent.pool import Pool
 from geventhttpclient.client import HTTPClientPool
 from locust.contrib.fasthttp import FastHttpSession
@@ -17,39 +20,49 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtests.account.account import Account, Job
 from loadtests.account.ledger import Sample
 from loadtests.options import seconds_of
-from loadtests.payloads import Channel, webhook
 from loadtests.stack.credentials import webhook_secrets
+from queue_core.channels.cloud import example as cloud
+from queue_core.channels.evolution import example as evolution
 
 DELIVERIES_MAX = 6
-"""A message that is refused so often is given up, as a provider does."""
+"""Attempts to deliver a message; then it is given up, as by a provider."""
 UNDER_WAY_MAX = 2_000
-"""More requests than this at once, and the generator falls behind; the run is then invalid."""
+"""Requests at a time; with more, the generator falls behind, and the run is invalid."""
 CONNECTIONS_MAX = 512
 TIMEOUT_S = 30.0
 REPORT_EVERY_S = 1.0
+INSTANCE = "load"
+PHONE_NUMBER_ID = "100000000000001"
 
 
 class Generator:
-    """One in each process. In a distributed run the master's only deals out, the workers' only play."""
+    """The generator of one process. In a distributed run the master's only deals out, and the workers' only send."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
-        self._playing: gevent.Greenlet[..., None] | None = None
         self._samples: list[Sample] = []
+        self._ended = Signal()
         self.account: Account | None = None
-        """Where it is kept, not in a worker of several."""
+        """The account of the last run; None in a worker."""
         runner = environment.runner
         if isinstance(runner, WorkerRunner):
             runner.register_message("jobs", self._on_jobs)
+            runner.register_message("end", self._on_end)
         elif isinstance(runner, MasterRunner):
             runner.register_message("samples", self._on_samples)
 
+    @property
+    def has_ended(self) -> bool:
+        """True once the load was told to end."""
+        return self._ended.is_set()
+
     def deal(self, account: Account) -> None:
-        """Hands each process its part: all messages of a conversation to the same one."""
+        """Hand each process its part: all messages of a conversation to the same process."""
         self.account = account
+        self._ended.clear()
         runner = self._environment.runner
         if not isinstance(runner, MasterRunner):
-            self._take(account.jobs, account.start_at)
+            gevent.spawn(self._send, account.jobs, account.start_at)
             return
         workers = [worker.id for worker in runner.clients.all]
         account.expect_from(len(workers))
@@ -57,13 +70,13 @@ class Generator:
             part = [job for job in account.jobs if job[1] % len(workers) == number]
             runner.send_message("jobs", {"jobs": part, "start_at": account.start_at}, worker)
 
-    def stop(self) -> None:
-        """Sends no more; what was sent is reported."""
-        if self._playing is not None:
-            self._playing.kill(block=False)
+    def end(self) -> None:
+        """Send no new message in any process. Requests under way are finished, and all samples reported."""
+        self._ended.set()
+        if isinstance(self._environment.runner, MasterRunner):
+            self._environment.runner.send_message("end")
 
-    def _play(self, jobs: list[Job], start_at: float) -> None:
-        """Sends everything; samples go to the account as they are complete."""
+    def _send(self, jobs: list[Job], start_at: float) -> None:
         client = FastHttpSession(
             self._environment.host,
             self._environment.events.request,
@@ -71,7 +84,7 @@ class Generator:
             client_pool=HTTPClientPool(
                 concurrency=CONNECTIONS_MAX, connection_timeout=TIMEOUT_S, network_timeout=TIMEOUT_S
             ),
-            max_retries=1,  # a request is never repeated unseen
+            max_retries=1,  # the library must not repeat a request by itself
         )
         secrets = webhook_secrets(os.environ)
         under_way = Pool(UNDER_WAY_MAX)
@@ -79,26 +92,25 @@ class Generator:
         try:
             for job in jobs:
                 intended = start_at + job[0]
-                gevent.sleep(max(0.0, intended - time.time()))
+                if self._ended.wait(max(0.0, intended - time.time())):
+                    break
                 under_way.spawn(self._deliver, client, job, intended, secrets)
             under_way.join()
         finally:
-            under_way.kill()
             reporting.kill()
             self._report(is_last=True)
 
-    def _deliver(self, client: Any, job: Job, intended: float, secrets: dict[str, str]) -> None:
-        """POSTs a message until it is acknowledged, as a provider would, with waits that double."""
-        _, conversation, message_id, text = job
-        channel = self._channel(conversation)
-        path, body, headers = webhook(channel, conversation, message_id, text, int(intended), secrets)
-        sample = Sample(message_id, conversation, intended, time.time())
+    def _deliver(self, client: Any, job: Job, intended: float, secrets: Mapping[str, str]) -> None:
+        """POST a message until it is acknowledged, as a provider would, with waits that double."""
         options = self._environment.parsed_options
         assert options is not None
+        _, conversation, message_id, _ = job
+        path, body, headers = _webhook(options.channel, job, int(intended), secrets)
+        sample = Sample(message_id, conversation, intended, time.time())
         wait_s = seconds_of(options, "redeliver")
         for delivery in range(DELIVERIES_MAX):
-            if delivery:
-                gevent.sleep(wait_s * 2 ** (delivery - 1))
+            if delivery and self._ended.wait(wait_s * 2 ** (delivery - 1)):
+                break
             response = client.post(
                 path, data=body, headers={"Content-Type": "application/json", **headers}, name=path
             )
@@ -109,12 +121,6 @@ class Generator:
             sample.failures += 1
         self._samples.append(sample)
 
-    def _channel(self, conversation: int) -> Channel:
-        chosen = self._environment.parsed_options.channel  # type: ignore[union-attr]
-        if chosen == "mixed":
-            return "cloud" if conversation % 2 else "evolution"
-        return chosen  # type: ignore[no-any-return]
-
     def _report_regularly(self) -> None:
         while True:
             gevent.sleep(REPORT_EVERY_S)
@@ -124,17 +130,35 @@ class Generator:
         samples, self._samples = self._samples, []
         runner = self._environment.runner
         if isinstance(runner, WorkerRunner):
-            runner.send_message("samples", {"rows": [astuple(one) for one in samples], "last": is_last})
+            runner.send_message("samples", {"rows": [astuple(sample) for sample in samples], "last": is_last})
         elif self.account:
             self.account.add(samples, is_last=is_last)
 
-    def _take(self, jobs: list[Job], start_at: float) -> None:
-        self._playing = gevent.spawn(self._play, jobs, start_at)
-
     def _on_jobs(self, environment: Environment, msg: Any, **_: Any) -> None:
-        self._take([tuple(job) for job in msg.data["jobs"]], msg.data["start_at"])
+        self._ended.clear()
+        gevent.spawn(self._send, [tuple(job) for job in msg.data["jobs"]], msg.data["start_at"])
+
+    def _on_end(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._ended.set()
 
     def _on_samples(self, environment: Environment, msg: Any, **_: Any) -> None:
         if self.account:
             rows = [Sample(*row) for row in msg.data["rows"]]
             self.account.add(rows, is_last=bool(msg.data["last"]))
+
+
+def _webhook(
+    channel: str, job: Job, unix_s: int, secrets: Mapping[str, str]
+) -> tuple[str, bytes, dict[str, str]]:
+    """Return path, body and headers of a message, as the Evolution API or the Cloud API sends it."""
+    _, conversation, message_id, text = job
+    phone = f"9990{conversation:09}"  # there is no country code 999
+    if channel == "cloud" or (channel == "mixed" and conversation % 2):
+        payload = cloud.example_webhook(
+            message_id, text, phone=phone, instance=PHONE_NUMBER_ID, unix_s=unix_s
+        )
+        body = json.dumps(payload).encode()
+        return cloud.PATH, body, cloud.example_headers(body, secrets["CLOUD_APP_SECRET"])
+    payload = evolution.example_webhook(message_id, text, phone=phone, instance=INSTANCE, unix_s=unix_s)
+    headers = evolution.example_headers(secrets["EVOLUTION_WEBHOOK_SECRET"])
+    return evolution.PATH, json.dumps(payload).encode(), headers

@@ -1,7 +1,10 @@
-"""The locustfile: sends a schedule of webhooks that waits for nobody, then settles the account.
+"""The locustfile: sends a schedule of webhooks that waits for no answer, then settles the account.
 
 With `--master/--worker` or `--processes` the master draws the schedule, deals it out by conversation, and keeps the
-account; the number of users that Locust is told to start changes nothing.
+account. Locust's number of users changes nothing.
+
+Whoever ends Locust before the schedule (`--run-time`, the button Stop) ends the sending; what was sent is settled. An
+interrupt (Ctrl-C) ends it without a result.
 """
 
 from __future__ import annotations
@@ -14,11 +17,11 @@ from locust import User, constant, events, task
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from loadtests.account.account import Account
+from loadtests.account.account import Account, AccountError
+from loadtests.account.console import show_result
 from loadtests.account.result import result_of, write
-from loadtests.console import show_result
 from loadtests.generator import Generator
-from loadtests.options import add_options
+from loadtests.options import add_locust_options
 from loadtests.schedule import ScheduleError
 from reports.results.load import LoadResult
 
@@ -30,76 +33,93 @@ _log = logging.getLogger("loadtests")
 
 
 class WhatsApp(User):
-    """Locust runs nothing without a user. The schedule is played beside it, so how many there are changes nothing."""
+    """The user that Locust needs to run at all. The schedule is sent beside it."""
 
     wait_time = constant(1)
 
     @task
     def wait(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 @events.init_command_line_parser.add_listener
 def _add_options(parser: Any) -> None:
-    add_options(parser)
+    add_locust_options(parser)
 
 
 @events.init.add_listener
 def _prepare(environment: Environment, **_: Any) -> None:
     environment.load = Generator(environment)  # type: ignore[attr-defined]
+    options = environment.parsed_options
+    if options is not None and not options.surroundings and not isinstance(environment.runner, WorkerRunner):
+        # Locust's own help ends before it reads this file, so it has none of these options.
+        _log.info("scenarios, thresholds and other options: python -m loadtests run --help")
 
 
 @events.test_start.add_listener
 def _start(environment: Environment, **_: Any) -> None:
-    """Where the account is kept, not in a worker of several: draws the schedule and deals it out."""
+    """Open the account and deal out the schedule; in a worker, do nothing."""
     if isinstance(environment.runner, WorkerRunner):
         return
     options = environment.parsed_options
     assert options is not None
+    environment.process_exit_code = EXIT_INVALID  # until the account is settled
     try:
         account = Account(options, environment.host or "")
-    except (ScheduleError, ValueError, OSError) as error:
+    except (AccountError, ScheduleError, ValueError, OSError) as error:
         _log.error("%s", error)
         environment.process_exit_code = EXIT_USAGE
         gevent.spawn_later(0.1, environment.runner.quit)  # type: ignore[union-attr]  # it is just starting
         return
-    environment.process_exit_code = (
-        EXIT_INVALID  # until the account is settled: --run-time may end the run before
-    )
     environment.load.deal(account)  # type: ignore[attr-defined]
     gevent.spawn(_settle, environment, account)
 
 
-@events.test_stop.add_listener
-def _stop(environment: Environment, **_: Any) -> None:
-    environment.load.stop()  # type: ignore[attr-defined]
+@events.test_stopping.add_listener
+def _end(environment: Environment, **_: Any) -> None:
+    """End the load, and keep Locust from ending before the account is settled."""
+    load: Generator = environment.load  # type: ignore[attr-defined]
+    load.end()
+    if load.account is not None:
+        load.account.settled.wait()
 
 
 @events.quitting.add_listener
-def _explain(environment: Environment, **_: Any) -> None:
-    account = environment.load.account  # type: ignore[attr-defined]
-    if account is not None and not account.is_settled:
-        _log.error(
-            "ended before everything was sent and answered, so there is no result: --run-time is too short"
-        )
+def _interrupt(environment: Environment, **_: Any) -> None:
+    account: Account | None = environment.load.account  # type: ignore[attr-defined]
+    if account is None:
+        if environment.process_exit_code == EXIT_INVALID:
+            _log.error("ended before the load began: there is no result")
+    elif not account.settled.is_set():
+        _log.error("interrupted before everything was sent and answered: there is no result")
+        account.settled.set()
 
 
 def _settle(environment: Environment, account: Account) -> None:
-    """Waits for the load and the drain, writes the result, and ends a run that nobody looks at in a browser."""
+    """Wait for the load and the drain, write the result, and end a run that nobody looks at in a browser."""
     try:
         account.run()
         result = result_of(account, account.settle())
         write(result, account.samples, account.folder)
-        show_result(result, account.folder)
         environment.process_exit_code = _exit_code(result)
+        if environment.web_ui is None:  # below Locust's own tables
+            events.quit.add_listener(  # type: ignore[no-untyped-call] # Locust has no types
+                lambda **_: show_result(result, account.folder)
+            )
+        else:
+            show_result(result, account.folder)
+    except AccountError as error:
+        _log.error("the account cannot be settled, so there is no result: %s", error)
     except Exception:  # noqa: BLE001 - whatever it was, the run must end, and not with 0
-        _log.exception("the account could not be settled")
-        environment.process_exit_code = EXIT_INVALID
+        _log.exception("the account cannot be settled, so there is no result")
+    account.settled.set()
+    if environment.load.has_ended:  # type: ignore[attr-defined]
+        return  # by somebody who goes on from here
     runner = environment.runner
     assert runner is not None
     if environment.web_ui is None:
         runner.quit()
-    else:  # somebody looks at it in a browser, and may start another
+    else:
         runner.stop()
 
 

@@ -1,110 +1,219 @@
-"""The options of the load test beside Locust's own: on the command line, in [tool.locust], or as LOCUST_… variables."""
+"""The options of a load: on the command line, in [tool.locust], or as LOCUST_… variables."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self, TypeVar
 
-from loadtests.schedule import SCENARIOS, Plan
+from loadtests.scenarios import SCENARIOS
+from loadtests.schedule import Plan
 from queue_core.durations import DurationError, parse_duration_ms
+
+NUMBER_MAX = 10_000_000
+SEED_MAX = 2**63 - 1
+OUT = "reports/out/load"
+
+_T = TypeVar("_T")
+
+
+def checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Make a reader for argparse, which shows the message of this error only."""
+
+    def check(text: str) -> _T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Make a reader of whole numbers between two limits."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
+            raise ValueError(f"{text!r} is not a whole number from {low:,} to {high:,}")
+        return int(text)
+
+    return checked(read)
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """Make a reader of numbers between two limits."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ValueError(f"{text!r} is not a number from {low:,g} to {high:,.12g}")
+        return value
+
+    return checked(read)
+
+
+def duration(*, is_above_0: bool) -> Callable[[str], str]:
+    """Make a reader of durations, which returns the text."""
+
+    def read(text: str) -> str:
+        parse_duration_ms(text, is_above_0=is_above_0)
+        return text
+
+    return checked(read)
+
+
+@checked
+def folder(text: str) -> str:
+    """Return the name of a folder as it is. Refuses one that cannot be made or written to."""
+    path = Path(text).absolute()
+    existing = next(above for above in (path, *path.parents) if above.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"{text!r} is not a folder that can be written to")
+    return text
+
+
+def _one_of(names: Iterable[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r} is not one of {', '.join(names)}")
+        return text
+
+    return checked(read)
+
+
+class _Option(NamedTuple):
+    """An option; `unit` stands for its value in the help."""
+
+    name: str
+    unit: str
+    default: str | float
+    help: str
+    read: Callable[[str], object] = str
+    choices: tuple[str, ...] | None = None
+
+
+_LOAD = (
+    _Option("scenario", "NAME", "bursts", "one of those above", choices=tuple(SCENARIOS)),
+    _Option("rate", "N", 600.0, "messages a minute", number(0.001, NUMBER_MAX)),
+    _Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
+    _Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
+    _Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
+    _Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
+    _Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
+    _Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=("mixed", "evolution", "cloud")),
+    _Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
+    _Option(
+        "redeliver",
+        "TIME",
+        "2s",
+        "wait before a refused message is sent again; doubles each time",
+        duration(is_above_0=False),
+    ),
+)
+
+
+def _limit(default: float, unit: str, meaning: str) -> Any:
+    return field(default=default, metadata={"default": default, "unit": unit, "help": meaning})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of messages, of p99 in ms, and of megabytes, each by the name of its option."""
+    """The limits of the thresholds, each by the name of its option."""
 
-    max_lost: int = 0
-    max_duplicates: int = 0
-    max_out_of_order: int = 0
-    max_failed: int = 0
-    max_ack_p99: float = 250.0
-    max_lag_p99: float = 250.0
-    max_redis_mb: float = 50.0
-    max_generator_lag_p99: float = 200.0
+    max_lost: int = _limit(0, "MESSAGES", "acknowledged, and gone without an answer")
+    max_duplicates: int = _limit(0, "MESSAGES", "answered more than once")
+    max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was safe earlier")
+    max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
+    max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from when a message is due to its 2xx")
+    max_lag_p99: float = _limit(250.0, "MS", "p99 of the time from when a turn is due to its claim")
+    max_redis_mb: float = _limit(50.0, "MB", "memory of Redis")
+    max_generator_lag_p99: float = _limit(
+        200.0, "MS", "p99 of how late the generator sends; more is an invalid run, exit code 3"
+    )
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
         """Take them from the options."""
-        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
+        return cls(**{limit.name: getattr(options, limit.name) for limit in fields(cls)})
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Every option, in one place."""
-    _add_load(parser)
-    _add_limits(parser)
+_LIMITS = tuple(
+    _Option(
+        limit.name.replace("_", "-"),
+        limit.metadata["unit"],
+        limit.metadata["default"],
+        limit.metadata["help"],
+        whole(0, NUMBER_MAX) if isinstance(limit.metadata["default"], int) else number(0, NUMBER_MAX),
+    )
+    for limit in fields(Limits)
+)
+_GROUPS = (
+    ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),
+    ("Thresholds", "The most that is allowed; more is exit code 1.", _LIMITS),
+)
 
 
-def _add_load(parser: argparse.ArgumentParser) -> None:
-    load = parser.add_argument_group("Load", "What is sent, and where it is seen again")
-    load.add_argument(
-        "--scenario",
-        choices=SCENARIOS,
-        default="bursts",
-        env_var="LOCUST_SCENARIO",
-        help="what arrives; default: bursts",
-    )
-    load.add_argument(
-        "--rate", type=float, default=600.0, env_var="LOCUST_RATE", help="messages a minute; default: 600"
-    )
-    load.add_argument(
-        "--duration",
-        default="60s",
-        env_var="LOCUST_DURATION",
-        help="of the load, without the drain; default: 60s",
-    )
-    load.add_argument(
-        "--seed", type=int, default=1, env_var="LOCUST_SEED", help="of the schedule; default: 1"
-    )
-    load.add_argument(
-        "--storm-users",
-        type=int,
-        default=0,
-        help="storm: so many users at once, instead of 100 messages in 10 s",
-    )
-    load.add_argument("--recording", default="", help="recorded: the .jsonl to send")
-    load.add_argument("--speed", type=float, default=1.0, help="recorded: so many times as fast")
-    load.add_argument(
-        "--channel",
-        choices=("mixed", "evolution", "cloud"),
-        default="mixed",
-        help="whose webhooks are sent; default: mixed, by user",
-    )
-    load.add_argument(
-        "--sink", default="http://127.0.0.1:8090", env_var="LOCUST_SINK", help="address of the sink"
-    )
-    load.add_argument(
-        "--drain", default="60s", help="longest wait after the load until all is answered; default: 60s"
-    )
-    load.add_argument(
-        "--redeliver",
-        default="2s",
-        help="wait before a refused message is delivered again, doubling; default: 2s",
-    )
-    load.add_argument(
-        "--out", default="reports/out/load", help="folder for result.json, report.html, samples.jsonl"
-    )
-    load.add_argument(
-        "--surroundings",
-        default="",
-        help="folder in which `python -m loadtests run` notes stack, faults and usage for the result",
+def add_locust_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the load to Locust's own, with defaults and variables."""
+    for group, option in _add_groups(parser):
+        _add_locust_option(group, option)
+    around = parser.add_argument_group("Around the load")
+    for option in (
+        _Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
+        _Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
+        _Option("surroundings", "DIR", "", "folder of `python -m loadtests run` for what surrounds the load"),
+    ):
+        _add_locust_option(around, option)
+
+
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `typed_options` hands on to Locust."""
+    for group, option in _add_groups(parser):
+        group.add_argument(
+            f"--{option.name}",
+            type=_one_of(option.choices) if option.choices else option.read,
+            default=argparse.SUPPRESS,
+            metavar=option.unit,
+            help=_help(option),
+        )
+
+
+def typed_options(options: argparse.Namespace) -> list[str]:
+    """Return what was typed of the options of the load."""
+    values = vars(options)
+    keys = [option.name.replace("-", "_") for _, _, group in _GROUPS for option in group]
+    return [f"--{key.replace('_', '-')}={values[key]}" for key in keys if key in values]
+
+
+def _add_groups(parser: argparse.ArgumentParser) -> Iterable[tuple[Any, _Option]]:
+    for title, description, options in _GROUPS:
+        group = parser.add_argument_group(title, description)
+        for option in options:
+            yield group, option
+
+
+def _add_locust_option(group: Any, option: _Option) -> None:
+    group.add_argument(
+        f"--{option.name}",
+        type=option.read,
+        choices=option.choices,
+        default=option.default,
+        env_var=f"LOCUST_{option.name.upper().replace('-', '_')}",
+        metavar=option.unit,
+        help=_help(option),
     )
 
 
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    limits = parser.add_argument_group(
-        "Thresholds", "One that is missed makes the exit code 1; an invalid run, 3"
-    )
-    helps = {
-        "max_failed": "requests without a 2xx answer",
-        "max_ack_p99": "ms from the intended moment to the 2xx",
-        "max_lag_p99": "ms from when a turn is due to its claim",
-        "max_generator_lag_p99": "ms that the generator may be behind; more: invalid",
-    }
-    for field in fields(Limits):
-        name, kind = field.name.replace("_", "-"), type(field.default)
-        limits.add_argument(f"--{name}", type=kind, default=field.default, help=helps.get(field.name))
+def _help(option: _Option) -> str:
+    default = f"{option.default:g}" if isinstance(option.default, float) else option.default
+    return f"{option.help} ({default})" if default != "" else option.help
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

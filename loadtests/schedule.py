@@ -7,31 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from random import Random
-from typing import Literal
 
+from loadtests.scenarios import Scenario
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
-Scenario = Literal["steady", "bursts", "recorded", "storm", "ramp", "soak"]
-SCENARIOS: tuple[Scenario, ...] = ("steady", "bursts", "recorded", "storm", "ramp", "soak")
-
 WARM_UP_S = 300.0
-"""Turns last up to so long: bursts are taken from the middle of a stream that has run for that time."""
+"""Longest turn: bursts are taken from a stream that has run for this long."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0
 AT_ONCE_S = 1.0
-"""Everybody at once is everybody within this."""
+"""Time within which all users of a storm write."""
 RAMP_STEPS = 8
 RAMP_FACTOR = 1.5
 TEXTS = ("مرحبا", "كم السعر؟", "hello", "are you open today?", "طيب", "شكرا ⭐", "until when?", "وين موقعكم")
 
 
 class ScheduleError(Exception):
-    """The scenario cannot be drawn; says why."""
+    """A scenario that cannot be drawn; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,15 @@ class Plan:
     duration_s: float = 60.0
     seed: int = 1
     users: int = 0
-    """storm: so many users write one message each, within a second; 0: 100 messages in 10 s from 8 users."""
+    """Users of a storm with one message each; 0: STORM_USERS with STORM_MESSAGES in all."""
     recording: Path | None = None
     speed: float = 1.0
-    """recorded: so many times as fast."""
+    """Factor by which a recording is sent faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of a ramp: from when, until when (seconds), at how many messages a minute."""
+    """A part of a ramp. Seconds from the start of the load; `rate` is messages a minute."""
 
     from_s: float
     to_s: float
@@ -68,30 +66,30 @@ class Step:
 
 
 def arrivals_of(plan: Plan) -> list[Arrival]:
-    """All arrivals, in order of time. Raises ScheduleError."""
+    """Draw all arrivals, in order of time. Raises ScheduleError."""
     rng = Random(f"{plan.seed}:{plan.scenario}")
     drawn: Iterable[Arrival]
     match plan.scenario:
         case "steady":
             drawn = _poisson(0, plan.duration_s, plan.rate, rng)
         case "ramp":
-            drawn = (
-                one for step in steps_of(plan) for one in _poisson(step.from_s, step.to_s, step.rate, rng)
+            drawn = chain.from_iterable(
+                _poisson(step.from_s, step.to_s, step.rate, rng) for step in steps_of(plan)
             )
         case "storm":
             drawn = _storm(plan.users, rng)
         case "recorded":
             drawn = _recorded(plan)
-        case _:  # bursts, and soak: for as long as it takes
+        case "bursts" | "soak":
             drawn = _bursts(plan)
     arrivals = sorted(drawn, key=lambda arrival: arrival.at_s)
     if not arrivals:
-        raise ScheduleError("the scenario has no message: raise the rate or the duration")
+        raise ScheduleError("the schedule has no message: raise --rate or --duration")
     return arrivals
 
 
 def steps_of(plan: Plan) -> list[Step]:
-    """The steps of a ramp: each half as fast again as the one before, the first at `rate`."""
+    """Return the steps of a ramp: the first at `rate`, each RAMP_FACTOR times as fast as the one before."""
     length_s = plan.duration_s / RAMP_STEPS
     return [
         Step(number * length_s, (number + 1) * length_s, plan.rate * RAMP_FACTOR**number)
@@ -100,9 +98,9 @@ def steps_of(plan: Plan) -> list[Step]:
 
 
 def _poisson(from_s: float, to_s: float, rate: float, rng: Random) -> Iterator[Arrival]:
-    """Single messages, each of a user who has not written before."""
+    """Yield single messages, each of a new user."""
     if rate <= 0:
-        raise ScheduleError(f"the rate is {rate:g}, must be over 0 messages a minute")
+        raise ScheduleError(f"--rate: {rate:g} messages a minute: it must be more than 0")
     at_s, number = from_s, 0
     while (at_s := at_s + rng.expovariate(rate / 60)) < to_s:
         number += 1
@@ -123,11 +121,14 @@ def _arrival(at_s: float, user: str, rng: Random) -> Arrival:
 
 
 def _bursts(plan: Plan) -> Iterator[Arrival]:
-    """Turns as people write them, from the simulator's synthetic day, whose figures were measured on real chats."""
+    """Yield messages of the simulator's synthetic day, whose turns are like those of real chats."""
     total_s = WARM_UP_S + plan.duration_s
     messages = round(plan.rate / 60 * total_s)
     if not 0 < messages <= MESSAGES_MAX:
-        raise ScheduleError(f"{messages} messages would have to be drawn, must be from 1 to {MESSAGES_MAX}")
+        raise ScheduleError(
+            f"--rate and --duration make {messages:,} messages, {WARM_UP_S:.0f} s of warm-up included; "
+            f"the scenario takes 1 to {MESSAGES_MAX:,}"
+        )
     settings = SyntheticSettings(
         messages=messages, hours=total_s / 3600, seed=plan.seed, language="mixed", redeliveries=0
     )
@@ -138,9 +139,9 @@ def _bursts(plan: Plan) -> Iterator[Arrival]:
 
 def _recorded(plan: Plan) -> Iterator[Arrival]:
     if plan.recording is None:
-        raise ScheduleError("the scenario `recorded` needs --recording FILE.jsonl")
+        raise ScheduleError("the scenario recorded needs a recording: add --recording FILE.jsonl")
     if plan.speed <= 0:
-        raise ScheduleError(f"the speed is {plan.speed:g}, must be over 0")
+        raise ScheduleError(f"--speed: {plan.speed:g} times as fast: it must be more than 0")
     try:
         (recording,) = load([plan.recording])
     except RecordingError as error:
@@ -150,7 +151,7 @@ def _recorded(plan: Plan) -> Iterator[Arrival]:
 
 
 def _arrivals(recording: Recording) -> Iterator[Arrival]:
-    """Yield each message once, whenever the provider delivered it again; times count from the first."""
+    """Yield each message once, without the provider's second deliveries; times count from the first message."""
     first_ms = recording.arrivals[0].at_ms
     seen: set[tuple[str, str, str]] = set()
     for delivery in recording.arrivals:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Iterable
 
 _JOINERS = "\u200c\u200d"
 """They shape Persian and emoji, and cannot reorder a line."""
@@ -30,6 +32,13 @@ def visible_json(line: str) -> str:
 def _json_code(character: str) -> str:
     code = json.dumps(character)[1:-1]
     return code if code != character else f"\\u{ord(character):04x}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """End a message about an unknown name: with the known one that is most like it, or with all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f'; did you mean "{close[0]}"?' if close else f"; known are {', '.join(names)}"
 
 
 def quantity(number: int, noun: str) -> str:

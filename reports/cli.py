@@ -26,6 +26,7 @@ from reports.words.language import DEFAULT, LANGUAGES, speaking
 
 if TYPE_CHECKING:
     from reports.ci.history import Entry
+    from reports.pages.csv_links import CsvLink
 
 OK, FOUND, BAD_INPUT = 0, 1, 2
 BASELINE = Path("reports/baseline.json")
@@ -92,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.html",
         help="the page; - is standard output (default: beside the result, with .html)",
     )
+    build.add_argument(
+        "--draw",
+        type=int,
+        action="append",
+        default=[],
+        metavar="NUMBER",
+        help="draw this conversation of each recording of a replay before the worst ones; may be repeated",
+    )
+    _add_csv_folder(build)
     _add_language(build)
     build.set_defaults(run=_build)
     _add_compare(
@@ -160,8 +170,18 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--commit", metavar="ID", help="what the history calls this run (default: $GITHUB_SHA, or git's HEAD)"
     )
+    _add_csv_folder(parser)
     _add_language(parser)
     parser.set_defaults(run=_compare)
+
+
+def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--csv-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="write the page's tables there as CSV files, whole however long they are",
+    )
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
@@ -172,28 +192,56 @@ def _add_language(parser: argparse.ArgumentParser) -> None:
 
 def _build(options: argparse.Namespace) -> int:
     result = read_result(options.result)
+    if options.draw and result["kind"] != "replay":
+        raise InputError("--draw is for replays: other pages have no conversations")
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
-    _write(_page(result, options.lang), output)
+    _write(_page(result, options), output)
     _tell_output(output)
+    with speaking(options.lang):
+        _write_tables(_tables(result), options.csv_dir)
     return OK
 
 
-def _page(result: Result, language: str) -> str:
-    """The page of whatever the result is. The imports are late: matplotlib and pandas take a second each."""
+def _page(result: Result, options: argparse.Namespace) -> str:
+    """Make the page of a result. The imports are late: matplotlib and pandas take a second each."""
     if result["kind"] == "replay":
         from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
 
-        return render_replay_report(result, language)
+        return render_replay_report(result, options.lang, options.draw)
     if result["kind"] == "load":
         from reports.pages.load.page import render_load_report  # noqa: PLC0415
 
-        return render_load_report(result, language)
+        return render_load_report(result, options.lang)
     if result["kind"] == "sweep":
         from reports.pages.sweep.page import render_sweep_report  # noqa: PLC0415
 
-        return render_sweep_report(result, language)
+        return render_sweep_report(result, options.lang)
     raise InputError("a baseline has no page of its own: compare a result with it")
+
+
+def _tables(result: Result) -> Sequence[tuple[str, CsvLink]]:
+    """Make the tables of the page of a result, each with a description."""
+    if result["kind"] == "replay":
+        from reports.analysis.replay import AnalysedReplay  # noqa: PLC0415
+        from reports.pages.replay.downloads import downloads  # noqa: PLC0415
+
+        return downloads(AnalysedReplay(result))
+    if result["kind"] == "load":
+        from reports.pages.load.downloads import load_downloads  # noqa: PLC0415
+
+        return load_downloads(result)
+    if result["kind"] == "sweep":
+        from reports.pages.sweep.view import sweep_downloads  # noqa: PLC0415
+
+        return sweep_downloads(result)
+    return ()
+
+
+def _write_tables(tables: Sequence[tuple[str, CsvLink]], folder: Path | None) -> None:
+    if folder is not None:
+        for _, link in tables:
+            _write(link.whole, folder / link.name)
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
@@ -259,6 +307,7 @@ def _tell_output(output: Path) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     from reports.compare.compare import compare  # noqa: PLC0415 - pandas takes a second to import
+    from reports.pages.regression.downloads import regression_downloads  # noqa: PLC0415
 
     outputs = {
         "-o": options.output,
@@ -273,6 +322,7 @@ def _compare(options: argparse.Namespace) -> int:
     with speaking(options.lang):
         comparison = compare(before, after)
         _write_comparison(comparison, after, options)
+        _write_tables(regression_downloads(comparison), options.csv_dir)
     told = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=told)

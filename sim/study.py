@@ -60,12 +60,18 @@ class Study:
         try:
             return with_options(SimSettings(seed=self.settings.seed), recording.settings)
         except SettingsError as error:
-            raise SettingsError(f"{recording.name}: settings: {error}") from None
+            raise SettingsError(f"{recording.name}: settings.{error}") from None
 
     def settings_for(self, recording: Recording) -> SimSettings:
-        """What a recording is replayed with: the command line's options over its own settings. Raises SettingsError."""
-        own = self.recorded_settings(recording)
-        return with_options(replace(own, faults=self.settings.faults), self.options)
+        """Return the recording's own settings, changed by the command line's options. Raises SettingsError."""
+        recorded = replace(self.recorded_settings(recording), faults=self.settings.faults)
+        try:
+            settings = with_options(recorded, self.options)
+        except SettingsError as error:
+            raise SettingsError(f"--{error}") from None
+        if "cap" in self.options and not settings.idle_ms:
+            raise SettingsError("--cap: has an effect with --idle only; add a silence, as in --idle 3s")
+        return settings
 
 
 @dataclass(frozen=True, slots=True)

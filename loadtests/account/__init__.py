@@ -1,1 +1,1 @@
-"""The account of a run: kept while it goes on, and the ledger, the thresholds and the result that are made of it."""
+"""The account of a run, the ledger, the thresholds and the result that are made of it, and how they are shown."""

@@ -1,4 +1,4 @@
-"""The account of a run: the schedule, everybody's samples, what the sink saw, and what the deployment still holds."""
+"""The account of a run: the schedule, the samples of all processes, the sink's events, and the deployment's rest."""
 
 from __future__ import annotations
 
@@ -16,25 +16,33 @@ import requests
 from gevent.event import Event as Signal
 
 from loadtests.account.ledger import Ledger, Sample, answered_ids, ledger_of
+from loadtests.account.surroundings import STARTED
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
 from reports.results.load import Second
 
 LEAD_S = 2.0
-"""From when the schedule is dealt out to its first message."""
+"""Time between dealing out the schedule and its first message."""
 LOOK_EVERY_S = 1.0
+PROGRESS_EVERY_LOOKS = 10
 HTTP_TIMEOUT_S = 10.0
 
 Job = tuple[float, int, str, str]
-"""When (seconds from the start), conversation, message id, text."""
+"""Moment in seconds from the start, conversation, message id, text."""
 
 _EVENTS = msgspec.json.Decoder(Event)
+_HOST_HINT = "start a stack with `python -m loadtests stack`, or name your web process with --host"
+_SINK_HINT = "start a stack with `python -m loadtests stack`, or name your sink with --sink"
 _log = logging.getLogger("loadtests")
 
 
+class AccountError(Exception):
+    """A deployment or a sink that cannot be asked; the message says which, and what to do."""
+
+
 class _Held(NamedTuple):
-    """Amounts that the deployment holds: unfinished messages, dead letters, Redis's memory. None: not known."""
+    """Amounts in the deployment: unfinished messages, dead letters, bytes of Redis's memory. None: not known."""
 
     waiting: int | None = None
     dead: int | None = None
@@ -42,9 +50,9 @@ class _Held(NamedTuple):
 
 
 class Account:
-    """Kept in one process, also where many send.
+    """The account of one run, kept in a single process also where many send.
 
-    Raises ScheduleError, ValueError or OSError when it cannot be opened.
+    Raises ScheduleError, AccountError, ValueError or OSError when the run cannot begin.
     """
 
     def __init__(self, options: argparse.Namespace, host: str) -> None:
@@ -56,9 +64,10 @@ class Account:
         self.samples: list[Sample] = []
         self.events: list[Event] = []
         self.drain_s = 0.0
-        self.is_settled = False
+        self.settled = Signal()
+        """Set when the result is written, or when nobody waits for it any more."""
         self._drain_s_max = seconds_of(options, "drain")
-        seconds_of(options, "redeliver")  # the generator needs it later: what is wrong with it is said now
+        seconds_of(options, "redeliver")  # for the generator; a mistake in it is reported here
         self._sink = options.sink.rstrip("/")
         self._looks: list[_Held] = []
         self._missing = 1
@@ -70,18 +79,30 @@ class Account:
             (arrival.at_s, numbers.setdefault(arrival.user, len(numbers)), f"{run}-{number}", arrival.text)
             for number, arrival in enumerate(arrivals_of(self.plan))
         ]
-        self._post("/sink/reset")
+        _ask("POST", f"{self._sink}/sink/reset", _SINK_HINT)
         _, self._dead_before = self._held_for_sure()
         self.start_at = time.time() + LEAD_S
-        (self.folder / "started").write_text(f"{self.start_at:.3f}\n")
-        _log.info("%d messages of %d users in %.0f s", len(self.jobs), len(numbers), self.jobs[-1][0])
+        if options.surroundings:
+            Path(options.surroundings, STARTED).write_text(f"{self.start_at:.3f}\n")
+        counts = f"messages: {len(self.jobs):,}, users: {len(numbers):,}"
+        _log.info("%s, time: %.0f s", counts, self.jobs[-1][0])
+
+    @property
+    def unsent(self) -> int:
+        """Messages of the schedule that were not sent, because the load was ended before."""
+        return len(self.jobs) - len(self.samples)
+
+    @property
+    def load_s(self) -> float:
+        """Seconds from the start to the last message that was sent, by the schedule."""
+        return max((sample.intended_at - self.start_at for sample in self.samples), default=0.0)
 
     def expect_from(self, processes: int) -> None:
-        """Take note that so many processes send."""
+        """Set the number of processes that send."""
         self._missing = processes
 
     def add(self, samples: list[Sample], *, is_last: bool) -> None:
-        """Take what a process has sent since it last said so."""
+        """Take the samples of a process since its last report."""
         self.samples += samples
         if is_last:
             self._missing -= 1
@@ -89,7 +110,7 @@ class Account:
                 self._is_complete.set()
 
     def run(self) -> None:
-        """Return when everything was sent and answered, dead, or the drain's time is over."""
+        """Wait until the load has ended, and then for the replies, at most for the time of the drain."""
         gevent.sleep(max(0.0, self.start_at - time.time()))
         while not self._is_complete.wait(self._until_next_look()):
             self._look()
@@ -100,15 +121,14 @@ class Account:
         self.drain_s = time.time() - sent_at
 
     def settle(self) -> Ledger:
-        """Close the account. Raises ValueError when the deployment cannot say what it holds."""
-        # In this order: what is answered between the two looks must not be missing from both.
+        """Close the account. Raises AccountError when the deployment or the sink cannot be asked."""
+        # In this order, so that a message answered in between is not missing from both.
         waiting, dead = self._held_for_sure()
         self._read_sink()
-        self.is_settled = True
         return ledger_of(self.samples, self.events, dead=max(0, dead - self._dead_before), waiting=waiting)
 
     def timeline(self) -> list[Second]:
-        """Return the run second by second; of CPU nothing is known here."""
+        """Return the run second by second, without the CPU."""
         sent, acknowledged, replied, failed = (Counter[int]() for _ in range(4))
         for sample in self.samples:
             sent[int(sample.sent_at - self.start_at)] += 1
@@ -134,8 +154,6 @@ class Account:
             for at, look in enumerate(looks)
         ]
 
-    # Looking.
-
     def _until_next_look(self) -> float:
         elapsed = time.time() - self.start_at
         return max(0.05, LOOK_EVERY_S * (len(self._looks) + 1) - elapsed)
@@ -143,8 +161,13 @@ class Account:
     def _look(self) -> None:
         try:
             self._looks.append(self._held())
-        except requests.RequestException:
+        except AccountError:
             self._looks.append(_Held())
+        if len(self._looks) % PROGRESS_EVERY_LOOKS == 0:
+            waiting = self._looks[-1].waiting
+            queue = "" if waiting is None else f", {waiting:,} in the queue"
+            counts = f"{len(self.samples):,} of {len(self.jobs):,} sent"
+            _log.info("%d s: messages: %s%s", len(self._looks), counts, queue)
 
     def _is_all_answered(self) -> bool:
         self._read_sink()
@@ -153,13 +176,11 @@ class Account:
 
     def _read_sink(self) -> None:
         after = self.events[-1].n if self.events else 0
-        answer = requests.get(f"{self._sink}/sink/events", params={"after": after}, timeout=HTTP_TIMEOUT_S)
-        answer.raise_for_status()
+        answer = _ask("GET", f"{self._sink}/sink/events?after={after}", _SINK_HINT)
         self.events += _EVENTS.decode_lines(answer.content)
 
     def _held(self) -> _Held:
-        answer = requests.get(f"{self.host}/metrics", timeout=HTTP_TIMEOUT_S)
-        answer.raise_for_status()
+        answer = _ask("GET", f"{self.host}/metrics", _HOST_HINT)
         figures: dict[str, float] = {}
         for line in answer.text.splitlines():
             name, _, value = line.rpartition(" ")
@@ -173,23 +194,25 @@ class Account:
         )
 
     def _held_for_sure(self) -> tuple[int, int]:
-        """Return messages that wait, and dead letters. Raises ValueError when the deployment cannot say."""
+        """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are not known."""
         held = self._held()
         if held.waiting is None or held.dead is None:
-            raise ValueError(f"{self.host} cannot say what it holds: its Redis is away")
+            raise AccountError(f"{self.host}/metrics has no depth of the queue: does its Redis run?")
         return held.waiting, held.dead
 
-    def _post(self, path: str) -> None:
-        try:
-            requests.post(f"{self._sink}{path}", timeout=HTTP_TIMEOUT_S).raise_for_status()
-        except requests.RequestException as error:
-            raise ValueError(
-                f"no sink at {self._sink} ({type(error).__name__}): start one with `python -m loadtests stack`, "
-                "or name yours by --sink"
-            ) from None
+
+def _ask(method: str, url: str, hint: str) -> requests.Response:
+    """Send a request without a body and return the answer. Raises AccountError."""
+    try:
+        answer = requests.request(method, url, timeout=HTTP_TIMEOUT_S)
+    except (requests.RequestException, ValueError):
+        raise AccountError(f"nothing answers at {url}: {hint}") from None
+    if not answer.ok:
+        raise AccountError(f"{url} answered {answer.status_code}: {hint}")
+    return answer
 
 
 def _known(figures: dict[str, float], name: str) -> int | None:
-    """Return None for what is not there, or NaN, which stands for what is not known."""
+    """Return a figure, or None when it is missing or NaN, the sign for an unknown one."""
     value = figures.get(name, math.nan)
     return None if math.isnan(value) else int(value)

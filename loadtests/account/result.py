@@ -1,4 +1,4 @@
-"""The result of a run, put together and written once, by the process that keeps the account."""
+"""The result of a run, put together and written by the process that keeps the account."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
-    """Put the result together, with the surroundings where the options name their folder."""
+    """Put the result together, with the surroundings if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
     measured = latency_of(account.samples, account.events)
     latency = LoadLatency(
@@ -47,7 +47,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         seed=options.seed,
         scenario=options.scenario,
         started_at=f"{datetime.fromtimestamp(account.start_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
-        duration_s=round(account.jobs[-1][0], 3),
+        duration_s=round(account.load_s, 3),
         drain_s=round(account.drain_s, 3),
         settings=_settings(options),
         system=_system(),
@@ -63,11 +63,14 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     )
     if options.surroundings:
         _surround(result, Path(options.surroundings))
+    if account.unsent:
+        result["unsent"] = account.unsent
     if account.plan.scenario == "ramp":
-        ramp = ramp_of(limits, steps_of(account.plan), account.samples, account.events, account.start_at)
+        steps = [step for step in steps_of(account.plan) if not account.unsent or step.to_s <= account.load_s]
+        ramp = ramp_of(limits, steps, account.samples, account.events, account.start_at)
         result["ramp"] = ramp
-        result["valid"] = bool(account.samples)  # a step may well overload the generator: it ends the ramp
-        result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, ramp)
+        result["valid"] = bool(account.samples)  # a step that overloads the generator is the end of the ramp
+        result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
     else:
         result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
     result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
@@ -75,7 +78,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
 
 
 def _surround(result: LoadResult, folder: Path) -> None:
-    """Fill in what `python -m loadtests run` knows of the stack."""
+    """Fill in the facts about the stack that `python -m loadtests run` has written."""
     around, usage = read_surroundings(folder), read_usage(folder)
     for second in result["timeline"]:
         if sample := usage.get(second["t_s"]):
@@ -93,7 +96,7 @@ def _surround(result: LoadResult, folder: Path) -> None:
 def thinned(values_ms: Sequence[float]) -> list[float]:
     """Sort values, and keep at most SAMPLES_KEPT_MAX of them, the extremes included.
 
-    Clocks of two processes may differ: what seems to take less than no time took none.
+    Clocks of two processes may differ: a negative time becomes 0.
     """
     ordered = sorted(values_ms)
     if len(ordered) > SAMPLES_KEPT_MAX:
@@ -103,11 +106,14 @@ def thinned(values_ms: Sequence[float]) -> list[float]:
 
 
 def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
-    """Write result.json, whole or not at all, and samples.jsonl, one message a line."""
+    """Write samples.jsonl, one message a line, result.json, and the page, report.html."""
+    from reports.pages.load.page import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
+
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:
         for sample in sorted(samples, key=lambda sample: sample.intended_at):
             lines.write(json.dumps(dataclasses.asdict(sample)) + "\n")
     write_whole(json_text(result), folder / "result.json")
+    write_load_report(result, folder / "report.html")
 
 
 def _settings(options: argparse.Namespace) -> dict[str, str | int | float]:

@@ -1,9 +1,11 @@
-"""The surroundings of a load: the stack's settings, the faults, and what everything used.
+"""The surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
 
-`python -m loadtests run` notes them in a folder while Locust runs, and Locust's process puts them into the result:
+`python -m loadtests run` and Locust's process share a folder with these files. The first writes all but `started`;
+Locust's process puts them into the result.
 
 - `surroundings.json`: Surroundings, written before the start;
-- `faults.json`: [{"code", "start_s", "end_s"}], rewritten when one begins or is over; `end_s` is null until then;
+- `started`: Unix time of the start of the load;
+- `faults.json`: [{"code", "start_s", "end_s"}], rewritten when one begins or ends; `end_s` is null until then;
 - `usage.json`: [{"t_s", "cpu": {name: share of one core}, "memory_bytes": {name: n}, "redis_bytes": n or null}],
   one each second, complete JSON at any time.
 """
@@ -19,7 +21,7 @@ from loadtests.stack.usage import UsageSample
 from reports.results.load import FaultTimes
 from reports.results.writing import write_whole
 
-FILES = ("surroundings.json", "faults.json", "usage.json")
+STARTED = "started"
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -31,23 +33,23 @@ class Surroundings(msgspec.Struct, frozen=True):
     predicted_ms: list[float] = []
 
     def write(self, folder: Path) -> None:
-        """Note them, with no fault and nothing used so far."""
-        _write(self, folder / "surroundings.json")
+        """Write them into the folder, with an empty list of faults."""
+        write_whole(msgspec.json.encode(self).decode(), folder / "surroundings.json")
         write_faults([], folder)
 
 
 def write_faults(faults: list[FeltFault], folder: Path) -> None:
-    """Note all faults that began."""
-    _write(faults, folder / "faults.json")
+    """Write all faults that have begun."""
+    write_whole(msgspec.json.encode(faults).decode(), folder / "faults.json")
 
 
 def read_surroundings(folder: Path) -> Surroundings:
-    """Read what was noted before the start. Raises OSError, msgspec.MsgspecError."""
+    """Read the facts of before the load. Raises OSError, msgspec.MsgspecError."""
     return msgspec.json.decode((folder / "surroundings.json").read_bytes(), type=Surroundings)
 
 
 def read_faults(folder: Path, until_s: float) -> list[FaultTimes]:
-    """Read the faults; one that is not over ends with the run."""
+    """Read the faults; those that last end with the run."""
     faults = msgspec.json.decode((folder / "faults.json").read_bytes(), type=list[FeltFault])
     return [
         FaultTimes(
@@ -58,10 +60,6 @@ def read_faults(folder: Path, until_s: float) -> list[FaultTimes]:
 
 
 def read_usage(folder: Path) -> dict[int, UsageSample]:
-    """Read the samples by the second that they tell of: one at the end of a second tells of that second."""
+    """Read the samples by the second before each of them, which they are about."""
     samples = msgspec.json.decode((folder / "usage.json").read_bytes(), type=list[UsageSample])
     return {round(sample.t_s) - 1: sample for sample in samples}
-
-
-def _write(value: Surroundings | list[FeltFault], path: Path) -> None:
-    write_whole(msgspec.json.encode(value).decode() + "\n", path)

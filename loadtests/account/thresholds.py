@@ -1,4 +1,4 @@
-"""Thresholds: the limits that options set, beside what was measured."""
+"""Thresholds: the limits that options set, beside the measured values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _P99: dict[Lag, tuple[ThresholdCode, ThresholdCode]] = {
     "dispatch_lag": ("dispatch_lag_p99", "dispatch_lag_max"),
     "generator_lag": ("generator_lag_p99", "generator_lag_max"),
 }
-"""The code of each p99, and of the maximum that it is of few samples."""
+"""Codes of each p99, and of the maximum, which replaces it when there are few samples."""
 
 
 def at_most(code: ThresholdCode, limit: float, measured: float | None, unit: Unit = "") -> Threshold:
@@ -31,7 +31,7 @@ def at_least(code: ThresholdCode, limit: float, measured: float, unit: Unit) -> 
 
 
 def p99_at_most(lag: Lag, limit: float, samples_ms: Sequence[float]) -> Threshold:
-    """Make the threshold of a p99; of too few samples for one, that of their maximum."""
+    """Make the threshold of a p99, or of the maximum when there are too few samples for a p99."""
     p99, maximum = _P99[lag]
     code = maximum if is_maximum(0.99, len(samples_ms)) else p99
     measured = quantile(sorted(samples_ms), 0.99) if samples_ms else None
@@ -64,14 +64,16 @@ def counts_at_most(limits: Limits, counts: LoadLedger) -> list[Threshold]:
     ]
 
 
-def thresholds_of_ramp(limits: Limits, counts: LoadLedger, ramp: Sequence[RampStep]) -> list[Threshold]:
-    """Return those of a ramp, which goes on until something is missed: how far it came counts, and not how fast."""
-    rate = at_least("highest_rate", ramp[0]["rate"], highest_rate(ramp), "/min")
+def thresholds_of_ramp(
+    limits: Limits, counts: LoadLedger, first_rate: float, ramp: Sequence[RampStep]
+) -> list[Threshold]:
+    """Return the thresholds of a ramp: it must come through its first step, whose rate is `first_rate`."""
+    rate = at_least("highest_rate", round(first_rate), highest_rate(ramp), "/min")
     return [rate, *counts_at_most(limits, counts)]
 
 
 def highest_rate(ramp: Sequence[RampStep]) -> int:
-    """Return the rate of the last step before the first that missed anything; 0 for none."""
+    """Return the rate of the last step before the first that missed a threshold; 0 when it was the first."""
     rate = 0
     for step in ramp:
         if not all(threshold["ok"] for threshold in step["thresholds"]):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import time
@@ -41,6 +42,10 @@ class SinkSettings:
     ai: str = AI_DEFAULT
     ai_errors: float = 0.0
     seed: int = SEED_DEFAULT
+
+
+class ListenError(Exception):
+    """An address that a server cannot listen on."""
 
 
 class _AiErrors(msgspec.Struct, frozen=True):
@@ -189,13 +194,24 @@ async def serve(settings: SinkSettings, host: str, port: int, listening: Callabl
     with _signals(stop):
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
+            try:
+                await web.TCPSite(runner, host, port).start()
+            except OSError as error:
+                raise ListenError(
+                    f"cannot listen on {host}:{port}: {cause_of(error)}; choose another --host or --port"
+                ) from None
             address = runner.addresses[0]
             shown = f"[{address[0]}]" if ":" in address[0] else address[0]
             listening(f"http://{shown}:{address[1]}")
             await stop.wait()
         finally:
             await runner.cleanup()
+
+
+def cause_of(error: OSError) -> str:
+    """Return the system's words for an error, without those that asyncio puts before them."""
+    number = error.errno or 0  # negative for the name of a host that is not known
+    return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
 
 
 @contextlib.contextmanager

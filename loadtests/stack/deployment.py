@@ -20,7 +20,7 @@ from typing import Final, Self
 import psutil
 import redis
 
-from loadtests.sink.server import SinkSettings
+from loadtests.sink.server import ListenError, SinkSettings, cause_of
 from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
 from loadtests.stack.usage import ProcessUsage, Usage
@@ -372,8 +372,9 @@ def _claim_ports(wanted: Mapping[str, int]) -> dict[str, int]:
             try:
                 probe.bind((HOST, port))
             except OSError as error:
-                raise StackError(
-                    f"port {port} cannot be used: {error.strerror or error}; choose another with --port or --sink-port"
+                option = "--sink-port" if name == "sink" else "--port"
+                raise ListenError(
+                    f"cannot listen on {HOST}:{port}: {cause_of(error)}; choose another {option}"
                 ) from None
             claimed[name] = probe.getsockname()[1]
     return claimed

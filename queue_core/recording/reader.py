@@ -6,6 +6,7 @@ is collected in `Recording.skipped` where the caller asked for that.
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 from collections import Counter
@@ -31,8 +32,20 @@ from queue_core.text import visible
 BAD_LINES_MAX = 10_000
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BLANK = b" \t\r\n"
+_UTF16 = "UTF-16, and recordings are UTF-8"
+_CONVERSIONS = {
+    b"\x1f\x8b": ("compressed by gzip", "gunzip -c {file} > {new}"),
+    b"PK\x03\x04": ("a zip archive", "unzip {file}"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "zstd -dc {file} > {new}"),
+    b"\xfd7zXZ\0": ("compressed by xz", "xz -dc {file} > {new}"),
+    b"BZh": ("compressed by bzip2", "bzip2 -dc {file} > {new}"),
+    b"\xff\xfe": (_UTF16, "iconv -f UTF-16 -t UTF-8 {file} > {new}"),
+    b"\xfe\xff": (_UTF16, "iconv -f UTF-16 -t UTF-8 {file} > {new}"),
+    b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8 {file} > {new}"),
+    b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8 {file} > {new}"),
+}
+"""Files of other kinds by their first bytes, and the command that makes a recording of one."""
 
 
 class RecordingError(Exception):
@@ -53,7 +66,7 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
     """Read files, and folders' `*.jsonl` by name (hidden ones excepted); a file named twice is read once.
 
     With `skip_bad_lines`, broken lines are collected in `Recording.skipped`. Raises RecordingError for the
-    first broken line otherwise, and always for what is no recording at all: missing, unreadable, without
+    first broken line otherwise, and always for what is not a recording at all: missing, unreadable, without
     messages, more than MESSAGES_MAX messages or BAD_LINES_MAX broken lines.
     """
     once: dict[Path, Path] = {}
@@ -82,23 +95,33 @@ class _Reader:
     def read(self) -> Recording:
         try:
             with self._path.open("rb") as file:
+                self._check_kind(file.peek())
                 for number, line in _lines(file):
                     try:
                         self._take(number, line)
                     except LineError as error:
                         self._bad_line(number, str(error))
         except OSError as error:
-            raise RecordingError(self._path, None, f"cannot be read: {_words(error)}") from error
+            raise RecordingError(self._path, None, f"cannot be read: {error.strerror or error}") from error
         if not self._events:
-            reason = "holds no messages" if self._first_line or self._skipped else "is empty"
+            reason = "holds no message" if self._first_line or self._skipped else "is empty"
             raise RecordingError(self._path, None, reason)
         return self._recording()
 
+    def _check_kind(self, start: bytes) -> None:
+        """Refuse a file of another kind, and say how to convert it. Raises RecordingError."""
+        for mark, (kind, command) in _CONVERSIONS.items():
+            if start.startswith(mark):
+                stem = self._path.name.split(".")[0]
+                new = self._path.with_name(f"{stem}.jsonl")
+                if new == self._path:
+                    new = self._path.with_name(f"{stem}-text.jsonl")
+                typed = command.format(file=shlex.quote(str(self._path)), new=shlex.quote(str(new)))
+                raise RecordingError(self._path, None, f"is {kind}; convert it first: {visible(typed)}")
+
     def _take(self, number: int, line: bytes | None) -> None:
         if line is None:
-            raise LineError(f"is longer than {LINE_BYTES_MAX} bytes")
-        if number == 1 and line.startswith(_UTF16_MARKS):
-            raise RecordingError(self._path, 1, "is UTF-16; recordings are UTF-8")
+            raise LineError(f"is longer than {LINE_BYTES_MAX:,} bytes")
         if number == 1:
             line = line.removeprefix(_UTF8_MARK)
         if not line.strip(_BLANK):
@@ -121,7 +144,7 @@ class _Reader:
         elif abs(event.at - self._events[0].at) > SPAN_MS_MAX:
             raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
         elif len(self._events) == MESSAGES_MAX:
-            reason = f"more than {MESSAGES_MAX} messages; split the file by conversation"
+            reason = f"more than {MESSAGES_MAX:,} messages; split the file by conversation"
             raise RecordingError(self._path, number, reason)
         self._events.append(event)
 
@@ -129,7 +152,7 @@ class _Reader:
         if not self._skip_bad_lines:
             raise RecordingError(self._path, number, reason) from None
         if len(self._skipped) == BAD_LINES_MAX:
-            reason = f"more than {BAD_LINES_MAX} broken lines; the last: {reason}"
+            reason = f"more than {BAD_LINES_MAX:,} broken lines; the last: {reason}"
             raise RecordingError(self._path, number, reason) from None
         self._skipped.append(BadLine(number, reason))
 
@@ -203,12 +226,16 @@ def _files(path: Path) -> list[Path]:
             return [_regular(path, mode)]
         found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
         if not found:
-            raise RecordingError(path, None, "is a folder without *.jsonl files")
+            raise RecordingError(
+                path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl"
+            )
         return [_regular(file, file.stat().st_mode) for file in found]
     except FileNotFoundError as error:
         raise RecordingError(error.filename or path, None, "does not exist") from None
-    except (OSError, ValueError) as error:
-        raise RecordingError(path, None, f"cannot be read: {_words(error)}") from None
+    except OSError as error:
+        raise RecordingError(path, None, f"cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise RecordingError(path, None, "cannot be read: a name cannot hold a NUL character") from None
 
 
 def _regular(path: Path, mode: int) -> Path:
@@ -229,7 +256,3 @@ def _short_names(files: Sequence[Path]) -> list[str]:
         if len(times) == len(ends):
             return [visible("/".join(end)) for end in ends]
         lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
-
-
-def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -226,7 +226,7 @@ class EmbeddedRedis:
             self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise EmbeddedRedisError(
-                f"{self.data_dir} cannot be a folder of data ({error.strerror.lower()}): choose another"
+                f"{self.data_dir} cannot be a folder of data ({(error.strerror or str(error)).lower()}): choose another"
             ) from None
         if self._port is not None:
             self._port = _claim_port(self._port)

@@ -46,7 +46,8 @@ _log = logging.getLogger("queue_core.events")
 
 async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False) -> None:
     """Runs the roles until a signal. Raises the error that prevents the start, or that ended a role early."""
-    if "web" in roles or "worker" in roles:  # the web process answers while Redis is away
+    answers = "web" in roles or "worker" in roles  # the web process answers while Redis is away
+    if answers:
         settings = settings.with_ai(may_echo=starts_redis)
     stop = asyncio.Event()
     with _signals(stop, settings.grace_s + END_S):
@@ -58,7 +59,8 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
             runtime = await stack.enter_async_context(open_runtime(settings, records=records))
             await _check_redis(runtime)
-            _warn_of_stand_ins(settings)
+            if answers:
+                _warn_of_stand_ins(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 

@@ -1,4 +1,4 @@
-"""A whole replay, taken apart once for page and downloads."""
+"""A whole replay, analysed once for page and downloads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.results.replay import ReplayResult
 
 
 class AnalysedReplay:
-    """A result with its recordings and figures. What is asked for is computed once."""
+    """A result with its recordings and figures. Each property is computed when it is first needed, once."""
 
     def __init__(self, result: ReplayResult) -> None:
         self.result = result
@@ -21,7 +21,7 @@ class AnalysedReplay:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """A `runs_frame`."""
+        """The `runs_frame` of all runs."""
         return runs_frame(self.result["runs"])
 
     @cached_property

@@ -146,5 +146,7 @@ class LoadResult(TypedDict):
     faults: list[FaultTimes]
     ramp: NotRequired[list[RampStep]]
     """Of the scenario `ramp`: what each step came to."""
+    unsent: NotRequired[int]
+    """Messages of the schedule that were not sent, because the load was ended before."""
     predicted_ms: NotRequired[list[float]]
     """Reply times that the simulator predicted for the same arrivals, like `latency_ms["reply"]`."""

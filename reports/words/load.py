@@ -7,7 +7,7 @@ from typing import Literal
 
 from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
 from reports.text import NARROW
-from reports.words.language import gettext, marked
+from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
 Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
@@ -118,9 +118,18 @@ def ramp_time(threshold: Threshold) -> str:
 
 
 def verdict(result: LoadResult) -> str:
-    """Sum a load test up in a sentence or two."""
-    if not result["valid"]:
-        return _invalid(result["generator_lag"])
+    """Sum a load test up in a few sentences."""
+    sentences = _valid(result) if result["valid"] else _invalid(result["generator_lag"])
+    if unsent := result.get("unsent"):
+        sentences += " " + ngettext(
+            "The load was ended early: %(num)s message of the schedule was not sent.",
+            "The load was ended early: %(num)s messages of the schedule were not sent.",
+            unsent,
+        )
+    return sentences
+
+
+def _valid(result: LoadResult) -> str:
     ledger = result["ledger"]
     counts = {
         "sent": f"{ledger['sent']:,}",

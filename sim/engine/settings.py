@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from queue_core.durations import DurationError, parse_duration_ms
+from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
 from queue_core.settings import RULE_OPTIONS, Rules
+from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
@@ -47,13 +48,13 @@ class SimSettings(Rules):
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
         for option, rule in RULE_OPTIONS.items():
-            unit = " (in ms)" if rule.endswith("_ms") else ""
-            _in_range(option + unit, getattr(self, rule), *limits[rule])
+            words = format_duration_ms if rule.endswith("_ms") else str
+            _in_range(option, getattr(self, rule), *limits[rule], words=words)
         for name, rate in self.faults.items():
             if name not in FAULTS:
-                raise SettingsError(f"fault: there is no {name!r}; known are {', '.join(FAULTS)}")
+                raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
             if not 0 <= rate <= 1:
-                raise SettingsError(f"fault {name}: the rate is {rate}, must be from 0 to 1")
+                raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
 
     def fault_rate(self, name: str) -> float:
         """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
@@ -76,12 +77,10 @@ class SimSettings(Rules):
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
     """The settings, changed by options named and written as on the command line (`{"window": "8s"}`).
 
-    Raises SettingsError, which names the option.
+    Raises SettingsError, whose message begins with the option.
     """
     changes: dict[str, Any] = {}
     for name, text in options.items():
-        if name not in _OPTIONS:
-            raise SettingsError(f"there is no setting {name!r}; known are {', '.join(sorted(_OPTIONS))}")
         attribute, read = _OPTIONS[name]
         try:
             changes[attribute] = read(text)
@@ -96,12 +95,12 @@ def parse_fault(text: str) -> tuple[str, float]:
     try:
         return name, float(rate)
     except ValueError:
-        raise SettingsError(f"fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
+        raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
 
 
-def _in_range(name: str, value: int, low: int, high: int) -> None:
+def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name}: {value} is outside {low} to {high}")
+        raise SettingsError(f"{name}: must be from {words(low)} to {words(high)}, not {words(value)}")
 
 
 def _whole_ms(text: str) -> int:
@@ -112,7 +111,7 @@ def _whole_ms(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 

@@ -1,8 +1,8 @@
-"""A run on the real stack, with a program in Locust's place: faults, surroundings, exit codes."""
+"""A run on the real stack, with a program in the place of Locust: faults, surroundings, exit codes."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -15,23 +15,25 @@ from loadtests.stack.chaos import parse_plan
 from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
 
 GENERATOR = """
-import json, pathlib, sys, time
-options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-out = pathlib.Path(options["--out"])
-(out / "started").write_text(str(time.time()))
-faults = out / "faults.json"
+import json, pathlib, shutil, sys, time
+options = dict(word.lstrip("-").split("=", 1) for word in sys.argv[1:])
+if options["exit"] == "2":
+    sys.exit(2)
+out, surroundings = pathlib.Path(options["out"]), pathlib.Path(options["surroundings"])
+(surroundings / "started").write_text(str(time.time()))
+faults = surroundings / "faults.json"
 deadline = time.monotonic() + 40
 
 def over():
     return sum(fault["end_s"] is not None for fault in json.loads(faults.read_text()))
 
-while over() < int(options["--faults"]) or time.monotonic() < deadline - 37:
+while over() < int(options["faults"]) or time.monotonic() < deadline - 37:
     assert time.monotonic() < deadline, "the faults do not come"
     time.sleep(0.05)
-(out / "addresses.json").write_text(json.dumps(options))
-sys.exit(int(options["--exit"]))
+shutil.copytree(surroundings, out / "copy")
+sys.exit(int(options["exit"]))
 """
-"""Plays Locust: starts a load, waits for the faults and 3 s, and leaves no result."""
+"""A program in the place of Locust: it starts a load, waits for the faults and 3 s, and leaves no result."""
 
 
 def load_run(out: Path, plan: str, *options: str) -> LoadRun:
@@ -46,34 +48,55 @@ def load_run(out: Path, plan: str, *options: str) -> LoadRun:
     )
 
 
+def earlier_run(out: Path) -> dict[str, str]:
+    """Write files of an earlier run, and return their contents by their names."""
+    out.joinpath("logs").mkdir()
+    for name in ("result.json", "report.html", "samples.jsonl", "logs/web.log"):
+        out.joinpath(name).write_text(f"an earlier {name}")
+    return files(out)
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_run_carries_out_the_plan_and_notes_the_surroundings(tmp_path: Path) -> None:
-    tmp_path.joinpath("started").write_text("1")  # of an earlier run, as are these:
-    tmp_path.joinpath("result.json").write_text("{}")
-    tmp_path.joinpath("logs").mkdir()
-    tmp_path.joinpath("logs", "web.log").write_text("from before")
+    earlier = earlier_run(tmp_path)
     plan = "kill-worker@200ms,pause-redis@300ms:300ms,ai-errors@0s:200ms"
     before = family(os.getpid())
-    code = carry_out(load_run(tmp_path, plan, "--faults", "3", "--exit", "0"), ENVIRON)
+    code = carry_out(load_run(tmp_path, plan, "--faults=3", "--exit=0"), ENVIRON)
     assert code == 0
-    faults = {fault["code"]: fault for fault in read_faults(tmp_path, until_s=99)}
+    faults = {fault["code"]: fault for fault in read_faults(tmp_path / "copy", until_s=99)}
     assert faults.keys() == {"kill-worker", "pause-redis", "ai-errors"}
     assert 0.3 <= faults["pause-redis"]["start_s"] < 2
     assert all(fault["start_s"] < fault["end_s"] < 40 for fault in faults.values())
-    around = read_surroundings(tmp_path)
+    around = read_surroundings(tmp_path / "copy")
     assert (around.command, around.settings) == ("python -m loadtests run", {"workers": 1})
     assert around.system["redis"]
-    assert {"web", "sink", "redis", "locust"} <= list(read_usage(tmp_path).values())[-1].cpu.keys()
-    options = json.loads((tmp_path / "addresses.json").read_text())
-    assert options["--surroundings"] == options["--out"] == str(tmp_path)
-    assert "from before" not in (tmp_path / "logs" / "web.log").read_text()
+    assert {"web", "sink", "redis", "locust"} <= list(read_usage(tmp_path / "copy").values())[-1].cpu.keys()
+    assert files(tmp_path / "logs").keys() == {"redis.log", "sink.log", "web.log", "worker-1.log"}
+    assert earlier["logs/web.log"] not in files(tmp_path / "logs").values()
     assert family(os.getpid()) == before
 
 
-def test_a_run_ends_with_the_generators_code_unless_a_fault_did_not_take_place(
+def test_options_that_locust_refuses_change_no_file_of_the_earlier_run(tmp_path: Path) -> None:
+    earlier = earlier_run(tmp_path)
+    assert carry_out(load_run(tmp_path, "", "--exit=2"), ENVIRON) == 2
+    assert files(tmp_path) == earlier
+
+
+def test_a_run_ends_with_the_code_of_locust_unless_a_fault_did_not_happen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert carry_out(load_run(tmp_path / "a", "", "--faults", "0", "--exit", "1"), ENVIRON) == 1
-    assert "no report" in capsys.readouterr().err
-    late = load_run(tmp_path / "b", "kill-worker@1h", "--faults", "0", "--exit", "0")
+    assert carry_out(load_run(tmp_path / "a", "", "--faults=0", "--exit=1"), ENVIRON) == 1
+    late = load_run(tmp_path / "b", "kill-worker@1h", "--faults=0", "--exit=0")
     assert carry_out(late, ENVIRON) == 3
-    assert "never took place, the load was over before: kill-worker@3600s" in capsys.readouterr().err
+    assert "did not happen, since the load ended before: kill-worker@3600s" in capsys.readouterr().err
+
+
+def test_a_load_that_never_began_is_not_taken_for_a_missed_threshold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = dataclasses.replace(load_run(tmp_path, ""), locust=(sys.executable, "-c", "raise SystemExit(1)"))
+    assert carry_out(run, ENVIRON) == 3
+    assert "loadtests: Locust ended with code 1 before the load began" in capsys.readouterr().err

@@ -1,35 +1,88 @@
-"""The command line: options that cannot be used."""
+"""The command line: its help, and command lines that cannot be carried out."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from pathlib import Path
 
 import pytest
 
 from loadtests.commands import main
+from loadtests.options import Limits
+from loadtests.scenarios import SCENARIOS
+
+
+def run(*arguments: str) -> int | str | None:
+    """Run a command line and return its exit code."""
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return ended.code
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
-        (["run", "--chaos", "unplug@3s"], "known are kill-worker"),
-        (["run", "--chaos", "kill-worker@60s", "--duration", "60s"], "after the end of the load"),
-        (["run", "--duration", "60"], "60 has no unit"),
-        (["run", "--duration", "-3s"], "-3s is negative"),
-        (["run", "--rate", "nan"], "outside"),
-        (["stack", "--workers", "0"], "not a whole number"),
-        (["stack", "--redis-memory", "lots"], "not a size"),
-        (["sink", "--ai", "soon"], "is not a distribution"),
-        (["sink", "--ai-errors", "2"], "outside 0 to 1"),
-        (["stack", "--", "-u", "3"], "only `run`"),
+        ("", "a command is missing: type stack, run, validate or sink"),
+        ("rum", "'rum' is not a command: type stack, run, validate or sink"),
+        ("run --rat 5", "'--rat' is not an option of run; options of Locust go behind --"),
+        ("sink --rate 5", "'--rate' is not an option of sink"),
+        ("run --rate", "--rate: its value is missing"),
+        ("run --legacy=yes", "--legacy: it takes no value"),
+        ("run --scenario stom", f"--scenario: 'stom' is not one of {', '.join(SCENARIOS)}"),
+        ("run --rate nan", "--rate: 'nan' is not a number from 0.001 to 10,000,000"),
+        ("run --rate -5", "--rate: '-5' is not a number from 0.001 to 10,000,000"),
+        ("run --duration 60", "--duration: 60 has no unit: write 60ms, 60s, 60m or 60h"),
+        ("run --duration -3s", "--duration: -3s is negative: a duration is more than 0"),
+        ("run --max-lost 1.5", "--max-lost: '1.5' is not a whole number from 0 to 10,000,000"),
+        ("run --out /dev/null", "--out: '/dev/null' is not a folder that can be written to"),
+        ("run --chaos pause-redis@3s", "--chaos: 'pause-redis@3s': how long? Write pause-redis@3s:5s"),
+        (
+            "run --chaos kill-worker@60s --duration 60s",
+            "--chaos: kill-worker@60s comes after the end of the load (60s)",
+        ),
+        ("stack --workers 0", "--workers: '0' is not a whole number from 1 to 64"),
+        ("stack --redis-memory lots", "--redis-memory: 'lots' is not a size of memory: write it as in 50mb"),
+        ("stack -- -u 3", "only `run` hands options on to Locust: leave out -- and what follows it"),
+        ("sink --ai constant:5", "--ai: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
+        ("sink --ai-errors 2", "--ai-errors: '2' is not a number from 0 to 1"),
     ],
 )
-def test_options_that_cannot_be_used_are_told(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+def test_a_command_line_that_cannot_be_carried_out_is_refused_in_one_sentence(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        code: Any = main(arguments)
-    except SystemExit as left:
-        code = left.code
-    assert code == 2
-    assert words in capsys.readouterr().err
+    """With a second line about the help, if the options themselves are wrong."""
+    assert run(*arguments.split()) == 2
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f"loadtests: {message}"
+    assert [line.partition(":")[0] for line in rest] in ([], ["all options"])
+
+
+def test_the_sink_says_why_it_cannot_listen_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("sink", "--host", "192.0.2.1") == 2
+    assert capsys.readouterr().err == (
+        "loadtests: cannot listen on 192.0.2.1:8090: cannot assign requested address; "
+        "choose another --host or --port\n"
+    )
+
+
+def test_a_folder_that_is_made_later_can_be_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the rate is refused."""
+    assert run("validate", "--out", str(tmp_path / "a" / "b"), "--rate", "x") == 2
+    assert "--rate" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_of_run_has_every_scenario_and_every_threshold_with_its_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("run", "--help") == 0
+    shown = capsys.readouterr().out
+    for name, meaning in SCENARIOS.items():
+        assert f"{name:<10}{meaning}" in shown
+    words = " ".join(shown.split())
+    for limit in dataclasses.fields(Limits):
+        option, unit = f"--{limit.name.replace('_', '-')}", limit.metadata["unit"]
+        assert f"{option} {unit} {limit.metadata['help']} ({limit.default:g})" in words

@@ -39,3 +39,33 @@ def test_no_module_but_the_locustfile_has_users_or_an_effect_when_it_is_loaded_b
 
     assert loaded([path for path in MODULES if path.name != "locustfile.py"]) == "[] 0 1"
     assert loaded(MODULES) == "['WhatsApp'] 5 1"
+
+
+def test_the_options_of_the_load_are_options_of_locust_too() -> None:
+    """A wrong name is refused with those that there are."""
+    command = [sys.executable, "-m", "locust", "-f", "loadtests", "--headless", "--scenario", "stom"]
+    ended = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "'steady', 'bursts', 'recorded', 'storm', 'ramp', 'soak'" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["msgspec", "aiohttp", "matplotlib", "psutil", "simpy"])
+def test_a_missing_package_is_named_whichever_file_locust_loads_first(name: str) -> None:
+    """The file system decides the order; no file may import a missing package before the folder's own modules."""
+    code = (
+        "import sys; from locust.util.load_locustfile import load_locustfile\n"
+        f"sys.modules[{name!r}] = None\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: load_locustfile(path)\n"
+        "    except SystemExit as ended: print(ended.code)\n"
+        "    for known in [known for known in sys.modules if known.startswith('loadtests')]: del sys.modules[known]\n"
+    )
+    first = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith("_"))
+    command = [sys.executable, "-c", code, *map(str, first)]
+    ended = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    message = (
+        f"loadtests: the package {name} is missing: in the checkout of burstqueue, type "
+        "pip install -e '.[load]', or make load\n"
+    )
+    refused = len(first) - 1  # all but the scenarios, which need no package
+    assert (ended.stdout, ended.stderr) == ("2\n" * refused, message * refused)

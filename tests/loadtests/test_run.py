@@ -15,20 +15,10 @@ REPOSITORY = Path(__file__).parents[2]
 QUICK = {"QUEUE_WINDOW_MS": "400"}
 
 
-def run(folder: Path, *arguments: str, locust: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:
-    """Exit code, result and output."""
-    command = [
-        sys.executable,
-        "-m",
-        "loadtests",
-        "run",
-        "--out",
-        str(folder),
-        "--ai",
-        "constant:50ms",
-        *arguments,
-    ]
-    command += ["--", "--only-summary", *locust]
+def run(folder: Path, *options: str, locust: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:
+    """Run a load test, and return its exit code, result and output."""
+    command = [sys.executable, "-m", "loadtests", "run", "--out", str(folder), "--ai", "constant:50ms"]
+    command += [*options, *(["--", *locust] if locust else [])]
     done = subprocess.run(
         command,
         cwd=REPOSITORY,
@@ -66,8 +56,8 @@ def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_pat
     """Each sends its part, every message once; no acknowledgement takes less than nothing."""
     code, result, output = run(
         tmp_path,
-        *("--scenario", "steady", "--rate", "1200", "--duration", "4s"),
-        locust=("--processes", "2", "--max-ack-p99", "0"),
+        *("--scenario", "steady", "--rate", "1200", "--duration", "4s", "--max-ack-p99", "0"),
+        locust=("--processes", "2"),
     )
     assert code == 1, output
     ledger = result["ledger"]
@@ -78,7 +68,7 @@ def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_pat
 
 def test_a_generator_that_falls_behind_makes_the_run_invalid(tmp_path: Path) -> None:
     code, result, output = run(
-        tmp_path, "--scenario", "storm", locust=("--max-generator-lag-p99", "0", "--storm-users", "20")
+        tmp_path, "--scenario", "storm", "--max-generator-lag-p99", "0", locust=("--storm-users", "20")
     )
     assert (code, result["valid"]) == (3, False), output
     assert "Invalid: the generator was" in output
@@ -86,22 +76,41 @@ def test_a_generator_that_falls_behind_makes_the_run_invalid(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("locust", "told"),
+    ("options", "words"),
     [
-        (("--recording", "nowhere.jsonl"), "nowhere.jsonl"),
-        (("--speed", "0", "--recording", "x"), "speed"),
+        (("--recording", "nowhere.jsonl"), "loadtests: nowhere.jsonl: does not exist"),
+        ((), "add --recording FILE.jsonl"),
     ],
 )
-def test_a_scenario_that_cannot_be_drawn_ends_it(tmp_path: Path, locust: tuple[str, ...], told: str) -> None:
-    code, _, output = run(tmp_path, "--scenario", "recorded", locust=locust)
+def test_a_scenario_that_cannot_be_drawn_ends_the_run(
+    tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    code, _, output = run(tmp_path, "--scenario", "recorded", *options)
     assert code == 2, output
-    assert told in output
+    assert words in output
     assert "Traceback" not in output
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_is_ended_before_everything_is_answered_is_invalid_and_says_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+def test_a_run_that_locust_ends_early_settles_what_was_sent(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
     code, result, output = run(
-        tmp_path, "--scenario", "steady", "--duration", "20s", locust=("--run-time", "3s")
+        tmp_path,
+        *("--scenario", "steady", "--rate", "1200", "--duration", "60s"),
+        locust=("--run-time", "5s", *processes),
     )
-    assert (code, result) == (3, {}), output
-    assert "there is no result: --run-time is too short" in output
+    assert code == 0, output
+    assert result["ledger"]["sent"] == result["ledger"]["answered"] > 20
+    assert result["unsent"] > 900
+    assert result["duration_s"] < 5
+    assert f"The load was ended early: {result['unsent']:,} messages of the schedule were not sent." in output
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_run_that_ends_before_its_load_has_no_result_and_says_so(tmp_path: Path) -> None:
+    code, result, output = run(tmp_path, "--duration", "20s", locust=("--run-time", "1s"))
+    assert code == 3, output
+    assert result.get("ledger", {}).get("sent", 0) == 0
+    assert "ended before the load began: there is no result" in output or "nothing was sent" in output

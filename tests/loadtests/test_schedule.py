@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.schedule import RAMP_FACTOR, SCENARIOS, Plan, ScheduleError, arrivals_of, steps_of
+from loadtests.scenarios import SCENARIOS
+from loadtests.schedule import RAMP_FACTOR, Plan, ScheduleError, arrivals_of, steps_of
 
 
 def recording(folder: Path, *lines: str) -> Path:

@@ -44,6 +44,28 @@ def test_a_page_is_built_beside_the_result_whatever_it_is(
     assert 'lang="ar" dir="rtl"' in (folder / "deep" / "page.html").read_text(encoding="utf-8")
 
 
+def test_tables_are_written_whole_whatever_room_a_page_has(folder: Path) -> None:
+    told = [example.message(place, place * 1000, "a", phone=f"9665{place:08}") for place in range(600)]
+    recorded = example.recording("day.jsonl", told)
+    lost = [(message["phone"], message["id"]) for message in told]
+    result = example.result([recorded], [example.run(recorded, "old", lost=lost)])
+    (folder / "lossy.json").write_text(json.dumps(result), encoding="utf-8")
+    assert main(["build", "lossy.json", "--csv-dir", "tables"]) == 0
+    assert sorted(file.name for file in Path("tables").iterdir()) == ["lost.csv", "runs.csv", "systems.csv"]
+    assert len(Path("tables/lost.csv").read_text(encoding="utf-8-sig").splitlines()) == 601
+    assert main(["build", "load.json", "--csv-dir", "tables"]) == 0
+    assert main(["compare", "good.json", "bad.json", "--csv-dir", "tables", "-o", "c.html"]) == 1
+    for name in ("seconds.csv", "latencies.csv", "differences.csv"):
+        assert (folder / "tables" / name).read_text(encoding="utf-8-sig")
+
+
+def test_another_conversation_can_be_drawn(folder: Path) -> None:
+    (folder / "day.json").write_text(json.dumps(example.big_day()), encoding="utf-8")
+    assert main(["build", "day.json", "--draw", "298"]) == 0
+    assert "Conversation 298 with" in (folder / "day.html").read_text(encoding="utf-8")
+    assert main(["build", "load.json", "--draw", "1"]) == 2
+
+
 def test_a_baseline_is_accepted_and_compared_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["baseline", "update", "good.json", "-o", "baseline.json"]) == 0
     assert main(["compare", "baseline.json", "good.json", "-o", "same.html"]) == 0

@@ -74,6 +74,6 @@ def step(rate: int, *, ok: bool) -> RampStep:
 def test_a_ramp_came_as_far_as_the_step_before_the_first_that_missed(steps: list[bool], rate: int) -> None:
     ramp = [step(100 * number, ok=ok) for number, ok in enumerate(steps, 1)]
     assert highest_rate(ramp) == rate
-    thresholds = thresholds_of_ramp(Limits(), empty()["ledger"], ramp)
+    thresholds = thresholds_of_ramp(Limits(), empty()["ledger"], 100, ramp)
     assert (thresholds[0]["measured"], thresholds[0]["ok"]) == (rate, rate > 0)
     assert "p99" not in " ".join(threshold_name(threshold["code"]) for threshold in thresholds)

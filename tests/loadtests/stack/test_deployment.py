@@ -20,6 +20,7 @@ import psutil
 import pytest
 import redis
 
+from loadtests.sink.server import ListenError
 from loadtests.stack.deployment import Stack, StackError, StackSettings
 from tests.loadtests.real_stack import ENVIRON, SETTINGS, family
 from tests.queue_core.server.outside import evolution
@@ -151,13 +152,16 @@ def test_a_stack_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path)
     assert "QUEUE_WINDOW_MS" in (tmp_path / "logs" / "web.log").read_text()
 
 
-def test_a_port_that_is_taken_is_told_and_nobody_elses_server_is_taken_for_ours() -> None:
+def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        settings = StackSettings(port=other.getsockname()[1], sink_port=0)
-        with pytest.raises(StackError, match="cannot be used"):
-            Stack(settings, ENVIRON).start()
+        port = other.getsockname()[1]
+        with pytest.raises(ListenError) as raised:
+            Stack(StackSettings(port=port, sink_port=0), ENVIRON).start()
+    assert str(raised.value) == (
+        f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port"
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

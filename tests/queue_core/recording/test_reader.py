@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -184,7 +185,7 @@ def test_the_limit_of_a_line(tmp_path: Path, extra: int, is_read: bool, end: byt
     path = tmp_path / "x.jsonl"
     path.write_bytes(_bytes(message()) + b"\n" + line + end)
     loaded = load_one(path, skip_bad_lines=True)
-    bad = () if is_read else (BadLine(2, f"is longer than {LINE_BYTES_MAX} bytes"),)
+    bad = () if is_read else (BadLine(2, "is longer than 1,048,576 bytes"),)
     assert loaded.skipped == bad
     assert len(loaded.arrivals) == 1
 
@@ -240,39 +241,73 @@ def test_too_many_messages(write: Write, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("skip_bad_lines", [True, False])
 @pytest.mark.parametrize(
-    ("content", "line", "reason"),
+    ("content", "reason"),
     [
-        (b"", None, "is empty"),
-        (b"\n\r\n \n", None, "is empty"),
-        (b'{"event":"recording","version":1}\n', None, "holds no messages"),
-        (b"\xff\xfe{\0", 1, "is UTF-16; recordings are UTF-8"),
+        (b"", "is empty"),
+        (b"\n\r\n \n", "is empty"),
+        (b'{"event":"recording","version":1}\n', "holds no message"),
     ],
 )
 def test_files_that_are_no_recordings(
-    tmp_path: Path, content: bytes, line: int | None, reason: str, skip_bad_lines: bool
+    tmp_path: Path, content: bytes, reason: str, skip_bad_lines: bool
 ) -> None:
     """They are errors whether broken lines are skipped or not."""
     path = tmp_path / "x.jsonl"
     path.write_bytes(content)
     with pytest.raises(RecordingError) as caught:
         load([path], skip_bad_lines=skip_bad_lines)
-    assert (caught.value.line, caught.value.reason) == (line, reason)
+    assert (caught.value.line, caught.value.reason) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "a.jsonl.gz",
+            gzip.compress(b"{}"),
+            "is compressed by gzip; convert it first: gunzip -c {0}.gz > {0}",
+        ),
+        ("a.jsonl", gzip.compress(b"{}"), "is compressed by gzip; convert it first: gunzip -c {0} > {1}"),
+        ("a.zip", b"PK\x03\x04\x14\0", "is a zip archive; convert it first: unzip {2}.zip"),
+        (
+            "a.zst",
+            b"\x28\xb5\x2f\xfd\x04\0",
+            "is compressed by zstd; convert it first: zstd -dc {2}.zst > {0}",
+        ),
+        ("a.xz", b"\xfd7zXZ\0\0", "is compressed by xz; convert it first: xz -dc {2}.xz > {0}"),
+        ("a.bz2", b"BZh91AY", "is compressed by bzip2; convert it first: bzip2 -dc {2}.bz2 > {0}"),
+        ("a.txt", "{}".encode("utf-16"), "iconv -f UTF-16 -t UTF-8 {2}.txt > {0}"),
+        ("a.txt", "{}".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8 {2}.txt > {0}"),
+        ("a.txt", "{}".encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8 {2}.txt > {0}"),
+    ],
+)
+@pytest.mark.parametrize("skip_bad_lines", [True, False])
+def test_files_of_other_kinds_are_named_with_the_command_that_converts_them(
+    tmp_path: Path, name: str, content: bytes, reason: str, skip_bad_lines: bool
+) -> None:
+    """Compressed bytes are recognised under any name, and never counted as a broken line."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecordingError) as caught:
+        load([tmp_path / name], skip_bad_lines=skip_bad_lines)
+    stem = tmp_path / "a"
+    assert caught.value.line is None
+    assert caught.value.reason.endswith(reason.format(f"{stem}.jsonl", f"{stem}-text.jsonl", stem))
 
 
 def test_a_file_of_broken_lines_only(write: Write) -> None:
     """With every line skipped there is nothing to replay."""
-    with pytest.raises(RecordingError, match="holds no messages"):
+    with pytest.raises(RecordingError, match="holds no message"):
         load([write(b"1", b"2")], skip_bad_lines=True)
 
 
 def test_paths_that_are_no_recordings(tmp_path: Path) -> None:
     """Missing paths, empty folders, folders named like files, sockets and impossible names."""
     assert reason_at(tmp_path / "missing.jsonl", None) == "does not exist"
-    assert reason_at(tmp_path, None) == "is a folder without *.jsonl files"
+    assert reason_at(tmp_path, None) == "is a folder without *.jsonl files; a recording's name ends in .jsonl"
     assert "cannot be read: File name too long" in reason_at(tmp_path / ("x" * 5000), None)
     error = error_of(Path("a\0\nb"))
     assert error.path == r"a\x00\nb"
-    assert "cannot be read" in error.reason
+    assert error.reason == "cannot be read: a name cannot hold a NUL character"
 
 
 def test_a_folder_named_like_a_recording(tmp_path: Path) -> None:

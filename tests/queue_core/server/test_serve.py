@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from queue_core import connect
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, ROOT, running
 from tests.queue_core.server.outside import evolution, outside
 
@@ -157,3 +158,12 @@ async def test_the_curl_of_the_readme_is_answered_once(tmp_path: Path) -> None:
         await server.prints("until when?")
     assert server.printed[0].endswith("966500000001, 3 messages:")
     assert [line.strip() for line in server.printed[1:]] == ["hello", "are you open today?", "until when?"]
+
+
+async def test_a_monitor_needs_no_ai_and_speaks_of_none(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+    environment = {**QUICK, "REDIS_URL": redis_server.url, "MONITOR_EVERY_S": "1"}
+    async with running("monitor", environment=environment, folder=tmp_path, ready="health") as monitor:
+        await monitor.says("health", times=2)
+        assert not [
+            event for event in monitor.events if "echo" in event["event"] or "channel" in event["event"]
+        ]

@@ -1,4 +1,4 @@
-"""The console of a load test, which uses the words of the page."""
+"""The console of a load test, in the words of the page."""
 
 from __future__ import annotations
 
@@ -42,13 +42,15 @@ def show_result(result: LoadResult, folder: Path) -> None:
     batches = result["batches"]
     triggers = ", ".join(f"{trigger_words(code)} {count:,}" for code, count in batches["by_trigger"].items())
     turns = f"turns: {batches['count']:,}" + (f" ({triggers})" if triggers else "")
-    _show(["", *lines, "", turns, "", verdict(result), str(folder / "result.json")])
+    report = folder / "report.html"
+    shown = report.relative_to(Path.cwd()) if report.is_relative_to(Path.cwd()) else report
+    _show(["", *lines, "", turns, "", verdict(result), f"Report: {shown}"])
 
 
 def show_prediction(
     predicted_ms: Sequence[float], measured_ms: Sequence[float], gap: Gap, aim: float
 ) -> None:
-    """Show the two distributions of reply times, and how far they are apart."""
+    """Show the two distributions of reply times, and the distance between them."""
     rows = [
         [name, *time_cells(sorted(times_ms))]
         for name, times_ms in (("simulated", predicted_ms), ("measured", measured_ms))
@@ -72,7 +74,7 @@ def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out columns: the first one left, all others right; the last is as wide as it is."""
+    """Lay out columns, the first on the left, all others on the right."""
     columns = list(zip(heads, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     return [
