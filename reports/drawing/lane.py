@@ -201,7 +201,7 @@ class LaneLayout:
             yield Window(left, right - left, y, label if fits else "", title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return the marks from `y` downwards, and their rows: one mark for a message, for alike neighbours, or for a fate."""
+        """Return the marks from `y` downwards, and their rows: one mark a message, alike neighbours, or a fate."""
         singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         alike = (self._fared, GROUP_ROWS_MAX)
         for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
