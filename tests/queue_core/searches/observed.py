@@ -222,7 +222,7 @@ def _messages(elements: list[bytes]) -> list[QueueMessage]:
     found = []
     for element in elements:
         message = decode(element)
-        _require(message is not None, f"{element!r} is no message")
+        _require(message is not None, f"{element!r} is not a message")
         if message is not None:
             found.append(message)
     return found

@@ -180,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
         after_ms=st.sampled_from([None, None, 0, 10_000]),
     )
     def fail(self, data: st.DataObject, lost: bool, dead: bool, not_sent: bool, after_ms: int | None) -> None:
-        """Fail an attempt."""
+        """End an attempt that failed."""
         batch = self.any_batch(data)
         self.wait(self.driver.fail(batch, dead=dead, not_sent=not_sent, after_ms=after_ms, lost=lost))
 
