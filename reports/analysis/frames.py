@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.analysis.conversations import arrivals_ms, reply_ms
+from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.quantile import quantile
 from reports.analysis.statistics import wilson
 from reports.results.baseline import Counts
@@ -87,7 +87,8 @@ def turns_frame(runs: Sequence[Run], recordings: Mapping[str, RecordingInfo]) ->
             for batch in run["batches"]:
                 due = batch["due_at_ms"]
                 lag = None if due is None else batch["claimed_at_ms"] - due
-                rows.append((name, run["system"], run["run"], reply_ms(batch, arrivals), lag))
+                first, _ = waits_ms(batch, arrivals) or (None, None)
+                rows.append((name, run["system"], run["run"], first, lag))
     frame = pd.DataFrame(rows, columns=["recording", "system", "run", "reply", "lag"])
     return frame.astype({"reply": float, "lag": float})
 
