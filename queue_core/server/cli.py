@@ -33,7 +33,7 @@ A WhatsApp bot's message queue: webhooks in, one reply a turn out, nothing lost 
   check, status, show, dead, drain, tick, send-test
            for the operator
 
-It is configured by the environment and by .env; the README has the table of settings.
+It is configured by the environment and by .env; docs/server.md has the table of settings.
 """
 
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
