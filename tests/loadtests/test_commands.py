@@ -64,10 +64,10 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
         "import runpy, sys; sys.modules['psutil'] = None; runpy.run_module('loadtests', run_name='__main__')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (
-        2,
+    assert ended.returncode == 2
+    assert ended.stderr == (
         "loadtests: the package psutil is missing: in the checkout of burstqueue, type "
-        "pip install -e '.[load]', or make load\n",
+        "pip install -e '.[load]', or make load\n"
     )
 
 
