@@ -171,7 +171,7 @@ class Contract:
     # Workers.
 
     def due(self, only: Name | None = None) -> list[Conversation]:
-        """Return conversations that need attention now, longest overdue first, equal times by the conversation's encoded name."""
+        """Return what needs attention now, longest overdue first, equal times by the conversation's encoded name."""
         found = [
             conversation
             for conversation in self.conversations.values()
