@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.analysis.conversations import Key, cause_of
-from reports.analysis.frames import COUNTS, QUANTILES
+from reports.analysis.figures import COUNTS, QUANTILES, counts
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.text import Phones, one_line, short_phone
@@ -22,12 +22,18 @@ def downloads(replay: AnalysedReplay) -> list[tuple[str, CsvLink]]:
         [system.system, *system.counts.values(), *system.reply_ms.values(), *system.lag_ms.values()]
         for system in replay.figures
     ]
-    runs = replay.runs
     return [
         (gettext("Figures by system"), csv_link("systems.csv", ["system", *COUNTS, *times], figures)),
         (
             gettext("Figures by recording and system"),
-            csv_link("runs.csv", list(runs.columns), runs.itertuples(index=False, name=None)),
+            csv_link(
+                "runs.csv",
+                ["recording", "system", "run", *COUNTS],
+                [
+                    [run["recording"], run["system"], run["run"], *counts(run).values()]
+                    for run in replay.result["runs"]
+                ],
+            ),
         ),
         (gettext("Lost messages"), csv_link("lost.csv", _LOST, _lost(replay))),
     ]
