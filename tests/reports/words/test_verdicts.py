@@ -63,14 +63,14 @@ def test_an_outcome_that_did_not_match_is_the_headline() -> None:
         assert _told(replay_verdict(result).first).startswith("تنبيه")
 
 
-def test_harm_done_by_the_queue_is_told_loudly() -> None:
+def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
     assert _told(replay_verdict(harmed).first) == (
         "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 runs of 5 messages in 1 recording"
     )
 
 
-def test_repeated_runs_are_told() -> None:
+def test_a_verdict_counts_repeated_runs() -> None:
     result = _of_queue()
     result["runs"] += [{**result["runs"][1], "run": 1}]
     assert _told(replay_verdict(result).first).endswith("of 10 messages in 1 recording, 2 runs each")
@@ -152,7 +152,7 @@ EXPECTATIONS: list[tuple[ExpectationResult, str, str]] = [
 
 
 @pytest.mark.parametrize(("result", "name", "words"), EXPECTATIONS, ids=lambda value: str(value)[:30])
-def test_an_expected_outcome_is_named_by_its_code_and_told(
+def test_an_expected_outcome_has_a_name_and_a_sentence(
     result: ExpectationResult, name: str, words: str
 ) -> None:
     assert (expectation_name(result), _told(expectation_words(result))) == (name, words)
