@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from queue_core import policy
 from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
-from queue_core.keys import KeySpace, Partition, Place, decode_conversation
+from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
     DeadLetter,
@@ -30,9 +30,9 @@ from queue_core.message import (
 )
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import DeadLetters
-from queue_core.queue.inspection import ActiveConversation, Conversation, Inspection, Sizes
+from queue_core.queue.inspection import Inspection
 from queue_core.queue.notes import Notes
-from queue_core.queue.rescue import Rescue, Rescued, Unscheduled
+from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts import LeasedAnswer, Standing
@@ -77,14 +77,32 @@ class MessageQueue:
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)
-        self.notes = Notes(access)
-        self._access = access
         self._now = access.now
-        self._inspection = Inspection(access)
-        self._dead_letters = DeadLetters(access)
-        self._rescue = Rescue(access)
         self._rng = rng or random.SystemRandom()
         self._unanswered_claims: dict[tuple[str, int], str] = {}
+
+        # For people and monitors. Each of these is described where it is written.
+        self.notes = Notes(access)
+        self.now_ms = access.now_ms
+        inspection = Inspection(access)
+        self.pending = inspection.pending
+        self.completed = inspection.completed
+        self.statistics = inspection.statistics
+        self.conversation = inspection.conversation
+        self.active_conversations = inspection.active_conversations
+        self.finished_conversations = inspection.finished_conversations
+        self.unfinished = inspection.unfinished
+        self.depth = inspection.depth
+        self.sizes = inspection.sizes
+        self.survey = inspection.survey
+        letters = DeadLetters(access)
+        self.iterate_dead_letters = letters.iterate
+        self.dead_letter = letters.get
+        self.requeue = letters.requeue
+        self.drop = letters.drop
+        rescue = Rescue(access)
+        self.rescue = rescue.run
+        self.unscheduled = rescue.unscheduled
 
     async def check(self) -> None:
         """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
@@ -285,82 +303,16 @@ class MessageQueue:
         _require_held(answer.standing, batch)
         return answer.given_up
 
-    # What a person or a monitor sees and does.
-
-    async def now_ms(self) -> int:
-        """Return the time by which the queue goes, Redis's own unless a clock was given; Unix ms."""
-        return await self._access.now_ms()
-
-    async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the messages of a conversation that are not finished, in order, with status and retries."""
-        return await self._inspection.pending(instance_name, user_phone)
-
-    async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the finished messages of a conversation, oldest first, as long as they are kept."""
-        return await self._inspection.completed(instance_name, user_phone)
-
-    async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
-        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty when long quiet."""
-        return await self._inspection.statistics(instance_name, user_phone)
-
-    async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
-        """Return all of it: messages, statistics, lease, retry, reply, and when it needs attention."""
-        return await self._inspection.conversation(instance_name, user_phone)
-
-    async def active_conversations(self) -> list[ActiveConversation]:
-        """Return every conversation with messages, the one that needs attention first at the front."""
-        return await self._inspection.active_conversations()
-
-    async def depth(self) -> int:
-        """Count the messages that are not finished, in flight ones included."""
-        return await self._inspection.depth()
-
-    async def sizes(self) -> Sizes:
-        """Count conversations with messages, and dead letters."""
-        return await self._inspection.sizes()
-
-    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
-        """Count what lies in the conversations of those ranks of a partition's index."""
-        return await self._inspection.survey(partition, first, last)
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Return all dead letters, oldest first within a partition."""
+        return [letter async for letter in self.iterate_dead_letters()]
 
     async def known_conversations(self) -> list[tuple[str, str]]:
         """Return instance and phone of every conversation with waiting or kept messages, dead letters included."""
-        names = await self._inspection.finished_conversations()
+        names = await self.finished_conversations()
         names |= {(active.instance_name, active.user_phone) for active in await self.active_conversations()}
-        async for letter in self.iterate_dead_letters():
-            names.add((letter.instance_name, letter.user_phone))
+        names |= {(letter.instance_name, letter.user_phone) for letter in await self.dead_letters()}
         return sorted(names)
-
-    async def dead_letters(self) -> list[DeadLetter]:
-        """Return all dead letters, oldest first within a partition."""
-        return [letter async for letter in self._dead_letters.iterate()]
-
-    def iterate_dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield the dead letters that are there when this begins, for more of them than fit in memory."""
-        return self._dead_letters.iterate()
-
-    async def dead_letter(self, dead_letter_id: str) -> DeadLetter:
-        """Return one dead letter. Raises DeadLetterNotFoundError."""
-        return await self._dead_letters.get(dead_letter_id)
-
-    async def requeue(self, dead_letter_id: str) -> None:
-        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
-        await self._dead_letters.requeue(dead_letter_id)
-
-    async def drop(self, dead_letter_id: str) -> None:
-        """Delete a dead letter for good. Raises DeadLetterNotFoundError."""
-        await self._dead_letters.drop(dead_letter_id)
-
-    async def rescue(self) -> Rescued:
-        """Schedule conversations that fell out of the index, and delete locks and replies without messages.
-
-        Safe at any time, beside workers and other rescues; takes half a minute at the most.
-        """
-        return await self._rescue.run()
-
-    async def unscheduled(self, until: float) -> Unscheduled:
-        """Look for conversations that are missing in the index, up to that time of the event loop's clock."""
-        return await self._rescue.unscheduled(until)
 
     def _random_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"

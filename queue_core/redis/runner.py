@@ -18,8 +18,7 @@ from redis.asyncio import Redis
 
 from queue_core.errors import QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.redis.durability import FsyncWait
-from queue_core.redis.scripts import Call, LuaScript
-from queue_core.redis.scripts.loader import text
+from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.transport import Transport
 
 Result = TypeVar("Result")

@@ -65,8 +65,8 @@ def lane_events(lane: Lane) -> list[list[Event]]:
 def losses(runs: Iterable[Run], numbers: Mapping[Key, Mapping[str, int]]) -> list[Loss]:
     """Return the losses of one system in a recording, by kind, the most frequent first.
 
-    Users' phone numbers are shortened. `numbers` are those of the messages of each conversation. Where it has several, the words do not name messages by
-    their numbers.
+    Users' phone numbers are shortened. `numbers` are those of the messages of each conversation; with several
+    conversations the words do not use them.
     """
     system = ""
     events: dict[tuple[int, Key, str], Event] = {}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from reports.analysis.quantile import quantile
+from reports.analysis.quantile import is_maximum, quantile
 from reports.analysis.statistics import Quantile, corrected_confidence, counts_differ
+from reports.analysis.times import TAIL_SHARE
 from reports.compare.comparison import Change, Check, Effect, Figures, Level
 from reports.compare.effects import effect_of
 from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, Threshold
@@ -45,11 +46,11 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
             after=f"{sent[1]:,}",
         )
     unsure = [
-        quantile_of(figure_name(latency), name)
+        quantile_of(figure_name(latency), _quantile_name(name, share, *sides))
         for latency in _LATENCIES
         for name, share in QUANTILES.items()
-        if before["latency_ms"].get(latency) and after["latency_ms"].get(latency)
-        if not Quantile(share).can_tell(min(len(load["latency_ms"][latency]) for load in (before, after)))
+        if all(sides := [load["latency_ms"].get(latency, []) for load in (before, after)])
+        if not Quantile(share).can_tell(min(map(len, sides)))
     ]
     if unsure:
         yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(unsure))
@@ -63,6 +64,12 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
                 before=duration(old),
                 after=duration(new),
             )
+
+
+def _quantile_name(name: str, share: float, *sides: Sequence[float] | None) -> str:
+    """Name a quantile; p99 is named the maximum if it is that on all sides, as on the page of a load test."""
+    is_max = share == TAIL_SHARE and all(side and is_maximum(share, len(side)) for side in sides)
+    return "max" if is_max else name
 
 
 def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
@@ -117,7 +124,7 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
                 new,
                 Quantile(share),
                 group=figure_name(latency),
-                name=name,
+                name=_quantile_name(name, share, old, new),
                 unit="ms",
                 threshold=threshold,
                 confidence=confidence,
@@ -147,8 +154,9 @@ def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
         for name in ("sent", "answered", *_LEDGER)
     }
     for latency in _LATENCIES:
+        sides = [load["latency_ms"].get(latency) for load in (before, after)]
         for name, share in QUANTILES.items():
-            values[f"{latency}_{name}_ms"] = (
+            values[f"{latency}_{_quantile_name(name, share, *sides)}_ms"] = (
                 _quantile(before, latency, share),
                 _quantile(after, latency, share),
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,20 @@ def test_a_command_line_that_cannot_be_carried_out_is_refused_in_one_sentence(
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == f"loadtests: {message}"
     assert [line.partition(":")[0] for line in rest] in ([], ["all options"])
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+    code = (
+        "import runpy, sys; sys.modules['psutil'] = None; runpy.run_module('loadtests', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        (
+            "loadtests: the package psutil is missing: in the checkout of burstqueue, type "
+            "pip install -e '.[load]', or make load\n"
+        ),
+    )
 
 
 def test_the_sink_says_why_it_cannot_listen_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,26 +12,18 @@ from reports.text import Phones, one_line, short_phone
 from reports.words.causes import cause_words
 from reports.words.language import gettext
 
+_LOST = ("recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why")
+
 
 def downloads(replay: AnalysedReplay) -> list[tuple[str, CsvLink]]:
-    """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
+    """Make each file with a description. Names of columns are in English in every language: programs read them."""
+    times = [f"{kind}_{name}_ms" for kind in ("reply", "lag") for name in QUANTILES]
+    figures = [
+        [system.system, *system.counts.values(), *system.reply_ms.values(), *system.lag_ms.values()]
+        for system in replay.figures
+    ]
     return [
-        (
-            gettext("Figures by system"),
-            csv_link(
-                "systems.csv",
-                [
-                    "system",
-                    *COUNTS,
-                    *(f"reply_{name}_ms" for name in QUANTILES),
-                    *(f"lag_{name}_ms" for name in QUANTILES),
-                ],
-                [
-                    [one.system, *one.counts.values(), *one.reply_ms.values(), *one.lag_ms.values()]
-                    for one in replay.figures
-                ],
-            ),
-        ),
+        (gettext("Figures by system"), csv_link("systems.csv", ["system", *COUNTS, *times], figures)),
         (
             gettext("Figures by recording and system"),
             csv_link(
@@ -43,14 +35,7 @@ def downloads(replay: AnalysedReplay) -> list[tuple[str, CsvLink]]:
                 ],
             ),
         ),
-        (
-            gettext("Lost messages"),
-            csv_link(
-                "lost.csv",
-                ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"],
-                _lost(replay),
-            ),
-        ),
+        (gettext("Lost messages"), csv_link("lost.csv", _LOST, _lost(replay))),
     ]
 
 

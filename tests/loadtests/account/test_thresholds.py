@@ -69,7 +69,7 @@ def step(rate: int, *, ok: bool) -> RampStep:
 
 @pytest.mark.parametrize(
     ("steps", "rate"),
-    [([True, True], 200), ([True, False], 100), ([False, True], 0), ([True, False, True], 100)],
+    [([True, True], 200), ([True, False], 100), ([False, True], 0), ([True, False, True], 100), ([], 0)],
 )
 def test_a_ramp_came_as_far_as_the_step_before_the_first_that_missed(steps: list[bool], rate: int) -> None:
     ramp = [step(100 * number, ok=ok) for number, ok in enumerate(steps, 1)]

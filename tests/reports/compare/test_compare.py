@@ -162,6 +162,19 @@ def test_a_load_test_that_answers_fewer_is_not_faster() -> None:
     assert {one.level for one in compare(before, after).effects} == {"changed", "same"}
 
 
+@pytest.mark.parametrize(("sizes", "name"), [((99, 99), "max"), ((99, 100), "p99"), ((100, 100), "p99")])
+def test_the_p99_of_fewer_than_100_samples_is_named_the_maximum(sizes: tuple[int, int], name: str) -> None:
+    """On both sides, as on the page of a load test: in effects, figures and notes."""
+    comparison = compare(load(1, size=sizes[0]), load(2, size=sizes[1]))
+    effects = {one.name for one in comparison.effects}
+    assert effects == {"p50", "p95", name}
+    (figures,) = comparison.figures
+    keys = {key.removeprefix("acknowledgement_") for key in figures.values if key.startswith("ack")}
+    assert keys == {"p50_ms", "p95_ms", f"{name}_ms"}
+    (note,) = comparison.notes
+    assert f"acknowledgement, {name}" in note
+
+
 def test_noise_of_a_short_load_test_is_not_a_change() -> None:
     for seed in range(40):
         comparison = compare(load(2 * seed, size=15), load(2 * seed + 1, size=15))

@@ -37,6 +37,16 @@ def test_the_verdict_counts_and_names_what_was_missed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("unsent", "words"), [(1, "1 message of the schedule was not sent"), (4_914, "4,914 messages")]
+)
+def test_the_verdict_on_a_run_that_was_ended_early_counts_the_rest(unsent: int, words: str) -> None:
+    for result in (chaos(), invalid()):
+        assert "ended early" not in verdict(result)
+        result["unsent"] = unsent
+        assert f" The load was ended early: {words}" in plain(verdict(result))
+
+
+@pytest.mark.parametrize(
     ("threshold", "words"),
     [
         (

@@ -86,7 +86,9 @@ def test_without_the_queue_the_others_come_first_and_nothing_is_nothing() -> Non
 
 def test_a_sweep_recommends_with_what_it_costs() -> None:
     verdict = sweep_verdict(sweep_example.nine())
-    assert _told(verdict.first) == "A window of 8 s and 5 messages is nearest to the best of everything"
+    assert _told(verdict.first) == (
+        "A window of 8 s and 5 messages is recommended: nearest to the best waiting, AI calls and split turns"
+    )
     assert _told(verdict.rest) == (
         "95 % of the turns are answered within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and "
         "in 56 of 655 turns the user wrote on before the reply."
@@ -94,9 +96,9 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     lossy = sweep_example.sweep(
         [sweep_example.choice(8, 5, idle_s=2), sweep_example.choice(12, 5, lost=1)], 0
     )
-    assert "5 messages, 2 s of silence is nearest" in _told(sweep_verdict(lossy))
+    assert "5 messages, 2 s of silence is recommended" in _told(sweep_verdict(lossy))
     assert _told(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
-    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("Under none of these settings")
+    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
 
 
 def test_a_sweep_of_few_turns_recommends_nothing() -> None:
