@@ -46,6 +46,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python tests/lint_language.py
 
 types: $(VENV)/.test
 	$(BIN)/mypy

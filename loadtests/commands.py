@@ -33,7 +33,7 @@ from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, ListenError, SinkSet
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
-from queue_core.durations import parse_duration_ms
+from queue_core.durations import parse_duration_ms, with_negative_values
 from queue_core.redis_server.embedded import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code. Errors are shown in a line or two, without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     split = words.index("--") if "--" in words else len(words)
-    options, unknown = _parser().parse_known_args(words[:split])
+    options, unknown = _parser().parse_known_args(with_negative_values(words[:split]))
     options.locust_options = words[split + 1 :]
     options.shown_command = shlex.join(["python", "-m", "loadtests", *words])
     if unknown:

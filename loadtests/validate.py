@@ -13,6 +13,7 @@ from loadtests.schedule import Plan, ScheduleError, arrivals_of
 from queue_core.recording.format import Arrival, Recording
 from queue_core.recording.writer import dump
 from reports.results.replay import ReplayResult
+from reports.results.writing import write_whole
 from sim.engine.settings import SettingsError, SimSettings
 from sim.study import ReplayFailedError, Study, carry_out
 
@@ -31,7 +32,7 @@ def recording_of(plan: Plan, path: Path) -> Recording:
         instance, _, phone = arrival.user.rpartition("/")
         arrivals.append(Arrival(at_ms, instance or "load", phone, f"m{number}", arrival.text, "text", at_ms))
     recording = Recording(path.name, tuple(arrivals))
-    path.write_text("".join(dump(recording)), "utf-8")
+    write_whole("".join(dump(recording)), path)
     return recording
 
 

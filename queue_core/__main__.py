@@ -1,4 +1,4 @@
-"""`python -m queue_core`: the deployment's processes and the operator's commands."""
+"""`python -m queue_core`: the processes of a deployment and the operator's commands."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import sys
 
 
 def main() -> int:
-    """Runs the command line; says what to install where the libraries of a deployment are missing."""
+    """Runs the command line, or says what to install where a package that it needs is missing."""
     try:
-        from queue_core.server.cli import main as run  # noqa: PLC0415 - what it needs may be missing
+        if sys.argv[1:2] == ["redis"]:  # needs nothing that `pip install .` does not bring
+            from queue_core.redis_server.command import main as run_redis  # noqa: PLC0415 - a package may be missing
+
+            return run_redis(sys.argv[1:])
+        from queue_core.server.cli import main as run  # noqa: PLC0415 - a package may be missing
+
+        return run()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("aiohttp", "dotenv", "prometheus_client", "pydantic"):
-            print(
-                f"{error.name} is missing: install the extra, pip install 'burstqueue[server]'",
-                file=sys.stderr,
-            )
-            return 2
-        raise
-    return run()
+        package = (error.name or "").partition(".")[0]
+        if not package or package == "queue_core" or package in sys.stdlib_module_names:
+            raise  # a mistake in this code, or a broken Python: installing cures neither
+        print(
+            f"queue_core: the package {package} is missing: in the checkout of burstqueue, type "
+            "pip install -e '.[server,embedded]', or make serve",
+            file=sys.stderr,
+        )
+        return 2
 
 
 if __name__ == "__main__":

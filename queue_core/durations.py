@@ -30,9 +30,9 @@ class DurationError(ValueError):
 
 
 def parse_duration_ms(text: str, *, is_above_0: bool = False, at_most_ms: float = DAY_MS) -> float:
-    """Milliseconds of a duration. Raises DurationError.
+    """Read a duration and return its milliseconds. Raises DurationError.
 
-    The limit is a day unless the caller knows better: more is mostly a slip of the unit. `is_above_0` refuses 0.
+    The limit is a day unless the caller sets another: more is mostly a slip of the unit. `is_above_0` refuses 0.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match:
@@ -57,7 +57,7 @@ def parse_duration_ms(text: str, *, is_above_0: bool = False, at_most_ms: float 
 
 
 def format_duration_ms(value_ms: float) -> str:
-    """A duration of whole microseconds as it would be typed: `0`, `80us`, `250ms`, `1.5s`, `90s`, `2m`, `1h`."""
+    """Write a duration of whole microseconds as it is typed: `0`, `80us`, `250ms`, `1.5s`, `90s`, `2m`, `1h`."""
     value = Decimal(str(value_ms))
     if not value:
         return "0"

@@ -1,4 +1,4 @@
-"""Types of settings that come from the environment: a base for groups of them, addresses, and secrets."""
+"""Types of settings that come from the environment: a base class of groups, addresses, and secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECRET_CHARACTERS_MIN = 16
 
 
 class EnvironmentSettings(BaseModel):
-    """A group of settings: frozen, without unknown names, and with no value shown in an error."""
+    """Base of a group of settings. Unknown names are refused, and an error shows no value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 

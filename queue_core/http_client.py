@@ -1,7 +1,7 @@
-"""Requests to the AI and to WhatsApp: one JSON POST, with the one question answered that retries depend on.
+"""POSTs of JSON to the AI and to WhatsApp.
 
-That question is: can the other side have acted on it? Where a connection was never made it cannot (NotReachedError);
-where the answer was cut off nobody knows (UnansweredError).
+Errors tell what a retry depends on: can the other side have acted on the request? If no connection was made it cannot
+(NotReachedError); if the answer was cut off nobody knows (UnansweredError).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import msgspec
 from yarl import URL
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-"""A longer answer than this counts as none."""
+"""Limit on an answer; a longer one raises UnansweredError."""
 RETRY_AFTER_S_MAX = 600.0
-"""A longer wait asked for by Retry-After is cut to this."""
+"""Limit on the wait that Retry-After asks for; a longer one is cut to it."""
 
 
 class NotReachedError(Exception):
-    """No connection was made: the other side certainly did nothing."""
+    """Raised when no connection was made: the other side certainly did nothing."""
 
 
 class UnansweredError(Exception):
-    """The request may have been carried out; its answer did not come, or not whole."""
+    """Raised when the answer did not come, or not whole: the request may have been carried out."""
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
@@ -36,15 +36,15 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     retry_after_s: float | None
-    """From Retry-After, seconds or a date, at most RETRY_AFTER_S_MAX; None without one that can be read."""
+    """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None without a readable one."""
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is 2xx."""
+        """True when the status is 2xx."""
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON; None when it is none."""
+        """Decodes the body as JSON; None if it is not JSON."""
         try:
             return msgspec.json.decode(self.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -52,7 +52,7 @@ class HttpAnswer(msgspec.Struct, frozen=True):
 
 
 def new_session() -> aiohttp.ClientSession:
-    """A session for one process: connections are kept, cookies are not. To be closed by the caller."""
+    """Opens a session for one process, which keeps connections and no cookies. The caller closes it."""
     connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
@@ -65,17 +65,15 @@ async def post_json(
     headers: Mapping[str, str] | None = None,
     timeout_s: float,
 ) -> HttpAnswer:
-    """POSTs `body` as JSON and returns the answer, redirects included: they are not followed.
+    """POSTs `body` as JSON and returns the answer. A redirect is an answer too: it is not followed.
 
-    Raises NotReachedError and UnansweredError. Neither they nor what they hold shows the URL or the headers: both
-    may carry secrets.
+    Raises NotReachedError and UnansweredError. Neither shows the URL or the headers, since both may hold secrets.
     """
     connect_s = min(timeout_s, 10.0)
     timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s)
     sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
-    data = io.BytesIO(
-        msgspec.json.encode(body)
-    )  # sent in pieces: a large one must not hold up everything else
+    # A file object is sent in pieces: a large body must not hold up everything else.
+    data = io.BytesIO(msgspec.json.encode(body))
     try:
         async with session.post(
             url, data=data, headers=sent, timeout=timeout, allow_redirects=False
@@ -98,7 +96,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _retry_after_s(value: str | None) -> float | None:
-    """Seconds from a Retry-After header (RFC 9110, 10.2.3)."""
+    """Reads a Retry-After header (RFC 9110, 10.2.3): seconds, or a date."""
     if not value:
         return None
     text = value.strip()

@@ -16,7 +16,7 @@ def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now
     """Return when a conversation with `waiting` messages, added from `oldest_ms` to `newest_ms`, is to be answered."""
     if waiting >= rules.max_messages:
         return now_ms
-    due = oldest_ms + rules.window_ms
+    due = oldest_ms + _limit_ms(rules)
     if rules.idle_ms:
         due = min(due, newest_ms + rules.idle_ms)
     return due
@@ -26,13 +26,21 @@ def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt:
     """Name the rule that made a claimed conversation due."""
     if attempt > 1:
         return "retry"
-    if due_ms >= oldest_ms + rules.window_ms:
+    if due_ms >= oldest_ms + _limit_ms(rules):
         return "window"
     return "size" if waiting >= rules.max_messages else "idle"
 
 
+def _limit_ms(rules: Rules) -> int:
+    """Return how long after its oldest message a conversation is due at the latest: the cap, or the window."""
+    return rules.cap_ms if rules.idle_ms and rules.cap_ms else rules.window_ms
+
+
 def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:
-    """A batch as the user wrote it: by the provider's time, ties and unknown times as they arrived."""
+    """Put a batch into the order in which the user wrote it: by the provider's time, ties in order of arrival.
+
+    If one of the times is unknown, the order of arrival stays.
+    """
     arrived = tuple(messages)
     if any(message.timestamp <= 0 for message in arrived):
         return arrived
@@ -40,6 +48,6 @@ def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:
 
 
 def backoff_ms(settings: QueueSettings, attempt: int, rng: random.Random) -> int:
-    """Wait after failed attempt number `attempt`: doubling, capped, half of it random so that failures spread."""
+    """Return the wait after failed attempt number `attempt`: doubling, capped, half of it random to spread retries."""
     full: int = min(settings.backoff_base_ms * 2 ** min(attempt - 1, 32), settings.backoff_max_ms)
     return full // 2 + rng.randint(0, full - full // 2)

@@ -1,10 +1,30 @@
 """`python -m reports`: see `reports.cli`."""
 
+from __future__ import annotations
+
 import sys
 
-from reports.cli import main
+BAD_INPUT, INTERRUPTED = 2, 130
 
-try:
-    sys.exit(main())
-except KeyboardInterrupt:
-    sys.exit(130)
+
+def _run() -> int:
+    try:
+        from reports.cli import main  # noqa: PLC0415 - a package that it needs may be missing
+
+        return main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "reports") or package in sys.stdlib_module_names:
+            raise  # a mistake in this code, or a broken Python: installing cures neither
+        print(
+            f"reports: the package {package} is missing: in the checkout of burstqueue, type "
+            "pip install -e '.[reports]', or make replay",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(_run())

@@ -1,20 +1,30 @@
-"""`python -m sim`."""
+"""`python -m sim`: see `sim.cli`."""
 
 from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130
+BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def _run() -> int:
     try:
-        from sim.cli import main  # noqa: PLC0415 - importing takes a second, in which Ctrl-C must end as cleanly
+        from sim.cli import main  # noqa: PLC0415 - takes a second, in which Ctrl-C must work; a package may be missing
 
         return main()
     except KeyboardInterrupt:
         print("sim: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "queue_core", "reports", "sim") or package in sys.stdlib_module_names:
+            raise  # a mistake in this code, or a broken Python: installing cures neither
+        print(
+            f"sim: the package {package} is missing: in the checkout of burstqueue, type pip install -e '.[sim]', "
+            "or make replay",
+            file=sys.stderr,
+        )
+        return BAD_INPUT
 
 
 if __name__ == "__main__":

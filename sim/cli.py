@@ -10,12 +10,12 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
 from sim.commands import replay, sweep, synth, systems
-from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError
+from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError, Parser
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import SettingsError
 from sim.study import ReplayFailedError
@@ -23,8 +23,11 @@ from sim.study import ReplayFailedError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
-    parser = _parser()
-    options = parser.parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    parser, commands = _parser()
+    words = with_negative_values(sys.argv[1:] if arguments is None else arguments)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        commands[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -44,12 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_OUTCOME
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> tuple[Parser, Mapping[str, Parser]]:
+    """Make the parser of the command line, with those of its commands by name."""
+    parser = Parser(
         prog="python -m sim",
         description="Replays recorded conversations against message queues, in simulated time.",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
     for command in (replay, sweep, systems, synth):
         command.add_to(commands)
-    return parser
+    return parser, commands.choices

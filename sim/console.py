@@ -1,4 +1,4 @@
-"""Output of `sim replay`: a table per recording, why messages were lost, what was expected, and the verdict."""
+"""Output for people: tables of a replay, causes of loss, expected outcomes, and the progress of the work."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from queue_core.text import visible
+from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
@@ -26,11 +27,10 @@ from reports.results.replay import (
 )
 from reports.text import NARROW
 from reports.words.expectations import expectation_words
-from reports.words.verdicts import replay_verdict
 from sim.engine.outcome import quantiles
 
-WIDTH_MIN = 104
-"""Columns that the tables need; also the width where the output is no terminal."""
+WIDTH_MAX = 100_000
+"""Columns of a table or a line that nothing cuts."""
 CAUSES_MAX = 6
 HELD_MAX = 12
 """Expected outcomes that matched are listed up to so many, and counted beyond that."""
@@ -52,15 +52,20 @@ _COLUMNS = (
 
 
 def console_for(stream: TextIO) -> Console:
-    """A console as wide as the terminal, but never too narrow for the tables."""
-    console = Console(file=stream, highlight=False)
-    console.width = max(console.width, WIDTH_MIN) if stream.isatty() else WIDTH_MIN
-    return console
+    """Make a console as wide as the terminal; in a pipe or a file no line is wrapped."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH_MAX)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table with all its columns and values, however narrow the terminal."""
+    width, console.width = console.width, WIDTH_MAX
+    console.print(table)
+    console.width = width
 
 
 @contextmanager
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
-    """A bar on standard error, if that is a terminal and `shown`. Call what it yields at the end of each run."""
+    """Show a bar on standard error, if that is a terminal and `shown`; yields what to call at the end of each run."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
@@ -93,7 +98,7 @@ def show(result: ReplayResult, console: Console) -> None:
 
 
 def _show_overview(result: ReplayResult, console: Console) -> None:
-    """Which system lost how much of which recording."""
+    """Print how many messages each system lost, by recording."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, title="lost", title_justify="left")
     table.add_column("recording", no_wrap=True)
     table.add_column("sent", justify="right")
@@ -106,18 +111,12 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
         table.add_row(
             visible(recording["name"]), str(sent), *(_bad(lost[name]) for name in result["systems"])
         )
-    console.print(table)
+    print_table(table, console)
     console.print()
 
 
-def show_verdict(result: ReplayResult, console: Console) -> None:
-    """Print the verdict in one sentence."""
-    style = "bold green" if result["ok"] else "bold red"
-    console.print(Text(in_words(replay_verdict(result)), style=style))
-
-
 def in_words(words: object) -> str:
-    """Our own words made fit for a terminal, where lines may end at any space."""
+    """Make a sentence fit for a terminal: harmless, and with plain spaces, at which lines may end."""
     return visible(str(words).replace(NARROW, " "))
 
 
@@ -130,14 +129,14 @@ def _show_recording(
         title.append(f"  {visible(info['title'])}", style="not bold")
     console.print(title)
     if info["skipped_lines"]:
-        console.print(Text(f"  {info['skipped_lines']} broken lines skipped", style="bold yellow"))
+        console.print(Text(f"  {_count(info['skipped_lines'], 'broken line')} skipped", style="bold yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
         group = [run for run in recording.runs if run["system"] == loss["system"]]
         table.add_row(*_row(info, loss["system"], group))
-    console.print(table)
+    print_table(table, console)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
     for loss in estimates:
@@ -146,7 +145,7 @@ def _show_recording(
 
 
 def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:
-    """How likely a message is lost, over all runs."""
+    """Print how likely a message is lost, over all runs."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
@@ -154,7 +153,7 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
         interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
-    console.print(table)
+    print_table(table, console)
 
 
 def _row(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> list[Text]:
@@ -180,63 +179,58 @@ def _row(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> list[Tex
 
 
 def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, Quantiles]:
-    """Over all runs; of a single one it is its own."""
+    """Return the waits from first and last messages over all runs."""
     if len(runs) == 1:
         return runs[0]["latency_ms"]["first"], runs[0]["latency_ms"]["last"]
-    arrived: dict[tuple[str, str, str], int] = {}
-    for message in recording["messages"]:
-        arrived.setdefault((message["instance"], message["phone"], message["id"]), message["at_ms"])
-    first, last = [], []
-    for run in runs:
-        for batch in run["batches"]:
-            keys = [(batch["instance"], batch["phone"], one) for one in batch["ids"]]
-            times = [arrived[key] for key in keys if key in arrived]
-            if batch["replied_at_ms"] is not None and times:
-                first.append(batch["replied_at_ms"] - min(times))
-                last.append(batch["replied_at_ms"] - max(times))
-    return quantiles(first), quantiles(last)
+    arrivals = arrivals_ms(recording)
+    waits = [waits_ms(batch, arrivals) for run in runs for batch in run["batches"]]
+    return quantiles(each[0] for each in waits if each), quantiles(each[1] for each in waits if each)
 
 
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
-    """Why one system lost messages, alike reasons together, and faults that fired."""
+    """Print why one system lost messages, alike reasons together, and which faults struck."""
     system = runs[0]["system"] if runs else ""
-    found = recording.losses(runs)
-    for loss in found[:CAUSES_MAX]:
+    losses = recording.losses(runs)
+    for loss in losses[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")
         console.print(Text(in_words(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
-    if len(found) > CAUSES_MAX:
-        rest = sum(len(loss.messages) for loss in found[CAUSES_MAX:])
-        console.print(
-            Text(f"  {system}: {rest} lost for {len(found) - CAUSES_MAX} other reasons, see --json")
-        )
+    if others := losses[CAUSES_MAX:]:
+        lost = sum(len(loss.messages) for loss in others)
+        console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
     fired: Counter[str] = Counter()
     for run in runs:
         fired.update(run["faults"])
-    told = [f"{name} {count} times" for name, count in fired.items() if count]
-    if told:
-        console.print(Text(f"  {system}: faults that struck: {', '.join(told)}"))
+    if struck := [f"{name} {_count(count, 'time')}" for name, count in fired.items() if count]:
+        console.print(Text(f"  {system}: faults that struck: {', '.join(struck)}"))
     restless = sum(not run["came_to_rest"] for run in runs)
     if restless:
         console.print(
-            Text(f"  {system}: did not come to rest in {restless} of {len(runs)} runs", style="bold red")
+            Text(
+                f"  {system}: did not come to rest in {restless} of {_count(len(runs), 'run')}",
+                style="bold red",
+            )
         )
 
 
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
     console.print(Text("Expected outcomes", style="bold"))
-    words = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
+    marks = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
     held = sum(result["held"] is True for result in expectations)
     if held > HELD_MAX:
-        console.print(Text(f"  matched      {held:,} outcomes"))
+        console.print(Text(f"  matched      {_count(held, 'outcome')}"))
     for result in expectations:
         if result["held"] is True and held > HELD_MAX:
             continue
-        mark, style = words[result["held"]]
+        mark, style = marks[result["held"]]
         line = Text("  ").append(f"{mark:<12}", style=style)
-        told = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
-        console.print(line.append(in_words(told)))
+        words = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
+        console.print(line.append(in_words(words)))
     console.print()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _bad(count: int) -> Text:

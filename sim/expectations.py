@@ -10,7 +10,6 @@ from reports.results.replay import ExpectationResult, Outcome, Run, SettingChang
 from sim.engine.settings import SimSettings
 
 _ID_OUTCOMES: tuple[Outcome, ...] = ("lost", "duplicated", "reordered", "dead_lettered")
-_QUEUE_ONLY = ("window_ms", "max_messages", "idle_ms")
 _QUEUE = "queue"
 
 
@@ -19,9 +18,9 @@ def check(
 ) -> list[ExpectationResult]:
     """Check a recording's expectations in every one of its runs.
 
-    `recorded` are the settings with the recording's own and nothing else; where those really `used` differ in
-    something that touches a system, what is expected of it was seen under other conditions and is not checked.
-    Systems without a run are passed over.
+    `recorded` are the settings with the recording's own and nothing else. Where those `used` differ in something that
+    affects a system, its expectations hold under other conditions and are not checked. Systems without a run are left
+    out.
     """
     results: list[ExpectationResult] = []
     for system, expected in recording.expect.items():
@@ -62,8 +61,8 @@ def _unchecked(recording: str, system: str, outcome: Outcome, ids: Sequence[str]
 
 
 def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[SettingChange]:
-    """Yield what differs among the settings that touch this system."""
-    names = ["ai", "redis_latency", *(_QUEUE_ONLY if system == _QUEUE else ())]
+    """Yield the differences among the settings that affect this system."""
+    names = ["ai", "redis_latency", *(used.rules() if system == _QUEUE else ())]
     for name in names:
         now, then = getattr(used, name), getattr(recorded, name)
         if now != then:
@@ -74,7 +73,7 @@ def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[
 
 
 def _compare(outcome: ExpectationResult, runs: Iterable[Run]) -> None:
-    """Fill in what came of the outcome: in the first run in which it did not hold, else in the last."""
+    """Fill in the actual outcome: of the first run in which it did not match, else of the last."""
     for run in runs:
         if outcome["outcome"] == "logged":
             outcome["held"] = any(_matches(line, outcome["fields"]) for line in run["log"])
@@ -87,7 +86,7 @@ def _compare(outcome: ExpectationResult, runs: Iterable[Run]) -> None:
 
 
 def _plain(run: Run, outcome: str) -> list[str]:
-    """Return the ids in one of a run's lists as the recording has them: it names no conversation with an id."""
+    """Return the ids in one of a run's lists without their conversation, as in the recording."""
     plain = {}
     for entry in run["ledger"]:
         plain[entry["id"]] = entry["id"]

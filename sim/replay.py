@@ -1,4 +1,4 @@
-"""One run: a recording, replayed against a system. A pure function of (recording, system, settings, run)."""
+"""Replay of one recording against one system: a pure function of (recording, system, settings, run)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import SimulatedFault, World, first_of
 
 REST_LIMIT_MS = 2 * 3600 * 1000
-"""So long after the last message everything must have come to rest."""
+"""Time after the last message by which everything must have come to rest."""
 REST_CHECK_S = 1.0
-"""Where nothing is going on but the system says that something will, it is asked again this often."""
+"""Period of asking a system that is idle but not at rest."""
 
 
 def run_seed(seed: int, run_number: int) -> int:
-    """The seed of one of several runs: the first has the seed itself, so that one run alone repeats it."""
+    """Derive the seed of one of several runs; the first has the seed itself, so that a single run repeats it."""
     return seed if run_number == 0 else derived_seed("run", seed, run_number)
 
 
@@ -47,7 +47,7 @@ def replay(recording: Recording, system: type[System], settings: SimSettings, ru
 
 
 class _Replay:
-    """Drives one world: users send, the system answers, until all is at rest."""
+    """A replay under way: users send and the system answers, until all is at rest."""
 
     def __init__(self, world: World, system: System, run_number: int, seed: int) -> None:
         self._world = world
@@ -100,7 +100,7 @@ class _Replay:
             await self._world.quiet()
 
     def _user(self, arrivals: list[Arrival]) -> Generator[simpy.Event, Any, None]:
-        """One user: each message reaches the webhook at its recorded time, whatever becomes of those before."""
+        """Send a user's messages: each reaches the webhook at its recorded time, whatever became of those before."""
         world = self._world
         for arrival in arrivals:
             if arrival.at_ms > world.env.now:

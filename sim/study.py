@@ -1,4 +1,4 @@
-"""Many runs: every recording on every system, as often as asked for, on one processor or on several.
+"""A study: runs of every recording on every system, as often as asked for, on one processor or on several.
 
 The result depends on recordings, systems, settings and the version of Python alone: not on the number of jobs, the
 machine, or the time.
@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from queue_core.recording.format import Recording
 from reports.analysis.statistics import wilson
@@ -30,11 +30,11 @@ from sim.replay import replay
 from sim.systems import all_systems
 
 SMALL_STUDY_MESSAGES = 1500
-"""Up to so many messages in all, starting further processes takes longer than it saves."""
+"""Up to so many messages in all, further processes take longer to start than they save."""
 
 QUEUE = "queue"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""Versions of Python resume tasks that are ready at one moment in different orders, and so draw luck in another."""
+"""Version of Python: others resume tasks that are ready at one moment in another order, and so draw other numbers."""
 
 
 class ReplayFailedError(Exception):
@@ -43,7 +43,7 @@ class ReplayFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is to be replayed; systems are names.
+    """Recordings to replay, on systems by name, with settings.
 
     `options` are the command line's (see `settings.with_options`); they win over a recording's own.
     """
@@ -56,16 +56,22 @@ class Study:
     command: str = ""
 
     def recorded_settings(self, recording: Recording) -> SimSettings:
-        """The defaults with the recording's own settings. Raises SettingsError, which names the recording."""
+        """Return the defaults, changed by the recording's own settings. Raises SettingsError."""
         try:
             return with_options(SimSettings(seed=self.settings.seed), recording.settings)
         except SettingsError as error:
-            raise SettingsError(f"{recording.name}: settings: {error}") from None
+            raise SettingsError(f"{recording.name}: settings.{error}") from None
 
     def settings_for(self, recording: Recording) -> SimSettings:
-        """What a recording is replayed with: the command line's options over its own settings. Raises SettingsError."""
-        own = self.recorded_settings(recording)
-        return with_options(replace(own, faults=self.settings.faults), self.options)
+        """Return the recording's own settings, changed by the command line's options. Raises SettingsError."""
+        recorded = replace(self.recorded_settings(recording), faults=self.settings.faults)
+        try:
+            settings = with_options(recorded, self.options)
+        except SettingsError as error:
+            raise SettingsError(f"--{error}") from None
+        if "cap" in self.options and not settings.idle_ms:
+            raise SettingsError("--cap: has an effect with --idle only; add a silence, as in --idle 3s")
+        return settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,9 @@ class _Work:
 
 
 def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None) -> ReplayResult:
-    """Make every run and put the result together. `done` hears of each run as it ends, in any order.
+    """Make every run and put the result together. `done` is called with each run as it ends, in any order.
 
-    Raises SettingsError for a recording whose settings make no sense and ReplayFailedError. On KeyboardInterrupt
+    Raises SettingsError for a recording whose settings cannot be used, and ReplayFailedError. On KeyboardInterrupt
     the other processes are ended before it is passed on.
     """
     return next(carry_out_all([study], jobs=jobs, done=done))
@@ -90,15 +96,15 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
 def carry_out_all(
     studies: Sequence[Study], *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None
 ) -> Iterator[ReplayResult]:
-    """The same for studies of the same recordings, which share the processes; results come in the studies' order."""
+    """Carry out studies of the same recordings, which share the processes; results come in the order of the studies."""
     recordings = studies[0].recordings
     work = [_work(study) for study in studies]
-    messages = sum(len(recordings[one.recording].arrivals) for own in work for one in own)
-    flat = [one for own in work for one in own]
+    flat = list(chain.from_iterable(work))
+    messages = sum(len(recordings[run.recording].arrivals) for run in flat)
     jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
     made = iter(_in_processes(recordings, flat, jobs, done) if jobs > 1 else _here(recordings, flat, done))
-    for study, own in zip(studies, work, strict=True):
-        runs = list(islice(made, len(own)))
+    for study, planned in zip(studies, work, strict=True):
+        runs = list(islice(made, len(planned)))
         yield _result(study, runs, _expectations(study, runs))
 
 
@@ -125,10 +131,10 @@ def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
 
 
 def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
-    """Share of messages lost, by recording and system, with its interval.
+    """Estimate the share of messages lost, by recording and system, with its interval.
 
-    The interval takes messages for independent; within a run they are not, so it is too narrow where losses
-    come in groups. `runs_with_loss` counts what is independent.
+    The interval takes messages for independent. Within a run they are not, so it is too narrow where losses come in
+    groups; runs are independent, and `runs_with_loss` counts those.
     """
     grouped: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -205,7 +211,7 @@ def _recording_info(recording: Recording) -> RecordingInfo:
     )
 
 
-def _one(recordings: Sequence[Recording], work: _Work) -> Run:
+def _make_run(recordings: Sequence[Recording], work: _Work) -> Run:
     recording = recordings[work.recording]
     try:
         return replay(recording, all_systems()[work.system], work.settings, work.run)
@@ -217,8 +223,8 @@ def _one(recordings: Sequence[Recording], work: _Work) -> Run:
 
 def _here(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable[[Run], None]) -> list[Run]:
     runs = []
-    for one in work:
-        runs.append(_one(recordings, one))
+    for planned in work:
+        runs.append(_make_run(recordings, planned))
         done(runs[-1])
     return runs
 
@@ -226,11 +232,13 @@ def _here(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable
 def _in_processes(
     recordings: Sequence[Recording], work: Sequence[_Work], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
-    """The same on several processors, the largest first; runs come back in the order of `work`."""
-    by_size = sorted(range(len(work)), key=lambda at: -len(recordings[work[at].recording].arrivals))
+    """Make the runs on several processors, the largest first; they come back in the order of `work`."""
+    by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))
     runs: dict[int, Run] = {}
-    with contextlib.closing(spread(_one, recordings, [work[at] for at in by_size], jobs=jobs)) as made:
-        for place, run in made:
-            runs[by_size[place]] = run
+    with contextlib.closing(
+        spread(_make_run, recordings, [work[index] for index in by_size], jobs=jobs)
+    ) as made:
+        for position, run in made:
+            runs[by_size[position]] = run
             done(run)
-    return [runs[at] for at in range(len(work))]
+    return [runs[index] for index in range(len(work))]

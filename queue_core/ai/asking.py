@@ -1,4 +1,4 @@
-"""What all AI backends have in common: what an error means for the turn, and how long to wait."""
+"""Requests to an AI, for all backends: the meaning of an error for the turn, and the wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError,
 from queue_core.message import Batch, well_formed
 
 UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
-"""Default waits before the first, second, … retry: together longer than a restart of an AI takes."""
+"""Default waits before the first, second, … retry. Together they are longer than an AI takes to restart."""
 _CODE_CHARACTERS_MAX = 60
 
 
 class NotFoundError(RetryLaterError):
-    """The AI answered 404."""
+    """Raised when the AI answered 404."""
 
 
 class RefusedError(RetryLaterError):
-    """The AI answered 400, 413 or 422: it does not like what it was sent."""
+    """Raised when the AI answered 400, 413 or 422: it rejects the request."""
 
 
 class Asking:
-    """POSTs to an AI. Everything that is no answer is a RetryLaterError: asking an AI again does no harm.
+    """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    Attempts are counted by the queue; when they are used up the turn becomes dead letters, with the last reason.
-    `timeout_s` is the longest wait for one answer, `waits_s` are the waits before the first, second, … retry.
+    The queue counts the attempts. After the last one the turn's messages become dead letters, with the last reason.
+    `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Asking:
         self._waits_s = tuple(waits_s) or (0.0,)
 
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
-        """The answer, with status 2xx. `key` is sent as bearer token, if there is one.
+        """POSTs a body and returns the answer, which has a status of 2xx. A `key` is sent as bearer token.
 
-        Words of errors hold the status and the API's error code, never a text.
+        Raises RetryLaterError. Its words hold the status and the API's error code, never a text of the user or the AI.
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -72,9 +72,9 @@ class Asking:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch) -> str:
-        """The text of an answer. Raises RetryLaterError when there is none, or only reasoning or calls.
+        """Returns the value if it is a text for the user. Raises RetryLaterError for reasoning, calls or nothing.
 
-        To be asked before anything is remembered: what is asked for again must leave no trace.
+        Call it before the memory is written: an attempt that is repeated must leave no trace there.
         """
         if not isinstance(value, str) or not value.strip():
             raise self.later("the AI's answer holds no text", batch)
@@ -90,7 +90,7 @@ class Asking:
         retry_after_s: float | None = None,
         kind: type[RetryLaterError] = RetryLaterError,
     ) -> RetryLaterError:
-        """To be raised: this attempt's wait, or what the AI asks for, whichever is longer."""
+        """Makes the error to raise, with the wait of this attempt, or that of the AI's answer if it is longer."""
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
         return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
 
@@ -99,13 +99,13 @@ _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: Refuse
 
 
 def error_code(answer: HttpAnswer) -> str:
-    """The API's own code for an error: `code`, or `error.code` / `error.type`; "" without one."""
+    """Returns the API's own code for an error: `code`, `error.code` or `error.type`; "" without one."""
     body = answer.json()
     if not isinstance(body, dict):
         return ""
     error = body.get("error")
-    found = body.get("code") or (error.get("code") or error.get("type") if isinstance(error, dict) else None)
-    text = str(found) if isinstance(found, str | int) else ""
+    code = body.get("code") or (error.get("code") or error.get("type") if isinstance(error, dict) else None)
+    text = str(code) if isinstance(code, str | int) else ""
     return (
         text[:_CODE_CHARACTERS_MAX]
         if text.replace("_", "").replace("-", "").isalnum() and text.isascii()

@@ -1,4 +1,4 @@
-"""What an AI is to the rest: a turn in, raw text out."""
+"""An AI as the rest of the code sees it: a turn goes in, raw text comes out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from queue_core.message import Batch
 
 
 class Backend(Protocol):
-    """Answers turns. One object serves a whole process."""
+    """An AI that answers turns. One object serves a whole process."""
 
     name: str
 
     async def answer(self, batch: Batch) -> str:
-        """The AI's raw answer to a turn, as `queue_core.ai.reply.extract` takes it.
+        """Asks the AI about a turn and returns its raw answer, as `queue_core.ai.reply.extract` takes it.
 
         Raises RetryLaterError or GiveUpError; any other error is retried with the queue's own backoff.
         """

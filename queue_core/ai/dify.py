@@ -13,7 +13,7 @@ from queue_core.message import Batch
 
 
 class DifyBackend:
-    """Asks a Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`."""
+    """A Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`."""
 
     name = "dify"
 
@@ -26,7 +26,7 @@ class DifyBackend:
         self._memory = memory
 
     async def answer(self, batch: Batch) -> str:
-        """See Backend.answer. A conversation that Dify has forgotten (404) is begun anew at once."""
+        """See Backend.answer. If Dify has forgotten the conversation (404), begins a new one at once."""
         memory = await self._load(batch)
         try:
             answer = await self._ask(batch, memory.conversation_id)
@@ -58,7 +58,7 @@ class DifyBackend:
 
 
 def _user(batch: Batch) -> str:
-    """The same for every turn of a conversation, and no phone number."""
+    """Returns a name for the user that stays the same over all turns and does not show the phone number."""
     return hashlib.sha256(
         f"{batch.instance_name}\0{batch.user_phone}".encode("utf-8", "replace")
     ).hexdigest()[:32]

@@ -6,10 +6,10 @@ from queue_core.message import Batch
 
 
 class EchoBackend:
-    """Answers what was written."""
+    """An AI that says what the user wrote."""
 
     name = "echo"
 
     async def answer(self, batch: Batch) -> str:
-        """The texts of the turn, a line each."""
+        """Returns the texts of the turn, a line each."""
         return batch.text

@@ -10,21 +10,21 @@ from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
 ANSWER_NAMES = ("response", "answer", "reply", "text", "message", "output")
-"""Where the text of an answer is looked for, in this order."""
+"""Keys that may hold the text of an answer, in the order in which they are looked for."""
 _KEPT_WHOLE = ("needsDataCollection", "requestedFields")
 _HTML = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 
 
 class HttpBackend:
-    """POSTs the turn as JSON, with `Authorization: Bearer` where there is a token; takes JSON or plain text.
+    """An HTTP endpoint that takes the turn as JSON, with `Authorization: Bearer` if there is a token.
 
     The request: {"instance", "phone", "text" (the whole turn, a line a message), "ids", "attempt", "fencing_token",
     "trigger", "due_at", "claimed_at" (Unix ms by Redis's clock; 0 on the direct path),
     "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
 
-    The answer: JSON whose `response` (or `answer`, `reply`, `text`, `message`, `output`) is the text, or which is kept
-    whole, as text, if it has `needsDataCollection` or `requestedFields` or its text lies deeper; of a JSON array, as
-    n8n answers, the first object. What is no JSON is the text itself, but for a page of HTML: a proxy's, or a login.
+    The answer is JSON or plain text. In JSON, `response` (or `answer`, `reply`, `text`, `message`, `output`) is the
+    text. JSON with `needsDataCollection` or `requestedFields`, or whose text lies deeper, is passed on whole. Of a JSON
+    array, as n8n sends it, the first object counts. A page of HTML comes from a proxy or a login: it is not an answer.
     """
 
     name = "http"

@@ -1,7 +1,7 @@
-"""JSON objects as language models write them: JSON, or what was meant to be.
+"""A reader of JSON objects as language models write them.
 
-Read are also: trailing and missing commas, comments, single and typographic quotes, keys without quotes, literals as
-Python writes them, quotes inside a string that nothing escapes, and objects that end in the middle.
+Beyond JSON it accepts: trailing and missing commas, comments, single and typographic quotes, keys without quotes,
+literals as Python writes them, unescaped quotes inside a string, and objects that end in the middle.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import msgspec
 from queue_core.message import well_formed
 
 CHARACTERS_MAX = 100_000
-"""What is no clean JSON is read this far."""
+"""Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
-"""What is nested deeper is left out (clean JSON) or makes the whole no object."""
+"""Limit on nesting. Deeper values are left out of clean JSON; anything else is then not an object."""
 
 _SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
 _KEY = re.compile(r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|([A-Za-z_$][\w$-]{0,63}))\s{0,100}:")
@@ -31,13 +31,13 @@ _QUOTES = {
     "'": re.compile(r"\\.|'", re.DOTALL),
     "“": re.compile(r"\\.|[”\"]", re.DOTALL),
 }
-"""What opens a string, and what is looked for to close it."""
+"""Opening quotes, each with the pattern of an escape or a closing quote."""
 _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|[A-Za-z_$][\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“][A-Za-z_$][\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
 )
-"""What follows the end of a string in an object, a key that is cut off included. After any other quote the string
-goes on."""
+"""Text that may follow the end of a string in an object, a key that is cut off included. A quote before anything else
+belongs to the string."""
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
 _CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -49,18 +49,18 @@ class LooseObject(msgspec.Struct, frozen=True, kw_only=True):
 
     start: int
     end: int
-    """Behind it; the end of the text when it was cut off; where it stopped to be one."""
+    """Index after the object, or after the part of it that could be read."""
     value: dict[str, Any]
     is_clean: bool = False
-    """It is JSON as it stands."""
+    """True for correct JSON."""
     is_whole: bool = True
-    """It is closed; otherwise `value` is its beginning."""
+    """True when the object is closed; otherwise `value` is its beginning."""
     cut_key: str = ""
-    """The beginning of a key that the text ends in."""
+    """Beginning of a key, if the text ends inside one."""
 
 
 def read_object(text: str, start: int) -> LooseObject | None:
-    """The object that begins with the brace at `start`; None when that is none. Never raises, in linear time."""
+    """Reads the object whose brace is at `start`; None if there is none. Never raises; takes linear time."""
     try:
         value, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
@@ -89,7 +89,7 @@ def _read_loosely(text: str, start: int) -> LooseObject | None:
 
 
 def read_string(text: str) -> str | None:
-    """The text that a JSON string, quotes included, stands for; None when it is no such string."""
+    """Decodes a JSON string, quotes included; None if the text is not one."""
     try:
         value = _decoder.decode(text)
     except (ValueError, RecursionError):
@@ -98,7 +98,7 @@ def read_string(text: str) -> str | None:
 
 
 def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
-    """The same without lone surrogates and without what lies deeper than `depth`."""
+    """Returns a copy without lone surrogates and without values that lie deeper than `depth`."""
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, dict):
@@ -109,11 +109,11 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
 
 
 class _NoObjectError(Exception):
-    """From here on this is prose, or too broken to say what was meant."""
+    """Raised where the text turns into prose, or is too broken to tell what was meant."""
 
 
 class _Reader:
-    """Reads one object from a text, each character a bounded number of times."""
+    """Reader of one object. It looks at each character a bounded number of times."""
 
     def __init__(self, text: str, start: int) -> None:
         self._text = text
@@ -123,7 +123,7 @@ class _Reader:
         self.cut_key = ""
 
     def read(self, into: dict[str, Any], depth: int = 0) -> None:
-        """The object whose brace is at `at`. Raises _NoObjectError, with what could be read in `into`."""
+        """Reads the object whose brace is at `at` into `into`. After _NoObjectError, `into` holds its beginning."""
         self._enter(depth)
         while not self._is_over("}") and (key := self._key()) is not None:
             into[key] = self._value(depth, _AFTER_STRING)
@@ -141,7 +141,7 @@ class _Reader:
         self.at += 1
 
     def _is_over(self, closing: str) -> bool:
-        """Skips what separates; whether the object or list ends here, or everything does."""
+        """Skips separators; returns True when the object or list ends here, or the whole text does."""
         if self.is_whole and not self._is_cut():
             if self._text[self.at] != closing:
                 return False
@@ -157,10 +157,10 @@ class _Reader:
         return False
 
     def _key(self) -> str | None:
-        found = _KEY.match(self._text, self.at, self._end)
-        if found:
-            self.at = found.end()
-            return str(found[1] if found[1] is not None else found[2])
+        quoted = _KEY.match(self._text, self.at, self._end)
+        if quoted:
+            self.at = quoted.end()
+            return str(quoted[1] if quoted[1] is not None else quoted[2])
         cut = _CUT_KEY.match(self._text, self.at, self._end)
         if cut is None:
             raise _NoObjectError
@@ -209,7 +209,7 @@ def _literal(text: str) -> Any:
 
 
 def _unescaped(text: str) -> str:
-    """A string's characters; a backslash that begins no escape stays."""
+    """Decodes the escapes of a string; a backslash that begins none stays."""
     return _ESCAPE.sub(_escaped, text)
 
 

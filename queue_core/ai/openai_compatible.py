@@ -1,4 +1,4 @@
-"""Any API like OpenAI's chat completions."""
+"""Any API that works like OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from queue_core.message import Batch, well_formed
 
 
 class OpenAiBackend:
-    """POSTs to `{base_url}/chat/completions`. The API remembers nothing: the last turns go along, from `memory`.
+    """An API with `POST {base_url}/chat/completions`. It remembers nothing, so the last turns are sent along.
 
-    What is remembered is the AI's raw answer, so that it goes on in the format that it was told to use.
+    `memory` keeps the AI's raw answers, so that the AI sees itself use the format that it was told to use.
     """
 
     name = "openai"
@@ -40,9 +40,9 @@ class OpenAiBackend:
         self._history_max = 2 * history_turns
 
     async def answer(self, batch: Batch) -> str:
-        """See Backend.answer. An API that refuses (400, 413, 422) is asked once more without what was said before.
+        """See Backend.answer. If the API refuses the request (400, 413, 422), asks once more without the history.
 
-        A history that has become too long for the model would otherwise be refused with every turn to come.
+        A history that has become too long for the model would otherwise be refused at every later turn.
         """
         memory = Memory()
         if self._memory:
@@ -72,7 +72,7 @@ class OpenAiBackend:
 
 
 def _content(body: Any) -> Any:
-    """`choices[0].message.content`: a text, or a list of parts of which some are texts."""
+    """Returns `choices[0].message.content`: a text, or the texts in a list of parts."""
     try:
         content = body["choices"][0]["message"]["content"]
     except (TypeError, KeyError, IndexError):

@@ -1,1 +1,1 @@
-"""WhatsApp, in and out: one module for each provider."""
+"""Messaging providers: webhooks in, replies out, a folder for each provider."""

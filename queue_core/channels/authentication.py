@@ -1,4 +1,4 @@
-"""Checks of secrets that a request shows, shared by all who take requests."""
+"""Checks of the secrets in a request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 
 def is_secret(shown: str, secret: str) -> bool:
-    """Compares in a time that does not tell how much was right. An empty secret matches nothing."""
+    """Compares in a time that does not tell how much of it is right. An empty secret matches nothing."""
     return bool(secret) and hmac.compare_digest(shown.encode("utf-8", "replace"), secret.encode())
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
-    """The token of `Authorization: Bearer …`; "" without one."""
+    """Reads the token of `Authorization: Bearer …`; "" without one."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

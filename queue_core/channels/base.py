@@ -1,13 +1,13 @@
-"""A messaging provider as the rest sees it: settings, webhooks that become messages, and a way to send.
+"""A messaging provider as the rest of the code sees it: settings, webhooks that become messages, and a way to send.
 
-`message_data` of a queued message is laid out the same for every provider:
+`message_data` of a queued message has one layout for all providers:
 
     {"channel": "evolution" | "cloud" | …, `Provider.name`: which channel sends the reply
      "kind": "text" | "image" | "audio" | …,
      "name": "…",                          the user's own profile name, where the provider gives one
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
      "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
-     "webhook": {…}}                       this one message as the provider sent it, media bytes left out
+     "webhook": {…}}                       this message as the provider sent it, without media and secrets
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from queue_core.message import Batch, QueueMessage
 
 
 class InvalidWebhookError(QueueError, ValueError):
-    """Raised for a post that can never become a message; says why. For HTTP, 400."""
+    """Raised for a post that can never become a message; says why. The HTTP status is 400."""
 
 
 class SkippedError(Exception):
-    """Raised within a parser for what is no message of a user; the first argument says why, in a word or two."""
+    """Raised within a parser for anything but a message of a user; the first argument says why, in a word or two."""
 
 
 class UnauthorizedError(QueueError):
@@ -52,34 +52,34 @@ class Post:
 
     body: bytes
     headers: Mapping[str, str]
-    """By names in any case."""
+    """Headers of the request; names may be asked for in any case."""
     path: Mapping[str, str]
-    """The variable parts of the path, by their names in `Provider.paths`."""
+    """Variable parts of the path, by their names in `Provider.paths`."""
     decode: Callable[[bytes], Any]
-    """Makes JSON of the body."""
+    """Decoder of the body's JSON."""
 
     @cached_property
     def payload(self) -> Any:
-        """The JSON in the body, decoded when it is first asked for. Raises what `decode` raises."""
+        """JSON of the body, decoded at the first use. Raises what `decode` raises."""
         return self.decode(self.body)
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one webhook brought."""
+    """Messages of one webhook, and the number of other things in it."""
 
     messages: tuple[QueueMessage, ...] = ()
-    """In the order of the webhook."""
+    """Messages in the order of the webhook."""
     skipped: dict[str, int] = {}
-    """How many things in it were no message of a user, by reason: "own", "group", "receipt", "event", …"""
+    """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
 
 
 class Channel(Protocol):
-    """Sends replies. One object serves a whole process."""
+    """A way to send replies. One object serves a whole process."""
 
     name: str
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """Brings a reply to the user; returns when the provider has accepted all of it.
+        """Sends a reply to the user; returns when the provider has accepted all of it.
 
         Raises RetryLaterError (certainly not sent, later perhaps), GiveUpError (certainly not sent, and never will
         be) or SendUncertainError.
@@ -87,25 +87,25 @@ class Channel(Protocol):
         ...
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """Lets the user see "typing…". Raises nothing: it does not matter enough."""
+        """Shows the user "typing…". Raises nothing, since it does not matter enough."""
         ...
 
 
 class Provider(EnvironmentSettings, ABC):
-    """A messaging provider. Its fields are its settings; the environment calls one NAME_FIELD, as CLOUD_APP_SECRET."""
+    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment, as CLOUD_APP_SECRET."""
 
     name: ClassVar[str]
-    """Stands in routes, metrics, environment names and `message_data`."""
+    """Name in routes, metrics, environment names and `message_data`."""
     paths: ClassVar[tuple[str, ...]]
-    """Paths that it posts to, all below /webhook/; a part in braces, such as {instance}, is variable."""
+    """Paths of its webhooks, all below /webhook/; a part in braces, such as {instance}, is variable."""
     enabled_by: ClassVar[str]
-    """The field without which it cannot send."""
+    """Field without which it cannot send."""
     secured_by: ClassVar[str]
-    """The field that holds the secret by which its posts are recognised."""
+    """Field with the secret by which its posts are recognised."""
 
     @classmethod
     def environment_name(cls, field: str) -> str:
-        """The name by which the environment sets a field."""
+        """Returns the name of a field in the environment."""
         return f"{cls.name}_{field}".upper()
 
     @property
@@ -124,15 +124,15 @@ class Provider(EnvironmentSettings, ABC):
 
     @abstractmethod
     def authenticate(self, post: Post) -> None:
-        """Raises UnauthorizedError unless the post proves to know the secret; without a secret, always."""
+        """Raises UnauthorizedError unless the post shows the secret; always, if the settings have none."""
 
     @abstractmethod
     def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
-        """Returns what the post brought. Raises InvalidWebhookError for what can never be a message."""
+        """Returns the messages of a post. Raises InvalidWebhookError for a post that can never become one."""
 
     @abstractmethod
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> Channel:
-        """Returns a channel that sends by the session, and waits so long for an answer."""
+        """Returns a channel that sends by the session and waits at most `timeout_s` for an answer."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from queue_core.text import visible
 
 
 class ConsoleChannel:
-    """Writes each reply as one paragraph: who it is for, how many messages it answers, and what it says."""
+    """A channel that prints each reply as one paragraph: the user, the number of messages answered, the text."""
 
     name = "console"
 
@@ -17,11 +17,11 @@ class ConsoleChannel:
         self._write = write
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """Writes the reply; what would steer the terminal is shown, not obeyed."""
+        """Prints the reply; codes that would steer the terminal are shown as text."""
         count = len(batch.messages)
         head = f"{batch.instance_name}/{batch.user_phone}, {count} message{'s' * (count != 1)}"
         lines = "\n".join(f"  {visible(line)}" for line in reply.split("\n"))
         self._write(f"→ {visible(head)}:\n{lines}")
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """A terminal has nothing to show."""
+        """Does nothing."""

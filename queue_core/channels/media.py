@@ -1,4 +1,4 @@
-"""Inline media in a webhook: replaced by its length and hash, so that one photo cannot fill Redis."""
+"""Removal of media from a webhook: length and hash stand for it, so that photos cannot fill Redis."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ _BASE64 = re.compile(r"(?:data:[\w.+-]+/[\w.+;=-]+;base64,)?[A-Za-z0-9+/_\-\s]+=
 _TEXTS = frozenset(
     {"text", "body", "caption", "conversation", "title", "description", "pushName", "contentText"}
 )
-"""Keys whose value a person wrote: a text is never taken for media, whatever it looks like."""
-
-
+"""Keys whose value a person wrote: it is never taken for media, whatever it looks like."""
 _MEDIA = frozenset({"base64", "jpegThumbnail", "thumbnail"})
-"""Keys whose value is media, even where it is no clean base64."""
+"""Keys whose value is media, even if it is not clean base64."""
 
 
 def without_media(value: Any, characters_max: int) -> Any:
-    """A copy without media that is longer than that: {"omitted": "base64", "bytes": …, "sha256": …} stands for it.
+    """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} stands for longer media.
 
     `sha256` is of the string as it came, in hexadecimal; the media itself can be fetched again by the message's key.
     Bytes as JavaScript writes them, as a list of numbers or under numbered keys, go too.
@@ -52,4 +50,4 @@ def _omitted(value: str) -> dict[str, Any]:
 
 
 def _are_bytes(values: Iterable[Any]) -> bool:
-    return all(type(one) is int and 0 <= one <= 255 for one in values)
+    return all(type(value) is int and 0 <= value <= 255 for value in values)

@@ -1,4 +1,4 @@
-"""What the AI reads where a user sent no text: a few words in brackets, whatever the provider calls the kind."""
+"""Words for messages without text, such as "[image]": the AI reads them, whatever the provider calls the kind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 NAME_CHARACTERS_MAX = 200
-"""A name inside a placeholder is cut to this."""
+"""Limit on a name inside a placeholder; a longer one is cut."""
 
 
 def media(kind: str, content: Mapping[str, Any]) -> str:
-    """The caption; or what was sent: an image, a video, a voice message of so many seconds, a document by name."""
+    """Returns the caption, or else words such as "[image]", "[voice message, 7 s]" or "[document: offer.pdf]"."""
     if caption := words(content.get("caption")):
         return caption
     if kind == "document":
@@ -26,43 +26,43 @@ def media(kind: str, content: Mapping[str, Any]) -> str:
 
 
 def location(content: Mapping[str, Any]) -> str:
-    """Name, address and coordinates, as far as they are known."""
+    """Describes a location by name, address and coordinates, as far as they are known."""
     names = [words(content.get("name")), words(content.get("address"))]
     latitude = content.get("latitude", content.get("degreesLatitude"))
     longitude = content.get("longitude", content.get("degreesLongitude"))
-    place = ", ".join(name for name in names if name)
+    description = ", ".join(name for name in names if name)
     if is_coordinate(latitude) and is_coordinate(longitude):
-        place = f"{place} ({latitude},{longitude})".strip()
-    return described("location", place)
+        description = f"{description} ({latitude},{longitude})".strip()
+    return described("location", description)
 
 
 def contacts(names: list[str]) -> str:
-    """Whose cards were sent."""
+    """Describes cards of contacts by their names."""
     return described("contact" if len(names) == 1 else "contacts", ", ".join(name for name in names if name))
 
 
 def described(kind: str, detail: str) -> str:
-    """`[kind: detail]`, or `[kind]` without one."""
+    """Returns `[kind: detail]`, or `[kind]` without a detail."""
     return f"[{kind}: {detail}]" if detail else f"[{kind}]"
 
 
 def unsupported(kind: str) -> str:
-    """A kind that this version does not know, or that the provider does not pass on."""
+    """Describes a kind that this version does not know, or that the provider does not pass on."""
     return described("unsupported message", kind)
 
 
 def words(value: Any) -> str:
-    """A text of a user as it is; "" for anything else."""
+    """Returns a text as it is; "" for anything else."""
     return value if isinstance(value, str) else ""
 
 
 def name(value: Any) -> str:
-    """A name of something, on one line and not too long."""
+    """Returns a name on one line, cut to NAME_CHARACTERS_MAX; "" for anything but a text."""
     return " ".join(words(value).split())[:NAME_CHARACTERS_MAX]
 
 
 def whole_number(value: Any) -> int:
-    """From 12, 12.0 or "12", or as a protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
+    """Reads 12, 12.0, "12", or the protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
     if isinstance(value, Mapping):
         low, high = whole_number(value.get("low")), whole_number(value.get("high"))
         return (high << 32) + (low & 0xFFFFFFFF)
@@ -77,7 +77,7 @@ def whole_number(value: Any) -> int:
 
 
 def timestamp_ms(value: Any) -> int:
-    """Unix milliseconds from Unix seconds, or from milliseconds where somebody sends those; 0 is unknown."""
+    """Returns Unix milliseconds for Unix seconds, or for milliseconds if a provider sends those; 0 if unknown."""
     seconds = whole_number(value)
     if not 0 < seconds < 2**53 // 1000:
         return 0
@@ -85,5 +85,5 @@ def timestamp_ms(value: Any) -> int:
 
 
 def is_coordinate(value: Any) -> bool:
-    """Whether it can stand in a location."""
+    """Returns True for a number that can stand in a location."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""The providers that a deployment knows. A new one is added here, and nowhere else outside its folder."""
+"""List of the providers that a deployment knows. A new provider is added here, and nowhere else outside its folder."""
 
 from __future__ import annotations
 

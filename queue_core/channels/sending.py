@@ -1,4 +1,4 @@
-"""What sending has in common: long replies in parts, and what an error says about whether the user has got it."""
+"""Sending, for all channels: long replies in parts, and the meaning of an answer: sent, perhaps sent, or not sent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from queue_core.errors import GiveUpError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
 
 _MAYBE_DONE = frozenset({500, 502, 504})
-"""The other side, or what stands before it, failed somewhere on the way: the message may have gone out."""
+"""Statuses after which the message may have gone out: the provider, or a proxy, failed on the way."""
 
 
 def address(base_url: str, before: str, name: str, after: str = "") -> URL:
-    """`base_url/before/name/after`, where a name with slashes or dots in it leads nowhere else."""
+    """Returns `base_url/before/name/after`. Slashes and dots in the name are quoted, so that it leads nowhere else."""
     quoted = quote(name, safe="", errors="replace").replace(".", "%2E")
     return URL(
         "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
@@ -25,7 +25,7 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
 
 
 def parts_of(text: str, characters_max: int) -> list[str]:
-    """The text in parts of at most so many characters, cut between paragraphs, lines or words if possible."""
+    """Splits a text into parts of at most so many characters, between paragraphs, lines or words if possible."""
     parts = []
     rest = text
     while len(rest) > characters_max:
@@ -39,7 +39,7 @@ def parts_of(text: str, characters_max: int) -> list[str]:
 
 
 async def send_all(parts: list[str], send: Callable[[str], Awaitable[None]]) -> None:
-    """Sends part after part. Once one was taken, a later failure leaves open how much the user has."""
+    """Sends part after part. A failure after the first part raises SendUncertainError."""
     for number, part in enumerate(parts):
         try:
             await send(part)
@@ -50,7 +50,7 @@ async def send_all(parts: list[str], send: Callable[[str], Awaitable[None]]) -> 
 
 
 async def asked(request: Awaitable[HttpAnswer]) -> HttpAnswer:
-    """The answer. Raises RetryLaterError when nothing was reached, SendUncertainError when nothing was answered."""
+    """Awaits the answer. Raises RetryLaterError if no connection was made, SendUncertainError if no answer came."""
     try:
         return await request
     except NotReachedError as error:
@@ -60,9 +60,9 @@ async def asked(request: Awaitable[HttpAnswer]) -> HttpAnswer:
 
 
 def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
-    """Raises what an answer's status means for a reply; nothing for 2xx.
+    """Raises the error that an answer's status means for a reply; nothing for 2xx.
 
-    `detail` goes into the words; `settings` names what to look at when access is refused.
+    `detail` names who answered; `settings` names the settings to look at when access is refused.
     """
     if answer.is_success:
         return

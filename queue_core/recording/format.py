@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from queue_core.settings import RULE_OPTIONS
+
 FORMAT_VERSION = 1
 
 LINE_BYTES_MAX = 1024 * 1024
@@ -24,7 +26,7 @@ YEAR_MIN, YEAR_MAX = 1970, 2199
 DEFAULT_EPOCH_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the start of recordings whose times are milliseconds from the start."""
 
-SETTING_NAMES = frozenset({"ai", "redis-latency", "window", "max-messages", "idle"})
+SETTING_NAMES = frozenset({"ai", "redis-latency", *RULE_OPTIONS})
 """Options of `sim replay`, without their dashes, that a recording may set; values as they would be typed."""
 OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 """Outcomes that a recording may expect, each a set of ids."""
@@ -47,7 +49,7 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Every id that is named, in the order of the fields."""
+        """Return every id that is named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 
@@ -79,7 +81,7 @@ class MessageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One delivery of a webhook. The same id again in the same conversation is the provider delivering again.
+    """One delivery of a message to the webhook. A second one has the same id in the same conversation.
 
     `at_ms` counts from the start of the recording; `timestamp_ms` is the provider's own time on the same
     scale, and may be before the start.
@@ -96,7 +98,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that was passed over on request."""
+    """A broken line that was skipped on request."""
 
     line: int
     reason: str
@@ -104,7 +106,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file's arrivals in the order of time (stable), and what its first line says about them.
+    """A file's arrivals in the order of time (stable), with the fields of its `recording` event.
 
     `name` is the file's name, with as many folders before it as tell it from the others loaded with it.
     `epoch_ms` is the Unix time of `at_ms` 0.

@@ -1,8 +1,7 @@
-"""One line of a recording: read, checked, and refused in words when it breaks the format."""
+"""Reader of one line of a recording: checks it, and refuses it in words when it breaks the format."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -24,7 +23,7 @@ from queue_core.recording.format import (
     Header,
     MessageEvent,
 )
-from queue_core.text import visible
+from queue_core.text import suggestion, visible
 
 _HEADER_FIELDS = ("event", "version", "title", "source", "notes", "settings", "expect")
 _MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp")
@@ -60,22 +59,22 @@ def parse_line(line: bytes) -> Header | MessageEvent | None:
     if name in IGNORED_EVENTS:
         return None
     known = ("message", "recording", *IGNORED_EVENTS)
-    raise LineError(f"unknown event {quote(name)}{_did_you_mean(name, known)}")
+    raise LineError(f"unknown event {quote(name)}{suggestion(name, known)}")
 
 
 def quote(value: str) -> str:
-    """Text from a file made fit for one line of an error message."""
+    """Make text from a file fit for one line of an error message."""
     short = value if len(value) <= 60 else value[:59] + "…"
     return f'"{visible(short)}"'
 
 
 def _json_object(line: bytes) -> dict[str, Any]:
     if b"\0" in line:
-        raise LineError("holds NUL bytes: it is UTF-16, or was being written during a crash")
+        raise LineError("holds NUL bytes: it was being written during a crash, or is not text")
     try:
         text = line.decode("utf-8").rstrip(" \t\r\n")
     except UnicodeDecodeError as error:
-        raise LineError(f"is not UTF-8 (byte {error.start + 1})") from None
+        raise LineError(f"is not text in UTF-8 (byte {error.start + 1})") from None
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -89,24 +88,25 @@ def _json_object(line: bytes) -> dict[str, Any]:
 
 def _json_words(error: json.JSONDecodeError, text: str) -> str:
     if error.msg == "Extra data":
-        return f"something follows the event at column {error.pos + 1}; one event a line"
-    cut_off = error.pos >= len(text) or error.msg.startswith("Unterminated string")
-    return f"{error.msg} at column {error.pos + 1}{'; the line is cut off' if cut_off else ''}"
+        return f"something follows the event at column {error.pos + 1}; write one event a line"
+    if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
+        return "the line ends in the middle of an event; write one whole event a line"
+    return f"column {error.pos + 1} cannot be read, from {quote(text[error.pos :])} on"
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise LineError(f"has {quote(twice)} more than once")
-    return found
+    return fields
 
 
 def _integer(digits: str) -> int:
     count = len(digits.lstrip("-"))
     if count > _INTEGER_DIGITS_MAX:
-        raise LineError(f"holds a number of {count} digits")
+        raise LineError(f"holds a number of {count} digits; at most {_INTEGER_DIGITS_MAX}")
     return int(digits)
 
 
@@ -126,7 +126,7 @@ def _message(event: dict[str, Any]) -> MessageEvent:
             raise LineError(f'has no "{name}"')
     at, is_iso = _time(event["at"], "at")
     if not is_iso and not 0 <= at <= SPAN_MS_MAX:
-        raise LineError(f'"at" must be from 0 to {SPAN_MS_MAX} ms from the start, not {at}')
+        raise LineError(f'"at" must be from 0 to {SPAN_MS_MAX} ms (20 years) from the start, not {at} ms')
     kind = event.get("kind", "text")
     if not isinstance(kind, str):
         raise LineError(f'"kind" must be text, not {_type(kind)}')
@@ -154,18 +154,18 @@ def _timestamp(value: object, at: int, is_iso: bool) -> int:
 
 
 def _time(value: object, name: str) -> tuple[int, bool]:
-    """Milliseconds, and whether they came as an ISO time."""
+    """Read a time; returns milliseconds, and whether it was an ISO time."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, False
     if isinstance(value, str):
         return _iso_ms(value, name), True
     if isinstance(value, float):
-        raise LineError(f'"{name}" must be a whole number of milliseconds, not {value!r}')
+        raise LineError(f'"{name}" must be a whole number of milliseconds, not {value}')
     raise LineError(f'"{name}" must be an ISO 8601 time in UTC or milliseconds, not {_type(value)}')
 
 
 def _iso_ms(value: str, name: str) -> int:
-    """Unix milliseconds; what an ISO time says beyond the millisecond is dropped."""
+    """Convert an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
     match = _ISO_TIME.fullmatch(value)
     if match is None:
         raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
@@ -175,7 +175,7 @@ def _iso_ms(value: str, name: str) -> int:
     try:
         moment = datetime.fromisoformat(seconds + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise LineError(f'"{name}" is no time that exists: {quote(value)}') from None
+        raise LineError(f'"{name}" is not a time that exists: {quote(value)}') from None
     if not YEAR_MIN <= moment.year <= YEAR_MAX:
         raise LineError(f'"{name}" must lie in the years {YEAR_MIN} to {YEAR_MAX}, not {quote(value)}')
     since = moment - _UNIX_EPOCH
@@ -225,7 +225,7 @@ def _expectation(value: object, where: str) -> Expectation:
 def _ids(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise LineError(f"{quote(where)} must be a list of ids, not {_type(value)}")
-    ids = tuple(identifier(one, where) for one in value)
+    ids = tuple(identifier(message_id, where) for message_id in value)
     if len(set(ids)) < len(ids):
         raise LineError(f"{quote(where)} names an id more than once")
     return ids
@@ -235,8 +235,8 @@ def _log_line(value: object, where: str) -> dict[str, int | str]:
     line = _object(value, where)
     for name, expected in line.items():
         if isinstance(expected, bool) or not isinstance(expected, (int, str)):
-            place = quote(f"{where}.{name}")
-            raise LineError(f"{place} must be a whole number or text, not {_type(expected)}")
+            field = quote(f"{where}.{name}")
+            raise LineError(f"{field} must be a whole number or text, not {_type(expected)}")
         _text(name, where)
         _text(str(expected), f"{where}.{name}")
     if "event" not in line:
@@ -271,7 +271,7 @@ def _text(value: object, where: str) -> str:
     if "\0" in value:
         raise LineError(f"{quote(where)} holds a NUL character")
     if _SURROGATE.search(value):
-        raise LineError(f"{quote(where)} holds half of a surrogate pair, which is no character")
+        raise LineError(f"{quote(where)} holds half of a surrogate pair, which is not a character")
     return value
 
 
@@ -279,15 +279,10 @@ def _check_event_fields(event: Mapping[str, Any], known: tuple[str, ...]) -> Non
     _check_fields({name for name in event if not name.startswith(_FREE_FIELD_PREFIX)}, known, "")
 
 
-def _check_fields(found: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    for name in sorted(found):
+def _check_fields(names: Iterable[str], known: tuple[str, ...], where: str) -> None:
+    for name in sorted(names):
         if name not in known:
-            raise LineError(f"unknown field {quote(where + name)}{_did_you_mean(name, known)}")
-
-
-def _did_you_mean(name: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+            raise LineError(f"unknown field {quote(where + name)}{suggestion(name, known)}")
 
 
 def _type(value: object) -> str:

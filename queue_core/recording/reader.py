@@ -1,11 +1,12 @@
-"""Reading recordings from `.jsonl` files.
+"""Reader of recordings from `.jsonl` files.
 
-A broken line is never passed over in silence: it raises RecordingError, which names file, line and reason, or
+A broken line is never skipped in silence: it raises RecordingError, which names file, line and reason, or
 is collected in `Recording.skipped` where the caller asked for that.
 """
 
 from __future__ import annotations
 
+import shlex
 import stat
 import sys
 from collections import Counter
@@ -31,8 +32,20 @@ from queue_core.text import visible
 BAD_LINES_MAX = 10_000
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _BLANK = b" \t\r\n"
+_UTF16 = "UTF-16, and recordings are UTF-8"
+_CONVERSIONS = {
+    b"\x1f\x8b": ("compressed by gzip", "gzip -dc"),
+    b"PK\x03\x04": ("a zip archive", "unzip -p"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "zstd -dc"),
+    b"\xfd7zXZ\0": ("compressed by xz", "xz -dc"),
+    b"BZh": ("compressed by bzip2", "bzip2 -dc"),
+    b"\xff\xfe": (_UTF16, "iconv -f UTF-16 -t UTF-8"),
+    b"\xfe\xff": (_UTF16, "iconv -f UTF-16 -t UTF-8"),
+    b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8"),
+    b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8"),
+}
+"""Files of other kinds by their first bytes, and the command that writes a recording of one."""
 
 
 class RecordingError(Exception):
@@ -45,15 +58,15 @@ class RecordingError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        place = self.path if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {self.reason}"
+        where = self.path if self.line is None else f"{self.path}:{self.line}"
+        return f"{where}: {self.reason}"
 
 
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
     """Read files, and folders' `*.jsonl` by name (hidden ones excepted); a file named twice is read once.
 
     With `skip_bad_lines`, broken lines are collected in `Recording.skipped`. Raises RecordingError for the
-    first broken line otherwise, and always for what is no recording at all: missing, unreadable, without
+    first broken line otherwise, and always for what is not a recording at all: missing, unreadable, without
     messages, more than MESSAGES_MAX messages or BAD_LINES_MAX broken lines.
     """
     once: dict[Path, Path] = {}
@@ -82,23 +95,29 @@ class _Reader:
     def read(self) -> Recording:
         try:
             with self._path.open("rb") as file:
+                self._check_kind(file.peek())
                 for number, line in _lines(file):
                     try:
                         self._take(number, line)
                     except LineError as error:
                         self._bad_line(number, str(error))
         except OSError as error:
-            raise RecordingError(self._path, None, f"cannot be read: {_words(error)}") from error
+            raise RecordingError(self._path, None, f"cannot be read: {error.strerror or error}") from error
         if not self._events:
-            reason = "holds no messages" if self._first_line or self._skipped else "is empty"
+            reason = "holds no message" if self._first_line or self._skipped else "is empty"
             raise RecordingError(self._path, None, reason)
         return self._recording()
 
+    def _check_kind(self, start: bytes) -> None:
+        """Refuse a file of another kind, and say how to convert it. Raises RecordingError."""
+        for mark, (kind, command) in _CONVERSIONS.items():
+            if start.startswith(mark):
+                typed = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")
+                raise RecordingError(self._path, None, f"is {kind}; convert it first: {typed}")
+
     def _take(self, number: int, line: bytes | None) -> None:
         if line is None:
-            raise LineError(f"is longer than {LINE_BYTES_MAX} bytes")
-        if number == 1 and line.startswith(_UTF16_MARKS):
-            raise RecordingError(self._path, 1, "is UTF-16; recordings are UTF-8")
+            raise LineError(f"is longer than {LINE_BYTES_MAX:,} bytes")
         if number == 1:
             line = line.removeprefix(_UTF8_MARK)
         if not line.strip(_BLANK):
@@ -121,7 +140,7 @@ class _Reader:
         elif abs(event.at - self._events[0].at) > SPAN_MS_MAX:
             raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
         elif len(self._events) == MESSAGES_MAX:
-            reason = f"more than {MESSAGES_MAX} messages; split the file by conversation"
+            reason = f"more than {MESSAGES_MAX:,} messages; split the file by conversation"
             raise RecordingError(self._path, number, reason)
         self._events.append(event)
 
@@ -129,7 +148,7 @@ class _Reader:
         if not self._skip_bad_lines:
             raise RecordingError(self._path, number, reason) from None
         if len(self._skipped) == BAD_LINES_MAX:
-            reason = f"more than {BAD_LINES_MAX} broken lines; the last: {reason}"
+            reason = f"more than {BAD_LINES_MAX:,} broken lines; the last: {reason}"
             raise RecordingError(self._path, number, reason) from None
         self._skipped.append(BadLine(number, reason))
 
@@ -150,19 +169,23 @@ class _Reader:
         )
 
     def _checked_expect(self) -> Mapping[str, Expectation]:
-        """The expectations, or none of them where one names an id that the file does not hold."""
-        missing = {one: name for name, expected in self._header.expect.items() for one in expected.ids()}
+        """Return the expectations, or none of them where one names an id that the file does not hold."""
+        missing = {
+            message_id: name
+            for name, expected in self._header.expect.items()
+            for message_id in expected.ids()
+        }
         for event in self._events:
             missing.pop(event.id, None)
         if not missing or self._header_line is None:
             return self._header.expect
-        one, system = next(iter(missing.items()))
-        self._bad_line(self._header_line, f"expect.{system} names {quote(one)}, which no message has")
+        message_id, system = next(iter(missing.items()))
+        self._bad_line(self._header_line, f"expect.{system} names {quote(message_id)}, which no message has")
         return {}
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Numbered lines; None in place of one that is too long. Never holds more than one line."""
+    """Yield numbered lines, None in place of a line that is too long. Never holds more than one line."""
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 2):
         number += 1
@@ -176,7 +199,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
-    """Sorted arrivals; a delivery without a timestamp has that of the first delivery of its id.
+    """Sort the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not held twice.
     """
@@ -196,19 +219,23 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The path itself, or the recordings in the folder. Raises RecordingError."""
+    """Return the path itself, or the recordings in the folder. Raises RecordingError."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISDIR(mode):
             return [_regular(path, mode)]
-        found = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.name[0] != ".")
-        if not found:
-            raise RecordingError(path, None, "is a folder without *.jsonl files")
-        return [_regular(file, file.stat().st_mode) for file in found]
+        files = sorted(file for file in path.iterdir() if file.suffix == ".jsonl" and file.name[0] != ".")
+        if not files:
+            raise RecordingError(
+                path, None, "is a folder without *.jsonl files; a recording's name ends in .jsonl"
+            )
+        return [_regular(file, file.stat().st_mode) for file in files]
     except FileNotFoundError as error:
         raise RecordingError(error.filename or path, None, "does not exist") from None
-    except (OSError, ValueError) as error:
-        raise RecordingError(path, None, f"cannot be read: {_words(error)}") from None
+    except OSError as error:
+        raise RecordingError(path, None, f"cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise RecordingError(path, None, "cannot be read: a name cannot hold a NUL character") from None
 
 
 def _regular(path: Path, mode: int) -> Path:
@@ -220,16 +247,12 @@ def _regular(path: Path, mode: int) -> Path:
 
 
 def _short_names(files: Sequence[Path]) -> list[str]:
-    """For each file the shortest end of its path that none of the others has."""
+    """Name each file by the shortest end of its path that none of the others has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)
     while True:
-        ends = [own[-length:] for own, length in zip(parts, lengths, strict=True)]
+        ends = [path[-length:] for path, length in zip(parts, lengths, strict=True)]
         times = Counter(ends)
         if len(times) == len(ends):
             return [visible("/".join(end)) for end in ends]
         lengths = [length + (times[end] > 1) for end, length in zip(ends, lengths, strict=True)]
-
-
-def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

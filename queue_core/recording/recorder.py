@@ -1,9 +1,9 @@
-"""The live recorder: messages that arrive at a bot and what becomes of them, written as it happens.
+"""The live recorder: writes down messages that arrive at a bot, and what becomes of them, as it happens.
 
 `python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object a line:
 
-- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what it knows of their fate. A replay of
-  the folder takes these.
+- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, with their fate as far as it saw that. A replay
+  of the folder reads these.
 - `outcomes-<UTC>-<pid>.ndjson`: what became of messages that other processes, or this one before a restart, recorded.
 
 Phones and message ids (some hold the phone) are replaced by a keyed hash, and so is an instance named after a number.
@@ -34,7 +34,7 @@ from queue_core.recording.writer import fate_line, header_line, message_line
 Kind = Literal["recording", "outcomes"]
 
 MAX_BYTES = 1024**3
-"""One Recorder writes at most so much: it may share its disk with Redis, which must never run out of it."""
+"""Limit of what one Recorder writes: it may share its disk with Redis, which must never run out of space."""
 FILE_BYTES_MAX = 64 * 1024**2
 """Then the next file begins; fewer messages fit in than a replay takes (2,000,000)."""
 RETRY_AFTER_MS = 60_000
@@ -47,7 +47,7 @@ FIELDS_MAX = 100
 _SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
 _KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
-"""As long as a phone's, however it is written."""
+"""Number as long as a phone's, however it is written."""
 _UNFORESEEN = re.compile(r"(?:handle|send|complete): \w+")
 _HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,19 +85,19 @@ class Recorder:
         self._warned_of_event = False
 
     def message(self, message: QueueMessage, kind: str) -> None:
-        """A delivery of a message, at the moment it arrives; delivered again it is recorded again."""
+        """Record a delivery of a message, at the moment it arrives; a second delivery is recorded too."""
         self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """It is safe, and the provider was told so: "queued", "duplicate", "late", "answered", "buffered"."""
+        """Record that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
         self._record_fate("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
-        """It was answered directly, since Redis was away."""
+        """Record that a message was answered directly, since Redis was away."""
         self._record_fate("fallback", lambda: self._of(message))
 
     def batch(self, batch: Batch) -> None:
-        """A worker took a turn."""
+        """Record that a worker took a turn."""
         self._record_fate(
             "batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt}
         )
@@ -109,25 +109,25 @@ class Recorder:
         needs_data_collection: bool = False,
         requested_fields: tuple[str, ...] = (),
     ) -> None:
-        """A reply was made; it is not sent yet."""
+        """Record that a reply was made; it is not sent yet."""
 
         def fields() -> dict[str, Any]:
-            known = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
+            values = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
             if needs_data_collection:
-                known["needs_data_collection"] = True
+                values["needs_data_collection"] = True
             if self._show_text:
-                known["text"] = _clean(reply)
-                known["requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
-            return known
+                values["text"] = _clean(reply)
+                values["requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
+            return values
 
         self._record_fate("reply", fields)
 
     def sent(self, batch: Batch) -> None:
-        """A channel took the reply."""
+        """Record that a channel took the reply."""
         self._record_fate("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
-        """Given up on. Unless texts are asked for, the reason is cut down to what cannot quote a user."""
+        """Record that messages were given up; unless texts are kept, the reason is cut to what cannot quote a user."""
 
         def fields() -> dict[str, Any]:
             messages = about.messages if isinstance(about, Batch) else (about,)
@@ -137,7 +137,7 @@ class Recorder:
         self._record_fate("dead_letter", fields)
 
     def note(self, text: str) -> None:
-        """A remark of the operator's or the program's; it is written as it is."""
+        """Record a remark of the operator or the program; it is written as it is."""
         self._record_fate("note", lambda: {"text": _clean(text)})
 
     def close(self) -> None:
@@ -150,12 +150,12 @@ class Recorder:
     def _record(self, event: str, line_at: Callable[[int], str]) -> None:
         try:
             line = line_at(self._now_ms()).encode()
-        except Exception as error:  # noqa: BLE001 - whatever a hostile message does to us, its delivery goes on
+        except Exception as error:  # noqa: BLE001 - a message that cannot be recorded is delivered all the same
             if not self._warned_of_event:
                 self._warned_of_event = True
                 _log.warning("an event cannot be recorded (said once): %s", type(error).__name__)
             return
-        # A recording without messages would be an error for a replay: until the first one, all goes elsewhere.
+        # A replay refuses a recording without messages: until the first message, events go to the other file.
         starts_file = event == "message" or self._kind == "outcomes"
         is_open = starts_file or self._files.is_open(self._kind)
         self._files.append(
@@ -189,13 +189,13 @@ class Recorder:
         )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
-        """Who and what, hashed."""
+        """Return the fields that name the conversation and its messages, hashed."""
         fields: dict[str, Any] = {
             "instance": self._instance(about.instance_name),
             "phone": self._hashed("phone", about.user_phone),
         }
         if isinstance(about, Batch):
-            fields["ids"] = [self._hashed("id", one) for one in about.ids[:IDS_MAX]]
+            fields["ids"] = [self._hashed("id", message_id) for message_id in about.ids[:IDS_MAX]]
         elif about.id:
             fields["id"] = self._hashed("id", about.id)
         return fields
@@ -208,9 +208,9 @@ class Recorder:
             pass
         return f"instance-{self._hashed('instance', name)}"
 
-    def _hashed(self, what: str, value: str) -> str:
-        """16 letters and no digit, so that no number in a file is ever mistaken for a phone's."""
-        data = f"{what}\0{well_formed(value)}".encode()
+    def _hashed(self, kind: str, value: str) -> str:
+        """Hash a value to 16 letters without a digit: no hash in a file can be mistaken for a phone number."""
+        data = f"{kind}\0{well_formed(value)}".encode()
         return _letters(hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()[:16])
 
 
@@ -233,7 +233,7 @@ class _Files:
         return kind in self._open
 
     def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Writes one line; a file that is full is followed by another if this line may be the first in one."""
+        """Write one line; a file that is full is followed by another if this line may be the first in one."""
         if self._is_closed:
             return
         now_ms = self._now_ms()
@@ -278,7 +278,7 @@ class _Files:
         return fate_line("note", now_ms, {"text": text}).encode()
 
     def _failed(self, error: Exception, now_ms: int) -> None:
-        """The next attempt begins other files, so that no file has a gap inside."""
+        """Close all files, so that the next attempt begins others and no file has a gap inside."""
         if self._failed_at_ms is None:
             _log.warning("cannot record for now; messages are not affected: %s", error)
         self._failed_at_ms = now_ms
@@ -287,7 +287,7 @@ class _Files:
 
 
 class _File:
-    """A file of this process's own, of whole lines. Methods raise OSError."""
+    """A new file of whole lines that no other process writes to. Methods raise OSError."""
 
     def __init__(self, folder: Path, kind: Kind, now_ms: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -304,7 +304,7 @@ class _File:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
 
     def append(self, lines: bytes) -> None:
-        """All or nothing."""
+        """Write the lines, all or none."""
         written = os.write(self._descriptor, lines)
         if written < len(lines):
             os.ftruncate(self._descriptor, self.size)
@@ -312,7 +312,7 @@ class _File:
         self.size += written
 
     def close(self) -> None:
-        """Leaves no empty file behind."""
+        """Close the file, and remove it if it is empty."""
         with suppress(OSError):
             os.close(self._descriptor)
         if not self.size:
@@ -325,17 +325,17 @@ def _letters(hexadecimal: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Fit for a recording: no NUL, no half surrogate pairs, not too long."""
+    """Make text fit for a recording: without NUL and half surrogate pairs, and not too long."""
     return well_formed(text[:TEXT_LENGTH_MAX]).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
-    """A reason without what a user wrote or is called by.
+    """Return a reason without anything that a user wrote, and without phone numbers.
 
     Errors of the queue, its AI backends and channels quote nobody; of an unforeseen one only the type is kept.
     """
     if unforeseen := _UNFORESEEN.match(reason):
         return unforeseen[0][:REASON_LENGTH_MAX]
-    if any(one.message and one.message in reason for one in messages):
+    if any(message.message and message.message in reason for message in messages):
         return "withheld: it quotes the message"
     return _NUMBER.sub("#", _clean(reason))[:REASON_LENGTH_MAX]

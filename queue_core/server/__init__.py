@@ -1,1 +1,1 @@
-"""The deployment: settings, web app, worker, monitor, and the commands that run them."""
+"""A deployment: settings, web app, worker, monitor, and the commands that run them."""

@@ -1,4 +1,4 @@
-"""What was posted, as JSON, within limits. A faulty text is repaired rather than refused: it may be a message."""
+"""Bodies of posts: read within limits, decoded as JSON. Broken text is repaired, since it may be a user's message."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 from aiohttp import web
 
 DEPTH_MAX = 64
-"""Deeper JSON is refused; what WhatsApp sends is about 15 deep."""
+"""Limit on nesting; WhatsApp's own webhooks are about 15 deep."""
 READ_TIMEOUT_S = 30.0
-"""A body that takes longer to arrive is refused (408)."""
+"""Time for a body to arrive; a slower one is refused (408)."""
 
 
 class BadBodyError(Exception):
-    """What was posted can never be read; `status` is the HTTP status that says so."""
+    """Raised for a body that can never be read; `status` is the HTTP status to answer."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -25,9 +25,9 @@ class BadBodyError(Exception):
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
+    """Reads the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
 
-    The content type matters: a page in somebody's browser may post anything but JSON to this machine unasked.
+    The content type matters: a page in a browser can post anything but JSON to this machine without being asked.
     """
     if request.content_type.lower() != "application/json" and not request.content_type.endswith("+json"):
         raise BadBodyError(415, "post JSON with the header Content-Type: application/json")
@@ -35,19 +35,21 @@ async def read_body(request: web.Request) -> bytes:
         async with asyncio.timeout(READ_TIMEOUT_S):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise BadBodyError(413, "the body is larger than BODY_BYTES_MAX") from None
+        raise BadBodyError(
+            413, f"the body is larger than {request.client_max_size} bytes (BODY_BYTES_MAX)"
+        ) from None
     except TimeoutError:
         raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON in a body. Broken UTF-8 becomes U+FFFD. Raises BadBodyError."""
+    """Decodes the JSON of a body. Broken UTF-8 becomes U+FFFD. Raises BadBodyError."""
     try:
         value = _decode(body)
     except (ValueError, RecursionError):
-        raise BadBodyError(400, "the body is no JSON") from None
+        raise BadBodyError(400, "the body is not JSON") from None
     if _is_too_deep(value):
-        raise BadBodyError(400, f"the JSON is nested more than {DEPTH_MAX} deep")
+        raise BadBodyError(400, f"the JSON is nested more than {DEPTH_MAX} levels deep")
     return value
 
 

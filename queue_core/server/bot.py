@@ -1,4 +1,4 @@
-"""What the worker and the direct path do with a turn: ask the AI, make a reply of its answer, send it."""
+"""The bot: it asks the AI about a turn, makes a reply of the answer, and sends it. Worker and direct path use it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from queue_core.ai.memory import ConversationMemory
 
 TYPING_EVERY_S = 5.0
-"""A user who writes a burst is shown "typing…" this often at most; WhatsApp shows it for longer."""
+"""Least time between two "typing…" for one user; WhatsApp shows each for longer."""
 TYPING_TASKS_MAX = 200
-"""More at once are left out: typing must never slow the intake down."""
+"""Limit on "typing…" under way; more are left out, since they must never slow the intake down."""
 
 _log = logging.getLogger(__name__)
 
 
 class Bot:
-    """Handler and Sender of the queue's Processor and Intake, with one AI and one or more channels."""
+    """Handler and sender for Processor and Intake, with one AI and one or more channels."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Bot:
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> str | None:
-        """The reply to a turn; None when the AI says, by an empty `response`, that there is nothing to say."""
+        """Returns the reply to a turn; None if the AI says, by an empty `response`, that there is nothing to say."""
         with _timed(
             lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
         ):
@@ -70,17 +70,17 @@ class Bot:
         return reply.text or None
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """Sends through the channel that the newest message came by. Raises as Channel.send does."""
+        """Sends through the channel by which the newest message came. Raises as Channel.send does."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
-                "no channel can send to this user: the one that the message came by is not configured"
+                "no channel can send to this user: the one by which the message came is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
             await channel.send(batch, reply)
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
-        """Who sends to the user of a message; a terminal, where it is configured, sends to all of them."""
+        """Returns the channel to the user of a message; where replies are printed, that is the one for all users."""
         return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
 
     def show_typing(self, message: QueueMessage) -> None:
@@ -89,11 +89,11 @@ class Bot:
             self._typing.show(channel, message)
 
     async def close(self) -> None:
-        """Gives up on what is still being typed."""
+        """Ends every "typing…" that is under way."""
         await self._typing.close()
 
     async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
-        """What the AI wants to know from the user is kept for whoever asks for it."""
+        """Keeps the fields that the AI wants to know, with the conversation."""
         if self._memory is None or not (reply.needs_data_collection or reply.requested_fields):
             return
         memory = await self._memory.load(batch.instance_name, batch.user_phone)
@@ -106,7 +106,7 @@ class Bot:
 
 
 class _Typing:
-    """Shows "typing…" in the background."""
+    """Sender of "typing…" in the background."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,7 +121,7 @@ class _Typing:
         ):
             return
         if len(self._shown_at) > 10_000:
-            self._shown_at = {one: at for one, at in self._shown_at.items() if now - at < TYPING_EVERY_S}
+            self._shown_at = {key: at for key, at in self._shown_at.items() if now - at < TYPING_EVERY_S}
         self._shown_at[user] = now
         task = asyncio.create_task(channel.show_typing(message), name="typing")
         self._tasks.add(task)
@@ -155,7 +155,7 @@ def _timed(report: Callable[[str, float], None]) -> Iterator[None]:
 def make_backend(
     settings: ServerSettings, session: aiohttp.ClientSession, memory: ConversationMemory
 ) -> Backend:
-    """The AI that the settings name."""
+    """Makes the AI that the settings name."""
     key = settings.ai_key.get_secret_value()
     asking = Asking(session, timeout_s=settings.ai_timeout_s, waits_s=settings.ai_unavailable_waits_s)
     match settings.ai:
@@ -173,14 +173,14 @@ def make_backend(
             )
         case "http":
             return HttpBackend(asking, settings.ai_url, key)
-        case "echo":
+        case "echo" | None:  # None: a process that asks no AI
             return EchoBackend()
 
 
 def make_channels(
     settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
 ) -> dict[str, Channel]:
-    """The channels that the settings name; without any, replies are written to the terminal."""
+    """Opens the channels that the settings name; without any, the one that prints replies."""
     channels: dict[str, Channel] = {
         provider.name: provider.open_channel(session, timeout_s=settings.send_timeout_s)
         for provider in settings.providers

@@ -13,9 +13,10 @@ import msgspec
 
 from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
+from queue_core.redis_server import command as redis_server
 from queue_core.redis_server.embedded import EmbeddedRedisError
 from queue_core.server import config, operator, processes
-from queue_core.server.config import ServerSettings
+from queue_core.server.config import FaultySettingsError, ServerSettings
 from queue_core.server.logs import configure_logging
 from queue_core.server.runtime import open_runtime
 
@@ -28,20 +29,23 @@ A WhatsApp bot's message queue: webhooks in, one reply a turn out, nothing lost 
   serve    everything in one process; without REDIS_URL with a redis-server of its own
   web, worker, monitor
            the parts, as many of each as wanted; all of them need REDIS_URL
+  redis    a redis-server alone, for a bot of your own
   check, status, show, dead, drain, tick, send-test
            for the operator
 
-It is configured by the environment and by .env; the README has the table of settings.
+It is configured by the environment and by .env; docs/server.md has the table of settings.
 """
 
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+    """Makes the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw)
-    top.add_argument("--env-file", default=config.ENV_FILE, metavar="FILE", help="default: .env")
+    top.add_argument(
+        "--env-file", metavar="FILE", help=f"file with settings (default: {config.ENV_FILE}, if there is one)"
+    )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, roles, about in (
         ("serve", processes.ALL_ROLES, "run everything in one process"),
@@ -54,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--host", help="address to listen on, instead of HOST")
             command.add_argument("--port", help="port to listen on, instead of PORT")
         command.set_defaults(run=_server(roles, starts_redis=name == "serve"), is_server=True)
+    redis_server.add_command(commands)
     operator.add_commands(commands)
     tick = commands.add_parser(
         "tick",
@@ -67,8 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit code; what went wrong is said in one line, without a traceback."""
+    """Runs one command and returns the exit code. An error is printed in one line, without a traceback."""
     chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
+    if hasattr(chosen, "run_alone"):
+        return int(chosen.run_alone(chosen))
     try:
         overrides = {
             name.upper(): value
@@ -79,21 +86,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         is_server = getattr(chosen, "is_server", False)
         settings = loaded.settings
         configure_logging(settings.log_format, settings.log_level if is_server else "warning")
-        for warning in loaded.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+        _warn(loaded.warnings)
         command: Command = chosen.run
         return asyncio.run(command(chosen, settings))
     except InvalidSettingsError as error:
-        print(f"error: {str(error).replace(chr(10), chr(10) + 'error: ')}", file=sys.stderr)
+        for fault in str(error).splitlines():
+            print(f"queue_core: {fault}", file=sys.stderr)
+        if isinstance(error, FaultySettingsError):
+            _warn(error.warnings)
         return EXIT_USAGE
     except (QueueError, EmbeddedRedisError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"queue_core: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has gone, and that is no fault
+        sys.stderr.close()  # the reader of the output has gone: nothing to complain about
         return EXIT_FAILED
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"queue_core: warning: {warning}", file=sys.stderr)
 
 
 def _server(roles: tuple[processes.Role, ...], *, starts_redis: bool) -> Command:
@@ -105,7 +119,7 @@ def _server(roles: tuple[processes.Role, ...], *, starts_redis: bool) -> Command
 
 
 async def _tick(_: argparse.Namespace, settings: ServerSettings) -> int:
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings.with_ai()) as runtime:
         report = await runtime.new_processor().process_all_queues()
     print(json.dumps(msgspec.to_builtins(report), indent=2))
     return EXIT_FAILED if report.failed or report.dead_lettered else 0

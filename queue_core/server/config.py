@@ -1,4 +1,4 @@
-"""What a deployment is told by its environment or `.env`: one class, checked at the start, all faults at once."""
+"""Settings of a deployment, read from its environment and `.env`; all faults are reported together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import ipaddress
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -19,11 +19,12 @@ from queue_core.channels.base import Provider
 from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
+from queue_core.server.wording import worded
 from queue_core.settings import QueueSettings
 
 ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
-"""A name that begins like this, or like a provider, and is none of ours is probably a mistake."""
+"""Beginnings of our names. An unknown name that begins like this, or like a provider, is probably a mistake."""
 
 
 def _list_of_words(value: Any) -> Any:
@@ -41,7 +42,7 @@ class ServerSettings(EnvironmentSettings):
     redis_url: SecretStr = SecretStr("")
     """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, the others look for that one."""
     data_dir: Path = Path("data")
-    """Where that redis-server keeps its data."""
+    """Folder of that redis-server's data."""
     use_queue_system: bool = True
     """false: new messages go to the legacy buffer, which loses some; workers still drain the queue."""
 
@@ -71,12 +72,12 @@ class ServerSettings(EnvironmentSettings):
     send_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Longest wait for a channel to take a reply."""
 
-    ai: Literal["echo", "dify", "openai", "http"] = "echo"
-    """Which kind of AI answers."""
+    ai: Literal["echo", "dify", "openai", "http"] | None = None
+    """Kind of AI that answers; empty: `serve` echoes, the others refuse to start (see `with_ai`)."""
     ai_url: Url = ""
-    """Its address: for dify and openai the base up to /v1, for http the whole URL."""
+    """Address of the AI: for dify and openai the base up to /v1, for http the whole URL."""
     ai_key: SecretStr = SecretStr("")
-    """Its key or token."""
+    """Key or token of the AI."""
     ai_model: str = ""
     """Model name, for openai."""
     ai_system_prompt: str = ""
@@ -93,7 +94,7 @@ class ServerSettings(EnvironmentSettings):
     grace_s: Annotated[float, Field(ge=0, le=600)] = 20.0
     """On SIGTERM, what is in work may go on for so long; then it is handed back."""
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
-    """How often the monitor looks."""
+    """Seconds between two looks of the monitor."""
 
     record_to: Path | None = None
     """Folder to record what arrives in, for `sim replay`; empty: no recording."""
@@ -101,6 +102,8 @@ class ServerSettings(EnvironmentSettings):
     """Record the texts too."""
     record_key: SecretStr = SecretStr("")
     """Key that hashes phones and ids in recordings; empty: a new one at each start."""
+    log_key: SecretStr = SecretStr("")
+    """Key that makes the tags of conversations in the log; empty: one that is made once and kept in Redis."""
     log_format: Literal["text", "json"] = "text"
     """Log lines for people or for machines."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -110,7 +113,7 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def is_public(self) -> bool:
-        """Whether others than this machine can reach the web app."""
+        """True when others than this machine can reach the web app."""
         if self.host == "localhost":
             return False
         try:
@@ -120,19 +123,42 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def has_channel(self) -> bool:
-        """Whether replies can go anywhere but to the terminal."""
+        """True when replies can go anywhere but to the terminal."""
         return any(provider.is_enabled for provider in self.providers)
+
+    def with_ai(self, *, may_echo: bool = False) -> ServerSettings:
+        """Returns the settings with an AI to ask: the one that is set, or an echo where that can reach no user.
+
+        `may_echo` allows the echo everywhere. Raises InvalidSettingsError when a real queue or a real channel would
+        be answered by an echo that nobody asked for.
+        """
+        if self.ai:
+            return self
+        if may_echo or not (self.has_channel or self.redis_url.get_secret_value()):
+            return self.model_copy(update={"ai": "echo"})
+        raise InvalidSettingsError(
+            "AI: not set, so every user would be answered by an echo; set AI=dify, AI=openai or AI=http with its "
+            "AI_URL, or AI=echo if an echo is what you want"
+        )
 
 
 class Loaded(BaseModel):
-    """The settings, and what looked like a mistake without being an error."""
+    """Settings, and warnings of names that look like mistakes."""
 
     settings: ServerSettings
     warnings: tuple[str, ...]
 
 
+class FaultySettingsError(InvalidSettingsError):
+    """Raised for settings with faults, one a line; `warnings` may explain them, such as by a misspelt name."""
+
+    def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
+        super().__init__("\n".join(faults))
+        self.warnings = tuple(warnings)
+
+
 def environment_names() -> dict[str, str]:
-    """Every name that is read, and the field that it sets; `queue.` or a provider's name stands before its fields."""
+    """Returns every name that is read, with the field that it sets: `port`, `queue.window_ms`, `cloud.app_secret`."""
     names: dict[str, str] = {}
     for field in ServerSettings.model_fields:
         if field == "providers":
@@ -147,16 +173,17 @@ def environment_names() -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment."""
+    """Returns this process's environment."""
     return dict(os.environ)
 
 
-def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
-    """Settings from `environ`, which wins, and `env_file`, which need not exist. Empty values count as not set.
+def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Loaded:
+    """Reads settings from `environ`, which wins, and from a file. Empty values count as not set.
 
-    Raises InvalidSettingsError, which lists every fault and shows no secret.
+    Without `env_file` the file is `.env`, if there is one; a file that is named must exist. Raises
+    InvalidSettingsError, which lists every fault and shows no secret.
     """
-    in_file = _from_file(Path(env_file))
+    in_file = _from_file(env_file)
     given = {name: value for name, value in {**in_file, **environ}.items() if value}
     names = environment_names()
     faults: list[str] = []
@@ -171,7 +198,7 @@ def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
         try:
             return pydantic.TypeAdapter(kind).validate_python(values)
         except pydantic.ValidationError as error:
-            faults.extend(_worded(error, names_of))
+            faults.extend(worded(error, names_of))
             return None
 
     settings = read(ServerSettings, "") or ServerSettings()
@@ -179,26 +206,26 @@ def load(environ: Mapping[str, str], env_file: Path | str = ENV_FILE) -> Loaded:
     queue = read(QueueSettings, "queue")
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     faults += _contradictions(settings) if not faults else []
+    warnings = tuple(_suspects(in_file, environ, names))
     if faults:
-        raise InvalidSettingsError("\n".join(faults))
-    return Loaded(settings=settings, warnings=tuple(_suspects(in_file, environ, names)))
+        raise FaultySettingsError(faults, warnings)
+    return Loaded(settings=settings, warnings=warnings)
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def _from_file(env_file: Path | str | None) -> dict[str, str]:
+    path = Path(ENV_FILE if env_file is None else env_file)
+    if env_file is not None and (path.is_dir() or not path.exists()):
+        raise InvalidSettingsError(
+            f"{path}: there is no such file; name another with --env-file, or leave it out"
+        )
     try:
         return {name: value for name, value in dotenv_values(path).items() if value is not None}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettingsError(f"{path} cannot be read: {error}") from None
-
-
-def _worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        field = str(fault["loc"][0]) if fault["loc"] else ""
-        message = fault["msg"].removeprefix("Value error, ")
-        if not field:  # QueueSettings speaks of its fields itself
-            for name, environment_name in names.items():
-                message = message.replace(name, environment_name) if len(name) > 6 else message
-        yield f"{names.get(field, field)}: {message}" if field else message
+    except OSError as error:
+        raise InvalidSettingsError(
+            f"{path} cannot be read: {error.strerror or type(error).__name__}"
+        ) from None
+    except UnicodeDecodeError:
+        raise InvalidSettingsError(f"{path} cannot be read: it is not UTF-8 text") from None
 
 
 def _contradictions(settings: ServerSettings) -> Iterator[str]:
@@ -215,28 +242,34 @@ def _contradictions(settings: ServerSettings) -> Iterator[str]:
 
 
 def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
-    if settings.ai != "echo" and not settings.ai_url:
+    if settings.ai not in (None, "echo") and not settings.ai_url:
         yield f"AI_URL: needed for AI={settings.ai}"
     if settings.ai == "openai" and not settings.ai_model:
         yield "AI_MODEL: needed for AI=openai"
     if settings.ai == "dify" and not settings.ai_key.get_secret_value():
         yield "AI_KEY: needed for AI=dify"
     if any(not 0 <= wait_s <= 3_600 for wait_s in settings.ai_unavailable_waits_s):
-        yield "AI_UNAVAILABLE_WAITS_S: each wait must be from 0 to 3600"
+        yield "AI_UNAVAILABLE_WAITS_S: each wait must be from 0 to 3600 s"
 
 
 def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
     if settings.ai_timeout_s * 1000 >= settings.queue.handler_timeout_ms:
-        yield "AI_TIMEOUT_S: must be below QUEUE_HANDLER_TIMEOUT_MS, or a slow answer is never told from a stuck one"
+        yield (
+            f"AI_TIMEOUT_S: is {settings.ai_timeout_s:g} s, must be below QUEUE_HANDLER_TIMEOUT_MS "
+            f"({settings.queue.handler_timeout_ms} ms)"
+        )
     if settings.send_timeout_s * 1000 >= settings.queue.send_timeout_ms:
-        yield "SEND_TIMEOUT_S: must be below QUEUE_SEND_TIMEOUT_MS"
+        yield (
+            f"SEND_TIMEOUT_S: is {settings.send_timeout_s:g} s, must be below QUEUE_SEND_TIMEOUT_MS "
+            f"({settings.queue.send_timeout_ms} ms)"
+        )
 
 
 def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
     yield from faults_of_secret("OPERATOR_TOKEN", settings.operator_token)
     is_open = settings.is_public and not settings.allow_unsigned_webhooks
     if is_open and not any(provider.is_secured for provider in settings.providers):
-        names = " or ".join(one.environment_name(one.secured_by) for one in settings.providers)
+        names = " or ".join(provider.environment_name(provider.secured_by) for provider in settings.providers)
         yield (
             f"HOST: {settings.host} can be reached by others, and anybody could post messages: set {names}, "
             "or ALLOW_UNSIGNED_WEBHOOKS=true"
@@ -246,10 +279,14 @@ def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
 def _suspects(
     in_file: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
-    """The file is ours; what else is in the environment is mostly somebody else's."""
+    """Yields a warning for each name that is probably a mistake.
+
+    The file is ours, so any name with one of our prefixes counts; most of the environment belongs to others.
+    """
     prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
     for name in sorted({*in_file, *environ} - set(names)):
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in in_file else 0.9)
         if close or name.startswith(prefixes if name in in_file else "QUEUE_"):
+            close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f"; did you mean {close[0]}?" if close else ""
-            yield f"{name} is no setting and changes nothing{hint}"
+            yield f"{name} is not a setting and changes nothing{hint}"

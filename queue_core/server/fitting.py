@@ -1,6 +1,8 @@
-"""Messages that are larger than the queue takes: cut down to what matters, never refused for their size."""
+"""Fitting of messages that are larger than the queue takes: they are cut, and never refused for their size."""
 
 from __future__ import annotations
+
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -8,25 +10,36 @@ from queue_core.errors import InvalidMessageError
 from queue_core.message import QueueMessage, encode
 
 CUT = " […]"
-"""Stands where a text was cut."""
+"""Mark at the end of a text that was cut."""
+Part = Literal["webhook", "text"]
+"""Largest part of a message that had to go: the webhook as it came, or that and the end of the text."""
 
 
-def fit(message: QueueMessage, bytes_max: int) -> QueueMessage:
-    """The message as it is if the queue takes it; else without its webhook, and with its text cut if that is too long.
+class Fitted(NamedTuple):
+    """A message that the queue takes."""
+
+    message: QueueMessage
+    missing: Part | None
+    """None when it is whole."""
+
+
+def fit(message: QueueMessage, bytes_max: int) -> Fitted:
+    """Leaves out the webhook if the message is too large, and cuts the text if that does not do.
 
     WhatsApp itself takes texts of up to 65,536 characters.
     """
     if _fits(message, bytes_max):
-        return message
+        return Fitted(message, None)
     data = {
         name: value for name, value in message.message_data.items() if name in ("channel", "kind", "reply_to")
     }
     bare = msgspec.structs.replace(message, message_data={**data, "webhook": {"omitted": "too large"}})
     if _fits(bare, bytes_max):
-        return bare
+        return Fitted(bare, "webhook")
     # Escaped as JSON, a character takes 6 bytes at most.
     characters = max(0, (bytes_max - len(encode(msgspec.structs.replace(bare, message=""), 2**31))) // 6)
-    return msgspec.structs.replace(bare, message=message.message[: characters - len(CUT)] + CUT)
+    text = message.message[: max(0, characters - len(CUT))] + CUT
+    return Fitted(msgspec.structs.replace(bare, message=text), "text")
 
 
 def _fits(message: QueueMessage, bytes_max: int) -> bool:

@@ -1,4 +1,4 @@
-"""What happens to messages, told to everybody who wants to know: the metrics, the log, the recorder."""
+"""The journal of messages: each event goes to the metrics, the log and the recorder."""
 
 from __future__ import annotations
 
@@ -9,66 +9,80 @@ from queue_core.ai.reply import ExtractedReply
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.processor import Outcome
 from queue_core.recording.recorder import Recorder
-from queue_core.server.logs import conversation_tag
+from queue_core.server.fitting import CUT, Part
 from queue_core.server.metrics import Metrics
+from queue_core.server.tags import ConversationTags
 
 _log = logging.getLogger("queue_core.events")
 
 
 class Journal:
-    """One call for each thing that happens. It never raises, and it shows no phone number and no text.
+    """Receiver of events, a method for each. It never raises, and logs neither phone numbers nor texts.
 
-    It is the Processor's ProcessingObserver too.
+    It is also the Processor's ProcessingObserver.
     """
 
-    def __init__(self, metrics: Metrics, recorder: Recorder | None = None) -> None:
+    def __init__(self, metrics: Metrics, tags: ConversationTags, recorder: Recorder | None = None) -> None:
         self.metrics = metrics
+        self._tags = tags
         self._recorder = recorder
 
     # At the webhook.
 
     def arrived(self, message: QueueMessage) -> None:
-        """A message came in; nothing has been done with it yet."""
+        """Notes that a message came in; nothing has been done with it yet."""
         if self._recorder:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """It is safe: "queued", "duplicate", "late", "answered" (directly) or "buffered" (by the legacy buffer)."""
+        """Notes that it is safe: "queued", "duplicate", "late", "answered" (directly) or "buffered" (legacy buffer)."""
         self.metrics.acknowledged(how, seconds)
         if self._recorder:
             if how == "answered":
                 self._recorder.fallback(message)
             self._recorder.acknowledged(message, how)
         level = logging.WARNING if how in ("answered", "late") else logging.INFO
-        tag = conversation_tag(message.instance_name, message.user_phone)
+        tag = self._tag(message)
         _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
-        """It was neither stored nor answered; the provider is told to deliver it again."""
+        """Notes that it was neither stored nor answered; the provider is asked to deliver it again."""
         self.metrics.rejected("unavailable")
-        tag = conversation_tag(message.instance_name, message.user_phone)
-        _log.error("message not accepted: %s", _reason(error), extra={"conversation": tag})
+        _log.error("message not accepted: %s", _reason(error), extra={"conversation": self._tag(message)})
+
+    def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
+        """Notes that a message was larger than the queue takes; `characters` is the length of its text as it came."""
+        self.metrics.cut(missing)
+        fields: dict[str, Any] = {"conversation": self._tag(message), "max_message_bytes": bytes_max}
+        if missing == "text":
+            kept = len(message.message) - len(CUT)
+            _log.warning(
+                "message too large: its text was cut",
+                extra={**fields, "characters": characters, "kept": kept},
+            )
+        else:
+            _log.warning("message too large: queued without its webhook", extra=fields)
 
     def rejected(self, reason: str, detail: str) -> None:
-        """What was posted can never be a message."""
+        """Notes a post that can never be a message."""
         self.metrics.rejected(reason)
         _log.warning("webhook rejected: %s", detail, extra={"reason": reason})
 
     def skipped(self, reasons: dict[str, int]) -> None:
-        """Things in a webhook that are no message of a user."""
+        """Notes things in a webhook that are not a user's message, by reason."""
         for reason, count in reasons.items():
             self.metrics.skipped(reason, count)
 
     # At the worker.
 
     def claimed(self, batch: Batch) -> None:
-        """A worker took a turn."""
+        """Notes that a worker took a turn."""
         self.metrics.claimed(batch)
         if self._recorder:
             self._recorder.batch(batch)
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """It is done with it."""
+        """Notes that the attempt ended."""
         self.metrics.ended(batch, outcome, reason, dead_lettered)
         if self._recorder and dead_lettered:
             self._recorder.dead_letter(batch, reason)
@@ -82,32 +96,31 @@ class Journal:
         if dead_lettered:
             fields["dead_lettered"] = dead_lettered
         level = logging.INFO if outcome in ("completed", "handed back") else logging.WARNING
-        _log.log(level, "turn %s", outcome, extra={"conversation": _tag(batch), **fields})
+        _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
-        """A claim found messages that had had all their attempts, or had waited too long."""
+        """Notes messages that had used up their attempts, or had waited too long, when their turn came."""
         self.metrics.given_up(messages)
         if messages:
-            _log.error("messages given up: they are dead letters now", extra={"messages": messages})
+            _log.error("messages given up on: they are dead letters now", extra={"messages": messages})
 
     def asked(self, batch: Batch, backend: str, outcome: str, seconds: float) -> None:
-        """The AI answered, or failed to."""
+        """Notes that the AI answered, or failed to."""
         self.metrics.ai(backend, outcome, seconds)
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """A reply was made of the AI's answer; it is not sent yet."""
+        """Notes a reply that was made of the AI's answer; it is not sent yet."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 
     def sent(self, batch: Batch, channel: str, outcome: str, seconds: float) -> None:
-        """A channel took the reply, or failed to."""
+        """Notes that a channel took the reply, or failed to."""
         self.metrics.send(channel, outcome, seconds)
         if self._recorder and outcome == "ok":
             self._recorder.sent(batch)
 
-
-def _tag(batch: Batch) -> str:
-    return conversation_tag(batch.instance_name, batch.user_phone)
+    def _tag(self, about: QueueMessage | Batch) -> str:
+        return self._tags.of(about.instance_name, about.user_phone)
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,11 @@
-r"""The log: one line an event, for people or as JSON, on standard error.
+r"""The log: a line for each event, for people or as JSON, on standard error.
 
-Fields are given as `extra={…}` to any logger of the standard library. Whatever a message, a field or an exception
-holds, it stays on its line and cannot steer a terminal: characters that do not print are written as `\uXXXX`.
+Fields are given as `extra={…}` to any logger of the standard library. Characters that do not print are written as
+`\uXXXX`, so that no message, field or exception leaves its line or steers a terminal.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -19,12 +18,12 @@ from typing import Any, Literal
 from queue_core.text import visible_json
 
 VALUE_LENGTH_MAX = 16_384
-"""Longer messages and values are cut, a traceback in its middle."""
+"""Limit on a message or a value; a longer one is cut at its end, a traceback in its middle."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"asctime", "message", "taskName"}
 _BARE_VALUE = re.compile(r"[^\s\"=]+")
 _QUIET = ("aiohttp.access", "aiohttp.client", "asyncio")
-"""Loggers that would write down addresses, and with them phones or secrets."""
+"""Loggers that would write addresses, and with them phones or secrets."""
 
 
 def configure_logging(format: Literal["json", "text"], level: str) -> None:  # noqa: A002 - the setting's name
@@ -36,28 +35,19 @@ def configure_logging(format: Literal["json", "text"], level: str) -> None:  # n
     root.setLevel(level.upper())
     handler = _Handler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
-    for old in [one for one in root.handlers if isinstance(one, _Handler)]:
+    for old in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def conversation_tag(instance: str, phone: str) -> str:
-    """A short name for a conversation, the same in every process, that does not show the phone.
-
-    It hides the number from whoever reads along, not from one who tries out all numbers: logs stay confidential.
-    """
-    name = f"{instance}\0{phone}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(name).hexdigest()[:10]
-
-
 class _Handler(logging.StreamHandler[Any]):
-    """The one handler of `configure_logging`."""
+    """Handler of `configure_logging`, to be told from those of others."""
 
 
 class _JsonFormatter(logging.Formatter):
-    """`{"ts": …, "level": …, "logger": …, "event": …, fields…, "exception": …}`."""
+    """Formatter of `{"ts": …, "level": …, "logger": …, "event": …, fields…, "exception": …}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -72,7 +62,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """`2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c21ab9e took_ms=3.1`."""
+    """Formatter of `2026-03-01T10:20:00.060Z INFO queue_core.events message queued conversation=4f0c… took_ms=3.1`."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_timestamp(record), record.levelname, record.name, _event(record)]
@@ -93,8 +83,8 @@ def _event(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    """What `extra` gave, then exception and stack, each as a value that JSON has."""
-    fields = [(str(name), _plain(it)) for name, it in vars(record).items() if name not in _STANDARD]
+    """Returns the fields of `extra`, then exception and stack, each as a value that JSON can hold."""
+    fields = [(str(name), _plain(value)) for name, value in vars(record).items() if name not in _STANDARD]
     if record.exc_info and record.exc_info[0]:
         text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
         fields.append(("exception", _cut(text, keeps_end=True)))
@@ -128,7 +118,7 @@ def _cut(text: str, *, keeps_end: bool = False) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value after `key=`: quoted where it could be taken for more than one."""
+    """Returns a value as it stands after `key=`: in quotes if it could be taken for more than one."""
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)

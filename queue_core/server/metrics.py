@@ -1,8 +1,8 @@
-"""What Prometheus is told: counts and times of this process, and the state of the queue as last examined.
+"""Metrics for Prometheus: counts and times of this process, and the state of the queue as last examined.
 
-Names begin with `burstqueue_`. Counters and histograms are this process's own, to be summed over processes; gauges
-come from a HealthReport, are about the whole queue, and are the same in every process. A gauge whose value could not
-be learned is NaN, so that no alert takes "unknown" for 0.
+Names begin with `burstqueue_`. Counters and histograms belong to one process; sum them over processes. Gauges come from
+a HealthReport, describe the whole queue, and are equal in every process. A gauge whose value is unknown is NaN, so that
+no alert takes it for 0.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from prometheus_client.registry import Collector
 from queue_core.message import Batch, Trigger
 from queue_core.queue.health import HealthReport
 from queue_core.queue.processor import Outcome
+from queue_core.server.fitting import Part
 
 SIZE_BUCKETS = (1, 2, 3, 4, 5, 6, 8, 10, 20, 50, 100)
 LAG_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -47,7 +48,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Label value of what came after a label had all the values it may have."""
+"""Value of a label in place of any that come after it has all the values it may have."""
 REJECTED_REASONS = (
     *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
 )
@@ -85,12 +86,17 @@ class Metrics:
         }
         self._rejected = count("messages_rejected", "Webhooks or messages refused", "reason")
         self._skipped = count(
-            "messages_skipped", "Things in webhooks that are no message of a user", "reason"
+            "messages_skipped", "Things in webhooks that are not a user's message", "reason"
         )
+        self._cut = count(
+            "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
+        )
+        for part in get_args(Part):
+            self._cut.labels(part)
         self._rejected_reasons = _Values(REJECTED_REASONS)
         self._skipped_reasons = _Values(SKIPPED_REASONS)
         for counter, reasons in ((self._rejected, REJECTED_REASONS), (self._skipped, SKIPPED_REASONS)):
-            for reason in reasons:  # a rate can only be told of a series that was there before
+            for reason in reasons:  # Prometheus computes a rate only of a series that was there before
                 counter.labels(reason)
         self._acknowledgement = self._histogram(
             "acknowledgement_seconds",
@@ -123,7 +129,7 @@ class Metrics:
     # At the webhook.
 
     def acknowledged(self, how: str, seconds: float) -> None:
-        """A message is safe: "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Counts a message that is safe: "queued", "duplicate", "late", "answered" or "buffered"."""
         if counter := self._by_acknowledgement.get(how):
             counter.inc()
         if how == "late":
@@ -132,49 +138,53 @@ class Metrics:
         self._recent.observe(seconds)
 
     def rejected(self, reason: str) -> None:
-        """A webhook or a message was answered with 4xx, or with 503 (`reason` "unavailable")."""
+        """Counts a webhook or message that was answered with 4xx, or with 503 (`reason` "unavailable")."""
         self._rejected.labels(self._rejected_reasons.bounded(reason)).inc()
 
     def skipped(self, reason: str, count: int = 1) -> None:
-        """So many things in a webhook were no message."""
+        """Counts things in a webhook that are not a user's message."""
         self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(max(0, count))
+
+    def cut(self, part: Part) -> None:
+        """Counts a message that was stored without its webhook, or with its text cut."""
+        self._cut.labels(part).inc()
 
     # At the worker: the shape of a ProcessingObserver, and the two calls that take long.
 
     def claimed(self, batch: Batch) -> None:
-        """A worker took a turn."""
+        """Counts a turn that a worker took."""
         self._size.observe(len(batch.messages))
         self._lag.observe(max(0, batch.claimed_at_ms - batch.due_at_ms) / 1000)
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """An attempt is over; `dead_lettered` of its messages became dead letters."""
+        """Counts an attempt that ended; `dead_lettered` of its messages became dead letters."""
         self._batches.labels(self._triggers.bounded(batch.trigger), self._outcomes.bounded(outcome)).inc()
         self._dead_letters.inc(max(0, dead_lettered))
         if outcome == "failed" and dead_lettered < len(batch.messages):
             self._retries.inc()
 
     def given_up(self, messages: int) -> None:
-        """So many messages became dead letters inside a claim."""
+        """Counts messages that became dead letters when their turn came."""
         self._dead_letters.inc(max(0, messages))
 
     def ai(self, backend: str, outcome: str, seconds: float) -> None:
-        """The AI answered ("ok"), or failed with this kind of error."""
+        """Times an answer of the AI ("ok"), or its kind of error."""
         labels = self._backends.bounded(backend), self._ai_outcomes.bounded(outcome)
         self._ai.labels(*labels).observe(seconds)
 
     def send(self, channel: str, outcome: str, seconds: float) -> None:
-        """A channel took a reply ("ok"), or failed with this kind of error."""
+        """Times a reply that a channel took ("ok"), or the kind of error."""
         labels = self._channels.bounded(channel), self._send_outcomes.bounded(outcome)
         self._send.labels(*labels).observe(seconds)
 
     # For the monitor.
 
     def health(self, report: HealthReport) -> None:
-        """Sets the gauges."""
+        """Sets the gauges from a report."""
         self._health.set(report)
 
     def exposition(self) -> tuple[bytes, str]:
-        """Everything as Prometheus reads it, and the content type."""
+        """Returns all metrics as Prometheus reads them, and the content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -185,9 +195,9 @@ class Metrics:
 
 
 class _Values:
-    """The values of one label: those known from the start, then some others, then OTHER.
+    """Values of one label: those known from the start, then FURTHER_VALUES_MAX others, then OTHER.
 
-    Each value is a time series for ever, and some come from outside.
+    Each value is a time series for ever, and some values come from outside, so there must be a limit.
     """
 
     def __init__(self, known: Iterable[str] = ()) -> None:
@@ -214,7 +224,7 @@ class _Recent(Collector):
         self._samples.append((self._clock_s(), seconds))
 
     def collect(self) -> Iterable[Metric]:
-        """Without samples there is no quantile: NaN, as for any summary."""
+        """Computes the quantiles; NaN without samples, as for any summary."""
         oldest = self._clock_s() - RECENT_S
         while self._samples and self._samples[0][0] <= oldest:
             self._samples.popleft()
@@ -228,7 +238,7 @@ class _Recent(Collector):
 
 
 class _HealthGauges:
-    """The state of the queue and of Redis."""
+    """Gauges of the queue and of Redis."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, about: str) -> Gauge:
@@ -242,10 +252,12 @@ class _HealthGauges:
         self._oldest_age = gauge("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
         self._counts = {
             "waiting": gauge("depth", "Messages that wait"),
-            "in_flight": gauge("in_flight", "Messages that workers are at"),
+            "in_flight": gauge("in_flight", "Messages that workers are working on"),
             "active_conversations": gauge("active_conversations", "Conversations with messages"),
             "dead_letters": gauge("dead_letters_waiting", "Dead letters to be looked at"),
-            "expired_leases": gauge("expired_leases", "Leases that ran out and nobody took over yet"),
+            "expired_leases": gauge(
+                "expired_leases", "Leases that ran out and that nobody has taken over yet"
+            ),
             "stranded_conversations": gauge(
                 "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"
             ),

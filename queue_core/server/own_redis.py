@@ -1,4 +1,4 @@
-"""The redis-server that `serve` runs when it is given none, and how other commands of this machine find it."""
+"""The redis-server that `serve` runs without REDIS_URL, and the way for other commands on this machine to find it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5
-"""A server that died is started again after at most so long."""
+"""Longest time until a server that died is started again."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def _address_file(settings: ServerSettings) -> Path:
 
 
 def redis_url(settings: ServerSettings) -> str:
-    """The Redis to use: REDIS_URL, or the one of a `serve` that runs with the same DATA_DIR.
+    """Returns the address of the Redis to use: REDIS_URL, or that of a `serve` with the same DATA_DIR.
 
     Raises InvalidSettingsError when there is neither.
     """
@@ -36,26 +36,25 @@ def redis_url(settings: ServerSettings) -> str:
         if url := _address_file(settings).read_text("utf-8").strip():
             return url
     raise InvalidSettingsError(
-        f"no Redis: set REDIS_URL, or start `python -m queue_core serve`, which runs one of its own in "
-        f"{settings.data_dir}/"
+        f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+        "REDIS_URL=redis://…"
     )
 
 
 @asynccontextmanager
 async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
-    """The queue, for a command. Raises InvalidSettingsError when no Redis is named."""
+    """Opens the queue for a command. Raises InvalidSettingsError when there is no Redis to use."""
     async with connect(redis_url(settings)) as client:
         yield MessageQueue(client, settings.queue)
 
 
 @asynccontextmanager
 async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
-    """A real redis-server with its data in DATA_DIR, started again whenever it dies, stopped at the end.
+    """Runs a redis-server with its data in DATA_DIR; starts it again whenever it dies, and stops it at the end.
 
-    Raises EmbeddedRedisError when there is none to run or the folder is in use.
+    Raises EmbeddedRedisError when there is no redis-server on this machine, or the folder is in use.
     """
     folder = settings.data_dir
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = EmbeddedRedis(folder, append_only=True, append_fsync="everysec")
     async with server:
         address = _address_file(settings)

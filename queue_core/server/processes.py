@@ -1,7 +1,8 @@
-"""The processes of a deployment: how they start, what they do with SIGTERM, and in which order they end.
+"""Processes of a deployment: their start, their end, and the signals.
 
-The first SIGTERM or SIGINT: the web app takes no new requests, the worker claims no more; what is in work finishes or,
-after `grace_s`, is handed back. The second one: out at once; nothing is lost, since leases run out by themselves.
+At the first SIGTERM or SIGINT the web app takes no new requests and the worker no more turns. Turns in work may finish
+for `grace_s`; then they are handed back. The second signal ends the process at once. Nothing is lost, since leases
+run out by themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -32,10 +34,10 @@ from queue_core.waiting import cancel_all
 Role = Literal["web", "worker", "monitor"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "monitor")
 Part = Callable[[Runtime, asyncio.Event], Coroutine[Any, Any, None]]
-"""Runs until the event is set, and then ends what it began."""
+"""A part of a process: it runs until the event is set, and then ends whatever it began."""
 
 END_S = 5.0
-"""Past `grace_s`, ending may take so long; then it is cut off."""
+"""Time for an end beyond `grace_s`; then it is cut off."""
 EXIT_CUT_OFF = 1
 EXIT_AT_ONCE = 130
 
@@ -43,7 +45,10 @@ _log = logging.getLogger("queue_core.events")
 
 
 async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False) -> None:
-    """Runs until a signal. Raises what makes a start impossible, and what ended a part that should have gone on."""
+    """Runs the roles until a signal. Raises the error that prevents the start, or that ended a role early."""
+    answers = "web" in roles or "worker" in roles  # the web process answers while Redis is away
+    if answers:
+        settings = settings.with_ai(may_echo=starts_redis)
     stop = asyncio.Event()
     with _signals(stop, settings.grace_s + END_S):
         async with AsyncExitStack() as stack:
@@ -53,31 +58,32 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
                 _log.info("redis-server %s started, data in %s/", server.binary.version, settings.data_dir)
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
             runtime = await stack.enter_async_context(open_runtime(settings, records=records))
-            await _look_at_redis(runtime)
-            _say_what_is_missing(settings)
+            await _check_redis(runtime)
+            if answers:
+                _warn_of_stand_ins(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
 
-async def _look_at_redis(runtime: Runtime) -> None:
-    """A Redis that is away may come back; one that cannot carry the queue will not become another."""
+async def _check_redis(runtime: Runtime) -> None:
+    """Raises for a Redis that cannot carry the queue; warns of one that is away, since it may come back."""
     try:
         await runtime.queue.check()
     except QueueUnavailableError as error:
         _log.warning("starting without Redis: %s", error)
 
 
-def _say_what_is_missing(settings: ServerSettings) -> None:
-    """What somebody who tries it out needs to know, and somebody in production must not overlook."""
+def _warn_of_stand_ins(settings: ServerSettings) -> None:
+    """Warns of an echo in place of an AI, and of replies that go to the terminal."""
     if settings.ai == "echo":
-        _log.warning("no AI is configured: an echo answers (AI, AI_URL)")
+        _log.warning("an echo answers, not an AI: set AI and AI_URL for one")
     if not settings.has_channel:
-        names = ", ".join(one.environment_name(one.enabled_by) for one in settings.providers)
-        _log.warning("no channel is configured: replies are printed (%s)", names)
+        names = ", ".join(provider.environment_name(provider.enabled_by) for provider in settings.providers)
+        _log.warning("replies are printed, since no channel is configured: set one of %s", names)
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
-    """All parts, until all have ended. One that ends by itself ends the others, in good order."""
+    """Runs all parts until all have ended. One that ends by itself ends the others, in good order."""
     parts: dict[Role, Part] = {"web": _web, "worker": _worker, "monitor": _monitor}
 
     async def until_stopped(part: Part) -> None:
@@ -116,21 +122,20 @@ async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
     async with _receiver(runtime) as receiver:
         webhooks = Webhooks(runtime.settings, receiver, runtime.bot, runtime.journal)
         settings = runtime.settings
-        async with _listening(Web(runtime, stop, webhooks=webhooks), settings.host, settings.port, runtime):
+        async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
             await stop.wait()
 
 
 async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:
-    settings = runtime.settings
-    async with _listening(Web(runtime, stop), settings.host, settings.monitor_port, runtime):
+    async with _listening(Web(runtime, stop), runtime.settings, "MONITOR_PORT"):
         await stop.wait()
 
 
 @asynccontextmanager
 async def _receiver(runtime: Runtime) -> AsyncIterator[Receiver]:
-    """Where new messages go: the queue, or, switched back, the legacy buffer.
+    """Opens the receiver of new messages: the queue, or, after the switch back, the legacy buffer.
 
-    What a killed process has left in the buffer is moved into the queue either way.
+    Either way, messages that a killed process left in the buffer are moved into the queue.
     """
     adopting = asyncio.create_task(
         adopt_all_leftovers(runtime.queue),
@@ -159,7 +164,7 @@ async def _intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 @asynccontextmanager
 async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
     queue, bot, grace_s = runtime.queue, runtime.bot, runtime.settings.grace_s
-    _log.warning("USE_QUEUE_SYSTEM is off: new messages go to the legacy buffer, which loses some")
+    _log.warning("USE_QUEUE_SYSTEM is false: new messages go to the legacy buffer, which loses some")
     legacy = LegacyIntake(queue, bot.handle, bot.send, grace_s=grace_s)
     try:
         yield legacy
@@ -168,25 +173,29 @@ async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 
 
 async def _settle(intake: Intake) -> None:
-    """What was answered directly is forgotten with this process: Redis is told, if it is there."""
+    """Tells Redis, if it is there, which messages were answered directly: this process will not know it any more."""
     try:
         await intake.settle()
     except QueueError as error:
-        _log.warning("%d messages answered directly may be answered again: %s", intake.unsettled, error)
+        unsettled = {"messages": intake.unsettled}
+        _log.warning("messages answered directly may be answered again: %s", error, extra=unsettled)
 
 
 @asynccontextmanager
-async def _listening(site: Web, host: str, port: int, runtime: Runtime) -> AsyncIterator[None]:
+async def _listening(
+    site: Web, settings: ServerSettings, port_setting: Literal["PORT", "MONITOR_PORT"]
+) -> AsyncIterator[None]:
+    host, port = settings.host, settings.port if port_setting == "PORT" else settings.monitor_port
     runner = web.AppRunner(
-        site.app(), access_log=None, handle_signals=False, shutdown_timeout=runtime.settings.grace_s
+        site.app(), access_log=None, handle_signals=False, shutdown_timeout=settings.grace_s
     )
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, host, port, reuse_port=runtime.settings.reuse_port or None).start()
+            await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except OSError as error:
             raise InvalidSettingsError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}; choose another HOST or PORT"
+                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another HOST or {port_setting}"
             ) from None
         _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
         yield
@@ -194,12 +203,19 @@ async def _listening(site: Web, host: str, port: int, runtime: Runtime) -> Async
         await runner.cleanup()
 
 
+def _cause(error: OSError) -> str:
+    """Words the system's reason, without asyncio's own prose around it."""
+    if isinstance(error, socket.gaierror):
+        return "this machine has no such address"
+    return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
+
+
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
 async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
-    """Returns when the event is set, or the task has ended without waiting for it."""
+    """Waits until the event is set, or the task has ended by itself."""
     stopped = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({stopped, task}, return_when=asyncio.FIRST_COMPLETED)
@@ -209,18 +225,18 @@ async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
-    """The first signal sets the event, the second one ends the process; so does an end that takes too long."""
+    """Handles signals: the first sets the event, the second ends the process. An end that takes too long is cut off."""
     loop = asyncio.get_running_loop()
     handled = (signal.SIGTERM, signal.SIGINT)
 
     def on_signal(number: signal.Signals) -> None:
         if stop.is_set():
-            _log.warning("%s again: out at once; leases run out by themselves", number.name)
+            _log.warning("%s again: ending at once; leases run out by themselves", number.name)
             logging.shutdown()
             os._exit(EXIT_AT_ONCE)
         _log.info("%s: finishing what is in work", number.name)
         stop.set()
-        loop.call_later(end_within_s, _cut_off)
+        loop.call_later(end_within_s, _cut_off, end_within_s)
 
     for number in handled:
         loop.add_signal_handler(number, partial(on_signal, number))
@@ -231,7 +247,7 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _cut_off() -> None:
-    _log.error("ending took too long and is cut off; leases run out by themselves")
+def _cut_off(end_within_s: float) -> None:
+    _log.error("the end took longer than %g s and is cut off; leases run out by themselves", end_within_s)
     logging.shutdown()
     os._exit(EXIT_CUT_OFF)

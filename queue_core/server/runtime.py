@@ -1,4 +1,4 @@
-"""What every process of a deployment has: the queue, the bot, and those who are told what happens."""
+"""The parts that every process of a deployment has: queue, bot, metrics, journal."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
+from queue_core.server.tags import ConversationTags
+from queue_core.waiting import cancel_all
 
 _log = logging.getLogger("queue_core.events")
 
@@ -39,9 +41,10 @@ class Runtime:
     bot: Bot
     metrics: Metrics
     journal: Journal
+    tags: ConversationTags
 
     def new_processor(self) -> Processor:
-        """A worker on this process's queue and bot."""
+        """Makes a worker on this process's queue and bot."""
         return Processor(
             self.queue,
             self.bot.handle,
@@ -52,7 +55,7 @@ class Runtime:
         )
 
     async def look_after(self) -> tuple[HealthReport, dict[str, int]]:
-        """Looks at everything and puts right what is stranded; says what it found and what it did."""
+        """Examines the queue and repairs what is stranded; returns the report, and the numbers of repairs."""
         cleaned = {"stranded": 0, "locks": 0}
         try:
             rescued = await self.queue.rescue()
@@ -65,11 +68,11 @@ class Runtime:
             for word in words:
                 _log.log(level, "health: %s", word)
         if any(cleaned.values()):
-            _log.error("the monitor put right what should never be wrong", extra=cleaned)
+            _log.error("the monitor repaired what should never be broken", extra=cleaned)
         return report, cleaned
 
     async def monitor(self) -> None:
-        """Looks again and again, until cancelled."""
+        """Looks after the queue every MONITOR_EVERY_S, until cancelled."""
         while True:
             report, _ = await self.look_after()
             _log.info(
@@ -87,7 +90,7 @@ class Runtime:
 
 
 def print_reply(line: str) -> None:
-    """Where replies go without a channel: the terminal."""
+    """Prints a reply on the terminal, for want of a channel."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -99,10 +102,10 @@ async def open_runtime(
     records: Literal["recording", "outcomes"] | None = None,
     write: Callable[[str], None] = print_reply,
 ) -> AsyncIterator[Runtime]:
-    """Opens everything and closes it at the end. Redis need not be there yet.
+    """Opens the parts, and closes them at the end. Redis need not be there yet.
 
-    `records` is what this process writes to RECORD_TO, if that is set. Raises InvalidSettingsError when no Redis is
-    named.
+    `records` is the kind of file that this process writes to RECORD_TO, if that is set. Raises InvalidSettingsError
+    when there is no Redis to use.
     """
     recorder = None
     if settings.record_to and records:
@@ -113,16 +116,20 @@ async def open_runtime(
             queue = MessageQueue(client, settings.queue)
             memory = ConversationMemory(queue.notes)
             metrics = Metrics()
-            journal = Journal(metrics, recorder)
+            tags = ConversationTags(settings.log_key.get_secret_value().encode())
+            journal = Journal(metrics, tags, recorder)
             bot = Bot(
                 make_backend(settings, session, memory),
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
             )
+            await tags.share_key(queue.notes)
+            sharing = asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")
             try:
-                yield Runtime(settings, queue, bot, metrics, journal)
+                yield Runtime(settings, queue, bot, metrics, journal, tags)
             finally:
+                await cancel_all([sharing])
                 await bot.close()
     finally:
         if recorder:

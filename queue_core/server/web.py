@@ -1,4 +1,4 @@
-"""The HTTP side of a process: webhooks, the calls of schedulers, health and metrics."""
+"""The web app of a process: webhooks, calls for schedulers, health and metrics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks
 
 HEALTH_KEPT_S = 2.0
-"""Figures of the queue are looked up at most this often, however often somebody asks."""
+"""Time for which figures of the queue are kept, however often somebody asks."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Web:
-    """The web app of one process. `stopping` is set when it is to take no more work: /readyz says so."""
+    """The web app of one process. When `stopping` is set it takes no more work, and /readyz says so."""
 
     def __init__(
         self, runtime: Runtime, stopping: asyncio.Event, *, webhooks: Webhooks | None = None
@@ -36,7 +36,7 @@ class Web:
         self._examining = asyncio.Lock()
 
     def app(self) -> web.Application:
-        """The app: health and metrics always, the rest where webhooks are served."""
+        """Makes the app: health and metrics always, the rest only if webhooks are served."""
         app = web.Application(
             client_max_size=self._runtime.settings.body_bytes_max, middlewares=[_errors_as_json]
         )
@@ -58,14 +58,14 @@ class Web:
             )
         return app
 
-    # For whoever keeps the process running.
+    # For those who keep the process running.
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """The process is alive; says nothing of Redis."""
+        """Answers that the process is alive; says nothing of Redis."""
         return web.json_response({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Whether to send it work. Webhooks are taken while Redis is away too, by the direct path."""
+        """Answers 200 if the process can take work. It takes webhooks while Redis is away too, by the direct path."""
         report = await self._health()
         is_ready = not self.stopping.is_set() and (report.reachable or self._webhooks is not None)
         body = {
@@ -76,7 +76,7 @@ class Web:
         return web.json_response(body, status=200 if is_ready else 503)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """For Prometheus."""
+        """Answers with the metrics for Prometheus."""
         self._runtime.metrics.health(await self._health())
         body, content_type = self._runtime.metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
@@ -84,12 +84,12 @@ class Web:
     # For schedulers.
 
     async def queue_processor(self, request: web.Request) -> web.Response:
-        """One pass over everything that is due; the answer comes when it is done, as a ProcessingReport."""
+        """Makes one pass over everything that is due, and then answers with a ProcessingReport."""
         self._check_token(request)
         return await self._pass(lambda processor: processor.process_all_queues())
 
     async def process_queued_messages(self, request: web.Request) -> web.Response:
-        """The same for one conversation, if it is due: {"instance": …, "phone": …}."""
+        """Makes a pass over one conversation, if it is due: {"instance": …, "phone": …}."""
         self._check_token(request)
         try:
             wanted = msgspec.convert(parse_json(await read_body(request)), _Conversation)
@@ -102,7 +102,7 @@ class Web:
         )
 
     async def queue_monitor(self, request: web.Request) -> web.Response:
-        """Looks at everything, puts right what is stranded, and answers with a HealthReport and what it cleaned."""
+        """Examines the queue, repairs what is stranded, and answers with a HealthReport and the numbers of repairs."""
         self._check_token(request)
         report, cleaned = await self._runtime.look_after()
         body = {**msgspec.to_builtins(report), "cleaned": cleaned}
@@ -133,7 +133,7 @@ class Web:
     def _check_token(self, request: web.Request) -> None:
         token = self._runtime.settings.operator_token.get_secret_value()
         if not token:
-            raise _refusal(web.HTTPForbidden, "this is off until OPERATOR_TOKEN is set")
+            raise _refusal(web.HTTPForbidden, "this call is off until OPERATOR_TOKEN is set")
         if not is_secret(bearer_token(request.headers), token):
             raise _refusal(web.HTTPUnauthorized, "send the header Authorization: Bearer OPERATOR_TOKEN")
 
@@ -157,7 +157,7 @@ def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Nothing that goes wrong shows a traceback, and everything that goes wrong is JSON."""
+    """Answers errors as JSON, without a traceback."""
     try:
         return await handler(request)
     except web.HTTPException as error:

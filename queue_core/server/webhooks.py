@@ -1,10 +1,10 @@
-"""Webhooks of every provider: the way of a post through it, and the answer that the provider needs.
+"""Webhooks of all providers: a post's way to the queue, and the answer to it.
 
 The answer decides a message's fate, since a provider delivers again after 5xx and never after most 4xx:
 
-- 2xx: every message in it is stored in Redis or answered already, or there was none to want;
-- 503: at least one is neither; all of it may be delivered again, for what was stored is recognised;
-- 4xx: it can never become a message (400, 413, 415), or whoever posted it may not (401, 403).
+- 2xx: every message in the post is stored in Redis or answered already, or there was none to store;
+- 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
+- 4xx: the post can never become a message (400, 413, 415), or its sender is not allowed to post (401, 403).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
 from aiohttp import web
 
 from queue_core.channels.base import (
@@ -24,28 +25,29 @@ from queue_core.channels.base import (
     Provider,
     UnauthorizedError,
 )
+from queue_core.channels.secrets import without_secrets
 from queue_core.errors import InvalidMessageError
 from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
 from queue_core.server.config import ServerSettings
-from queue_core.server.fitting import fit
+from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
 RETRY_AFTER_S = 5
-"""Told to the provider with a 503."""
+"""Wait that a 503 asks the provider for."""
 
 
 class Receiver(Protocol):
-    """Where messages go: the queue with its direct path, or the legacy buffer."""
+    """A destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message and says which. Raising means neither."""
+        """Stores or answers a message, and returns which. If it raises, it did neither."""
         ...
 
 
 class Webhooks:
-    """The handlers of everything below /webhook."""
+    """Handlers of everything below /webhook."""
 
     def __init__(self, settings: ServerSettings, receiver: Receiver, bot: Bot, journal: Journal) -> None:
         self._settings = settings
@@ -55,7 +57,7 @@ class Webhooks:
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
 
     def routes(self) -> list[web.RouteDef]:
-        """Everything below /webhook, by provider."""
+        """Returns the routes of every provider."""
         routes = []
         for provider in self._settings.providers:
             routes += [web.post(path, partial(self._post, provider)) for path in provider.paths]
@@ -91,31 +93,43 @@ class Webhooks:
         return web.Response(text=text, content_type="text/plain")
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
-        """Hands every message over; those of one user stay in order, since the receiver lets them take turns."""
+        """Hands all messages over at once. The receiver keeps those of one user in order."""
         skipped = Counter(inbound.skipped)
+        answer = Counter[str]()
         wanted = []
-        bytes_max = self._settings.queue.max_message_bytes
         for message in inbound.messages:
             if message.message_data.get("kind") in self._settings.ignored_kinds:
                 skipped["ignored kind"] += 1
-            else:  # a message holds its text twice, once in its webhook
-                wanted.append(fit(message, bytes_max) if body_bytes > bytes_max // 4 else message)
+            else:
+                fitted = self._fitted(_without_secrets(message), body_bytes)
+                wanted.append(fitted.message)
+                answer["cut"] += fitted.missing == "text"
         self._journal.skipped(skipped)
         for message in wanted:
             self._journal.arrived(message)
         results = await asyncio.gather(
             *(self._receiver.receive(message) for message in wanted), return_exceptions=True
         )
-        answer = Counter[str]()
         seconds = asyncio.get_running_loop().time() - began
         for message, result in zip(wanted, results, strict=True):
             answer[self._outcome(message, result, seconds)] += 1
-        body: dict[str, Any] = {**answer, **({"skipped": dict(skipped)} if skipped else {})}
+        body: dict[str, Any] = {how: count for how, count in answer.items() if count}
+        if skipped:
+            body["skipped"] = dict(skipped)
         if answer["failed"]:
             return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         if wanted and answer["rejected"] == len(wanted):
             return web.json_response(body, status=422)
         return web.json_response(body)
+
+    def _fitted(self, message: QueueMessage, body_bytes: int) -> Fitted:
+        bytes_max = self._settings.queue.max_message_bytes
+        if body_bytes <= bytes_max // 4:  # a message holds its text twice, once in its webhook
+            return Fitted(message, None)
+        fitted = fit(message, bytes_max)
+        if fitted.missing:
+            self._journal.cut(fitted.message, fitted.missing, len(message.message), bytes_max)
+        return fitted
 
     def _outcome(self, message: QueueMessage, result: str | BaseException, seconds: float) -> str:
         if isinstance(result, str):
@@ -134,3 +148,8 @@ class Webhooks:
     def _rejected(self, status: int, reason: str, detail: str) -> web.Response:
         self._journal.rejected(reason, detail)
         return web.json_response({"error": detail}, status=status)
+
+
+def _without_secrets(message: QueueMessage) -> QueueMessage:
+    """Removes them for every provider, before anything keeps, shows or records the message."""
+    return msgspec.structs.replace(message, message_data=without_secrets(message.message_data))

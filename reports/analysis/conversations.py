@@ -1,4 +1,4 @@
-"""A recording and its runs, taken apart by conversation: what a figure and its table show."""
+"""Conversations of a recording, with what each system did with them: the data of a figure and of its table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessa
 
 
 class Key(NamedTuple):
-    """The names that tell conversations apart."""
+    """Identity of a conversation."""
 
     instance: str
     phone: str
@@ -48,9 +48,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A batch: the `numbers` of its messages, and how many ids in it are not this conversation's.
+    """One batch: the `numbers` of its messages, and how many of its ids are `strangers`, of other conversations.
 
-    It became due at `due_at_ms`, if that is known; `ai_ms` are the AI's calls for it, from and to.
+    `due_at_ms` is None where the system does not say it; `ai_ms` are the AI's calls for the batch, from and to.
     """
 
     numbers: tuple[int, ...]
@@ -64,7 +64,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One system's dealings with one conversation; `by_id` has the numbers of its messages."""
+    """One conversation on one system; `by_id` has the numbers of its messages, the keys of `outcomes`."""
 
     system: str
     by_id: Mapping[str, int]
@@ -72,22 +72,26 @@ class Lane:
     spans: Sequence[Span]
 
     def numbers(self, fate: Fate) -> list[int]:
-        """Numbers of the messages that ended so."""
+        """Return the numbers of the messages with this fate."""
         return [number for number, outcome in self.outcomes.items() if outcome.fate == fate]
 
     def troubled(self) -> list[int]:
-        """Numbers of the messages that did not get one answer in their turn."""
+        """Return the numbers of the messages that did not get one answer in their turn."""
         return [number for number, outcome in self.outcomes.items() if outcome.is_trouble]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One user's talk with one bot; `place` counts the recording's conversations from 1."""
+    """All messages between one user and one bot; `place` counts the recording's conversations from 1."""
 
     place: int
     key: Key
     messages: Sequence[Message]
     lanes: Sequence[Lane]
+
+    def lane(self, system: str) -> Lane:
+        """Return the lane of one system, which must be among those that ran."""
+        return next(lane for lane in self.lanes if lane.system == system)
 
     @property
     def lost(self) -> int:
@@ -96,7 +100,7 @@ class Conversation:
 
     @property
     def latency_ms_max(self) -> int:
-        """The longest anybody waited for a reply on any system."""
+        """The longest time that a message waited for its reply on any system."""
         waits = [outcome.latency_ms or 0 for lane in self.lanes for outcome in lane.outcomes.values()]
         return max(waits, default=0)
 
@@ -107,44 +111,48 @@ class Conversation:
 
 
 def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Conversation]:
-    """The recording's conversations by first arrival; `runs` are one run of it for each system, in order."""
-    messages = _messages(recording["messages"])
+    """Return the recording's conversations by first arrival; `runs` are one for each system, in order."""
     parts = [_RunByConversation(run) for run in runs]
     return [
-        Conversation(place, key, own, [part.lane(key, own) for part in parts])
-        for place, (key, own) in enumerate(messages.items(), 1)
+        Conversation(place, key, messages, [part.lane(key, messages) for part in parts])
+        for place, (key, messages) in enumerate(_messages(recording["messages"]).items(), 1)
     ]
 
 
-def worst_first(found: Iterable[Conversation]) -> list[Conversation]:
-    """Those with losses first, then those that went wrong in another way, then the slowest."""
-    return sorted(found, key=lambda one: (-one.lost, -one.troubled, -one.latency_ms_max, one.place))
+def worst_first(conversations: Iterable[Conversation]) -> list[Conversation]:
+    """Sort: conversations with losses first, then those with other trouble, then the slowest."""
+    return sorted(conversations, key=rank)
+
+
+def rank(conversation: Conversation) -> tuple[int, ...]:
+    """Return the sort key of `worst_first`."""
+    return (-conversation.lost, -conversation.troubled, -conversation.latency_ms_max, conversation.place)
 
 
 def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:
     by_conversation: dict[Key, dict[str, list[RecordedMessage]]] = {}
     for delivery in deliveries:
-        own = by_conversation.setdefault(Key(delivery["instance"], delivery["phone"]), {})
-        own.setdefault(delivery["id"], []).append(delivery)
+        by_id = by_conversation.setdefault(Key(delivery["instance"], delivery["phone"]), {})
+        by_id.setdefault(delivery["id"], []).append(delivery)
     return {
         key: [
             Message(
                 number=number,
-                id=same[0]["id"],
-                at_ms=same[0]["at_ms"],
-                kind=same[0]["kind"],
-                text=same[0]["text"],
-                again_at_ms=tuple(delivery["at_ms"] for delivery in same[1:]),
+                id=first["id"],
+                at_ms=first["at_ms"],
+                kind=first["kind"],
+                text=first["text"],
+                again_at_ms=tuple(delivery["at_ms"] for delivery in again),
             )
-            for number, same in enumerate(own.values(), 1)
+            for number, (first, *again) in enumerate(by_id.values(), 1)
         ]
-        for key, own in by_conversation.items()
+        for key, by_id in by_conversation.items()
     }
 
 
 @dataclass(slots=True)
 class _RunByConversation:
-    """A run's ledger and batches, found by conversation."""
+    """A run's ledger and batches by conversation."""
 
     run: Run
     entries: dict[Key, dict[str, LedgerEntry]] = field(default_factory=dict)
@@ -187,7 +195,7 @@ def cause_of(run: Run, entry: LedgerEntry) -> Cause:
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
-    """How a run's lists may call a message: in full where conversations share the id, else by the id alone."""
+    """Return the names of a message in a run's lists: in full where conversations share its id, else the id alone."""
     return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
 
 
@@ -197,8 +205,8 @@ def _is_named(entry: LedgerEntry, names: Sequence[str]) -> bool:
 
 def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
     return Span(
-        numbers=tuple(by_id[one] for one in batch["ids"] if one in by_id),
-        strangers=sum(one not in by_id for one in batch["ids"]),
+        numbers=tuple(by_id[name] for name in batch["ids"] if name in by_id),
+        strangers=sum(name not in by_id for name in batch["ids"]),
         trigger=batch["trigger"],
         due_at_ms=batch["due_at_ms"],
         claimed_at_ms=batch["claimed_at_ms"],
@@ -207,15 +215,24 @@ def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
     )
 
 
-def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
-    """For each answered batch, the time from the first arrival of its messages to the reply, ascending."""
+def arrivals_ms(recording: RecordingInfo) -> dict[tuple[str, str, str], int]:
+    """Return when each message arrived first, by instance, phone and id."""
     arrivals: dict[tuple[str, str, str], int] = {}
     for delivery in recording["messages"]:
         arrivals.setdefault((delivery["instance"], delivery["phone"], delivery["id"]), delivery["at_ms"])
-    times = []
-    for batch in run["batches"]:
-        names = [(batch["instance"], batch["phone"], one) for one in batch["ids"]]
-        first = min((arrivals[name] for name in names if name in arrivals), default=None)
-        if batch["replied_at_ms"] is not None and first is not None:
-            times.append(batch["replied_at_ms"] - first)
-    return sorted(times)
+    return arrivals
+
+
+def waits_ms(batch: BatchRecord, arrivals: Mapping[tuple[str, str, str], int]) -> tuple[int, int] | None:
+    """Return the times from the first and the last arrival of a batch's messages to its reply; None without a reply."""
+    names = [(batch["instance"], batch["phone"], name) for name in batch["ids"]]
+    times = [arrivals[name] for name in names if name in arrivals]
+    if batch["replied_at_ms"] is None or not times:
+        return None
+    return batch["replied_at_ms"] - min(times), batch["replied_at_ms"] - max(times)
+
+
+def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
+    """Return the time from the first message to the reply of each answered batch, ascending."""
+    arrivals = arrivals_ms(recording)
+    return sorted(waits[0] for batch in run["batches"] if (waits := waits_ms(batch, arrivals)))

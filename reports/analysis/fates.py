@@ -15,8 +15,12 @@ ASKED_TOLD_MAX = 3
 
 def outcome_words(outcome: Outcome) -> str:
     """A message's fate, and what else went wrong with it."""
-    flaws = [gettext("twice")] * outcome.twice + [gettext("out of order")] * outcome.out_of_order
-    return ", ".join([fate_words(outcome.fate), *flaws])
+    return ", ".join([fate_words(outcome.fate), *outcome_flaws(outcome)])
+
+
+def outcome_flaws(outcome: Outcome) -> list[str]:
+    """Return what went wrong with an answered message."""
+    return [gettext("twice")] * outcome.twice + [gettext("out of order")] * outcome.out_of_order
 
 
 def span_label(span: Span) -> str:

@@ -1,4 +1,4 @@
-"""A recording with its runs, taken apart once for whatever shows it: pages, downloads, console."""
+"""A recording with its runs, analysed once for pages, downloads, console and comparisons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.results.replay import RecordingInfo, ReplayResult, Run
 
 
 class ReplayedRecording:
-    """One recording with all its runs. What is asked for is computed once."""
+    """One recording with all its runs. Each property is computed when it is first needed, once."""
 
     def __init__(self, info: RecordingInfo, runs: Sequence[Run], systems: Sequence[str]) -> None:
         self.info = info
@@ -20,18 +20,23 @@ class ReplayedRecording:
 
     @property
     def name(self) -> str:
-        """The recording's name, which no other of the result has."""
+        """Name of the recording, unique in the result."""
         return self.info["name"]
 
     @cached_property
     def drawn(self) -> list[Run]:
-        """The first run on each system, in the order of the systems: the one that is drawn."""
+        """The first run on each system, in the order of the systems: the runs that pages draw."""
         return first_runs(self.runs, self.systems)
 
     @cached_property
+    def in_order(self) -> list[Conversation]:
+        """The conversations in the drawn runs, by first arrival."""
+        return conversations(self.info, self.drawn)
+
+    @cached_property
     def conversations(self) -> list[Conversation]:
-        """The conversations with what became of them in the drawn runs, the worst first."""
-        return worst_first(conversations(self.info, self.drawn))
+        """The conversations in the drawn runs, the worst first."""
+        return worst_first(self.in_order)
 
     @cached_property
     def numbers(self) -> Mapping[Key, Mapping[str, int]]:

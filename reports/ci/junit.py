@@ -1,23 +1,27 @@
-"""A comparison as JUnit XML, which CI servers read: one test case for each thing that had to hold or was compared."""
+"""A comparison as JUnit XML, which CI servers read: a test case for each check, each run and each figure."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from reports.compare.comparison import Change, Check, Comparison, Effect
-from reports.text import cut, printable
+from reports.text import cut, one_line, printable
 from reports.words.figures import in_unit
 from reports.words.language import gettext, ngettext
 
 LINES_MAX = 200
-"""Differences that are listed in one failure."""
+"""Limit for the differences that are listed in one failure."""
 NAME_LENGTH_MAX = 200
 LINE_LENGTH_MAX = 1000
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_OUTCOMES: dict[bool | None, Literal["passed", "failed", "skipped"]] = {
+    True: "passed",
+    False: "failed",
+    None: "skipped",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,14 @@ class Case:
 
 
 def junit_xml(comparison: Comparison) -> str:
-    """The document. It has no time and no host, so that equal comparisons give equal bytes.
+    """Write the document, without times and host, so that equal comparisons give equal bytes.
 
-    There is at least one test case: CI servers take a file without any for a run that failed to report.
+    It has at least one test case: CI servers take a file without any for a run that failed to report.
     """
     suites: dict[str, list[Case]] = {
-        "expectations and thresholds": [_check_case(one) for one in comparison.checks],
+        "expectations and thresholds": [_check_case(check) for check in comparison.checks],
         "differences": list(_change_cases(comparison.changes)),
-        "effects": [_effect_case(one) for one in comparison.effects],
+        "effects": [_effect_case(effect) for effect in comparison.effects],
     }
     if not any(suites.values()):
         suites = {"comparison": [Case("comparison", str(comparison.verdict), "passed")]}
@@ -53,59 +57,55 @@ def junit_xml(comparison: Comparison) -> str:
 
 
 def _check_case(check: Check) -> Case:
-    outcome: dict[bool | None, Literal["passed", "failed", "skipped"]] = {
-        True: "passed",
-        False: "failed",
-        None: "skipped",
-    }
-    return Case(check.group, check.name, outcome[check.ok], check.detail, check.detail)
+    return Case(check.group, check.name, _OUTCOMES[check.ok], check.detail, check.detail)
 
 
 def _change_cases(changes: Sequence[Change]) -> Iterator[Case]:
-    """One case for each recording and system with a difference, which fails when something got worse."""
+    """Make a case for each recording and system with a difference; it fails when something is worse."""
     grouped: dict[tuple[str, str], list[Change]] = {}
-    for one in changes:
-        grouped.setdefault((one.recording, one.system), []).append(one)
-    for (recording, system), own in grouped.items():
-        worse = [one for one in own if one.level == "worse"]
-        lines = [_line(one) for one in own[:LINES_MAX]]
-        if len(own) > LINES_MAX:
-            lines.append(gettext("and %(num)s more", num=len(own) - LINES_MAX))
-        message = ngettext(
-            "%(num)s difference for the worse", "%(num)s differences for the worse", len(worse)
-        )
+    for change in changes:
+        grouped.setdefault((change.recording, change.system), []).append(change)
+    for (recording, system), group in grouped.items():
+        worse = sum(change.level == "worse" for change in group)
+        lines = [_line(change) for change in group[:LINES_MAX]]
+        if len(group) > LINES_MAX:
+            lines.append(gettext("and %(num)s more", num=len(group) - LINES_MAX))
+        message = ngettext("%(num)s worse", "%(num)s worse", worse)
         yield Case(recording, system, "failed" if worse else "passed", message, "\n".join(lines))
 
 
 def _line(change: Change) -> str:
     cause = f" ({change.cause})" if change.cause else ""
-    told = f"{change.level}: {change.subject}: {change.before} → {change.after}{cause}"
-    return cut(_unbroken(told), LINE_LENGTH_MAX)
+    line = f"{change.level}: {change.subject}: {change.before} → {change.after}{cause}"
+    return cut(one_line(line), LINE_LENGTH_MAX)
 
 
 def _effect_case(effect: Effect) -> Case:
-    told = gettext(
+    details = gettext(
         "%(before)s → %(after)s, difference from %(low)s to %(high)s",
         before=in_unit(effect.before, effect.unit),
         after=in_unit(effect.after, effect.unit),
         low=in_unit(effect.low, effect.unit),
         high=in_unit(effect.high, effect.unit),
     )
-    return Case(effect.group, effect.name, "failed" if effect.level == "worse" else "passed", told, told)
+    return Case(
+        effect.group, effect.name, "failed" if effect.level == "worse" else "passed", details, details
+    )
 
 
-def _add_suite(root: Element, name: str, cases: list[Case]) -> None:
-    suite = SubElement(root, "testsuite", name=name)
+def _add_suite(root: Element, title: str, cases: list[Case]) -> None:
+    suite = SubElement(root, "testsuite", name=title)
     _count(suite, cases)
-    taken: dict[tuple[str, str], int] = {}
+    taken = Counter[tuple[str, str]]()
     for case in cases:
-        key = _clean(case.group), _clean(case.name)
-        taken[key] = taken.get(key, 0) + 1
-        shown = key[1] if taken[key] == 1 else f"{key[1]} ({taken[key]})"
-        element = SubElement(suite, "testcase", classname=key[0], name=shown, time="0")
+        group, name = _clean(case.group), _clean(case.name)
+        taken[group, name] += 1
+        if taken[group, name] > 1:
+            name = f"{name} ({taken[group, name]})"
+        element = SubElement(suite, "testcase", classname=group, name=name, time="0")
         if case.outcome == "failed":
             failure = SubElement(element, "failure", message=_clean(case.message), type="regression")
-            failure.text = _FORBIDDEN.sub("\ufffd", printable(case.details))
+            failure.text = printable(case.details)
         elif case.outcome == "skipped":
             SubElement(element, "skipped", message=_clean(case.message))
 
@@ -119,8 +119,4 @@ def _count(element: Element, cases: list[Case]) -> None:
 
 
 def _clean(text: str) -> str:
-    return cut(_FORBIDDEN.sub("\ufffd", _unbroken(text)), NAME_LENGTH_MAX) or "-"
-
-
-def _unbroken(text: str) -> str:
-    return printable(text).replace("\n", " ")
+    return cut(one_line(text), NAME_LENGTH_MAX) or "-"

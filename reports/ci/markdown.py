@@ -1,4 +1,4 @@
-"""A comparison in Markdown for a CI server's summary page: the verdict first, and never more than LINES_MAX lines."""
+"""Summary of a comparison in Markdown, for a CI server's page: the verdict first, and at most LINES_MAX lines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WORD_JOINER = "\u2060"
 
 
 def markdown_summary(comparison: Comparison) -> str:
-    """The summary. Nothing that stands in a result can make a link, a mention, a picture or HTML in it.
+    """Write the summary. Text of a result cannot make a link, a mention, a picture or HTML in it.
 
-    No line begins with anything of a result either: CI servers take some beginnings for commands.
+    No line begins with text of a result either: CI servers take some beginnings for commands.
     """
     sign = "❌" if comparison.is_worse else "✅"
     lines = [f"## {sign} {_plain(str(comparison.verdict), 400)}", ""]
@@ -39,14 +39,14 @@ def markdown_summary(comparison: Comparison) -> str:
             gettext("Why"),
         ),
         [
-            *(_change_row(one) for one in comparison.changes if one.level == "worse"),
-            *(_effect_row(one) for one in comparison.effects if one.level == "worse"),
+            *(_change_row(change) for change in comparison.changes if change.level == "worse"),
+            *(_effect_row(effect) for effect in comparison.effects if effect.level == "worse"),
         ],
     )
     lines += _table(
-        gettext("What does not hold"),
+        gettext("What failed"),
         (gettext("Where"), gettext("What"), gettext("Detail")),
-        [_check_row(one) for one in comparison.checks if one.ok is False],
+        [_check_row(check) for check in comparison.checks if check.ok is False],
     )
     lines += _table(
         gettext("Figures that changed"),
@@ -95,18 +95,18 @@ def _figure_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         for name, (before, after) in figures.values.items():
             if before != after:
                 unit = unit_of(name)
-                told = in_unit(before, unit), in_unit(after, unit), relative(before, after)
-                yield figures.name, figure_name(name), *told
+                cells = in_unit(before, unit), in_unit(after, unit), relative(before, after)
+                yield figures.name, figure_name(name), *cells
 
 
 def _counts(comparison: Comparison) -> list[str]:
-    held = sum(check.ok is True for check in comparison.checks)
+    passed = sum(check.ok is True for check in comparison.checks)
     return [
         "",
         gettext(
-            "%(held)s of %(checks)s expectations and thresholds hold; %(effects)s figures compared by their intervals; "
+            "%(passed)s of %(checks)s checks passed; %(effects)s figures compared by their intervals; "
             "%(changes)s exact differences.",
-            held=held,
+            passed=passed,
             checks=len(comparison.checks),
             effects=len(comparison.effects),
             changes=f"{len(comparison.changes):,}",
@@ -115,11 +115,10 @@ def _counts(comparison: Comparison) -> list[str]:
 
 
 def _plain(text: str, length: int = CELL_LENGTH_MAX) -> str:
-    """The text such that Markdown shows it as it is, and finds no link, no mention and no number of an issue in it."""
+    """Escape a text, so that Markdown finds neither markup nor a link, a mention or a number of an issue in it."""
     shown = cut(one_line(text), length)
     if _LIST_OR_RULE.match(shown):
         shown = "\0" + shown
-    escaped = _SPECIAL.sub(
-        lambda found: f"&#{ord(found[0])};", _MENTION.sub(lambda found: found[0] + "\0", shown)
-    )
+    shown = _MENTION.sub(lambda match: match[0] + "\0", shown)
+    escaped = _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", shown)
     return escaped.replace("\0", _WORD_JOINER)

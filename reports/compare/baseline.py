@@ -1,14 +1,17 @@
-"""From a result to the baseline that later results are compared with: small, diffable, and without anybody's words."""
+"""Reduction of a result to a baseline: small, good to diff, without anybody's words."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.analysis.conversations import Conversation, Outcome, conversations, reply_times_ms
+from reports.analysis.conversations import Conversation, Outcome, reply_times_ms
+from reports.analysis.figures import counts
+from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.baseline import (
     BASELINE_SCHEMA_VERSION,
     Baseline,
@@ -23,16 +26,16 @@ from reports.results.writing import json_text
 from reports.words.language import gettext
 
 SAMPLES_MAX = 2000
-"""Of each latency of a load test."""
+"""Limit for each latency of a load test; more are thinned out evenly."""
 
 _QUANTILES = re.compile(r'\{\s+"p50": [^{}]*\}')
 
 
 def baseline_of(result: Result) -> Baseline:
-    """What of a result later ones are compared with; a baseline is its own.
+    """Reduce a result to what later ones are compared with; a baseline is returned as it is.
 
     Raises:
-        ResultError: it is of a kind that is not compared.
+        ResultError: results of this kind are not compared.
     """
     if result["kind"] == "baseline":
         return result
@@ -54,8 +57,8 @@ def baseline_of(result: Result) -> Baseline:
 
 
 def baseline_text(baseline: Baseline) -> str:
-    """It as JSON of which a diff shows what changed: a line a conversation."""
-    return _QUANTILES.sub(lambda found: " ".join(found[0].split()), json_text(baseline))
+    """Write a baseline as JSON that is good to diff: a line for each conversation."""
+    return _QUANTILES.sub(lambda match: " ".join(match[0].split()), json_text(baseline))
 
 
 def _setting(value: object) -> str:
@@ -63,17 +66,16 @@ def _setting(value: object) -> str:
 
 
 def _replay(result: ReplayResult) -> BaselineReplay:
-    recordings = {recording["name"]: recording for recording in result["recordings"]}
-    counts: dict[tuple[str, str], int] = {}
-    for run in result["runs"]:
-        key = run["recording"], run["system"]
-        counts[key] = counts.get(key, 0) + 1
+    recordings = {recording.name: recording for recording in recordings_of(result)}
+    repeats = Counter((run["recording"], run["system"]) for run in result["runs"])
     return BaselineReplay(
         systems=list(result["systems"]),
-        digests={name: digest(recording) for name, recording in recordings.items()},
+        digests={name: digest(recording.info) for name, recording in recordings.items()},
         runs=[
-            baseline_run(
-                run, recordings[run["recording"]], with_messages=counts[run["recording"], run["system"]] == 1
+            _run(
+                run,
+                recordings[run["recording"]],
+                with_messages=repeats[run["recording"], run["system"]] == 1,
             )
             for run in result["runs"]
         ],
@@ -81,49 +83,39 @@ def _replay(result: ReplayResult) -> BaselineReplay:
 
 
 def digest(recording: RecordingInfo) -> str:
-    """Tells whether a recording's messages are still the same."""
+    """Return a text that is another when a message of the recording changes."""
     canonical = json.dumps(recording["messages"], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def baseline_run(run: Run, recording: RecordingInfo, *, with_messages: bool) -> BaselineRun:
-    """What is kept of one run; its messages only if asked for."""
-    times = reply_times_ms(run, recording)
-    return BaselineRun(
-        recording=run["recording"],
-        system=run["system"],
-        run=run["run"],
-        sent=run["sent"],
-        answered=run["answered"],
-        lost=len(run["lost"]),
-        twice=len(run["duplicated"]),
-        order=len(run["reordered"]),
-        dead=len(run["dead_lettered"]),
-        waiting=len(run["pending"]),
-        ai_calls=run["ai_calls"],
-        turns=len(run["batches"]),
-        first_ms=run["latency_ms"]["first"],
-        last_ms=run["latency_ms"]["last"],
-        lag_ms=run["dispatch_lag_ms"],
-        mean_first_ms=round(sum(times) / len(times), 3) if times else None,
-        came_to_rest=run["came_to_rest"],
-        messages=[line(one) for one in conversations(recording, [run])] if with_messages else [],
-    )
+def _run(run: Run, recording: ReplayedRecording, *, with_messages: bool) -> BaselineRun:
+    times = reply_times_ms(run, recording.info)
+    return {
+        "recording": run["recording"],
+        "system": run["system"],
+        "run": run["run"],
+        **counts(run),
+        "first_ms": run["latency_ms"]["first"],
+        "last_ms": run["latency_ms"]["last"],
+        "lag_ms": run["dispatch_lag_ms"],
+        "mean_first_ms": round(sum(times) / len(times), 3) if times else None,
+        "came_to_rest": run["came_to_rest"],
+        "messages": [_line(each, run["system"]) for each in recording.in_order] if with_messages else [],
+    }
 
 
-def line(conversation: Conversation) -> str:
-    """What became of a conversation's messages on its only lane: a word for each, in the order of arrival."""
-    outcomes: Mapping[int, Outcome] = conversation.lanes[0].outcomes
-    return " ".join(word(outcomes.get(message.number)) for message in conversation.messages)
+def _line(conversation: Conversation, system: str) -> str:
+    """Write a word for each message of a conversation, in the order of arrival."""
+    outcomes = conversation.lane(system).outcomes
+    return " ".join(_word(outcomes.get(message.number)) for message in conversation.messages)
 
 
-def word(outcome: Outcome | None) -> str:
-    """One message's part of a line."""
+def _word(outcome: Outcome | None) -> str:
     if outcome is None:
         return "unsent"
     is_timed = outcome.fate == "answered" and outcome.latency_ms is not None
-    told = str(outcome.latency_ms) if is_timed else outcome.fate
-    return told + "+twice" * outcome.twice + "+order" * outcome.out_of_order
+    word = str(outcome.latency_ms) if is_timed else outcome.fate
+    return word + "+twice" * outcome.twice + "+order" * outcome.out_of_order
 
 
 def _load(result: LoadResult) -> BaselineLoad:
@@ -132,14 +124,14 @@ def _load(result: LoadResult) -> BaselineLoad:
         scenario=result["scenario"],
         valid=result["valid"],
         ledger=result["ledger"],
-        latency_ms={name: list(thinned(values)) for name, values in latency.items()},
+        latency_ms={name: thinned(values) for name, values in latency.items()},
     )
 
 
-def thinned(samples: Sequence[float]) -> Iterable[float]:
-    """At most SAMPLES_MAX of the ascending samples, evenly chosen, the extremes included."""
+def thinned(samples: Sequence[float]) -> list[float]:
+    """Return at most SAMPLES_MAX of the samples, ascending, evenly chosen, the extremes included."""
     ordered = sorted(samples)
     if len(ordered) <= SAMPLES_MAX:
         return ordered
     step = (len(ordered) - 1) / (SAMPLES_MAX - 1)
-    return [ordered[round(place * step)] for place in range(SAMPLES_MAX)]
+    return [ordered[round(index * step)] for index in range(SAMPLES_MAX)]

@@ -1,7 +1,7 @@
-"""Compares a result with a baseline, or with an earlier result of its kind.
+"""Comparison of a result with a baseline, or with an earlier result of its kind.
 
 Replays are deterministic: with equal seed and settings any difference is real and is listed. Replications and load
-tests are samples: a change there is what an interval and the size of the effect agree on.
+tests are samples: there, a change needs an interval without zero and a large enough effect.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from reports.compare.baseline import baseline_of
 from reports.compare.comparison import LEVELS, TOPICS, Change, Check, Comparison, Effect, Figures, Origin
 from reports.compare.load import load_changes, load_checks, load_effects, load_figures, load_notes
-from reports.compare.replay import QUEUE, replay_changes, replay_checks, replay_figures, replay_notes
+from reports.compare.replay import replay_changes, replay_checks, replay_figures, replay_notes
 from reports.compare.runs import (
+    figure_pairs,
     has_replications,
     replication_changes,
     replication_effects,
@@ -27,13 +28,14 @@ from reports.results.replay import ReplayResult
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import EN_DASH
+from reports.words.verdicts import QUEUE
 
 VALUE_LENGTH_MAX = 80
-"""Of a setting that differs, in a note."""
+"""Limit for a setting's value in a note."""
 
 
 def compare(before: Result, after: Result) -> Comparison:
-    """What of `after` differs from `before`; sentences are in the language that is spoken.
+    """Compare `after` with `before`; sentences are in the language that is spoken.
 
     Raises:
         ResultError: the two cannot be compared, or `after` is a baseline.
@@ -51,27 +53,31 @@ def compare(before: Result, after: Result) -> Comparison:
                 before=accepted["of"],
             )
         )
-    found = _compared(accepted, now, after)
-    ordered = sorted(
-        found.changes,
-        key=lambda one: (LEVELS.index(one.level), TOPICS.index(one.topic), one.system != QUEUE),
+    if after["kind"] == "load":
+        parts = _compare_loads(accepted, now, after)
+    else:
+        assert after["kind"] == "replay"  # the other kinds have been refused
+        parts = _compare_replays(accepted, now, after)
+    changes = sorted(
+        parts.changes,
+        key=lambda change: (LEVELS.index(change.level), TOPICS.index(change.topic), change.system != QUEUE),
     )
     return Comparison(
         kind=now["of"],
-        verdict=verdict_of(ordered, found.effects, found.checks),
+        verdict=verdict_of(changes, parts.effects, parts.checks),
         before=_origin(accepted),
         after=_origin(now),
-        notes=[*_settings_notes(accepted, now), *found.notes],
-        changes=ordered,
-        effects=found.effects,
-        checks=found.checks,
-        figures=sorted(found.figures, key=lambda one: one.name != QUEUE),
+        notes=[*_settings_notes(accepted, now), *parts.notes],
+        changes=changes,
+        effects=parts.effects,
+        checks=parts.checks,
+        figures=sorted(parts.figures, key=lambda figures: figures.name != QUEUE),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What was found of two results of one kind."""
+class _Parts:
+    """Parts of a comparison that each kind of result makes in its own way."""
 
     notes: Sequence[str]
     changes: Sequence[Change]
@@ -80,25 +86,18 @@ class _Found:
     figures: Sequence[Figures]
 
 
-def _compared(before: Baseline, after: Baseline, result: Result) -> _Found:
-    if result["kind"] == "load":
-        return _compare_loads(before, after, result)
-    assert result["kind"] == "replay"  # the other kinds have been refused
-    return _compare_replays(before, after, result)
-
-
-def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Found:
+def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Parts:
     old, new = before["load"], after["load"]
     assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
     if old["scenario"] != new["scenario"]:
         raise ResultError(
             gettext(
                 "a load test of %(after)s cannot be compared with one of %(before)s",
-                after=_shown(new["scenario"]),
-                before=_shown(old["scenario"]),
+                after=_short(new["scenario"]),
+                before=_short(old["scenario"]),
             )
         )
-    return _Found(
+    return _Parts(
         notes=list(load_notes(old, new)),
         changes=list(load_changes(old, new)),
         effects=load_effects(old, new),
@@ -107,32 +106,30 @@ def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Fo
     )
 
 
-def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) -> _Found:
+def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) -> _Parts:
     old, new = before["replay"], after["replay"]
     assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
     if not old["runs"] and not new["runs"]:
         raise ResultError(gettext("neither of the two holds a run: there is nothing to compare"))
-    notes, changes, effects = list[str](), list[Change](), list[Effect]()
-    figures = replay_figures(old, new)
+    notes, effects = list(replay_notes(old, new)), list[Effect]()
     if has_replications(old) or has_replications(new):
-        same_seed = before["seed"] == after["seed"]
-        changes += replication_changes(old, new)
-        effects += replication_effects(old, new, paired=same_seed)
-        notes += replication_notes(old, new, paired=same_seed)
+        changes = replication_changes(old, new)
+        pairs = figure_pairs(old, new, paired=before["seed"] == after["seed"])
+        notes += replication_notes(pairs)
+        effects = replication_effects(pairs)
     else:
-        notes += replay_notes(old, new)
-        changes += replay_changes(old, new, result)
-    return _Found(notes, changes, effects, replay_checks(result), figures)
+        changes = replay_changes(old, new, result)
+    return _Parts(notes, changes, effects, replay_checks(result), replay_figures(old, new))
 
 
 def _origin(baseline: Baseline) -> Origin:
     return Origin(baseline["command"], baseline["seed"], list(baseline["settings"].items()))
 
 
-def _settings_notes(before: Baseline, after: Baseline) -> Sequence[str]:
-    told = []
+def _settings_notes(before: Baseline, after: Baseline) -> list[str]:
+    notes = []
     if before["seed"] != after["seed"]:
-        told.append(
+        notes.append(
             gettext(
                 "The seeds differ: %(before)s before, %(after)s now. Differences may be luck.",
                 before=before["seed"],
@@ -142,16 +139,16 @@ def _settings_notes(before: Baseline, after: Baseline) -> Sequence[str]:
     for name in dict.fromkeys([*before["settings"], *after["settings"]]):
         old, new = before["settings"].get(name, EN_DASH), after["settings"].get(name, EN_DASH)
         if old != new:
-            told.append(
+            notes.append(
                 gettext(
                     "The setting %(name)s differs: %(before)s before, %(after)s now.",
-                    name=_shown(name),
-                    before=_shown(old),
-                    after=_shown(new),
+                    name=_short(name),
+                    before=_short(old),
+                    after=_short(new),
                 )
             )
-    return told
+    return notes
 
 
-def _shown(text: str) -> str:
+def _short(text: str) -> str:
     return cut(one_line(text), VALUE_LENGTH_MAX)

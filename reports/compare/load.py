@@ -1,13 +1,11 @@
-"""Compares two load tests: their ledgers, and their latencies as samples."""
+"""Comparison of two load tests: their ledgers, and their latencies as samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from reports.analysis.quantile import is_maximum
+from reports.analysis.quantile import is_maximum, quantile
 from reports.analysis.statistics import Quantile, corrected_confidence, counts_differ
 from reports.analysis.times import TAIL_SHARE
 from reports.compare.comparison import Change, Check, Effect, Figures, Level
@@ -16,7 +14,7 @@ from reports.compare.thresholds import LEDGER_COUNT, REPLY_TIME, SERVICE_TIME, T
 from reports.results.baseline import BaselineLoad
 from reports.results.load import LoadResult
 from reports.text import one_line
-from reports.words.figures import quantile_of
+from reports.words.figures import count_name, figure_name, quantile_of
 from reports.words.language import gettext
 from reports.words.load import limit_of, measured_of, threshold_name
 from reports.words.numbers import duration
@@ -29,13 +27,13 @@ _LATENCIES: Mapping[str, Threshold] = {
     "reply_from_first": REPLY_TIME,
 }
 _SURROUNDINGS = ("ai", "generator_lag")
-"""Latencies that are not the system's own: where they differ, so may everything else."""
+"""Latencies of what surrounds the system: where they differ, so may everything else."""
 _LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
 SYSTEM = "load"
 
 
 def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
-    """Say what makes the two hard to compare."""
+    """Tell what makes the two hard to compare."""
     if not before["valid"]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
     if not after["valid"]:
@@ -47,36 +45,25 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
             before=f"{sent[0]:,}",
             after=f"{sent[1]:,}",
         )
-    untold = [
-        quantile_of(words, _quantile_name(quantile, share, *sides))
-        for latency, words in _latency_words().items()
-        for quantile, share in QUANTILES.items()
+    unsure = [
+        quantile_of(figure_name(latency), _quantile_name(name, share, *sides))
+        for latency in _LATENCIES
+        for name, share in QUANTILES.items()
         if all(sides := [load["latency_ms"].get(latency, []) for load in (before, after)])
         if not Quantile(share).can_tell(min(map(len, sides)))
     ]
-    if untold:
-        yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(untold))
+    if unsure:
+        yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(unsure))
     names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
-        one, other = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
-        if one is None or other is None:
-            continue
-        if REPLY_TIME.level(one, other - one):
+        old, new = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
+        if old is not None and new is not None and REPLY_TIME.level(old, new - old):
             yield gettext(
                 "The surroundings differ: the median of %(name)s was %(before)s and is %(after)s.",
                 name=names[name],
-                before=duration(one),
-                after=duration(other),
+                before=duration(old),
+                after=duration(new),
             )
-
-
-def _latency_words() -> dict[str, str]:
-    return {
-        "acknowledgement": gettext("acknowledgement"),
-        "dispatch_lag": gettext("dispatch lag"),
-        "reply": gettext("last message to reply"),
-        "reply_from_first": gettext("first message to reply"),
-    }
 
 
 def _quantile_name(name: str, share: float, *sides: Sequence[float] | None) -> str:
@@ -87,28 +74,21 @@ def _quantile_name(name: str, share: float, *sides: Sequence[float] | None) -> s
 
 def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
     samples = load["latency_ms"].get(name)
-    return Quantile(share).of(np.asarray(samples, dtype=np.float64)) if samples else None
+    return quantile(sorted(samples), share) if samples else None
 
 
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
-    """Say what of the ledger is worse or better: of these, none is the promise.
+    """Compare the counts of messages that went wrong.
 
-    One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only what is
-    more than luck is worse or better.
+    One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only a count
+    that differs by more than luck is worse or better.
     """
-    words = {
-        "lost": gettext("messages lost"),
-        "dead": gettext("messages dead-lettered"),
-        "waiting": gettext("messages still waiting"),
-        "duplicates": gettext("messages answered twice"),
-        "out_of_order": gettext("messages out of order"),
-    }
     for name in _LEDGER:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
         new: int = after["ledger"][name]  # type: ignore[literal-required]
         if old != new:
             level = _ledger_level(before, after, old, new, is_strict=name == "lost")
-            yield Change(level, after["scenario"], SYSTEM, words[name], f"{old:,}", f"{new:,}")
+            yield Change(level, after["scenario"], SYSTEM, count_name(name), f"{old:,}", f"{new:,}")
 
 
 def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int, *, is_strict: bool) -> Level:
@@ -124,14 +104,13 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
 
 
 def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
-    """Say whether a smaller share of what was sent was answered: then those that remain may well be the fast ones."""
+    """Return whether a smaller share of the messages was answered: then those may well be the fast ones."""
     old, new = before["ledger"], after["ledger"]
     return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 
 
 def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
-    """The effect on the quantiles of each latency; both sides thinned alike, so that equal results are equal."""
-    words = _latency_words()
+    """Compare the quantiles of each latency; both sides are thinned alike, so that equal results are equal."""
     confidence = corrected_confidence(len(_LATENCIES) * len(QUANTILES))
     can_be_better = before["valid"] and after["valid"] and not _answers_fewer(before, after)
     effects = []
@@ -139,13 +118,13 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
         old, new = before["latency_ms"].get(latency), after["latency_ms"].get(latency)
         if not old or not new:
             continue
-        for quantile, share in QUANTILES.items():
+        for name, share in QUANTILES.items():
             effect = effect_of(
                 old,
                 new,
                 Quantile(share),
-                group=words[latency],
-                name=_quantile_name(quantile, share, old, new),
+                group=figure_name(latency),
+                name=_quantile_name(name, share, old, new),
                 unit="ms",
                 threshold=threshold,
                 confidence=confidence,
@@ -157,28 +136,28 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
 
 
 def load_checks(result: LoadResult) -> list[Check]:
-    """Its thresholds, and that it is valid."""
+    """Check the thresholds, and that the generator kept its schedule."""
     group = one_line(result["scenario"])
     checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
-    for one in result["thresholds"]:
+    for threshold in result["thresholds"]:
         detail = gettext(
-            "target %(target)s, it was %(actual)s", target=limit_of(one), actual=measured_of(one)
+            "target %(target)s, it was %(actual)s", target=limit_of(threshold), actual=measured_of(threshold)
         )
-        checks.append(Check(group, threshold_name(one["code"]), one["ok"], detail))
+        checks.append(Check(group, threshold_name(threshold["code"]), threshold["ok"], detail))
     return checks
 
 
 def load_figures(before: BaselineLoad, after: BaselineLoad) -> list[Figures]:
-    """The ledger and the quantiles, on both sides."""
+    """Return the ledger and the quantiles, on both sides."""
     values: dict[str, tuple[float | None, float | None]] = {
         name: (before["ledger"][name], after["ledger"][name])  # type: ignore[literal-required]
         for name in ("sent", "answered", *_LEDGER)
     }
-    for name in _LATENCIES:
-        sides = [load["latency_ms"].get(name) for load in (before, after)]
-        for quantile, share in QUANTILES.items():
-            values[f"{name}_{_quantile_name(quantile, share, *sides)}_ms"] = (
-                _quantile(before, name, share),
-                _quantile(after, name, share),
+    for latency in _LATENCIES:
+        sides = [load["latency_ms"].get(latency) for load in (before, after)]
+        for name, share in QUANTILES.items():
+            values[f"{latency}_{_quantile_name(name, share, *sides)}_ms"] = (
+                _quantile(before, latency, share),
+                _quantile(after, latency, share),
             )
     return [Figures(after["scenario"], values)]

@@ -1,32 +1,36 @@
-"""Compares two replays of many runs each: what changed beyond luck."""
+"""Comparison of two replays of many runs each: what changed by more than luck."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.analysis.statistics import Mean, corrected_confidence, enough_to_tell
 from reports.compare.comparison import Change, Effect
 from reports.compare.effects import effect_of
 from reports.compare.replay import (
-    QUEUE,
     changed_recordings,
     missing_runs,
     recording_changes,
     refuse_nothing_in_common,
-    replay_notes,
 )
 from reports.compare.thresholds import ANY, EXACT_CALLS, EXACT_TIME, Threshold
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.words.language import gettext, ngettext
+from reports.words.verdicts import QUEUE
 
 _Key = tuple[str, str]
 _Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    """One figure of one recording on one system: a value for each run, on both sides."""
+class FigurePair:
+    """One figure of one recording on one system: a value for each run, on both sides.
+
+    `paired` says that the runs of both sides belong together one by one, `is_comparable` that both sides replayed the
+    same messages. `answers_fewer` says that more messages went without an answer than before: then times and AI calls
+    fall by themselves, but not what `is_of_fates`.
+    """
 
     group: str
     name: str
@@ -35,31 +39,27 @@ class _Pair:
     before: Sequence[float]
     after: Sequence[float]
     paired: bool
-    """Whether the runs of both sides belong together one by one."""
     is_comparable: bool
-    """Whether both sides replayed the same messages."""
     answers_fewer: bool
-    """Whether more messages went without an answer than before; then times and AI calls fall by themselves."""
     is_of_fates: bool
-    """Whether it tells what became of messages, and not how long it took or what it cost."""
 
     @property
     def can_differ(self) -> bool:
-        """Whether any two values differ at all: otherwise there is nothing that could be luck."""
+        """True where any two values differ: otherwise nothing could be luck."""
         return len({*self.before, *self.after}) > 1
 
     def by_pairs(self, confidence: float) -> bool:
-        """Whether to compare run by run. Few pairs can show less than both sides as a whole, which is safe as well."""
+        """Return whether to compare run by run. Too few pairs show less than both sides as a whole do."""
         number = len(self.before)
         return self.paired and enough_to_tell(number, number, confidence=confidence, paired=True)
 
     def enough(self, confidence: float) -> bool:
-        """Whether so few runs can show a difference at all."""
+        """Return whether the runs are enough to show a difference."""
         paired = self.by_pairs(confidence)
         return enough_to_tell(len(self.before), len(self.after), confidence=confidence, paired=paired)
 
     def judged(self, effect: Effect) -> Effect:
-        """The effect, as a change that is neither way where it says nothing about the code."""
+        """Return the effect, as changed but neither worse nor better where it says nothing about the code."""
         if effect.level == "better":
             says_nothing = not self.is_comparable or (self.answers_fewer and not self.is_of_fates)
         else:
@@ -68,12 +68,12 @@ class _Pair:
 
 
 def has_replications(replay: BaselineReplay) -> bool:
-    """Whether some recording was replayed more than once on some system."""
+    """Return whether some recording was replayed more than once on some system."""
     return any(len(runs) > 1 for runs in _grouped(replay).values())
 
 
 def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[Change]:
-    """What is there on one side only, or is not what it was.
+    """List runs that are on one side only, and recordings that changed.
 
     Raises:
         ResultError: they have no recording on a system in common.
@@ -88,12 +88,11 @@ def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[C
     return [*missing_runs(old, new), *added, *recording_changes(changed_recordings(before, after))]
 
 
-def replication_notes(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> Iterator[str]:
-    """What replications cannot tell."""
-    yield from replay_notes(before, after)
-    pairs = [pair for pair in _pairs(before, after, paired=paired) if pair.can_differ]
-    confidence = corrected_confidence(len(pairs))
-    too_few = [min(len(pair.before), len(pair.after)) for pair in pairs if not pair.enough(confidence)]
+def replication_notes(pairs: Sequence[FigurePair]) -> Iterator[str]:
+    """Tell where the runs are too few to tell a change from luck."""
+    differing = [pair for pair in pairs if pair.can_differ]
+    confidence = corrected_confidence(len(differing))
+    too_few = [min(len(pair.before), len(pair.after)) for pair in differing if not pair.enough(confidence)]
     if too_few:
         yield ngettext(
             "With %(num)s run only nothing can be told from luck: replay more.",
@@ -102,12 +101,8 @@ def replication_notes(before: BaselineReplay, after: BaselineReplay, *, paired: 
         )
 
 
-def replication_effects(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[Effect]:
-    """The effect on every figure of each recording on each system; one value a run.
-
-    Paired by the number of the run where seeds are equal, for then both sides had the same luck, and runs are enough.
-    """
-    pairs = _pairs(before, after, paired=paired)
+def replication_effects(pairs: Sequence[FigurePair]) -> list[Effect]:
+    """Compare every figure, at a confidence that is corrected for their number."""
     confidence = corrected_confidence(sum(pair.can_differ for pair in pairs))
     return [
         pair.judged(
@@ -127,46 +122,47 @@ def replication_effects(before: BaselineReplay, after: BaselineReplay, *, paired
     ]
 
 
-def _pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[_Pair]:
+def figure_pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[FigurePair]:
+    """Return every figure of each recording on each system, those of the queue first.
+
+    `paired` says that seeds are equal: then runs of equal numbers had the same luck.
+    """
     old, new = _grouped(before), _grouped(after)
     changed = set(changed_recordings(before, after))
-    found = []
-    for key in sorted(new, key=lambda one: one[1] != QUEUE):
-        if key not in old:
-            continue
-        pairs = paired and set(old[key]) == set(new[key])
+    pairs = []
+    for key in sorted((key for key in new if key in old), key=lambda key: key[1] != QUEUE):
+        same_numbers = paired and set(old[key]) == set(new[key])
         answers_fewer = _unanswered(new[key].values()) > _unanswered(old[key].values())
-        for name, (unit, threshold, value) in _figures().items():
-            left = [told for run in old[key].values() if (told := value(run)) is not None]
-            right = [told for run in new[key].values() if (told := value(run)) is not None]
+        for name, (unit, threshold, figure) in _figures().items():
+            left = [value for run in old[key].values() if (value := figure(run)) is not None]
+            right = [value for run in new[key].values() if (value := figure(run)) is not None]
             if left and right:
-                both = pairs and len(left) == len(right) == len(new[key])
-                found.append(
-                    _Pair(
+                pairs.append(
+                    FigurePair(
                         group=f"{key[0]}: {key[1]}",
                         name=name,
                         unit=unit,
                         threshold=threshold,
                         before=left,
                         after=right,
-                        paired=both,
+                        paired=same_numbers and len(left) == len(right) == len(new[key]),
                         is_comparable=key[0] not in changed,
                         answers_fewer=answers_fewer,
                         is_of_fates=unit == "share",
                     )
                 )
-    return found
+    return pairs
 
 
 def _grouped(replay: BaselineReplay) -> Mapping[_Key, Mapping[int, BaselineRun]]:
     grouped: dict[_Key, dict[int, BaselineRun]] = {}
-    for run in sorted(replay["runs"], key=lambda one: one["run"]):
+    for run in sorted(replay["runs"], key=lambda run: run["run"]):
         grouped.setdefault((run["recording"], run["system"]), {})[run["run"]] = run
     return grouped
 
 
 def _figures() -> Mapping[str, _Figure]:
-    """The figures of a run that are compared: unit, threshold, and how to take them."""
+    """Return the figures of a run that are compared: unit, threshold, and how to take them."""
     return {
         gettext("share of messages lost"): ("share", ANY, lambda run: _share(run, run["lost"])),
         gettext("share answered twice"): ("share", ANY, lambda run: _share(run, run["twice"])),
@@ -184,9 +180,7 @@ def _share(run: BaselineRun, number: int) -> float:
     return number / run["sent"] if run["sent"] else 0.0
 
 
-def _unanswered(runs: Iterable[BaselineRun]) -> float:
-    """The share of messages without an answer, over all the runs."""
-    sent, answered = (
-        sum(numbers) for numbers in zip(*((run["sent"], run["answered"]) for run in runs), strict=True)
-    )
-    return 1 - answered / sent if sent else 0.0
+def _unanswered(runs: Collection[BaselineRun]) -> float:
+    """Return the share of messages without an answer, over all the runs."""
+    sent = sum(run["sent"] for run in runs)
+    return 1 - sum(run["answered"] for run in runs) / sent if sent else 0.0

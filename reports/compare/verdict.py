@@ -1,4 +1,4 @@
-"""The verdict of a comparison in one sentence, the worst first."""
+"""Verdict of a comparison: one sentence, the worst first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from reports.compare.comparison import Change, Check, Effect
-from reports.compare.replay import QUEUE
 from reports.text import cut
 from reports.words.figures import in_unit, relative
 from reports.words.language import gettext, ngettext
-from reports.words.verdicts import Verdict
+from reports.words.verdicts import QUEUE, Verdict
 
 NAMED_MAX = 2
 LENGTH_MAX = 300
@@ -18,24 +17,19 @@ LENGTH_MAX = 300
 
 
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:
-    """Tell the worst first, and of the queue first, for the other systems are there to compare."""
-    of_queue = [one for one in changes if one.system == QUEUE]
-    of_others = [one for one in changes if one.system != QUEUE]
+    """Tell the worst first, and of the queue first: the other systems are there to compare."""
     worse = [
-        *_changes_told(of_queue),
-        *_effects_told(effects),
-        *_changes_told(of_others),
-        *_checks_told(checks),
+        *_worse_changes([change for change in changes if change.system == QUEUE]),
+        *_worse_effects(effects),
+        *_worse_changes([change for change in changes if change.system != QUEUE]),
+        *_failed_checks(checks),
     ]
-    levels = [one.level for one in changes] + [one.level for one in effects]
-    better, changed = levels.count("better"), levels.count("changed")
+    levels = Counter([*(change.level for change in changes), *(effect.level for effect in effects)])
     rest = []
-    if better:
-        rest.append(
-            ngettext("%(num)s difference for the better", "%(num)s differences for the better", better)
-        )
-    if changed:
-        rest.append(ngettext("%(num)s difference neither way", "%(num)s differences neither way", changed))
+    if levels["better"]:
+        rest.append(ngettext("%(num)s better", "%(num)s better", levels["better"]))
+    if levels["changed"]:
+        rest.append(ngettext("%(num)s changed", "%(num)s changed", levels["changed"]))
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
@@ -44,15 +38,15 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
         parts = (
             [gettext("Nothing is worse"), gettext(", ").join(rest)] if rest else [gettext("No difference")]
         )
-    first, told = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
-    return Verdict(first, f"{told}.") if told else Verdict(f"{first}.")
+    first, others = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
+    return Verdict(first, f"{others}.") if others else Verdict(f"{first}.")
 
 
-def _changes_told(changes: Sequence[Change]) -> list[str]:
-    """What got worse: messages lost, those that fared otherwise, whole runs, figures; of each system a line of each."""
-    worse = [one for one in changes if one.level == "worse"]
-    lost = Counter(one.system for one in worse if one.topic == "loss")
-    told = [
+def _worse_changes(changes: Sequence[Change]) -> list[str]:
+    """Sum up changes for the worse by system: messages lost, other fates of messages, whole runs, figures."""
+    worse = [change for change in changes if change.level == "worse"]
+    lost = Counter(change.system for change in worse if change.topic == "loss")
+    parts = [
         ngettext(
             "%(system)s lost %(num)s message it answered before",
             "%(system)s lost %(num)s messages it answered before",
@@ -61,94 +55,90 @@ def _changes_told(changes: Sequence[Change]) -> list[str]:
         )
         for system, number in lost.items()
     ]
-    told += [
+    parts += [
         ngettext(
-            "%(system)s: %(num)s message fares worse, in %(recording)s: %(now)s",
-            "%(system)s: %(num)s messages fare worse, the first in %(recording)s: %(now)s",
-            len(own),
+            "%(system)s: %(num)s message worse, in %(recording)s: %(now)s",
+            "%(system)s: %(num)s messages worse, the first in %(recording)s: %(now)s",
+            len(of_system),
             system=system,
-            recording=own[0].recording,
-            now=own[0].after,
+            recording=of_system[0].recording,
+            now=of_system[0].after,
         )
-        for system, own in _by_system(one for one in worse if one.topic == "fate").items()
+        for system, of_system in _by_system(change for change in worse if change.topic == "fate").items()
     ]
     runs: dict[tuple[str, str], Change] = {}
-    for one in worse:
-        if one.topic == "run":
-            runs.setdefault((one.system, one.recording), one)
-    told += map(_change_told, runs.values())
+    for change in worse:
+        if change.topic == "run":
+            runs.setdefault((change.system, change.recording), change)
+    parts += map(_change_words, runs.values())
     overall = gettext("all recordings")
-    figures = [one for one in worse if one.topic == "figure"]
-    told += [
-        _change_told(own[0]) for own in _by_system(x for x in figures if x.recording == overall).values()
-    ]
-    return told + [
-        _figures_told(own) for own in _by_system(x for x in figures if x.recording != overall).values()
-    ]
+    figures = [change for change in worse if change.topic == "figure"]
+    of_all = _by_system(figure for figure in figures if figure.recording == overall)
+    of_recordings = _by_system(figure for figure in figures if figure.recording != overall)
+    parts += [_change_words(of_system[0]) for of_system in of_all.values()]
+    return parts + [_figure_words(of_system) for of_system in of_recordings.values()]
 
 
 def _by_system(changes: Iterable[Change]) -> dict[str, list[Change]]:
-    found: dict[str, list[Change]] = {}
-    for one in changes:
-        found.setdefault(one.system, []).append(one)
-    return found
+    by_system: dict[str, list[Change]] = {}
+    for change in changes:
+        by_system.setdefault(change.system, []).append(change)
+    return by_system
 
 
-def _figures_told(own: Sequence[Change]) -> str:
-    """Figures of one system that got worse: in how many recordings, and the first of them."""
-    number = len({one.recording for one in own})
+def _figure_words(changes: Sequence[Change]) -> str:
+    """Sum up figures of one system that got worse: in how many recordings, and the first of them."""
+    first = changes[0]
+    number = len({change.recording for change in changes})
     if number == 1:
-        return _change_told(own[0])
+        return _change_words(first)
     return ngettext(
         "%(system)s: worse figures in %(num)s recording, such as %(what)s in %(recording)s: %(before)s → %(after)s",
         "%(system)s: worse figures in %(num)s recordings, such as %(what)s in %(recording)s: %(before)s → %(after)s",
         number,
-        system=own[0].system,
-        what=own[0].subject,
-        recording=own[0].recording,
-        before=own[0].before,
-        after=own[0].after,
+        system=first.system,
+        what=first.subject,
+        recording=first.recording,
+        before=first.before,
+        after=first.after,
     )
 
 
-def _change_told(one: Change) -> str:
+def _change_words(change: Change) -> str:
     return gettext(
         "%(system)s, %(recording)s: %(what)s %(before)s → %(after)s",
-        system=one.system,
-        recording=one.recording,
-        what=one.subject,
-        before=one.before,
-        after=one.after,
+        system=change.system,
+        recording=change.recording,
+        what=change.subject,
+        before=change.before,
+        after=change.after,
     )
 
 
-def _effects_told(effects: Sequence[Effect]) -> list[str]:
-    """The first worse figure of each group: quantiles of the same times move together."""
+def _worse_effects(effects: Sequence[Effect]) -> list[str]:
+    """Tell the first worse figure of each group: quantiles of the same times move together."""
     first: dict[str, Effect] = {}
-    for one in effects:
-        if one.level == "worse":
-            first.setdefault(one.group, one)
-    return [
-        gettext(
-            "%(group)s: %(name)s %(before)s → %(after)s",
-            group=one.group,
-            name=one.name,
-            before=in_unit(one.before, one.unit),
-            after=" ".join(
-                [in_unit(one.after, one.unit), *_in_brackets(relative(one.before or None, one.after))]
-            ),
+    for effect in effects:
+        if effect.level == "worse":
+            first.setdefault(effect.group, effect)
+    parts = []
+    for effect in first.values():
+        change = relative(effect.before or None, effect.after)
+        parts.append(
+            gettext(
+                "%(group)s: %(name)s %(before)s → %(after)s",
+                group=effect.group,
+                name=effect.name,
+                before=in_unit(effect.before, effect.unit),
+                after=in_unit(effect.after, effect.unit) + (f" ({change})" if change else ""),
+            )
         )
-        for one in first.values()
-    ]
+    return parts
 
 
-def _in_brackets(words: str) -> list[str]:
-    return [f"({words})"] if words else []
-
-
-def _checks_told(checks: Sequence[Check]) -> list[str]:
+def _failed_checks(checks: Sequence[Check]) -> list[str]:
     return [
-        gettext("%(group)s: “%(name)s” does not hold", group=one.group, name=one.name)
-        for one in checks
-        if one.ok is False
+        gettext("%(group)s: “%(name)s” failed", group=check.group, name=check.name)
+        for check in checks
+        if check.ok is False
     ]

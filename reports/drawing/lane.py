@@ -8,7 +8,7 @@ rows, and where that does not do, those that fared alike share one mark. Places 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from reports.analysis.conversations import Lane, Message, Outcome, Span
@@ -41,15 +41,21 @@ SIGNS = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A mark with a label; `y` is its middle."""
+    """A mark of messages with a label; `y` is its middle, `spans` are the batches that its messages went into."""
 
     kind: str
     left: float
     width: float
-    y: float
     label: str
     title: str
-    middle: float
+    y: float
+    numbers: Sequence[int] = ()
+    spans: Sequence[int] = ()
+
+    @property
+    def middle(self) -> float:
+        """Where lines to and from the mark begin."""
+        return self.left + self.width / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class DrawnLane:
     """One system's lane: where it lies, and what stands in it."""
 
     system: str
-    told: str
+    outcome: str
     state: str
     top: float
     height: float
@@ -114,23 +120,6 @@ class DrawnLane:
     links: Mapping[str, Sequence[Link]]
     losses: Sequence[LossMark]
     windows: Sequence[Window]
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Messages that share a mark."""
-
-    messages: Sequence[Message]
-    kind: str
-    spans: tuple[int, ...]
-    label: str
-    left: float
-    width: float
-
-    @property
-    def middle(self) -> float:
-        """Where lines to and from the mark begin."""
-        return self.left + self.width / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,21 +158,20 @@ class LaneLayout:
         y = self._top + 38 + (ROW_PX if losses else 0)
         windows = list(self._windows(y - 3))
         y += WINDOW_ROW_PX if windows else 0
-        groups, rows, row_count = self._groups()
-        boxes = [self._box(group, y + row * ROW_PX) for group, row in zip(groups, rows, strict=True)]
+        boxes, row_count = self._boxes(y)
         marks_end = y + (row_count - 0.5) * ROW_PX
         bars, bars_end = self._bars(marks_end + 20)
         return DrawnLane(
             system=self._lane.system,
-            told=lane_words(self._lane),
+            outcome=lane_words(self._lane),
             state="bad" if self._lane.numbers("lost") else "warn" if self._lane.troubled() else "",
             top=self._top,
             height=bars_end - self._top + 8,
             boxes=boxes + self._repeats(y),
             bars=bars,
             links={
-                "claimed": list(self._claims(groups, boxes, bars)),
-                "vanished": list(self._vanishings(groups, boxes, losses, loss_y + 5)),
+                "claimed": _claims(boxes, bars),
+                "vanished": _vanishings(boxes, losses, loss_y + 5),
             },
             losses=list(self._loss_marks(losses, loss_y)),
             windows=windows,
@@ -212,20 +200,26 @@ class LaneLayout:
             fits = width_px(label, LABEL_PX) + 16 <= right - left
             yield Window(left, right - left, y, label if fits else "", title)
 
-    def _groups(self) -> tuple[list[_Group], list[int], int]:
-        """Marks and their rows: one a message, or one for neighbours that fared alike, or one for neighbours."""
+    def _boxes(self, y: float) -> tuple[list[Box], int]:
+        """Return the marks from `y` downwards, and their rows: one mark a message, alike neighbours, or a fate."""
         singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         alike = (self._fared, GROUP_ROWS_MAX)
         for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
-            groups = [self._group(list(same)) for _, same in groupby(self._messages, key)]
-            rows, row_count = _place(groups)
+            boxes, row_count = self._in_rows([list(same) for _, same in groupby(self._messages, key)], y)
             if row_count <= rows_max:
-                return groups, rows, row_count
+                return boxes, row_count
         by_kind: dict[str, list[Message]] = {}
         for message in self._messages:
             by_kind.setdefault(_kind(self._lane.outcomes[message.number]), []).append(message)
-        groups = [self._group(same) for same in by_kind.values()]
-        return groups, *_place(groups)
+        return self._in_rows(by_kind.values(), y)
+
+    def _in_rows(self, groups: Iterable[Sequence[Message]], y: float) -> tuple[list[Box], int]:
+        rows: list[float] = []
+        boxes = []
+        for box in map(self._box, groups):
+            row = free_row(rows, box.left, box.left + box.width)
+            boxes.append(replace(box, y=y + row * ROW_PX))
+        return boxes, max(len(rows), 1)
 
     def _fared(self, message: Message) -> tuple[object, ...]:
         outcome = self._lane.outcomes[message.number]
@@ -237,39 +231,21 @@ class LaneLayout:
             *self._spans_of.get(message.number, []),
         )
 
-    def _group(self, same: Sequence[Message]) -> _Group:
-        kind = _kind(self._lane.outcomes[same[0].number])
-        spans = tuple(dict.fromkeys(index for one in same for index in self._spans_of.get(one.number, [])))
+    def _box(self, same: Sequence[Message]) -> Box:
+        """Make the mark of messages that fared alike, in the first row."""
+        numbers = [message.number for message in same]
+        kind = _kind(self._lane.outcomes[numbers[0]])
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
-        label = SIGNS[kind] + short_list([one.number for one in same], 24)
+        label = SIGNS[kind] + short_list(numbers, 24)
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
-        return _Group(same, kind, spans, label, max(0.0, left), width)
-
-    def _box(self, group: _Group, y: float) -> Box:
-        outcome = self._lane.outcomes[group.messages[0].number]
-        return Box(
-            group.kind,
-            group.left,
-            group.width,
-            y,
-            group.label,
-            _title(self._lane, group, outcome),
-            group.middle,
-        )
+        spans = dict.fromkeys(index for number in numbers for index in self._spans_of.get(number, []))
+        return Box(kind, max(0.0, left), width, label, _title(self._lane, same), 0, numbers, tuple(spans))
 
     def _repeats(self, y: float) -> list[Box]:
-        """Further deliveries of messages, drawn as small marks."""
+        """Return small marks for further deliveries of messages."""
         return [
-            Box(
-                "again",
-                x - 4,
-                8,
-                y,
-                "",
-                gettext("%(number)s was delivered again", number=message.number),
-                x,
-            )
+            Box("again", x - 4, 8, "", gettext("%(number)s was delivered again", number=message.number), y)
             for message in self._messages
             for x in map(self._scale.x, message.again_at_ms)
         ]
@@ -311,13 +287,13 @@ class LaneLayout:
 
     def _losses(self) -> list[_Moment]:
         """The moments of losses by time; those too close to be told apart are one."""
-        found: dict[int, list[int]] = {}
+        by_time: dict[int, list[int]] = {}
         for message in self._messages:
             outcome = self._lane.outcomes[message.number]
-            if outcome.fate == "lost" and outcome.lost_at_ms is not None:
-                found.setdefault(outcome.lost_at_ms, []).append(message.number)
+            if outcome.lost_at_ms is not None:
+                by_time.setdefault(outcome.lost_at_ms, []).append(message.number)
         moments: list[_Moment] = []
-        for at_ms, lost in sorted(found.items()):
+        for at_ms, lost in sorted(by_time.items()):
             x = self._scale.x(at_ms)
             if moments and x - moments[-1].x < LOSS_PX_MIN:
                 moments[-1].numbers.extend(lost)
@@ -326,17 +302,15 @@ class LaneLayout:
         return moments
 
     def _loss_marks(self, moments: Sequence[_Moment], y: float) -> Iterable[LossMark]:
-        """Crosses, with labels where those have room up to the next cross."""
+        """Yield crosses, with labels where those have room up to the next cross."""
         right_end = self._scale.right_px + MARGIN_PX
-        for place, moment in enumerate(moments):
+        left_ends = [0.0, *(moment.x + LOSS_PX_MIN / 2 for moment in moments)]
+        right_ends = [*(moment.x - LOSS_PX_MIN / 2 for moment in moments[1:]), right_end]
+        for moment, left, right in zip(moments, left_ends, right_ends, strict=False):
             label = gettext("%(numbers)s lost", numbers=short_list(sorted(moment.numbers), 24))
             needed = width_px(label, LABEL_PX) + 12
-            room = (
-                moments[place + 1].x - LOSS_PX_MIN / 2 if place + 1 < len(moments) else right_end
-            ) - moment.x
-            to_left = needed > room and place + 1 == len(moments)
-            if to_left:
-                room = moment.x - (moments[place - 1].x + LOSS_PX_MIN / 2 if place else 0)
+            to_left = needed > right - moment.x and moment is moments[-1]
+            room = moment.x - left if to_left else right - moment.x
             yield LossMark(moment.x, y, label if needed <= room else "", self._loss_title(moment), to_left)
 
     def _loss_title(self, moment: _Moment) -> str:
@@ -348,25 +322,25 @@ class LaneLayout:
             cause=why(self._lane, moment.numbers),
         )
 
-    def _claims(self, groups: Sequence[_Group], boxes: Sequence[Box], bars: Sequence[Bar]) -> Iterable[Link]:
-        for group, box in zip(groups, boxes, strict=True):
-            if len(group.spans) <= SPANS_LINKED_MAX:
-                for index in group.spans:
-                    yield Link(box.middle, box.y + 8, bars[index].left, bars[index].y)
 
-    def _vanishings(
-        self, groups: Sequence[_Group], boxes: Sequence[Box], moments: Sequence[_Moment], y: float
-    ) -> Iterable[Link]:
-        for group, box in zip(groups, boxes, strict=True):
-            for moment in moments:
-                if group.messages[0].number in moment.numbers:
-                    yield Link(box.middle, box.y - 8, moment.x, y)
+def _claims(boxes: Sequence[Box], bars: Sequence[Bar]) -> list[Link]:
+    """Link messages to the batches that took them."""
+    return [
+        Link(box.middle, box.y + 8, bars[index].left, bars[index].y)
+        for box in boxes
+        if len(box.spans) <= SPANS_LINKED_MAX
+        for index in box.spans
+    ]
 
 
-def _place(groups: Sequence[_Group]) -> tuple[list[int], int]:
-    rows: list[float] = []
-    placed = [free_row(rows, group.left, group.left + group.width) for group in groups]
-    return placed, max(len(rows), 1)
+def _vanishings(boxes: Sequence[Box], moments: Sequence[_Moment], y: float) -> list[Link]:
+    """Link messages to the moments of their loss."""
+    return [
+        Link(box.middle, box.y - 8, moment.x, y)
+        for box in boxes
+        for moment in moments
+        if box.numbers[0] in moment.numbers
+    ]
 
 
 def _kind(outcome: Outcome) -> str:
@@ -374,14 +348,15 @@ def _kind(outcome: Outcome) -> str:
     return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
 
 
-def _title(lane: Lane, group: _Group, outcome: Outcome) -> str:
-    who = number_list([message.number for message in group.messages])
-    words = outcome_words(outcome)
-    if len(group.messages) == 1:
-        who = cut(one_line(group.messages[0].id), 40)
+def _title(lane: Lane, same: Sequence[Message]) -> str:
+    numbers = [message.number for message in same]
+    outcome = lane.outcomes[numbers[0]]
+    who, words = number_list(numbers), outcome_words(outcome)
+    if len(same) == 1:
+        who = cut(one_line(same[0].id), 40)
         if outcome.latency_ms is not None:
             words = gettext("%(fate)s after %(time)s", fate=words, time=duration(outcome.latency_ms))
-    reason = why(lane, [message.number for message in group.messages])
+    reason = why(lane, numbers)
     return f"{who}: {words}" + (f": {reason}" if reason else "")
 
 

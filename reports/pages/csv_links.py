@@ -3,63 +3,87 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from itertools import accumulate
 
 from reports.text import cut, printable
+from reports.words.language import gettext
 
 BYTES_MAX = 20_000
-"""A file may have unless more is asked for; rows beyond that are left out, and the link says so."""
+"""Bytes of a file in a page, unless more is asked for."""
 CELL_LENGTH_MAX = 500
 """Characters of a text that a cell may have."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff0b", "\uff0d", "\uff1d", "\uff20")
-"""What a formula begins with, in some spreadsheet or other."""
+"""Beginnings of formulas, in some spreadsheet or other."""
 
 _FORMULA_WITHIN = re.compile(f"([;|\t\n])(?=[ \t]*[{re.escape(''.join(_FORMULA).strip())}])")
-"""Where the list separator is a semicolon, spreadsheets begin a cell after one, and after a line end in quotes."""
+"""A separator of cells, in some spreadsheet or other, before what begins a formula."""
 
 BOM = "\ufeff"
-"""Spreadsheets take a file for UTF-8 by it."""
+"""Tells spreadsheets that the file is UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvLink:
-    """A file to download: its name, its address (data: and base64, so nothing in it can do harm), and its rows."""
+    """A table that a page offers as a file: `lines` are the heading and all rows, of which the page holds `rows`.
+
+    The address is a data URI in base64, so nothing in it can do harm.
+    """
 
     name: str
-    address: str
+    lines: Sequence[str]
     rows: int
-    left_out: int
+
+    @property
+    def left_out(self) -> int:
+        """Rows that the page's file does not hold; its last line says so."""
+        return len(self.lines) - 1 - self.rows
+
+    @property
+    def note(self) -> str:
+        """How many rows are left out, and how to get them, in words."""
+        return gettext(
+            "rows left out: %(number)s; %(command)s writes whole files with %(option)s",
+            number=f"{self.left_out:,}",
+            command="python -m reports",
+            option="--csv-dir FOLDER",
+        )
+
+    @property
+    def whole(self) -> str:
+        """The file with every row."""
+        return BOM + "".join(self.lines)
+
+    @property
+    def address(self) -> str:
+        """The file with the rows that the page has room for."""
+        note = _line([self.note]) if self.left_out else ""
+        text = BOM + "".join(self.lines[: self.rows + 1]) + note
+        return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def csv_link(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, bytes_max: int = BYTES_MAX
 ) -> CsvLink:
-    """The rows as a file called `name`, which is the page's own and never from data."""
-    table = [[_cell(value) for value in row] for row in rows]
-    text, kept = _fitting(columns, table, bytes_max)
-    encoded = base64.b64encode((BOM + text).encode("utf-8", "replace")).decode()
-    return CsvLink(name, f"data:text/csv;charset=utf-8;base64,{encoded}", kept, len(table) - kept)
+    """Make the rows a file called `name`, of which a page holds at most `bytes_max` bytes."""
+    lines = [_line(columns), *map(_line, rows)]
+    sizes = accumulate(len(line.encode()) for line in lines)
+    return CsvLink(name, lines, max(sum(size <= bytes_max for size in sizes) - 1, 0))
 
 
-def _fitting(columns: Sequence[str], table: Sequence[Sequence[object]], bytes_max: int) -> tuple[str, int]:
-    """As many rows as there is room for, as text, and their number."""
-    kept = len(table)
-    while True:
-        frame = pd.DataFrame(table[:kept], columns=list(columns), dtype=object)  # no number becomes another
-        text = frame.to_csv(index=False, lineterminator="\r\n")
-        size = len(text.encode("utf-8", "replace"))
-        if size <= bytes_max or kept == 0:
-            return text, kept
-        kept = min(kept - 1, int(kept * bytes_max / size))
+def _line(cells: Iterable[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow([_cell(cell) for cell in cells])
+    return text.getvalue()
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet must not take what somebody wrote for a formula."""
+    """Return the value such that no spreadsheet takes it for a formula."""
     if not isinstance(value, str):
         return value
     text = cut(printable(value), CELL_LENGTH_MAX)

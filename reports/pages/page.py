@@ -1,4 +1,4 @@
-"""What all pages share: the templates with their filters, and what a browser may do with a page."""
+"""The templates of all pages with their filters, and the policy that tells a browser what a page may do."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.text import printable
+from reports.text import cut, one_line, printable, with_units
+from reports.words.figures import in_unit, relative
 from reports.words.language import direction, gettext, language, ngettext
-from reports.words.numbers import count, duration, moment, share
+from reports.words.numbers import duration, moment, share
+
+CHECK_SIGNS = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}
+"""How an expectation is shown that holds, does not hold, or was not checked: its class and its sign."""
 
 
 @cache
 def page_script() -> Markup:
-    """The one script of every page. It holds no data."""
+    """Read the one script of every page. It holds no data."""
     return Markup((Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
 @cache
 def content_policy() -> str:
-    """What a browser lets the page do: nothing but show itself, with this script and no other."""
+    """Make the policy by which a browser lets a page show itself with this script, and do nothing else."""
     digest = base64.b64encode(hashlib.sha256(page_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -33,7 +37,7 @@ def content_policy() -> str:
 
 @cache
 def environment() -> Environment:
-    """Templates that escape whatever is put in, after making it fit to be shown."""
+    """Make the templates, which escape whatever is put in after making it fit to be shown."""
     made = Environment(
         loader=PackageLoader("reports.pages"),
         autoescape=True,
@@ -42,6 +46,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.globals.update(
+        check_signs=CHECK_SIGNS,
         content_policy=content_policy,
         page_script=page_script,
         direction=direction,
@@ -50,26 +55,35 @@ def environment() -> Environment:
         ngettext=ngettext,
     )
     made.filters.update(
-        count=count,
+        cut=cut,
         duration=duration,
-        moment=moment,
+        in_unit=in_unit,
         isolated=_isolated,
+        moment=moment,
+        one_line=one_line,
         px=_px,
+        relative=relative,
         share=share,
+        words=words,
     )
     return made
 
 
 def _finalize(value: object) -> object:
-    """Every value on its way into the page, before it is escaped; what is markup already came this way."""
+    """Make a value printable before it is escaped; markup has been through this already."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _isolated(text: str) -> Markup:
-    """`text` such that its direction of writing cannot touch what stands around it."""
+    """Put `text` into an element that keeps its direction of writing from what stands around it."""
     return Markup("<bdi>{}</bdi>").format(printable(text))
 
 
 def _px(value: float) -> str:
-    """A place in a figure; half a pixel is as fine as it needs to be."""
+    """Write a position or length in a figure; half a pixel is as fine as it needs to be."""
     return f"{round(value * 2) / 2:.1f}".removesuffix(".0")
+
+
+def words(text: str, length_max: int = 200) -> str:
+    """Cut `text` of ours for a page, and keep its numbers and units together."""
+    return cut(with_units(text), length_max)

@@ -1,4 +1,4 @@
-"""The baseline: what of an accepted result later ones are compared with. It holds no texts, no phone numbers, no ids.
+"""The baseline: the part of an accepted result that later ones are compared with, without texts, phone numbers, ids.
 
 Times are integer milliseconds. `schema` is raised whenever a key changes its meaning or goes away.
 """
@@ -13,7 +13,21 @@ from reports.results.replay import Quantiles
 BASELINE_SCHEMA_VERSION = 1
 
 
-class BaselineRun(TypedDict):
+class Counts(TypedDict):
+    """Counts of one run: its messages by what became of them, its AI calls, and its turns."""
+
+    sent: int
+    answered: int
+    lost: int
+    twice: int
+    order: int
+    dead: int
+    waiting: int
+    ai_calls: int
+    turns: int
+
+
+class BaselineRun(Counts):
     """One recording on one system, once.
 
     `messages` has a line for each conversation, in the order of first arrivals; in it, one word for each message in
@@ -24,15 +38,6 @@ class BaselineRun(TypedDict):
     recording: str
     system: str
     run: int
-    sent: int
-    answered: int
-    lost: int
-    twice: int
-    order: int
-    dead: int
-    waiting: int
-    ai_calls: int
-    turns: int
     first_ms: Quantiles
     last_ms: Quantiles
     lag_ms: Quantiles
@@ -42,7 +47,7 @@ class BaselineRun(TypedDict):
 
 
 class BaselineReplay(TypedDict):
-    """The part of a replay that is kept. `digests` tell whether a recording is still the same."""
+    """The part of a replay that is kept. `digests` are of the recordings' messages, by name."""
 
     systems: list[str]
     digests: dict[str, str]
@@ -59,7 +64,7 @@ class BaselineLoad(TypedDict):
 
 
 class Baseline(TypedDict):
-    """The file. `replay` or `load` is there, as `of` says; the other is None."""
+    """The whole baseline. `of` names the one of `replay` and `load` that is there; the other is None."""
 
     schema: int
     kind: Literal["baseline"]

@@ -5,19 +5,27 @@ Times are integer milliseconds. `schema` is raised whenever a key changes its me
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from reports.results.replay import Quantiles
 
-SWEEP_SCHEMA_VERSION = 2
+SWEEP_SCHEMA_VERSION = 3
+
+TURNS_NEEDED = 200
+"""Turns of several messages that a recommendation needs: a share of fewer is uncertain by more than 7 points, as much
+as good settings differ by."""
+
+NoRecommendation: TypeAlias = Literal["none_clean", "few_turns"]
+"""Reason to recommend nothing: every choice did harm, or too few turns have several messages."""
 
 
 class SweepRow(TypedDict):
     """One choice of settings with its figures, over all recordings and runs.
 
-    `split_turns` are turns during which their user wrote on: after the hand-over, before the reply. `reply_ms` has the
-    times from a turn's first message to its reply, ascending, evenly thinned. `is_best` says that no other choice is
-    better in one of waiting (p95 from the first message), AI calls and split turns without being worse in another.
+    `turns_of_several` have several messages. `split_turns` are turns during which their user wrote on: after the
+    hand-over, before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly
+    thinned. `is_best` says that no other choice is better in one of waiting (p95 from the first message), AI calls and
+    split turns without being worse in another.
     """
 
     window_ms: int
@@ -32,6 +40,7 @@ class SweepRow(TypedDict):
     came_to_rest: bool
     ai_calls: int
     turns: int
+    turns_of_several: int
     split_turns: int
     first_ms: Quantiles
     last_ms: Quantiles
@@ -43,7 +52,8 @@ class SweepRow(TypedDict):
 class SweepResult(TypedDict):
     """The whole result of `python -m sim sweep`.
 
-    `recommended` is the index of a row, None where none can be recommended. `ok` says that the queue lost, duplicated
+    `recommended` is the index of a row, None where `no_recommendation` gives the reason. `turns_of_several` is the most
+    that any choice makes in one run. `ok` says that the queue lost, duplicated
     and reordered nothing under any of the settings.
     """
 
@@ -54,7 +64,9 @@ class SweepResult(TypedDict):
     recordings: list[str]
     runs: int
     rows: list[SweepRow]
+    turns_of_several: int
     recommended: int | None
+    no_recommendation: NoRecommendation | None
     ok: bool
     command: str
 

@@ -1,4 +1,4 @@
-"""Figures of comparisons in words: their names, and their values in the units that those tell."""
+"""Figures of comparisons in words: their names, and their values with units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reports.words.numbers import EN_DASH, MINUS, duration, share, signed
 
 
 def in_unit(value: float | None, unit: str) -> str:
-    """A value with its unit: a time in ms, a share, or a plain number; a dash for none."""
+    """Write a value with its unit: a time in ms, a share, or a plain number; a dash for none."""
     if value is None:
         return EN_DASH
     if unit == "ms":
@@ -18,12 +18,12 @@ def in_unit(value: float | None, unit: str) -> str:
 
 
 def unit_of(name: str) -> str:
-    """The unit of a figure by its name: those that end in _ms are times."""
+    """Return the unit of a figure by its name: figures whose names end in _ms are times."""
     return "ms" if name.endswith("_ms") else ""
 
 
 def relative(before: float | None, after: float | None) -> str:
-    """By how much of what it was a figure changed: `+30 %`; empty where there is nothing to tell."""
+    """Write by how much of its earlier value a figure changed, as `+30 %`; empty without a change or a value."""
     if before is None or after is None or before == after:
         return ""
     if not before:
@@ -34,8 +34,21 @@ def relative(before: float | None, after: float | None) -> str:
     )
 
 
+def count_name(name: str) -> str:
+    """Name a count of messages that went wrong."""
+    return {
+        "lost": gettext("messages lost"),
+        "twice": gettext("messages answered twice"),
+        "duplicates": gettext("messages answered twice"),
+        "order": gettext("messages out of order"),
+        "out_of_order": gettext("messages out of order"),
+        "dead": gettext("messages dead-lettered"),
+        "waiting": gettext("messages still waiting"),
+    }[name]
+
+
 def figure_name(name: str) -> str:
-    """A figure's name for people."""
+    """Name a figure, with its quantile where it has one."""
     known = {
         "sent": gettext("messages sent"),
         "answered": gettext("answered"),
@@ -62,5 +75,5 @@ def figure_name(name: str) -> str:
 
 
 def quantile_of(words: str, quantile: str) -> str:
-    """A quantile of times, or the largest: `dispatch lag, p95`."""
+    """Name a quantile of times, or the largest: `dispatch lag, p95`."""
     return gettext(", ").join([words, gettext("max") if quantile == "max" else quantile])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
-from reports.results.sweep import SweepResult, SweepRow, is_clean
+from reports.results.sweep import TURNS_NEEDED, SweepResult, SweepRow, is_clean
 from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import seconds, share
@@ -27,19 +27,21 @@ class Verdict:
 
 
 def replay_verdict(result: ReplayResult) -> Verdict:
-    """Tell what became of the messages: on the queue, on the other systems, and what of it was expected."""
+    """Tell expected outcomes that did not match, then what the queue and the others did, then those that matched."""
     by_system: dict[str, list[Run]] = {}
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
-    others = [_losses(name, runs) for name, runs in by_system.items() if name != QUEUE]
-    parts = [_queue(by_system[QUEUE])] if QUEUE in by_system else []
-    parts += [gettext(", ").join(others)] if others else []
-    parts += _expectations(result["expectations"])
+    parts, expected = _expectations(result["expectations"])
+    if QUEUE in by_system:
+        parts.append(_queue(by_system.pop(QUEUE), is_first=not parts))
+    if by_system:
+        parts.append(gettext(", ").join(_losses(name, runs) for name, runs in by_system.items()))
+    parts += expected
     first, *rest = parts or [gettext("Nothing was replayed")]
     return Verdict(first, gettext("; ").join(rest) + ".") if rest else Verdict(first + ".")
 
 
-def _queue(runs: Sequence[Run]) -> str:
+def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
     counts = {name: sum(len(run[name]) for run in runs) for name in ("lost", "duplicated", "reordered")}
     restless = sum(not run["came_to_rest"] for run in runs)
     harms = {
@@ -49,8 +51,10 @@ def _queue(runs: Sequence[Run]) -> str:
         gettext("did not come to rest in %(number)s runs", number=f"{restless:,}"): restless,
     }
     told = [words for words, number in harms.items() if number]
-    if not told:
+    if not told and is_first:
         return gettext("The queue lost, duplicated and reordered none %(of)s", of=_of(runs))
+    if not told:
+        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_of(runs))
     return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(told), of=_of(runs))
 
 
@@ -74,11 +78,12 @@ def _losses(system: str, runs: Sequence[Run]) -> str:
     )
 
 
-def _expectations(results: Sequence[ExpectationResult]) -> list[str]:
+def _expectations(results: Sequence[ExpectationResult]) -> tuple[list[str], list[str]]:
+    """Tell of the expected outcomes that did not match, and of the others."""
     held, broken = (sum(result["held"] is value for result in results) for value in (True, False))
-    parts = []
+    alarm, others = [], []
     if broken:
-        parts.append(
+        alarm.append(
             gettext(
                 "%(broken)s OF %(checked)s EXPECTED OUTCOMES DID NOT MATCH",
                 broken=f"{broken:,}",
@@ -86,20 +91,32 @@ def _expectations(results: Sequence[ExpectationResult]) -> list[str]:
             )
         )
     elif held:
-        parts.append(ngettext("the expected outcome matched", "all %(num)s expected outcomes matched", held))
+        others.append(ngettext("the expected outcome matched", "all %(num)s expected outcomes matched", held))
     if unchecked := len(results) - held - broken:
-        parts.append(
+        others.append(
             ngettext(
                 "%(num)s expected outcome not checked under these settings",
                 "%(num)s expected outcomes not checked under these settings",
                 unchecked,
             )
         )
-    return parts
+    return alarm, others
 
 
 def sweep_verdict(result: SweepResult) -> Verdict:
-    """Tell which settings are recommended, with what they give and cost."""
+    """Tell which settings are recommended, with what they give and cost, or why none are."""
+    if result["no_recommendation"] == "few_turns":
+        return Verdict(
+            ngettext(
+                "Too little to recommend settings: %(num)s turn of several messages",
+                "Too little to recommend settings: %(num)s turns of several messages",
+                result["turns_of_several"],
+            ),
+            gettext(
+                "at least %(least)s are needed: replay longer recordings, or more of them.",
+                least=TURNS_NEEDED,
+            ),
+        )
     if result["recommended"] is None:
         return Verdict(
             gettext("Under none of these settings the queue was clean"),

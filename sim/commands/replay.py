@@ -1,35 +1,42 @@
-"""`python -m sim replay`: recordings against every system, and what each loses."""
+"""`python -m sim replay`: recordings replayed against every system, and the messages that each loses."""
 
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
+from queue_core.settings import RULE_OPTIONS
+from queue_core.text import suggestion
+from reports.results.replay import ReplayResult
+from reports.words.verdicts import replay_verdict
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
-    RUNS_MAX,
-    SEED_MAX,
     InputError,
     add_output,
     add_paths,
+    add_world,
     check_outputs,
     command_line,
-    output_console,
-    whole_number,
-    write_outputs,
+    given_options,
+    publish,
 )
-from sim.console import progress, show, show_verdict
+from sim.console import progress, show
 from sim.engine.settings import FAULTS, SimSettings, parse_fault
 from sim.study import Study, carry_out
 from sim.systems import all_systems
 
 REPORT = Path("reports/out/replay.html")
-_SETTINGS = ("ai", "redis-latency", "window", "max-messages", "idle")
+_SETTINGS = ("ai", "redis-latency", *RULE_OPTIONS)
+_RULES = {
+    "window_ms": "answer so long after a turn's first message",
+    "max_messages": "answer at once when N messages wait",
+    "idle_ms": "answer after so long a silence; 0 is off",
+    "cap_ms": "with --idle, instead of --window: answer at the latest so long after the first message; 0 is off",
+}
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,45 +50,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
     )
     add_paths(parser)
-    _add_settings(parser, SimSettings())
-    add_output(parser, REPORT)
-    parser.set_defaults(run=run)
-
-
-def _add_settings(parser: argparse.ArgumentParser, defaults: SimSettings) -> None:
     parser.add_argument(
         "--system",
         action="append",
+        default=[],
         metavar="S",
         help="only this system; may be repeated (default: all, see `systems`)",
     )
-    parser.add_argument(
-        "--runs",
-        type=whole_number(1, RUNS_MAX),
-        default=1,
-        metavar="N",
-        help="replay N times with derived seeds, and estimate how likely loss is",
-    )
-    parser.add_argument(
-        "--seed",
-        type=whole_number(0, SEED_MAX),
-        default=defaults.seed,
-        metavar="N",
-        help="where all luck comes from (default: %(default)s)",
-    )
-    world = parser.add_argument_group("the world", "a recording's own settings hold unless given here")
-    world.add_argument(
-        "--ai",
-        metavar="SPEC",
-        help="time the AI takes: constant:6s, exponential:MEAN, lognormal:MEDIAN:P95 or lognormal:MEDIAN:SIGMA "
-        f"(default: {defaults.ai})",
-    )
-    world.add_argument(
-        "--redis-latency",
-        metavar="SPEC",
-        help=f"round trip to Redis, written likewise (default: {defaults.redis_latency})",
-    )
-    world.add_argument(
+    add_world(parser).add_argument(
         "--fault",
         action="append",
         default=[],
@@ -90,17 +66,12 @@ def _add_settings(parser: argparse.ArgumentParser, defaults: SimSettings) -> Non
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
     )
     queue = parser.add_argument_group("the queue", "the older systems keep the constants they had")
-    queue.add_argument(
-        "--window",
-        metavar="TIME",
-        help=f"answer so long after a turn's first message (default: {defaults.window_ms}ms)",
-    )
-    queue.add_argument(
-        "--max-messages",
-        metavar="N",
-        help=f"answer at once when N messages wait (default: {defaults.max_messages})",
-    )
-    queue.add_argument("--idle", metavar="TIME", help="answer after so long a silence; 0 is off (default: 0)")
+    for option, rule in RULE_OPTIONS.items():
+        metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
+        words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
+        queue.add_argument(f"--{option}", metavar=metavar, help=words)
+    add_output(parser, REPORT)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,54 +81,46 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options)
     with progress(len(recordings) * len(study.systems) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
-
-    def write_report(path: Path) -> None:
-        from reports.pages.replay.page import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
-
-        write_replay_report(result, path, options.lang)
-
-    write_outputs(result, options, write_report)
-    console = output_console(options)
-    if not options.quiet:
-        show(result, console)
-        if options.report is not None:
-            console.print(f"Report: {options.report}", markup=False)
-    show_verdict(result, console)
+    publish(
+        result,
+        options,
+        write_report=_write_report,
+        show=show,
+        verdict=replay_verdict(result),
+        style="bold green" if result["ok"] else "bold red",
+    )
     return OK if result["ok"] else BAD_OUTCOME
+
+
+def _write_report(result: ReplayResult, path: Path, language: str) -> None:
+    from reports.pages.replay.page import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
+
+    write_replay_report(result, path, language)
 
 
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
     """Make the study. Raises InputError or SettingsError for what cannot be done."""
     known = all_systems()
-    chosen = list(dict.fromkeys(options.system or known))
-    for name in chosen:
+    named = [(name, "--system") for name in options.system]
+    named += [(name, f"{recording.name}: expect") for recording in recordings for name in recording.expect]
+    for name, where in named:
         if name not in known:
-            raise InputError(f"--system: there is no system {name!r}; known are {', '.join(known)}")
-    for recording in recordings:
-        for name in recording.expect:
-            if name not in known:
-                raise InputError(
-                    f"{recording.name}: expect: there is no system {name!r}; known are {', '.join(known)}"
-                )
-    given: Mapping[str, str | None] = {name: getattr(options, name.replace("-", "_")) for name in _SETTINGS}
+            raise InputError(f"{where}: there is no system {name!r}{suggestion(name, known)}")
+    given = given_options(options, _SETTINGS)
+    chosen = {"--system": options.system, "--fault": options.fault}
     study = Study(
         recordings=recordings,
-        systems=[name for name in known if name in chosen],
+        systems=[name for name in known if name in (options.system or known)],
         settings=SimSettings(seed=options.seed, faults=dict(parse_fault(text) for text in options.fault)),
-        options={name: text for name, text in given.items() if text is not None},
+        options=given,
         runs=options.runs,
-        command=_command(options, given),
+        command=command_line(
+            "replay",
+            options,
+            given,
+            *(word for option, texts in chosen.items() for text in texts for word in (option, text)),
+        ),
     )
     for recording in recordings:
         study.settings_for(recording)
     return study
-
-
-def _command(options: argparse.Namespace, given: Mapping[str, str | None]) -> str:
-    """The command that gives this result: what changes it, and no more."""
-    words = command_line(options, "replay", given, systems=options.system or ())
-    for text in options.fault:
-        words += ["--fault", text]
-    if options.skip_bad_lines:
-        words.append("--skip-bad-lines")
-    return shlex.join(words)

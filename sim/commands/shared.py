@@ -1,18 +1,23 @@
-"""Parts that commands share: exit codes, numbers among options, the output of a result."""
+"""Parts that `replay` and `sweep` share: their options, the files they write, and what they print at the end."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from rich.console import Console
+from rich.text import Text
 
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
-from sim.console import console_for
+from reports.words.verdicts import Verdict
+from sim.console import console_for, in_words
+from sim.engine.settings import SimSettings
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
 """Exit codes: the queue did its work; it did not, or a run failed; input or options that cannot be used."""
@@ -20,9 +25,19 @@ RUNS_MAX = 100_000
 SEED_MAX = 2**63 - 1
 JOBS_MAX = 1024
 
+Result = TypeVar("Result", bound=Mapping[str, object])
+
 
 class InputError(Exception):
     """Input or options that cannot be used; the message says which and why."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as those of the commands are."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the message and the command that helps."""
+        self.exit(BAD_INPUT, f"sim: {message.removeprefix('argument ')}; see {self.prog} --help\n")
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -32,9 +47,9 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+            value = low - 1
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{value} is outside {low} to {high}")
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, not {text!r}")
         return value
 
     return parse
@@ -45,6 +60,43 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
     )
+    parser.add_argument(
+        "--skip-bad-lines",
+        action="store_true",
+        help="count and show broken lines instead of stopping at the first",
+    )
+
+
+def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the settings of the simulated world, and return their group."""
+    defaults = SimSettings()
+    world = parser.add_argument_group("the world", "a recording's own settings hold unless given here")
+    world.add_argument(
+        "--ai",
+        metavar="SPEC",
+        help="time the AI takes: constant:6s, exponential:MEAN, lognormal:MEDIAN:P95 or lognormal:MEDIAN:SIGMA "
+        f"(default: {defaults.ai})",
+    )
+    world.add_argument(
+        "--redis-latency",
+        metavar="SPEC",
+        help=f"round trip to Redis, written likewise (default: {defaults.redis_latency})",
+    )
+    world.add_argument(
+        "--runs",
+        type=whole_number(1, RUNS_MAX),
+        default=1,
+        metavar="N",
+        help="replay N times with different seeds (default: %(default)s)",
+    )
+    world.add_argument(
+        "--seed",
+        type=whole_number(0, SEED_MAX),
+        default=defaults.seed,
+        metavar="N",
+        help="seed of everything random (default: %(default)s)",
+    )
+    return world
 
 
 def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
@@ -57,22 +109,16 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
         "--no-report", action="store_const", const=None, dest="report", help="write no report"
     )
     output.add_argument(
-        "--lang", choices=LANGUAGES, default=DEFAULT, help="language of the report (default: en)"
+        "--lang", choices=LANGUAGES, default=DEFAULT, help="language of the report (default: %(default)s)"
     )
     output.add_argument(
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the whole result as JSON; - is standard output, and then nothing else is",
+        help="write the whole result as JSON; - is standard output, and everything else goes to standard error",
     )
     output.add_argument("--quiet", action="store_true", help="print the verdict only")
-    work = parser.add_argument_group("work")
-    work.add_argument(
-        "--skip-bad-lines",
-        action="store_true",
-        help="count and show broken lines instead of stopping at the first",
-    )
-    work.add_argument(
+    output.add_argument(
         "--jobs",
         type=whole_number(1, JOBS_MAX),
         default=os.cpu_count() or 1,
@@ -83,59 +129,77 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Find out now, rather than after all the work, that a file cannot be written. Raises InputError."""
-    for path in (options.report, None if options.json in (None, STANDARD_OUTPUT) else options.json):
-        if path is not None:
+    outputs = [path for path in (options.report, options.json) if path is not None]
+    if len(outputs) > len({path.resolve() for path in outputs}):
+        raise InputError(f"--report and --json: both name {outputs[0]}; give them different files")
+    inputs = {
+        file.resolve()
+        for path in options.paths
+        for file in (path.glob("*.jsonl") if path.is_dir() else [path])
+    }
+    for path in outputs:
+        if path.resolve() in inputs:
+            raise InputError(f"{path}: is a recording to replay; write the result to another file")
+        if path != STANDARD_OUTPUT:
             _check_writable(path)
 
 
 def _check_writable(path: Path) -> None:
+    is_new = not path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a"):
             pass
+    except FileExistsError:
+        raise InputError(f"{path}: cannot be written: {path.parent} is not a folder") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    if is_new:
+        path.unlink()
 
 
-def write_outputs(
-    result: Mapping[str, object], options: argparse.Namespace, write_report: Callable[[Path], None]
+def publish(
+    result: Result,
+    options: argparse.Namespace,
+    *,
+    write_report: Callable[[Result, Path, str], None],
+    show: Callable[[Result, Console], None],
+    verdict: Verdict,
+    style: str,
 ) -> None:
-    """Write the JSON and the report that were asked for. Raises InputError."""
+    """Write the JSON and the report that were asked for, then print tables and verdict. Raises InputError."""
     try:
         if options.json is not None:
             write_whole(json_text(result), options.json)
         if options.report is not None:
-            write_report(options.report)
+            write_report(result, options.report, options.lang)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"the result cannot be written: {error}") from None
+        raise InputError(f"the result cannot be written: {error.strerror or error}") from None
+    console = console_for(sys.stderr if STANDARD_OUTPUT in (options.json, options.report) else sys.stdout)
+    if not options.quiet:
+        show(result, console)
+        if options.report not in (None, STANDARD_OUTPUT):
+            console.print(f"Report: {options.report}", markup=False)
+    console.print(Text(in_words(verdict), style=style))
 
 
-def output_console(options: argparse.Namespace) -> Console:
-    """The console for people: standard error where the result itself goes to standard output."""
-    return console_for(sys.stderr if options.json == STANDARD_OUTPUT else sys.stdout)
+def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
+    """Make the command that gives this result: what changes it, and no more. Absolute paths are shortened to names.
 
-
-def command_line(
-    options: argparse.Namespace,
-    command: str,
-    settings: Mapping[str, str | None],
-    *,
-    systems: Iterable[str] = (),
-) -> list[str]:
-    """The words of the command that gives this result. Absolute paths are shortened to names.
-
-    `settings` are options by name, as they were typed; None for those that were not.
+    `given` are options by name, as they were typed; `words` follow them.
     """
-    words = ["python", "-m", "sim", command]
-    words += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]
-    for name in systems:
-        words += ["--system", name]
-    if options.runs != 1:
-        words += ["--runs", str(options.runs)]
-    words += ["--seed", str(options.seed)]
-    for name, text in settings.items():
-        if text is not None:
-            words += [f"--{name}", text]
-    return words
+    line = ["python", "-m", "sim", command]
+    line += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]
+    line += ["--runs", str(options.runs)] if options.runs != 1 else []
+    line += ["--seed", str(options.seed)]
+    line += [word for name, text in given.items() for word in (f"--{name}", text)]
+    line += [*words, *(["--skip-bad-lines"] if options.skip_bad_lines else [])]
+    return shlex.join(line)
+
+
+def given_options(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
+    """Return those of the named options that were typed."""
+    values = {name: getattr(options, name.replace("-", "_")) for name in names}
+    return {name: text for name, text in values.items() if text is not None}

@@ -1,4 +1,4 @@
-"""`python -m sim synth`: a recording of a day that never was."""
+"""`python -m sim synth`: a made-up recording of one day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from queue_core.recording.line import LineError, identifier
 from queue_core.recording.writer import dump
 from reports.results.writing import STANDARD_OUTPUT, write_whole
-from sim.commands.shared import OK, InputError
+from sim.commands.shared import OK, SEED_MAX, InputError, whole_number
 from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSettings, synthesize
 
 
@@ -20,11 +20,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=run)
     usual = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
-        ("--messages", _message_count, usual.messages, "N", "how many messages"),
-        ("--hours", _hours, usual.hours, "H", "time in which turns begin, from midnight"),
-        ("--seed", int, usual.seed, "N", "same seed, same bytes"),
+        ("--messages", whole_number(1, MESSAGES_MAX), usual.messages, "N", "how many messages"),
+        ("--hours", _number(1e-3, HOURS_MAX), usual.hours, "H", "time in which turns begin, from midnight"),
+        ("--seed", whole_number(0, SEED_MAX), usual.seed, "N", "seed of everything random"),
         ("--instance", _instance, usual.instance, "NAME", "the bot's name"),
-        ("--redeliveries", _share, usual.redeliveries, "SHARE", "share of deliveries that are repeated"),
+        ("--redeliveries", _number(0, 1), usual.redeliveries, "SHARE", "share of repeated deliveries"),
     )
     for option, convert, default, metavar, words in options:
         parser.add_argument(
@@ -65,27 +65,19 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _message_count(text: str) -> int:
-    return int(_number(text, 1, MESSAGES_MAX, int))
+def _number(low: float, high: float) -> Callable[[str], float]:
+    """Make a parser for numbers from `low` to `high`."""
 
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a number from {low:g} to {high:g}, not {text!r}")
+        return value
 
-def _hours(text: str) -> float:
-    return _number(text, 1e-3, HOURS_MAX, float)
-
-
-def _share(text: str) -> float:
-    return _number(text, 0, 1, float)
-
-
-def _number(text: str, least: float, most: float, convert: type[int | float]) -> float:
-    try:
-        value = convert(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        kind = "whole number" if convert is int else "number"
-        raise argparse.ArgumentTypeError(f"must be a {kind} from {least:g} to {most:g}, not {text!r}")
-    return value
+    return parse
 
 
 def _instance(text: str) -> str:

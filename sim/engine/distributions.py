@@ -1,4 +1,4 @@
-"""Distributions that service times and latencies are drawn from, as people write them.
+"""Distributions of service times and latencies, as they are typed.
 
     constant:TIME              always TIME
     exponential:MEAN           exponential
@@ -6,7 +6,7 @@
     lognormal:MEDIAN:P95       lognormal; P95, a duration, is the 95th percentile
 
 Times are durations (`queue_core.durations`). Every sample costs exactly one draw from its stream (inversion), so that
-two systems which draw from equal streams meet equal luck for as long as they draw equally often.
+two systems that draw from equal streams get equal values for as long as they draw equally often.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class DistributionError(ValueError):
 
 
 class Distribution(ABC):
-    """Something durations are drawn from."""
+    """A distribution of durations."""
 
     @abstractmethod
     def quantile_ms(self, share: float) -> float:
-        """The duration, 0 to DAY_MS, that so large a share of all are not above. `share` is above 0 and below 1."""
+        """Return the quantile of a share above 0 and below 1, limited to the range from 0 to DAY_MS."""
 
     def sample_ms(self, rng: random.Random) -> float:
         """Draw one duration in milliseconds, rounded to whole microseconds."""
@@ -49,7 +49,7 @@ class Constant(Distribution):
     value_ms: float
 
     def quantile_ms(self, share: float) -> float:
-        """The value."""
+        """Return the value."""
         return self.value_ms
 
 
@@ -60,7 +60,7 @@ class Exponential(Distribution):
     mean_ms: float
 
     def quantile_ms(self, share: float) -> float:
-        """`-mean * ln(1 - share)`."""
+        """Compute `-mean * ln(1 - share)`."""
         return min(-self.mean_ms * math.log1p(-share), DAY_MS)
 
 
@@ -72,7 +72,7 @@ class LogNormal(Distribution):
     sigma: float
 
     def quantile_ms(self, share: float) -> float:
-        """`median * exp(sigma * z)`, z being the standard normal's quantile."""
+        """Compute `median * exp(sigma * z)`, z being the standard normal's quantile."""
         # The exponent is bounded before exp, which would overflow with a large sigma.
         exponent = min(self.sigma * _NORMAL.inv_cdf(share), math.log(DAY_MS / self.median_ms))
         return min(self.median_ms * math.exp(exponent), DAY_MS)

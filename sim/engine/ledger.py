@@ -1,4 +1,4 @@
-"""The ledger: what became of each message, step by step, as the simulator alone can know it."""
+"""The ledger: every step of every message, as only the simulator can see them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Conversation(NamedTuple):
 
 
 class LedgerError(Exception):
-    """A system reported a message that nobody sent, or an empty batch: a bug in the system."""
+    """A message that nobody sent, or an empty batch, in a report of a system: a bug in the system."""
 
 
 @dataclass(slots=True)
@@ -33,12 +33,12 @@ class Batch:
     due_at_ms: int | None
     replied_at_ms: int | None = None
     asked: list[tuple[int, int]] = field(default_factory=list)
-    """Calls of the AI for it: from and to."""
+    """Calls of the AI for this batch: start and end."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """What a user saw at once, and the messages it answers in the order they were handed over."""
+    """One reply that a user saw, and the messages that it answers in the order they were handed over."""
 
     conversation: Conversation
     ids: tuple[str, ...]
@@ -54,7 +54,7 @@ class Entry:
     arrived_at_ms: int
     timestamp_ms: int
     rank: int
-    """Place in the order of arrival over the whole recording."""
+    """Position in the order of arrival over the whole recording."""
     stored_at_ms: int | None = None
     claimed_at_ms: int | None = None
     answered_at_ms: list[int] = field(default_factory=list)
@@ -65,10 +65,9 @@ class Entry:
 
 
 class Ledger:
-    """Keeps an Entry for each message, and the batches and replies in the order they happened.
+    """An Entry for each message, and the batches and replies in the order they happened.
 
-    Each method takes the moment from the clock it is called at. Naming a message that was never sent raises
-    LedgerError: no id may appear from nowhere.
+    Each method reads the time from the clock. A message that was never sent raises LedgerError.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
@@ -78,33 +77,33 @@ class Ledger:
         self.batches: list[Batch] = []
         self.replies: list[Reply] = []
         self.changed_at_ms = 0
-        """When something was last written down."""
+        """Time of the last step that was written down."""
 
     def entries(self) -> Iterable[Entry]:
-        """All messages, conversation by conversation, each in the order of arrival."""
+        """Return all messages, conversation by conversation, each in the order of arrival."""
         for messages in self._entries.values():
             yield from messages.values()
 
-    def own(self, conversation: Conversation, message_id: str) -> Entry | None:
-        """The entry of a message of this conversation; None when it is not one of its messages."""
+    def find(self, conversation: Conversation, message_id: str) -> Entry | None:
+        """Return the entry of a message; None when this conversation has no such message."""
         return self._entries.get(conversation, {}).get(message_id)
 
     def entry(self, conversation: Conversation, message_id: str) -> Entry:
-        """The entry of a message that a system handles under this conversation.
+        """Return the entry of a message that a system handles under this conversation.
 
-        Where names collide in a system's keys, that may be a message of somebody else, found by its id. Raises
-        LedgerError when nobody ever sent it.
+        Where two conversations share a key, it may be a message of the other, found by its id. Raises LedgerError when
+        nobody ever sent it.
         """
-        own = self.own(conversation, message_id)
-        if own is not None:
-            return own
+        entry = self.find(conversation, message_id)
+        if entry is not None:
+            return entry
         for messages in self._entries.values():
             if message_id in messages:
                 return messages[message_id]
         raise LedgerError(f"{message_id!r} of {conversation} was reported, but nobody ever sent it")
 
     def sent(self, arrival: Arrival) -> None:
-        """The provider delivers a message, perhaps not for the first time."""
+        """Note that the provider delivers a message, perhaps not for the first time."""
         conversation = Conversation(arrival.instance, arrival.phone)
         messages = self._entries.setdefault(conversation, {})
         again = arrival.id in messages
@@ -116,18 +115,18 @@ class Ledger:
         self.note(conversation, arrival.id, "sent_again" if again else "sent")
 
     def stored(self, conversation: Conversation, message_id: str) -> None:
-        """The system has put the message somewhere."""
+        """Note that the system has stored the message."""
         entry = self.entry(conversation, message_id)
         if entry.stored_at_ms is None:
             entry.stored_at_ms = self._now_ms()
         self.note(conversation, message_id, "stored")
 
     def acknowledged(self, conversation: Conversation, message_id: str) -> None:
-        """The webhook answered 2xx."""
+        """Note that the webhook answered 2xx."""
         self.note(conversation, message_id, "acknowledged")
 
     def refused(self, conversation: Conversation, message_id: str, reason: Refusal) -> None:
-        """The webhook answered something else."""
+        """Note that the webhook answered with an error."""
         self.note(conversation, message_id, "refused", reason=reason)
 
     def claimed(
@@ -139,7 +138,7 @@ class Ledger:
         *,
         claimed_at_ms: int | None = None,
     ) -> Batch:
-        """A handler was given these messages, in this order. The moment may be given where another clock told it."""
+        """Note that a handler was given these messages, in this order; `claimed_at_ms` replaces the clock's time."""
         if not ids:
             raise LedgerError(f"an empty batch of {conversation} was reported")
         at_ms = self._now_ms() if claimed_at_ms is None else claimed_at_ms
@@ -156,20 +155,20 @@ class Ledger:
         return batch
 
     def asked(self, conversation: Conversation, ids: Sequence[str], from_ms: int) -> None:
-        """The AI was asked about these messages at `from_ms`; it has come back, or nobody waits for it any more."""
+        """Note that the AI was asked about these messages at `from_ms`, and that the call is over now."""
         batch = self._latest_batch(conversation, ids)
         if batch is not None:
             batch.asked.append((from_ms, self._now_ms()))
 
     def answered(self, conversation: Conversation, ids: Sequence[str]) -> None:
-        """The user saw a reply to these messages."""
+        """Note that the user saw a reply to these messages."""
         at_ms = self._now_ms()
         self.replies.append(Reply(conversation, tuple(ids), at_ms))
         batch = self._latest_batch(conversation, ids)
         if batch is not None and batch.replied_at_ms is None:
             batch.replied_at_ms = at_ms
         for message_id in dict.fromkeys(ids):
-            entry = self.own(conversation, message_id)
+            entry = self.find(conversation, message_id)
             if entry is None:
                 self.lose(conversation, message_id, Cause(code="answered_elsewhere"))
             else:
@@ -177,12 +176,12 @@ class Ledger:
                 self.note(conversation, message_id, "answered")
 
     def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
-        """The system gave the message up, and says so in a list that people look at."""
+        """Note that the system put the message among its dead letters, which people look at."""
         self.entry(conversation, message_id).is_dead = True
         self.note(conversation, message_id, "dead_lettered", attempts=attempts)
 
     def lose(self, conversation: Conversation, message_id: str, cause: Cause) -> None:
-        """The message vanished from where it was. The first cause stays; a message answered later is not lost."""
+        """Note that the message vanished. The first cause stays; a message answered later is not lost."""
         entry = self.entry(conversation, message_id)
         if entry.loss is None:
             entry.loss = cause.copy()

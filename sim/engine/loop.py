@@ -1,6 +1,6 @@
 """asyncio on SimPy's clock: production code runs unmodified, and waiting costs no time.
 
-How time moves, and what comes first when several things happen at one instant:
+Rules for how time moves, and for the order of things that happen at one instant:
 
 1. While a callback or task is ready, it runs, and time stands still.
 2. When nothing is ready, SimPy takes its next step if that lies before asyncio's next timer, or at the same time
@@ -31,24 +31,24 @@ T = TypeVar("T")
 TIE_MS = 1e-5
 """Ten nanoseconds: a SimPy event and a timer no further apart are simultaneous."""
 TURNS_WITHOUT_TIME_MAX = 1_000_000
-"""So many turns of the loop at one instant are an endless loop, not work."""
+"""Limit of turns of the loop at one instant: more are an endless loop, not work."""
 _RESOLUTION_S = 1e-8
 
 
 class SimulationError(RuntimeError):
-    """The simulation cannot go on."""
+    """An error after which the simulation cannot go on."""
 
 
 class SimulationDeadlock(SimulationError):  # noqa: N818 - the established word
-    """Tasks wait for what can no longer happen; the message names them."""
+    """Tasks that wait for what can no longer happen; the message names them."""
 
 
 class SimulationStalled(SimulationError):  # noqa: N818 - as above
-    """Tasks keep each other busy at one instant without end."""
+    """Tasks that keep each other busy at one instant without end."""
 
 
 class RealInputOutputError(SimulationError):
-    """Code under simulation tried to use sockets, threads, processes or signals."""
+    """An attempt of simulated code to use sockets, threads, processes or signals."""
 
 
 class SimEnvironment(simpy.Environment):
@@ -91,7 +91,7 @@ class SimTask(asyncio.Task[Any]):
 
 
 class _Selector:
-    """Stands where an event loop waits for sockets: lets simulated time pass instead."""
+    """The part of an event loop that waits for sockets: here it lets simulated time pass."""
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
@@ -108,7 +108,7 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.env = env or SimEnvironment()
         self.errors: list[BaseException] = []
-        """Exceptions that no one awaited: of callbacks, and of tasks that were dropped."""
+        """Exceptions that nobody awaited: of callbacks, and of tasks that were dropped."""
         self._selector = _Selector(self)
         self._clock_resolution = _RESOLUTION_S
         self._reached_s = 0.0
@@ -121,11 +121,11 @@ class SimLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
-        """Simulated seconds. Never before the timer that has just fired, whatever the rounding between ms and s."""
+        """Return simulated seconds, never before the timer that has just fired, whatever the rounding of ms to s."""
         return max(self.env.now / 1000, self._reached_s)
 
     def let_time_pass(self, *, may_wait: bool) -> None:
-        """One wait of the loop: SimPy's steps, or the clock moved to the next timer (rules 1 to 4 above)."""
+        """Take SimPy's steps, or move the clock to the next timer, by rules 1 to 4 above."""
         if self.interrupted:
             self.interrupted = False
             raise KeyboardInterrupt
@@ -148,7 +148,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 raise SimulationDeadlock(self._deadlock_words())
 
     def until(self, event: simpy.Event) -> asyncio.Future[Any]:
-        """A future for a SimPy event: `value = await loop.until(env.process(...))`. Its failure is raised here."""
+        """Make a future of a SimPy event: `value = await loop.until(env.process(...))` also raises its failure."""
         future = self.create_future()
 
         def fire(fired: Any) -> None:  # an Event, whose `ok` SimPy's types take for always true
@@ -198,7 +198,7 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(  # type: ignore[override]  # the base class's type is of one callback's arguments
         self, callback: Callable[..., Any], *args: Any, **options: Any
     ) -> asyncio.Handle:
-        """As `call_soon`. From another thread, which no simulation has, it raises RealInputOutputError."""
+        """Call soon, as `call_soon` does. Raises RealInputOutputError in another thread."""
         if self.is_running() and threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
             raise RealInputOutputError(
                 "call_soon_threadsafe from another thread: a simulation has one thread"
@@ -206,10 +206,10 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.call_soon(callback, *args, **options)
 
     def _process_events(self, event_list: list[Any]) -> None:
-        """Required by BaseEventLoop; there never are any."""
+        """Do nothing: BaseEventLoop requires the method, and there are no events."""
 
     def _write_to_self(self) -> None:
-        """Required by BaseEventLoop, to wake a selector that waits; this one never does."""
+        """Do nothing: BaseEventLoop requires the method to wake a selector, and this one never waits."""
 
     def _make_task(self, loop: Any, coroutine: Coroutine[Any, Any, Any], **options: Any) -> SimTask:
         self._tasks_made += 1
@@ -243,8 +243,8 @@ class SimLoop(asyncio.BaseEventLoop):
         words = []
         for task in self._tasks():
             stack = task.get_stack(limit=1)
-            place = f" in {stack[0].f_code.co_qualname}, line {stack[0].f_lineno}" if stack else ""
-            words.append(f"{task.get_name()}{place}")
+            where = f" in {stack[0].f_code.co_qualname}, line {stack[0].f_lineno}" if stack else ""
+            words.append(f"{task.get_name()}{where}")
         return "; ".join(words) or "no task"
 
 
@@ -293,7 +293,7 @@ def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment |
     """Run `main(loop)` in simulated time and return its result.
 
     Raises what `main` raises, SimulationDeadlock, SimulationStalled, an exception of a SimPy process that nobody
-    waited for, or else the first exception that no one awaited.
+    waited for, or else the first exception that nobody awaited.
     """
     loop = SimLoop(env)
     with _interrupting(loop):
@@ -308,9 +308,9 @@ def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment |
 
 @contextlib.contextmanager
 def _interrupting(loop: SimLoop) -> Generator[None, None, None]:
-    """Ctrl-C ends the simulation between two steps.
+    """Let Ctrl-C end the simulation between two steps.
 
-    Raised anywhere, as Python does by itself, KeyboardInterrupt can be lost: in Redis's Lua, most of all.
+    Python raises KeyboardInterrupt anywhere, where it can be lost: in Redis's Lua, most of all.
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -330,5 +330,5 @@ def _interrupting(loop: SimLoop) -> Generator[None, None, None]:
 
 
 def sleep_process(env: simpy.Environment, delay_ms: float) -> Generator[simpy.Event, Any, None]:
-    """A SimPy process that only takes time, in milliseconds."""
+    """Wait, as a SimPy process, for a time in milliseconds."""
     yield env.timeout(delay_ms)

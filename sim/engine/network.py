@@ -1,10 +1,10 @@
 """Redis in simulated time, and the network in front of it.
 
-`SimulatedRedis` is the one place that knows which server is behind the clients. Today that is fakeredis, the
-server in pure Python: another one only has to hand out the same two kinds of client and the same time.
+Only `SimulatedRedis` depends on the server behind the clients, which is fakeredis, a server in pure Python: another
+one has to hand out the same two kinds of client and the same time.
 
-What is sent stays sent. A caller that gives up (a timeout, a cancellation) stops waiting, but bytes on their
-way still reach the server and are executed there, as with a real one.
+A caller that gives up (a timeout, a cancellation) stops waiting, but bytes on their way still reach the server and are
+executed there, as with a real one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LUA_CALLS_PER_COLLECTION = 1000
 
 
 def unix_seconds(epoch_ms: int, now_ms: float) -> float:
-    """Unix time as `time.time()` would say it, from the recording's start and the simulated time since.
+    """Compute Unix time as of `time.time()` from the recording's start and the simulated time since.
 
     Rounded to whole microseconds first, then chosen such that both ways to read it are exact: `round(t * 1e6)`
     gives these microseconds and `int(t * 1000)` their milliseconds. So a clock read after a timer for
@@ -47,7 +47,7 @@ def unix_seconds(epoch_ms: int, now_ms: float) -> float:
 
 
 class _SimulatedTimeModule:
-    """Stands in for the module `time` where fakeredis looks at it: `time()` is simulated, the rest is the module's."""
+    """A stand-in for the module `time` inside fakeredis: `time()` is simulated, the rest is the module's."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.time = clock
@@ -58,10 +58,10 @@ class _SimulatedTimeModule:
 
 @contextlib.contextmanager
 def server_time(clock: Callable[[], float]) -> Iterator[None]:
-    """While this is open, fakeredis takes Unix time in seconds from `clock`: expiry, TIME and stream ids follow it.
+    """Give fakeredis the Unix time of `clock`, in seconds: expiry, TIME and stream ids follow it.
 
-    Only fakeredis's own modules are touched, and put back. One simulation runs at a time in a process: a second
-    one inside raises RuntimeError.
+    Only fakeredis's own modules are changed, and put back. A process runs one simulation at a time: a second one raises
+    RuntimeError.
     """
     modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "fakeredis"]
     if any(isinstance(vars(module).get("time"), _SimulatedTimeModule) for module in modules):
@@ -96,11 +96,11 @@ class SimulatedRedis:
         self.server.dbs[0]._change_callbacks = _OrderedSet()  # type: ignore[assignment]
 
     def clock(self) -> float:
-        """The server's Unix time in seconds."""
+        """Return the server's Unix time in seconds."""
         return unix_seconds(self._epoch_ms, self.loop.env.now)
 
     def client(self, name: str, **options: Any) -> redis.asyncio.Redis:
-        """A redis-py client with its own connections, as one process has it. `name` names its stream of latencies.
+        """Make a redis-py client with its own connections, as for one process; `name` names its stream of latencies.
 
         A connection costs a round trip to open; after that, each pipeline or command costs one. Options are
         those of redis-py's connections.
@@ -120,21 +120,21 @@ class SimulatedRedis:
         return client
 
     def rest(self, name: str) -> RestRedis:
-        """A client that reaches the server over HTTP, one request a call. `name` names its stream of latencies."""
+        """Make a client that reaches the server over HTTP, one request a call; `name` names its stream of latencies."""
         stream = self._stream(f"rest/{name}")
         return RestRedis(self.loop, self.server, lambda: self._latency.sample_ms(stream), self._observers)
 
     def round_trip_ms(self, stream: random.Random) -> float:
-        """One sampled round trip."""
+        """Draw one round trip."""
         return self._latency.sample_ms(stream)
 
     def next_socket(self) -> int:
-        """A number for each connection, in the order they were opened."""
+        """Number the connections in the order they are opened."""
         self._sockets_made += 1
         return self._sockets_made
 
     def _keep_compiled_scripts(self) -> None:
-        """fakeredis compiles a script at each call and collects Lua's garbage after it: most of a call's cost."""
+        """Keep fakeredis from compiling a script and collecting Lua's garbage at each call, most of its time."""
         if self._lua is None:
             socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)
             self._lua = _LuaRuntime(socket._get_server_runtime(self.server))
@@ -158,7 +158,7 @@ class _OrderedSet(dict[Any, None]):
 
 
 class _LuaRuntime:
-    """fakeredis's Lua runtime, which keeps what it has compiled and collects garbage less often."""
+    """A Lua runtime of fakeredis that keeps compiled scripts and collects garbage less often."""
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
@@ -169,7 +169,7 @@ class _LuaRuntime:
         return getattr(self._runtime, name)
 
     def execute(self, code: bytes | str) -> Any:
-        """Run a chunk; fakeredis's own order to collect garbage is followed every LUA_CALLS_PER_COLLECTION calls."""
+        """Run a chunk; fakeredis's order to collect garbage is followed every LUA_CALLS_PER_COLLECTION calls."""
         if code == "collectgarbage()":
             self._calls += 1
             if self._calls % LUA_CALLS_PER_COLLECTION:
@@ -195,7 +195,7 @@ class _LatentSocket(AsyncFakeSocket):
         super().__init__(*args, **options)
 
     def __hash__(self) -> int:
-        """fakeredis keeps sockets in sets; their order must not depend on addresses in memory."""
+        """Return the connection's number, on which the order of fakeredis's sets of sockets depends."""
         return self._number
 
     def __eq__(self, other: object) -> bool:
@@ -227,12 +227,12 @@ class _LatentSocket(AsyncFakeSocket):
         loop.call_at(self._reply_due_s, self._hand_over, self._replying)
 
     def hang_up(self) -> None:
-        """The client has closed: the server notices once everything sent before has reached it."""
+        """Close the client's end; the server notices once everything sent before has reached it."""
         due_s = max(self._request_due_s, self._network.loop.time() + self._half_s)
         self._network.loop.call_at(due_s, self._notice_closed)
 
     def _server_or_none(self) -> FakeServer | None:
-        """fakeredis sets the server to None when a socket is closed, against its own annotation."""
+        """Return the server, which fakeredis sets to None when a socket is closed, against its own annotation."""
         return self._server
 
     def _reachable(self) -> bool:
@@ -252,7 +252,7 @@ class _LatentSocket(AsyncFakeSocket):
             super().put_response(reply)
 
     def _notice_closed(self) -> None:
-        """A blocking command of a client that is gone ends without taking anything."""
+        """Close the server's end; a blocking command of the client ends without taking anything."""
         if self._server_or_none() is None:
             return
         if self._blocked:
@@ -295,7 +295,7 @@ class _LatentConnection(FakeAsyncRedisConnection):
             socket.hang_up()
 
     async def _read_response(self, **options: Any) -> Any:
-        """fakeredis knows no socket timeout and takes `inf` for a number; redis-py's rules are kept here."""
+        """Read a response by redis-py's rules: fakeredis has no socket timeout, and takes `inf` for a number."""
         timeout = options.pop("timeout", None)
         if timeout is not None or not self.socket_timeout:
             return await super()._read_response(timeout=None if timeout == math.inf else timeout, **options)

@@ -1,9 +1,9 @@
-"""From a ledger at rest to the record of a run, as `reports.results.replay.Run` defines it.
+"""The outcome of a run: its record (`reports.results.replay.Run`), made from a ledger at rest.
 
 The rules:
 
-- *Fate.* Answered if a reply to it was ever sent; else dead-lettered; else pending if it waits where somebody
-  will look; else lost.
+- *Fate.* Answered if a reply to it was ever sent; else dead-lettered; else pending if it waits where the
+  system will still look; else lost.
 - *Duplicated.* An id that more than one reply answers, or that one reply's batch holds twice.
 - *Reordered.* Each conversation's first replies in the order of time give the order of handing over. An id is out
   of order when an earlier reply answered a message that arrived after it, or when a message that precedes it
@@ -37,12 +37,16 @@ def outcome(
     at_rest_ms: int,
     came_to_rest: bool,
 ) -> Run:
-    """The record of one run. `pending` are the ids the system says still wait."""
+    """Make the record of one run. `pending` are ids that the system says still wait."""
     ledger = world.ledger
     entries = sorted(ledger.entries(), key=lambda entry: entry.rank)
-    waiting = {ledger.entry(conversation, one).rank for conversation, ids in pending.items() for one in ids}
+    waiting = {
+        ledger.entry(conversation, message_id).rank
+        for conversation, ids in pending.items()
+        for message_id in ids
+    }
     fates: dict[int, Fate] = {entry.rank: _fate(entry, waiting) for entry in entries}
-    shown = _Names(entries)
+    names = _Names(entries)
     lost = [entry for entry in entries if fates[entry.rank] == "lost"]
     for entry in lost:
         if entry.loss is None:
@@ -56,12 +60,12 @@ def outcome(
         seed=seed,
         sent=len(entries),
         answered=sum(fate == "answered" for fate in fates.values()),
-        lost=shown.all(lost),
-        duplicated=shown.all(entry for entry in entries if entry.rank in twice),
-        reordered=shown.all(entry for entry in entries if entry.rank in displaced),
-        dead_lettered=shown.all(entry for entry in entries if fates[entry.rank] == "dead_lettered"),
-        pending=shown.all(entry for entry in entries if fates[entry.rank] == "pending"),
-        causes={shown.one(entry): entry.loss for entry in lost if entry.loss is not None},
+        lost=names.of(lost),
+        duplicated=names.of(entry for entry in entries if entry.rank in twice),
+        reordered=names.of(entry for entry in entries if entry.rank in displaced),
+        dead_lettered=names.of(entry for entry in entries if fates[entry.rank] == "dead_lettered"),
+        pending=names.of(entry for entry in entries if fates[entry.rank] == "pending"),
+        causes={names.name(entry): entry.loss for entry in lost if entry.loss is not None},
         ai_calls=world.ai.calls,
         batches=[_batch_record(batch) for batch in ledger.batches],
         log=world.log_lines,
@@ -85,60 +89,60 @@ def quantiles(values: Iterable[int]) -> Quantiles:
 
 
 def duplicated(ledger: Ledger) -> set[int]:
-    """Ranks of messages that were answered more than once, or handed over twice within one batch."""
+    """Return the ranks of messages that were answered more than once, or handed over twice within one batch."""
     counts: Counter[int] = Counter()
     for reply in ledger.replies:
-        counts.update(entry.rank for entry in _own(ledger, reply.conversation, reply.ids))
+        counts.update(entry.rank for entry in _entries_of(ledger, reply.conversation, reply.ids))
     return {rank for rank, count in counts.items() if count > 1}
 
 
 def reordered(ledger: Ledger) -> set[int]:
-    """Ranks of messages that were handed over out of order; only first answers count."""
-    found: set[int] = set()
+    """Return the ranks of messages that were handed over out of order; only first answers count."""
+    ranks: set[int] = set()
     newest: dict[Conversation, int] = {}
     seen: set[int] = set()
     for reply in ledger.replies:
-        handed_over = _own(ledger, reply.conversation, dict.fromkeys(reply.ids))
+        handed_over = _entries_of(ledger, reply.conversation, dict.fromkeys(reply.ids))
         batch = [entry for entry in handed_over if entry.rank not in seen]
         seen.update(entry.rank for entry in batch)
         latest_before = newest.get(reply.conversation, -1)
-        found.update(entry.rank for entry in batch if entry.rank < latest_before)
-        found.update(_displaced(batch))
+        ranks.update(entry.rank for entry in batch if entry.rank < latest_before)
+        ranks.update(_displaced(batch))
         newest[reply.conversation] = max([latest_before, *(entry.rank for entry in batch)])
-    return found
+    return ranks
 
 
-def _own(ledger: Ledger, conversation: Conversation, ids: Iterable[str]) -> list[Entry]:
-    """Entries of the ids that are the conversation's own; others were handed over under a wrong name."""
-    return [entry for one in ids if (entry := ledger.own(conversation, one)) is not None]
+def _entries_of(ledger: Ledger, conversation: Conversation, ids: Iterable[str]) -> list[Entry]:
+    """Return the entries of those ids that belong to the conversation; others were handed over under a wrong name."""
+    return [entry for message_id in ids if (entry := ledger.find(conversation, message_id)) is not None]
 
 
 def _displaced(batch: Sequence[Entry]) -> set[int]:
-    """Ranks of entries that something precedes which belongs behind them."""
-    found: set[int] = set()
+    """Return the ranks of entries that stand behind an entry which belongs behind them."""
+    ranks: set[int] = set()
     latest = (-math.inf, -1)
     for entry in batch:
-        place = (entry.timestamp_ms, entry.rank)
-        if place < latest:
-            found.add(entry.rank)
+        position = (entry.timestamp_ms, entry.rank)
+        if position < latest:
+            ranks.add(entry.rank)
         else:
-            latest = place
-    return found
+            latest = position
+    return ranks
 
 
 class _Names:
-    """How ids are shown in lists over the whole recording: plain, or with their conversation where two share one."""
+    """Names of messages in lists over the whole recording: the id, with its conversation where two share the id."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._counts = Counter(entry.id for entry in entries)
 
-    def one(self, entry: Entry) -> str:
+    def name(self, entry: Entry) -> str:
         if self._counts[entry.id] == 1:
             return entry.id
         return f"{entry.conversation.instance}/{entry.conversation.phone}/{entry.id}"
 
-    def all(self, entries: Iterable[Entry]) -> list[str]:
-        return [self.one(entry) for entry in entries]
+    def of(self, entries: Iterable[Entry]) -> list[str]:
+        return [self.name(entry) for entry in entries]
 
 
 def _fate(entry: Entry, waiting: set[int]) -> Fate:
@@ -152,7 +156,7 @@ def _fate(entry: Entry, waiting: set[int]) -> Fate:
 def _latency(ledger: Ledger) -> Latency:
     first, last = [], []
     for batch in ledger.batches:
-        arrivals = [entry.arrived_at_ms for entry in _own(ledger, batch.conversation, batch.ids)]
+        arrivals = [entry.arrived_at_ms for entry in _entries_of(ledger, batch.conversation, batch.ids)]
         if batch.replied_at_ms is None or not arrivals:
             continue
         first.append(batch.replied_at_ms - min(arrivals))

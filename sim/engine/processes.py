@@ -1,8 +1,8 @@
 """Work spread over processes that can be stopped at any moment.
 
 The executor of `concurrent.futures` reads results in a thread of its own: a process that is killed while it writes one
-leaves that thread waiting for the rest, and the program never ends. Here whoever wants the results reads them, each
-from a pipe that only its process writes to, so that the end of a process is the end of its pipe.
+leaves that thread waiting for the rest, and the program never ends. Here the caller reads the results, each from a pipe
+that only one process writes to, so that the end of a process is the end of its pipe.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Result = TypeVar("Result")
 
 
 class ProcessDiedError(Exception):
-    """A process ended without an answer; something killed it."""
+    """A process that ended without an answer: something killed it."""
 
 
 def spread(
     function: Callable[[Shared, Task], Result], shared: Shared, tasks: Sequence[Task], *, jobs: int
 ) -> Generator[tuple[int, Result], None, None]:
-    """`function(shared, task)` for every task in `jobs` fresh processes, each of which is sent `shared` once.
+    """Call `function(shared, task)` for every task in `jobs` fresh processes, each of which is sent `shared` once.
 
-    Yields the place of each task with its result, as they end. Closing the iterator, and any exception, ends the
-    processes at once. SIGINT is for the caller alone to hear, who must be the main thread.
+    Yields the index of each task with its result, as they end. Closing the iterator, and any exception, ends the
+    processes at once. Only the caller receives SIGINT; it must be the main thread.
 
     Raises:
         ProcessDiedError: a process was killed.
@@ -44,12 +44,12 @@ def spread(
         busy: dict[Connection, int] = {}
         free = started
         while True:
-            for connection, (place, task) in zip(free, rest, strict=False):
+            for connection, (index, task) in zip(free, rest, strict=False):
                 _give(connection, task)
-                busy[connection] = place
+                busy[connection] = index
             if not busy:
                 return
-            free = [one for one in wait(list(busy)) if isinstance(one, Connection)]
+            free = [connection for connection in wait(list(busy)) if isinstance(connection, Connection)]
             for connection in free:
                 yield busy.pop(connection), _answer(connection)
 
@@ -72,14 +72,14 @@ def _answer(connection: Connection) -> Any:
 
 
 def _died() -> ProcessDiedError:
-    return ProcessDiedError("a process was killed; if memory ran out, fewer at a time need less: --jobs 1")
+    return ProcessDiedError("a process was killed; if memory ran out, use fewer processes: --jobs 1")
 
 
 @contextlib.contextmanager
 def _processes(
     function: Callable[[Shared, Task], Result], shared: Shared, jobs: int
 ) -> Iterator[list[Connection]]:
-    """Processes that wait for tasks; their ends of the pipes are held by them alone."""
+    """Start processes that wait for tasks; only they hold their ends of the pipes."""
     context = multiprocessing.get_context("spawn")
     started = []
     ours: list[Connection] = []
@@ -104,7 +104,7 @@ def _processes(
 
 @contextlib.contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Processes started here never hear Ctrl-C, not even while they start; this one hears it when all have."""
+    """Keep Ctrl-C from processes that are started inside, even while they start; this process gets it at the end."""
     heard: list[int] = []
     resource_tracker.ensure_running()  # starting it later would lift the block
     before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
@@ -119,7 +119,7 @@ def _deaf_children() -> Iterator[None]:
 
 
 def _work(function: Callable[[Shared, Task], Result], shared: Shared, connection: Connection) -> None:
-    """The life of a process. It ends with its parent, in the middle of a task too."""
+    """Do tasks until the pipe is closed. The process ends with its parent, in the middle of a task too."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:

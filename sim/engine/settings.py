@@ -1,13 +1,15 @@
-"""The settings of a replay, their defaults, and how options and recordings change them, in one place."""
+"""Settings of a replay, their defaults, and their changes by options and recordings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from queue_core.durations import DurationError, parse_duration_ms
+from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
+from queue_core.settings import RULE_OPTIONS, Rules
+from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
@@ -19,28 +21,22 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 )
 """Faults by name. Each has a rate from 0 to 1 (a probability per occasion), 0 unless it is set."""
 
-WINDOW_MS_MAX = 3_600_000
-MESSAGES_MAX = 100
-
 
 class SettingsError(ValueError):
-    """A setting that makes no sense; the message names it, its value and what is allowed."""
+    """A setting that cannot be used; the message names it, its value and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class SimSettings:
-    """What a replay depends on besides its recording and system.
+class SimSettings(Rules):
+    """Everything that a replay depends on besides its recording and system.
 
-    `window_ms`, `max_messages` and `idle_ms` are the queue's; the older systems keep the constants they had.
-    `redis_latency` is a whole round trip. Raises SettingsError when a value makes no sense.
+    The batching rules are the queue's; the older systems keep the constants they had.
+    `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
     """
 
     seed: int = 1
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
-    window_ms: int = 8000
-    max_messages: int = 5
-    idle_ms: int = 0
     faults: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,40 +46,41 @@ class SimSettings:
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         _in_range("seed", self.seed, 0, 2**63 - 1)
-        _in_range("window (in ms)", self.window_ms, 1, WINDOW_MS_MAX)
-        _in_range("max-messages", self.max_messages, 1, MESSAGES_MAX)
-        _in_range("idle (in ms)", self.idle_ms, 0, WINDOW_MS_MAX)
+        limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
+        for option, rule in RULE_OPTIONS.items():
+            words = format_duration_ms if rule.endswith("_ms") else str
+            _in_range(option, getattr(self, rule), *limits[rule], words=words)
         for name, rate in self.faults.items():
             if name not in FAULTS:
-                raise SettingsError(f"fault: there is no {name!r}; known are {', '.join(FAULTS)}")
+                raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
             if not 0 <= rate <= 1:
-                raise SettingsError(f"fault {name}: the rate is {rate}, must be from 0 to 1")
+                raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
 
     def fault_rate(self, name: str) -> float:
-        """Probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
+        """Return the probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
         return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
 
+    def rules(self) -> dict[str, Any]:
+        """Return the batching rules by name."""
+        return {rule: getattr(self, rule) for rule in RULE_OPTIONS.values()}
+
     def as_json(self) -> dict[str, Any]:
-        """For the result file: plain values in a fixed order."""
+        """Return plain values in a fixed order, for the result file."""
         return {
             "ai": self.ai,
             "redis_latency": self.redis_latency,
-            "window_ms": self.window_ms,
-            "max_messages": self.max_messages,
-            "idle_ms": self.idle_ms,
+            **self.rules(),
             "faults": {name: self.fault_rate(name) for name in FAULTS},
         }
 
 
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
-    """The settings, changed by options named and written as on the command line (`{"window": "8s"}`).
+    """Change settings by options, named and written as on the command line (`{"window": "8s"}`).
 
-    Raises SettingsError, which names the option.
+    Raises SettingsError, whose message begins with the option.
     """
     changes: dict[str, Any] = {}
     for name, text in options.items():
-        if name not in _OPTIONS:
-            raise SettingsError(f"there is no setting {name!r}; known are {', '.join(sorted(_OPTIONS))}")
         attribute, read = _OPTIONS[name]
         try:
             changes[attribute] = read(text)
@@ -93,17 +90,17 @@ def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettin
 
 
 def parse_fault(text: str) -> tuple[str, float]:
-    """Name and rate of `NAME=RATE`. Raises SettingsError."""
+    """Read `NAME=RATE`; returns name and rate. Raises SettingsError."""
     name, _, rate = text.partition("=")
     try:
         return name, float(rate)
     except ValueError:
-        raise SettingsError(f"fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
+        raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
 
 
-def _in_range(name: str, value: int, low: int, high: int) -> None:
+def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:
     if not low <= value <= high:
-        raise SettingsError(f"{name}: {value} is outside {low} to {high}")
+        raise SettingsError(f"{name}: must be from {words(low)} to {words(high)}, not {words(value)}")
 
 
 def _whole_ms(text: str) -> int:
@@ -114,19 +111,15 @@ def _whole_ms(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 
 
-def _text(text: str) -> str:
-    return text
-
-
 _OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "ai": ("ai", _text),
-    "redis-latency": ("redis_latency", _text),
-    "window": ("window_ms", _whole_ms),
-    "max-messages": ("max_messages", _count),
-    "idle": ("idle_ms", _whole_ms),
+    "ai": ("ai", str),
+    "redis-latency": ("redis_latency", str),
+    **{
+        option: (rule, _whole_ms if rule.endswith("_ms") else _count) for option, rule in RULE_OPTIONS.items()
+    },
 }

@@ -1,4 +1,4 @@
-"""Random streams: one for each purpose, each from its own hash, so that drawing more from one changes no other."""
+"""Random streams, one for each purpose: drawing more from one changes no other."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import random
 
 
 def derived_seed(*parts: str | int) -> int:
-    """A 63-bit seed that depends on every part and on their order."""
+    """Derive a 63-bit seed that depends on every part and on their order."""
     digest = hashlib.sha256("\0".join(f"{len(str(part))}:{part}" for part in parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def stream(*parts: str | int) -> random.Random:
-    """The stream of its parts: equal parts give streams that draw the same numbers, on every machine."""
+    """Make the stream of these parts: equal parts give equal numbers, on every machine."""
     return random.Random(derived_seed(*parts))

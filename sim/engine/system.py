@@ -1,8 +1,7 @@
 """The protocol between the simulator and a system under test.
 
 A system gets its World once, serves webhooks, and reports to `world.ledger` what it does with each message.
-Registration is automatic: a module in this package whose name has no leading underscore is imported, and every
-concrete subclass of System found in it is offered under its `name`.
+`sim.systems.all_systems` finds every concrete subclass of System in the modules of `sim.systems`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WebhookFailedError(Exception):
-    """Raised by `System.webhook` when it does not acknowledge: the provider saw an answer other than 2xx."""
+    """An answer of a webhook other than 2xx, so that the provider has no acknowledgement."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
@@ -28,18 +27,18 @@ class WebhookFailedError(Exception):
 
 
 class System(ABC):
-    """One way to get from webhooks to replies. One instance serves one run."""
+    """A system under test: takes webhooks and sends replies. An instance serves one run."""
 
     name: ClassVar[str]
-    """As in `--system`, in results and in a recording's `expect`; `reports.words.systems` says what it is."""
+    """Name in `--system`, in results and in a recording's `expect`; `reports.words.systems` describes it."""
     order: ClassVar[int]
-    """Place in lists of systems, lowest first."""
+    """Position in lists of systems, lowest first."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     async def start(self) -> None:  # noqa: B027 - a hook: most systems have nothing to start
-        """Called once, before the first message."""
+        """Begin; called once, before the first message."""
 
     @abstractmethod
     async def webhook(self, arrival: Arrival) -> None:
@@ -51,18 +50,21 @@ class System(ABC):
 
     @abstractmethod
     def at_rest(self) -> bool:
-        """Whether nothing will happen without new messages. Omniscient; asked only while no activity is alive."""
+        """Return whether nothing more will happen without new messages; called only while no activity is alive.
+
+        The simulator asks, so the system may look where the real one could not.
+        """
 
     @abstractmethod
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Ids that wait in a place that will still be looked at. Omniscient."""
+        """Return the ids that wait where the system will still look."""
 
     def cause(self, conversation: Conversation, message_id: str) -> Cause:
-        """Return why a message was lost that no `ledger.lose` has explained."""
+        """Return the cause of a loss that no `ledger.lose` has explained."""
         return Cause(code="vanished")
 
     async def settle(self) -> None:  # noqa: B027 - a hook, like start
-        """Called once when all is at rest, before the outcome is taken, to report what only the end shows."""
+        """Report what only the end shows; called once, at rest, before the outcome is taken."""
 
     async def stop(self) -> None:  # noqa: B027 - a hook, like start
-        """Called once, after the outcome was taken; daemons are cancelled afterwards."""
+        """End; called once, after the outcome was taken. Daemons are cancelled afterwards."""

@@ -1,4 +1,4 @@
-"""The world around a system under test: time, network, AI, send API, faults, and the ledger that sees everything."""
+"""The world around a system under test: time, network, AI, send API, faults, and the ledger."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from sim.engine.streams import stream
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
-    """Something outside the system failed, because a fault with a rate said so."""
+    """A failure outside the system, by a fault that has a rate."""
 
     reason: ClassVar[Refusal]
-    """Of a webhook that fails by it."""
+    """Reason of the webhook that fails by it."""
 
 
 class AiError(SimulatedFault):
-    """The AI answered with an error (fault `ai-fails`)."""
+    """An error of the AI (fault `ai-fails`)."""
 
     reason = "ai_failed"
 
 
 class HttpError(SimulatedFault):
-    """An HTTP call of the bot to itself failed (fault `http-fails`), or its handler ended with an error."""
+    """A failed HTTP call of the bot to itself (fault `http-fails`), or an error of its handler."""
 
     reason = "http_failed"
 
 
 class World:
-    """All that a system can reach. Times are milliseconds from the start of the recording.
+    """Everything that a system can reach. Times are milliseconds from the start of the recording.
 
-    Luck: streams depend on seed, recording, run and purpose. What surrounds every system alike (the AI's time for
+    Random streams depend on seed, recording, run and purpose. What surrounds every system alike (the AI's time for
     the n-th call of a conversation, faults) is the same for all systems; latencies depend on the system as well.
     """
 
@@ -72,15 +72,15 @@ class World:
         self.whatsapp = WhatsApp(self)
 
     def now_ms(self) -> int:
-        """Simulated time, rounded to whole milliseconds; the scale of `Arrival.at_ms`."""
+        """Return simulated time in whole milliseconds, on the scale of `Arrival.at_ms`."""
         return round(self.env.now)
 
     def random(self, purpose: str) -> Random:
-        """A stream of this system's own: equal for equal (seed, recording, run, system, purpose)."""
+        """Make a random stream of this system: equal for equal (seed, recording, run, system, purpose)."""
         return stream(self._seed, self.recording.name, f"system {self._system}", purpose)
 
     def shared_random(self, purpose: str) -> Random:
-        """A stream that is the same for every system: equal for equal (seed, recording, run, purpose)."""
+        """Make a random stream that is equal for every system: for equal (seed, recording, run, purpose)."""
         return stream(self._seed, self.recording.name, purpose)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
@@ -105,12 +105,12 @@ class World:
         return task
 
     def rest_redis(self) -> RestRedis:
-        """A new client that reaches Redis over HTTP; every call costs one sampled round trip."""
+        """Make a client that reaches Redis over HTTP; every call costs one sampled round trip."""
         self._rest_clients += 1
         return self.redis.rest(str(self._rest_clients))
 
     async def http_call(self, handler: Callable[[], Awaitable[None]]) -> None:
-        """One HTTP request of the bot to itself: half a round trip, the handler as an activity, half a trip back.
+        """Make an HTTP request of the bot to itself: half a round trip, the handler as an activity, half a trip back.
 
         A caller that is cancelled does not stop the handler. Raises HttpError when the fault `http-fails` says
         so (the handler never runs) or when the handler ended with a simulated fault (status 500).
@@ -126,7 +126,7 @@ class World:
         await asyncio.sleep(half_s)
 
     def fault(self, name: str) -> bool:
-        """Whether this fault strikes now. Every question costs one draw from the fault's own stream."""
+        """Return whether this fault strikes now. Each call takes one draw from the fault's own stream."""
         rate = self.settings.fault_rate(name)
         if rate <= 0:
             return False
@@ -182,7 +182,7 @@ class World:
 
 
 class Ai:
-    """The AI backend: takes a sampled service time, then answers. Any number of calls run side by side."""
+    """The AI backend: answers after a sampled service time. Any number of calls run side by side."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -191,7 +191,7 @@ class Ai:
         self.calls = 0
 
     async def answer(self, conversation: Conversation, ids: Sequence[str], text: str) -> str:
-        """A reply to the messages. Raises AiError when the fault `ai-fails` strikes, after the service time."""
+        """Reply to the messages. Raises AiError when the fault `ai-fails` strikes, after the service time."""
         world = self._world
         self.calls += 1
         if conversation not in self._streams:
@@ -219,7 +219,7 @@ class WhatsApp:
         self._stream = world.random("whatsapp")
 
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:
-        """Send a reply to these messages. What was sent arrives, also when the sender is cancelled meanwhile."""
+        """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile."""
         world = self._world
         half_ms = self._latency.sample_ms(self._stream) / 2
 
@@ -245,6 +245,6 @@ async def first_of(work: Awaitable[Any], world: World) -> Any:
             watchdog.result()
         return task.result() if task.done() else await task
     finally:
-        for one in (task, watchdog):
-            one.cancel()
+        task.cancel()
+        watchdog.cancel()
         await asyncio.gather(task, watchdog, return_exceptions=True)

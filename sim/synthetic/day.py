@@ -1,8 +1,8 @@
-"""Synthetic recordings: a day that never was, drawn from figures of how people really write.
+"""Synthetic recordings: a made-up day, drawn from figures of how people really write.
 
 Measured: how many messages a turn has and how far apart they are (14 real one-to-one chats with seconds,
 185,000 messages, 99,526 turns). Assumed: the shape of the day, who writes how often, the share of pictures
-and voice notes, and how often a provider delivers again. Same arguments, same bytes.
+and voice notes, and how often a provider delivers again. Equal arguments give equal bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _MS_AN_HOUR = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSettings:
-    """What to draw. `hours` is the time in which turns begin; the last may end later."""
+    """Settings of a synthetic recording. `hours` is the time in which turns begin; the last may end later."""
 
     messages: int = 2000
     hours: float = 24.0
@@ -68,7 +68,7 @@ class SyntheticSettings:
     redeliveries: float = 0.01
 
     def command(self) -> str:
-        """The command that makes this recording."""
+        """Return the command that makes this recording."""
         options = {
             "messages": self.messages,
             "hours": f"{self.hours:.12g}",
@@ -104,7 +104,7 @@ def synthesize(settings: SyntheticSettings, *, name: str = "synthetic.jsonl") ->
 
 
 def turn_length(rng: Random) -> int:
-    """Messages in one turn, 1 to TURN_LENGTH_MAX."""
+    """Draw the number of messages in one turn, 1 to TURN_LENGTH_MAX."""
     length = bisect_right(_LENGTH_BOUNDS, rng.random()) + 1
     if length < _TAIL_START:
         return length
@@ -116,7 +116,7 @@ def turn_length(rng: Random) -> int:
 
 
 def gap_ms(rng: Random) -> int:
-    """Time between two messages of one turn, 1 to TURN_GAP_MS_MAX milliseconds."""
+    """Draw the time between two messages of one turn, 1 to TURN_GAP_MS_MAX milliseconds."""
     while True:
         gap_s = math.exp(rng.normalvariate(GAP_LOG_MEAN, GAP_LOG_SIGMA)) - GAP_LOG_SHIFT_S
         gap = round(gap_s * 1000)
@@ -136,7 +136,7 @@ class _Message:
 
 
 def _messages(settings: SyntheticSettings) -> Iterator[_Message]:
-    """The messages, turn by turn."""
+    """Draw the messages, turn by turn."""
     seed = settings.seed
     lengths = list(_turn_lengths(settings.messages, Random(f"{seed}:lengths")))
     starts = Random(f"{seed}:starts")
@@ -152,7 +152,7 @@ def _messages(settings: SyntheticSettings) -> Iterator[_Message]:
 
 
 def _turn_lengths(messages: int, rng: Random) -> Iterator[int]:
-    """Lengths that add up to `messages`; the last is cut to fit."""
+    """Draw lengths that add up to `messages`; the last is cut to fit."""
     left = messages
     while left > 0:
         length = min(turn_length(rng), left)
@@ -161,7 +161,7 @@ def _turn_lengths(messages: int, rng: Random) -> Iterator[int]:
 
 
 def _turn_start_ms(hours: float, rng: Random) -> int:
-    """One point of a Poisson process whose rate is the day's profile, given how many points there are."""
+    """Draw a point of a Poisson process whose rate is the day's profile, given the number of points."""
     while True:
         at_ms = int(rng.random() * hours * _MS_AN_HOUR)
         weight = HOUR_WEIGHTS[at_ms // _MS_AN_HOUR % 24]
@@ -170,7 +170,7 @@ def _turn_start_ms(hours: float, rng: Random) -> int:
 
 
 class _Users:
-    """Who writes each turn; nobody begins one within TURN_GAP_MS_MAX of the end of their last."""
+    """Writers of the turns; nobody begins a turn within TURN_GAP_MS_MAX of the end of their last."""
 
     def __init__(self, rng: Random, language: str) -> None:
         self._rng = rng
@@ -203,7 +203,7 @@ class _Users:
 
 
 def _content(position: int, language: str, rng: Random) -> tuple[str, str]:
-    """Kind and text of a message by its position in the turn."""
+    """Draw kind and text of a message by its position in the turn."""
     phrases = PHRASES[language]
     (kind,) = rng.choices(list(KIND_SHARES), weights=list(KIND_SHARES.values()))
     if kind == "text":

@@ -1,4 +1,4 @@
-"""The systems under test. Adding one is one file in this package; see `base`."""
+"""The systems under test, a file each; `sim.engine.system` defines what a system is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["System", "all_systems"]
 
 @cache
 def all_systems() -> dict[str, type[System]]:
-    """Every system by name, in their order. Raises ValueError when two modules claim one name."""
-    found: list[type[System]] = []
+    """Return every system by name, in their order. Raises ValueError when two modules use one name."""
+    classes: list[type[System]] = []
     for module_info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
         if module_info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{__name__}.{module_info.name}")
-        found += [
+        classes += [
             member
             for _, member in sorted(vars(module).items())
             if inspect.isclass(member)
@@ -29,7 +29,7 @@ def all_systems() -> dict[str, type[System]]:
             and member.__module__ == module.__name__
         ]
     systems: dict[str, type[System]] = {}
-    for system in sorted(found, key=lambda system: (system.order, system.name)):
+    for system in sorted(classes, key=lambda system: (system.order, system.name)):
         if system.name in systems:
             raise ValueError(f"two systems are called {system.name!r}: {systems[system.name]} and {system}")
         systems[system.name] = system

@@ -1,4 +1,4 @@
-"""What both buffers have in common: `queue_core.legacy.buffer`, unmodified, in simulated time."""
+"""The base of both buffers: `queue_core.legacy.buffer`, unmodified, in simulated time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitn
 
 
 class BufferSystem(System):
-    """Webhooks gather a turn in a buffer; a timer in the webhook's own process has it answered 8 s later."""
+    """A buffer in which webhooks gather a turn; a timer in the webhook's own process has it answered 8 s later."""
 
     rules: ClassVar[BufferRules]
 
@@ -29,15 +29,15 @@ class BufferSystem(System):
         self._buffer = LegacyBuffer(_Host(self), self.rules, DECODER)
 
     def at_rest(self) -> bool:
-        """Every activity is a foreground task, and none is alive when this is asked."""
+        """Return True: every activity is a foreground task, and none is alive when this is called."""
         return True
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Messages in a buffer that somebody will still look at."""
+        """Return the ids in buffers that a timer or processor will still read."""
         return self.witness.custody.all_waiting()
 
     def cause(self, conversation: Conversation, message_id: str) -> Cause:
-        """Return why a message is lost that no write, timer or expiry explains."""
+        """Return the cause of a loss that no write, timer or expiry explains."""
         return Cause(code="never_written")
 
     async def webhook(self, arrival: Arrival) -> None:
@@ -52,7 +52,7 @@ class BufferSystem(System):
 
 
 class _Host:
-    """A simulated BufferHost: the world around the buffer, and the ledger that sees what becomes of it."""
+    """A simulated BufferHost: the buffer's Redis, clock, timers and AI, watched by the witness."""
 
     def __init__(self, system: BufferSystem) -> None:
         self._world = system.world
@@ -90,7 +90,7 @@ class _Host:
         timer: Callable[[], Coroutine[Any, Any, None]],
         attempt: int,
     ) -> None:
-        """Unless the function instance dies that it would run in."""
+        """Start the timer, unless the function instance dies that it would run in."""
         key = buffer_key(conversation)
         if self._world.fault("timer-dies"):
             self._witness.nobody_reads(key, Cause(code="timer_died", call=attempt))
@@ -113,7 +113,7 @@ class _Host:
     async def answer(
         self, conversation: legacy_buffer.Conversation, messages: Sequence[BufferedMessage], due_ms: int
     ) -> None:
-        """The text handed to the AI has one space between two messages."""
+        """Ask the AI about the messages, joined by spaces, and send its reply."""
         asked, key = Conversation(*conversation), buffer_key(conversation)
         batch = [message.identity for message in messages]
         text = " ".join(message.text for message in messages)
@@ -133,6 +133,6 @@ class _Host:
 
 
 def buffer_key(conversation: legacy_buffer.Conversation) -> str:
-    """The key of a conversation's buffer. A colon in a name makes two conversations share one."""
+    """Return the key of a conversation's buffer. A colon in a name can make two conversations share it."""
     instance, phone = conversation
     return f"{KEY_PREFIX}{instance}:{phone}"

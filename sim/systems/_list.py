@@ -1,4 +1,4 @@
-"""What both lists have in common: a Redis list per conversation, deleted and pushed again at each step.
+"""The base of both lists: a Redis list per conversation, deleted and pushed again at each step.
 
 Behaviour read off the bot's public source (AbdelrahimE/convgo, commits ea15918 and 9bc9501).
 """
@@ -36,10 +36,10 @@ LOGGED: Mapping[RewriteStep, str] = {
 
 
 class ListSystem(System):
-    """Webhooks push; an HTTP call every 3 s walks all active lists one after another.
+    """A list that webhooks push to; an HTTP call every 3 s walks all active lists one after another.
 
     `poll_offset_ms` is the first tick of the scheduler's clock, counted from the start of the recording. It
-    is left to chance: nothing ties the scheduler to the users.
+    is random: nothing ties the scheduler to the users.
     """
 
     batch_max: ClassVar[int | None] = None
@@ -58,16 +58,16 @@ class ListSystem(System):
         self.world.spawn_daemon(self._every(MONITOR_MS, self._recover_orphans), name="list monitor")
 
     def at_rest(self) -> bool:
-        """Whether no message is left in any list."""
+        """Return whether no message is left in any list."""
         self.witness.sweep()
         return not self.witness.custody.all_waiting()
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Messages in a list that no handler has in hand."""
+        """Return the ids in lists that no handler has taken."""
         return self.witness.custody.all_waiting()
 
     def cause(self, conversation: Conversation, message_id: str) -> Cause:
-        """Return why a message is lost that no rewrite and no expiry explains."""
+        """Return the cause of a loss that no rewrite and no expiry explains."""
         return Cause(code="never_pushed")
 
     async def webhook(self, arrival: Arrival) -> None:
@@ -89,7 +89,7 @@ class ListSystem(System):
 
     @abstractmethod
     async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """What mark-as-processing pushes back after the DEL, in this order."""
+        """Return the entries that mark-as-processing pushes back after the DEL, in this order."""
 
     async def _every(self, period_ms: int, handler: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(self.poll_offset_ms / 1000)
@@ -105,7 +105,7 @@ class ListSystem(System):
             self.world.log("scheduler.call_failed")
 
     async def _active(self) -> list[tuple[str, Conversation]]:
-        """Active lists in a fixed order (Redis promises none), without keys that do not split in three."""
+        """Return the active lists in a fixed order (Redis promises none), without keys that do not split in three."""
         keys: list[str] = sorted(await self.redis.call("SMEMBERS", ACTIVE))
         parts = [(key, key.split(":")) for key in keys]
         return [(key, Conversation(part[1], part[2])) for key, part in parts if len(part) == KEY_PARTS]
@@ -162,7 +162,7 @@ class ListSystem(System):
     async def _answer(
         self, key: str, conversation: Conversation, batch: Sequence[Entry], cause_of_loss: Cause
     ) -> None:
-        """Ask the AI and send its answer; when the AI fails, that is the end of it."""
+        """Ask the AI and send its answer; when the AI fails, the messages are lost."""
         ids = [entry.id for entry in batch]
         try:
             reply = await self.world.ai.answer(conversation, ids, " ".join(entry.text for entry in batch))
@@ -197,10 +197,10 @@ class ListSystem(System):
         )
 
     def processing(self, entry: Entry) -> Entry:
-        """The entry as mark-as-processing pushes it back."""
+        """Return the entry as mark-as-processing pushes it back."""
         return msgspec.structs.replace(entry, status="processing", processing_since_ms=self.world.now_ms())
 
 
 def list_key(conversation: Conversation) -> str:
-    """The key of a conversation's list, as the bot splits it again at each `:`."""
+    """Return the key of a conversation's list, which the bot splits again at each `:`."""
     return f"{KEY_PREFIX}{conversation.instance}:{conversation.phone}"

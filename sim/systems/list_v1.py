@@ -16,5 +16,5 @@ class ListV1(ListSystem):
     order: ClassVar[int] = 30
 
     async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """The batch, and nothing else that may be in the list."""
+        """Return the batch, and nothing else that may be in the list."""
         return [self.processing(entry) for entry in batch]

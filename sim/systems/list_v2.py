@@ -17,7 +17,7 @@ class ListV2(ListSystem):
     batch_max: ClassVar[int | None] = 10
 
     async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """Everything in the list by now, the batch's messages with their new status."""
-        mine = {entry.entry_id for entry in batch}
-        found = decode(await self.redis.call("LRANGE", key, 0, -1))
-        return [self.processing(entry) if entry.entry_id in mine else entry for entry in found]
+        """Return everything that is in the list now, the batch's messages with their new status."""
+        taken = {entry.entry_id for entry in batch}
+        entries = decode(await self.redis.call("LRANGE", key, 0, -1))
+        return [self.processing(entry) if entry.entry_id in taken else entry for entry in entries]

@@ -15,8 +15,6 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
 )
-from queue_core.keys import decode_conversation
-from queue_core.message import decode
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
@@ -40,10 +38,7 @@ class QueueSystem(System):
         super().__init__(world)
         settings = world.settings
         self._settings = QueueSettings(
-            window_ms=settings.window_ms,
-            max_messages=settings.max_messages,
-            idle_ms=settings.idle_ms,
-            max_batch=max(QueueSettings().max_batch, settings.max_messages),
+            **settings.rules(), max_batch=max(QueueSettings().max_batch, settings.max_messages)
         )
         self._web = self._queue("web")
         self._intake = Intake(self._web, self._handle, self._send)
@@ -88,19 +83,15 @@ class QueueSystem(System):
             self.world.ledger.note(conversation, arrival.id, code)
 
     def at_rest(self) -> bool:
-        """Whether no conversation has messages."""
-        return all(self._eye.peek("ZCARD", partition.active) == 0 for partition in self._web.keys.partitions)
+        """Return True when no conversation has messages."""
+        return not self._web.unfinished(self._eye.peek)
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Everything that still lies in a conversation's list."""
-        pending: dict[Conversation, list[str]] = {}
-        for partition in self._web.keys.partitions:
-            for member in self._eye.peek("ZRANGE", partition.active, 0, -1):
-                conversation = Conversation(*decode_conversation(member))
-                elements = self._eye.peek("LRANGE", self._web.keys.of(*conversation).queue, 0, -1)
-                messages = [decode(element) for element in elements]
-                pending[conversation] = [message.id for message in messages if message]
-        return pending
+        """Return the ids of the messages that no worker has finished."""
+        return {
+            Conversation(*name): [message.id for message in messages]
+            for name, messages in self._web.unfinished(self._eye.peek).items()
+        }
 
     async def settle(self) -> None:
         """Report the dead letters."""
@@ -115,7 +106,7 @@ class QueueSystem(System):
             await processor.stop()
 
     def _queue(self, process: str) -> MessageQueue:
-        """The queue as one process sees it: with its own connections, set up as `queue_core.connect` does."""
+        """Make the queue of one process: with its own connections, set up as `queue_core.connect` does."""
         client = self.world.redis.client(
             process,
             socket_timeout=SOCKET_TIMEOUT_S,

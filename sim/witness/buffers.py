@@ -1,4 +1,4 @@
-"""Witness of a buffer: notes why a message gets lost, at the moment it happens."""
+"""The witness of a buffer: notes each loss, with its cause, at the moment it happens."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sim.witness.custody import Custody, Message
 KEY_PREFIX = "msg_buffer:"
 
 _answering: ContextVar[tuple[str, ...]] = ContextVar("answering", default=())
-"""Ids that the processor at work has handed to the AI."""
+"""Ids that the present processor has handed to the AI."""
 
 
 class BufferedMessage(msgspec.Struct, frozen=True):
-    """A message inside a buffer; `at_ms` is the time at its webhook, `delivery` a number of its own."""
+    """A message inside a buffer; `at_ms` is the time at its webhook, `delivery` the number of the webhook call."""
 
     delivery: int
     instance: str
@@ -34,7 +34,7 @@ class BufferedMessage(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> Message:
-        """Which delivery of whose message it is."""
+        """Return the conversation, id and delivery of the message."""
         return Message(Conversation(self.instance, self.phone), self.id, self.delivery)
 
 
@@ -42,10 +42,10 @@ DECODER = msgspec.json.Decoder(Buffer[BufferedMessage])
 
 
 class BufferWitness:
-    """Sees every write of a buffer and knows who will still look at it.
+    """An observer of every write of a buffer, which counts the webhooks, timers and processors that may still read it.
 
-    Duties: say when a message is stored; say that it is lost when a write drops it, when its buffer is marked
-    as processed, when its buffer expires, and when the last one who could have read its buffer is gone.
+    It notes that a message is stored, and that it is lost: when a write drops it, when its buffer is marked as
+    processed, when its buffer expires, and when the last reader of its buffer has gone.
     """
 
     def __init__(self, world: World, redis: RestRedis, ttl_s: int) -> None:
@@ -58,7 +58,7 @@ class BufferWitness:
 
     @contextmanager
     def attending(self, key: str) -> Iterator[None]:
-        """Inside, something is at work that may yet read the buffer or start a timer that will."""
+        """Count a reader for the time of the block: it may read the buffer, or start a timer that will."""
         self.attend(key)
         try:
             yield
@@ -66,26 +66,26 @@ class BufferWitness:
             self.leave(key)
 
     def attend(self, key: str) -> None:
-        """One more webhook, timer or processor is at work on the buffer."""
+        """Count one more reader of the buffer: a webhook, timer or processor."""
         self._attention[key] = self._attention.get(key, 0) + 1
 
     def leave(self, key: str) -> None:
-        """One less; when it was the last, what still waits in the buffer waits for nobody."""
+        """Count one reader less; after the last, the messages that still wait in the buffer are lost."""
         self._attention[key] -= 1
         waiting = self.custody.waiting(key)
         if self._attention[key] > 0 or not waiting:
             return
         held = _contents(self._redis.peek("GET", key))
-        self.custody.lose(key, [one for one in waiting if one not in held], self._expired())
+        self.custody.lose(key, [message for message in waiting if message not in held], self._expired())
         cause = self._broken.get(key, Cause(code="written_back_unread"))
-        self.custody.lose(key, [one for one in waiting if one in held], cause)
+        self.custody.lose(key, [message for message in waiting if message in held], cause)
 
     def nobody_reads(self, key: str, cause: Cause) -> None:
-        """The timer of the present buffer is gone, for the reason given."""
+        """Note that the timer of the present buffer has gone, and why."""
         self._broken[key] = cause
 
     def claim(self, key: str, asked: Conversation, messages: Sequence[Message], due_ms: int) -> list[str]:
-        """The processor has the messages in hand, to answer `asked`. Returns the ids that are really of it."""
+        """Note that the processor has taken the messages to answer `asked`; returns the ids that are really of it."""
         ids = self.custody.claim(key, asked, messages, "timer", due_ms)
         _answering.set(tuple(dict.fromkeys(ids)))
         return ids
@@ -97,17 +97,18 @@ class BufferWitness:
         if not key.startswith(KEY_PREFIX) or after is None:
             return
         new = DECODER.decode(after)
-        known, has = _contents(before), _contents(after)
-        added = [message for message in has if message not in known]
-        waited = self.custody.waiting(key)
-        gone = [message for message in waited if message not in has]
-        self.custody.lose(key, [one for one in gone if one not in known], self._expired())
-        self.custody.lose(key, [one for one in gone if one in known], self._overwritten(new, added))
+        old, now = _contents(before), _contents(after)
+        added = [message for message in now if message not in old]
+        waiting = self.custody.waiting(key)
+        gone = [message for message in waiting if message not in now]
+        self.custody.lose(key, [message for message in gone if message not in old], self._expired())
+        overwritten = [message for message in gone if message in old]
+        self.custody.lose(key, overwritten, self._overwritten(new, added))
         if new.processed:
             marked = Cause(code="marked_unread", answering=list(_answering.get()))
-            self.custody.lose(key, [one for one in waited if one in has], marked)
+            self.custody.lose(key, [message for message in waiting if message in now], marked)
             return
-        if not known.keys() & has.keys():
+        if not old.keys() & now.keys():
             self._broken.pop(key, None)
         for message in added:
             self.custody.store(key, message)
@@ -119,5 +120,5 @@ class BufferWitness:
 
 
 def _contents(value: str | None) -> dict[Message, None]:
-    """The messages in what Redis holds as a buffer."""
-    return {} if value is None else dict.fromkeys(one.identity for one in DECODER.decode(value).messages)
+    """Return the messages of a buffer as Redis holds it."""
+    return {} if value is None else dict.fromkeys(entry.identity for entry in DECODER.decode(value).messages)

@@ -1,4 +1,4 @@
-"""Where a stored message is, as nobody inside the old bots could know it: the ledger's eyes."""
+"""Custody: the messages that Redis holds for the old systems and that no batch has taken yet."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sim.engine.ledger import Conversation, Ledger
 
 
 class Message(NamedTuple):
-    """One delivery of a message, by the conversation it was written in, whatever key it lies under."""
+    """One delivery of a message, by the conversation that it belongs to, whatever key it lies under."""
 
     conversation: Conversation
     id: str
     delivery: int
-    """A number of its own for each webhook call: a second delivery of an id is another one."""
+    """Number of the webhook call: a second delivery of an id has another."""
 
 
 class Custody:
-    """Which stored messages still wait under a key to be handed to the AI.
+    """The stored messages that still wait, by key, to be handed to the AI.
 
     A message is in custody from the write that put it into Redis until a batch claims it or it is lost.
     """
@@ -29,12 +29,12 @@ class Custody:
         self._waiting: dict[str, dict[Message, None]] = {}
 
     def store(self, key: str, message: Message) -> None:
-        """Redis holds the message under `key` from now on."""
+        """Note that Redis holds the message under `key` from now on."""
         self._waiting.setdefault(key, {})[message] = None
         self._ledger.stored(message.conversation, message.id)
 
     def take_back(self, key: str, messages: Iterable[Message]) -> None:
-        """The ones who had claimed these messages are gone, the messages are still in Redis."""
+        """Note that these claimed messages are still in Redis after their processor has died."""
         self._waiting.setdefault(key, {}).update(dict.fromkeys(messages))
 
     def claim(
@@ -45,9 +45,9 @@ class Custody:
         trigger: str,
         due_ms: int | None,
     ) -> list[str]:
-        """A handler has the messages in hand, to answer `conversation`. Returns the ids that are really of it.
+        """Note that a handler has taken the messages to answer `conversation`; returns the ids that are really of it.
 
-        `due_ms` is when the system's own rule wanted that. Where two conversations share a key, the other's
+        `due_ms` is when they were due by the system's own rule. Where two conversations share a key, the other's
         messages are answered to the wrong user: lost.
         """
         for message in messages:
@@ -60,9 +60,9 @@ class Custody:
         return ids
 
     def lose(self, key: str, messages: Iterable[Message], cause: Cause) -> None:
-        """Nobody will look at these messages again, and `cause` says why.
+        """Note that nobody will read these messages again, and why.
 
-        One of which another delivery still waits is not lost.
+        A message of which another delivery still waits is not lost.
         """
         for message in messages:
             waiting = self._waiting.get(key, {})
@@ -71,13 +71,13 @@ class Custody:
                 self._ledger.lose(message.conversation, message.id, cause)
 
     def waiting(self, key: str) -> tuple[Message, ...]:
-        """Messages in custody under a key, in the order in which they were stored."""
+        """Return the messages in custody under a key, in the order in which they were stored."""
         return tuple(self._waiting.get(key, {}))
 
     def all_waiting(self) -> dict[Conversation, list[str]]:
-        """Every conversation that has messages in custody, with their ids."""
-        found: dict[Conversation, list[str]] = {}
+        """Return every conversation that has messages in custody, with their ids."""
+        waiting: dict[Conversation, list[str]] = {}
         for messages in self._waiting.values():
             for message in messages:
-                found.setdefault(message.conversation, []).append(message.id)
-        return found
+                waiting.setdefault(message.conversation, []).append(message.id)
+        return waiting

@@ -1,4 +1,4 @@
-"""Witness of a list: notes why a message gets lost, at the moment it happens."""
+"""The witness of a list: notes each loss, with its cause, at the moment it happens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.witness.custody import Custody, Message
 
 KEY_PREFIX = "msg_queue:"
 KEY_PARTS = 3
-"""The scheduler leaves out a key that does not split into so many parts at its colons."""
+"""Parts of a key between its colons; the scheduler leaves out a key with more."""
 LIST_TTL_S = 3600
 
 _step: ContextVar[RewriteStep | None] = ContextVar("list_rewrite_step", default=None)
@@ -38,25 +38,25 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def identity(self) -> Message:
-        """Which delivery of whose message it is."""
+        """Return the conversation, id and delivery of the message."""
         return Message(Conversation(self.instance, self.phone), self.id, self.entry_id)
 
 
 def decode(values: Sequence[str] | None) -> list[Entry]:
-    """The entries of a list, in the order in which Redis holds them; none when the key is absent."""
+    """Decode the entries of a list, in the order in which Redis holds them; none when the key is absent."""
     return [msgspec.json.decode(value, type=Entry) for value in values or ()]
 
 
 def encode(entry: Entry) -> str:
-    """What Redis stores for an entry."""
+    """Encode an entry for Redis."""
     return msgspec.json.encode(entry).decode()
 
 
 class ListWitness:
-    """Sees every write of a list.
+    """An observer of every write of a list.
 
-    Duties: say when a message is stored; say that it is lost when a rewrite drops it before any handler had
-    it in hand, and when its list has expired.
+    It notes that a message is stored, and that it is lost: when a rewrite drops it before a handler has taken it, and
+    when its list has expired.
     """
 
     def __init__(self, world: World, redis: RestRedis) -> None:
@@ -68,7 +68,7 @@ class ListWitness:
 
     @contextmanager
     def rewriting(self, step: RewriteStep) -> Iterator[None]:
-        """Writes of this task inside the block belong to `step`."""
+        """Count writes of this task inside the block as part of `step`."""
         token = _step.set(step)
         try:
             yield
@@ -76,32 +76,32 @@ class ListWitness:
             _step.reset(token)
 
     def crashed(self, key: str, messages: Sequence[Message]) -> None:
-        """The processor that had these messages in hand is dead; they stay in the list as `processing`."""
+        """Note that the processor of these messages has died; they stay in the list as `processing`."""
         self._crashed.update(messages)
         self.custody.take_back(key, messages)
 
     def sweep(self) -> None:
-        """Say what has expired since anybody wrote to the lists."""
+        """Note messages that have expired since the last write to their lists."""
         for key in self._keys:
             waiting = self.custody.waiting(key)
             if waiting:
                 held = _contents(self._redis.peek("LRANGE", key, 0, -1))
-                self.custody.lose(key, [one for one in waiting if one not in held], _expired(key))
+                self.custody.lose(key, [message for message in waiting if message not in held], _expired(key))
 
     def _observe(self, key: str, before: Any, after: Any, client: object) -> None:
         if not key.startswith(KEY_PREFIX):
             return
         self._keys[key] = None
-        known, has = _contents(before), _contents(after)
-        gone = [message for message in self.custody.waiting(key) if message not in has]
-        self.custody.lose(key, [one for one in gone if one not in known], _expired(key))
+        old, new = _contents(before), _contents(after)
+        gone = [message for message in self.custody.waiting(key) if message not in new]
+        self.custody.lose(key, [message for message in gone if message not in old], _expired(key))
         step = _step.get()
         for message in gone:
-            if message in known and step is not None:
+            if message in old and step is not None:
                 self.custody.lose(key, [message], self._dropped(message, step))
         if step is None:
-            for message in has:
-                if message not in known:
+            for message in new:
+                if message not in old:
                     self.custody.store(key, message)
 
     def _dropped(self, message: Message, step: RewriteStep) -> Cause:

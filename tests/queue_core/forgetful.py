@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from queue_core import QueueUnavailableError
-from queue_core.redis.scripts import Call
+from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
 Result = TypeVar("Result")
@@ -30,7 +30,8 @@ class Forgetful(Transport):
         """As the carrier, then perhaps an error."""
         self.calls.append(call)
         loses, self.lose_next = self.lose_next, False
-        return await self._answer(self._carrier.alone(call), loses=loses)
+        answer: Result = await self._answer(self._carrier.alone(call), loses=loses)
+        return answer
 
     async def load(self) -> None:
         """As the carrier."""

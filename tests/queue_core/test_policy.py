@@ -15,6 +15,8 @@ from queue_core import MessageQueue, QueueMessage, QueueSettings, policy
 NOW_MS = 1_790_000_000_000
 SETTINGS = QueueSettings()
 IDLE = QueueSettings(idle_ms=3_000)
+CAP = QueueSettings(idle_ms=3_000, cap_ms=20_000)
+CAP_ALONE = QueueSettings(cap_ms=20_000)
 
 
 def message(message_id: str, timestamp: int) -> QueueMessage:
@@ -35,6 +37,11 @@ def message(message_id: str, timestamp: int) -> QueueMessage:
         (IDLE, -1_000, 0, 2, 3_000),
         (IDLE, -7_000, 0, 2, 1_000),
         (IDLE, -1_000, 0, 5, 0),
+        (CAP, -1_000, -1_000, 1, 2_000),
+        (CAP, -9_000, 0, 2, 3_000),
+        (CAP, -18_000, 0, 4, 2_000),
+        (CAP, -1_000, 0, 5, 0),
+        (CAP_ALONE, -1_000, 0, 2, 7_000),
     ],
 )
 def test_due_by_the_window_the_number_or_the_silence_whichever_is_first(
@@ -80,19 +87,22 @@ def _scores_by_policy(settings: QueueSettings, gaps_ms: list[int]) -> list[int]:
     gaps_ms=st.lists(st.integers(0, 4_000), min_size=1, max_size=8),
     window_ms=st.integers(0, 10_000),
     idle_ms=st.integers(0, 4_000),
+    cap_ms=st.sampled_from([0, 1, 6_000, 12_000]),
     max_messages=st.integers(1, 6),
 )
 async def test_the_rule_in_lua_is_the_rule_in_python(
-    gaps_ms: list[int], window_ms: int, idle_ms: int, max_messages: int
+    gaps_ms: list[int], window_ms: int, idle_ms: int, cap_ms: int, max_messages: int
 ) -> None:
-    settings = QueueSettings(window_ms=window_ms, idle_ms=idle_ms, max_messages=max_messages)
+    settings = QueueSettings(window_ms=window_ms, idle_ms=idle_ms, cap_ms=cap_ms, max_messages=max_messages)
     async with FakeAsyncRedis(server=FakeServer()) as redis:
         found = await _scores_while_arriving(redis, settings, gaps_ms)
     assert found == _scores_by_policy(settings, gaps_ms)
 
 
-async def test_the_rule_in_lua_is_the_same_on_every_server(redis_client: Redis) -> None:
-    settings = QueueSettings(idle_ms=3_000)
+@pytest.mark.parametrize("settings", [IDLE, CAP])
+async def test_the_rule_in_lua_is_the_same_on_every_server(
+    redis_client: Redis, settings: QueueSettings
+) -> None:
     gaps_ms = [5, 2_999, 2_000, 2_999, 0, 100]
     found = await _scores_while_arriving(redis_client, settings, gaps_ms)
     assert found == _scores_by_policy(settings, gaps_ms)
@@ -105,6 +115,8 @@ async def test_the_rule_in_lua_is_the_same_on_every_server(redis_client: Redis) 
         (SETTINGS, 0, 7, 8_000, 1, "window"),
         (SETTINGS, 0, 5, 7_999, 1, "size"),
         (IDLE, 0, 2, 7_999, 1, "idle"),
+        (CAP, 0, 4, 19_999, 1, "idle"),
+        (CAP, 0, 4, 20_000, 1, "window"),
         (SETTINGS, 0, 5, 7_999, 2, "retry"),
     ],
 )

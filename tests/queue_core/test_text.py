@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queue_core.text import visible, visible_json
+from queue_core.text import quantity, visible, visible_json
 
 
 def test_nothing_moves_a_cursor_or_turns_text_around() -> None:
@@ -27,3 +27,11 @@ def test_any_text_is_one_line_and_json_keeps_its_meaning(text: str) -> None:
     line = visible_json(json.dumps(text, ensure_ascii=False))
     assert line.isprintable()
     assert json.loads(line) == text
+
+
+def test_a_quantity_has_its_noun() -> None:
+    assert [quantity(number, "message") for number in (0, 1, 1200)] == [
+        "0 messages",
+        "1 message",
+        "1,200 messages",
+    ]

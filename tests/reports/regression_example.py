@@ -6,7 +6,6 @@ import numpy as np
 
 from reports.results.load import LoadLatency, LoadResult
 from reports.results.replay import ReplayResult, Run
-from reports.results.sweep import SWEEP_SCHEMA_VERSION, SweepResult
 from tests.reports import example, load_example
 
 BEFORE = example.incident(expectations=[example.expectation("queue")])
@@ -52,18 +51,3 @@ def load(seed: int, factor: float = 1.0, size: int = 4000, shift_ms: float = 0.0
         generator_lag=drawn(1),
     )
     return result
-
-
-def sweep() -> SweepResult:
-    return {
-        "schema": SWEEP_SCHEMA_VERSION,
-        "kind": "sweep",
-        "seed": 1,
-        "settings": {},
-        "recordings": ["incident.jsonl"],
-        "runs": 1,
-        "rows": [],
-        "recommended": None,
-        "ok": False,
-        "command": "python -m sim sweep logs",
-    }

@@ -22,6 +22,7 @@ def choice(window_s: int, messages: int, *, lost: int = 0, idle_s: int = 0, is_b
         came_to_rest=True,
         ai_calls=900 - 30 * window_s - messages,
         turns=900 - 30 * window_s - messages,
+        turns_of_several=300,
         split_turns=120 - 8 * window_s,
         first_ms={"p50": waits_ms[99], "p95": waits_ms[189], "max": waits_ms[-1]},
         last_ms={"p50": waits_ms[50], "p95": waits_ms[180], "max": waits_ms[-2]},
@@ -41,7 +42,9 @@ def sweep(rows: list[SweepRow], recommended: int | None) -> SweepResult:
         recordings=["incident.jsonl", "day.jsonl"],
         runs=1,
         rows=rows,
+        turns_of_several=300,
         recommended=recommended,
+        no_recommendation="none_clean" if recommended is None else None,
         ok=recommended is not None,
         command="python -m sim sweep logs --seed 1",
     )
@@ -64,11 +67,17 @@ def nothing() -> SweepResult:
     return sweep([], None)
 
 
+def short() -> SweepResult:
+    """Every choice was clean, on turns too few to recommend one."""
+    result = sweep([choice(8, 5), choice(12, 5)], None)
+    return {**result, "ok": True, "turns_of_several": 1, "no_recommendation": "few_turns"}
+
+
 def hostile() -> SweepResult:
     """Every text is one of HOSTILE."""
     result = nine()
     result["command"] = HOSTILE[1]
-    result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[3], HOSTILE[2]: HOSTILE[0]}
+    result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[4], HOSTILE[2]: HOSTILE[0]}
     result["recordings"] = list(HOSTILE)
     return result
 

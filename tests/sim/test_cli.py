@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
+
+from sim.console import print_table
 
 REPOSITORY = Path(__file__).parents[2]
 INCIDENT = REPOSITORY / "logs" / "incident.jsonl"
@@ -31,7 +36,7 @@ def sim(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
-def test_the_incident_as_the_issue_tells_it(tmp_path: Path) -> None:
+def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path) -> None:
     done = sim("replay", INCIDENT, "--json", "result.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
@@ -70,18 +75,36 @@ def test_quiet_prints_the_verdict_alone(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_tables_are_whole_on_a_narrow_screen_and_in_a_pipe(tmp_path: Path) -> None:
-    done = sim("replay", INCIDENT, "--no-report", "--runs", "3", cwd=tmp_path, COLUMNS="40")
+def test_in_a_pipe_no_value_is_cut_and_no_line_wrapped(tmp_path: Path) -> None:
+    name = "a-recording-whose-name-is-as-long-as-" + "names-can-be-" * 12
+    for copy in (f"{name}1.jsonl", f"{name}2.jsonl"):
+        (tmp_path / copy).write_bytes(INCIDENT.read_bytes())
+    done = sim("replay", ".", "--no-report", "--runs", "3", cwd=tmp_path, COLUMNS="40")
+    lines = done.stdout.splitlines()
     assert "…" not in done.stdout
-    assert "a message is lost" in done.stdout
+    assert any(line.split()[:2] == [f"{name}1.jsonl", "15"] for line in lines)
+    assert any("a message is lost" in line for line in lines)
+    assert lines[-1].startswith("The queue lost")
+    assert lines[-1].endswith("matched.")
 
 
-def test_an_expectation_that_does_not_hold_is_an_exit_code(tmp_path: Path) -> None:
+def test_on_a_terminal_sentences_fit_it_and_tables_are_whole() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=40)
+    print_table(Table("x" * 90), console)
+    console.print("word " * 20)
+    lines = stream.getvalue().splitlines()
+    assert "x" * 90 in lines[1]
+    assert max(len(line) for line in lines[-3:]) <= 40
+
+
+def test_a_failed_expectation_is_the_headline_and_an_exit_code(tmp_path: Path) -> None:
     head = '{"event":"recording","version":1,"expect":{"buffer-v1":{"lost":["m1"]}}}\n'
     (tmp_path / "wrong.jsonl").write_text(head + ONE)
     done = sim("replay", "wrong.jsonl", "--no-report", cwd=tmp_path)
     assert done.returncode == 1
     assert "NOT MATCHED" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1 OF 1 EXPECTED OUTCOMES DID NOT MATCH; the queue lost,")
 
 
 def test_an_expectation_is_not_checked_under_other_settings(tmp_path: Path) -> None:
@@ -108,7 +131,7 @@ def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, te
     assert done.stdout == ""
 
 
-def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> None:
+def test_broken_lines_are_skipped_and_counted_on_request(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text(ONE + "{broken\n")
     done = sim("replay", "bad.jsonl", "--skip-bad-lines", "--no-report", "--json", "r.json", cwd=tmp_path)
     assert done.returncode == 0
@@ -120,7 +143,8 @@ def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> No
     ("arguments", "reason"),
     [
         (["missing.jsonl"], "missing.jsonl"),
-        ([str(INCIDENT), "--system", "quue"], "known are"),
+        ([str(INCIDENT), "--system", "quue"], "--system: there is no system 'quue'; did you mean \"queue\"?"),
+        ([str(INCIDENT), "--system", "x"], "known are buffer-v1, buffer-v2"),
         ([str(INCIDENT), "--ai", "6s"], "write constant:6s"),
         ([str(INCIDENT), "--redis-latency", "lognormal:9s:1s"], "below the median"),
         ([str(INCIDENT), "--window", "eight"], "is not a duration"),
@@ -129,16 +153,51 @@ def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> No
         ([str(INCIDENT), "--max-messages", "0"], "max-messages"),
         ([str(INCIDENT), "--fault", "timer-dies=2"], "0 to 1"),
         ([str(INCIDENT), "--fault", "sunshine=0.1"], "known are"),
-        ([str(INCIDENT), "--runs", "0"], "outside"),
-        ([str(INCIDENT), "--report", "/dev/null/x.html"], "cannot be written"),
+        ([str(INCIDENT), "--fault", "timer-deis=0.1"], 'did you mean "timer-dies"?'),
+        ([str(INCIDENT), "--window", "2h"], "--window: must be from 0 to 1h, not 2h"),
+        (
+            [str(INCIDENT), "--max-messages", "99999999"],
+            "--max-messages: must be from 1 to 1000, not 99999999",
+        ),
+        ([str(INCIDENT), "--cap", "5s"], "--cap: has an effect with --idle only"),
+        ([str(INCIDENT), "--json", "x", "--report", "x"], "give them different files"),
+        (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
+        (
+            [str(INCIDENT), "--runs", "0"],
+            "100000, not '0'; see python -m sim replay --help",
+        ),
+        ([str(INCIDENT), "--report", "/dev/null/x.html"], "/dev/null is not a folder"),
         ([], "PATH"),
     ],
 )
 def test_options_that_cannot_be_used(tmp_path: Path, arguments: list[str], reason: str) -> None:
     done = sim("replay", *arguments, cwd=tmp_path)
     assert done.returncode == 2
+    assert done.stderr.startswith("sim: ")
+    assert done.stderr.count("\n") == 1
     assert reason in done.stderr
-    assert "Traceback" not in done.stderr
+    assert list(tmp_path.rglob("*.html")) == []
+
+
+def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_text(ONE)
+    for paths in ("one.jsonl", "."):
+        done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.startswith(
+            "sim: one.jsonl: is a recording to replay; write the result to another file"
+        )
+    assert path.read_text() == ONE
+
+
+def test_a_report_on_standard_output_is_nothing_but_the_page(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--system", "queue", "--report", "-", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert done.stdout.rstrip().endswith("</html>")
+    assert "The queue lost" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_systems_are_listed(tmp_path: Path) -> None:

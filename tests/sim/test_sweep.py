@@ -14,7 +14,7 @@ from reports.results.sweep import SweepResult, SweepRow
 from reports.words.verdicts import sweep_verdict
 from sim.engine.settings import SettingsError, SimSettings
 from sim.study import Study
-from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nothing_beats, recommended_place, sweep, thinned
+from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nearest_to_best, sweep, thinned, unbeaten
 
 from .test_cli import REPOSITORY, sim
 
@@ -54,7 +54,7 @@ def swept(*paths: Path, **grid: str) -> SweepResult:
 
 
 def row(**changes: object) -> SweepRow:
-    told: SweepRow = {
+    usual: SweepRow = {
         "window_ms": 8000,
         "max_messages": 5,
         "idle_ms": 0,
@@ -67,6 +67,7 @@ def row(**changes: object) -> SweepRow:
         "came_to_rest": True,
         "ai_calls": 5,
         "turns": 5,
+        "turns_of_several": 5,
         "split_turns": 1,
         "first_ms": {"p50": 9000, "p95": 10_000, "max": 12_000},
         "last_ms": {"p50": 9000, "p95": 10_000, "max": 12_000},
@@ -74,7 +75,7 @@ def row(**changes: object) -> SweepRow:
         "reply_ms": [9000, 12_000],
         "is_best": False,
     }
-    return {**told, **changes}  # type: ignore[typeddict-item]
+    return {**usual, **changes}  # type: ignore[typeddict-item]
 
 
 def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
@@ -87,8 +88,8 @@ def test_what_a_choice_costs_as_computed_by_hand(write_recording: Callable[..., 
     assert (short["window_ms"], long["window_ms"]) == (4000, 8000)
     # 4 s: 0 s is answered at 10 s, 5 s right after that by 16 s, 20 s at 30 s; 8 s: 0 s and 5 s at 14 s, 20 s at 34 s.
     assert (short["ai_calls"], long["ai_calls"]) == (3, 2)
-    assert [round(one / 1000) for one in short["reply_ms"]] == [10, 10, 11]
-    assert [round(one / 1000) for one in long["reply_ms"]] == [14, 14]
+    assert [round(time_ms / 1000) for time_ms in short["reply_ms"]] == [10, 10, 11]
+    assert [round(time_ms / 1000) for time_ms in long["reply_ms"]] == [14, 14]
     assert round((long["last_ms"]["p50"] or 0) / 1000) == 9
     assert (short["split_turns"], long["split_turns"]) == (1, 0)
     assert (short["turns"], long["turns"]) == (3, 2)
@@ -125,30 +126,30 @@ def test_costs_of_several_recordings_and_runs_are_added(write_recording: Callabl
     assert both["rows"][0]["ai_calls"] == 3
 
 
-def test_nothing_beats_a_choice_that_is_best_at_something() -> None:
+def test_a_choice_that_is_best_at_something_is_unbeaten() -> None:
     quick, cheap, between, worse = rows = [
         costing(5, 9, 9),
         costing(20, 2, 2),
         costing(12, 5, 5),
         costing(13, 5, 6),
     ]
-    assert nothing_beats(rows) == [True, True, True, False]
-    assert recommended_place(rows) == rows.index(between)
-    assert nothing_beats([quick, quick]) == [True, True], "equals do not beat each other"
-    assert nothing_beats([worse, cheap]) == [True, True]
+    assert unbeaten(rows) == [True, True, True, False]
+    assert nearest_to_best(rows) == rows.index(between)
+    assert unbeaten([quick, quick]) == [True, True], "equals do not beat each other"
+    assert unbeaten([worse, cheap]) == [True, True]
 
 
 def test_a_choice_that_loses_is_beaten_and_never_recommended_however_quick() -> None:
     rows = [costing(1, 1, 0, lost=1), costing(20, 9, 9), costing(1, 1, 0, came_to_rest=False)]
-    assert nothing_beats(rows) == [False, True, False]
-    assert nothing_beats([rows[0], costing(2, 1, 0, twice=1)]) == [True, False], "where all lose, costs count"
-    assert recommended_place(rows) == 1
-    assert recommended_place([rows[0], rows[2]]) is None
-    assert recommended_place([]) is None
+    assert unbeaten(rows) == [False, True, False]
+    assert unbeaten([rows[0], costing(2, 1, 0, twice=1)]) == [True, False], "where all lose, costs count"
+    assert nearest_to_best(rows) == 1
+    assert nearest_to_best([rows[0], rows[2]]) is None
+    assert nearest_to_best([]) is None
 
 
 def test_equal_choices_recommend_the_first() -> None:
-    assert recommended_place([costing(5, 5, 5), costing(5, 5, 5)]) == 0
+    assert nearest_to_best([costing(5, 5, 5), costing(5, 5, 5)]) == 0
 
 
 def test_reply_times_are_thinned_evenly_and_keep_both_ends() -> None:
@@ -161,27 +162,52 @@ def test_reply_times_are_thinned_evenly_and_keep_both_ends() -> None:
 
 
 def test_too_many_choices_and_lists_without_values_are_refused() -> None:
-    with pytest.raises(SettingsError, match=f"400 combinations; at most {CHOICES_MAX}"):
+    with pytest.raises(SettingsError, match=f"400 combinations; give at most {CHOICES_MAX}"):
         choices({"window": ["1s"] * 20, "max-messages": ["1"] * 20})
     for values in ([], ["4s", ""], [" "]):
-        with pytest.raises(SettingsError, match="window: a list of values"):
+        with pytest.raises(SettingsError, match="--window: write a list of values"):
             choices({"window": values})
 
 
 def test_the_command_compares_and_recommends_and_writes_a_page(
     write_recording: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = write_recording(*PAUSED)
+    path = write_recording(*(at + pause for at in range(0, 20_000, 100) for pause in (0, 1)))
     done = sim("sweep", path, "--window", "4s,8s", "--ai", "constant:6s", "--json", "out.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (result["kind"], len(result["rows"])) == ("sweep", 6)
     assert result["command"] == "python -m sim sweep one.jsonl --seed 1 --window 4s,8s --ai constant:6s"
+    assert (result["turns_of_several"], result["no_recommendation"]) == (200, None)
     assert result["recommended"] is not None
     assert "→" in done.stdout
-    assert " ".join(str(sweep_verdict(result)).split()) in " ".join(done.stdout.split())
+    assert done.stdout.endswith(f"\n{sweep_verdict(result)}\n".replace("\u00a0", " "))
     page = (tmp_path / "reports" / "out" / "sweep.html").read_text("utf-8")
     assert "Settings of the queue, compared on 1\u00a0recording" in page
+
+
+def test_two_messages_recommend_nothing(write_recording: Callable[..., Path], tmp_path: Path) -> None:
+    done = sim("sweep", write_recording(0, 1), "--window", "4s,8s", "--json", "out.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (result["recommended"], result["no_recommendation"]) == (None, "few_turns")
+    assert not any(line.startswith("→ ") for line in done.stdout.splitlines()[:7])
+    assert "\nToo little to recommend settings: 1 turn of several messages; at least 200" in done.stdout
+    page = (tmp_path / "reports" / "out" / "sweep.html").read_text("utf-8")
+    assert "Too little to recommend settings" in page
+
+
+def test_turns_of_several_runs_are_not_counted_twice(write_recording: Callable[..., Path]) -> None:
+    study = Study(
+        recordings=load([write_recording(*PAUSED)]),
+        systems=["queue"],
+        settings=SimSettings(),
+        options={"ai": "constant:6s"},
+        runs=3,
+    )
+    result = sweep(study, choices({"window": ["4s", "8s"]}))
+    assert [row["turns_of_several"] for row in result["rows"]] == [0, 3]
+    assert result["turns_of_several"] == 1
 
 
 def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
@@ -207,27 +233,27 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reason"),
     [
-        (("--window", "4s,,8s"), "window: a list of values"),
+        (("--window", "4s,,8s"), "sim: --window: write a list of values"),
         (("--window", "soon"), "soon"),
-        (("--max-messages", "0"), "max-messages"),
-        (("--idle", "-3s"), "-3s is negative"),
+        (("--max-messages", "0"), "sim: --max-messages: must be from 1 to 1000, not 0"),
+        (("--idle", "-3s"), "sim: --idle: -3s is negative"),
         (("--ai", "fast"), "fast"),
-        (("--runs", "0"), "runs"),
+        (("--runs", "0"), "sim: --runs: must be a whole number from 1 to 100000"),
         (("--report", "."), "cannot be written"),
     ],
 )
-def test_bad_options_are_told_before_any_work(
-    options: tuple[str, ...], told: str, write_recording: Callable[..., Path], tmp_path: Path
+def test_bad_options_are_refused_before_any_work(
+    options: tuple[str, ...], reason: str, write_recording: Callable[..., Path], tmp_path: Path
 ) -> None:
     done = sim("sweep", write_recording(0), *options, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reason in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_sweep_of_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_sweep_of_a_missing_folder_is_refused(tmp_path: Path) -> None:
     done = sim("sweep", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "nowhere" in done.stderr
@@ -237,5 +263,5 @@ def test_json_on_standard_output_is_nothing_but_json(
     write_recording: Callable[..., Path], tmp_path: Path
 ) -> None:
     done = sim("sweep", write_recording(0), "--window", "4s", "--no-report", "--json", "-", cwd=tmp_path)
-    assert [one["window_ms"] for one in json.loads(done.stdout)["rows"]] == [4000] * 3
-    assert "nearest to the best" in done.stderr
+    assert [row["window_ms"] for row in json.loads(done.stdout)["rows"]] == [4000] * 3
+    assert "Too little to recommend" in done.stderr

@@ -14,9 +14,9 @@ from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
 
 TEXT_CHARACTERS_MAX = 4_096
-"""Limit of `text.body`."""
+"""Limit on `text.body`."""
 PAIR_RATE_LIMIT = 131056
-"""Too many messages between one pair of users: one per 6 s is allowed in the long run."""
+"""Code for too many messages between one pair of users: one per 6 s is allowed in the long run."""
 
 # Error codes of the Cloud API, from its documentation. Everything else goes by the HTTP status.
 _WAITS_MS = {4: 60_000, 80007: 60_000, 130429: 10_000, 131048: 300_000, 131056: 8_000, 133016: 600_000}
@@ -26,7 +26,7 @@ _MAYBE = frozenset({1, 2, 131000, 131016})
 
 
 class CloudChannel:
-    """Sends by `POST /{version}/{phone_number_id}/messages`; shows "typing…" by the same."""
+    """A channel that sends, and shows "typing…", by `POST /{version}/{phone_number_id}/messages`."""
 
     name = "cloud"
 
@@ -46,7 +46,7 @@ class CloudChannel:
         self._timeout_s = timeout_s
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """See Channel.send. What the error code says goes before what the status says."""
+        """See Channel.send. An error code says more than the status, so it decides first."""
 
         async def send_part(part: str) -> None:
             body = {

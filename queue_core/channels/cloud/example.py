@@ -1,4 +1,4 @@
-"""Examples of webhooks of the WhatsApp Cloud API, for whoever plays the provider."""
+"""Examples of webhooks of the WhatsApp Cloud API, for tests and tools that play the provider."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def webhook_of(*messages: dict[str, Any], instance: str, name: str = "Somebody")
 
 
 def example_headers(body: bytes, secret: str) -> dict[str, str]:
-    """Returns the headers by which a post proves to know CLOUD_APP_SECRET."""
+    """Returns the headers with a post's signature by CLOUD_APP_SECRET."""
     return {"X-Hub-Signature-256": signature(body, secret)}

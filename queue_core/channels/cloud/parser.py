@@ -15,7 +15,7 @@ _Content = Mapping[str, Any]
 
 
 def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
-    """The messages of a webhook, in its order. Raises InvalidWebhookError for what can never hold one."""
+    """Reads the messages of a webhook, in its order. Raises InvalidWebhookError for one that can never hold any."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
     messages, skipped = [], Counter[str]()
@@ -82,8 +82,8 @@ def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessag
 
 def _contact_of(value: _Content, phone: str) -> _Content:
     contacts = value.get("contacts")
-    known = [one for one in contacts if isinstance(one, dict)] if isinstance(contacts, list) else []
-    return next((one for one in known if one.get("wa_id") == phone), known[0] if len(known) == 1 else {})
+    cards = [card for card in contacts if isinstance(card, dict)] if isinstance(contacts, list) else []
+    return next((card for card in cards if card.get("wa_id") == phone), cards[0] if len(cards) == 1 else {})
 
 
 def _kind_and_text(message: _Content) -> tuple[str, str]:
@@ -114,7 +114,7 @@ def _reaction(content: _Content) -> str:
 
 
 def _interactive(content: _Content) -> str:
-    """What a user picked from buttons or a list, or filled into a flow."""
+    """Returns the choice of a user: a button, an entry of a list, or a filled-in flow."""
     for name in ("button_reply", "list_reply", "nfm_reply", "call_permission_reply"):
         reply = content.get(name)
         if isinstance(reply, dict):
@@ -142,7 +142,7 @@ def _system(content: _Content) -> str:
     return placeholders.described("system", placeholders.name(content.get("body")))
 
 
-# What a message can be, and how it reads; contacts, which are a list, are apart.
+# Kinds of messages, and the words for each. Contacts are a list, so they are handled apart.
 _KINDS: dict[str, Callable[[_Content], str]] = {
     "text": lambda content: placeholders.words(content.get("body")),
     "image": _media("image"),

@@ -1,4 +1,4 @@
-"""Settings of the WhatsApp Cloud API, its webhook's address, and how Meta proves who posts."""
+"""Settings of the WhatsApp Cloud API, the address of its webhook, and the check of Meta's signature."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Cloud(Provider):
         return parse_cloud(post.payload, media_bytes_max=media_bytes_max)
 
     def answer_handshake(self, query: Mapping[str, str]) -> str:
-        """See Handshake. The challenge is echoed when the verify token is ours."""
+        """See Handshake. Echoes the challenge if the verify token is ours."""
         is_ours = is_secret(query.get("hub.verify_token", ""), self.verify_token.get_secret_value())
         if not is_ours or query.get("hub.mode") != "subscribe":
             raise UnauthorizedError("verify token", "hub.verify_token does not match CLOUD_VERIFY_TOKEN")
@@ -66,5 +66,5 @@ class Cloud(Provider):
 
 
 def signature(body: bytes, app_secret: str) -> str:
-    """Returns what `X-Hub-Signature-256` must be: the HMAC-SHA256 of the raw body."""
+    """Returns the right value of `X-Hub-Signature-256`: the HMAC-SHA256 of the raw body."""
     return "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()

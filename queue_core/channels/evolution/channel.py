@@ -16,12 +16,12 @@ from queue_core.message import Batch, QueueMessage
 TEXT_CHARACTERS_MAX = 60_000
 """WhatsApp takes texts of up to 65,536 characters."""
 TYPING_MS = 8_000
-"""The user sees "typing…" for so long."""
+"""Time for which the user sees "typing…"."""
 TYPING_TIMEOUT_S = 15.0
 
 
 class EvolutionChannel:
-    """Sends by `POST /message/sendText/{instance}`, shows "typing…" by `POST /chat/sendPresence/{instance}`."""
+    """A channel that sends by `POST /message/sendText/…` and shows "typing…" by `POST /chat/sendPresence/…`."""
 
     name = "evolution"
 
@@ -34,7 +34,7 @@ class EvolutionChannel:
         self._timeout_s = timeout_s
 
     async def send(self, batch: Batch, reply: str) -> None:
-        """See Channel.send. An instance that is not connected is tried again; a number that is none is not."""
+        """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
         number = _number(batch.messages[-1])
 
         async def send_part(part: str) -> None:
@@ -61,13 +61,14 @@ class EvolutionChannel:
 
 
 def _raise_for_refusal(answer: HttpAnswer) -> None:
-    """400 is the answer to a number that is none, and to an instance whose connection to WhatsApp is closed."""
+    """Raises for 400: the number is not on WhatsApp, or the instance is not connected to it."""
     if answer.status != 400:
         return
     body = answer.json()
     response = body.get("response") if isinstance(body, dict) else None
-    found = response.get("message") if isinstance(response, dict) else None
-    if isinstance(found, list) and any(isinstance(one, dict) and one.get("exists") is False for one in found):
+    numbers = response.get("message") if isinstance(response, dict) else None
+    checked = [number for number in numbers if isinstance(number, dict)] if isinstance(numbers, list) else []
+    if any(number.get("exists") is False for number in checked):
         raise GiveUpError("not sent, and never will be: Evolution says that the number is not on WhatsApp")
     raise RetryLaterError("not sent: Evolution answered 400; is the instance connected to WhatsApp?")
 

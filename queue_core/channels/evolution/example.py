@@ -1,4 +1,4 @@
-"""Examples of webhooks of the Evolution API, for whoever plays the provider."""
+"""Examples of webhooks of the Evolution API, for tests and tools that play the provider."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def example_webhook(
 
 
 def example_headers(secret: str) -> dict[str, str]:
-    """Returns the headers by which a post proves to know EVOLUTION_WEBHOOK_SECRET; none without a secret."""
+    """Returns the headers with EVOLUTION_WEBHOOK_SECRET; none without a secret."""
     return {"apikey": secret} if secret else {}

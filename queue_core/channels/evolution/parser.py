@@ -1,6 +1,6 @@
 """Webhooks of the Evolution API (v1 and v2): one event a POST, its messages in the shape of Baileys.
 
-Seen in the wild: the event as `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` as one
+Seen in practice: the event as `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` as one
 message, as an array, or holding `messages`; times as numbers, strings or protobuf Longs.
 """
 
@@ -16,7 +16,8 @@ from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.media import without_media
 from queue_core.message import QueueMessage
 
-_PHONE_JID = re.compile(r"(\d{5,20})(?::\d+)?@(?:s\.whatsapp\.net|c\.us)")
+PHONE_JID = re.compile(r"(\d{5,20})(?::\d+)?@(?:s\.whatsapp\.net|c\.us)")
+"""Address that holds the phone number itself, perhaps with the number of a device."""
 _WRAPPERS = (
     "ephemeralMessage",
     "viewOnceMessage",
@@ -28,7 +29,7 @@ _WRAPPERS = (
     "groupMentionedMessage",
     "botInvokeMessage",
 )
-"""Each holds the real message in its `message`."""
+"""Kinds that hold the real message in their `message`."""
 _WRAPPERS_DEEP_MAX = 8
 _NO_CONTENT = frozenset(
     {"messageContextInfo", "senderKeyDistributionMessage", "base64", "mediaUrl", "speechToText"}
@@ -44,7 +45,7 @@ _Content = Mapping[str, Any]
 
 
 def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_bytes_max: int) -> Inbound:
-    """The messages of a webhook. `instance` and `event` are the path's; the payload's own win.
+    """Reads the messages of a webhook. `instance` and `event` come from the path; those in the payload win.
 
     Raises InvalidWebhookError for what can never be a message.
     """
@@ -98,9 +99,7 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
     data: dict[str, Any] = {
         "channel": "evolution",
         "kind": kind,
-        "webhook": without_media(
-            {name: value for name, value in item.items() if name != "apikey"}, media_bytes_max
-        ),
+        "webhook": without_media(item, media_bytes_max),
     }
     if name := placeholders.name(item.get("pushName")):
         data["name"] = name
@@ -119,15 +118,15 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
 
 
 def _user(key: _Content, jid: str) -> tuple[str, str]:
-    """The user's phone, or the linked id where only that is known; and the address to send to where it is another.
+    """Returns the user's phone, or the linked id if only that is known; and the address to send to if it is another.
 
     In `lid` mode the phone stands in `remoteJidAlt`; older versions had it in `senderPn`.
     """
     if not jid:
         raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")
     for address in (jid, key.get("remoteJidAlt"), key.get("senderPn"), key.get("participantAlt")):
-        if found := _PHONE_JID.fullmatch(placeholders.words(address)):
-            return found[1], ""
+        if phone := PHONE_JID.fullmatch(placeholders.words(address)):
+            return phone[1], ""
     if jid.endswith("@lid"):
         return jid, jid
     return jid.partition("@")[0] or jid, jid if "@" in jid else ""
@@ -145,7 +144,7 @@ def _unwrapped(content: Any) -> _Content:
 
 
 def _kind_and_text(content: _Content) -> tuple[str, str]:
-    """The kind of a message and what the AI reads of it. Raises SkippedError for what no user wrote."""
+    """Returns the kind of a message, and its words for the AI. Raises SkippedError if no user wrote it."""
     if isinstance(content.get("conversation"), str) and content["conversation"]:
         return "text", content["conversation"]
     for name, (kind, text_of) in _KINDS.items():
@@ -172,7 +171,7 @@ def _reaction(part: _Content) -> str:
 
 
 def _protocol(part: _Content) -> str:
-    """A message taken back or edited; everything else is between the phones."""
+    """Describes a message that was deleted or edited. Raises SkippedError for traffic between the phones."""
     kind = part.get("type")
     if kind in ("REVOKE", 0):
         return "[deleted a message]"
@@ -193,14 +192,14 @@ def _contact_array(part: _Content) -> str:
 
 
 def _choice(*paths: tuple[str, ...]) -> Callable[[_Content], str]:
-    """What a user picked: the first of the paths that leads to a text."""
+    """Makes a reader of a user's choice: it returns the text at the first path that leads to one."""
 
     def text_of(part: _Content) -> str:
         for path in paths:
-            found: Any = part
+            value: Any = part
             for name in path:
-                found = found.get(name) if isinstance(found, dict) else None
-            if text := placeholders.words(found):
+                value = value.get(name) if isinstance(value, dict) else None
+            if text := placeholders.words(value):
                 return text
         return "[chose something]"
 
@@ -211,7 +210,7 @@ def _poll(part: _Content) -> str:
     return placeholders.described("poll", placeholders.name(part.get("name")))
 
 
-# What a message can hold, and how it reads.
+# Kinds of messages: our name of each, and its words.
 _KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
     "extendedTextMessage": ("text", lambda part: placeholders.words(part.get("text"))),
     "imageMessage": _media("image"),
@@ -250,7 +249,7 @@ _KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
 
 
 def _quoted(item: _Content, content: _Content) -> dict[str, str]:
-    """The message that this one answers: its id and what it said."""
+    """Returns id and text of the message that this one answers; nothing if it answers none."""
     contexts = [part.get("contextInfo") for part in content.values() if isinstance(part, dict)]
     for context in (*contexts, item.get("contextInfo"), content.get("contextInfo")):
         if isinstance(context, dict) and isinstance(context.get("quotedMessage"), dict):

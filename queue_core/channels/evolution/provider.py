@@ -1,4 +1,4 @@
-"""Settings of the Evolution API, its webhooks' addresses, and who may post to them."""
+"""Settings of the Evolution API, the addresses of its webhooks, and the check of their secret."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.environment import Url, faults_of_secret
 
 MESSAGE_EVENT = "messages-upsert"
-"""The one event that brings messages, as it is written in a path."""
+"""Event that brings messages, as it is written in a path."""
 
 
 class Evolution(Provider):
@@ -35,7 +35,7 @@ class Evolution(Provider):
     url: Url = ""
     """Address of the Evolution API; empty: not used."""
     api_key: SecretStr = SecretStr("")
-    """Its key, for sending."""
+    """Key for sending."""
     webhook_secret: SecretStr = SecretStr("")
     """Secret of its webhooks: in header or body field `apikey`, or in the path /webhook/SECRET/evolution."""
 
@@ -71,6 +71,6 @@ class Evolution(Provider):
 
 
 def _instance_and_event(path: Mapping[str, str]) -> tuple[str, str]:
-    """From /{instance}, /{event} or /{instance}/{event}; Evolution appends the event in its mode "by events"."""
+    """Reads /{instance}, /{event} or /{instance}/{event}; Evolution appends the event in its mode "by events"."""
     first, second = path.get("first", ""), path.get("second", "")
     return ("", first) if not second and first.lower() == MESSAGE_EVENT else (first, second)

@@ -1,4 +1,4 @@
-"""The operator's commands: looking at the queue, mending it, trying it out. One module a command."""
+"""The operator's commands: looking at the queue, mending it, trying it out. Each command has a module."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from queue_core.server.operator.status import add_status
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds them to a command line. Of the chosen one, `await args.run(args, settings)` is the exit code.
+    """Add the commands to a command line. `await args.run(args, settings)` then returns the exit code.
 
-    `run` raises QueueError (InvalidSettingsError: no Redis is configured; QueueUnavailableError: it does not answer)
+    It raises QueueError (InvalidSettingsError: no Redis is configured; QueueUnavailableError: it does not answer)
     and EmbeddedRedisError.
     """
     add_check(commands)

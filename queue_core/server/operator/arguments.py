@@ -1,4 +1,4 @@
-"""What the operator's commands take: durations, counts, and how each command is added with its help."""
+"""Arguments of the operator's commands: durations, counts, phone numbers, and commands with their help."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import re
 import textwrap
 from collections.abc import Awaitable, Callable
 
+from queue_core.channels.evolution.parser import PHONE_JID
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
-OK, NOT_SO, WRONG_USAGE = 0, 1, 2
-"""Exit codes: done; a check failed, something is left or was not found; usage or configuration."""
+OK, NOT_SO = 0, 1
+"""Exit codes: done; a check failed, something is left or was not found. Wrong usage or configuration is 2."""
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
-"""What a command does; returns the exit code."""
+"""Runs a command; returns the exit code."""
+
+_PUNCTUATION = re.compile(r"[\s()./+\-\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters of a number written for people, with the marks of direction that copying brings along."""
 
 
 def duration_s(text: str) -> float:
@@ -27,14 +31,29 @@ def duration_s(text: str) -> float:
 
 
 def count(low: int, high: int) -> Callable[[str], int]:
-    """A parser for whole numbers from `low` to `high`."""
+    """Make a parser for whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low:,} to {high:,}")
         return int(text)
 
     return parse
+
+
+def phone_spellings(text: str) -> list[str]:
+    """Return the names under which a user may be stored: as typed, and as the channels store a phone number.
+
+    "+966 50-000 0001" and "966500000001@s.whatsapp.net" are both stored as 966500000001.
+    """
+    jid = PHONE_JID.fullmatch(text.strip())
+    digits = jid[1] if jid else _PUNCTUATION.sub("", text)
+    return list(dict.fromkeys((text, digits if is_phone_number(digits) else text)))
+
+
+def is_phone_number(text: str) -> bool:
+    """Return True for 5 to 20 digits."""
+    return re.fullmatch(r"\d{5,20}", text, re.ASCII) is not None
 
 
 def add_command(
@@ -47,7 +66,10 @@ def add_command(
     epilog: str,
     has_json: bool = True,
 ) -> argparse.ArgumentParser:
-    """A command whose help keeps its lines as written. `run` is None for one that only groups others."""
+    """Add a command. `run` is None for one that only groups others.
+
+    `args.run` is then `run`; `args.wrong_usage` ends the process as argparse does, with a message and exit code 2.
+    """
     parser = commands.add_parser(
         name,
         help=summary,
@@ -56,14 +78,14 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
-        parser.set_defaults(run=run)
+        parser.set_defaults(run=run, wrong_usage=parser.error)
     if has_json:
         parser.add_argument("--json", action="store_true", help="write JSON, for machines")
     return parser
 
 
 def _laid_out(words: str) -> str:
-    """Paragraphs filled to a terminal's width; those with indented lines, such as examples, stay as they are."""
+    """Fill paragraphs to a terminal's width; those with indented lines, such as examples, stay as they are."""
     paragraphs = textwrap.dedent(words).strip().split("\n\n")
     return "\n\n".join(
         paragraph if "\n  " in paragraph else textwrap.fill(paragraph, HELP_COLUMNS, break_on_hyphens=False)

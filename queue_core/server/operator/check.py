@@ -15,13 +15,14 @@ from queue_core.redis.connection import connect
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
-from queue_core.server.operator.output import quantity, write, write_fields, write_json
+from queue_core.server.operator.output import write, write_fields, write_json
 from queue_core.server.own_redis import open_queue, own_redis, redis_url
+from queue_core.text import quantity
 
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    add_command(
+    parser = add_command(
         commands,
         "check",
         run_check,
@@ -31,8 +32,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             replica, stranded conversations and more; and says what to do about each. Errors void the guarantees;
             warnings do not yet.
 
-            It checks the Redis of REDIS_URL, else the one of a running `serve`, else it starts the one that `serve`
-            would start, checks that, and stops it.
+            It checks the Redis of REDIS_URL, else the one of a running `serve`. With --embedded it starts the one
+            that `serve` would start, checks that, and stops it.
             """,
         epilog="""
             examples:
@@ -43,11 +44,16 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             2 wrong configuration
             """,
     )
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="check the redis-server that `serve` would start, if none runs",
+    )
 
 
 async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Examine and write the verdict."""
-    async with _queue_to_check(settings) as (queue, which):
+    async with _queue_to_check(settings, may_start=args.embedded) as (queue, which):
         report = await examine(queue)
     errors = list(report.errors)
     if not settings.use_queue_system:
@@ -64,17 +70,20 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     write()
     warned = quantity(len(report.warnings), "warning")
     if errors:
-        write(f"FAILED: {quantity(len(errors), 'error')}, each of which voids the guarantees; {warned}")
+        void = "voids" if len(errors) == 1 else "void"
+        write(f"FAILED: {quantity(len(errors), 'error')} {void} the guarantees; {warned}")
         return NOT_SO
     write(f"OK: nothing voids the guarantees; {warned}")
     return OK
 
 
 @asynccontextmanager
-async def _queue_to_check(settings: ServerSettings) -> AsyncIterator[tuple[MessageQueue, str]]:
-    """The queue, and in words which Redis it is on.
+async def _queue_to_check(
+    settings: ServerSettings, *, may_start: bool
+) -> AsyncIterator[tuple[MessageQueue, str]]:
+    """Yield the queue, and in words which Redis it is on.
 
-    Raises EmbeddedRedisError when the one that `serve` would start does not start.
+    Raises InvalidSettingsError when there is none and none may be started, EmbeddedRedisError when it does not start.
     """
     if settings.redis_url.get_secret_value():
         async with open_queue(settings) as queue:
@@ -84,13 +93,18 @@ async def _queue_to_check(settings: ServerSettings) -> AsyncIterator[tuple[Messa
         async with open_queue(settings) as queue:
             yield queue, f"the Redis of the running serve, data in {settings.data_dir}/"
             return
+    if not may_start:
+        raise InvalidSettingsError(
+            f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+            "REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
+        )
     async with own_redis(settings) as server, connect(server.url) as client:
         words = f"redis-server {server.binary.version}, started for this check as serve does"
         yield MessageQueue(client, settings.queue), f"{words}, data in {settings.data_dir}/"
 
 
 async def _serve_runs(settings: ServerSettings) -> bool:
-    """Whether the Redis answers whose address a `serve` left; one that was killed leaves it too."""
+    """Return True if the Redis answers whose address a `serve` left; one that was killed leaves it too."""
     try:
         redis_url(settings)
     except InvalidSettingsError:

@@ -12,10 +12,11 @@ from queue_core.errors import DeadLetterNotFoundError, QueueError
 from queue_core.message import DeadLetter
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, WRONG_USAGE, add_command, count
+from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
+    complain,
     moment,
     name,
     shortened,
@@ -25,17 +26,15 @@ from queue_core.server.operator.output import (
     write_json,
 )
 from queue_core.server.own_redis import open_queue
-from queue_core.text import visible
+from queue_core.text import quantity, visible
 
 LIST_LIMIT = 50
 PAGE = 200
-"""So many letters are written, requeued or dropped at a time."""
-
-_Step = Callable[[str], Awaitable[None]]
+"""Dead letters that are written, requeued or dropped at a time."""
 
 
 def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds `dead` and what is below it."""
+    """Add `dead` and the commands below it."""
     parser = add_command(
         commands,
         "dead",
@@ -55,7 +54,7 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             """,
         has_json=False,
     )
-    below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    below = parser.add_subparsers(title="commands", required=True)
     _add_list(below)
     _add_show(below)
     _add_requeue(below)
@@ -75,20 +74,19 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog="""
             examples:
               python -m queue_core dead list
+              python -m queue_core dead list --instance mybot --phone +55-11-99999-0000
               python -m queue_core dead list --reason "status 401" --limit 0 --json
 
             exit codes: 0 listed, even if there are none; 1 Redis is not available; 2 wrong usage or configuration
             """,
     )
-    parser.add_argument(
-        "--reason", metavar="TEXT", help="only those whose reason contains TEXT; case does not matter"
-    )
+    _add_filters(parser)
     parser.add_argument(
         "--limit",
         type=count(0, 10_000_000),
         default=LIST_LIMIT,
         metavar="N",
-        help="at most so many; 0 for all of them (default: %(default)s)",
+        help="list at most N; 0 for all of them (default: %(default)s)",
     )
     parser.add_argument("--text", action="store_true", help="show what the users wrote")
 
@@ -161,21 +159,27 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", metavar="ID", help="as `dead list` shows it")
-    parser.add_argument("--all", action="store_true", help="all of them, or all with --reason")
     parser.add_argument(
-        "--reason",
-        metavar="TEXT",
-        help="with --all: only those whose reason contains TEXT; case does not matter",
+        "--all", action="store_true", help="all of them, or all that the options below choose"
     )
+    _add_filters(parser)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reason", metavar="TEXT", help="only those whose reason contains TEXT; case does not matter"
+    )
+    parser.add_argument("--instance", metavar="NAME", help="only those of this instance")
+    parser.add_argument("--phone", metavar="PHONE", help="only those of this user, such as +55 11 99999-0000")
 
 
 async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Writes the table page by page, so that any number fits."""
+    """Write the table page by page, so that any number fits into memory."""
     columns = ("id", "given up", "instance", "phone", "attempts", "reason", *(("text",) if args.text else ()))
     table = Table(*columns, numbers=("attempts",))
     shown = 0
     is_cut = False
-    async with open_queue(settings) as queue, aclosing(_matching(queue, args.reason)) as letters:
+    async with open_queue(settings) as queue, aclosing(_matching(queue, args)) as letters:
         async for letter in letters:
             if args.limit and shown == args.limit:
                 is_cut = True
@@ -187,25 +191,22 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
             table.add(*_row(letter, with_text=args.text))
             if shown % PAGE == 0:
                 table.flush()
-    if not args.json:
-        if shown:
-            table.flush()
-        else:
-            write("no dead letters" + (" with that reason" if args.reason else ""))
+    if shown and not args.json:
+        table.flush()
+    elif not args.json:
+        write("no dead letters" + (f" with {_filters(args)}" if _filters(args) else ""))
     if is_cut:
-        tell(f"the first {shown}; there are more: --limit 0 lists all of them")
+        tell(f"these are the first {quantity(shown, 'dead letter')}; --limit 0 lists all of them")
     return OK
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Writes one dead letter."""
+    """Write one dead letter."""
     async with open_queue(settings) as queue:
         try:
             letter = await queue.dead_letter(args.id)
-        except DeadLetterNotFoundError:
-            tell(
-                f"no dead letter {visible(args.id)}: it was requeued or dropped; `dead list` shows what there is"
-            )
+        except DeadLetterNotFoundError as error:
+            complain(str(error))
             return NOT_SO
     if args.json:
         write_json(_as_json(letter, with_text=True, is_whole=True))
@@ -235,93 +236,82 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 async def run_requeue(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Puts letters back."""
-    if problem := _wrong_choice(args):
-        tell(f"dead requeue: {problem}")
-        return WRONG_USAGE
+    """Put dead letters back."""
+    _check_choice(args)
     async with open_queue(settings) as queue:
         return await _work_off(queue, args, queue.requeue, "requeued")
 
 
 async def run_drop(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Deletes letters."""
-    problem = _wrong_choice(args)
+    """Delete dead letters."""
+    _check_choice(args)
     if args.all and not args.yes:
-        problem = problem or "--all deletes dead letters for good: look at `dead list`, then add --yes"
-    if problem:
-        tell(f"dead drop: {problem}")
-        return WRONG_USAGE
+        args.wrong_usage("--all deletes dead letters for good: look at `dead list`, then add --yes")
     async with open_queue(settings) as queue:
         return await _work_off(queue, args, queue.drop, "dropped")
 
 
-def _wrong_choice(args: argparse.Namespace) -> str:
+def _check_choice(args: argparse.Namespace) -> None:
     if args.all and args.ids:
-        return "give either ids or --all"
+        args.wrong_usage("give either ids or --all")
+    if not args.all and _filters(args):
+        args.wrong_usage(f"with {_filters(args)} give --all and no ids")
     if not args.all and not args.ids:
-        return "give the ids, or --all"
-    if args.reason is not None and not args.all:
-        return "--reason goes with --all"
-    return ""
+        args.wrong_usage("give the ids of dead letters, or --all; `dead list` shows the ids")
 
 
-async def _work_off(queue: MessageQueue, args: argparse.Namespace, step: _Step, done_word: str) -> int:
-    """Takes the step for each chosen letter and says how many there were."""
+def _filters(args: argparse.Namespace) -> str:
+    """Name the options given that choose among dead letters, such as "--reason and --phone"."""
+    return " and ".join(
+        f"--{option}" for option in ("reason", "instance", "phone") if getattr(args, option) is not None
+    )
+
+
+async def _work_off(
+    queue: MessageQueue, args: argparse.Namespace, step: Callable[[str], Awaitable[None]], done_word: str
+) -> int:
+    """Take the step for each chosen dead letter and write how many there were."""
     done = 0
-    missing: list[str] = []
-    chosen = _ids_of(queue, args.reason) if args.all else _each(args.ids)
+    missing: dict[str, DeadLetterNotFoundError] = {}
     try:
-        async with aclosing(_pages(chosen)) as pages:
-            async for page in pages:
-                outcomes = await asyncio.gather(*(step(one) for one in page), return_exceptions=True)
-                done += sum(outcome is None for outcome in outcomes)
-                for one, outcome in zip(page, outcomes, strict=True):
-                    if isinstance(outcome, DeadLetterNotFoundError):
-                        missing.append(one)
-                    elif outcome is not None:
-                        raise outcome
+        ids = (
+            [letter.id async for letter in _matching(queue, args)] if args.all else [*dict.fromkeys(args.ids)]
+        )
+        for first in range(0, len(ids), PAGE):
+            page = ids[first : first + PAGE]
+            outcomes = await asyncio.gather(*map(step, page), return_exceptions=True)
+            done += outcomes.count(None)
+            for letter_id, outcome in zip(page, outcomes, strict=True):
+                if isinstance(outcome, DeadLetterNotFoundError):
+                    missing[letter_id] = outcome
+                elif outcome is not None:
+                    raise outcome
     except QueueError:
-        tell(f"{done} {done_word} before this failed; giving the command again goes on from there")
+        if done:
+            words = f"{quantity(done, 'dead letter')} {done_word} before this failed"
+            tell(f"{words}; giving the command again goes on from there")
         raise
+    if args.all:
+        missing = {}  # somebody else took them meanwhile
     if args.json:
-        write_json({done_word: done, "notFound": [] if args.all else missing})
+        write_json({done_word: done, "notFound": list(missing)})
     else:
-        write(f"{done} {done_word}")
-    if args.all:  # somebody else took what was missing
-        return OK
-    for one in missing:
-        tell(f"no dead letter {visible(one)}: it was requeued or dropped before, or the id is not one")
+        write(f"{quantity(done, 'dead letter')} {done_word}")
+    for error in missing.values():
+        complain(str(error))
     return NOT_SO if missing else OK
 
 
-async def _matching(queue: MessageQueue, reason: str | None) -> AsyncGenerator[DeadLetter, None]:
-    wanted = (reason or "").casefold()
+async def _matching(queue: MessageQueue, args: argparse.Namespace) -> AsyncGenerator[DeadLetter, None]:
+    reason = (args.reason or "").casefold()
     async with aclosing(queue.iterate_dead_letters()) as letters:
         async for letter in letters:
-            if wanted in letter.reason.casefold():
+            if (
+                reason in letter.reason.casefold()
+                and args.instance in (None, letter.instance_name)
+                and (args.phone is None or letter.user_phone in phone_spellings(args.phone))
+            ):
                 yield letter
-
-
-async def _ids_of(queue: MessageQueue, reason: str | None) -> AsyncGenerator[str, None]:
-    async with aclosing(_matching(queue, reason)) as letters:
-        async for letter in letters:
-            yield letter.id
-
-
-async def _each(ids: list[str]) -> AsyncGenerator[str, None]:
-    for one in dict.fromkeys(ids):
-        yield one
-
-
-async def _pages(ids: AsyncGenerator[str, None]) -> AsyncGenerator[list[str], None]:
-    page: list[str] = []
-    async for one in ids:
-        page.append(one)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 def _row(letter: DeadLetter, *, with_text: bool) -> list[str]:

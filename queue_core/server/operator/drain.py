@@ -11,21 +11,24 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import NOT_SO, OK, add_command, duration_s
-from queue_core.server.operator.output import age, quantity, tell, write, write_json
+from queue_core.server.operator.output import age, tell, write, write_json
 from queue_core.server.own_redis import open_queue
+from queue_core.text import quantity
 
 LOOK_S = 0.5
+"""Wait between two looks."""
 TELL_CHANGE_S = 1.0
+"""Shortest wait until a change is told."""
 TELL_S = 5.0
-"""How often `drain` looks, tells a change, and tells that nothing has changed."""
+"""Wait until the same is told again."""
 WALK_S_MAX = 30.0
-"""Looking for stranded conversations may take so long."""
+"""Longest search for stranded conversations."""
 BACKLOG_MS = 5_000
-"""A conversation this long overdue is one that nobody works on."""
+"""A conversation that is overdue for longer is one that nobody works on."""
 
 
 def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "drain",
@@ -48,12 +51,12 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         type=duration_s,
         default=600.0,
         metavar="TIME",
-        help="give up after so long (default: 10m)",
+        help="give up after TIME (default: 10m)",
     )
 
 
 async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Waits. A Redis that goes away meanwhile is waited for too."""
+    """Wait until the queue is empty. A Redis that goes away meanwhile is waited for too."""
     clock = asyncio.get_running_loop().time
     began = clock()
     said, said_at = "", -TELL_S
@@ -77,7 +80,7 @@ async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the queue still holds."""
+    """Messages and conversations that the queue still holds."""
 
     messages: int
     conversations: int
@@ -86,7 +89,7 @@ class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     unreachable: int
     """Conversations that no worker will ever look at."""
     is_complete: bool
-    """Whether there was time to look for those."""
+    """True when there was time to look for those."""
     dead_letters: int
 
     @property
@@ -96,11 +99,10 @@ class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     def words(self) -> str:
         words = f"{quantity(self.messages, 'message')} of {quantity(self.conversations, 'conversation')} left"
         if self.overdue:
-            words += f"; {self.overdue} overdue: is a worker running?"
+            words += f"; {quantity(self.overdue, 'conversation')} overdue: is a worker running?"
         if self.unreachable:
-            words += (
-                f"; {self.unreachable} more that no worker will look at: see `python -m queue_core check`"
-            )
+            unreachable = quantity(self.unreachable, "more conversation")
+            words += f"; {unreachable} that no worker will look at: see `python -m queue_core check`"
         if not self.is_complete:
             words += "; there was no time to look at all keys"
         return words
@@ -112,12 +114,13 @@ async def _left(queue: MessageQueue) -> _Left:
     now_ms = await queue.now_ms()
     unreachable, is_complete = 0, True
     if not messages:  # the last step, for it takes a walk over all keys
-        found = await queue.unscheduled(asyncio.get_running_loop().time() + WALK_S_MAX)
-        unreachable, is_complete = len(found.stranded) + found.elsewhere, found.is_complete
+        unscheduled = await queue.unscheduled(asyncio.get_running_loop().time() + WALK_S_MAX)
+        unreachable = len(unscheduled.stranded) + unscheduled.elsewhere
+        is_complete = unscheduled.is_complete
     return _Left(
         messages=messages,
         conversations=len(conversations),
-        overdue=sum(one.attention_at_ms < now_ms - BACKLOG_MS for one in conversations),
+        overdue=sum(it.attention_at_ms < now_ms - BACKLOG_MS for it in conversations),
         unreachable=unreachable,
         is_complete=is_complete,
         dead_letters=(await queue.sizes()).dead_letters,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
 from queue_core.server.operator.output import age, write
-from queue_core.text import visible
+from queue_core.text import quantity, visible
 
 
 def figures(report: HealthReport) -> list[tuple[str, str]]:
-    """Return everything in the report but its words, for people."""
+    """Return the facts of the report, named and worded for people."""
     if not report.reachable:
         return [("Redis", "not reachable")]
     latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
@@ -20,13 +20,13 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
         ("persistence", _persistence(report)),
-        ("conversations", f"{report.active_conversations:,}"),
-        ("waiting", f"{report.waiting:,}"),
-        ("in work", f"{report.in_flight:,}"),
+        ("active", quantity(report.active_conversations, "conversation")),
+        ("waiting", quantity(report.waiting, "message")),
+        ("in work", quantity(report.in_flight, "message")),
         ("oldest", oldest),
         ("dead letters", f"{report.dead_letters:,}"),
         ("expired leases", f"{report.expired_leases:,}"),
-        ("stranded", f"{report.stranded_conversations or 0:,}"),
+        ("stranded", quantity(report.stranded_conversations or 0, "conversation")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the operator's commands write: tables for people and JSON for machines."""
+"""Output of the operator's commands: tables for people and JSON for machines."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ TEXT_CELLS_MAX = 80
 
 
 def write(line: str = "") -> None:
-    """One line to standard output."""
+    """Write one line to standard output."""
     _write_to(sys.stdout, line)
 
 
 def tell(line: str) -> None:
-    """One line to standard error: progress, and what went wrong."""
+    """Write one line to standard error: progress and remarks."""
     _write_to(sys.stderr, line)
 
 
+def complain(line: str) -> None:
+    """Write to standard error why a command did not do what was asked."""
+    tell(f"queue_core: {line}")
+
+
 def write_json(value: Any, *, on_one_line: bool = False) -> None:
-    """JSON in ASCII, so that no text in it can do anything to a terminal."""
+    """Write JSON in ASCII, so that no text in it can do anything to a terminal."""
     write(json.dumps(value, indent=None if on_one_line else 2))
 
 
@@ -38,39 +43,38 @@ def _write_to(stream: TextIO, line: str) -> None:
     stream.flush()
 
 
-def cells_of(one: str) -> int:
-    """Columns of a terminal that a character takes."""
-    if unicodedata.category(one) in ("Mn", "Me", "Cf"):
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
-    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def width(text: str) -> int:
-    """Columns of a terminal that a visible text takes."""
-    return len(text) if text.isascii() else sum(cells_of(one) for one in text)
+    """Count the columns of a terminal that a visible text takes."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
 def shortened(text: str, cells: int) -> str:
-    """The visible form of a text, cut to so many columns."""
+    """Make a text visible and cut it to so many columns."""
     shown = visible(text[: cells * 4])  # enough of it: a text of megabytes is not looked at whole
     if width(shown) <= cells and len(text) <= cells * 4:
         return shown
     kept, used = [], 1
-    for one in shown:
-        used += cells_of(one)
+    for character in shown:
+        used += _cells_of(character)
         if used > cells:
             break
-        kept.append(one)
+        kept.append(character)
     return "".join(kept) + "…"
 
 
 def name(text: str) -> str:
-    """An instance name or a phone for a table."""
+    """Make an instance name or a phone fit into a table."""
     return shortened(text, NAME_CELLS_MAX)
 
 
 def age(milliseconds: float) -> str:
-    """A length of time for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; negative ones count as 0."""
+    """Word a length of time, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
     seconds = max(0.0, milliseconds / 1000)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -83,13 +87,8 @@ def age(milliseconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02} h"
 
 
-def quantity(number: int, noun: str) -> str:
-    """A number with its noun, in the plural where that is due: "1 message", "1,200 messages"."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def moment(unix_ms: int) -> str:
-    """A time in UTC, to the second; what no calendar has is shown as the number."""
+    """Word a time in UTC, to the second; one that no calendar has is shown as the number."""
     try:
         return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
@@ -97,7 +96,7 @@ def moment(unix_ms: int) -> str:
 
 
 class Table:
-    """Rows in aligned columns. It can be flushed page by page: columns then only ever grow wider.
+    """Rows in aligned columns, written page by page: columns only ever grow wider.
 
     `numbers` names the columns that are aligned to the right. Cells must be visible text already.
     """
@@ -110,14 +109,14 @@ class Table:
         self._has_header = False
 
     def add(self, *cells: str) -> None:
-        """One more row."""
+        """Add a row."""
         assert len(cells) == len(self._columns)
         self._rows.append(cells)
 
     def flush(self) -> None:
-        """Writes the rows added since the last time, below the header."""
+        """Write the rows added since the last time, below the header."""
         for row in self._rows:
-            self._widths = [max(known, width(cell)) for known, cell in zip(self._widths, row, strict=True)]
+            self._widths = [max(widest, width(cell)) for widest, cell in zip(self._widths, row, strict=True)]
         if not self._has_header:
             self._has_header = True
             write(self._line(self._columns))
@@ -134,7 +133,7 @@ class Table:
 
 
 def write_fields(fields: Iterable[tuple[str, str]]) -> None:
-    """Names and values, one pair a line, the values aligned."""
+    """Write names and values, one pair a line, the values aligned."""
     pairs = list(fields)
     widest = max((width(label) for label, _ in pairs), default=0)
     for label, value in pairs:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import re
 import secrets
 import time
 from collections import Counter
@@ -22,18 +21,26 @@ from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError,
 from queue_core.message import DeadLetter, QueueMessage, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, duration_s
-from queue_core.server.operator.output import age, quantity, tell, write, write_fields, write_json
+from queue_core.server.operator.arguments import (
+    NOT_SO,
+    OK,
+    add_command,
+    count,
+    duration_s,
+    is_phone_number,
+    phone_spellings,
+)
+from queue_core.server.operator.output import age, complain, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
-from queue_core.text import visible
+from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""How often the conversation is looked at: a batch that is done sooner is never seen in work."""
+"""Wait between two looks at the conversation: a batch that is done sooner is never seen in work."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "send-test",
@@ -60,26 +67,34 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--url",
         type=_url,
         metavar="URL",
-        help="the server (default: HOST and PORT of the settings, http://127.0.0.1:8080)",
+        help="address of the server (default: HOST and PORT of the settings, http://127.0.0.1:8080)",
     )
     parser.add_argument(
-        "--count", type=count(1, 1_000), default=3, metavar="N", help="messages (default: %(default)s)"
+        "--count",
+        type=count(1, 1_000),
+        default=3,
+        metavar="N",
+        help="number of messages (default: %(default)s)",
     )
     parser.add_argument(
-        "--instance", type=_instance, default="test", metavar="NAME", help="default: %(default)s"
+        "--instance",
+        type=_instance,
+        default="test",
+        metavar="NAME",
+        help="name of the instance (default: %(default)s)",
     )
-    parser.add_argument("--phone", type=_phone, metavar="DIGITS", help="the user's number, with country code")
+    parser.add_argument("--phone", type=_phone, metavar="PHONE", help="the user's number, with country code")
     parser.add_argument(
         "--text",
         default="test message",
-        help='what each says, followed by its number (default: "%(default)s")',
+        help='text of each message, followed by its number (default: "%(default)s")',
     )
     parser.add_argument(
         "--wait",
         type=duration_s,
         default=60.0,
         metavar="TIME",
-        help="wait so long for the end (default: 60s)",
+        help="longest wait for the end (default: 60s)",
     )
 
 
@@ -91,14 +106,18 @@ def _url(text: str) -> str:
     except ValueError:
         is_usable = False
     if not is_usable or "?" in url or "#" in url:
-        raise argparse.ArgumentTypeError("must be like http://127.0.0.1:8080, without query")
+        raise argparse.ArgumentTypeError(
+            f"{visible(text)!r} is not an address of a server, such as http://127.0.0.1:8080 (without a query)"
+        )
     return url
 
 
 def _phone(text: str) -> str:
-    digits = re.sub(r"[ ()+-]", "", text)
-    if not re.fullmatch(r"\d{5,20}", digits, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no phone number: 5 to 20 digits, with country code")
+    digits = phone_spellings(text)[-1]
+    if not is_phone_number(digits):
+        raise argparse.ArgumentTypeError(
+            f"{visible(text)!r} is not a phone number: 5 to 20 digits, with country code"
+        )
     return digits
 
 
@@ -106,22 +125,22 @@ def _instance(text: str) -> str:
     try:
         check_names(QueueMessage(instance_name=text, user_phone="1", message=""))
     except InvalidMessageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error).replace("instance_name", "the name", 1)) from None
     return text
 
 
 class _Course(msgspec.Struct, kw_only=True):
-    """What became of the burst. Times by Redis's clock, Unix ms, but for the acknowledgements."""
+    """Course of the burst. Times by Redis's clock, Unix ms, but for the acknowledgements."""
 
     ids: list[str]
     began_at_ms: int = 0
-    """When Redis had the first one."""
+    """Time at which Redis had the first message."""
     acknowledged_ms: list[float] = []
-    """How long each post took."""
+    """Duration of each post."""
     taken_at_ms: int | None = None
-    """When a worker took the first batch; None when it was never seen in work."""
+    """Time at which a worker took the first batch; None when it was never seen in work."""
     finished: dict[str, int] = {}
-    """Which messages are finished, and when."""
+    """Ids of finished messages, with the time at which each finished."""
     pending: list[QueueMessage] = []
     dead: list[DeadLetter] = []
 
@@ -131,12 +150,12 @@ class _Course(msgspec.Struct, kw_only=True):
 
     @property
     def turns(self) -> list[int]:
-        """How many messages each turn had: those that were finished in one moment."""
+        """Number of messages of each turn: those that were finished in one moment."""
         return list(Counter(self.finished.values()).values())
 
 
 async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Posts, watches, and writes what happened."""
+    """Post, watch, and write what happened."""
     phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # for fiction, by the NANP
     burst = secrets.token_hex(8).upper()
     course = _Course(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
@@ -156,7 +175,7 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
             )
             problem = await _post(session, settings, url, payload)
             if problem:
-                tell(f"send-test: message {number} of {args.count}: {problem}")
+                complain(f"message {number} of {args.count}: {problem}")
                 return NOT_SO
             course.acknowledged_ms.append((time.perf_counter() - posted_at) * 1000)
         await _watch(queue, args.instance, phone, course, args.wait)
@@ -165,13 +184,13 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
 
 
 def _own_url(settings: ServerSettings) -> str:
-    """Where a server with these settings listens, seen from this machine."""
+    """Return the address at which a server with these settings listens, seen from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound to
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
 
 
 async def _post(session: ClientSession, settings: ServerSettings, url: str, payload: dict[str, Any]) -> str:
-    """Posts one webhook. Returns what is wrong, "" when it was queued."""
+    """Post one webhook. Returns what is wrong, "" when it was queued."""
     (evolution,) = (provider for provider in settings.providers if isinstance(provider, Evolution))
     headers = example_headers(evolution.webhook_secret.get_secret_value())
     shown = urlsplit(url)
@@ -202,21 +221,21 @@ def _refusal(answer: HttpAnswer) -> str:
 
 
 async def _watch(queue: MessageQueue, instance: str, phone: str, course: _Course, wait_s: float) -> None:
-    """Looks until all of them are finished or dead, or the time is over."""
+    """Look until all of them are finished or dead, or the time is over."""
     clock = asyncio.get_running_loop().time
     end = clock() + wait_s
     ours = set(course.ids)
     while True:
-        course.pending = [one for one in await queue.pending(instance, phone) if one.id in ours]
-        for one in course.pending:
-            _note_arrival(course, one)
+        course.pending = [it for it in await queue.pending(instance, phone) if it.id in ours]
+        for message in course.pending:
+            _note_arrival(course, message)
             if course.taken_at_ms is None:
-                course.taken_at_ms = one.processing_started_at
-        for one in await queue.completed(instance, phone):
-            if one.id in ours:
-                _note_arrival(course, one)
-                course.finished[one.id] = one.completed_at or 0
-        course.pending = [one for one in course.pending if one.id not in course.finished]
+                course.taken_at_ms = message.processing_started_at
+        for message in await queue.completed(instance, phone):
+            if message.id in ours:
+                _note_arrival(course, message)
+                course.finished[message.id] = message.completed_at or 0
+        course.pending = [message for message in course.pending if message.id not in course.finished]
         if course.is_answered:
             return
         if not course.pending or clock() >= end:
@@ -250,48 +269,44 @@ def _write(args: argparse.Namespace, phone: str, course: _Course) -> None:
                 "finishedMs": _since(course, finished_at_ms),
                 "turns": course.turns,
                 "waiting": [
-                    {"id": one.id, "status": one.status, "retryCount": one.retry_count}
-                    for one in course.pending
+                    {"id": message.id, "status": message.status, "retryCount": message.retry_count}
+                    for message in course.pending
                 ],
-                "dead": [{"id": one.id, "reason": one.reason} for one in course.dead],
+                "dead": [{"id": letter.id, "reason": letter.reason} for letter in course.dead],
             }
         )
         return
-    total = len(course.ids)
-    slowest = max(course.acknowledged_ms)
+    total = quantity(len(course.ids), "message")
     facts = [
         ("conversation", f"{visible(args.instance)} {phone}"),
-        ("acknowledged", f"{quantity(total, 'message')}, the slowest after {slowest:.0f} ms"),
-        (
-            "taken",
-            _after(_since(course, course.taken_at_ms))
-            or f"not seen: it was done within {LOOK_S * 1000:.0f} ms",
-        ),
+        ("acknowledged", f"{total}, the slowest after {max(course.acknowledged_ms):.0f} ms"),
     ]
-    if not course.finished and course.taken_at_ms is None:
-        facts.pop()
-    if course.finished:
-        turns = f"{len(course.finished)} of {total} messages in {quantity(len(course.turns), 'turn')}"
-        facts.append(("finished", f"{_after(_since(course, finished_at_ms))}, {turns}"))
+    if course.taken_at_ms is not None:
+        facts.append(("taken", _after(course, course.taken_at_ms)))
+    elif course.finished:
+        facts.append(("taken", f"not seen: it was done within {LOOK_S * 1000:.0f} ms"))
+    if finished_at_ms is not None:
+        turns = f"{len(course.finished)} of {total} in {quantity(len(course.turns), 'turn')}"
+        facts.append(("finished", f"{_after(course, finished_at_ms)}, {turns}"))
     write_fields(facts)
     _write_rest(args, phone, course)
 
 
 def _write_rest(args: argparse.Namespace, phone: str, course: _Course) -> None:
-    """What is not finished, and why."""
+    """Write what is not finished, and why."""
     for letter in course.dead:
         write(f"given up: {visible(letter.reason)} (dead letter {letter.id})")
     if course.pending:
-        retries = max(one.retry_count for one in course.pending)
-        in_work = sum(one.status == "processing" for one in course.pending)
+        retries = max(message.retry_count for message in course.pending)
+        in_work = sum(message.status == "processing" for message in course.pending)
         so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; is a worker running? `show` tells more"
         messages = quantity(len(course.pending), "message")
         write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
     missing = len(course.ids) - len(course.finished) - len(course.dead) - len(course.pending)
     if missing:
         write(
-            f"{quantity(missing, 'message')} of {phone} nowhere in this queue: does the server use the same Redis, "
-            "QUEUE_PREFIX and QUEUE_PARTITIONS?"
+            f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: does the server use the same "
+            "Redis, QUEUE_PREFIX and QUEUE_PARTITIONS?"
         )
 
 
@@ -299,5 +314,5 @@ def _since(course: _Course, at_ms: int | None) -> int | None:
     return None if at_ms is None else at_ms - course.began_at_ms
 
 
-def _after(milliseconds: int | None) -> str:
-    return "" if milliseconds is None else f"after {age(milliseconds)}"
+def _after(course: _Course, at_ms: int) -> str:
+    return f"after {age(at_ms - course.began_at_ms)}"

@@ -1,36 +1,38 @@
-"""`show`: everything that is known of one conversation."""
+"""`show`: everything that is known about one conversation."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
-from queue_core.message import QueueMessage
+from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.inspection import Conversation
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count
+from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
     age,
+    complain,
     moment,
     name,
-    quantity,
     shortened,
-    tell,
     write,
     write_fields,
     write_json,
 )
 from queue_core.server.own_redis import open_queue
-from queue_core.text import visible
+from queue_core.server.tags import ConversationTags
+from queue_core.text import quantity, visible
 
 
 def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "show",
@@ -39,7 +41,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="""
             Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
             when; when it is tried again and why the last attempt failed; a reply that is recorded and not yet done;
-            the last finished messages; statistics; and what the AI remembers.
+            dead letters; the last finished messages; statistics; and what the AI remembers.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
             """,
@@ -47,95 +49,174 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             examples:
               python -m queue_core show mybot 5511999990000
               python -m queue_core show mybot 5511999990000 --full --json
+              python -m queue_core show 4f0c21ab9e
 
-            exit codes: 0 shown; 1 nothing is known of it, or Redis is not available; 2 wrong usage or configuration
+            exit codes: 0 shown; 1 nothing is known about it, or Redis is not available; 2 wrong usage or configuration
             """,
     )
     parser.add_argument(
         "instance",
         metavar="INSTANCE",
-        help="name of the Evolution instance, or phone_number_id of the Cloud API",
+        help="name of the Evolution instance, or phone_number_id of the Cloud API; alone, a tag of the log",
     )
-    parser.add_argument("phone", metavar="PHONE", help="the user's number, digits only, or …@lid")
+    parser.add_argument(
+        "phone",
+        metavar="PHONE",
+        nargs="?",
+        help="the user's number with country code, such as +55 11 99999-0000; also …@s.whatsapp.net or …@lid",
+    )
     parser.add_argument(
         "--finished",
         type=count(0, 100_000),
         default=5,
         metavar="N",
-        help="show so many of the last finished messages (default: %(default)s)",
+        help="show the last N of the finished messages (default: %(default)s)",
     )
     parser.add_argument("--full", action="store_true", help="do not cut long texts")
+
+
+class _Known(msgspec.Struct, kw_only=True):
+    """Everything that is known about one conversation."""
+
+    instance: str
+    phone: str
+    queued: Conversation
+    dead: list[DeadLetter]
+    memory: Memory
+
+    @property
+    def is_anything(self) -> bool:
+        return self.queued.is_known or bool(self.dead) or self.memory != Memory()
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Read and write it."""
     async with open_queue(settings) as queue:
-        found = await queue.conversation(args.instance, args.phone)
-        memory = await ConversationMemory(queue.notes).load(args.instance, args.phone)
-    if not found.is_known and memory == Memory():
-        tell(
-            f"nothing is known of {name(args.instance)} {name(args.phone)}: `status` lists who waits; "
-            f"finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
-        )
-        return NOT_SO
-    finished = found.completed[-args.finished :] if args.finished else []
+        if args.phone is None:
+            names = await _find(args.instance, queue, settings)
+            if len(names) != 1:
+                _complain_of_tag(args.instance, names)
+                return NOT_SO
+        else:
+            names = [(args.instance, phone) for phone in phone_spellings(args.phone)]
+        for instance, phone in names:
+            known = await _read(queue, instance, phone)
+            if known.is_anything:
+                break
+        else:
+            complain(
+                f"nothing is known about {name(args.instance)} {name(args.phone)}: `status` lists who waits; "
+                f"finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
+            )
+            return NOT_SO
+    finished = known.queued.completed[-args.finished :] if args.finished else []
     if args.json:
-        write_json(_as_json(args, found, finished, memory))
+        write_json(_as_json(known, finished, is_full=args.full))
         return OK
-    write_fields(_facts(args, found))
-    _write_pending(found, is_full=args.full)
-    _write_finished(found, finished, is_full=args.full)
-    _write_memory(memory, is_full=args.full)
+    write_fields(_facts(known, is_full=args.full))
+    _write_pending(known.queued, is_full=args.full)
+    _write_finished(known.queued, finished, is_full=args.full)
+    _write_memory(known.memory, is_full=args.full)
     return OK
 
 
-def _facts(args: argparse.Namespace, found: Conversation) -> list[tuple[str, str]]:
-    facts = [("instance", visible(args.instance)), ("phone", visible(args.phone)), ("state", _state(found))]
-    if lease := found.lease:
-        held = f"{quantity(lease.messages, 'message')}, for {age(found.now_ms - lease.locked_at_ms)}"
-        facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
-    if retry := found.retry:
-        facts.append(("last error", _cut(retry.last_error, is_full=args.full) or "none: it was handed back"))
-    if reply := found.reply:
-        since = age(found.now_ms - reply.recorded_at_ms)
-        facts.append(
-            ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=args.full)}")
+async def _read(queue: MessageQueue, instance: str, phone: str) -> _Known:
+    return _Known(
+        instance=instance,
+        phone=phone,
+        queued=await queue.conversation(instance, phone),
+        dead=[
+            letter
+            async for letter in queue.iterate_dead_letters()
+            if (letter.instance_name, letter.user_phone) == (instance, phone)
+        ],
+        memory=await ConversationMemory(queue.notes).load(instance, phone),
+    )
+
+
+async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list[tuple[str, str]]:
+    tags = ConversationTags(settings.log_key.get_secret_value().encode())
+    await tags.share_key(queue.notes)
+    return await tags.find(tag, queue)  # raises if Redis did not answer before either
+
+
+def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
+    if not names:
+        complain(
+            f"no conversation is known with the tag {name(tag)}: give a tag of the log, or INSTANCE and PHONE; "
+            "`status` lists who waits"
         )
-    if statistics := found.statistics:
+    for instance, phone in names:
+        complain(f"more than one conversation has this tag; type: show {_typed(instance)} {_typed(phone)}")
+
+
+def _typed(text: str) -> str:
+    return shlex.quote(visible(text))
+
+
+def _facts(known: _Known, *, is_full: bool) -> list[tuple[str, str]]:
+    queued = known.queued
+    facts = [("instance", visible(known.instance)), ("phone", visible(known.phone)), ("state", _state(known))]
+    if lease := queued.lease:
+        held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
+        facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
+    if retry := queued.retry:
+        facts.append(("last error", _cut(retry.last_error, is_full=is_full) or "none: it was handed back"))
+    if reply := queued.reply:
+        since = age(queued.now_ms - reply.recorded_at_ms)
+        facts.append(
+            ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=is_full)}")
+        )
+    if known.dead:
+        newest = known.dead[-1]
+        since = age(queued.now_ms - newest.dead_at_ms)
+        facts += [
+            (
+                "dead letters",
+                f"{len(known.dead):,}, the newest {since} ago: {_cut(newest.reason, is_full=is_full)}",
+            ),
+            (
+                "to see them",
+                f"python -m queue_core dead list --instance {_typed(known.instance)} --phone {_typed(known.phone)}",
+            ),
+        ]
+    if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
-        quiet = age(found.now_ms - statistics.get("lastActivity", found.now_ms))
-        facts.append(("statistics", f"{total} arrived, {processed} finished, last activity {quiet} ago"))
+        quiet = age(queued.now_ms - statistics.get("lastActivity", queued.now_ms))
+        arrived = f"{quantity(total, 'message')} arrived, {processed:,} finished"
+        facts.append(("statistics", f"{arrived}, last activity {quiet} ago"))
     return facts
 
 
-def _state(found: Conversation) -> str:
-    now_ms, at_ms = found.now_ms, found.attention_at_ms
-    if lease := found.lease:
+def _state(known: _Known) -> str:
+    queued = known.queued
+    now_ms, at_ms = queued.now_ms, queued.attention_at_ms
+    if lease := queued.lease:
         left_ms = lease.expires_at_ms - now_ms
         if left_ms > 0:
             return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
-    if not found.pending:
-        return "nothing waits"
+    if not queued.pending:
+        return "nothing waits" + (f"; {quantity(len(known.dead), 'message')} given up" if known.dead else "")
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` puts it back"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
-    if retry := found.retry:
+    if retry := queued.retry:
         return f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
     return f"due {when}"
 
 
-def _write_pending(found: Conversation, *, is_full: bool) -> None:
-    if not found.pending:
+def _write_pending(queued: Conversation, *, is_full: bool) -> None:
+    if not queued.pending:
         return
     write()
-    write(f"{quantity(len(found.pending), 'message')} not finished, oldest first:")
+    write(f"{quantity(len(queued.pending), 'message')} not finished, oldest first:")
     table = Table("status", "retries", "age", "kind", "id", "text", numbers=("retries", "age"))
-    for message in found.pending:
+    for message in queued.pending:
         table.add(
             message.status,
             str(message.retry_count),
-            age(found.now_ms - message.added_at) if message.added_at else "",
+            age(queued.now_ms - message.added_at) if message.added_at else "",
             _kind(message),
             name(message.id),
             _cut(message.message, is_full=is_full),
@@ -143,11 +224,11 @@ def _write_pending(found: Conversation, *, is_full: bool) -> None:
     table.flush()
 
 
-def _write_finished(found: Conversation, finished: list[QueueMessage], *, is_full: bool) -> None:
+def _write_finished(queued: Conversation, finished: list[QueueMessage], *, is_full: bool) -> None:
     if not finished:
         return
     write()
-    write(f"the last {len(finished)} of {quantity(len(found.completed), 'finished message')}:")
+    write(f"the last {len(finished)} of {quantity(len(queued.completed), 'finished message')}:")
     table = Table("finished", "took", "kind", "id", "text", numbers=("took",))
     for message in finished:
         completed_at = message.completed_at or 0
@@ -183,28 +264,27 @@ def _cut(words: str, *, is_full: bool) -> str:
     return visible(words) if is_full else shortened(words, TEXT_CELLS_MAX)
 
 
-def _as_json(
-    args: argparse.Namespace, found: Conversation, finished: list[QueueMessage], memory: Memory
-) -> dict[str, Any]:
+def _as_json(known: _Known, finished: list[QueueMessage], *, is_full: bool) -> dict[str, Any]:
     def listed(messages: list[QueueMessage]) -> list[dict[str, Any]]:
+        left_out = () if is_full else ("messageData",)
         return [
-            message.as_dict()
-            if args.full
-            else {k: v for k, v in message.as_dict().items() if k != "messageData"}
+            {key: value for key, value in message.as_dict().items() if key not in left_out}
             for message in messages
         ]
 
+    queued, memory = known.queued, known.memory
     return {
-        "instanceName": args.instance,
-        "userPhone": args.phone,
-        "nowMs": found.now_ms,
-        "attentionAtMs": found.attention_at_ms,
-        "lease": msgspec.to_builtins(found.lease),
-        "retry": msgspec.to_builtins(found.retry),
-        "reply": msgspec.to_builtins(found.reply),
-        "pending": listed(found.pending),
+        "instanceName": known.instance,
+        "userPhone": known.phone,
+        "nowMs": queued.now_ms,
+        "attentionAtMs": queued.attention_at_ms,
+        "lease": msgspec.to_builtins(queued.lease),
+        "retry": msgspec.to_builtins(queued.retry),
+        "reply": msgspec.to_builtins(queued.reply),
+        "pending": listed(queued.pending),
         "finished": listed(finished),
-        "statistics": found.statistics,
+        "deadLetters": [letter.id for letter in known.dead],
+        "statistics": queued.statistics,
         "memory": {
             "conversationId": memory.conversation_id,
             "needsDataCollection": memory.needs_data_collection,

@@ -16,8 +16,17 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
 from queue_core.server.operator.figures import figures, write_findings
-from queue_core.server.operator.output import Table, age, name, tell, write, write_fields, write_json
+from queue_core.server.operator.output import (
+    Table,
+    age,
+    complain,
+    name,
+    write,
+    write_fields,
+    write_json,
+)
 from queue_core.server.own_redis import open_queue
+from queue_core.text import quantity
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -45,14 +54,14 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--watch",
         type=duration_s,
         metavar="TIME",
-        help="show it again every so often, until Ctrl-C; with --json one line each",
+        help="show it again after each TIME, until Ctrl-C; with --json one line each",
     )
     parser.add_argument(
         "--limit",
         type=count(0, 1_000_000),
         default=10,
         metavar="N",
-        help="list so many conversations (default: %(default)s)",
+        help="list the first N conversations (default: %(default)s)",
     )
 
 
@@ -65,7 +74,7 @@ async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
             try:
                 await _write_status(queue, args)
             except QueueUnavailableError as error:
-                tell(f"status: {error}")
+                complain(str(error))
     return OK
 
 
@@ -75,7 +84,7 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace) -> None:
     now_ms = await queue.now_ms()
     due = conversations[: args.limit]
     if args.json:
-        listed = [_conversation(one, now_ms) for one in due]
+        listed = [_as_json(conversation, now_ms) for conversation in due]
         write_json({**msgspec.to_builtins(report), "nextDue": listed}, on_one_line=bool(args.watch))
         return
     if args.watch:
@@ -85,11 +94,12 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace) -> None:
     if due:
         write()
         table = Table("instance", "phone", "attention")
-        for one in due:
-            table.add(name(one.instance_name), name(one.user_phone), _attention(one, now_ms))
+        for conversation in due:
+            names = name(conversation.instance_name), name(conversation.user_phone)
+            table.add(*names, _attention(conversation, now_ms))
         table.flush()
         if len(conversations) > len(due):
-            write(f"and {len(conversations) - len(due)} more")
+            write(f"and {quantity(len(conversations) - len(due), 'conversation')} more: see --limit")
 
 
 def _attention(conversation: ActiveConversation, now_ms: int) -> str:
@@ -97,7 +107,7 @@ def _attention(conversation: ActiveConversation, now_ms: int) -> str:
     return f"in {age(left_ms)}" if left_ms > 0 else f"overdue by {age(-left_ms)}"
 
 
-def _conversation(conversation: ActiveConversation, now_ms: int) -> dict[str, Any]:
+def _as_json(conversation: ActiveConversation, now_ms: int) -> dict[str, Any]:
     return {
         "instanceName": conversation.instance_name,
         "userPhone": conversation.user_phone,

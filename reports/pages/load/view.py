@@ -37,6 +37,7 @@ from reports.words.load import (
     verdict,
 )
 from reports.words.numbers import EN_DASH, duration, share
+from reports.words.verdicts import Verdict
 
 NAME_LENGTH_MAX = 80
 VALUE_LENGTH_MAX = 500
@@ -113,10 +114,7 @@ class LoadPage:
     """The whole page."""
 
     state: str
-    verdict_first: str
-    verdict_rest: str
-    short_verdict: str
-    description: str
+    verdict: Verdict
     scenario: str
     seed: int
     started_at: str
@@ -150,14 +148,10 @@ class LoadPage:
 
 def load_page_of(result: LoadResult) -> LoadPage:
     """Make the contents of the page."""
-    sentence = verdict(result)
     ledger, latency = result["ledger"], result["latency_ms"]
     return LoadPage(
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
-        verdict_first=sentence,
-        verdict_rest="",
-        short_verdict=cut(sentence, 120),
-        description=cut(sentence, 300),
+        verdict=Verdict(verdict(result)),
         scenario=_name(result["scenario"]),
         seed=result["seed"],
         started_at=_name(result["started_at"]),

@@ -1,26 +1,26 @@
-"""What the page of a comparison shows: everything chosen, cut and counted, nothing yet drawn or escaped."""
+"""The page of a comparison before it is drawn and escaped: everything chosen, cut and counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar
+from itertools import accumulate, groupby, takewhile
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from reports.compare.comparison import Change, Check, Comparison, Effect, Figures, Level, Origin
+from reports.compare.comparison import Change, Check, Comparison, Effect, Figures, Origin
 from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink
+from reports.pages.page import words
 from reports.pages.regression.downloads import regression_downloads
-from reports.text import cut, with_units
-from reports.words.figures import figure_name, in_unit, quantile_of, relative, unit_of
-from reports.words.language import gettext, ngettext
+from reports.words.figures import figure_name, quantile_of, unit_of
+from reports.words.language import gettext
 from reports.words.numbers import MINUS, share, signed
+from reports.words.verdicts import Verdict
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_Row = TypeVar("_Row", bound="DataclassInstance")
+Row = TypeVar("Row", bound="DataclassInstance")
 
 ROWS_OPEN_MAX = 30
 """So many rows of differences stand open; the rest is folded."""
@@ -29,35 +29,24 @@ LIST_BYTES_MAX = 50_000
 """Bytes that a table may take of the page; what is worse may take more."""
 ROW_BYTES = 300
 """About what the markup of a row takes."""
-EFFECT_BYTES = 1000
+EFFECT_BYTES = 1300
 NOTES_MAX = 40
-TEXT_LENGTH_MAX = 200
+SETTINGS_MAX = 60
+VERDICT_LENGTH_MAX = 400
 BAR_PX = 160
 """Width of an interval's drawing; its middle is no change."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeRow:
-    """One difference, in words."""
+class Part(Generic[Row]):
+    """The first of `number` rows: as many as there is room for."""
 
-    recording: str
-    system: str
-    subject: str
-    before: str
-    after: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeList:
-    """Differences of one level; `left_out` are counted only."""
-
-    rows: Sequence[ChangeRow]
+    rows: Sequence[Row]
     number: int
 
     @property
     def left_out(self) -> int:
-        """How many are not shown."""
+        """Rows that are not shown."""
         return self.number - len(self.rows)
 
 
@@ -76,17 +65,10 @@ class Bar:
 class EffectRow:
     """One figure that was compared by its interval; `place` is empty where there is but one."""
 
+    effect: Effect
     name: str
     place: str
-    before: str
-    after: str
-    relative: str
-    interval: str
     delta: str
-    threshold: str
-    samples: str
-    kind: str
-    outcome: str
     bar: Bar
 
 
@@ -96,202 +78,98 @@ class FigureRow:
 
     system: str
     name: str
-    before: str
-    after: str
-    relative: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class FigureGroup:
-    """One system's figures."""
-
-    system: str
-    rows: Sequence[FigureRow]
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """One setting on both sides."""
-
-    name: str
-    before: str
-    after: str
-    differs: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """One thing that had to hold."""
-
-    group: str
-    name: str
-    detail: str
-    kind: str
-    flag: str
+    unit: str
+    before: float | None
+    after: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class RegressionPage:
-    """The whole page."""
+    """The whole page. `figures` are in groups by system, `settings` are a name and the values on both sides."""
 
     state: str
-    verdict_first: str
-    verdict_rest: str
-    short_verdict: str
-    description: str
+    verdict: Verdict
+    comparison: Comparison
     kind: str
-    notes: Sequence[str]
-    worse: ChangeList
-    better: ChangeList
-    changed: ChangeList
-    broken: Sequence[CheckRow]
-    held: Sequence[CheckRow]
-    checks: int
-    broken_number: int
-    held_number: int
-    moved_number: int
-    unmoved_number: int
-    figures: Sequence[FigureGroup]
-    effects: Sequence[EffectRow]
-    unmoved: Sequence[EffectRow]
+    worse: Part[Change]
+    better: Part[Change]
+    changed: Part[Change]
+    broken: Part[Check]
+    held: Part[Check]
+    moved: Part[Effect]
+    unmoved: Part[Effect]
+    figures: Sequence[tuple[str, Sequence[FigureRow]]]
     confidence: str
     trend: Sequence[Plot]
     downloads: Sequence[tuple[str, CsvLink]]
-    settings: Sequence[SettingRow]
-    commands: tuple[str, str]
+    settings: Sequence[tuple[str, str, str]]
+    notes_max: int = NOTES_MAX
     bar_px: int = BAR_PX
     rows_open: int = ROWS_OPEN_MAX
 
+    def effect_rows(self, effects: Sequence[Effect]) -> list[EffectRow]:
+        """Return the rows of a table of effects."""
+        return [_effect_row(effect, is_replay=self.comparison.kind == "replay") for effect in effects]
+
 
 def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> RegressionPage:
-    """The page that shows `comparison`."""
+    """Make the page that shows `comparison`."""
     verdict = comparison.verdict
-    effect_row = partial(_effect_row, is_replay=comparison.kind == "replay")
-    broken = [one for one in comparison.checks if one.ok is False]
-    others = [one for one in comparison.checks if one.ok is not False]
-    moved = [one for one in comparison.effects if one.level != "same"]
-    still = [one for one in comparison.effects if one.level == "same"]
+    changes, effects, checks = comparison.changes, comparison.effects, comparison.checks
     return RegressionPage(
         state="bad" if comparison.is_worse else "ok",
-        verdict_first=_words(verdict.first, 400),
-        verdict_rest=_words(verdict.rest, 400),
-        short_verdict=_words(verdict.first, 120),
-        description=_words(str(verdict), 300),
+        verdict=Verdict(words(verdict.first, VERDICT_LENGTH_MAX), words(verdict.rest, VERDICT_LENGTH_MAX)),
+        comparison=comparison,
         kind=gettext("replay") if comparison.kind == "replay" else gettext("load test"),
-        notes=[cut(with_units(note), TEXT_LENGTH_MAX) for note in comparison.notes[:NOTES_MAX]],
-        worse=_list(comparison, "worse", WORSE_BYTES_MAX),
-        better=_list(comparison, "better", LIST_BYTES_MAX),
-        changed=_list(comparison, "changed", LIST_BYTES_MAX),
-        broken=_fitting(map(_check_row, broken), LIST_BYTES_MAX),
-        held=_fitting(map(_check_row, others), LIST_BYTES_MAX),
-        checks=len(comparison.checks),
-        broken_number=len(broken),
-        held_number=len(others),
-        moved_number=len(moved),
-        unmoved_number=len(still),
-        figures=list(_figure_groups(comparison.figures)),
-        effects=_fitting(map(effect_row, moved), LIST_BYTES_MAX, EFFECT_BYTES),
-        unmoved=_fitting(map(effect_row, still), LIST_BYTES_MAX, EFFECT_BYTES),
-        confidence=share(comparison.effects[0].confidence) if comparison.effects else "",
+        worse=_part([change for change in changes if change.level == "worse"], WORSE_BYTES_MAX),
+        better=_part([change for change in changes if change.level == "better"]),
+        changed=_part([change for change in changes if change.level == "changed"]),
+        broken=_part([check for check in checks if check.ok is False]),
+        held=_part([check for check in checks if check.ok is not False]),
+        moved=_part([effect for effect in effects if effect.level != "same"], row_bytes=EFFECT_BYTES),
+        unmoved=_part([effect for effect in effects if effect.level == "same"], row_bytes=EFFECT_BYTES),
+        figures=_figure_groups(comparison.figures),
+        confidence=share(effects[0].confidence) if effects else "",
         trend=trend,
         downloads=regression_downloads(comparison),
-        settings=list(_setting_rows(comparison.before, comparison.after)),
-        commands=(_words(comparison.before.command, 1000), _words(comparison.after.command, 1000)),
+        settings=list(_settings(comparison.before, comparison.after)),
     )
 
 
-def _words(text: str, length: int = TEXT_LENGTH_MAX) -> str:
-    return cut(with_units(text), length)
+def _part(rows: Sequence[Row], bytes_max: int = LIST_BYTES_MAX, row_bytes: int = ROW_BYTES) -> Part[Row]:
+    sizes = accumulate(row_bytes + _text_bytes(row) for row in rows)
+    shown = sum(1 for _ in takewhile(lambda size: size <= bytes_max, sizes))
+    return Part(rows[:shown], len(rows))
 
 
-def _list(comparison: Comparison, level: Level, bytes_max: int) -> ChangeList:
-    own = [one for one in comparison.changes if one.level == level]
-    return ChangeList(_fitting(map(_change_row, own), bytes_max), len(own))
+def _text_bytes(row: DataclassInstance) -> int:
+    texts = (getattr(row, field.name) for field in fields(row))
+    return sum(len(words(text).encode("utf-8", "replace")) for text in texts if isinstance(text, str))
 
 
-def _fitting(rows: Iterable[_Row], bytes_max: int, row_bytes: int = ROW_BYTES) -> list[_Row]:
-    """The first rows, as far as there is room."""
-    kept: list[_Row] = []
-    for row in rows:
-        bytes_max -= row_bytes + sum(
-            len(str(getattr(row, one.name)).encode("utf-8", "replace")) for one in fields(row)
-        )
-        if bytes_max < 0:
-            break
-        kept.append(row)
-    return kept
-
-
-def _change_row(change: Change) -> ChangeRow:
-    return ChangeRow(
-        _words(change.recording),
-        _words(change.system),
-        _words(change.subject),
-        _words(change.before),
-        _words(change.after),
-        _words(change.cause),
-    )
-
-
-def _check_row(check: Check) -> CheckRow:
-    kind, flag = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}[check.ok]
-    return CheckRow(_words(check.group), _words(check.name), _words(check.detail), kind, flag)
-
-
-def _figure_groups(figures: Sequence[Figures]) -> Iterator[FigureGroup]:
-    """Systems of which something changed first, as far as there is room."""
-    ordered = sorted(figures, key=lambda one: all(old == new for old, new in one.values.values()))
-    rows = _fitting(_figure_rows(ordered), LIST_BYTES_MAX)
-    for system, own in groupby(rows, key=lambda row: row.system):
-        yield FigureGroup(system, list(own))
-
-
-def _figure_rows(figures: Sequence[Figures]) -> Iterator[FigureRow]:
-    """All figures; which of a change is bad is not for this table to say, for more messages may just have been sent."""
-    for one in figures:
-        for name, (before, after) in one.values.items():
-            unit = unit_of(name)
-            yield FigureRow(
-                _words(one.name),
-                _words(figure_name(name)),
-                in_unit(before, unit),
-                in_unit(after, unit),
-                relative(before, after),
-                "" if before == after else "warn",
-            )
+def _figure_groups(figures: Sequence[Figures]) -> list[tuple[str, list[FigureRow]]]:
+    """Return the figures by system, systems of which something changed first, as far as there is room."""
+    ordered = sorted(figures, key=lambda system: all(old == new for old, new in system.values.values()))
+    rows = [
+        FigureRow(system.name, figure_name(name), unit_of(name), before, after)
+        for system in ordered
+        for name, (before, after) in system.values.items()
+    ]
+    return [(name, list(group)) for name, group in groupby(_part(rows).rows, key=lambda row: row.system)]
 
 
 def _effect_row(effect: Effect, *, is_replay: bool) -> EffectRow:
-    kinds = {
-        "worse": ("bad", f"✗ {gettext('worse')}"),
-        "better": ("ok", f"✓ {gettext('better')}"),
-        "changed": ("warn", f"~ {gettext('changed')}"),
-        "same": ("zero", f"= {gettext('same')}"),
-    }
-    kind, outcome = kinds[effect.level]
     return EffectRow(
-        name=_words(effect.name if is_replay else quantile_of(effect.group, effect.name)),
-        place=_words(effect.group) if is_replay else "",
-        before=in_unit(effect.before, effect.unit),
-        after=in_unit(effect.after, effect.unit),
-        relative=relative(effect.before, effect.after),
-        interval=gettext(
-            "%(low)s to %(high)s",
-            low=in_unit(effect.low, effect.unit),
-            high=in_unit(effect.high, effect.unit),
-        ),
+        effect=effect,
+        name=effect.name if is_replay else quantile_of(effect.group, effect.name),
+        place=effect.group if is_replay else "",
         delta=signed("+" if effect.delta >= 0 else MINUS, f"{abs(effect.delta):.2f}"),
-        threshold=_words(effect.threshold),
-        samples=ngettext("%(num)s sample", "%(num)s samples", min(effect.samples)),
-        kind=kind,
-        outcome=outcome,
         bar=_bar(effect),
     )
 
 
 def _bar(effect: Effect) -> Bar:
-    """Drawn on a scale of the effect's own, on which the interval and the band have room."""
+    """Draw an interval on a scale of its own, on which the interval and the band have room."""
     band = max(abs(effect.before) * effect.relative_min, effect.absolute_min)
     reach = max(abs(effect.low), abs(effect.high), band * 1.2) or 1.0
     middle, scale = BAR_PX / 2, (BAR_PX / 2 - 4) / reach
@@ -305,9 +183,8 @@ def _bar(effect: Effect) -> Bar:
     )
 
 
-def _setting_rows(before: Origin, after: Origin) -> Iterator[SettingRow]:
+def _settings(before: Origin, after: Origin) -> Iterator[tuple[str, str, str]]:
     old, new = dict(before.settings), dict(after.settings)
-    yield SettingRow(gettext("seed"), str(before.seed), str(after.seed), before.seed != after.seed)
-    for name in list(dict.fromkeys([*old, *new]))[:60]:
-        one, other = old.get(name, ""), new.get(name, "")
-        yield SettingRow(_words(name.replace("_", " ")), _words(one), _words(other), one != other)
+    yield gettext("seed"), str(before.seed), str(after.seed)
+    for name in list(dict.fromkeys([*old, *new]))[:SETTINGS_MAX]:
+        yield name.replace("_", " "), old.get(name, ""), new.get(name, "")

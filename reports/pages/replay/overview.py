@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from reports.analysis.conversations import Conversation, Lane, worst_first
+from reports.analysis.conversations import Conversation, Lane, rank
 from reports.text import cut, one_line, printable, short_phone
 
 CONVERSATIONS_MIN = 9
@@ -31,6 +31,7 @@ class Overview:
     has_recordings: bool
     shown: int
     left_out: int
+    drawn: int
     troubled: int
     text_is_cut: bool
 
@@ -46,8 +47,7 @@ class Talk:
 
 def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -> Overview:
     """An overview of at most `bytes_max` bytes: texts are shortened first, then the best conversations left out."""
-    by_place = {id(talk.conversation): talk for talk in talks}
-    ordered = [by_place[id(one)] for one in worst_first(talk.conversation for talk in talks)]
+    ordered = sorted(talks, key=lambda talk: rank(talk.conversation))
     has_recordings = len({talk.recording for talk in talks}) > 1
     heads = [_head(talk, systems, has_recordings=has_recordings) for talk in ordered]
     sizes = [len(head.encode()) + 1 for head in heads]  # a line end each
@@ -68,6 +68,7 @@ def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -
         has_recordings=has_recordings,
         shown=len(rows),
         left_out=len(ordered) - len(rows),
+        drawn=sum(talk.figure != "" for talk in ordered),
         troubled=sum(talk.conversation.troubled > 0 for talk in ordered[: len(rows)]),
         text_is_cut=is_cut,
     )

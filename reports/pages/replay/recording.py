@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from reports.analysis.conversations import Conversation
+from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
 from reports.drawing.plots import Plot, Series, latency_plot
-from reports.pages.replay.estimates import Estimates, estimates_of
-from reports.results.replay import ExpectationResult, RecordingInfo, ReplayResult, Run
-from reports.text import Phones, cut, one_line
+from reports.pages.replay.estimates import Estimates
+from reports.results.replay import ExpectationResult, ReplayResult, Run
+from reports.text import Phones, cut
 from reports.words.expectations import expectation_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import TIMES, duration
 
-IDS_SHOWN_MAX = 12
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
 """A recording gets a plot of its own reply times when some system gave so many."""
-NAME_LENGTH_MAX = 200
-VALUE_LENGTH_MAX = 500
-NOTES_LENGTH_MAX = 2000
+EXPECTATION_LENGTH_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,119 +34,93 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class LossView:
-    """Messages that one system lost for one reason."""
-
-    system: str
-    cause: str
-    count: int
-    shown: Sequence[str]
-
-    @property
-    def more(self) -> int:
-        """How many are not named."""
-        return self.count - len(self.shown)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """One expected outcome."""
-
-    kind: str
-    flag: str
-    word: str
-    system: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class Checks:
-    """A recording's expected outcomes: those that did not match first."""
+    """A recording's expected outcomes with their words: those that did not match first."""
 
     summary: str
-    rows: Sequence[CheckRow]
+    rows: Sequence[tuple[ExpectationResult, str]]
     folded: bool
 
 
 @dataclass(slots=True)
 class RecordingView:
-    """One recording's section. The page adds `conversations`, rendered, as far as there is room."""
+    """One recording's section. `ordered` are its conversations, of which the page adds the first ones' `figures`."""
 
     id: str
-    name: str
-    title: str
-    source: str
-    notes: str
+    recording: ReplayedRecording
     settings: str
     holds: str
-    skipped_lines: int
     tallies: Sequence[Tally]
-    runs: Sequence[Run]
     run_count: int
     remarks: Sequence[str]
-    losses: Sequence[LossView]
+    losses: Sequence[Loss]
     checks: Checks | None
     estimates: Estimates | None
     plot: Plot | None
-    conversation_count: int
-    conversations: list[Markup] = field(default_factory=list)
+    ordered: Sequence[Conversation]
+    figures: list[Markup] = field(default_factory=list)
+
+    def figure_id(self, place: int) -> str:
+        """Return the id of the figure of a conversation, by its place in `ordered`."""
+        return f"{self.id}c{place}"
 
     @property
     def left_out(self) -> int:
         """Conversations for which there was no room."""
-        return self.conversation_count - len(self.conversations)
+        return len(self.ordered) - len(self.figures)
 
     @property
     def drawn_words(self) -> str:
-        """Which conversations are drawn, and how many are not."""
-        if not self.conversations:
-            return ngettext(
-                "%(num)s conversation, too large to be drawn here.",
-                "%(num)s conversations, too large to be drawn here.",
-                self.conversation_count,
+        """Which conversations are drawn, and how to see the others."""
+        drawn = (
+            ngettext(
+                "%(num)s conversation is drawn: one that was asked for, or else the worst.",
+                "%(num)s conversations are drawn: those asked for, then those with losses, then the slowest.",
+                len(self.figures),
             )
-        drawn = ngettext(
-            "The worst conversation is drawn.",
-            "%(num)s conversations are drawn: those with losses first, then the slowest.",
-            len(self.conversations),
+            if self.figures
+            else gettext("The conversations are too large to be drawn here.")
         )
-        left_out = ngettext("%(num)s more is left out.", "%(num)s more are left out.", self.left_out)
-        return f"{drawn} {left_out}"
+        left_out = ngettext(
+            "%(num)s more is not drawn, to keep the page small.",
+            "%(num)s more are not drawn, to keep the page small.",
+            self.left_out,
+        )
+        how = gettext(
+            "To see another one, have the replay write its result with %(option)s, and run %(command)s.",
+            option="--json RESULT.json",
+            command="python -m reports build RESULT.json --draw NUMBER",
+        )
+        return f"{drawn} {left_out} {how}"
 
 
 def recording_view(
-    identifier: str, recording: ReplayedRecording, tallies: Sequence[Tally], result: ReplayResult
+    identifier: str,
+    recording: ReplayedRecording,
+    tallies: Sequence[Tally],
+    result: ReplayResult,
+    draw: Collection[int],
 ) -> RecordingView:
-    """Make the section of one recording."""
-    info, drawn = recording.info, recording.drawn
-    numbers = {run["run"] for run in recording.runs}
-    expectations = [one for one in result["expectations"] if one["recording"] == recording.name]
-    has_plot = len(result["recordings"]) == 1 or _has_many_replies(drawn)
+    """Make the section of one recording; conversations with a number in `draw` come first."""
+    first_runs = recording.drawn
+    run_count = len({run["run"] for run in recording.runs})
+    estimates = [row for row in result["loss"] if row["recording"] == recording.name]
+    has_plot = len(result["recordings"]) == 1 or _has_many_replies(first_runs)
     return RecordingView(
         id=identifier,
-        name=recording.name,
-        title=cut(one_line(info["title"]), NAME_LENGTH_MAX),
-        source=cut(one_line(info["source"]), VALUE_LENGTH_MAX),
-        notes=cut(info["notes"], NOTES_LENGTH_MAX),
-        settings=cut(
-            gettext(", ").join(f"{name}: {value}" for name, value in info["settings"].items()),
-            VALUE_LENGTH_MAX,
-        ),
+        recording=recording,
+        settings=gettext(", ").join(f"{name}: {value}" for name, value in recording.info["settings"].items()),
         holds=_holds(recording),
-        skipped_lines=info["skipped_lines"],
         tallies=tallies,
-        runs=drawn,
-        run_count=len(numbers),
-        remarks=[words for run in drawn for words in _remarks(run)],
-        losses=[view for run in drawn for view in _loss_views(recording, run)],
-        checks=_checks(expectations, info),
-        estimates=estimates_of(
-            [one for one in result["loss"] if one["recording"] == recording.name and len(numbers) > 1]
-        ),
+        run_count=run_count,
+        remarks=[words for run in first_runs for words in _remarks(run)],
+        losses=[loss for run in first_runs for loss in recording.losses([run])],
+        checks=_checks(result, recording),
+        estimates=Estimates(estimates) if estimates and run_count > 1 else None,
         plot=reply_plot(f"{identifier}-plot", recording.reply_times_ms, recording.systems)
         if has_plot
         else None,
-        conversation_count=len(recording.numbers),
+        ordered=sorted(recording.conversations, key=lambda conversation: conversation.place not in draw),
     )
 
 
@@ -166,12 +139,11 @@ def _holds(recording: ReplayedRecording) -> str:
 
 def tally(counts: Mapping[str, int]) -> Tally:
     """Sum up what one system did with so many messages."""
-    told = {name: f"{number:,}" for name, number in counts.items()}
     others = {
-        "twice": gettext("%(number)s twice", number=told["twice"]),
-        "order": gettext("%(number)s out of order", number=told["order"]),
-        "dead": gettext("%(number)s dead", number=told["dead"]),
-        "waiting": gettext("%(number)s waiting", number=told["waiting"]),
+        "twice": gettext("%(number)s twice", number=f"{counts['twice']:,}"),
+        "order": gettext("%(number)s out of order", number=f"{counts['order']:,}"),
+        "dead": gettext("%(number)s dead", number=f"{counts['dead']:,}"),
+        "waiting": gettext("%(number)s waiting", number=f"{counts['waiting']:,}"),
     }
     return Tally(counts["lost"], counts["sent"], [words for name, words in others.items() if counts[name]])
 
@@ -183,52 +155,35 @@ def _remarks(run: Run) -> Iterable[str]:
             system=run["system"],
             time=duration(run["at_rest_ms"]),
         )
-    fired = {name: number for name, number in run["faults"].items() if number}
-    if fired:
-        told = gettext(", ").join(f"{name} {number:,}{TIMES}" for name, number in fired.items())
+    faults = [f"{name} {number:,}{TIMES}" for name, number in run["faults"].items() if number]
+    if faults:
         yield gettext(
-            "Faults that were made to happen on %(system)s: %(faults)s.", system=run["system"], faults=told
+            "Injected faults on %(system)s: %(faults)s.",
+            system=run["system"],
+            faults=gettext(", ").join(faults),
         )
 
 
-def _loss_views(recording: ReplayedRecording, run: Run) -> Iterable[LossView]:
-    with_user = len(recording.numbers) > 1
-    for loss in recording.losses([run]):
-        shown = [
-            f"{cut(one_line(one), 40)} ({phone})" if with_user else cut(one_line(one), 40)
-            for phone, one in loss.messages[:IDS_SHOWN_MAX]
-        ]
-        yield LossView(run["system"], loss.words, len(loss.messages), shown)
-
-
-def _checks(results: Sequence[ExpectationResult], recording: RecordingInfo) -> Checks | None:
+def _checks(result: ReplayResult, recording: ReplayedRecording) -> Checks | None:
+    results = [row for row in result["expectations"] if row["recording"] == recording.name]
     if not results:
         return None
-    phones = Phones(message["phone"] for message in recording["messages"])
-    kinds = {
-        False: ("failed", "✗", gettext("did not match")),
-        None: ("unchecked", "?", gettext("not checked")),
-        True: ("held", "✓", gettext("matched")),
-    }
-    rows = [
-        CheckRow(
-            *kinds[one["held"]],
-            one["system"],
-            cut(expectation_words(one, phones.hide), 300),
-        )
-        for held in kinds
-        for one in results
-        if one["held"] is held
-    ]
-    counted = [(sum(one["held"] is held for one in results), held) for held in kinds]
-    told = [f"{number} {kinds[held][2]}" for number, held in counted if number]
-    all_held = all(one["held"] for one in results)
+    phones = Phones(message["phone"] for message in recording.info["messages"])
+    outcomes = {False: gettext("did not match"), None: gettext("not checked"), True: gettext("matched")}
+    by_outcome = {held: [row for row in results if row["held"] is held] for held in outcomes}
+    all_held = len(by_outcome[True]) == len(results)
     if all_held and len(results) > 1:
         summary = gettext("All %(number)s matched.", number=len(results))
     else:
+        counted = [f"{len(rows)} {outcomes[held]}" for held, rows in by_outcome.items() if rows]
         summary = gettext(
-            "Of %(number)s: %(outcomes)s.", number=len(results), outcomes=gettext(", ").join(told)
+            "Of %(number)s: %(outcomes)s.", number=len(results), outcomes=gettext(", ").join(counted)
         )
+    rows = [
+        (row, cut(expectation_words(row, phones.hide), EXPECTATION_LENGTH_MAX))
+        for rows in by_outcome.values()
+        for row in rows
+    ]
     return Checks(summary, rows, folded=all_held and len(rows) > CHECKS_OPEN_MAX)
 
 

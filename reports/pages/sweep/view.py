@@ -1,19 +1,19 @@
-"""What the page of a sweep shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+"""The page of a sweep before it is drawn and escaped: everything chosen and counted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.frames import QUANTILES
+from reports.analysis.figures import QUANTILES
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.sweep import SweepResult, SweepRow
 from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
-from reports.words.numbers import duration, round_duration, share
-from reports.words.verdicts import sweep_verdict
+from reports.words.numbers import duration, round_duration
+from reports.words.verdicts import Verdict, sweep_verdict
 
 ROWS_MAX = 200
 CURVES_MAX = 6
@@ -26,19 +26,12 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class ChoiceRow:
-    """One choice with what it came to, in words."""
+    """One choice under its number in the table."""
 
     number: int
     name: str
-    kind: str
-    remark: str
-    lost: int
-    wrong: int
-    ai_calls: str
-    split: str
-    first: tuple[str, str]
-    last: tuple[str, str]
-    lag: str
+    row: SweepRow
+    is_recommended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,135 +39,101 @@ class SweepPage:
     """The whole page."""
 
     state: str
-    verdict_first: str
-    verdict_rest: str
-    short_verdict: str
-    description: str
+    verdict: Verdict
     recordings: int
-    runs: int
-    rows: Sequence[ChoiceRow]
+    choices: Sequence[ChoiceRow]
     left_out: int
     scatter: Scatter | None
     plot: Plot | None
     downloads: Sequence[tuple[str, CsvLink]]
-    seed: int
     settings: Sequence[tuple[str, str]]
     command: str
 
 
 def sweep_page_of(result: SweepResult) -> SweepPage:
-    """The page that shows `result`."""
-    verdict = sweep_verdict(result)
-    ordered = _ordered(result)
-    numbered = list(enumerate((result["rows"][place] for place in ordered), 1))
-    recommended = _recommended(result)
+    """Make the page that shows `result`."""
+    choices = _choices(result)
+    shown = choices[:ROWS_MAX]
     return SweepPage(
-        state="ok" if result["ok"] else "bad",
-        verdict_first=verdict.first,
-        verdict_rest=verdict.rest,
-        short_verdict=cut(verdict.first, 120),
-        description=cut(str(verdict), 300),
+        state="bad" if not result["ok"] else "ok" if result["recommended"] is not None else "unsure",
+        verdict=sweep_verdict(result),
         recordings=len(result["recordings"]),
-        runs=result["runs"],
-        rows=[_row(number, row, row is recommended) for number, row in numbered[:ROWS_MAX]],
-        left_out=max(len(numbered) - ROWS_MAX, 0),
-        scatter=_scatter(numbered[:ROWS_MAX], recommended),
-        plot=_plot([(number, row) for number, row in numbered if row["is_best"]]),
-        downloads=[(gettext("All choices"), _csv([row for _, row in numbered]))],
-        seed=result["seed"],
+        choices=shown,
+        left_out=len(choices) - len(shown),
+        scatter=_scatter(shown),
+        plot=_plot([choice for choice in choices if choice.row["is_best"]]),
+        downloads=sweep_downloads(result),
         settings=[
-            (name, cut(one_line(str(result["settings"].get(name, ""))), 100))
-            for name in ("ai", "redis_latency")
+            (gettext("seed"), str(result["seed"])),
+            (gettext("runs"), str(result["runs"])),
+            ("ai", _setting(result, "ai")),
+            ("redis latency", _setting(result, "redis_latency")),
         ],
-        command=cut(one_line(result["command"]), 1000),
+        command=result["command"],
     )
 
 
-def _recommended(result: SweepResult) -> SweepRow | None:
-    place = result["recommended"]
-    return result["rows"][place] if place is not None else None
+def _setting(result: SweepResult, name: str) -> str:
+    return cut(one_line(str(result["settings"].get(name, ""))), 100)
 
 
-def _ordered(result: SweepResult) -> list[int]:
-    """Places of the rows: the recommended one, those that nothing beats, the others; each by waiting."""
+def _choices(result: SweepResult) -> list[ChoiceRow]:
+    """Number the choices: the recommended one, those that nothing beats, the others; each by waiting."""
     rows = result["rows"]
-    return sorted(
-        range(len(rows)),
-        key=lambda place: (
-            place != result["recommended"],
-            not rows[place]["is_best"],
-            rows[place]["first_ms"]["p95"] or 0,
-            place,
-        ),
+    recommended = None if result["recommended"] is None else rows[result["recommended"]]
+    ordered = sorted(
+        rows, key=lambda row: (row is not recommended, not row["is_best"], row["first_ms"]["p95"] or 0)
     )
+    return [
+        ChoiceRow(number, _choice_name(row), row, row is recommended) for number, row in enumerate(ordered, 1)
+    ]
 
 
-def choice_name(row: SweepRow) -> str:
-    """A choice in a few words."""
-    told = [
+def _choice_name(row: SweepRow) -> str:
+    """Name a choice in a few words."""
+    words = [
         round_duration(row["window_ms"]),
         ngettext("%(num)s message", "%(num)s messages", row["max_messages"]),
     ]
     if row["idle_ms"]:
-        told.append(gettext("%(time)s of silence", time=round_duration(row["idle_ms"])))
-    return gettext(", ").join(told)
+        words.append(gettext("%(time)s of silence", time=round_duration(row["idle_ms"])))
+    return gettext(", ").join(words)
 
 
-def _row(number: int, row: SweepRow, is_recommended: bool) -> ChoiceRow:
-    remark = (
-        gettext("recommended") if is_recommended else gettext("nothing beats it") if row["is_best"] else ""
-    )
-    return ChoiceRow(
-        number=number,
-        name=choice_name(row),
-        kind="ok" if is_recommended else "",
-        remark=remark,
-        lost=row["lost"],
-        wrong=row["twice"] + row["order"] + row["dead"] + row["waiting"],
-        ai_calls=f"{row['ai_calls']:,}",
-        split=share(row["split_turns"] / row["turns"]) if row["turns"] else "",
-        first=(duration(row["first_ms"]["p50"]), duration(row["first_ms"]["p95"])),
-        last=(duration(row["last_ms"]["p50"]), duration(row["last_ms"]["p95"])),
-        lag=duration(row["lag_ms"]["p95"]),
-    )
-
-
-def _csv(rows: Sequence[SweepRow]) -> CsvLink:
-    """Names of columns are in English in every language: programs read them."""
-    return csv_link(
-        "choices.csv",
-        [*_COUNTS, *(f"{kind}_{name}_ms" for kind in _TIMES for name in QUANTILES)],
+def sweep_downloads(result: SweepResult) -> list[tuple[str, CsvLink]]:
+    """Make the files. Names of columns are in English in every language: programs read them."""
+    columns = [*_COUNTS, *(f"{kind}_{name}_ms" for kind in _TIMES for name in QUANTILES)]
+    rows = [
         [
-            [
-                *(dict(row)[name] for name in _COUNTS),
-                *(
-                    times.get(name)
-                    for times in (row["first_ms"], row["last_ms"], row["lag_ms"])
-                    for name in QUANTILES
-                ),
-            ]
-            for row in rows
-        ],
-    )
-
-
-def _scatter(numbered: Sequence[tuple[int, SweepRow]], recommended: SweepRow | None) -> Scatter | None:
-    placed = [
-        Choice(
-            number,
-            choice_name(row),
-            across=row["first_ms"]["p95"],
-            up=row["ai_calls"],
-            rank=2 if row is recommended else int(row["is_best"]),
-        )
-        for number, row in numbered
-        if row["first_ms"]["p95"] is not None
+            *(dict(choice.row)[name] for name in _COUNTS),
+            *(
+                times.get(name)
+                for times in (choice.row["first_ms"], choice.row["last_ms"], choice.row["lag_ms"])
+                for name in QUANTILES
+            ),
+        ]
+        for choice in _choices(result)
     ]
-    if len(placed) < 2:
+    return [(gettext("All choices"), csv_link("choices.csv", columns, rows))]
+
+
+def _scatter(choices: Sequence[ChoiceRow]) -> Scatter | None:
+    points = [
+        Choice(
+            choice.number,
+            choice.name,
+            across=choice.row["first_ms"]["p95"],
+            up=choice.row["ai_calls"],
+            rank=2 if choice.is_recommended else int(choice.row["is_best"]),
+        )
+        for choice in choices
+        if choice.row["first_ms"]["p95"] is not None
+    ]
+    if len(points) < 2:
         return None
-    waits, calls = [one.across for one in placed], [one.up for one in placed]
+    waits, calls = [point.across for point in points], [point.up for point in points]
     return scatter(
-        placed,
+        points,
         tell_across=round_duration,
         tell_up="{:,.0f}".format,
         description=gettext(
@@ -188,11 +147,11 @@ def _scatter(numbered: Sequence[tuple[int, SweepRow]], recommended: SweepRow | N
     )
 
 
-def _plot(best: Sequence[tuple[int, SweepRow]]) -> Plot | None:
+def _plot(best: Sequence[ChoiceRow]) -> Plot | None:
     series = [
-        Series(f"{number}: {choice_name(row)}", place, row["reply_ms"])
-        for place, (number, row) in enumerate(best[:CURVES_MAX])
-        if row["reply_ms"]
+        Series(f"{choice.number}: {choice.name}", style, choice.row["reply_ms"])
+        for style, choice in enumerate(best[:CURVES_MAX])
+        if choice.row["reply_ms"]
     ]
     if not series:
         return None

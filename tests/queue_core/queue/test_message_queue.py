@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +12,6 @@ from redis.asyncio import Redis
 
 from queue_core import (
     Batch,
-    DeadLetterNotFoundError,
     InvalidMessageError,
     LeaseLostError,
     MessageQueue,
@@ -21,28 +19,7 @@ from queue_core import (
     QueueSettings,
 )
 from queue_core.redis.scripts.loader import text
-
-EPOCH_MS = 1_790_000_000_000
-
-
-class Clock:
-    """The time that the queue is given, Unix ms."""
-
-    def __init__(self) -> None:
-        self.now_ms = EPOCH_MS
-
-    def __call__(self) -> int:
-        return self.now_ms
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def queue(redis_client: Redis, clock: Clock) -> MessageQueue:
-    return MessageQueue(redis_client, clock=clock, rng=random.Random(1))
+from tests.queue_core.queue.conftest import EPOCH_MS, Clock
 
 
 def message(message_id: str = "m1", phone: str = "1", instance: str = "bot", **values: Any) -> QueueMessage:
@@ -220,44 +197,6 @@ async def test_what_was_told_twice_is_harmless(queue: MessageQueue, clock: Clock
     assert len(await queue.dead_letters()) == 1
 
 
-async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue, clock: Clock) -> None:
-    await queue.enqueue(message("m1", message_data={"a": 1}))
-    await queue.enqueue(message("m2"))
-    clock.now_ms += 8_000
-    batch = await the_batch(queue)
-    await queue.record_reply(batch, "a reply")
-    assert await queue.fail(batch, "the user blocked us", dead=True) == 2
-    first, second = await queue.dead_letters()
-    assert (first.instance_name, first.user_phone, first.reason) == ("bot", "1", "the user blocked us")
-    assert (first.attempts, first.dead_at_ms, first.reply) == (1, clock.now_ms, "a reply")
-    assert first.message is not None
-    assert first.message.message_data == {"a": 1}
-    await queue.requeue(first.id)
-    await queue.drop(second.id)
-    assert await queue.dead_letters() == []
-    (again,) = await queue.pending("bot", "1")
-    assert (again.id, again.added_at, again.message_data) == ("m1", clock.now_ms, {"a": 1})
-    clock.now_ms += 8_000
-    await queue.complete(await the_batch(queue))
-
-
-@pytest.mark.parametrize(
-    "unknown",
-    ["0/1-1", "7/1-1", "", "x", "0/", "/1-1", "0/1", "-1/1-1", "0/٣-٤", "\u0660/1-1", "0/" + "9" * 20 + "-0"],
-)
-async def test_a_dead_letter_that_there_is_not(queue: MessageQueue, unknown: str) -> None:
-    for step in (queue.requeue, queue.drop):
-        with pytest.raises(DeadLetterNotFoundError, match="no dead letter"):
-            await step(unknown)
-
-
-async def test_more_dead_letters_than_a_page(queue: MessageQueue, clock: Clock) -> None:
-    count = 450
-    await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(count)))
-    letters = [letter async for letter in queue.iterate_dead_letters()]
-    assert [letter.message.id for letter in letters if letter.message] == [f"m{n}" for n in range(count)]
-
-
 async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goes_on(
     queue: MessageQueue, clock: Clock
 ) -> None:
@@ -270,7 +209,7 @@ async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goe
     claimed = await queue.claim("p")
     assert (claimed.batches, claimed.given_up) == ((), 2)
     first, second = await queue.dead_letters()
-    assert (first.message, first.reason) == (None, "unreadable: what lay in Redis is no message")
+    assert (first.message, first.reason) == (None, "unreadable: the value in Redis is not a message")
     assert second.message is not None
     await queue.requeue(second.id)
     clock.now_ms += 8_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -67,7 +68,7 @@ async def test_the_life_of_many_turns_in_gathered_calls(queue: MessageQueue, clo
     assert await queue.active_conversations() == []
     assert [it.id for it in await queue.completed("bot", "7")] == ["m0", "m1"]
     assert await queue.pending("bot", "7") == []
-    assert (await queue.statistics("bot", "7"))["processedMessages"] == 2
+    assert (await queue.conversation("bot", "7")).statistics["processedMessages"] == 2
 
 
 async def test_failures_dead_letters_and_what_people_do_with_them(queue: MessageQueue, clock: Clock) -> None:
@@ -79,6 +80,7 @@ async def test_failures_dead_letters_and_what_people_do_with_them(queue: Message
     dead = await asyncio.gather(*(queue.fail(batch, "no use", dead=True) for batch in batches[2:]))
     assert dead == [1] * (USERS - 2)
     letters = await queue.dead_letters()
+    assert await queue.dead_letter(letters[0].id) == letters[0]
     assert sorted(letter.user_phone for letter in letters) == sorted(
         batch.user_phone for batch in batches[2:]
     )
@@ -95,6 +97,13 @@ async def test_scripts_that_the_cluster_lost_are_brought_again(queue: MessageQue
     receipts = await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
     assert {receipt.status for receipt in receipts} == {"queued"}
     assert await queue.depth() == USERS
+
+
+async def test_the_clock_and_the_notes(cluster_client: RedisCluster) -> None:
+    queue = MessageQueue(cast("Redis", cluster_client), QueueSettings(partitions=8))
+    assert abs(await queue.now_ms() - time.time() * 1000) < 60_000
+    await queue.notes.put("bot", "1", b"a note", ttl_s=60)
+    assert (await queue.notes.get("bot", "1"), await queue.notes.get("bot", "2")) == (b"a note", None)
 
 
 async def test_partitions_are_all_used(cluster_client: RedisCluster) -> None:

@@ -249,6 +249,16 @@ IN_A_SCRIPT = "Error running script (call to f_0d20): @user_script:162: @user_sc
     [
         (TimeoutError(), QueueUnavailableError, "did not answer in time"),
         (exceptions.TimeoutError("Timeout reading"), QueueUnavailableError, "may or may not have done"),
+        (
+            exceptions.ConnectionError("Error 111 connecting to h:1. Connect call failed ('h', 1)."),
+            QueueUnavailableError,
+            r"cannot be used now: no connection to h:1 \(connection refused\)$",
+        ),
+        (
+            exceptions.ConnectionError("Error -2 connecting to h:1. Name or service not known."),
+            QueueUnavailableError,
+            r"cannot be used now: no connection to h:1 \(name or service not known\)$",
+        ),
         (exceptions.ConnectionError("Error 111"), QueueUnavailableError, "cannot be used now: Error 111"),
         (ConnectionResetError(), QueueUnavailableError, "ConnectionResetError"),
         (exceptions.AuthenticationError("WRONGPASS"), QueueUnavailableError, "refused the user or password"),

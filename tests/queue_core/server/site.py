@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,7 +54,7 @@ class Site:
 @asynccontextmanager
 async def open_site(**environment: str) -> AsyncIterator[Site]:
     """A site by its environment."""
-    settings = config.load(environment, "no-such-file").settings
+    settings = config.load(environment, os.devnull).settings.with_ai(may_echo=True)
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:
         intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)

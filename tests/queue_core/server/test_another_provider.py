@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import aiohttp
@@ -121,12 +122,12 @@ async def test_messages_come_in_and_replies_go_out(redis_server: EmbeddedRedis) 
 
 def test_its_settings_are_checked_like_all_others() -> None:
     with pytest.raises(InvalidSettingsError, match="PIGEON_LOFT: "):
-        config.load({"PIGEON_LOFT": "ftp://loft"}, "no-such-file")
+        config.load({"PIGEON_LOFT": "ftp://loft"}, os.devnull)
     public = {"HOST": "0.0.0.0"}
     with pytest.raises(InvalidSettingsError, match="CLOUD_APP_SECRET or PIGEON_SECRET"):
-        config.load(public, "no-such-file")
+        config.load(public, os.devnull)
     settings = config.load(
-        {**public, "PIGEON_SECRET": SECRET, "PIGEON_LOFT": "http://loft"}, "no-such-file"
+        {**public, "PIGEON_SECRET": SECRET, "PIGEON_LOFT": "http://loft"}, os.devnull
     ).settings
     assert settings.has_channel
     assert SECRET not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"

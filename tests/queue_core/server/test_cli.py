@@ -55,24 +55,53 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
-    ended = run("serve", folder=tmp_path, PORT="eighty", AI="magic")
+    ended = run("serve", folder=tmp_path, PORT="eighty", AI="magic", QUEUE_WINDOW="8000")
     assert ended.returncode == 2
-    assert [line.split(":")[:2] for line in ended.stderr.splitlines()] == [
-        ["error", " PORT"],
-        ["error", " AI"],
+    assert ended.stderr.splitlines() == [
+        "queue_core: PORT: is not a whole number",
+        "queue_core: AI: must be 'echo', 'dify', 'openai' or 'http'",
+        "queue_core: warning: QUEUE_WINDOW is not a setting and changes nothing; did you mean QUEUE_WINDOW_MS?",
     ]
 
 
+def test_a_file_of_settings_that_is_named_must_exist(tmp_path: Path) -> None:
+    ended = run("--env-file", "none.env", "status", folder=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("queue_core: none.env: there is no such file")
+    (tmp_path / ".env").write_text("PORT=eighty")
+    assert "PORT: is not" in run("status", folder=tmp_path).stderr, "without a name it is .env"
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "tick"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"REDIS_URL": "unix:///nowhere/redis.sock"},
+        {"EVOLUTION_URL": "http://127.0.0.1:9", "EVOLUTION_API_KEY": "k" * 16},
+    ],
+    ids=["queue", "channel"],
+)
+def test_no_user_is_answered_by_an_echo_that_nobody_asked_for(
+    tmp_path: Path, command: str, environment: dict[str, str]
+) -> None:
+    ended = run(command, folder=tmp_path, **environment)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("queue_core: AI: not set")
+    assert "AI=echo" in line
+
+
 def test_without_a_redis_the_parts_say_what_to_do(tmp_path: Path) -> None:
-    for command in ("web", "worker", "monitor", "status", "tick"):
+    for command in ("web", "worker", "monitor", "status", "drain", "tick"):
         ended = run(command, folder=tmp_path)
         assert ended.returncode == 2, command
         assert "set REDIS_URL" in ended.stderr
-        assert "Traceback" not in ended.stderr
+        assert len(ended.stderr.splitlines()) == 1, "no traceback, and nothing said twice"
 
 
 def test_a_redis_that_is_away_ends_a_command_with_1(tmp_path: Path) -> None:
-    ended = run("tick", folder=tmp_path, REDIS_URL="redis://127.0.0.1:9/0", QUEUE_REDIS_DEADLINE_MS="300")
+    address = "redis://127.0.0.1:9/0"
+    ended = run("tick", folder=tmp_path, REDIS_URL=address, AI="echo", QUEUE_REDIS_DEADLINE_MS="300")
     assert ended.returncode == 1
     assert "Redis" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -83,12 +112,30 @@ def test_a_port_in_use_is_told(tmp_path: Path, redis_server: EmbeddedRedis) -> N
         port = str(taken.getsockname()[1])
         ended = run("serve", "--port", port, folder=tmp_path, REDIS_URL=redis_server.url)
     assert ended.returncode == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert ended.stderr.splitlines()[-1] == (
+        f"queue_core: cannot listen on 127.0.0.1:{port}: address already in use; choose another HOST or PORT"
+    )
+    assert ended.stderr.count("already in use") == 1
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("host", "cause"), [("host.invalid", "no such address"), ("192.0.2.1", "cannot assign")]
+)
+def test_an_address_of_another_machine_is_told(
+    tmp_path: Path, redis_server: EmbeddedRedis, host: str, cause: str
+) -> None:
+    given = {"HOST": host, "MONITOR_PORT": "8099", "AI": "echo", "ALLOW_UNSIGNED_WEBHOOKS": "true"}
+    ended = run("worker", folder=tmp_path, REDIS_URL=redis_server.url, **given)
+    assert ended.returncode == 2
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(f"queue_core: cannot listen on {host}:8099: ")
+    assert cause in last
+    assert last.endswith("; choose another HOST or MONITOR_PORT")
+
+
 def test_a_tick_makes_one_pass(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
-    ended = run("tick", folder=tmp_path, REDIS_URL=redis_server.url)
+    ended = run("tick", folder=tmp_path, REDIS_URL=redis_server.url, AI="echo")
     assert (ended.returncode, json.loads(ended.stdout)["conversations"]) == (0, 0)
 
 
@@ -101,12 +148,6 @@ def test_check_fails_on_an_evicting_redis(tmp_path: Path) -> None:
 
 
 def test_check_passes_on_the_embedded_one(tmp_path: Path) -> None:
-    ended = run("check", folder=tmp_path)
+    assert run("check", folder=tmp_path).returncode == 2
+    ended = run("check", "--embedded", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-
-
-def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "aiohttp.py").write_text("raise ModuleNotFoundError(name='aiohttp')")
-    ended = run("serve", folder=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
-    assert ended.returncode == 2
-    assert "burstqueue[server]" in ended.stderr

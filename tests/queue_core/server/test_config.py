@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
 from queue_core import InvalidSettingsError, QueueSettings
-from queue_core.server.config import ServerSettings, environment_names, load
+from queue_core.server.config import FaultySettingsError, ServerSettings, environment_names, load
 
-NO_FILE = "no-such-file"
+NO_FILE = os.devnull
 
 
 def faults_of(**environ: str) -> str:
@@ -36,7 +38,9 @@ def test_every_setting_of_the_queue_has_a_name() -> None:
     names = environment_names()
     assert names["QUEUE_WINDOW_MS"] == "queue.window_ms"
     assert names["QUEUE_TTL_S"] == "queue.queue_ttl_s"
-    assert len([name for name in names if name.startswith("QUEUE_")]) == len(QueueSettings.__slots__)
+    assert len([name for name in names if name.startswith("QUEUE_")]) == len(
+        dataclasses.fields(QueueSettings)
+    )
 
 
 def test_all_faults_are_told_at_once_by_the_names_that_people_use() -> None:
@@ -45,6 +49,40 @@ def test_all_faults_are_told_at_once_by_the_names_that_people_use() -> None:
     )
     for name in ("PORT", "AI", "EVOLUTION_URL", "QUEUE_LOCK_TTL_MS", "QUEUE_WINDOW_MS"):
         assert f"{name}: " in told
+
+
+def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
+    told = faults_of(
+        PORT="70000",
+        CONCURRENCY="0",
+        GRACE_S="x",
+        TYPING="maybe",
+        AI="magic",
+        AI_URL="host",
+        CLOUD_VERSION="23",
+        AI_UNAVAILABLE_WAITS_S="a,b",
+        SEND_TIMEOUT_S="0",
+        QUEUE_WAIT_FOR_FSYNC="perhaps",
+        QUEUE_LATE_MESSAGES="drop",
+        QUEUE_WINDOW_MS="1.5",
+    )
+    assert set(told.splitlines()) == {
+        "PORT: must be at most 65535",
+        "CONCURRENCY: must be at least 1",
+        "GRACE_S: is not a number",
+        "TYPING: is neither true nor false",
+        "AI: must be 'echo', 'dify', 'openai' or 'http'",
+        "AI_URL: does not have the right form, such as https://host/path",
+        "CLOUD_VERSION: does not have the right form, such as v23.0",
+        "AI_UNAVAILABLE_WAITS_S: is not a number",
+        "SEND_TIMEOUT_S: must be more than 0",
+        "QUEUE_WAIT_FOR_FSYNC: is neither true nor false",
+        "QUEUE_LATE_MESSAGES: must be 'dead-letter' or 'answer'",
+        "QUEUE_WINDOW_MS: is not a whole number",
+    }
+    for name in (tmp_path / "missing.env", tmp_path):
+        with pytest.raises(InvalidSettingsError, match="there is no such file"):
+            load({}, name)
 
 
 def test_what_the_queue_itself_finds_wrong_is_told_too() -> None:
@@ -112,9 +150,14 @@ def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
     """Any of our prefixes in our file; in the environment, which is everybody's, only what is very like ours."""
     path = tmp_path / ".env"
     path.write_text("LOCK_TTL=5\nAI_MODL=x\nCLOUD_SDK_VERSION=1\nDATABASE_URL=x\n")
-    warnings = load({"CLOUD_TOKEN_OTHER": "1", "QUEUE_WINDOW": "8", "PATH": "/bin"}, path).warnings
+    given = {"QUEUE_WINDOW": "8"}
+    with pytest.raises(FaultySettingsError) as raised:
+        load({**given, "PORT": "x"}, path)
+    warnings = load({"CLOUD_TOKEN_OTHER": "1", "PATH": "/bin", **given}, path).warnings
     assert [warning.split()[0] for warning in warnings] == ["AI_MODL", "CLOUD_SDK_VERSION", "QUEUE_WINDOW"]
     assert "did you mean AI_MODEL?" in warnings[0]
+    assert "did you mean QUEUE_WINDOW_MS?" in warnings[2]
+    assert raised.value.warnings == warnings, "they are told beside faults too"
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

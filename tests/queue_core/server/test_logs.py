@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from queue_core.server.logs import VALUE_LENGTH_MAX, configure_logging, conversation_tag
+from queue_core.server.logs import VALUE_LENGTH_MAX, configure_logging
 
 LOG = logging.getLogger("queue_core.events")
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -165,11 +165,3 @@ def test_addresses_of_requests_are_not_logged(capsys: Captured) -> None:
     configure_logging("text", "debug")
     logging.getLogger("aiohttp.access").info("POST /webhook/a-secret/evolution")
     assert lines(capsys) == []
-
-
-def test_a_tag_names_a_conversation_without_its_phone() -> None:
-    tag = conversation_tag("bot", "966500001234")
-    assert re.fullmatch(r"[0-9a-f]{10}", tag)
-    assert tag == conversation_tag("bot", "966500001234")
-    others = (("bot", "966500001235"), ("bo", "t966500001234"), ("b\ud800", "966500001234"))
-    assert len({tag, *(conversation_tag(*other) for other in others)}) == 4

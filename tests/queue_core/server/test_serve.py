@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from queue_core import connect
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, ROOT, running
 from tests.queue_core.server.outside import evolution, outside
 
@@ -144,16 +142,10 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
     assert replayed.returncode == 0
 
 
-@pytest.mark.skipif(
-    not shutil.which("curl"), reason="the README sends its messages by curl, which is not here"
-)
-async def test_the_curl_of_the_readme_is_answered_once(tmp_path: Path) -> None:
-    """Three posts, one reply: the block as it stands, only the address changed."""
-    block = (ROOT / "README.md").read_text("utf-8").split("```sh\n")[1].split("```")[0]
-    async with running("serve", environment={**QUICK, "QUEUE_WINDOW_MS": "2000"}, folder=tmp_path) as server:
-        command = ["bash", "-c", block.replace("http://127.0.0.1:8080", server.url)]
-        posted = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
-        assert posted.stdout == '{"queued": 1}' * 3
-        await server.prints("until when?")
-    assert server.printed[0].endswith("966500000001, 3 messages:")
-    assert [line.strip() for line in server.printed[1:]] == ["hello", "are you open today?", "until when?"]
+async def test_a_monitor_needs_no_ai_and_speaks_of_none(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+    environment = {**QUICK, "REDIS_URL": redis_server.url, "MONITOR_EVERY_S": "1"}
+    async with running("monitor", environment=environment, folder=tmp_path, ready="health") as monitor:
+        await monitor.says("health", times=2)
+        assert not [
+            event for event in monitor.events if "echo" in event["event"] or "channel" in event["event"]
+        ]

@@ -12,6 +12,7 @@ import pytest
 
 from queue_core.channels.cloud.example import example_headers, example_message, webhook_of
 from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.outside import evolution
 from tests.queue_core.server.site import Site, open_site
 
@@ -350,3 +351,57 @@ async def test_metrics_tell_how_fast_messages_are_acknowledged(site: Site) -> No
             if line.startswith("burstqueue_acknowledgement_recent_seconds{") and f'"{quantile}"' in line
         ]
         assert 0 < float(line.rsplit(" ", 1)[1]) < 10
+
+
+# What is cut and what is removed.
+
+
+async def test_a_text_that_is_cut_is_said_in_answer_log_and_metrics(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the text and without the phone."""
+    caplog.set_level("INFO", "queue_core.events")
+    async with make_site(QUEUE_MAX_MESSAGE_BYTES="4096") as site:
+        assert await site.post("/webhook/evolution", evolution("m1", "w" * 3_000)) == (200, {"queued": 1})
+        assert await site.post("/webhook/evolution", evolution("m2", "t" * 9_000)) == (
+            200,
+            {"queued": 1, "cut": 1},
+        )
+        first, second = await site.queued()
+        metrics = await (await site.client.get("/metrics")).text()
+    assert (len(first.message), first.message_data["webhook"]) == (3_000, {"omitted": "too large"})
+    assert second.message.endswith("t […]")
+    assert len(second.message) < 4_096
+    assert 'burstqueue_messages_cut_total{part="webhook"} 1.0' in metrics
+    assert 'burstqueue_messages_cut_total{part="text"} 1.0' in metrics
+    omitted, cut = [record for record in caplog.records if "too large" in record.message]
+    assert (omitted.message, cut.message) == (
+        "message too large: queued without its webhook",
+        "message too large: its text was cut",
+    )
+    assert (vars(cut)["characters"], vars(cut)["kept"]) == (9_000, len(second.message) - len(" […]"))
+    assert "ttt" not in str(vars(cut))
+    assert "966500000001" not in str(vars(cut))
+
+
+async def test_no_secret_of_a_webhook_is_kept(make_site: MakeSite) -> None:
+    """Neither with the message nor in its dead letter, whoever the provider is."""
+    secrets = {"apikey": SECRET, "inner": [{"Authorization": f"Bearer {SECRET}", "access_token": SECRET}]}
+    body = evolution("m1")
+    body["data"] |= secrets
+    body["data"]["message"] |= secrets
+    message = cloud_text("m2")
+    message["context"] = secrets
+    posted = cloud(message)
+    posted["entry"][0]["changes"][0]["value"]["metadata"] |= secrets
+    async with make_site(QUEUE_WINDOW_MS="0") as site:
+        assert await site.post("/webhook/evolution", body | secrets) == (200, {"queued": 1})
+        assert await site.post("/webhook/cloud", posted) == (200, {"queued": 1})
+        queued = await site.everything()
+        assert [message.id for message in queued] == ["m1", "m2"]
+        assert all("inner" in str(message.message_data) for message in queued)
+        queue = site.runtime.queue
+        for _ in queued:
+            await queue.fail(await claimed_batch(queue), "gave up", dead=True)
+        dead = await queue.dead_letters()
+    assert SECRET not in f"{queued} {dead}"

@@ -11,8 +11,8 @@ from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import ResultError
 from reports.results.load import LoadLedger, LoadResult
-from tests.reports import example, load_example
-from tests.reports.regression_example import BEFORE, load, sweep
+from tests.reports import example, load_example, sweep_example
+from tests.reports.regression_example import BEFORE, load
 
 
 def test_equal_results_do_not_differ() -> None:
@@ -36,7 +36,7 @@ def test_other_settings_and_seeds_are_told() -> None:
 
 
 def test_sweeps_are_refused_with_what_to_do() -> None:
-    many = sweep()
+    many = sweep_example.nothing()
     for before, after in ((BEFORE, many), (many, BEFORE), (many, many)):
         with pytest.raises(ResultError, match="replay with the settings in question and compare that"):
             compare(before, after)

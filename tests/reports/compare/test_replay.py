@@ -50,7 +50,7 @@ def test_what_was_lost_and_is_answered_now_is_better() -> None:
     comparison = compare(after, BEFORE)
     assert not comparison.is_worse
     assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
-    assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0difference for the better")
+    assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0better")
 
 
 def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None:
@@ -65,7 +65,7 @@ def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None
     assert [one.topic for one in worse][:4] == ["loss", "fate", "fate", "figure"]
     verdict = str(comparison.verdict).replace("\u00a0", " ")
     assert verdict.startswith(
-        "Worse: queue lost 1 message it answered before; queue: 2 messages fare worse, the first"
+        "Worse: queue lost 1 message it answered before; queue: 2 messages worse, the first"
     )
     assert "in incident.jsonl: answered after 11,900 ms, twice; " in verdict
 
@@ -158,7 +158,33 @@ def test_more_ai_calls_are_worse_only_beyond_the_threshold() -> None:
     for calls, level in ((104, "changed"), (106, "worse"), (94, "better")):
         after = copy.deepcopy(before)
         after["runs"][1]["ai_calls"] = calls
-        assert [one.level for one in compare(before, after).changes] == [level]
+        assert {change.level for change in compare(before, after).changes} == {level}
+
+
+def test_the_total_of_ai_calls_is_judged_as_well() -> None:
+    before = _twice("another.jsonl")
+    for run in before["runs"]:
+        run["ai_calls"] = 100
+    after = copy.deepcopy(before)
+    for run, calls in zip(after["runs"], (100, 104, 100, 110), strict=True):
+        run["ai_calls"] = calls
+    overall = [change for change in compare(before, after).changes if change.recording == "all recordings"]
+    assert overall == [
+        Change("worse", "all recordings", "queue", "AI calls", "200", "214 (+7.00\u00a0%)"),
+    ]
+    assert str(compare(before, after).verdict).startswith("Worse: queue, all recordings: AI calls 200 → 214")
+    assert {change.level for change in compare(after, before).changes} == {"better", "changed"}
+
+
+def test_messages_that_are_answered_now_excuse_no_more_ai_calls_than_there_are() -> None:
+    before = copy.deepcopy(BEFORE)
+    lose(before["runs"][1])
+    before["runs"][1]["ai_calls"] = 100
+    for calls, level in ((106, "changed"), (107, "worse")):
+        after = copy.deepcopy(BEFORE)
+        after["runs"][1]["ai_calls"] = calls
+        changes = compare(before, after).changes
+        assert [one.level for one in changes if one.recording == "all recordings"] == [level]
 
 
 def test_an_expectation_that_broke_is_worse() -> None:
@@ -166,7 +192,7 @@ def test_an_expectation_that_broke_is_worse() -> None:
     after["expectations"][0]["held"] = False
     comparison = compare(BEFORE, after)
     assert comparison.is_worse
-    assert "incident.jsonl: queue: “lost” does not hold" in str(comparison.verdict)
+    assert "incident.jsonl: queue: “lost” failed" in str(comparison.verdict)
 
 
 def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None:

@@ -10,10 +10,11 @@ import re
 import pandas as pd
 import pytest
 
-from reports.analysis.frames import COUNTS
+from reports.analysis.figures import COUNTS
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import BOM, BYTES_MAX, CELL_LENGTH_MAX, csv_link
 from reports.pages.replay.downloads import downloads
+from reports.pages.replay.page import render_replay_report
 from tests.reports import example
 
 HEAD = "data:text/csv;charset=utf-8;base64,"
@@ -90,9 +91,15 @@ def test_what_a_file_cannot_hold_or_would_turn_its_reader_is_made_visible() -> N
 
 def test_a_long_file_is_cut_and_says_so() -> None:
     link = csv_link("x.csv", ["a"], [["ن" * 50]] * 1000)
-    assert len(_read(link.address)) - 1 == link.rows > 100
+    rows = _read(link.address)
+    assert rows[-1] == [link.note]
+    assert len(rows) - 2 == link.rows > 100
     assert link.rows + link.left_out == 1000
-    assert len(_text(link.address).encode()) <= BYTES_MAX
+    assert link.note == (
+        f"rows left out: {link.left_out}; python -m reports writes whole files with --csv-dir FOLDER"
+    )
+    assert len(_text(link.address).encode()) <= BYTES_MAX + 100
+    assert len(list(csv.reader(io.StringIO(link.whole)))) == 1001
 
 
 def test_one_long_text_does_not_cost_the_other_rows() -> None:
@@ -146,6 +153,8 @@ def test_all_files_of_a_page_together_stay_small() -> None:
     assert sum(len(link.address) for link in links) <= URIS_BYTES_MAX
     assert [link.rows + link.left_out for link in links] == [2, 500, 10_000]
     assert all(link.left_out for link in links[1:])
+    html = render_replay_report(result)
+    assert html.count("python -m reports writes whole files") == 2, "it stands beside both links"
 
 
 def test_hostile_names_stay_cells() -> None:

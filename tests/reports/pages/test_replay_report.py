@@ -202,7 +202,8 @@ def test_no_phone_number_is_shown_in_full() -> None:
 
 def test_the_verdict_comes_first_with_its_word() -> None:
     good, bad = (render_replay_report(example.incident(ok=ok)) for ok in (True, False))
-    for html, word in ((good, "OK"), (bad, "Not OK")):
+    for html, word, kind in ((good, "OK", "verdict"), (bad, "Not OK", "verdict bad")):
+        assert f'<div class="card {kind}">' in html
         assert f'<p class="word">{word}</p>' in html
         seen = "".join(Page(html).text)
         assert seen.index(
@@ -287,7 +288,7 @@ def test_faults_and_runs_that_never_came_to_rest_are_told() -> None:
     made["runs"][0]["came_to_rest"] = False
     seen = "".join(Page(render_replay_report(made)).text)
     assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
-    assert "made to happen on buffer-v1: timer-dies 3" in seen
+    assert "Injected faults on buffer-v1: timer-dies 3" in seen
     assert "http-fails" not in seen
 
 
@@ -295,10 +296,32 @@ def test_a_day_shows_conversations_with_losses_and_says_how_many_are_left_out() 
     html = render_replay_report(example.big_day())
     drawn = html.count("<h4 id=")
     assert drawn == 8
-    assert f"{300 - drawn}\u00a0more are left out" in html
+    seen = "".join(Page(html).text)
+    assert (
+        "8\u00a0conversations are drawn: those asked for, then those with losses, then the slowest. "
+        "292\u00a0more are not drawn, to keep the page small. To see another one, have the replay write its result "
+        "with --json RESULT.json, and run python -m reports build RESULT.json --draw NUMBER."
+    ) in seen
+    assert "8\u00a0are drawn below: their numbers are links." in seen
     figures = re.findall(r'<svg class="swimlane" direction="ltr" role="img".*?</svg>', html, re.DOTALL)
     assert len(figures) == drawn + 1  # the story's
     assert all('<g class="loss">' in figure for figure in figures)
+
+
+def test_an_arabic_page_says_which_conversations_are_drawn_and_how_to_see_another() -> None:
+    html = render_replay_report(example.big_day(), "ar")
+    assert "رُسمت 8\u00a0" in html
+    assert "لم تُرسَم 292\u00a0" in html
+    assert "python -m reports build RESULT.json --draw NUMBER" in html
+
+
+def test_a_conversation_that_is_asked_for_is_drawn_first() -> None:
+    result = example.big_day()
+    assert "Conversation 298 with" not in render_replay_report(result)
+    html = render_replay_report(result, draw=[298])
+    assert re.findall(r'<h4 id="r1c\d">(Conversation \d+ with)', html)[0] == "Conversation 298 with"
+    assert re.search(r'<a href="#r1c0">298</a>', html)
+    assert html.count("<h4 id=") == 8
 
 
 def test_what_has_no_room_is_left_out_and_told() -> None:
@@ -307,7 +330,7 @@ def test_what_has_no_room_is_left_out_and_told() -> None:
     runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
     html = render_replay_report(example.result(recordings, runs))
     assert len(html.encode()) < BYTES_MAX
-    assert re.search(r"(more are left out|too large to be drawn here)", html)
+    assert re.search(r"(more are not drawn|too large to be drawn here)", html)
 
 
 def test_long_texts_are_cut_and_their_length_told() -> None:

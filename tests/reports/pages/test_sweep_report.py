@@ -48,6 +48,13 @@ def test_a_lossy_sweep_is_not_ok_and_recommends_nothing() -> None:
     assert "12 s, 5 messages, 3 s of silence" in text_of(html)
 
 
+def test_a_sweep_of_few_turns_is_not_ok_and_recommends_nothing() -> None:
+    html = render_sweep_report(sweep_example.short())
+    assert '<p class="word">No recommendation</p>' in html
+    assert "Too little to recommend settings" in text_of(html)
+    assert "→" not in text_of(html)
+
+
 def test_a_sweep_of_nothing_has_a_page() -> None:
     assert "Nothing was replayed." in text_of(render_sweep_report(sweep_example.nothing()))
 

@@ -1,4 +1,4 @@
-"""Reading results: what is right is read, and whatever is wrong is told with what, where, and what to do."""
+"""Reading of results: valid files are read, and an error says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import Result, ResultError, read_result
 from tests.reports import example, load_example, sweep_example
-from tests.reports.regression_example import sweep
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
     "load": load_example.empty(),
-    "sweep": sweep(),
+    "sweep": sweep_example.nothing(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }
@@ -38,19 +37,19 @@ def _error(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", list(RESULTS))
-def test_what_was_written_is_read(name: str, tmp_path: Path) -> None:
+def test_a_result_that_was_written_is_read(name: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps(RESULTS[name], ensure_ascii=False), encoding="utf-8")
     assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS[name], sort_keys=True)
 
 
-def test_a_file_that_is_not_there_or_is_a_folder(tmp_path: Path) -> None:
+def test_a_missing_file_a_folder_and_a_device_are_refused(tmp_path: Path) -> None:
     assert "there is no such file" in _error(tmp_path / "missing.json")
     assert "is a folder" in _error(tmp_path)
     assert "is a device" in _error(Path("/dev/zero"))
 
 
-def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
+def test_the_error_for_a_file_cut_in_half_says_how_long_it_is(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(VALID[: len(VALID) // 2])
     assert f"ends in the middle, after {len(VALID) // 2:,} bytes" in _error(path)
@@ -62,24 +61,24 @@ def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"  \n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        (b"\xff{}", "no UTF-8"),
+        (b"\xff{}", "is not UTF-8"),
         ('{"kind": 1}'.encode("utf-16"), "is UTF-16 text; results are UTF-8"),
-        (b"hello", "is no JSON"),
-        (b"{'kind': 1}", "is no JSON"),
-        (b"[1, 2]", "holds no result but a list"),
-        (b"null", "holds no result but a null"),
+        (b"hello", "is not JSON (line 1, column 1)"),
+        (b"{'kind': 1}", "is not JSON (line 1, column 2)"),
+        (b"[1, 2]", "holds a single value or a list, not a result"),
+        (b"null", "holds a single value or a list, not a result"),
         (b"{}", "its kind is missing"),
         (b'{"kind": "hammer"}', 'its kind is "hammer"; known are replay, load'),
         (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
         (b'{"kind": "replay"}', "its schema is missing"),
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
         (b'{"kind": "replay", "schema": 99}', "a newer version (schema 99, this one reads 2); update"),
-        (b'{"kind": "replay", "schema": 2}', "missing required field `"),
-        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "it holds NaN, which is no number in JSON"),
-        (b'{"kind": "replay", "schema": 1e999}', "a number is too large"),
-        (b"[" + b"9" * 5000 + b"]", "a number is too large"),
-        (rb'{"kind": "\ud83d"}', "holds half of a surrogate pair"),
-        (rb'"\ud83d"', "holds half of a surrogate pair"),
+        (b'{"kind": "replay", "schema": 2}', "the key `seed` is missing - at `$`"),
+        (b'{"kind": "replay", "schema": 1, "seed": NaN}', "holds NaN, which is not a number in JSON"),
+        (b'{"kind": "replay", "schema": 1e999}', "a number that is too large"),
+        (b"[" + b"9" * 5000 + b"]", "a number that is too large"),
+        (rb'{"kind": "\ud83d"}', "holds a text with half of a surrogate pair"),
+        (rb'"\ud83d"', "holds a text with half of a surrogate pair"),
         (b'{"kind": "replay", "schema": 1, "schema": 2}', 'has the key "schema" twice in one object'),
         (b'{"kind": "replay", "runs": [{"sent": 1, "sent": 1}]}', 'has the key "sent" twice in one object'),
         (b'{"kind": "replay", "schema"', "ends in the middle, after 27 bytes"),
@@ -88,19 +87,19 @@ def test_a_file_cut_in_half_says_how_far_it_goes(tmp_path: Path) -> None:
         (b"[" * 200_000 + b"]" * 200_000, "nested too deeply"),
     ],
 )
-def test_what_is_no_result_is_told_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+def test_a_file_without_a_result_is_refused_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
     assert words in _error(path)
 
 
-def test_a_mark_of_byte_order_that_an_editor_wrote_means_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_of_an_editor_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(b"\xef\xbb\xbf" + VALID)
     assert json.dumps(read_result(path), sort_keys=True) == json.dumps(RESULTS["replay"], sort_keys=True)
 
 
-def test_what_the_old_systems_wrote_into_their_logs_may_be_anything(tmp_path: Path) -> None:
+def test_the_log_of_a_run_may_hold_any_numbers(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(
         _broken("replay", "runs", 0, "log", value=[{"timespan": -35, "big": 10**17, "at": None}])
@@ -114,7 +113,9 @@ def test_samples_of_two_clocks_may_be_negative(tmp_path: Path) -> None:
     assert read_result(path)["kind"] == "load"
 
 
-def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_an_older_version_says_how_to_make_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kinds = {"replay": (dict, 3)}
     monkeypatch.setattr("reports.results.files.KINDS", kinds)
     path = tmp_path / "result.json"
@@ -124,30 +125,24 @@ def test_an_older_version_is_to_be_made_again(tmp_path: Path, monkeypatch: pytes
     )
 
 
-def test_a_wrong_type_is_told_with_its_place(tmp_path: Path) -> None:
-    broken = copy.deepcopy(RESULTS["replay"])
-    broken["runs"][1]["ledger"][2]["answered_at_ms"] = "soon"
-    path = tmp_path / "result.json"
-    path.write_text(json.dumps(broken))
-    assert "$.runs[1].ledger[2].answered_at_ms" in _error(path)
-
-
-def test_a_long_text_at_a_wrong_place_is_cut_and_its_place_is_not(tmp_path: Path) -> None:
+def test_the_error_for_a_long_text_is_short_and_has_its_place(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(_broken("replay", "runs", 1, "ledger", 2, "fate", value="lost " * 5000))
     words = _error(path)
     assert len(words) < len(str(path)) + 300
-    assert "Invalid enum value 'lost lost" in words
+    assert "the text is not one of those that are known" in words
     assert "$.runs[1].ledger[2].fate" in words
 
 
 @pytest.mark.parametrize("key", ["recording", "system"])
-def test_a_run_of_something_the_result_does_not_name(key: str, tmp_path: Path) -> None:
+def test_a_run_of_a_recording_or_system_that_the_result_does_not_name_is_refused(
+    key: str, tmp_path: Path
+) -> None:
     broken = copy.deepcopy(RESULTS["replay"])
     broken["runs"][1][key] = "another"
     path = tmp_path / "result.json"
     path.write_text(json.dumps(broken))
-    assert f'there is no {key} "another" - at `$.runs[1]`' in _error(path)
+    assert f'the {key} "another" is not in the result - at `$.runs[1]`' in _error(path)
 
 
 def _broken(name: str, *steps: str | int, value: object) -> bytes:
@@ -173,31 +168,37 @@ _CONTRADICTIONS = {
     "run 0 of this recording on this system is there twice - at `$.replay.runs[1]`": _broken(
         "baseline of a replay", "replay", "runs", 1, value=_RUN
     ),
-    'there is no recording "incident.jsonl" - at `$.replay.runs[0]`': _broken(
+    'the recording "incident.jsonl" is not in the result - at `$.replay.runs[0]`': _broken(
         "baseline of a replay", "replay", "digests", value={}
     ),
-    "no row is the recommended one - at `$.recommended`": _broken("sweep", "recommended", value=0),
-    "it is of a replay, and does not hold just that": _broken("baseline of a replay", "replay", value=None),
-    "it is of a load, and does not hold just that": _broken("baseline of a load test", "load", value=None),
+    "the recommended row does not exist - at `$.recommended`": _broken("sweep", "recommended", value=0),
+    "it is of a replay, and must have that part and no other": _broken(
+        "baseline of a replay", "replay", value=None
+    ),
+    "it is of a load, and must have that part and no other": _broken(
+        "baseline of a load test", "load", value=None
+    ),
     "a number is too large - at `$.runs[0].batches[0].replied_at_ms`": _broken(
         "replay", "runs", 0, "batches", 0, "replied_at_ms", value=10**16
     ),
     "a number is less than 0 - at `$.runs[1].sent`": _broken("replay", "runs", 1, "sent", value=-5),
     "a number is less than 0 - at `$.ledger.lost`": _broken("load", "ledger", "lost", value=-1),
-    'the setting "window_ms" is no time - at `$.settings`': _broken(
+    'the setting "window_ms" is not a time - at `$.settings`': _broken(
         "replay", "settings", "window_ms", value="soon"
     ),
-    'the setting "faults" holds what is no share from 0 to 1 - at `$.settings`': _broken(
+    'the setting "faults" has a value that is not from 0 to 1 - at `$.settings`': _broken(
         "replay", "settings", "faults", value={"timer-dies": None}
     ),
-    "answered is 5, and its messages say 4 - at `$.runs[1]`": _broken(
+    "answered is 5, but the ledger has 4 such messages - at `$.runs[1]`": _broken(
         "replay", "runs", 1, "ledger", 0, "fate", value="pending"
     ),
-    "lost is 0, and its messages say 2 - at `$.runs[0]`": _broken("replay", "runs", 0, "lost", value=[]),
-    'there is no recording "gone" - at `$.expectations[0]`': _broken(
+    "lost is 0, but the ledger has 2 such messages - at `$.runs[0]`": _broken(
+        "replay", "runs", 0, "lost", value=[]
+    ),
+    'the recording "gone" is not in the result - at `$.expectations[0]`': _broken(
         "replay", "expectations", 0, "recording", value="gone"
     ),
-    "the interval of a probability does not hold it, or is none - at `$.loss[0]`": _broken(
+    "the interval of a probability does not hold it, or goes beyond 1 - at `$.loss[0]`": _broken(
         "replay", "loss", value=[example.estimate(3, 5)]
     ),
     'the cause marked_unread of "m4" has no answering - at `$.runs[0].causes`': _broken(
@@ -206,25 +207,28 @@ _CONTRADICTIONS = {
     'the cause ai_failed of "m4" has a calls, which does not belong to it - at `$.runs[0].causes`': _broken(
         "replay", "runs", 0, "causes", "m4", value={"code": "ai_failed", "calls": 2}
     ),
-    "Invalid enum value 'eaten' - at `$.runs[0].causes[...].code`": _broken(
+    "the text is not one of those that are known - at `$.runs[0].causes[...].code`": _broken(
         "replay", "runs", 0, "causes", "m4", value={"code": "eaten"}
     ),
     "an expected line of the log has no line or no fields - at `$.expectations[0]`": _broken(
         "replay", "expectations", 0, "outcome", value="logged"
     ),
-    'the size "two" of a turn is no number - at `$.batches.sizes`': _broken(
+    'the size "two" of a turn is not a number - at `$.batches.sizes`': _broken(
         "load", "batches", "sizes", value={"1": 5, "two": 1}
     ),
-    'the size "\\u00b2" of a turn is no number - at `$.batches.sizes`': _broken(
+    'the size "\\u00b2" of a turn is not a number - at `$.batches.sizes`': _broken(
         "load", "batches", "sizes", value={"²": 1}
     ),
     "a fault ends before it starts - at `$.faults[0]`": _broken(
         "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
-    "more turns are split than there are - at `$.rows[0]`": _broken(
+    "there is either a recommendation or a reason for none - at `$.no_recommendation`": _broken(
+        "sweep", "no_recommendation", value=None
+    ),
+    "more turns are split, or of several messages, than there are - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
     ),
-    "more messages than were sent have a fate - at `$.rows[0]`": _broken(
+    "more messages than were sent are lost, dead-lettered or waiting - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[sweep_example.choice(8, 5, lost=1001)]
     ),
     "the fates of its messages do not add up to what was sent - at `$.replay.runs[0]`": _broken(
@@ -236,8 +240,33 @@ _CONTRADICTIONS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("steps", "value", "words"),
+    [
+        (("seed",), "x", "there must be a whole number, not a text - at `$.seed`"),
+        (
+            ("runs", 1, "ledger", 2, "answered_at_ms"),
+            "soon",
+            "there must be a whole number or null, not a text - at `$.runs[1].ledger[2].answered_at_ms`",
+        ),
+        (("runs", 0, "ledger"), None, "there must be a list, not null - at `$.runs[0].ledger`"),
+        (
+            ("runs", 0, "batches", 0, "ai_ms"),
+            [[1]],
+            "there must be a list of length 2, not 1 - at `$.runs[0].batches[0].ai_ms[0]`",
+        ),
+    ],
+)
+def test_a_wrong_type_is_told_in_words_with_its_place(
+    steps: tuple[str | int, ...], value: object, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(_broken("replay", *steps, value=value))
+    assert words in _error(path)
+
+
 @pytest.mark.parametrize("words", list(_CONTRADICTIONS))
-def test_what_contradicts_itself_is_told_with_its_place(words: str, tmp_path: Path) -> None:
+def test_a_contradiction_is_refused_with_its_place(words: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(_CONTRADICTIONS[words])
     assert words in _error(path)
@@ -252,7 +281,7 @@ _JUNK = st.one_of(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_no_file_however_broken_gives_another_error(data: st.DataObject, tmp_path: Path) -> None:
+def test_any_broken_file_gives_a_result_error(data: st.DataObject, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     if data.draw(st.booleans()):
         path.write_bytes(VALID[: data.draw(st.integers(0, len(VALID)))])

@@ -29,7 +29,7 @@ def _of_queue(**more: object) -> ReplayResult:
     return result
 
 
-def test_the_queue_comes_first_then_the_others_then_what_was_expected() -> None:
+def test_the_queue_comes_first_then_the_others_then_the_outcomes_that_matched() -> None:
     result = example.incident(expectations=[expectation("queue"), expectation("buffer-v1")])
     verdict = replay_verdict(result)
     assert _told(verdict.first) == (
@@ -44,13 +44,23 @@ def test_the_queue_comes_first_then_the_others_then_what_was_expected() -> None:
     [
         ([True], "the expected outcome matched."),
         ([True, None], "the expected outcome matched; 1 expected outcome not checked under these settings."),
-        ([False, True, True], "1 OF 3 EXPECTED OUTCOMES DID NOT MATCH."),
         ([None, None], "2 expected outcomes not checked under these settings."),
     ],
 )
 def test_expected_outcomes_are_counted(held: list[bool | None], words: str) -> None:
     result = example.incident(expectations=[expectation("queue", held=one) for one in held])
     assert _told(replay_verdict(result)).endswith(f"; {words}")
+
+
+def test_an_outcome_that_did_not_match_is_the_headline() -> None:
+    expectations = [expectation("queue", held=held) for held in (False, True, True, None)]
+    result = example.incident(expectations=expectations)
+    assert _told(replay_verdict(result)) == (
+        "1 OF 3 EXPECTED OUTCOMES DID NOT MATCH; the queue lost, duplicated and reordered none of 5 messages in 1 "
+        "recording; buffer-v1 lost 2 of 5 (40.0 %); 1 expected outcome not checked under these settings."
+    )
+    with speaking("ar"):
+        assert _told(replay_verdict(result).first).startswith("تنبيه")
 
 
 def test_harm_done_by_the_queue_is_told_loudly() -> None:
@@ -87,6 +97,16 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     assert "5 messages, 2 s of silence is nearest" in _told(sweep_verdict(lossy))
     assert _told(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
     assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("Under none of these settings")
+
+
+def test_a_sweep_of_few_turns_recommends_nothing() -> None:
+    verdict = sweep_verdict(sweep_example.short())
+    assert _told(verdict) == (
+        "Too little to recommend settings: 1 turn of several messages; at least 200 are needed: replay longer "
+        "recordings, or more of them."
+    )
+    with speaking("ar"):
+        assert ARABIC.search(str(sweep_verdict(sweep_example.short())))
 
 
 UNCHECKED = (

@@ -39,7 +39,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path, capfdbinary: pytest.Cap
         ("--redeliveries", "-0.1", "must be a number from 0 to 1"),
         ("--redeliveries", "1.1", "must be a number from 0 to 1"),
         ("--instance", " ", '"instance" is empty'),
-        ("--seed", "x", "invalid int value"),
+        ("--seed", "x", "must be a whole number from 0 to"),
         ("--lang", "fr", "invalid choice"),
     ],
 )
@@ -49,11 +49,11 @@ def test_bad_options(option: str, value: str, words: str, capsys: pytest.Capture
         main(["synth", f"{option}={value}"])
     assert exited.value.code == 2
     message = capsys.readouterr().err
-    assert f"argument {option}: " in message
+    assert message.startswith(f"sim: {option}: ")
     assert words in message
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and the operating system's words."""
     path = tmp_path / "file" / "x.jsonl"
     path.parent.touch()

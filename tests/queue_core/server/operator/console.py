@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def url_of(client: Redis) -> str:
-    """Where a client of the fixtures is connected to."""
+    """Return the URL that a client of the fixtures is connected to."""
     return f"unix://{client.connection_pool.connection_kwargs['path']}"
 
 
@@ -43,7 +43,7 @@ def settings_for(redis_url: str = "", **environ: str) -> ServerSettings:
 
 @dataclass
 class Written:
-    """What a command came to."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -80,6 +80,15 @@ class Console:
         code = await args.run(args, self.settings)
         captured = self.capsys.readouterr()
         return Written(code, captured.out, captured.err)
+
+    async def refused(self, *arguments: str) -> str:
+        """The last line that a wrong usage was answered with."""
+        with pytest.raises(SystemExit) as ended:
+            await self.run(*arguments)
+        assert ended.value.code == 2
+        captured = self.capsys.readouterr()
+        assert captured.out == ""
+        return captured.err.splitlines()[-1]
 
     def start(self, *arguments: str) -> asyncio.Task[int]:
         """One command, in the background; read what it writes from capsys."""

@@ -16,7 +16,7 @@ async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_for(DATA_DIR=str(tmp_path / "data"))
-    answer = await Console(settings, capsys).run("check")
+    answer = await Console(settings, capsys).run("check", "--embedded")
     assert answer.code == 0, answer.out
     assert "started for this check" in answer.out
     assert answer.lines[-1].startswith("OK: nothing voids the guarantees")
@@ -40,7 +40,7 @@ async def test_check_is_not_misled_by_what_a_killed_serve_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "redis.url").write_text("unix:///nowhere/redis.sock\n")
-    answer = await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check")
+    answer = await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check", "--embedded")
     assert answer.code == 0
     assert "started for this check" in answer.out
 
@@ -49,6 +49,17 @@ async def test_check_says_when_the_redis_of_serve_cannot_be_started(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with EmbeddedRedis(tmp_path), pytest.raises(EmbeddedRedisError, match="in use by another redis-server"):
+        await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check", "--embedded")
+
+
+async def test_check_starts_no_redis_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Redis started for the check is not the one in use, and would be found OK. The address of a killed serve changes nothing."""
+    console = Console(settings_for(DATA_DIR=str(tmp_path / "data")), capsys)
+    with pytest.raises(InvalidSettingsError, match=r"set REDIS_URL.*check --embedded"):
+        await console.run("check")
+    assert not (tmp_path / "data").exists()
+    (tmp_path / "redis.url").write_text("unix:///nowhere/redis.sock\n")
+    with pytest.raises(InvalidSettingsError, match="set REDIS_URL"):
         await Console(settings_for(DATA_DIR=str(tmp_path)), capsys).run("check")
 
 

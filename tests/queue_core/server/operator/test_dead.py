@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueUnavailableError
+from queue_core import QueueUnavailableError
+from queue_core.queue.dead_letters import DeadLetters
 from queue_core.server.operator.dead import PAGE
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
@@ -67,10 +68,10 @@ async def test_list_by_reason_and_limit(console: Console) -> None:
     assert len((await console.run("dead", "list", "--reason", "TIMEOUT")).lines) == 1 + 3
     cut = await console.run("dead", "list", "--limit", "4")
     assert len(cut.lines) == 1 + 4
-    assert "there are more" in cut.err
-    assert "there are more" not in (await console.run("dead", "list", "--limit", "5")).err
+    assert cut.err == "these are the first 4 dead letters; --limit 0 lists all of them\n"
+    assert (await console.run("dead", "list", "--limit", "5")).err == ""
     none = await console.run("dead", "list", "--reason", "nobody said this")
-    assert (none.code, none.out) == (0, "no dead letters with that reason\n")
+    assert (none.code, none.out) == (0, "no dead letters with --reason\n")
 
 
 async def test_list_goes_through_pages(console: Console) -> None:
@@ -130,7 +131,7 @@ async def test_requeue_by_id_does_the_others_though_one_is_missing(console: Cons
     await plant(console, 3)
     first, second, third = [letter.id for letter in await console.queue.dead_letters()]
     answer = await console.run("dead", "requeue", first, "0/1-1", third, third)
-    assert (answer.code, answer.out) == (1, "2 requeued\n")
+    assert (answer.code, answer.out) == (1, "2 dead letters requeued\n")
     assert [letter.id for letter in await console.queue.dead_letters()] == [second]
     assert {one.id for phone in "02" for one in await console.queue.pending("bot", phone)} == {"m0", "m2"}
 
@@ -152,16 +153,16 @@ async def test_requeue_all_takes_what_was_there_when_it_began(
 ) -> None:
     """A worker that gives up on each message as fast as it is requeued must not keep the command going for ever."""
     await plant(console, PAGE + 5)
-    requeue = MessageQueue.requeue
+    requeue = DeadLetters.requeue
 
-    async def and_fail_again(queue: MessageQueue, letter_id: str) -> None:
-        await requeue(queue, letter_id)
+    async def and_fail_again(letters: DeadLetters, letter_id: str) -> None:
+        await requeue(letters, letter_id)
         await plant(console, 1, "again")
 
-    monkeypatch.setattr(MessageQueue, "requeue", and_fail_again)
+    monkeypatch.setattr(DeadLetters, "requeue", and_fail_again)
     async with asyncio.timeout(60):
         answer = await console.run("dead", "requeue", "--all")
-    assert answer.out == f"{PAGE + 5} requeued\n"
+    assert answer.out == f"{PAGE + 5} dead letters requeued\n"
     assert len(await console.queue.dead_letters()) == PAGE + 5
 
 
@@ -170,52 +171,72 @@ async def test_all_over_several_partitions(real_redis: Redis, capsys: pytest.Cap
     for partition in console.queue.keys.partitions[:2]:
         await real_redis.xadd(partition.dead, entry("bot:1", "r", "no message"))
     answer = await console.run("dead", "drop", "--all", "--yes")
-    assert (answer.code, answer.out) == (0, "2 dropped\n")
+    assert (answer.code, answer.out) == (0, "2 dead letters dropped\n")
     assert await console.queue.dead_letters() == []
 
 
 async def test_drop_all_needs_a_yes(console: Console) -> None:
     await plant(console, 2)
-    refused = await console.run("dead", "drop", "--all")
-    assert refused.code == 2
-    assert "--yes" in refused.err
+    assert "then add --yes" in await console.refused("dead", "drop", "--all")
     assert len(await console.queue.dead_letters()) == 2
     first, _ = await console.queue.dead_letters()
-    assert (await console.run("dead", "drop", first.id)).out == "1 dropped\n"
-    assert (await console.run("dead", "drop", "--all", "--yes", "--reason", "plant")).out == "1 dropped\n"
-    assert (await console.run("dead", "drop", "--all", "--yes")).out == "0 dropped\n"
+    assert (await console.run("dead", "drop", first.id)).out == "1 dead letter dropped\n"
+    assert (
+        await console.run("dead", "drop", "--all", "--yes", "--reason", "plant")
+    ).out == "1 dead letter dropped\n"
+    assert (await console.run("dead", "drop", "--all", "--yes")).out == "0 dead letters dropped\n"
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["0/1-1", "--all"], ["0/1-1", "--reason", "x"], ["--reason", "x"]], ids=" ".join
+    ("arguments", "hint"),
+    [
+        ([], "give the ids of dead letters, or --all"),
+        (["0/1-1", "--all"], "give either ids or --all"),
+        (["0/1-1", "--reason", "x"], "with --reason give --all and no ids"),
+        (["--phone", "201", "--instance", "bot"], "with --instance and --phone give --all"),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("command", ["requeue", "drop"])
-async def test_a_choice_that_is_none_is_wrong_usage(
-    console: Console, command: str, arguments: list[str]
+async def test_a_choice_that_chooses_nothing_is_wrong_usage(
+    console: Console, command: str, arguments: list[str], hint: str
 ) -> None:
     await plant(console, 1)
-    answer = await console.run("dead", command, *arguments)
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith(f"dead {command}: ")
+    refused = await console.refused("dead", command, *arguments)
+    assert refused.startswith(f"python -m queue_core dead {command}: error: {hint}")
     assert len(await console.queue.dead_letters()) == 1
+
+
+async def test_those_of_one_user_are_listed_and_dropped(console: Console) -> None:
+    await console.bury("one", "refused", phone="966500000001")
+    await console.bury("two", "refused", phone="966500000002")
+    for spelling in ("966500000001", "+966 50-000-0001", "966500000001@s.whatsapp.net"):
+        listed = await console.run("dead", "list", "--instance", "bot", "--phone", spelling, "--json")
+        assert [json.loads(line)["messageId"] for line in listed.lines] == ["one"]
+    assert (
+        await console.run("dead", "list", "--instance", "other")
+    ).out == "no dead letters with --instance\n"
+    dropped = await console.run("dead", "drop", "--all", "--yes", "--phone", "+966 50 000 0001")
+    assert dropped.out == "1 dead letter dropped\n"
+    assert [letter.user_phone for letter in await console.queue.dead_letters()] == ["966500000002"]
 
 
 async def test_without_redis_it_says_how_far_it_came(
     console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await plant(console, 3)
-    requeue = MessageQueue.requeue
+    requeue = DeadLetters.requeue
 
-    async def only_the_first(queue: MessageQueue, letter_id: str) -> None:
+    async def only_the_first(letters: DeadLetters, letter_id: str) -> None:
         if letter_id != first.id:
             raise QueueUnavailableError("gone")
-        await requeue(queue, letter_id)
+        await requeue(letters, letter_id)
 
     first, *_ = await console.queue.dead_letters()
-    monkeypatch.setattr(MessageQueue, "requeue", only_the_first)
+    monkeypatch.setattr(DeadLetters, "requeue", only_the_first)
     with pytest.raises(QueueUnavailableError):
         await console.run("dead", "requeue", "--all")
-    assert "1 requeued before this failed" in capsys.readouterr().err
+    assert "1 dead letter requeued before this failed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

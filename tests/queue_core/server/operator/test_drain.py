@@ -58,7 +58,7 @@ async def test_drain_names_conversations_that_nobody_takes(console: Console) -> 
     partition = console.queue.keys.partitions[0]
     await console.queue.redis.zadd(partition.active, {"bot:201": 1})
     answer = await console.run("drain", "--timeout", "10ms")
-    assert "1 overdue: is a worker running?" in answer.out
+    assert "1 conversation overdue: is a worker running?" in answer.out
 
 
 async def test_drain_does_not_call_a_stranded_conversation_empty(console: Console) -> None:
@@ -66,7 +66,7 @@ async def test_drain_does_not_call_a_stranded_conversation_empty(console: Consol
     await console.queue.redis.delete(console.queue.keys.partitions[0].active)
     answer = await console.run("drain", "--timeout", "10ms")
     assert answer.code == 1
-    assert "1 more that no worker will look at" in answer.out
+    assert "1 more conversation that no worker will look at" in answer.out
 
 
 async def test_drain_leaves_dead_letters_and_says_so(console: Console) -> None:

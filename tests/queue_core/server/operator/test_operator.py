@@ -1,4 +1,4 @@
-"""What the operator's commands share: arguments, help, and writing hostile text."""
+"""Shared parts of the operator's commands: arguments, help, and writing hostile text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_durations_are_more_than_0_and_up_to_30_days() -> None:
         ["dead"],
         ["dead", "list", "--limit", "many"],
         ["dead", "show"],
-        ["show", "bot"],
+        ["show"],
         ["send-test", "--count", "0"],
         ["send-test", "--phone", "me"],
         ["send-test", "--instance", " "],

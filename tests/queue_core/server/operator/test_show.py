@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
@@ -16,7 +17,7 @@ from tests.queue_core.server.operator.console import HOSTILE, Console, console_o
 async def test_nothing_known_is_1(console: Console) -> None:
     answer = await console.run("show", "bot", HOSTILE)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith(r"nothing is known of bot ev:il{0}\n\x1b[2J")
+    assert answer.err.startswith(r"queue_core: nothing is known about bot ev:il{0}\n\x1b[2J")
     assert len(answer.err.splitlines()) == 1
 
 
@@ -29,7 +30,7 @@ async def test_waiting_messages_with_their_texts(console: Console) -> None:
     rows = [line for line in shown.lines if line.startswith("pending")]
     assert rows[0].endswith("one  first words")
     assert rows[1].endswith(r"two  and then\x1b[2J\nmore \u202e")
-    assert "2 arrived, 0 finished" in shown.out
+    assert "2 messages arrived, 0 finished" in shown.out
     assert "webhook" not in shown.out
 
 
@@ -111,6 +112,52 @@ async def test_long_texts_are_cut_unless_full(console: Console) -> None:
     assert whole["messageData"]["webhook"] == {"secret": "of the webhook"}
 
 
+async def test_dead_letters_and_how_to_see_them(console: Console) -> None:
+    await console.bury("one", "the AI said 401", phone="966500000001")
+    await console.bury("two", "the AI said\x1b 503", phone="966500000001")
+    shown = await console.run("show", "bot", "966500000001")
+    assert "nothing waits; 2 messages given up" in shown.out
+    assert r"2, the newest 0.0 s ago: the AI said\x1b 503" in shown.out
+    command = "python -m queue_core dead list --instance bot --phone 966500000001"
+    assert command in shown.out
+    assert len((await console.run(*command.split()[3:])).lines) == 1 + 2
+    letters = await console.queue.dead_letters()
+    as_json = (await console.run("show", "bot", "966500000001", "--json")).json
+    assert as_json["deadLetters"] == [letter.id for letter in letters]
+
+
+async def test_dead_letters_alone_are_shown(console: Console) -> None:
+    """The statistics of a conversation are gone an hour after its last activity, its dead letters stay."""
+    await console.bury("one", "refused")
+    await console.queue.redis.delete(console.queue.keys.of("bot", "201").stats)
+    assert (await console.run("show", "bot", "201")).code == 0
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "966500000001",
+        "+966500000001",
+        "+966 50-000 0001",
+        "\u202a+966 (50) 000.0001\u202c",
+        "966500000001@s.whatsapp.net",
+        "966500000001:12@s.whatsapp.net",
+    ],
+)
+async def test_a_phone_is_found_as_people_write_it(console: Console, spelling: str) -> None:
+    await console.put("one", phone="966500000001")
+    shown = await console.run("show", "bot", spelling, "--json")
+    assert (shown.code, shown.json["userPhone"]) == (0, "966500000001")
+
+
+async def test_a_name_that_is_stored_as_typed_comes_first(console: Console) -> None:
+    await console.put("one", phone="+966 500000001")
+    await console.put("two", phone="966500000001")
+    assert [
+        it["id"] for it in (await console.run("show", "bot", "+966 500000001", "--json")).json["pending"]
+    ] == ["one"]
+
+
 async def test_what_the_ai_remembers(console: Console) -> None:
     memory = Memory(
         conversation_id="dify\x1b-1",
@@ -155,3 +202,15 @@ async def test_hostile_names_find_their_own_conversation(console: Console) -> No
 async def test_without_redis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(QueueUnavailableError):
         await Console(settings_for("unix:///nowhere/redis.sock"), capsys).run("show", "bot", "201")
+
+
+async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -> None:
+    await console.put("one")
+    tags = ConversationTags()
+    assert await tags.share_key(console.queue.notes)
+    shown = await console.run("show", tags.of("bot", "201"))
+    assert shown.code == 0
+    assert "201" in next(line for line in shown.lines if line.startswith("phone"))
+    unknown = await console.run("show", tags.of("bot", "202"))
+    assert unknown.code == 1
+    assert unknown.err.startswith("queue_core: no conversation is known with the tag")

@@ -30,7 +30,7 @@ async def test_status_as_json(console: Console) -> None:
     assert [one["userPhone"] for one in answer["nextDue"]] == ["200", "201", "202"]
     assert all(one["attentionInMs"] <= 20 for one in answer["nextDue"])
     shown = await console.run("status")
-    assert shown.lines[-1] == "and 2 more"
+    assert shown.lines[-1] == "and 2 conversations more: see --limit"
     assert "and " not in (await console.run("status", "--limit", "12")).lines[-1]
 
 
@@ -57,7 +57,7 @@ async def test_status_watches_through_an_outage(
 
     await eventually(lambda: len(seen()[0].splitlines()) >= 2, "two looks")
     redis_server.kill()
-    await eventually(lambda: "status: Redis" in seen()[1], "it says that Redis is away")
+    await eventually(lambda: "queue_core: Redis" in seen()[1], "it says that Redis is away")
     redis_server.restart()
     out = ""
     await eventually(lambda: out.splitlines() or seen()[0], "it goes on")

@@ -67,8 +67,8 @@ def test_a_loss_is_a_marked_message_a_cross_at_its_moment_and_a_line_between_the
     assert example.WHY.replace("buffer-v1", "old") in old.losses[0].title
     assert all("arrived while the AI was answering 1\u20133." in box.title for box in _boxes(figure, "lost"))
     assert len(old.links["vanished"]) == 2
-    assert (old.told, old.state) == ("2 of 5 lost: 4, 5", "bad")
-    assert (queue.told, queue.state, list(queue.losses), queue.links["vanished"]) == (
+    assert (old.outcome, old.state) == ("2 of 5 lost: 4, 5", "bad")
+    assert (queue.outcome, queue.state, list(queue.losses), queue.links["vanished"]) == (
         "all 5 answered",
         "",
         [],
@@ -133,7 +133,7 @@ def test_answers_that_went_wrong_do_not_look_right() -> None:
     run["duplicated"], run["reordered"] = ["m1"], [f"bot/{recorded['messages'][0]['phone']}/m2"]
     lane = layout(conversations(recorded, [run])[0]).lanes[0]
     assert [box.kind for box in lane.boxes] == ["wrong", "wrong"]
-    assert lane.told == "1 of 2 answered twice: 1, 1 of 2 out of order: 2"
+    assert lane.outcome == "1 of 2 answered twice: 1, 1 of 2 out of order: 2"
     assert lane.state == "warn"
 
 

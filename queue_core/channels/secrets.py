@@ -1,0 +1,27 @@
+"""Removal of secrets from a webhook: a message is kept, shown and recorded, and no secret may go with it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SECRET_NAME = re.compile(
+    r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
+    r"|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)$"
+)
+"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken`."""
+_PUNCTUATION = re.compile(r"[^a-z0-9]")
+
+
+def without_secrets(value: Any) -> Any:
+    """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_secrets(item) for key, item in value.items() if not is_secret_name(key)}
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return value
+
+
+def is_secret_name(name: str) -> bool:
+    """Returns True when what stands under this name is a secret."""
+    return bool(_SECRET_NAME.search(_PUNCTUATION.sub("", name.lower())))

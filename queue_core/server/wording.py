@@ -1,0 +1,55 @@
+"""Sentences for settings with a wrong value, in place of pydantic's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pydantic
+
+_WORDS = {
+    "int_parsing": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "int_type": "is not a whole number",
+    "float_parsing": "is not a number",
+    "float_type": "is not a number",
+    "finite_number": "is not a finite number",
+    "bool_parsing": "is neither true nor false",
+    "bool_type": "is neither true nor false",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be less than {lt:g}",
+    "string_pattern_mismatch": "does not have the right form{form}",
+    "string_too_short": "must not be empty",
+    "too_short": "needs at least {min_length}, separated by commas",
+    "too_long": "takes at most {max_length}, separated by commas",
+}
+"""Sentence of each kind of fault, filled in from what pydantic says of it."""
+_FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
+"""Examples, by what stands in the pattern that was missed."""
+
+
+def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
+    """Yields a sentence for each field that is wrong, without its value. `names` gives the fields' names for people."""
+    earlier = set()
+    for fault in error.errors(include_url=False, include_input=False):
+        field = str(fault["loc"][0]) if fault["loc"] else ""
+        sentence = _sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
+        if field:
+            sentence = f"{names.get(field, field)}: {sentence}"
+        else:  # the group checked itself, and speaks of its fields by their own names
+            for name, environment_name in names.items():
+                sentence = sentence.replace(name, environment_name) if len(name) > 6 else sentence
+        if sentence not in earlier:  # each item of a list has a fault of its own
+            earlier.add(sentence)
+            yield sentence
+
+
+def _sentence(kind: str, details: Mapping[str, Any], otherwise: str) -> str:
+    if kind not in _WORDS:
+        return otherwise.removeprefix("Value error, ")
+    pattern = str(details.get("pattern", "")).lstrip("^(")
+    form = next((example for start, example in _FORMS.items() if pattern.startswith(start)), "")
+    return _WORDS[kind].format(**{**details, "form": form})

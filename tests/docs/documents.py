@@ -1,0 +1,60 @@
+"""Documents for readers, and the commands in them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
+
+_PYTHON = ("python", ".venv/bin/python")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of a page, as a reader types it; `script` is a block for the shell."""
+
+    page: str
+    text: str
+    script: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """Its words, with `python` for whichever Python the page names."""
+        words = shlex.split(self.text)
+        return ["python", *words[1:]] if words[0] in _PYTHON else words
+
+    @property
+    def name(self) -> str:
+        """The beginning that says which command it is: `make`, `pip`, `python -m sim replay`."""
+        words = self.words
+        return " ".join(words[:4]) if words[0] == "python" else Path(words[0]).name
+
+
+def commands() -> list[Command]:
+    """Returns all commands of all pages, in the order in which they stand there."""
+    return [command for page in PAGES for command in _commands_of(page)]
+
+
+def _commands_of(page: Path) -> Iterator[Command]:
+    text, name = page.read_text("utf-8"), page.relative_to(ROOT).as_posix()
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```|^    (?! )([^\n]+)$", text, re.MULTILINE | re.DOTALL):
+        language, fenced, line = match.groups()
+        if language == "sh":
+            yield Command(name, fenced, script=True)
+        elif line:
+            yield Command(name, line.partition(" # ")[0].strip())
+
+
+def block(page: str, language: str) -> str:
+    """Returns the first fenced block of a language on a page."""
+    return (ROOT / page).read_text("utf-8").split(f"```{language}\n")[1].split("```")[0]
+
+
+def table_under(page: str, heading: str) -> str:
+    """Returns the text between a heading of the second level and the next one."""
+    return (ROOT / page).read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]

@@ -1,0 +1,229 @@
+"""Every command of the documents is run here, or is listed with the reason why not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+import loadtests.commands
+import reports.cli
+import sim.cli
+from loadtests.run import INVALID
+from queue_core import MessageQueue, QueueMessage, connect
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.docs.documents import PAGES, ROOT, Command, block, commands
+from tests.queue_core.server.deployment import QUICK, Process, running
+
+COMMANDS = commands()
+STUDIES = ("python -m sim", "python -m reports")
+PARTS = {"web": "listening on", "worker": "worker started", "monitor": "health"}
+"""Processes of a deployment, and how their logs say that they are ready."""
+OPERATOR = ("check", "status", "show", "dead", "drain", "tick", "send-test")
+LOADS = ("run", "validate")
+NOT_RUN = {
+    "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
+    "pip": "it needs the network; the extras are checked against pyproject.toml",
+    "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
+    "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
+}
+SHORTER = {"--runs 100": "--runs 2"}
+"""Options that only make a command last longer."""
+
+
+def of_operator(name: str) -> list[Command]:
+    return [command for command in COMMANDS if command.name == f"python -m queue_core {name}"]
+
+
+def test_every_command_is_run_or_listed() -> None:
+    run = {f"python -m queue_core {name}" for name in (*PARTS, *OPERATOR, "redis")}
+    run |= {f"python -m loadtests {name}" for name in LOADS}
+    for command in COMMANDS:
+        known = command.script or command.name in run or command.name in NOT_RUN
+        assert known or command.text.startswith(_typed(STUDIES)), command
+    names = {command.name for command in COMMANDS}
+    assert set(NOT_RUN) <= names
+    for page in PAGES:
+        for text in re.findall(r"`(python -m [^`…]+)", page.read_text("utf-8")):
+            assert Command(page.name, text).name in names, f"{text} stands in a sentence only, and is not run"
+
+
+def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        prefix + name.removeprefix("python") for name in names for prefix in ("python", ".venv/bin/python")
+    )
+
+
+@pytest.mark.parametrize(
+    "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
+)
+def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page, in a folder with the recording of docs/replay.md and one of those in logs/."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    shutil.copy(ROOT / "logs" / "incident.jsonl", tmp_path / "logs")
+    (tmp_path / "mine.jsonl").write_text(block("docs/replay.md", "json"), "utf-8")
+    for command in COMMANDS:
+        if command.page == page and command.text.startswith(_typed(STUDIES)):
+            text = command.text
+            for longer, shorter in SHORTER.items():
+                text = text.replace(longer, shorter)
+            module, *arguments = Command(page, text).words[2:]
+            main = sim.cli.main if module == "sim" else reports.cli.main
+            try:
+                code = main(arguments)
+            except SystemExit as ended:  # --help
+                code = int(ended.code or 0)
+            assert code == 0 or (code == 1 and arguments[0] == "compare"), command
+
+
+def test_the_table_of_the_incident_is_what_a_replay_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    sim.cli.main(["replay", str(ROOT / "logs" / "incident.jsonl"), "--no-report"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert " ".join(block("docs/replay.md", "text").split("\n", 1)[1].split()) in printed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [each for each in COMMANDS if each.name.startswith("python -m loadtests") and each.name not in NOT_RUN],
+)
+def test_options_of_load_tests_are_taken(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to the moment when the stack would start: a load takes half a minute and more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loadtests.commands, "simulate", lambda *_: [])
+    monkeypatch.setattr(loadtests.commands, "carry_out", lambda *_: INVALID)
+    if "--help" in command.words:
+        with pytest.raises(SystemExit, match="0"):
+            loadtests.commands.main(command.words[3:])
+    else:
+        assert loadtests.commands.main(command.words[3:]) == INVALID
+
+
+def test_make_targets_and_extras_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8").replace("$(VENV)", ".venv")
+    rules = re.findall(r"^([a-z.][^:=\n]*):(?!=)", makefile, re.MULTILINE)
+    pages = "\n".join(page.read_text("utf-8") for page in PAGES)
+    targets = [word for command in COMMANDS if command.name == "make" for word in command.words[1:]]
+    targets += re.findall(r"`make ([^`]+)`", pages)
+    assert set(targets) <= {target for rule in rules for target in rule.split()}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = ",".join(re.findall(r"\.\[([\w,]+)\]", pages)).split(",")
+    assert set(named) <= set(extras)
+
+
+def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> None:
+    """With the Redis that the README starts; only its port is another one."""
+    (start,) = [command for command in of_operator("redis") if command.page == "README.md"]
+    address = "redis://localhost:6379/0"
+    code = block("README.md", "python")
+    assert address in code
+    with _started([*start.words[1:], "--port", "0"], tmp_path) as redis:
+        url = redis.readline().strip().removeprefix("REDIS_URL=")
+        (tmp_path / "bot.py").write_text(code.replace(address, url), "utf-8")
+        with _started(["bot.py"], tmp_path) as bot:
+            lines = [line.rstrip() for line in itertools.islice(bot, 6)]
+    texts = ["hello", "are you there?", "one question", "are you open today?", "until when?"]
+    assert lines == ["966500000001 You wrote:", *texts]
+
+
+@contextlib.contextmanager
+def _started(words: list[str], folder: Path) -> Iterator[IO[str]]:
+    """Runs Python until the end of the block; yields what it prints."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("name", PARTS)
+async def test_parts_of_a_deployment_start_and_end(
+    name: str, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    (command,) = of_operator(name)
+    environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
+    async with running(
+        *command.words[3:], environment=environment, folder=tmp_path, ready=PARTS[name]
+    ) as part:
+        part.signal(signal.SIGTERM)
+        assert await part.ended() == 0
+
+
+@pytest.mark.skipif(
+    not shutil.which("curl"), reason="docs/server.md sends its messages by curl, which is not here"
+)
+async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> None:
+    """The burst by curl is one turn; then every command runs beside the server that answered it."""
+    settings = {**QUICK, "QUEUE_WINDOW_MS": "1000"}
+    async with running("serve", environment=settings, folder=tmp_path) as server:
+        (burst,) = [command.text for command in COMMANDS if command.script]
+        posted = await _run(["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)], tmp_path, {})
+        assert posted.stdout == '{"queued": 1}' * 3, posted.stderr
+        await server.prints("until when?")
+        assert server.printed[0].endswith("966500000001, 3 messages:")
+        assert [line.strip() for line in server.printed[1:]] == [
+            "hello",
+            "are you open today?",
+            "until when?",
+        ]
+        environment = {**settings, "PORT": server.url.rpartition(":")[2]}
+        async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
+            queue = MessageQueue(client)
+            for _ in range(2):  # messages of 1970 come too late, and become dead letters
+                await queue.enqueue(
+                    QueueMessage(instance_name="bot", user_phone="1", message="?", timestamp=1)
+                )
+            for command in [each for name in OPERATOR for each in of_operator(name)]:
+                words = [await _value(word, server, queue) for word in command.words[1:]]
+                ended = await _run([sys.executable, *words], tmp_path, environment)
+                assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
+        server.signal(signal.SIGTERM)
+        assert await server.ended() == 0
+
+
+async def _value(word: str, server: Process, queue: MessageQueue) -> str:
+    """Returns what a reader puts in the place of a word in capitals."""
+    match word:
+        case "INSTANCE":
+            return "bot"
+        case "PHONE":
+            return "966500000001"
+        case "TAG":
+            return str((await server.says("turn completed"))["conversation"])
+        case "ID":
+            return (await queue.dead_letters())[0].id
+    return word
+
+
+async def _run(
+    words: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return await asyncio.to_thread(
+        subprocess.run,
+        words,
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )

@@ -1,0 +1,82 @@
+"""Tables of settings, links and names in the documents agree with the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+
+import pytest
+from fakeredis import FakeAsyncRedis
+from pydantic import SecretStr
+
+import queue_core
+from queue_core import MessageQueue, QueueSettings
+from queue_core.recording.reader import load as recordings_in
+from queue_core.server.config import ServerSettings, environment_names, load
+from tests.docs.documents import PAGES, ROOT, table_under
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_setting_of_the_queue_stands_in_the_table_with_its_default() -> None:
+    table = table_under("docs/library.md", "Settings of the queue")
+    rows = [row.split("|")[1:3] for row in table.splitlines() if row.startswith("| `")]
+    defaults: dict[str, str] = {}
+    for names, values in rows:
+        defaults |= dict(zip(re.findall(r"`(\w+)`", names), values.replace("`", "").split(", "), strict=True))
+    assert list(defaults) == [field.name for field in dataclasses.fields(QueueSettings)]
+    for field in dataclasses.fields(QueueSettings):
+        default = "off" if field.default is False else str(field.default)
+        assert defaults[field.name].split()[0] == default, field.name
+
+
+def test_every_setting_of_the_server_stands_in_the_table_with_its_default() -> None:
+    table = table_under("docs/server.md", "Settings of the server")
+    shown = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", table, re.MULTILINE))
+    settings = ServerSettings()
+    defaults = settings.model_dump(exclude={"queue", "providers"})
+    for provider in settings.providers:
+        defaults |= {f"{provider.name}_{field}": value for field, value in provider}
+    assert list(shown) == [
+        name for name, field in environment_names().items() if not field.startswith("queue.")
+    ]
+    environment = {name: value for name, value in shown.items() if value}
+    assert load(environment, os.devnull).settings == settings
+    missing = {name for name, value in shown.items() if not value}
+    assert missing == {name.upper() for name, value in defaults.items() if _is_empty(value)}
+
+
+def _is_empty(value: object) -> bool:
+    return (value.get_secret_value() if isinstance(value, SecretStr) else value) in ("", None, ())
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "logs" / "README.md"], ids=str)
+def test_links_lead_to_files_and_headings(page: os.PathLike[str]) -> None:
+    source = ROOT / page
+    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", source.read_text("utf-8")):
+        target = source.parent / path if path else source
+        assert target.exists(), path
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            assert heading in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
+
+
+def test_names_of_the_library_are_exported() -> None:
+    pages = [ROOT / "README.md", ROOT / "docs" / "library.md", ROOT / "docs" / "operate.md"]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    names = re.findall(
+        r"`(?:await )?(\w+Error|\w*Settings|Intake|Processor|MessageQueue|QueueMessage)\b", text
+    )
+    assert [name for name in names if not hasattr(queue_core, name)] == []
+    methods = re.findall(r"`queue\.(\w+)\(", text)
+    queue = MessageQueue(FakeAsyncRedis())
+    assert [method for method in methods if not hasattr(queue, method)] == []
+    assert min(len(names), len(methods)) > 5
+
+
+def test_the_readme_is_short_and_counts_the_recordings() -> None:
+    assert len(README.splitlines()) <= 120
+    recordings = recordings_in([ROOT / "logs"])
+    messages = sum(len({(each.instance, each.phone, each.id) for each in one.arrivals}) for one in recordings)
+    assert f"all {len(recordings)} recordings ({messages:,} messages)" in README

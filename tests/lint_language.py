@@ -1,0 +1,91 @@
+"""Check of the language: the first word of each docstring, and messages that say "is no …". `make lint` runs it.
+
+    python tests/lint_language.py
+
+Prints file, line and sentence of each fault; the exit code is 1 when there is one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+FOLDERS = (
+    "queue_core/__init__.py",
+    "queue_core/ai",
+    "queue_core/channels",
+    "queue_core/errors.py",
+    "queue_core/keys.py",
+    "queue_core/legacy",
+    "queue_core/message.py",
+    "queue_core/policy.py",
+    "queue_core/queue",
+    "queue_core/redis",
+    "queue_core/redis_server",
+    "queue_core/server",
+    "queue_core/settings.py",
+    "queue_core/waiting.py",
+    "tests/queue_core/faults",
+    "tests/queue_core/legacy",
+    "tests/queue_core/queue",
+    "tests/queue_core/redis",
+    "tests/queue_core/searches",
+    "tests/queue_core/server/operator",
+    "tests/lint_language.py",
+)
+"""Folders and files that pass; whoever cleans another adds it."""
+
+_FIRST = re.compile(r"(?:What|Whether|It|Its|The same|How|Why|Where|When)\b")
+_IS_NO = re.compile(r"(?<!there )\bis no [a-z]")
+
+
+def faults(source: str, file: str) -> Iterator[str]:
+    """Yields `file:line: fault` for each fault in a module's source."""
+    tree = ast.parse(source)
+    docstrings = dict.fromkeys(_docstrings(tree))
+    for docstring in docstrings:
+        first_line = str(docstring.value).strip().split("\n")[0]
+        if _FIRST.match(first_line):
+            yield f'{file}:{docstring.lineno}: begin with a verb or a noun: "{first_line}"'
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or node in docstrings:
+            continue
+        text = node.value.strip()
+        if "\n" not in text and _IS_NO.search(text):
+            yield f'{file}:{node.lineno}: say "is not a …": "{text}"'
+
+
+def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+    """Yields the string under each definition, and under each attribute and constant."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", ())
+        for statement in body if isinstance(body, list) else ():  # a lambda's body is an expression
+            value = statement.value if isinstance(statement, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield value
+
+
+def check(folders: Iterable[str] = FOLDERS) -> list[str]:
+    """Returns the faults of every Python file in the folders."""
+    lines: list[str] = []
+    for folder in folders:
+        path = REPOSITORY / folder
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            name = file.relative_to(REPOSITORY).as_posix()
+            lines += faults(file.read_text("utf-8"), name)
+    return lines
+
+
+def main() -> int:
+    """Prints the faults and returns the exit code."""
+    lines = check()
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""Secrets in webhooks: gone at any depth, whatever they are called, and nothing else with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_core.channels.secrets import is_secret_name, without_secrets
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "apikey",
+            "apiKey",
+            "api_key",
+            "API-KEY",
+            "X-Api-Key",
+            "globalApikey",
+            "accessToken",
+            "access_token",
+        ),
+        *(
+            "token",
+            "hub.verify_token",
+            "Authorization",
+            "Proxy-Authorization",
+            "password",
+            "passwd",
+            "client_secret",
+        ),
+        *("appSecret", "privateKey", "Cookie", "Set-Cookie", "credentials", "bearer"),
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "key",
+            "mediaKey",
+            "fileEncSha256",
+            "text",
+            "author",
+            "tokens",
+            "secretary",
+            "authorName",
+            "messageSecrets",
+        ),
+        *("id", "", "keyId", "passwordHint", "participant", "thumbnailDirectPath", "مفتاح"),
+    ],
+)
+def test_names_of_other_things(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_they_go_at_any_depth_and_everything_else_stays() -> None:
+    value = {"a": [{"apikey": "s", "b": 1}, ["token", {"token": {"c": 2}}]], "text": "my password: 1234"}
+    assert without_secrets(value) == {"a": [{"b": 1}, ["token", {}]], "text": "my password: 1234"}
+    assert value["a"][0] == {"apikey": "s", "b": 1}, "what was given is left as it is"

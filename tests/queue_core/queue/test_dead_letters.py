@@ -1,0 +1,74 @@
+"""Messages that were given up on: listed, shown, brought back, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec import structs
+
+from queue_core import DeadLetterNotFoundError, MessageQueue
+from queue_core.queue.dead_letters import DeadLetters
+from tests.queue_core.bot import claimed_batch, message
+from tests.queue_core.queue.conftest import Clock
+
+
+async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(structs.replace(message("m1", "1"), message_data={"a": 1}))
+    await queue.enqueue(message("m2", "1"))
+    clock.now_ms += 8_000
+    batch = await claimed_batch(queue)
+    await queue.record_reply(batch, "a reply")
+    assert await queue.fail(batch, "the user blocked us", dead=True) == 2
+    first, second = await queue.dead_letters()
+    assert (first.instance_name, first.user_phone, first.reason) == ("bot", "1", "the user blocked us")
+    assert (first.attempts, first.dead_at_ms, first.reply) == (1, clock.now_ms, "a reply")
+    assert first.message is not None
+    assert first.message.message_data == {"a": 1}
+    await queue.requeue(first.id)
+    await queue.drop(second.id)
+    assert await queue.dead_letters() == []
+    (again,) = await queue.pending("bot", "1")
+    assert (again.id, again.added_at, again.message_data) == ("m1", clock.now_ms, {"a": 1})
+    clock.now_ms += 8_000
+    await queue.complete(await claimed_batch(queue))
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    ["0/1-1", "7/1-1", "", "x", "0/", "/1-1", "0/1", "-1/1-1", "0/٣-٤", "\u0660/1-1", "0/" + "9" * 20 + "-0"],
+)
+async def test_a_dead_letter_that_there_is_not(queue: MessageQueue, unknown: str) -> None:
+    for step in (queue.requeue, queue.drop, queue.dead_letter):
+        with pytest.raises(DeadLetterNotFoundError, match="no dead letter"):
+            await step(unknown)
+
+
+async def test_more_dead_letters_than_a_page(queue: MessageQueue, clock: Clock) -> None:
+    count = 450
+    await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(count)))
+    letters = [letter async for letter in queue.iterate_dead_letters()]
+    assert [letter.message.id for letter in letters if letter.message] == [f"m{n}" for n in range(count)]
+
+
+async def test_those_that_come_while_they_are_walked_through_are_left_for_the_next_walk(
+    queue: MessageQueue,
+) -> None:
+    """Or a command that requeues all of them would never end, should they fail again at once."""
+    for number in range(3):
+        await queue.enqueue(message(f"m{number}", timestamp=1))
+    seen = []
+    async for letter in queue.iterate_dead_letters():
+        seen.append(letter.id)
+        await queue.enqueue(message(f"later {letter.id}", timestamp=1))
+    assert len(seen) == 3
+    assert len(await queue.dead_letters()) == 6
+
+
+async def test_one_is_found_by_its_id_without_a_look_at_the_others(
+    queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(3)))
+    letters = await queue.dead_letters()
+    monkeypatch.delattr(DeadLetters, "iterate")
+    assert [await queue.dead_letter(letter.id) for letter in letters] == letters

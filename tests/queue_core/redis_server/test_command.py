@@ -1,0 +1,79 @@
+"""`python -m queue_core redis`: a server in the foreground, for a bot of one's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+ROOT = Path(__file__).parents[3]
+COMMAND = (sys.executable, "-m", "queue_core", "redis")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_prints_its_address_keeps_its_data_and_ends_with_a_signal(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    for value in (None, b"kept"):
+        with subprocess.Popen(
+            [*COMMAND, "--port", "0"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            name, _, url = line.strip().partition("=")
+            assert name == "REDIS_URL"
+            with redis.Redis.from_url(url) as client:
+                assert client.get("a") == value
+                client.set("a", "kept")
+                assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+            process.send_signal(number)
+            assert process.wait(20) == code
+    assert (tmp_path / "data").is_dir()
+
+
+def test_what_keeps_it_from_starting_is_said_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [*COMMAND, "--port", port],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"queue_core: port {port} cannot be used")
+    (tmp_path / "file").touch()
+    ended = subprocess.run(
+        [*COMMAND, "--port", "0", "--data-dir", "file/data"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("queue_core: ")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("port", ["x", "65536", "-1"])
+def test_a_wrong_port_is_wrong_usage(tmp_path: Path, port: str) -> None:
+    ended = subprocess.run(
+        [*COMMAND, f"--port={port}"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "is not a port" in ended.stderr
