@@ -13,8 +13,6 @@ from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
 
-UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
-"""Default waits before the first, second, … retry. Together they are longer than an AI takes to restart."""
 _CODE_CHARACTERS_MAX = 60
 
 
@@ -33,16 +31,10 @@ class Asking:
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        *,
-        timeout_s: float = 60.0,
-        waits_s: Sequence[float] = UNAVAILABLE_WAITS_S,
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, timeout_s: float, waits_s: Sequence[float]) -> None:
         self._session = session
         self._timeout_s = timeout_s
-        self._waits_s = tuple(waits_s) or (0.0,)
+        self._waits_s = waits_s
 
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
         """POSTs a body and returns the answer, which has a status of 2xx. A `key` is sent as bearer token.

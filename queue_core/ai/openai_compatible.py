@@ -26,7 +26,7 @@ class OpenAiBackend:
         base_url: str,
         api_key: str,
         model: str,
-        memory: ConversationMemory | None = None,
+        memory: ConversationMemory,
         *,
         system_prompt: str = "",
         history_turns: int = 10,

@@ -7,9 +7,9 @@ from typing import Any
 
 _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
-    r"|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)$"
+    r"|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
-"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken`."""
+"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 

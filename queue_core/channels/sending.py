@@ -66,7 +66,7 @@ def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
     """
     if answer.is_success:
         return
-    said = f"{detail or 'the channel'} answered {answer.status}"
+    said = f"{detail} answered {answer.status}"
     if answer.status in _MAYBE_DONE:
         raise SendUncertainError(f"perhaps sent: {said}")
     if answer.status in (401, 403, 404):

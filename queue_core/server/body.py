@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -66,9 +66,6 @@ def _is_too_deep(value: Any) -> bool:
     for _ in range(DEPTH_MAX):
         if not level:
             return False
-        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+        children = [parent.values() if isinstance(parent, dict) else parent for parent in level]
+        level = [child for child in chain.from_iterable(children) if isinstance(child, dict | list)]
     return bool(level)
-
-
-def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return parent.values() if isinstance(parent, dict) else parent

@@ -48,7 +48,8 @@ class Journal:
     def refused(self, message: QueueMessage, error: Exception) -> None:
         """Notes that it was neither stored nor answered; the provider is asked to deliver it again."""
         self.metrics.rejected("unavailable")
-        _log.error("message not accepted: %s", _reason(error), extra={"conversation": self._tag(message)})
+        reason = f"{type(error).__name__}: {error}"
+        _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
 
     def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
         """Notes that a message was larger than the queue takes; `characters` is the length of its text as it came."""
@@ -121,7 +122,3 @@ class Journal:
 
     def _tag(self, about: QueueMessage | Batch) -> str:
         return self._tags.of(about.instance_name, about.user_phone)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

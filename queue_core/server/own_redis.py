@@ -12,7 +12,8 @@ from pathlib import Path
 from queue_core.errors import InvalidSettingsError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
-from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5

@@ -71,7 +71,7 @@ class CloudChannel:
             "message_id": message.id,
             "typing_indicator": {"type": "text"},
         }
-        with contextlib.suppress(QueueError, SendUncertainError):
+        with contextlib.suppress(QueueError):
             await asked(self._post(message.instance_name, body))
 
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:

@@ -29,7 +29,7 @@ from queue_core.channels.secrets import is_secret_name, without_secrets
             "passwd",
             "client_secret",
         ),
-        *("appSecret", "privateKey", "Cookie", "Set-Cookie", "credentials", "bearer"),
+        *("appSecret", "privateKey", "Cookie", "Set-Cookie", "credentials", "bearer", "apiKey2", "token_1"),
     ],
 )
 def test_names_of_secrets(name: str) -> None:

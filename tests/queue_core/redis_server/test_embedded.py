@@ -19,12 +19,8 @@ from redis.retry import Retry
 
 from queue_core.redis_server import binaries as redis_binaries
 from queue_core.redis_server import embedded
-from queue_core.redis_server.embedded import (
-    EmbeddedRedis,
-    EmbeddedRedisError,
-    find_all_redis_servers,
-    find_redis_server,
-)
+from queue_core.redis_server.binaries import EmbeddedRedisError, find_all_redis_servers, find_redis_server
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 REPOSITORY = Path(__file__).parents[3]
 SERVERS = {binary.version: binary.path for binary in find_all_redis_servers()}

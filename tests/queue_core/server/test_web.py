@@ -254,6 +254,15 @@ async def test_a_text_too_long_for_the_queue_is_still_a_message(site: Site) -> N
     assert (status, answer) == (200, {"queued": 1})
 
 
+@pytest.mark.parametrize("repeats", [60, 200, 500, 1_000, 1_300])
+async def test_a_text_of_broken_bytes_is_still_a_message(make_site: MakeSite, repeats: int) -> None:
+    """Each byte of it becomes the three bytes of U+FFFD, in the text and in the webhook."""
+    body = json.dumps(evolution("m1", "#")).encode().replace(b"#", b"\xff" * repeats)
+    async with make_site(QUEUE_MAX_MESSAGE_BYTES="2048") as site:
+        status, answer = await site.raw("/webhook/evolution", body)
+        assert (status, answer["queued"]) == (200, 1)
+
+
 async def test_headers_beyond_the_limit(site: Site) -> None:
     response = await site.client.post("/webhook/evolution", headers={"X-Long": "x" * 20_000}, json={})
     assert response.status == 400
