@@ -38,6 +38,8 @@ async def read_body(request: web.Request) -> bytes:
         raise BadBodyError(
             413, f"the body is larger than {request.client_max_size} bytes (BODY_BYTES_MAX)"
         ) from None
+    except web.RequestPayloadError:
+        raise BadBodyError(400, "the body is not compressed as its Content-Encoding says") from None
     except TimeoutError:
         raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
 
@@ -57,8 +59,8 @@ def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Half a surrogate pair, as a text cut in the middle of an emoji has, and broken UTF-8: this takes both.
-        return json.loads(body.decode("utf-8", "replace"))
+        # Half a surrogate pair, as a text cut in the middle of an emoji has, broken UTF-8 and a BOM are taken here.
+        return json.loads(body.decode("utf-8-sig", "replace"))
 
 
 def _is_too_deep(value: Any) -> bool:

@@ -227,7 +227,19 @@ async def test_a_faulty_text_is_repaired(site: Site) -> None:
     assert await site.raw("/webhook/evolution", broken) == (200, {"queued": 1})
     half = json.dumps(evolution("m2", "x#")).encode().replace(b"#", b"\\ud83d")
     assert await site.raw("/webhook/evolution", half) == (200, {"queued": 1})
-    assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd"]
+    marked = b"\xef\xbb\xbf" + json.dumps(evolution("m3", "y")).encode()
+    assert await site.raw("/webhook/evolution", marked) == (200, {"queued": 1})
+    assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd", "y"]
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_refused(site: Site) -> None:
+    """A 500 would have the provider deliver it again and again."""
+    body = json.dumps(evolution("m1")).encode()
+    for encoding in ("gzip", "deflate"):
+        status, answer = await site.raw(
+            "/webhook/evolution", body, **{"Content-Encoding": encoding, "Connection": "close"}
+        )
+        assert (status, list(answer)) == (400, ["error"])
 
 
 @pytest.mark.parametrize(
