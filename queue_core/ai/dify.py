@@ -37,8 +37,8 @@ class DifyBackend:
         text = self._asking.text(fields.get("answer"), batch)
         conversation_id = fields.get("conversation_id")
         if isinstance(conversation_id, str) and conversation_id != memory.conversation_id:
-            known = msgspec.structs.replace(memory, conversation_id=conversation_id)
-            await self._memory.save(batch.instance_name, batch.user_phone, known)
+            updated = msgspec.structs.replace(memory, conversation_id=conversation_id)
+            await self._memory.save(batch.instance_name, batch.user_phone, updated)
         return text
 
     async def _ask(self, batch: Batch, conversation_id: str) -> HttpAnswer:

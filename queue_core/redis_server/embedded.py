@@ -53,11 +53,11 @@ class EmbeddedRedis:
 
     All methods block, for some 10 ms to start and for as long as the server takes to write its data to stop; in
     asyncio code use `async with`, which runs them in a thread. Data live in `data_dir`, or in a temporary folder that
-    `stop` removes; what `kill` and `restart` leave is kept. A folder is used by one server at a time.
+    `stop` removes; `kill` and `restart` keep it. A folder is used by one server at a time.
 
     Args:
         data_dir: Folder for data and log; made when missing. None: temporary.
-        server: Program to run; see find_redis_server.
+        server: Program to run; see choose_redis_server.
         port: TCP port on 127.0.0.1; 0 picks a free one, which is kept over restarts. None: a unix socket, no TCP.
         append_only: Keep an append-only file, so that data survive a restart.
         append_fsync: How often that file is forced to disk; "always" before each answer.

@@ -42,7 +42,7 @@ class ServerSettings(EnvironmentSettings):
     """Everything outside the queue itself; the queue's own settings are in `queue`. Names are environment names."""
 
     redis_url: SecretStr = SecretStr("")
-    """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, the others look for that one."""
+    """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, and other commands use that."""
     data_dir: Path = Path("data")
     """Folder of that redis-server's data."""
     use_queue_system: bool = True
@@ -96,9 +96,9 @@ class ServerSettings(EnvironmentSettings):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
     grace_s: Annotated[float, Field(ge=0, le=600)] = 20.0
-    """On SIGTERM, what is in work may go on for so long; then it is handed back."""
+    """Time for turns in work to finish after SIGTERM; then they are handed back to the queue."""
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
-    """Seconds between two looks of the monitor."""
+    """Seconds between two examinations of the queue by the monitor."""
 
     record_to: Path | None = None
     """Folder to record what arrives in, for `sim replay`; empty: no recording."""

@@ -35,7 +35,7 @@ class Journal:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """Notes that it is safe: "queued", "duplicate", "late", "answered" (directly) or "buffered" (legacy buffer)."""
+        """Notes that a message is safe: "queued", "duplicate", "late", "answered" (directly) or "buffered" (legacy buffer)."""
         self.metrics.acknowledged(how, seconds)
         if self._recorder:
             if how == "answered":
@@ -46,7 +46,7 @@ class Journal:
         _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
-        """Notes that it was neither stored nor answered; the provider is asked to deliver it again."""
+        """Notes that a message was neither stored nor answered; the provider is asked to deliver it again."""
         self.metrics.rejected("unavailable")
         reason = f"{type(error).__name__}: {error}"
         _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
@@ -100,7 +100,7 @@ class Journal:
         _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
-        """Notes messages that had used up their attempts, or had waited too long, when their turn came."""
+        """Notes messages that became dead letters when their turn came: after all attempts or too long a wait."""
         self.metrics.given_up(messages)
         if messages:
             _log.error("messages given up on: they are dead letters now", extra={"messages": messages})

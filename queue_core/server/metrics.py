@@ -48,7 +48,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Value of a label in place of any that come after it has all the values it may have."""
+"""Value that a label gets for every new value once it has FURTHER_VALUES_MAX of them."""
 REJECTED_REASONS = (
     *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
 )

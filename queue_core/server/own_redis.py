@@ -1,4 +1,4 @@
-"""The redis-server that `serve` runs without REDIS_URL, and the way for other commands on this machine to find it."""
+"""The redis-server that `serve` runs without REDIS_URL, and its address for other commands on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5
-"""Longest time until a server that died is started again."""
+"""Time between two checks that the server lives; one that died is started again."""
 
 _log = logging.getLogger(__name__)
 

@@ -173,7 +173,7 @@ async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 
 
 async def _settle(intake: Intake) -> None:
-    """Tells Redis, if it is there, which messages were answered directly: this process will not know it any more."""
+    """Tells Redis, if it answers, which messages were answered directly: only this process knows, and it ends now."""
     try:
         await intake.settle()
     except QueueError as error:

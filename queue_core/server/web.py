@@ -17,7 +17,7 @@ from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks
 
 HEALTH_KEPT_S = 2.0
-"""Time for which figures of the queue are kept, however often somebody asks."""
+"""Time for which one examination of the queue answers all requests for health and metrics."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
