@@ -1,10 +1,10 @@
-"""Every error that queue_core raises on purpose. Each message says what happened and what to do next."""
+"""Errors that queue_core raises on purpose. Each message says what happened and what to do next."""
 
 from __future__ import annotations
 
 
 class QueueError(Exception):
-    """Base of all of them."""
+    """Base of all errors of queue_core."""
 
 
 class InvalidSettingsError(QueueError, ValueError):
@@ -18,12 +18,12 @@ class InvalidMessageError(QueueError, ValueError):
 class QueueUnavailableError(QueueError):
     """Redis did not answer in time or refused to write.
 
-    What was asked may or may not have been done. Every call is idempotent: ask again, or take the direct path.
+    The call may or may not have been carried out. Every call may be repeated without harm.
     """
 
 
 class UnsupportedRedisError(QueueError):
-    """The server at the other end lacks something the queue needs, such as Lua scripts."""
+    """The Redis server lacks something that the queue needs, such as Lua scripts."""
 
 
 class LeaseLostError(QueueError):

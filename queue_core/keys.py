@@ -1,4 +1,4 @@
-"""Where everything lies in Redis. The only place that makes a key.
+"""Keys of everything that the queue keeps in Redis. No other module makes one.
 
 Keys look like `wa:{0}:msg_queue:<instance>:<phone>`: prefix, hash tag of the partition, kind, conversation.
 The hash tag keeps all keys of a partition in one slot, so that a script may touch them on Redis Cluster.
@@ -15,9 +15,9 @@ from urllib.parse import quote, unquote
 
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
-Kind = Literal["msg_queue", "processing_lock", "reply"]
+Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
 Key = Annotated[str, "KEYS"]
-"""A key that Redis is told of as one, so that a cluster finds the slot; a plain str is an argument."""
+"""Key that a script declares as one, so that a cluster finds its slot; a plain str is an argument."""
 
 
 class Partition(NamedTuple):
@@ -34,13 +34,17 @@ class Partition(NamedTuple):
     dead: Key
     """Stream of dead letters."""
 
+    def queue_of(self, conversation: str) -> str:
+        """Return the key of an encoded conversation's messages."""
+        return f"{self.base}msg_queue:{conversation}"
+
     def last_claim_of(self, processor_id: str) -> str:
-        """The key that remembers what a processor claimed last, in case its answer is lost."""
+        """Return the key that keeps what a processor claimed last, in case the answer is lost."""
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
 class Place(NamedTuple):
-    """One conversation's place in Redis: its own keys, and those of its partition that its scripts touch."""
+    """Keys of one conversation, and those of its partition that its scripts touch."""
 
     partition: int
     conversation: str
@@ -53,13 +57,13 @@ class Place(NamedTuple):
     seen: Key
     """Start of the keys that `seen_of` makes."""
     memory: Key
-    """What a backend remembers of the conversation between turns; the queue itself never reads it."""
+    """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
     wake: Key
     dead: Key
 
     def seen_of(self, message_id: str) -> str:
-        """The key that remembers a provider's message id."""
+        """Return the key that marks a message id as seen."""
         return self.seen + encode_name(message_id)
 
 
@@ -73,25 +77,21 @@ class KeySpace:
         )
         self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
         self.of = lru_cache(maxsize=16_384)(self._of)
-        """`of(instance, phone)`: the place of that conversation."""
+        """Function of instance and phone that returns the place of a conversation."""
 
     def pattern(self, kind: Kind) -> str:
-        """For SCAN: the keys of one kind in all partitions, also in such as this deployment does not have."""
+        """Return a pattern for SCAN: keys of a kind in all partitions, even in those that this deployment lacks."""
         return f"{self._prefix}:{{*}}:{kind}:*"
-
-    def archives(self) -> str:
-        """Returns a pattern for SCAN: the archives of finished messages in all partitions."""
-        return f"{self._prefix}:{{*}}:completed:*"
 
     @property
     def log_key(self) -> str:
-        """Key of what makes the tags of conversations in the log."""
+        """Key of the secret that makes the tags of conversations in the log."""
         return f"{self._prefix}:log_key"
 
     def parse(self, key: str) -> tuple[int, str] | None:
-        """Partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
-        found = self._conversation_key.fullmatch(key)
-        return (int(found[1]), found[2]) if found else None
+        """Return partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
+        parts = self._conversation_key.fullmatch(key)
+        return (int(parts[1]), parts[2]) if parts else None
 
     @staticmethod
     def _partition(base: str) -> Partition:
@@ -114,7 +114,7 @@ class KeySpace:
         return Place(
             partition=number,
             conversation=conversation,
-            queue=f"{base}msg_queue:{conversation}",
+            queue=partition.queue_of(conversation),
             lock=f"{base}processing_lock:{conversation}",
             reply=f"{base}reply:{conversation}",
             stats=f"{base}queue_stats:{conversation}",
@@ -128,7 +128,7 @@ class KeySpace:
 
 
 def encode_name(name: str) -> str:
-    """A name as part of a key: ASCII letters, digits and `_.-~@+` stay, everything else is percent-encoded UTF-8.
+    """Encode a name as part of a key: ASCII letters, digits and `_.-~@+` stay, all else is percent-encoded UTF-8.
 
     Different names stay different, lone surrogates included, and `decode_conversation` brings them back.
     """
@@ -136,6 +136,6 @@ def encode_name(name: str) -> str:
 
 
 def decode_conversation(conversation: str) -> tuple[str, str]:
-    """Instance and phone of an encoded conversation."""
+    """Return instance and phone of an encoded conversation."""
     instance, _, phone = conversation.partition(":")
     return unquote(instance, errors="surrogatepass"), unquote(phone, errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""What is queued, what is handed over, and what is given up on."""
+"""Messages, the batches in which they are handed over, receipts, and dead letters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     """
 
     id: str = ""
-    """The provider's id; an empty one is no id: the queue gives the message one of its own."""
+    """The provider's id; the queue makes one for a message that has an empty one."""
     instance_name: str
     user_phone: str
     message: str
@@ -35,14 +35,14 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     timestamp: int = 0
     """The provider's own time; 0 is unknown."""
     added_at: int = 0
-    """When Redis stored it, by Redis's clock."""
+    """Time at which Redis stored it, by Redis's clock."""
     status: Status = "pending"
     retry_count: int = 0
     processing_started_at: int | None = None
     completed_at: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field under its JSON name, defaults included."""
+        """Return every field under its JSON name, defaults included."""
         names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
         return {encoded: getattr(self, name) for name, encoded in names}
 
@@ -62,25 +62,25 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     due_at_ms: int
     claimed_at_ms: int
     reply: str | None = None
-    """The reply, if an earlier attempt recorded one: it is to be sent, not asked for again."""
+    """The reply that an earlier attempt recorded, if any: send it, and do not ask for another."""
     send_state: SendState = "not sent"
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of the messages, in the order of the batch."""
+        """Return the ids of the messages, in the order of the batch."""
         return tuple(message.id for message in self.messages)
 
     @property
     def text(self) -> str:
-        """The turn as one text, a line for each message that has words."""
+        """Return the turn as one text, a line for each message that has words."""
         return "\n".join(message.message for message in self.messages if message.message)
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message given up on. `message` is None when what lay in Redis could not be read; `raw` is what lay there."""
+    """A message given up on. `raw` is what lay in Redis; `message` is None when that could not be read."""
 
     id: str
-    """Of the dead letter, for requeue and drop; not the message's."""
+    """Id of the dead letter, for requeue and drop; not that of the message."""
     instance_name: str
     user_phone: str
     reason: str
@@ -98,18 +98,18 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["queued", "duplicate", "late"]
     id: str
     added_at_ms: int
-    """When this id was stored: now, or, for a duplicate, the first time."""
+    """Time at which this id was stored: now, or, for a duplicate, the first time."""
     waiting: int = 0
-    """Messages in the conversation, this one included (0 for a duplicate or a late one)."""
+    """Number of messages in the conversation, this one included (0 for a duplicate or a late one)."""
 
 
 _decoder = msgspec.json.Decoder(QueueMessage)
 
 
 def encode(message: QueueMessage, max_bytes: int) -> bytes:
-    """The stored form: JSON without the fields that only Redis knows.
+    """Return the stored form: JSON without the fields that Redis adds.
 
-    Lone surrogates, which no UTF-8 can hold, become U+FFFD. Raises InvalidMessageError.
+    Lone surrogates, which UTF-8 cannot hold, become U+FFFD. Raises InvalidMessageError.
     """
     _check_types(message)
     history = (message.added_at, message.retry_count, message.processing_started_at, message.completed_at)
@@ -138,7 +138,7 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
 
 
 def decode(stored: bytes | str) -> QueueMessage | None:
-    """The message in what Redis holds, or None when that is no message."""
+    """Return the message that Redis holds, or None when the value is not a message."""
     try:
         return _decoder.decode(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -146,12 +146,12 @@ def decode(stored: bytes | str) -> QueueMessage | None:
 
 
 def unreadable(instance_name: str, user_phone: str) -> QueueMessage:
-    """Stands for something in a conversation's list that is no message of this queue."""
+    """Make a message that stands for a value in a conversation's list that is not a message."""
     return QueueMessage(id="unreadable", instance_name=instance_name, user_phone=user_phone, message="")
 
 
 def check_names(message: QueueMessage) -> None:
-    """Raises InvalidMessageError when the names that make the keys cannot be used."""
+    """Raise InvalidMessageError when the names that make the keys cannot be used."""
     names = (message.instance_name, message.user_phone, message.id)
     for name, value in zip(("instance_name", "user_phone", "id"), names, strict=True):
         if not isinstance(value, str):
@@ -163,7 +163,7 @@ def check_names(message: QueueMessage) -> None:
 
 
 def _check_types(message: QueueMessage) -> None:
-    """What is stored with a wrong type could not be read again."""
+    """Raise InvalidMessageError for a value that could be stored and not be read again."""
     if not isinstance(message.message, str):
         raise InvalidMessageError(f"message is of type {type(message.message).__name__}, must be str")
     if not isinstance(message.message_data, dict):
@@ -177,7 +177,7 @@ def _check_types(message: QueueMessage) -> None:
 
 
 def well_formed(text: str) -> str:
-    """The text with lone surrogates, which no UTF-8 can hold, replaced by U+FFFD."""
+    """Replace lone surrogates, which UTF-8 cannot hold, by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

@@ -37,7 +37,10 @@ def _limit_ms(rules: Rules) -> int:
 
 
 def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:
-    """A batch as the user wrote it: by the provider's time, ties and unknown times as they arrived."""
+    """Put a batch into the order in which the user wrote it: by the provider's time, ties in order of arrival.
+
+    If one of the times is unknown, the order of arrival stays.
+    """
     arrived = tuple(messages)
     if any(message.timestamp <= 0 for message in arrived):
         return arrived
@@ -45,6 +48,6 @@ def in_order(messages: Iterable[QueueMessage]) -> tuple[QueueMessage, ...]:
 
 
 def backoff_ms(settings: QueueSettings, attempt: int, rng: random.Random) -> int:
-    """Wait after failed attempt number `attempt`: doubling, capped, half of it random so that failures spread."""
+    """Return the wait after failed attempt number `attempt`: doubling, capped, half of it random to spread retries."""
     full: int = min(settings.backoff_base_ms * 2 ** min(attempt - 1, 32), settings.backoff_max_ms)
     return full // 2 + rng.randint(0, full - full // 2)

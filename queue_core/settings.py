@@ -17,22 +17,22 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def _whole(default: int, low: int, high: int) -> Any:
-    """Declare a setting that is a whole number, with its limits."""
+    """Declare a whole number with its limits."""
     return field(default=default, metadata={"limits": (low, high)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Batching rules: when a conversation is due. All are whole numbers; Lua and `policy.py` read the same ones."""
+    """Batching rules: when a conversation is due. Lua and `policy.py` read the same ones."""
 
     window_ms: int = _whole(8_000, 0, 3_600_000)
     """A conversation is due this long after its oldest waiting message."""
     max_messages: int = _whole(5, 1, 1_000)
-    """So many waiting messages make it due at once."""
+    """This many waiting messages make it due at once."""
     idle_ms: int = _whole(0, 0, 3_600_000)
-    """Due after so much silence, if that is earlier than the window. 0 is off; the first plan had 3,000."""
+    """A silence of this length makes it due, if that is earlier than the window. 0 is off."""
     cap_ms: int = _whole(0, 0, 3_600_000)
-    """With `idle_ms`, the window's place: due at the latest so long after the oldest message. 0: the window counts."""
+    """With `idle_ms`, replaces the window: the latest due time, counted from the oldest message. 0 is off."""
 
 
 RULE_OPTIONS: Mapping[str, str] = MappingProxyType(
@@ -43,17 +43,17 @@ RULE_OPTIONS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings(Rules):
-    """Settings that every process of one deployment must agree on: the batching rules, and all else.
+    """Settings that every process of one deployment must agree on.
 
     Times are in milliseconds, as the names say. Raises InvalidSettingsError, naming every fault, when the values
     contradict each other.
     """
 
     max_batch: int = _whole(100, 1, 1_000)
-    """At most so many messages are handed over at once."""
+    """Largest number of messages handed over at once."""
 
     lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
-    """LOCK_TTL: a lease that is not renewed for so long is over, and the conversation is due again."""
+    """LOCK_TTL: a lease that is not renewed in this time is over, and the conversation is due again."""
     lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
     """Leases are renewed this often."""
     max_retry_count: int = _whole(3, 0, 100)
@@ -65,25 +65,25 @@ class QueueSettings(Rules):
     handler_timeout_ms: int = _whole(120_000, 1, 3_600_000)
     """A handler that takes longer is cancelled; the attempt counts as failed."""
     send_timeout_ms: int = _whole(30_000, 1, 3_600_000)
-    """The same for the sender; what it did by then is unknown, see `unsure_sends`."""
+    """A sender that takes longer is cancelled; nobody knows what it did by then, see `unsure_sends`."""
     unsure_sends: UnsureSends = "resend"
     """A reply whose sending was cut off: send it (perhaps twice), or dead-letter it (perhaps never)."""
 
     dedupe_ttl_s: int = _whole(86_400, 1, 8 * 86_400)
-    """A provider message id is remembered for so long."""
+    """A message id of the provider is remembered this long."""
     late_messages: LateMessages = "dead-letter"
-    """What becomes of a message whose own timestamp is older than `dedupe_ttl_s`."""
+    """Treatment of a message whose own timestamp is older than `dedupe_ttl_s`."""
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
-    """QUEUE_TTL: a message that no worker touched for so long becomes a dead letter, never nothing."""
+    """QUEUE_TTL: a message that no worker takes in this time becomes a dead letter."""
     completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
-    """Finished messages are kept for looking back."""
+    """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
-    """Statistics of a conversation are kept so long after its last activity."""
+    """Statistics of a conversation are kept this long after its last activity."""
 
     max_message_bytes: int = _whole(262_144, 1_024, 16 * 1024 * 1024)
     """Size limit of one message as stored, in bytes of JSON."""
     redis_deadline_ms: int = _whole(1_500, 1, 60_000)
-    """Redis gets so long to answer before QueueUnavailableError."""
+    """Redis has this long to answer; then QueueUnavailableError is raised."""
     wait_for_fsync: bool = False
     """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     prefix: str = "wa"

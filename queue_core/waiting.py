@@ -1,4 +1,4 @@
-"""Waiting with a limit."""
+"""Waits with a limit, and cancellations that reach their end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ CANCEL_AGAIN_S = 0.05
 
 
 async def within(limit_ms: int, doing: Awaitable[Result]) -> Result:
-    """The result of `doing`, which is cancelled at the limit.
-
-    Raises a TimeoutError that names the limit; one that `doing` raises by itself is left as it is.
-    """
+    """Await `doing`, and cancel it at the limit with a TimeoutError that names the limit."""
     limit = asyncio.timeout(limit_ms / 1000)
     try:
         async with limit:
@@ -28,16 +25,16 @@ async def within(limit_ms: int, doing: Awaitable[Result]) -> Result:
 
 
 async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
-    """Returns when the event is set or the time is over."""
+    """Return when the event is set or the time is over."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await event.wait()
 
 
 async def cancellable(doing: Awaitable[Result]) -> Result:
-    """The result of `doing`, and an end when this is cancelled even if `doing` swallows a cancellation.
+    """Await `doing`; when cancelled, end even if `doing` swallows a cancellation.
 
-    redis-py does so now and then up to Python 3.11: it sends by `asyncio.wait_for` (cpython issue 86296).
+    redis-py swallows one now and then up to Python 3.11: it sends by `asyncio.wait_for` (cpython issue 86296).
     """
     task = asyncio.ensure_future(doing)
     try:
@@ -49,10 +46,7 @@ async def cancellable(doing: Awaitable[Result]) -> Result:
 
 
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancels tasks and returns when all have ended, even those that swallow a cancellation.
-
-    Raises none of their errors.
-    """
+    """Cancel tasks and return when all have ended, even those that swallow a cancellation. Their errors are dropped."""
     while alive := [task for task in tasks if not task.done()]:
         for task in alive:
             task.cancel()

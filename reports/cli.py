@@ -1,4 +1,4 @@
-"""The command line: `python -m reports build | compare | baseline update | schemas`.
+"""Command line: `python -m reports build | compare | baseline update | schemas`.
 
 Exit codes: 0 when the command did its work and a comparison found nothing that `--fail-on` names; 1 when it found such
 a thing; 2 for input or options that cannot be used; 130 when interrupted.
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from reports.ci.history import Entry
     from reports.pages.csv_links import CsvLink
 
+    Tables: TypeAlias = Sequence[tuple[str, CsvLink]]
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
 OK, FOUND, BAD_INPUT = 0, 1, 2
 BASELINE = Path("reports/baseline.json")
 REGRESSION = Path("reports/out/regression.html")
@@ -39,19 +43,29 @@ FAIL_ON: dict[str, Callable[[Comparison], bool]] = {
 
 
 class InputError(Exception):
-    """Options that cannot be used; the message says which and why."""
+    """Options that cannot be used; the message says which, why, and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are a line like all others, with what to type."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the options."""
+        words = message.replace("'", "")
+        raise InputError(f"{words}; see `{self.prog} --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
-    options = _parser().parse_args(arguments)
     # Names of files and of systems may be in no encoding of a terminal.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    run: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
         code = run(options)
-        _flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # an error that Python meets at exit would have no words of ours
     except (InputError, ResultError) as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -64,130 +78,104 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(words: str) -> int:
-    print(f"reports: {one_line(words)}", file=sys.stderr)
+    _warn(words)
     return BAD_INPUT
 
 
-def _flush() -> None:
-    """What does not fit on the disk is told here, not by Python at exit."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+def _warn(words: str) -> None:
+    print(f"reports: {one_line(words)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m reports",
-        description="Makes reports from results, and compares results with what was accepted before.",
+        description="Makes reports from results, and compares results with accepted ones.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    build = commands.add_parser(
-        "build",
-        help="make the page of a result: replay, load test or sweep, whatever the file is",
-        description="Makes the page of a result: one HTML file that needs no network.",
-    )
-    build.add_argument("result", type=Path, metavar="RESULT.json")
-    build.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE.html",
-        help="the page; - is standard output (default: beside the result, with .html)",
-    )
-    build.add_argument(
-        "--draw",
-        type=int,
-        action="append",
-        default=[],
-        metavar="NUMBER",
-        help="draw this conversation of each recording of a replay before the worst ones; may be repeated",
-    )
-    _add_csv_folder(build)
-    _add_language(build)
-    build.set_defaults(run=_build)
-    _add_compare(
-        commands.add_parser(
-            "compare",
-            help="compare a result with a baseline or an earlier result",
-            description="Compares a result with a baseline or an earlier result of its kind. Replays with equal "
-            "seed and settings are compared exactly; replications and load tests by intervals and sizes of effects.",
-            epilog="Exit code: 0 when nothing was found that --fail-on names, 1 when something was, 2 for files that "
-            "cannot be read or compared.",
-        )
-    )
+    _add_build(commands)
+    _add_compare(commands)
     baseline = commands.add_parser("baseline", help="accept a result as what others are compared with")
-    actions = baseline.add_subparsers(title="actions", required=True, metavar="ACTION")
-    update = actions.add_parser(
-        "update",
-        help="write the baseline from a result",
-        description="Writes what of a result others are compared with: small, a line a conversation, without texts, "
-        "phone numbers and ids.",
-    )
-    update.add_argument("result", type=Path, metavar="RESULT.json")
-    update.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=BASELINE,
-        metavar="FILE",
-        help="- is standard output (default: %(default)s)",
-    )
-    update.set_defaults(run=_update_baseline)
+    _add_update(baseline.add_subparsers(title="actions", required=True, metavar="ACTION"))
     schemas = commands.add_parser(
         "schemas",
         help="write the JSON Schemas of result files",
         description="Writes a JSON Schema for each kind of result file, made from the types that read them.",
     )
-    schemas.add_argument(
-        "-o", "--output", type=Path, default=FOLDER, metavar="FOLDER", help="(default: %(default)s)"
-    )
+    _add_output(schemas, "FOLDER", "(default: %(default)s)", FOLDER)
     schemas.set_defaults(run=_write_schemas)
     return parser
 
 
-def _add_compare(parser: argparse.ArgumentParser) -> None:
+def _add_build(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "build",
+        help="make the page of a result: replay, load test or sweep, whatever the file is",
+        description="Makes the page of a result: one HTML file that needs no network.",
+    )
+    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    _add_output(
+        parser, "FILE.html", "the page; - is standard output (default: beside the result, with .html)"
+    )
+    drawn = "draw this conversation of each recording of a replay before the worst ones; may be repeated"
+    parser.add_argument("--draw", type=int, action="append", default=[], metavar="NUMBER", help=drawn)
+    _add_csv_folder(parser)
+    _add_language(parser)
+    parser.set_defaults(run=_build)
+
+
+def _add_compare(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="compare a result with a baseline or an earlier result",
+        description="Compares a result with a baseline or an earlier result of its kind. Replays with equal seed and "
+        "settings are compared exactly; replications and load tests by intervals and sizes of effects.",
+        epilog="Exit code: 0 when nothing was found that --fail-on names, 1 when something was, 2 for files that "
+        "cannot be read or compared.",
+    )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
     parser.add_argument("after", type=Path, metavar="RESULT.json")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=REGRESSION,
-        metavar="FILE.html",
-        help="the page; - is standard output, also for the next three (default: %(default)s)",
-    )
+    page = "the page; - is standard output, also for the next three (default: %(default)s)"
+    _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="write everything that was found")
-    parser.add_argument(
-        "--fail-on",
-        choices=list(FAIL_ON),
-        default="worse",
-        help="what makes the exit code 1: something worse (default), any difference, or nothing",
-    )
-    parser.add_argument(
-        "--history", type=Path, metavar="FILE.jsonl", help="append this run's figures, and show how they went"
-    )
-    parser.add_argument(
-        "--commit", metavar="ID", help="what the history calls this run (default: $GITHUB_SHA, or git's HEAD)"
-    )
+    failing = "what makes the exit code 1: something worse (default), any difference, or nothing"
+    parser.add_argument("--fail-on", choices=list(FAIL_ON), default="worse", help=failing)
+    history = "append this run's figures, and show how they went"
+    parser.add_argument("--history", type=Path, metavar="FILE.jsonl", help=history)
+    commit = "what the history calls this run (default: $GITHUB_SHA, or git's HEAD)"
+    parser.add_argument("--commit", metavar="ID", help=commit)
     _add_csv_folder(parser)
     _add_language(parser)
     parser.set_defaults(run=_compare)
 
 
-def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--csv-dir",
-        type=Path,
-        metavar="FOLDER",
-        help="write the page's tables there as CSV files, whole however long they are",
+def _add_update(actions: _Commands) -> None:
+    parser = actions.add_parser(
+        "update",
+        help="write the baseline from a result",
+        description="Writes the part of a result that others are compared with: small, a line a conversation, without "
+        "texts, phone numbers and ids.",
     )
+    parser.add_argument("result", type=Path, metavar="RESULT.json")
+    _add_output(parser, "FILE", "- is standard output (default: %(default)s)", BASELINE)
+    parser.set_defaults(run=_update_baseline)
+
+
+def _add_output(
+    parser: argparse.ArgumentParser, metavar: str, words: str, default: Path | None = None
+) -> None:
+    parser.add_argument("-o", "--output", type=Path, default=default, metavar=metavar, help=words)
+
+
+def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
+    words = "write the page's tables there as CSV files, whole however long they are"
+    parser.add_argument("--csv-dir", type=Path, metavar="FOLDER", help=words)
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--lang", choices=LANGUAGES, default=DEFAULT, help="language of the page (default: en)"
-    )
+    words = "language of the page (default: en)"
+    parser.add_argument("--lang", choices=LANGUAGES, default=DEFAULT, help=words)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -196,91 +184,77 @@ def _build(options: argparse.Namespace) -> int:
         raise InputError("--draw is for replays: other pages have no conversations")
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
-    _write(_page(result, options), output)
-    _tell_output(output)
     with speaking(options.lang):
-        _write_tables(_tables(result), options.csv_dir)
+        page, tables = _page_and_tables(result, options)
+        _write(page, output)
+        _print_name(output)
+        _write_tables(tables, options.csv_dir)
     return OK
 
 
-def _page(result: Result, options: argparse.Namespace) -> str:
-    """Make the page of a result. The imports are late: matplotlib and pandas take a second each."""
-    if result["kind"] == "replay":
-        from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
-
-        return render_replay_report(result, options.lang, options.draw)
-    if result["kind"] == "load":
-        from reports.pages.load.page import render_load_report  # noqa: PLC0415
-
-        return render_load_report(result, options.lang)
-    if result["kind"] == "sweep":
-        from reports.pages.sweep.page import render_sweep_report  # noqa: PLC0415
-
-        return render_sweep_report(result, options.lang)
-    raise InputError("a baseline has no page of its own: compare a result with it")
-
-
-def _tables(result: Result) -> Sequence[tuple[str, CsvLink]]:
-    """Make the tables of the page of a result, each with a description."""
+def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, Tables]:
+    """Make the page of a result and its tables. The imports are late: matplotlib and pandas take a second each."""
     if result["kind"] == "replay":
         from reports.analysis.replay import AnalysedReplay  # noqa: PLC0415
         from reports.pages.replay.downloads import downloads  # noqa: PLC0415
+        from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
 
-        return downloads(AnalysedReplay(result))
+        page = render_replay_report(result, options.lang, options.draw)
+        return page, downloads(AnalysedReplay(result))
     if result["kind"] == "load":
         from reports.pages.load.downloads import load_downloads  # noqa: PLC0415
+        from reports.pages.load.page import render_load_report  # noqa: PLC0415
 
-        return load_downloads(result)
+        return render_load_report(result, options.lang), load_downloads(result)
     if result["kind"] == "sweep":
+        from reports.pages.sweep.page import render_sweep_report  # noqa: PLC0415
         from reports.pages.sweep.view import sweep_downloads  # noqa: PLC0415
 
-        return sweep_downloads(result)
-    return ()
+        return render_sweep_report(result, options.lang), sweep_downloads(result)
+    raise InputError(
+        "a baseline has no page of its own; compare a result with it: python -m reports compare BASELINE RESULT"
+    )
 
 
-def _write_tables(tables: Sequence[tuple[str, CsvLink]], folder: Path | None) -> None:
+def _write_tables(tables: Tables, folder: Path | None) -> None:
     if folder is not None:
         for _, link in tables:
             _write(link.whole, folder / link.name)
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
-    """Nothing that is read is written over, and no file is written twice; looked at before anything is written.
+    """Refuse to replace an input or to write a file twice, before anything is written.
 
     Raises:
         InputError: an output is an input, another output, or a folder.
-        OSError: it cannot be said what an output is.
+        OSError: an output cannot be examined.
     """
-    taken: dict[str, str] = {}
+    read = {_identity(path) for path in inputs}
+    taken: dict[object, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
-        if path == STANDARD_OUTPUT:
-            name = str(path)
-        elif path.is_dir():
+        if path.is_dir():
             raise InputError(f"{path}: is a folder; name a file in it with {option}")
-        elif any(_is_same(path, one) for one in inputs):
+        identity = _identity(path)
+        if identity in read:
             raise InputError(f"{path}: {option} would replace what is read; name another file")
-        elif _exists(path) and not path.is_file():
+        if path.exists() and not path.is_file():
             continue  # such as /dev/null, which takes whatever it gets
-        else:
-            name = os.path.realpath(path)
-        if name in taken:
-            raise InputError(f"{path}: is given for {taken[name]} and for {option}; name two files")
-        taken[name] = option
+        if identity in taken:
+            raise InputError(f"{path}: is given for {taken[identity]} and for {option}; name two files")
+        taken[identity] = option
 
 
-def _exists(path: Path) -> bool:
-    """As path.exists(), but a link that leads to itself is an error."""
+def _identity(path: Path) -> object:
+    """Return what all names of a file have in common; a link that leads to itself is an error."""
+    if path == STANDARD_OUTPUT:
+        return STANDARD_OUTPUT
     try:
-        path.stat()
+        status = path.stat()
     except FileNotFoundError:
-        return False
-    return True
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return _exists(one) and _exists(other) and one.samefile(other)
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
 
 
 def _write(text: str, output: Path) -> None:
@@ -300,13 +274,13 @@ def _write(text: str, output: Path) -> None:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
-def _tell_output(output: Path) -> None:
+def _print_name(output: Path) -> None:
     if output != STANDARD_OUTPUT:
         print(output)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from reports.compare.compare import compare  # noqa: PLC0415 - pandas takes a second to import
+    from reports.compare.compare import compare  # noqa: PLC0415
     from reports.pages.regression.downloads import regression_downloads  # noqa: PLC0415
 
     outputs = {
@@ -321,26 +295,25 @@ def _compare(options: argparse.Namespace) -> int:
     before, after = read_result(options.before), read_result(options.after)
     with speaking(options.lang):
         comparison = compare(before, after)
-        _write_comparison(comparison, after, options)
+        _write_comparison(comparison, options)
         _write_tables(regression_downloads(comparison), options.csv_dir)
-    told = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
+    terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
     if options.output != STANDARD_OUTPUT:
-        print(options.output, file=told)
-    print(
-        one_line(str(comparison.verdict)), file=told
-    )  # one line: CI servers take some beginnings of lines for commands
+        print(options.output, file=terminal)
+    # One line: CI servers take some beginnings of lines for commands.
+    print(one_line(str(comparison.verdict)), file=terminal)
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
 
-def _write_comparison(comparison: Comparison, after: Result, options: argparse.Namespace) -> None:
-    """Writes whatever was asked for. The history comes last: a run that could not be told is not in it."""
+def _write_comparison(comparison: Comparison, options: argparse.Namespace) -> None:
+    """Write each output that is named. The history comes last: a run whose page cannot be written is not in it."""
     from reports.ci import history  # noqa: PLC0415
     from reports.ci.junit import junit_xml  # noqa: PLC0415
     from reports.ci.markdown import markdown_summary  # noqa: PLC0415
     from reports.pages.regression.page import render_regression_report  # noqa: PLC0415
     from reports.pages.trend import trend_of  # noqa: PLC0415
 
-    entries = _history(after, options, ok=not comparison.is_worse)
+    entries = _history(comparison, options)
     _write(render_regression_report(comparison, trend_of(entries), options.lang), options.output)
     if options.junit is not None:
         _write(junit_xml(comparison), options.junit)
@@ -355,24 +328,24 @@ def _write_comparison(comparison: Comparison, after: Result, options: argparse.N
             raise InputError(f"{options.history}: cannot be appended to: {error.strerror or error}") from None
 
 
-def _history(after: Result, options: argparse.Namespace, *, ok: bool) -> Sequence[Entry]:
-    """The runs of the history, this one the last; none if there is no history."""
+def _history(comparison: Comparison, options: argparse.Namespace) -> Sequence[Entry]:
+    """Return the runs of the history, this one the last; none without --history."""
     if options.history is None:
         return ()
     from reports.ci import history  # noqa: PLC0415
 
     entries, warnings = history.read(options.history)
     for warning in warnings:
-        print(f"reports: {one_line(warning)}", file=sys.stderr)
+        _warn(warning)
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return [*entries, history.entry_of(after, at=now, commit=options.commit or _commit(), ok=ok)]
+    return [*entries, history.entry_of(comparison, at=now, commit=options.commit or _commit())]
 
 
 def _commit() -> str:
     if named := os.environ.get("GITHUB_SHA"):
         return named[:12]
     try:
-        asked = subprocess.run(
+        git = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607
             capture_output=True,
             text=True,
@@ -381,7 +354,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return asked.stdout.strip()
+    return git.stdout.strip()
 
 
 def _update_baseline(options: argparse.Namespace) -> int:
@@ -390,9 +363,9 @@ def _update_baseline(options: argparse.Namespace) -> int:
     _check_outputs({"-o": options.output}, [options.result])
     baseline = baseline_of(read_result(options.result))
     if problem := next(contradictions(baseline), ""):
-        raise ResultError(f"{options.result}: makes no baseline that could be read: {problem} of it")
+        raise ResultError(f"{options.result}: its baseline could not be read: {problem} of the baseline")
     _write(baseline_text(baseline), options.output)
-    _tell_output(options.output)
+    _print_name(options.output)
     return OK
 
 
@@ -400,5 +373,5 @@ def _write_schemas(options: argparse.Namespace) -> int:
     for kind in KINDS:
         output: Path = options.output / f"{kind}.json"
         _write(schema_text(kind), output)
-        _tell_output(output)
+        _print_name(output)
     return OK

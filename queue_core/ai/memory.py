@@ -1,4 +1,4 @@
-"""What an AI needs to know of a conversation from one turn to the next. Best effort: a lost memory loses no message."""
+"""Memory of an AI from one turn of a conversation to the next. Best effort: a lost memory loses no message."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ import msgspec
 from queue_core.errors import QueueError
 
 MEMORY_BYTES_MAX = 262_144
-"""More than this is not kept: the oldest turns are forgotten first."""
+"""Size limit of one memory as JSON: the oldest turns are forgotten first."""
 DEADLINE_S = 1.0
-"""Redis gets so long; a turn is answered without memory rather than late."""
+"""Time that Redis has to answer; a turn is answered without memory rather than late."""
 
 _log = logging.getLogger(__name__)
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One side's part of a conversation."""
+    """Words of one side in a conversation."""
 
     role: Literal["user", "assistant"]
     text: str
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Of one conversation."""
+    """Memory of one conversation."""
 
     conversation_id: str = ""
-    """The AI's own name for it (Dify)."""
+    """Id that the AI gave the conversation (Dify)."""
     history: tuple[Turn, ...] = ()
-    """What was said, oldest first (APIs that remember nothing themselves)."""
+    """Turns so far, oldest first (for APIs that remember nothing themselves)."""
     needs_data_collection: bool = False
-    """The AI's last answer said that it needs to know something from the user."""
+    """True when the AI's last answer asked the user for data."""
     requested_fields: tuple[str, ...] = ()
-    """What that is."""
+    """Names of the data that the AI asked for."""
 
 
 class Store(Protocol):
     """Keeps one value for each conversation, as `MessageQueue.notes` does. Raises QueueError when it cannot."""
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
-        """Return the value; None when there is none."""
+        """Return the value, or None."""
         ...
 
     async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
-        """Replace the value, for so long."""
+        """Replace the value; it is kept for `ttl_s`."""
         ...
 
 
@@ -58,7 +58,7 @@ class ConversationMemory:
         self._ttl_s = ttl_s
 
     async def load(self, instance_name: str, user_phone: str) -> Memory:
-        """What is known; an empty Memory when nothing is, or Redis does not say."""
+        """Return the memory of a conversation; an empty one when none is kept, or Redis does not answer."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 stored = await self._store.get(instance_name, user_phone)
@@ -68,7 +68,7 @@ class ConversationMemory:
             return Memory()
 
     async def save(self, instance_name: str, user_phone: str, memory: Memory) -> None:
-        """Replaces what is known."""
+        """Replace the memory of a conversation."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await self._store.put(instance_name, user_phone, _encoded(memory), ttl_s=self._ttl_s)
@@ -79,9 +79,8 @@ class ConversationMemory:
 def _encoded(memory: Memory) -> bytes:
     data = msgspec.json.encode(memory)
     while len(data) > MEMORY_BYTES_MAX and memory.history:
-        kept = (
-            len(memory.history) // 4 * 2
-        )  # whole pairs: some APIs refuse a history that begins with an answer
+        # Whole pairs: some APIs refuse a history that begins with an answer.
+        kept = len(memory.history) // 4 * 2
         memory = msgspec.structs.replace(memory, history=memory.history[len(memory.history) - kept :])
         data = msgspec.json.encode(memory)
     return data

@@ -1,10 +1,10 @@
-"""The buffer that the queue replaces: kept to be replayed, and to be switched back to. It loses messages.
+"""The buffer that the queue replaces, kept to be replayed and to be switched back to. It loses messages.
 
-Read off the public source of the bot that the incident happened in (AbdelrahimE/convgo, commits b5064e9, buffer-v1,
+Taken from the public source of the bot that the incident happened in (AbdelrahimE/convgo, commits b5064e9, buffer-v1,
 and f0f2b68, buffer-v2): the order of its Redis calls, its constants, timers, retries and log lines. The simulator
 replays recordings against this code, and a deployment with `USE_QUEUE_SYSTEM=false` runs it (`switch_back.py`).
 
-What it is known to lose is kept on purpose, for it is what it means to switch back:
+Its known losses are kept on purpose:
 
 - a message that comes while the AI is answering: it goes into the buffer, which is then marked as processed;
 - a message whose write another one, made at the same moment, overwrites;
@@ -32,23 +32,23 @@ class BufferRules:
     """The constants of one version of the buffer."""
 
     buffer_ttl_s: int
-    """A buffer is gone so long after the last write to it."""
+    """A buffer expires this long after the last write to it."""
     processed_ttl_s: int
-    """The same once it is marked as processed."""
+    """A buffer that is marked as processed expires this long after the mark."""
     delay_ms: int = 8_000
-    """From the webhook that created a buffer to the call that has it processed."""
+    """Time from the webhook that created a buffer to the call that has it processed."""
     call_retries_ms: tuple[int, ...] = ()
     """Waits before a timer's failed call of the processor is made again."""
     lock_ms: int = 0
-    """The lock of additions and marks ends by itself after so long; 0 is no lock at all."""
+    """The lock of additions and marks expires after this time; 0 means that there is none."""
     add_waits_ms: tuple[int, ...] = ()
     """Waits between the tries for the lock before an addition, which then goes on without."""
     mark_waits_ms: tuple[int, ...] = ()
-    """The same before a mark."""
+    """Waits between the tries for the lock before a mark, which then goes on without."""
     grace_ms: tuple[int, int] = (0, 0)
-    """An addition to a buffer of an age from and to these waits, and reads it again."""
+    """An addition to a buffer whose age lies between these two waits, and reads the buffer again."""
     grace_wait_ms: int = 0
-    """For so long; 0 is not at all."""
+    """Length of that wait; 0 means that there is none."""
 
 
 BUFFER_V1 = BufferRules(buffer_ttl_s=15, processed_ttl_s=30)
@@ -65,11 +65,11 @@ BUFFER_V2 = BufferRules(
 
 
 class Arrived(Protocol):
-    """What the buffer needs to know of a message."""
+    """Message as the buffer sees it."""
 
     @property
     def at_ms(self) -> int:
-        """When its webhook came."""
+        """Return the time at which the webhook came."""
         ...
 
 
@@ -78,19 +78,19 @@ Kept_contra = TypeVar("Kept_contra", bound=Arrived, contravariant=True)
 
 
 class Buffer(msgspec.Struct, Generic[Kept], frozen=True):
-    """The value of a buffer's key: never empty, in the order of the writes."""
+    """Value of a buffer's key: never empty, in the order of the writes."""
 
     messages: Annotated[tuple[Kept, ...], msgspec.Meta(min_length=1)]
     processed: bool = False
 
     @property
     def first_ms(self) -> int:
-        """When the message came that the buffer was created for."""
+        """Return the time at which the first message came."""
         return self.messages[0].at_ms
 
     @property
     def timespan_ms(self) -> int:
-        """From the first to the last message."""
+        """Return the time from the first to the last message."""
         return self.messages[-1].at_ms - self.first_ms
 
 
@@ -103,68 +103,68 @@ class TurnFailedError(Exception):
 
 
 class BufferHost(Protocol[Kept_contra]):
-    """What the buffer runs in: Redis, clock, timers, AI and log, all of which may be simulated.
+    """Surroundings of the buffer: Redis, clock, timers, AI and log, all of which may be simulated.
 
     The calls of Redis raise QueueUnavailableError when it does not answer.
     """
 
     def buffer_key(self, conversation: Conversation) -> str:
-        """Where its buffer lies."""
+        """Return the key of the conversation's buffer."""
         ...
 
     def lock_key(self, conversation: Conversation) -> str:
-        """Where its lock lies."""
+        """Return the key of the conversation's lock."""
         ...
 
     async def get(self, key: str) -> bytes | str | None:
-        """GET."""
+        """Run GET."""
         ...
 
     async def set_with_expiry(self, key: str, value: bytes, ttl_s: int) -> None:
-        """SETEX."""
+        """Run SETEX."""
         ...
 
     async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
-        """SET NX PX; whether it was set."""
+        """Run SET NX PX. Returns True when the key was set."""
         ...
 
     async def delete(self, key: str) -> None:
-        """DEL."""
+        """Run DEL."""
         ...
 
     def now_ms(self) -> int:
-        """The time, on the scale of `Arrived.at_ms`."""
+        """Return the time, on the scale of `Arrived.at_ms`."""
         ...
 
     async def sleep_ms(self, wait_ms: int) -> None:
-        """Returns so much later."""
+        """Return after the wait."""
         ...
 
     def start_timer(
         self, conversation: Conversation, timer: Callable[[], Coroutine[Any, Any, None]], attempt: int
     ) -> None:
-        """Runs a timer in the background of this process; `attempt` is the number of the call it will make."""
+        """Run a timer in the background of this process; `attempt` is the number of the call it will make."""
         ...
 
     async def call_processor(self, process: Callable[[], Awaitable[None]]) -> None:
-        """Has a buffer processed. Raises CallFailedError."""
+        """Have a buffer processed. Raises CallFailedError."""
         ...
 
     async def answer(self, conversation: Conversation, messages: Sequence[Kept_contra], due_ms: int) -> None:
-        """Asks the AI and sends its reply; `messages` are sorted by arrival. Raises TurnFailedError."""
+        """Ask the AI and send its reply; `messages` are sorted by arrival. Raises TurnFailedError."""
         ...
 
     def gave_up(self, conversation: Conversation, calls: int) -> None:
-        """The last call for a buffer failed: nobody will read it."""
+        """Note that the last call for a buffer failed: nobody will read it."""
         ...
 
     def log(self, event: str, **fields: int | str) -> None:
-        """Writes a line into the log."""
+        """Write a line into the log."""
         ...
 
 
 class LegacyBuffer(Generic[Kept]):
-    """Gathers a turn in a buffer; a timer in the webhook's own process has it answered 8 s later."""
+    """Buffer that gathers a turn; a timer in the webhook's own process has it answered 8 s later."""
 
     def __init__(
         self, host: BufferHost[Kept], rules: BufferRules, decoder: msgspec.json.Decoder[Buffer[Kept]]
@@ -174,7 +174,7 @@ class LegacyBuffer(Generic[Kept]):
         self._decoder = decoder
 
     async def add(self, conversation: Conversation, message: Kept) -> None:
-        """Adds a message that came just now; the one that creates the buffer starts its timer.
+        """Add a message that came just now; the one that creates the buffer starts its timer.
 
         Raises QueueUnavailableError; then the message may be in the buffer all the same.
         """
@@ -184,7 +184,7 @@ class LegacyBuffer(Generic[Kept]):
             self._start_first_timer(conversation, message)
 
     async def read(self, conversation: Conversation) -> Buffer[Kept] | None:
-        """The buffer as it is by now; None when there is none, or what lies there is no buffer."""
+        """Return the buffer as it is by now; None when there is none, or the value is not a buffer."""
         value = await self._host.get(self._host.buffer_key(conversation))
         if value is None:
             return None
@@ -195,26 +195,26 @@ class LegacyBuffer(Generic[Kept]):
             return None
 
     async def _append(self, conversation: Conversation, message: Kept) -> bool:
-        found = await self._read_for_add(conversation)
-        created = found is None or found.processed
-        if found is None or found.processed:
+        before = await self._read_for_add(conversation)
+        created = before is None or before.processed
+        if before is None or before.processed:
             buffer = Buffer((message,))
             self._host.log("buffer.created", totalMessages=1)
         else:
-            buffer = Buffer((*found.messages, message))
-            timespan_ms = message.at_ms - found.first_ms
+            buffer = Buffer((*before.messages, message))
+            timespan_ms = message.at_ms - before.first_ms
             self._host.log("buffer.appended", totalMessages=len(buffer.messages), timespan=timespan_ms)
         try:
             await self._write(conversation, buffer, self._rules.buffer_ttl_s)
         except QueueUnavailableError:
-            # Perhaps it was written. Then what is delivered again will be added to it and start no timer.
+            # Perhaps it was written. Then the message, delivered again, is added to it and starts no timer.
             if created:
                 self._start_first_timer(conversation, message)
             raise
         return created
 
     async def _read_for_add(self, conversation: Conversation) -> Buffer[Kept] | None:
-        """The buffer; from v2 on, one that is about to be processed is read again a moment later."""
+        """Return the buffer; from v2 on, one that is about to be processed is read again a moment later."""
         buffer = await self.read(conversation)
         if buffer is None or buffer.processed or not self._rules.grace_wait_ms:
             return buffer
@@ -274,7 +274,7 @@ class LegacyBuffer(Generic[Kept]):
             self._host.log("buffer.mark_failed")
 
     async def _mark_processed(self, conversation: Conversation) -> None:
-        """What is marked is the buffer as it is by now: also what came while the AI was answering."""
+        """Mark the buffer as it is by now, with the messages that came while the AI was answering."""
         buffer = await self.read(conversation)
         if buffer is None:
             self._host.log("buffer.expired_before_mark")
@@ -287,7 +287,7 @@ class LegacyBuffer(Generic[Kept]):
 
     @asynccontextmanager
     async def _lock(self, conversation: Conversation, waits_ms: Sequence[int]) -> AsyncIterator[None]:
-        """A few tries for the lock, so far apart; whoever does not get it goes on anyway."""
+        """Try for the lock, `waits_ms` apart; whoever does not get it goes on anyway."""
         if not self._rules.lock_ms:
             yield
             return
@@ -308,7 +308,7 @@ class LegacyBuffer(Generic[Kept]):
         return await self._host.set_if_absent(key, "locked", self._rules.lock_ms)
 
     async def _unlock(self, key: str) -> None:
-        """A plain DEL: by now the lock may have expired and be somebody else's."""
+        """Delete the lock, which by now may have expired and be somebody else's."""
         try:
             await self._host.delete(key)
         except QueueUnavailableError:

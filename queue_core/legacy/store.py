@@ -1,10 +1,11 @@
-"""Where the legacy buffer lies in a deployment's Redis, and how what lies there is moved out of it."""
+"""Legacy buffers in a deployment's Redis, and how their messages are moved out of them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -16,12 +17,12 @@ from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.runner import explain
-from queue_core.redis.servers import on_primaries, scan_step
+from queue_core.redis.servers import scan
 
 MOVES_MAX = 10
-"""A buffer to which somebody adds so often while it is handed over is left to the next process."""
+"""Tries to empty a buffer to which somebody adds meanwhile; after them it is left to the next process."""
 HandOver = Callable[[QueueMessage], Awaitable[object]]
-"""`MessageQueue.enqueue`; it may be asked twice about a message, whose id makes that harmless."""
+"""Takes a message over, as `MessageQueue.enqueue` does; it may be called twice with one message."""
 Result = TypeVar("Result")
 
 _DELETE_UNCHANGED = (
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """A message in a buffer, and when its webhook came (Unix ms)."""
+    """A message in a buffer, and the time at which its webhook came (Unix ms)."""
 
     message: QueueMessage
     at_ms: int
@@ -50,47 +51,42 @@ class LegacyStore:
         self._prefix = f"{queue.settings.prefix}:legacy_"
 
     def key(self, kind: Literal["buffer", "lock", "answering"], conversation: Conversation) -> str:
-        """Such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""
+        """Return a key such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""
         instance, phone = conversation
         return f"{self._prefix}{kind}:{encode_name(instance)}:{encode_name(phone)}"
 
     async def get(self, key: str) -> bytes | str | None:
-        """The value of a key."""
+        """Return the value of a key."""
         value: bytes | str | None = await self._in_time(self._redis.get(key))
         return value
 
-    async def set(self, key: str, value: bytes | str, *, ttl_ms: int) -> None:
-        """Sets a key that is gone so much later."""
-        await self._in_time(self._redis.set(key, value, px=ttl_ms))
+    async def set_with_expiry(self, key: str, value: bytes | str, ttl_s: int) -> None:
+        """Set a key that expires after `ttl_s`."""
+        await self._in_time(self._redis.set(key, value, ex=ttl_s))
 
-    async def set_if_absent(self, key: str, value: str, *, ttl_ms: int) -> bool:
-        """The same if there is no such key; whether it was set."""
+    async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
+        """Set a key that expires after `ttl_ms`, unless there is one. Returns True when it was set."""
         return bool(await self._in_time(self._redis.set(key, value, nx=True, px=ttl_ms)))
 
     async def delete(self, key: str) -> None:
-        """Deletes a key, whatever it holds."""
+        """Delete a key, whatever it holds."""
         await self._in_time(self._redis.delete(key))
 
     async def delete_unchanged(self, key: str, value: bytes | str) -> bool:
-        """Deletes a key if it still holds that value; whether it did."""
+        """Delete a key if it still holds that value. Returns True when it did."""
         run: Callable[..., Any] = self._redis.execute_command
         return bool(await self._in_time(run("EVAL", _DELETE_UNCHANGED, 1, key, value)))
 
     async def pages(self) -> AsyncGenerator[list[str], None]:
-        """The keys of all buffers, a page for each step of the SCAN."""
-        for _, run in await self._in_time(on_primaries(self._redis)):
-            cursor = 0
-            while True:
-                step = scan_step(run, cursor, f"{self._prefix}buffer:*", "string")
-                cursor, keys = await self._in_time(step)
-                yield keys
-                if cursor == 0:
-                    break
+        """Yield the keys of all buffers, a page for each step of the SCAN."""
+        async with aclosing(scan(self._redis, f"{self._prefix}buffer:*", "string")) as pages:
+            while (page := await self._in_time(anext(pages, None))) is not None:
+                yield page
 
     async def move(self, key: str, hand_over: HandOver, answered: Collection[str] = ()) -> int:
-        """Hands over what a buffer holds and nobody has answered, then deletes it. Returns how many messages.
+        """Hand over the messages of a buffer that nobody has answered, then delete it. Returns their number.
 
-        What somebody adds meanwhile is handed over too. Raises what `hand_over` raises, with the buffer left in place.
+        Messages that are added meanwhile are handed over too. When `hand_over` raises, the buffer stays.
         """
         done: set[str] = set()
         for _ in range(MOVES_MAX):
@@ -121,7 +117,7 @@ class LegacyStore:
 
 
 def decoded(value: bytes | str | None) -> Buffer[StoredMessage] | None:
-    """The buffer in what Redis holds; None when that is none."""
+    """Return the buffer that Redis holds; None when the value is not a buffer."""
     try:
         return None if value is None else DECODER.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -129,11 +125,11 @@ def decoded(value: bytes | str | None) -> Buffer[StoredMessage] | None:
 
 
 def _unanswered(buffer: Buffer[StoredMessage], answered: Collection[str]) -> list[QueueMessage]:
-    """By arrival. A processed buffer of somebody else's was answered by him, as far as it ever will be."""
+    """Return messages to hand over, by arrival; none of a buffer that another process has marked as processed."""
     if buffer.processed and buffer.messages[0].message.id not in answered:
         return []
-    waiting = sorted(buffer.messages, key=lambda one: one.at_ms)
-    return [one.message for one in waiting if one.message.id not in answered]
+    waiting = sorted(buffer.messages, key=lambda stored: stored.at_ms)
+    return [stored.message for stored in waiting if stored.message.id not in answered]
 
 
 async def _hand_over(message: QueueMessage, hand_over: HandOver) -> None:

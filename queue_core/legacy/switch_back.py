@@ -1,8 +1,8 @@
 """The switch back: the legacy buffer on this deployment's Redis, and the ways out of it into the queue.
 
 With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 as `buffer.py` has it, with
-all that it is known to lose. What is added here is the way forward: `close` hands over to the queue what the process
-has not answered, and `adopt_leftovers` takes over what a killed one left behind.
+all that it is known to lose. This module adds the way forward: `close` hands over to the queue what the process has
+not answered, and `adopt_leftovers` takes over what a killed one left behind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -31,15 +32,15 @@ from queue_core.message import Batch, QueueMessage, check_names, decode, encode
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.processor import Handler, Sender
 from queue_core.settings import QueueSettings
-from queue_core.waiting import CANCEL_AGAIN_S, within
+from queue_core.waiting import cancel_all, within
 
 ORPHAN_AGE_MS = 20_000
-"""A buffer so old has had its timer (8 s) and the retries of its call (7 s in all), with 5 s to spare."""
-ANSWERING_MS = 30_000
-"""A buffer is known to be in the hands of the AI for so long. A process that is killed there is forgotten after it."""
+"""Age of a buffer whose timer (8 s) and retries (7 s in all) are over, with 5 s to spare."""
+ANSWERING_S = 30
+"""Time for which a buffer is known to be in the hands of the AI. A process that is killed there is forgotten then."""
 ADOPTION_EVERY_S = 5.0
 ADOPTION_PASSES_MAX = 15
-"""75 s: what a process left that was killed before that is older than a buffer gets (60 s)."""
+"""75 s in all: longer than a buffer lives (60 s)."""
 HAND_OVERS_AT_ONCE = 64
 
 Clock = Callable[[], int]
@@ -51,19 +52,18 @@ _log = logging.getLogger(__name__)
 
 
 def unix_ms() -> int:
-    """This machine's clock."""
+    """Return the time of this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
 class LegacyIntake:
-    """Takes messages into the legacy buffer, and has it answered by `handle` and `send`, those of the Processor.
+    """Intake of messages into the legacy buffer, which `handle` and `send`, those of the Processor, answer.
 
     Messages are lost here as they were in the incident; `buffer.py` lists how. What is not in that list is not
     lost: `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
 
-    The buffer lies beside `queue`, with its settings. `grace_s` is how long `close` lets turns go on that are being
-    answered; `clock`
-    (Unix ms) and `sleep` (seconds) are replaced in tests.
+    The buffer lies in the Redis of `queue`, with its settings. `grace_s` is how long `close` waits for turns that are
+    being answered; `clock` (Unix ms) and `sleep` (seconds) are replaced in tests.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class LegacyIntake:
 
     @property
     def waiting(self) -> int:
-        """Conversations whose buffer waits for a timer of this process, or is being answered."""
+        """Count the conversations whose buffer waits for a timer of this process, or is being answered."""
         return len({turn.conversation for turn in self._host.turns.values()})
 
     async def receive(self, message: QueueMessage) -> Literal["buffered"]:
-        """Puts a message into its conversation's buffer.
+        """Put a message into its conversation's buffer.
 
         Raises InvalidMessageError for what can never be a message, and QueueUnavailableError when Redis fails or this
         process is ending: then it is to be delivered again. It is answered twice if it was in the buffer all the same;
@@ -114,12 +114,12 @@ class LegacyIntake:
         return "buffered"
 
     async def close(self, hand_over: HandOver | None) -> None:
-        """Ends this process's part; call it once, when no more messages come. Does not raise for Redis.
+        """End this process's part; call it once, when no more messages come. Does not raise for Redis.
 
-        What is being answered may finish, for `grace_s`. Timers are cancelled, and all that was not answered in their
-        conversations is handed over: also what came during an answer, and turns whose answer failed or took too long
-        (of these the user may see the reply twice). Their buffers are deleted. With None, or while Redis is away, the
-        buffers stay for `adopt_leftovers`.
+        Turns that are being answered may finish, for `grace_s`. Timers are cancelled. Messages of their conversations
+        that were not answered are handed over, and their buffers deleted: also messages that came during an answer, and
+        turns whose answer failed or took too long (of these the user may see the reply twice). With None, or while
+        Redis is away, the buffers stay for `adopt_leftovers`.
         """
         self._is_closed = True
         if self._adding:
@@ -146,7 +146,7 @@ class LegacyIntake:
                     failures.append(error)
                     return 0
 
-        moved = await asyncio.gather(*(move(*one) for one in answered.items()))
+        moved = await asyncio.gather(*(move(name, ids) for name, ids in answered.items()))
         _log.info("legacy buffer closed: messages handed over to the queue", extra={"messages": sum(moved)})
         if failures:
             _log.error(
@@ -163,16 +163,16 @@ class LegacyIntake:
 
 @dataclass(slots=True, eq=False)
 class _Turn:
-    """What a timer task works on."""
+    """A turn that a timer task works on."""
 
     conversation: Conversation
     has_fired: bool = False
     answered: tuple[str, ...] = ()
-    """Ids of the messages that the user got his reply to."""
+    """Ids of the messages that the user got a reply to."""
 
 
 class _Host:
-    """The BufferHost of a process: its Redis, its clock, its tasks, and the processor called directly."""
+    """BufferHost of a process: its Redis, its clock, its tasks, and the processor called directly."""
 
     def __init__(
         self,
@@ -190,10 +190,17 @@ class _Host:
         self._clock = clock
         self._sleep = sleep
         self._is_ending = False
+        self.buffer_key = partial(store.key, "buffer")
+        self.lock_key = partial(store.key, "lock")
+        self.get = store.get
+        self.set_with_expiry = store.set_with_expiry
+        self.set_if_absent = store.set_if_absent
+        self.delete = store.delete
+        self.now_ms = clock
         self.turns: dict[asyncio.Task[None], _Turn] = {}
 
     async def end(self, grace_s: float) -> list[_Turn]:
-        """Ends all timers, those that have fired after `grace_s` at the latest. Returns what they worked on."""
+        """End all timers, those that have fired after `grace_s` at the latest. Returns their turns."""
         self._is_ending = True
         turns = dict(self.turns)
         for task, turn in turns.items():
@@ -202,32 +209,8 @@ class _Host:
         fired = [task for task, turn in turns.items() if turn.has_fired]
         if fired:
             await asyncio.wait(fired, timeout=grace_s)
-        while alive := [task for task in turns if not task.done()]:
-            for task in alive:
-                task.cancel()
-            await asyncio.wait(alive, timeout=CANCEL_AGAIN_S)  # redis-py can swallow a cancellation
+        await cancel_all(turns)
         return list(turns.values())
-
-    def buffer_key(self, conversation: Conversation) -> str:
-        return self._store.key("buffer", conversation)
-
-    def lock_key(self, conversation: Conversation) -> str:
-        return self._store.key("lock", conversation)
-
-    async def get(self, key: str) -> bytes | str | None:
-        return await self._store.get(key)
-
-    async def set_with_expiry(self, key: str, value: bytes, ttl_s: int) -> None:
-        await self._store.set(key, value, ttl_ms=ttl_s * 1000)
-
-    async def set_if_absent(self, key: str, value: str, ttl_ms: int) -> bool:
-        return await self._store.set_if_absent(key, value, ttl_ms=ttl_ms)
-
-    async def delete(self, key: str) -> None:
-        await self._store.delete(key)
-
-    def now_ms(self) -> int:
-        return self._clock()
 
     async def sleep_ms(self, wait_ms: int) -> None:
         await self._sleep(wait_ms / 1000)
@@ -235,7 +218,7 @@ class _Host:
     def start_timer(
         self, conversation: Conversation, timer: Callable[[], Coroutine[Any, Any, None]], attempt: int
     ) -> None:
-        """None while ending: the buffer is handed over then."""
+        """Start a timer, unless this process is ending: the buffer is handed over then."""
         if not self._is_ending:
             task = asyncio.create_task(timer(), name="legacy-timer")
             self.turns[task] = _Turn(conversation)
@@ -251,7 +234,7 @@ class _Host:
     async def answer(
         self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int
     ) -> None:
-        """Has the turn answered by handler and sender. While ending, one that fails counts as not called."""
+        """Have the turn answered by handler and sender. While ending, one that fails counts as not called."""
         await self._show_that_it_is_being_answered(conversation)
         batch = self._batch(conversation, messages, due_ms)
         try:
@@ -266,13 +249,13 @@ class _Host:
         self._turn().answered = batch.ids
 
     def gave_up(self, conversation: Conversation, calls: int) -> None:
-        _log.error("a buffer could not be read in %d tries; nobody will", calls)
+        _log.error("a buffer could not be read in %d tries, and its messages are lost", calls)
 
     def log(self, event: str, **fields: int | str) -> None:
         _log.log(logging.WARNING if event in _WARNINGS else logging.INFO, "legacy %s", event, extra=fields)
 
     def _turn(self) -> _Turn:
-        """What the timer works on that is asking."""
+        """Return the turn of the timer that calls this."""
         task = asyncio.current_task()
         assert task is not None
         return self.turns[task]
@@ -283,9 +266,9 @@ class _Host:
             _log.error("a timer of the legacy buffer ended with an error", exc_info=error)
 
     async def _show_that_it_is_being_answered(self, conversation: Conversation) -> None:
-        """To processes that look for buffers left behind."""
+        """Tell processes that look for buffers left behind."""
         try:
-            await self._store.set(self._store.key("answering", conversation), "1", ttl_ms=ANSWERING_MS)
+            await self._store.set_with_expiry(self._store.key("answering", conversation), "1", ANSWERING_S)
         except QueueUnavailableError as error:
             _log.debug("not shown: %s", error)
 
@@ -294,7 +277,7 @@ class _Host:
         return Batch(
             instance_name=instance,
             user_phone=phone,
-            messages=tuple(one.message for one in messages),
+            messages=tuple(stored.message for stored in messages),
             token=0,
             processor_id="legacy-buffer",
             attempt=1,
@@ -305,12 +288,12 @@ class _Host:
 
 
 async def adopt_leftovers(queue: MessageQueue, *, clock: Clock = unix_ms) -> int:
-    """Move into the queue what killed processes left in the legacy buffer. Returns how many messages.
+    """Move messages that killed processes left in the legacy buffer into the queue. Returns their number.
 
     One pass over all keys of the server, a page at a time. Buffers stay that a live process may still answer: younger
-    than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_MS` ago (a turn that takes the AI longer may be
+    than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_S` ago (a turn that takes the AI longer may be
     answered twice). Buffers live for 60 s, so call it soon; `adopt_all_leftovers` does so until there can be none.
-    Raises QueueUnavailableError; what was moved by then is in the queue.
+    Raises QueueUnavailableError; messages that were moved before that are in the queue.
     """
     moved, _ = await _adopt(LegacyStore(queue), queue.enqueue, clock())
     return moved
@@ -321,8 +304,8 @@ async def adopt_all_leftovers(
 ) -> int:
     """Adopt at the start of a process, and again until nothing is left that is too young to be adopted.
 
-    Ends after 75 s at the latest: what was left before that has been adopted, or is gone. Waits for a Redis that is
-    away. Returns how many messages were moved.
+    Ends after 75 s at the latest, when buffers older than the process are gone. Waits for a Redis that is away.
+    Returns the number of messages moved.
     """
     store = LegacyStore(queue)
     total = 0
@@ -342,18 +325,18 @@ async def adopt_all_leftovers(
 
 
 async def _adopt(store: LegacyStore, enqueue: HandOver, now_ms: int) -> tuple[int, int]:
-    """Messages moved, and buffers that were too young to be."""
+    """Return the number of messages moved, and of buffers that are too young."""
     moved = young = 0
     async with aclosing(store.pages()) as pages:
         async for page in pages:
             adopted = [await _adopt_one(store, key, enqueue, now_ms) for key in page]
-            moved += sum(one or 0 for one in adopted)
+            moved += sum(filter(None, adopted))
             young += adopted.count(None)
     return moved, young
 
 
 async def _adopt_one(store: LegacyStore, key: str, enqueue: HandOver, now_ms: int) -> int | None:
-    """Messages moved; None when a live process may still answer the buffer."""
+    """Return the number of messages moved; None when a live process may still answer the buffer."""
     buffer = decoded(await store.get(key))
     if buffer is None or buffer.processed:
         return 0

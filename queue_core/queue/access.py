@@ -32,7 +32,7 @@ class Access:
         return self.clock() if self.clock else ""
 
     async def now_ms(self) -> int:
-        """Return the time by which the queue goes, in Unix ms. Raises QueueUnavailableError."""
+        """Return the time by which the queue goes, Redis's own unless a clock was given; Unix ms."""
         if self.clock:
             return self.clock()
         try:
@@ -42,8 +42,14 @@ class Access:
             raise explain(error) from error
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    async def read(self, pipeline: Any) -> list[Any]:
-        """Return the answers of a pipeline. Raises QueueUnavailableError when Redis does not answer."""
+    async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
+        """Run commands in one trip and return their answers. `options` say how redis-py reads them.
+
+        Raises QueueUnavailableError when Redis does not answer.
+        """
+        pipeline = self.redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **options)
         try:
             answers: list[Any] = await pipeline.execute()
         except (RedisError, OSError) as error:

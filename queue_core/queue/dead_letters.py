@@ -1,4 +1,4 @@
-"""Messages that were given up on: looked at, brought back, deleted."""
+"""Dead letters, the messages that were given up on: read, brought back, deleted."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ class DeadLetters:
         self._access = access
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield those that are there when this begins, page by page, oldest first within a partition."""
-        access = self._access
-        pipeline = access.redis.pipeline(transaction=False)
-        for partition in access.keys.partitions:
-            pipeline.xrevrange(partition.dead, count=1)
-        newest = await access.read(pipeline)
-        for number, (partition, entries) in enumerate(zip(access.keys.partitions, newest, strict=True)):
+        """Yield the dead letters that are there when this begins, oldest first within a partition."""
+        partitions = self._access.keys.partitions
+        newest = await self._access.read(
+            *(("XREVRANGE", partition.dead, "+", "-", "COUNT", 1) for partition in partitions)
+        )
+        for number, (partition, entries) in enumerate(zip(partitions, newest, strict=True)):
             first, last = "-", text(entries[0][0]) if entries else ""
             while last:
                 page = await self._entries(partition, first, last, _PAGE)
@@ -41,14 +40,14 @@ class DeadLetters:
                 first = f"({text(page[-1][0])}"
 
     async def get(self, dead_letter_id: str) -> DeadLetter:
-        """Return one of them. Raises DeadLetterNotFoundError."""
+        """Return one dead letter. Raises DeadLetterNotFoundError."""
         number, partition, entry_id = self._split(dead_letter_id)
-        for found_id, fields in await self._entries(partition, entry_id, entry_id, 1):
-            return _dead_letter(number, text(found_id), fields)
+        for stored_id, fields in await self._entries(partition, entry_id, entry_id, 1):
+            return _dead_letter(number, text(stored_id), fields)
         raise _not_found(dead_letter_id)
 
     async def requeue(self, dead_letter_id: str) -> None:
-        """Put one at the end of its conversation. Raises DeadLetterNotFoundError."""
+        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
         access = self._access
         _, partition, entry_id = self._split(dead_letter_id)
         call = scripts.Requeue(
@@ -58,32 +57,29 @@ class DeadLetters:
             raise _not_found(dead_letter_id)
 
     async def drop(self, dead_letter_id: str) -> None:
-        """Delete one for good. Raises DeadLetterNotFoundError."""
+        """Delete a dead letter for good. Raises DeadLetterNotFoundError."""
         _, partition, entry_id = self._split(dead_letter_id)
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.xdel(partition.dead, entry_id)
-        (deleted,) = await self._access.read(pipeline)
+        (deleted,) = await self._access.read(("XDEL", partition.dead, entry_id))
         if not deleted:
             raise _not_found(dead_letter_id)
 
     async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.xrange(partition.dead, first, last, count=limit)
-        (entries,) = await self._access.read(pipeline)
+        (entries,) = await self._access.read(("XRANGE", partition.dead, first, last, "COUNT", limit))
         return entries
 
     def _split(self, dead_letter_id: str) -> tuple[int, Partition, str]:
         number, _, entry_id = dead_letter_id.partition("/")
         partitions = self._access.keys.partitions
         if not _DEAD_ID.fullmatch(dead_letter_id) or int(number) >= len(partitions):
-            raise DeadLetterNotFoundError(
-                f"no dead letter {dead_letter_id!r}: ids look like 0/1700000000000-0"
-            )
+            raise _not_found(dead_letter_id)
         return int(number), partitions[int(number)], entry_id
 
 
 def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
-    return DeadLetterNotFoundError(f"no dead letter {dead_letter_id}")
+    return DeadLetterNotFoundError(
+        f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never was one; "
+        "the ids that `dead list` shows look like 0/1700000000000-0"
+    )
 
 
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:

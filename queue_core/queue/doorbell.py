@@ -1,4 +1,4 @@
-"""How a worker learns that something is due earlier than it knew, without polling.
+"""Doorbell: tells a worker, without polling, that something is due earlier than it knew.
 
 Scripts add to the `wake` stream when they schedule a conversation before everything else in the index. Each
 worker blocks on that stream over a connection of its own. A stream, unlike pub/sub, keeps its last entry: a ring
@@ -23,7 +23,7 @@ RECONNECT_S = 0.5
 
 
 class Doorbell:
-    """Sets an event at each ring of one partition."""
+    """Event that is set at each ring of one partition."""
 
     def __init__(self, redis: Redis, wake: str) -> None:
         self._redis = redis
@@ -31,10 +31,10 @@ class Doorbell:
         self.rung = asyncio.Event()
 
     async def listen(self) -> None:
-        """Runs until cancelled. Rings at the start, and at each entry of the stream that it has not heard.
+        """Run until cancelled. Rings at the start, and at each new entry of the stream.
 
-        It looks at the last entry whenever it was quiet for a while: after a failover that may be an older one
-        than it waits for, and a client that reconnects by itself says nothing of it.
+        Looks at the last entry after each silence: after a failover that may be an older one than it waits for, and a
+        client that reconnects by itself does not say so.
         """
         heard: bytes | str | None = None
         while True:
@@ -55,14 +55,14 @@ class Doorbell:
         return await cancellable(self._redis.xread({self._wake: after}, block=self._block_ms()))
 
     def _block_ms(self) -> int:
-        """A blocking read must end before the socket's own timeout does."""
+        """Return a limit for a blocking read that ends before the socket's own timeout."""
         options: dict[str, Any] = self._redis.get_connection_kwargs()  # type: ignore[no-untyped-call]  # in redis-py
         timeout_s = options.get("socket_timeout")
         return BLOCK_MS_MAX if timeout_s is None else max(1, min(BLOCK_MS_MAX, int(timeout_s * 500)))
 
 
 def _last_id(answer: Any) -> bytes | str:
-    """Of XREAD's answer for one stream: a list of pairs under RESP2, a mapping to nested lists under RESP3."""
+    """Return the last id in XREAD's answer: a list of pairs under RESP2, a mapping to nested lists under RESP3."""
     entries = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
     if isinstance(entries[0], list):
         entries = entries[0]

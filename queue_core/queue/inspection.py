@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
-from queue_core.redis.runner import explain
 from queue_core.redis.scripts.loader import text
-from queue_core.redis.servers import on_primaries, scan_step
+from queue_core.redis.servers import scan
 
 _PAGE = 200
 _STATISTICS = ("totalMessages", "processedMessages", "lastActivity")
@@ -29,7 +27,7 @@ class ActiveConversation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Who holds a conversation. Times in Unix ms."""
+    """Lease of a worker on a conversation. Times in Unix ms."""
 
     processor_id: str
     token: str
@@ -56,7 +54,7 @@ class RecordedReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the queue knows of one conversation. Times in Unix ms."""
+    """Everything that the queue holds about one conversation. Times in Unix ms."""
 
     now_ms: int
     pending: list[QueueMessage]
@@ -70,7 +68,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """True when the queue holds anything of it."""
+        """True when the queue holds anything about it."""
         parts = (self.pending, self.completed, self.statistics, self.lease, self.retry, self.reply)
         return any(parts) or self.attention_at_ms is not None
 
@@ -90,17 +88,17 @@ class Inspection:
         self._access = access
 
     async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
-        """Return what is known of a conversation, read in one trip: one that moves may have moved in between."""
-        access, place = self._access, self._access.keys.of(instance_name, user_phone)
-        now_ms = await access.now_ms()
-        pipeline = access.redis.pipeline(transaction=False)
-        pipeline.lrange(place.queue, 0, -1)
-        pipeline.lrange(place.completed, 0, -1)
-        pipeline.hmget(place.stats, _STATISTICS)
-        pipeline.hgetall(place.lock)
-        pipeline.hgetall(place.reply)
-        pipeline.zscore(place.active, place.conversation)
-        elements, completed, statistics, raw_lock, raw_reply, score = await access.read(pipeline)
+        """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""
+        place = self._access.keys.of(instance_name, user_phone)
+        now_ms = await self._access.now_ms()
+        elements, completed, statistics, raw_lock, raw_reply, score = await self._access.read(
+            ("LRANGE", place.queue, 0, -1),
+            ("LRANGE", place.completed, 0, -1),
+            ("HMGET", place.stats, *_STATISTICS),
+            ("HGETALL", place.lock),
+            ("HGETALL", place.reply),
+            ("ZSCORE", place.active, place.conversation),
+        )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
         attention_at_ms = None if score is None else int(score)
         return Conversation(
@@ -117,33 +115,27 @@ class Inspection:
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the messages of a conversation that are not finished, in order, with status and retries."""
         place = self._access.keys.of(instance_name, user_phone)
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.lrange(place.queue, 0, -1)
-        pipeline.hgetall(place.lock)
-        elements, lock = await self._access.read(pipeline)
+        elements, lock = await self._access.read(("LRANGE", place.queue, 0, -1), ("HGETALL", place.lock))
         return _pending(instance_name, user_phone, elements, _texts(lock))
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.lrange(self._access.keys.of(instance_name, user_phone).completed, 0, -1)
-        (elements,) = await self._access.read(pipeline)
+        place = self._access.keys.of(instance_name, user_phone)
+        (elements,) = await self._access.read(("LRANGE", place.completed, 0, -1))
         return _completed(elements)
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
-        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty when long quiet."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.hmget(self._access.keys.of(instance_name, user_phone).stats, _STATISTICS)
-        (values,) = await self._access.read(pipeline)
+        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
+        place = self._access.keys.of(instance_name, user_phone)
+        (values,) = await self._access.read(("HMGET", place.stats, *_STATISTICS))
         return _statistics(values)
 
     async def active_conversations(self) -> list[ActiveConversation]:
         """Return every conversation with messages, the one that needs attention first at the front."""
         conversations = []
         for partition in self._access.keys.partitions:
-            pipeline = self._access.redis.pipeline(transaction=False)
-            pipeline.zrange(partition.active, 0, -1, withscores=True)
-            (members,) = await self._access.read(pipeline)
+            command = ("ZRANGE", partition.active, 0, -1, "WITHSCORES")
+            (members,) = await self._access.read(command, withscores=True)
             for member, score in members:
                 instance, phone = decode_conversation(text(member))
                 conversations.append(
@@ -153,48 +145,52 @@ class Inspection:
 
     async def finished_conversations(self) -> set[tuple[str, str]]:
         """Return instance and phone of every conversation whose finished messages are still kept."""
-        names = set()
-        for _, run in await on_primaries(self._access.redis):
-            cursor = 0
-            while True:
-                try:
-                    cursor, keys = await scan_step(run, cursor, self._access.keys.archives(), "list")
-                except (RedisError, OSError) as error:
-                    raise explain(error) from error
-                names |= {
-                    decode_conversation(name[1]) for key in keys if (name := self._access.keys.parse(key))
-                }
-                if cursor == 0:
-                    break
-        return names
+        keys = self._access.keys
+        return {
+            decode_conversation(name[1])
+            async for page in scan(self._access.redis, keys.pattern("completed"), "list")
+            for key in page
+            if (name := keys.parse(key))
+        }
+
+    def unfinished(self, run: Callable[..., Any]) -> dict[tuple[str, str], list[QueueMessage]]:
+        """Return the messages of every active conversation, by instance and phone.
+
+        `run` executes a command and returns its answer at once: this is for a simulator, in which time stands still
+        while it looks.
+        """
+        messages: dict[tuple[str, str], list[QueueMessage]] = {}
+        for partition in self._access.keys.partitions:
+            for member in run("ZRANGE", partition.active, 0, -1):
+                elements = run("LRANGE", partition.queue_of(text(member)), 0, -1)
+                readable = (decode(element) for element in elements)
+                messages[decode_conversation(text(member))] = [message for message in readable if message]
+        return messages
 
     async def depth(self) -> int:
         """Count the messages that are not finished, in flight ones included."""
         total = 0
         for partition in self._access.keys.partitions:
-            pipeline = self._access.redis.pipeline(transaction=False)
-            pipeline.zrange(partition.active, 0, -1)
-            (members,) = await self._access.read(pipeline)
-            for start in range(0, len(members), _PAGE):
-                pipeline = self._access.redis.pipeline(transaction=False)
-                for member in members[start : start + _PAGE]:
-                    pipeline.llen(f"{partition.base}msg_queue:{text(member)}")
-                total += sum(await self._access.read(pipeline))
+            (members,) = await self._access.read(("ZRANGE", partition.active, 0, -1))
+            for first in range(0, len(members), _PAGE):
+                page = [partition.queue_of(text(member)) for member in members[first : first + _PAGE]]
+                total += sum(await self._access.read(*(("LLEN", key) for key in page)))
         return total
 
     async def sizes(self) -> Sizes:
         """Count conversations with messages, and dead letters."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        for partition in self._access.keys.partitions:
-            pipeline.zcard(partition.active)
-            pipeline.xlen(partition.dead)
-        answers = await self._access.read(pipeline)
-        return Sizes(conversations=tuple(answers[::2]), dead_letters=sum(answers[1::2]))
+        partitions = self._access.keys.partitions
+        counts = await self._access.read(
+            *(("ZCARD", partition.active) for partition in partitions),
+            *(("XLEN", partition.dead) for partition in partitions),
+        )
+        return Sizes(
+            conversations=tuple(counts[: len(partitions)]), dead_letters=sum(counts[len(partitions) :])
+        )
 
     async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
         """Count what lies in the conversations of those ranks of a partition's index."""
-        now_ms = self._access.now()
-        call = scripts.Survey(partition=partition, now_ms=now_ms, first=first, last=last)
+        call = scripts.Survey(partition=partition, now_ms=self._access.now(), first=first, last=last)
         return await self._access.transport.alone(call)
 
 

@@ -1,7 +1,7 @@
-"""The front door of a webhook: into the queue, or, while Redis is away, answered on the spot.
+"""Intake of a webhook's messages: into the queue, or, while Redis is away, answered on the spot.
 
-A message is acknowledged only when it is stored or answered. Raising means neither: the webhook says 503, and the
-provider delivers again.
+A message is acknowledged only when it is stored or answered. When neither is possible an error is raised: the webhook
+answers 503, and the provider delivers again.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from queue_core.waiting import within
 Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
 
 UNSETTLED_MAX = 10_000
-"""More ids than these, answered while Redis was away and not yet told to it, and no more are taken."""
+"""Limit on messages answered while Redis was away and not yet told to it; further ones are refused."""
 
 _log = logging.getLogger(__name__)
 _Conversation = tuple[str, str]
 
 
 class Intake:
-    """Takes messages in; `handle` and `send` are those of the Processor.
+    """Intake of one process; `handle` and `send` are those of the Processor.
 
-    What was answered directly is told to Redis before anything else is enqueued, so that an enqueue whose answer
-    was lost is not answered a second time. That memory is this process's: if it dies before Redis is back, or a
-    worker reaches such a message, stored after all, before this process does, the message is answered twice.
+    Messages that were answered directly are told to Redis before anything else is enqueued, so that one whose enqueue
+    had succeeded, its answer lost, is not answered a second time. Only this process knows of them: if it dies before
+    Redis is back, or a worker takes such a message before Redis is told, the message is answered twice.
 
-    The messages of a conversation take turns, stored or answered: one that follows neither overtakes nor is
-    answered beside one that is being answered here.
+    The messages of a conversation are stored or answered one after the other, in the order in which they came.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
@@ -53,11 +52,11 @@ class Intake:
 
     @property
     def unsettled(self) -> int:
-        """Messages answered directly that Redis does not know of yet."""
+        """Count the messages answered directly that Redis was not told of yet."""
         return len(self._unsettled)
 
     async def receive(self, message: QueueMessage) -> Acknowledgement:
-        """Stores or answers a message; all four answers mean that it must not be delivered again.
+        """Store or answer a message; all four answers mean that it must not be delivered again.
 
         Raises InvalidMessageError for what can never be a message, and QueueUnavailableError (or what the handler
         or sender raised) when it is neither stored nor answered.
@@ -75,7 +74,7 @@ class Intake:
             return await self._answer(message)
 
     async def settle(self) -> None:
-        """Tells Redis what was answered without it. Raises QueueUnavailableError while that cannot be."""
+        """Tell Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
         while self._unsettled:
             async with self._settling:
                 keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
@@ -89,7 +88,7 @@ class Intake:
                         _log.warning("a message answered directly is being answered by a worker too")
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
-        """Runs until cancelled: settles soon after Redis is back even if no message arrives."""
+        """Run until cancelled: settle soon after Redis is back even if no message arrives."""
         while True:
             await asyncio.sleep(every_s)
             try:
@@ -99,7 +98,7 @@ class Intake:
 
     @asynccontextmanager
     async def _turn_of(self, conversation: _Conversation) -> AsyncIterator[None]:
-        """Messages of one conversation take their turns in the order in which they came."""
+        """Let the messages of one conversation pass one at a time, in the order in which they came."""
         turn = self._turns.setdefault(conversation, _Turn())
         turn.users += 1
         try:
@@ -111,7 +110,7 @@ class Intake:
                 del self._turns[conversation]
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
-        """Handler and sender at once, as for a batch of one message."""
+        """Run handler and sender at once, as for a batch of one message."""
         if len(self._unsettled) >= UNSETTLED_MAX:
             raise QueueUnavailableError(
                 f"Redis is away and {UNSETTLED_MAX} messages were answered without it"
@@ -121,7 +120,7 @@ class Intake:
         reply = await within(settings.handler_timeout_ms, self._handle(batch))
         if reply:
             await within(settings.send_timeout_ms, self._send(batch, reply))
-        # Only the names: with the webhooks and media inside, so many could fill the memory.
+        # Only the names are kept: with webhooks and media the messages could fill the memory.
         self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
         self.answered_directly += 1
         return "answered"
@@ -136,7 +135,7 @@ def _key(message: QueueMessage) -> tuple[_Conversation, str]:
 
 
 class _Turn:
-    """Whose turn it is in one conversation; `users` counts who has or awaits it."""
+    """Lock of one conversation; `users` counts the messages that hold or await it."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()

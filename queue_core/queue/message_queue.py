@@ -1,6 +1,6 @@
-"""The queue: what a webhook, a worker and a person can do with it.
+"""Queue on Redis, as webhooks, workers and people use it.
 
-Every method is one atomic step inside Redis, or a read. The steps and what they return are in `redis/scripts/`.
+Every method is one atomic step inside Redis, or a read. The steps and their answers are described in `redis/scripts/`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from queue_core import policy
 from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
-from queue_core.keys import KeySpace, Partition, Place, decode_conversation
+from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
     DeadLetter,
@@ -30,9 +30,9 @@ from queue_core.message import (
 )
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import DeadLetters
-from queue_core.queue.inspection import ActiveConversation, Conversation, Inspection, Sizes
+from queue_core.queue.inspection import Inspection
 from queue_core.queue.notes import Notes
-from queue_core.queue.rescue import Rescue, Rescued, Unscheduled
+from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts import LeasedAnswer, Standing
@@ -43,22 +43,22 @@ REASON_CHARACTERS_MAX = 500
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one claim brought. Times in Unix ms by Redis's clock."""
+    """Answer of a claim. Times in Unix ms by Redis's clock."""
 
     batches: tuple[Batch, ...]
     given_up: int
-    """Messages that became dead letters in this step."""
+    """Number of messages that became dead letters in this step."""
     now_ms: int
     next_due_ms: int | None
-    """When a conversation of this partition next needs attention, perhaps in the past; None when none waits."""
+    """Time at which a conversation of this partition next needs attention, perhaps past; None when none waits."""
 
 
 class MessageQueue:
-    """The queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
+    """Queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
     `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
     messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
-    All methods raise QueueUnavailableError when Redis does not do its part.
+    All methods raise QueueUnavailableError when Redis does not answer, or refuses.
     """
 
     def __init__(
@@ -77,23 +77,39 @@ class MessageQueue:
             redis, deadline_ms=self.settings.redis_deadline_ms, wait_for_fsync=self.settings.wait_for_fsync
         )
         access = Access(redis, self.keys, self.transport, self.settings, clock)
-        self.notes = Notes(access)
-        self._access = access
         self._now = access.now
-        self._inspection = Inspection(access)
-        self._dead_letters = DeadLetters(access)
-        self._rescue = Rescue(access)
         self._rng = rng or random.SystemRandom()
         self._unanswered_claims: dict[tuple[str, int], str] = {}
+
+        # For people and monitors. Each of these is described where it is written.
+        self.notes = Notes(access)
+        self.now_ms = access.now_ms
+        inspection = Inspection(access)
+        self.pending = inspection.pending
+        self.completed = inspection.completed
+        self.statistics = inspection.statistics
+        self.conversation = inspection.conversation
+        self.active_conversations = inspection.active_conversations
+        self.finished_conversations = inspection.finished_conversations
+        self.unfinished = inspection.unfinished
+        self.depth = inspection.depth
+        self.sizes = inspection.sizes
+        self.survey = inspection.survey
+        letters = DeadLetters(access)
+        self.iterate_dead_letters = letters.iterate
+        self.dead_letter = letters.get
+        self.requeue = letters.requeue
+        self.drop = letters.drop
+        rescue = Rescue(access)
+        self.rescue = rescue.run
+        self.unscheduled = rescue.unscheduled
 
     async def check(self) -> None:
         """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
         await self.transport.load()
 
-    # What a webhook does.
-
     async def enqueue(self, message: QueueMessage) -> Receipt:
-        """Stores a message; when this returns, it is safe. Raises InvalidMessageError for what can never be one.
+        """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
 
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here, so repeat
@@ -125,11 +141,11 @@ class MessageQueue:
         )
 
     def with_id(self, message: QueueMessage) -> QueueMessage:
-        """The message, with an id of the queue's making if it has none. Repeating a call needs one."""
+        """Return the message, with an id that the queue makes if it has none."""
         return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
 
     async def withdraw(self, message: QueueMessage) -> str:
-        """Notes that a message was answered without the queue, so that the queue does not answer it too.
+        """Note that a message was answered without the queue, so that the queue does not answer it too.
 
         Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
         """
@@ -147,16 +163,16 @@ class MessageQueue:
             )
         )
 
-    # What a worker does. `Processor` does it for you.
+    # For workers. `Processor` makes these calls for you.
 
     async def claim(
         self, processor_id: str, *, limit: int = 1, partition: int = 0, only: tuple[str, str] | None = None
     ) -> Claimed:
-        """Leases up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
+        """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
-        `only` (instance and phone): that conversation, if it is due, whatever `partition` says; `next_due_ms` is then
-        its own. After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
-        repeated: what was leased then, its answer lost, is handed over now, and nothing else.
+        `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
+        then its own. After QueueUnavailableError, or a cancellation, the same processor's next claim repeats this one:
+        conversations that were leased, the answer lost, are handed over then, and nothing else.
         """
         chosen = self.keys.of(*only) if only else None
         if chosen:
@@ -190,16 +206,18 @@ class MessageQueue:
             if readable:
                 batches.append(batch)
             else:
-                with contextlib.suppress(QueueError):  # then the lease runs out and this comes round again
+                with contextlib.suppress(
+                    QueueError
+                ):  # then the lease runs out and the next claim brings it again
                     given_up += await self.fail(
-                        batch, "unreadable: what lay in Redis is no message", dead=True
+                        batch, "unreadable: the value in Redis is not a message", dead=True
                     )
         return Claimed(
             batches=tuple(batches), given_up=given_up, now_ms=answer.now_ms, next_due_ms=answer.next_due_ms
         )
 
     async def extend(self, batch: Batch) -> None:
-        """Renews the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
+        """Renew the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
         call = scripts.Extend(
             place=self._place_of(batch),
             now_ms=self._now(),
@@ -209,19 +227,19 @@ class MessageQueue:
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_reply(self, batch: Batch, reply: str) -> None:
-        """Keeps the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
+        """Keep the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
         call = scripts.RecordReply(
             place=self._place_of(batch), now_ms=self._now(), token=batch.token, text=well_formed(reply)
         )
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_sent(self, batch: Batch) -> None:
-        """Notes that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
+        """Note that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
         call = scripts.RecordSent(place=self._place_of(batch), now_ms=self._now(), token=batch.token)
         _require_held(await self.transport.gathered(call), batch)
 
     async def complete(self, batch: Batch) -> None:
-        """Finishes the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
+        """Finish the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
         call = scripts.Complete(
             place=self._place_of(batch),
             rules=self.settings,
@@ -241,7 +259,7 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
     ) -> int:
-        """Ends the attempt: again after the backoff (or `after_ms`), or dead letters when no attempts are left.
+        """End an attempt that failed: another follows after the backoff (or `after_ms`), or dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user.
         Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
@@ -256,7 +274,7 @@ class MessageQueue:
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
-        """Hands the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
+        """Hand the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
         await self._end(batch, "release", "", not_sent=not_sent, backoff_ms=0)
 
     async def _end(
@@ -285,82 +303,16 @@ class MessageQueue:
         _require_held(answer.standing, batch)
         return answer.given_up
 
-    # What a person or a monitor sees and does.
-
-    async def now_ms(self) -> int:
-        """Return the time by which the queue goes, Redis's own unless a clock was given; Unix ms."""
-        return await self._access.now_ms()
-
-    async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the messages of a conversation that are not finished, in order, with status and retries."""
-        return await self._inspection.pending(instance_name, user_phone)
-
-    async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the finished messages of a conversation, oldest first, as long as they are kept."""
-        return await self._inspection.completed(instance_name, user_phone)
-
-    async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
-        """Return totalMessages, processedMessages and lastActivity (Unix ms); empty when long quiet."""
-        return await self._inspection.statistics(instance_name, user_phone)
-
-    async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
-        """Return all of it: messages, statistics, lease, retry, reply, and when it needs attention."""
-        return await self._inspection.conversation(instance_name, user_phone)
-
-    async def active_conversations(self) -> list[ActiveConversation]:
-        """Return every conversation with messages, the one that needs attention first at the front."""
-        return await self._inspection.active_conversations()
-
-    async def depth(self) -> int:
-        """Count the messages that are not finished, in flight ones included."""
-        return await self._inspection.depth()
-
-    async def sizes(self) -> Sizes:
-        """Count conversations with messages, and dead letters."""
-        return await self._inspection.sizes()
-
-    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
-        """Count what lies in the conversations of those ranks of a partition's index."""
-        return await self._inspection.survey(partition, first, last)
+    async def dead_letters(self) -> list[DeadLetter]:
+        """Return all dead letters, oldest first within a partition."""
+        return [letter async for letter in self.iterate_dead_letters()]
 
     async def known_conversations(self) -> list[tuple[str, str]]:
         """Return instance and phone of every conversation with waiting or kept messages, dead letters included."""
-        names = await self._inspection.finished_conversations()
+        names = await self.finished_conversations()
         names |= {(active.instance_name, active.user_phone) for active in await self.active_conversations()}
-        async for letter in self.iterate_dead_letters():
-            names.add((letter.instance_name, letter.user_phone))
+        names |= {(letter.instance_name, letter.user_phone) for letter in await self.dead_letters()}
         return sorted(names)
-
-    async def dead_letters(self) -> list[DeadLetter]:
-        """Return all dead letters, oldest first within a partition."""
-        return [letter async for letter in self._dead_letters.iterate()]
-
-    def iterate_dead_letters(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield the dead letters that are there when this begins, for more of them than fit in memory."""
-        return self._dead_letters.iterate()
-
-    async def dead_letter(self, dead_letter_id: str) -> DeadLetter:
-        """Return one dead letter. Raises DeadLetterNotFoundError."""
-        return await self._dead_letters.get(dead_letter_id)
-
-    async def requeue(self, dead_letter_id: str) -> None:
-        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
-        await self._dead_letters.requeue(dead_letter_id)
-
-    async def drop(self, dead_letter_id: str) -> None:
-        """Delete a dead letter for good. Raises DeadLetterNotFoundError."""
-        await self._dead_letters.drop(dead_letter_id)
-
-    async def rescue(self) -> Rescued:
-        """Schedule conversations that fell out of the index, and delete locks and replies without messages.
-
-        Safe at any time, beside workers and other rescues; takes half a minute at the most.
-        """
-        return await self._rescue.run()
-
-    async def unscheduled(self, until: float) -> Unscheduled:
-        """Look for conversations that are missing in the index, up to that time of the event loop's clock."""
-        return await self._rescue.unscheduled(until)
 
     def _random_id(self) -> str:
         return f"{self._rng.getrandbits(128):032x}"
@@ -369,9 +321,9 @@ class MessageQueue:
         return self.keys.of(batch.instance_name, batch.user_phone)
 
     def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:
-        """The batch of a leased conversation, and whether all of it could be read."""
+        """Return the batch of a leased conversation, and True if all of it could be read."""
         instance, phone = decode_conversation(leased.conversation)
-        found = [decode(element) for element in leased.elements]
+        readable = [decode(element) for element in leased.elements]
         messages = [
             msgspec.structs.replace(
                 message or unreadable(instance, phone),
@@ -379,7 +331,7 @@ class MessageQueue:
                 retry_count=leased.attempt - 1,
                 processing_started_at=now_ms,
             )
-            for message in found
+            for message in readable
         ]
         batch = Batch(
             instance_name=instance,
@@ -400,12 +352,12 @@ class MessageQueue:
             reply=leased.reply,
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
         )
-        return batch, all(found)
+        return batch, all(readable)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:
     if standing == "lost":
         raise LeaseLostError(
-            f"the lease with token {batch.token} is over; its conversation may be somebody else's. "
+            f"the lease with token {batch.token} is over; another worker may hold its conversation. "
             "Leave the batch alone: its messages are safe in the queue"
         )

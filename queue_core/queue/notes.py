@@ -13,21 +13,16 @@ class Notes:
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
         """Return the value of a conversation; None when there is none or its time is over."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.get(self._access.keys.of(instance_name, user_phone).memory)
-        (value,) = await self._access.read(pipeline)
+        (value,) = await self._access.read(("GET", self._access.keys.of(instance_name, user_phone).memory))
         return value  # type: ignore[no-any-return]  # bytes, or str from a client that decodes
 
     async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
-        """Replace the value of a conversation, for so long."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.set(self._access.keys.of(instance_name, user_phone).memory, value, ex=ttl_s)
-        await self._access.read(pipeline)
+        """Replace the value of a conversation; it is kept for `ttl_s`."""
+        key = self._access.keys.of(instance_name, user_phone).memory
+        await self._access.read(("SET", key, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:
         """Return the key of the log's tags that all processes share: the first that any of them offered."""
-        pipeline = self._access.redis.pipeline(transaction=False)
-        pipeline.set(self._access.keys.log_key, key, nx=True)
-        pipeline.get(self._access.keys.log_key)
-        _, stored = await self._access.read(pipeline)
+        log_key = self._access.keys.log_key
+        _, stored = await self._access.read(("SET", log_key, key, "NX"), ("GET", log_key))
         return stored if isinstance(stored, bytes) else str(stored).encode()

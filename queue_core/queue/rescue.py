@@ -1,4 +1,4 @@
-"""Conversations that no worker would look at, found and put right."""
+"""Rescue of conversations that no worker would look at."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from contextlib import aclosing
 from typing import Literal
 
 import msgspec
-from redis.exceptions import RedisError
 
 from queue_core.keys import Kind
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
-from queue_core.redis.runner import explain
-from queue_core.redis.servers import on_primaries, scan_step
+from queue_core.redis.servers import scan
 
 RESCUE_MS_MAX = 30_000
-"""A rescue that has looked for so long leaves the rest to the next one."""
+"""A rescue that takes longer leaves the rest to the next one."""
 
 _log = logging.getLogger(__name__)
 _Name = tuple[int, str]
@@ -27,7 +25,7 @@ _Name = tuple[int, str]
 
 
 class Rescued(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of what `MessageQueue.rescue` put right."""
+    """Counts of what a rescue put right."""
 
     stranded: int
     """Conversations whose messages no worker would ever have looked at; they are due now."""
@@ -47,7 +45,7 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rescue:
-    """Looks for what no step of the queue leaves behind, but a hand in the data or a failover can."""
+    """Repair of what no step of the queue leaves behind; a hand in the data or a failover that lost a write can."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -55,8 +53,8 @@ class Rescue:
     async def run(self) -> Rescued:
         """Schedule conversations that fell out of the index, and delete locks and replies without messages.
 
-        No step of the queue leaves such behind; a hand in the data, or a failover that lost a write, can. Looks at
-        all keys, a page at a time, for half a minute at the most. Safe at any time, beside workers and other rescues.
+        Looks at all keys, a page at a time, for half a minute at the most. Safe at any time, beside workers and other
+        rescues.
         """
         until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
         unscheduled = await self.unscheduled(until)
@@ -97,29 +95,20 @@ class Rescue:
     async def _names(
         self, kind: Kind, redis_type: Literal["list", "hash"]
     ) -> AsyncGenerator[list[_Name], None]:
-        """Yield all that have a key of a kind, a page for each step of the SCAN; a name may come twice."""
-        keyspace = self._access.keys
-        for _, run in await on_primaries(self._access.redis):
-            cursor = 0
-            while True:
-                try:
-                    cursor, keys = await scan_step(run, cursor, keyspace.pattern(kind), redis_type)
-                except (RedisError, OSError) as error:
-                    raise explain(error) from error
-                yield [name for key in keys if (name := keyspace.parse(key))]
-                if cursor == 0:
-                    break
+        """Yield all conversations that have a key of a kind, a page for each step of the SCAN."""
+        keys = self._access.keys
+        async with aclosing(scan(self._access.redis, keys.pattern(kind), redis_type)) as pages:
+            async for page in pages:
+                yield [name for key in page if (name := keys.parse(key))]
 
     async def _missing_in_index(self, names: list[_Name]) -> list[_Name]:
         by_partition: dict[int, list[str]] = defaultdict(list)
         for number, conversation in names:
             by_partition[number].append(conversation)
-        if not by_partition:
-            return []
-        pipeline = self._access.redis.pipeline(transaction=False)
-        for number, conversations in by_partition.items():
-            pipeline.execute_command("ZMSCORE", self._access.keys.partitions[number].active, *conversations)
-        answers = await self._access.read(pipeline)
+        partitions = self._access.keys.partitions
+        answers = await self._access.read(
+            *(("ZMSCORE", partitions[number].active, *members) for number, members in by_partition.items())
+        )
         return [
             (number, conversation)
             for (number, conversations), scores in zip(by_partition.items(), answers, strict=True)

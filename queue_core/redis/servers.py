@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal
 
 from redis.asyncio import RedisCluster
+from redis.exceptions import RedisError
 
+from queue_core.redis.runner import explain
 from queue_core.redis.scripts.loader import text
 
 SCAN_COUNT = 1_000
@@ -28,12 +30,25 @@ async def on_primaries(redis: Any) -> list[tuple[str, Run]]:
     return [(node.name, run_on(node)) for node in redis.get_primaries()]
 
 
-async def scan_step(
-    run: Run, cursor: int, pattern: str, redis_type: Literal["list", "hash", "string"]
-) -> tuple[int, list[str]]:
-    """Take one step of a SCAN from a cursor. Returns the next cursor, 0 at the end, and the keys met."""
-    command = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", redis_type)
-    position, keys = await run(*command)
+async def scan(
+    redis: Any, pattern: str, redis_type: Literal["list", "hash", "string"]
+) -> AsyncGenerator[list[str], None]:
+    """Yield all keys of a pattern and type, a page for each step of the SCAN; a key may come twice.
+
+    Raises QueueUnavailableError when Redis does not answer.
+    """
+    try:
+        for _, run in await on_primaries(redis):
+            cursor = None
+            while cursor != 0:
+                cursor, keys = await _scan_step(run, cursor or 0, pattern, redis_type)
+                yield keys
+    except (RedisError, OSError) as error:
+        raise explain(error) from error
+
+
+async def _scan_step(run: Run, cursor: int, pattern: str, redis_type: str) -> tuple[int, list[str]]:
+    position, keys = await run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", redis_type)
     if isinstance(position, dict):  # a cluster's client names one for each server that it asked
         (position,) = position.values()
     return int(position), [text(key) for key in keys]

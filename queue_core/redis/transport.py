@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol, TypeVar
 
-from queue_core.redis.scripts import Call
+from queue_core.redis.scripts.loader import Call
 
 Result = TypeVar("Result")
 

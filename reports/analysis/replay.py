@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import pandas as pd
-
-from reports.analysis.frames import SystemFigures, runs_frame, system_figures
+from reports.analysis.figures import SystemFigures, system_figures
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import ReplayResult
 
@@ -18,11 +16,6 @@ class AnalysedReplay:
         self.result = result
         self.systems = result["systems"]
         self.recordings: list[ReplayedRecording] = recordings_of(result)
-
-    @cached_property
-    def runs(self) -> pd.DataFrame:
-        """The `runs_frame` of all runs."""
-        return runs_frame(self.result["runs"])
 
     @cached_property
     def figures(self) -> list[SystemFigures]:

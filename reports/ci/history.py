@@ -1,29 +1,26 @@
-"""The history of a regression test: one line of JSON a run, appended to a file."""
+"""History of a regression test: a file with a line of JSON for each run."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
 import msgspec
 
-from reports.compare.baseline import baseline_of
-from reports.compare.load import load_figures
-from reports.compare.replay import replay_figures
+from reports.compare.comparison import Comparison
 from reports.results.checks import NUMBER_MAX
-from reports.results.files import Result, ResultError
+from reports.results.files import ResultError
 from reports.text import cut, one_line
 
 ENTRIES_MAX = 500
-"""So many of the last entries are read."""
+"""Limit for the entries that are read, the last ones of the file."""
 NAME_LENGTH_MAX = 80
 
 
 class Entry(TypedDict):
-    """One run: when and of which commit it was, and its figures by system and name."""
+    """One run: its moment in ISO 8601, its commit, and its figures by system and name."""
 
     at: str
     commit: str
@@ -32,80 +29,62 @@ class Entry(TypedDict):
     figures: dict[str, dict[str, float | None]]
 
 
-def entry_of(result: Result, *, at: str, commit: str, ok: bool) -> Entry:
-    """The line for a result; `at` is a moment in ISO 8601, `ok` what the comparison came to."""
-    baseline = baseline_of(result)
-    if baseline["replay"] is not None:
-        figures = replay_figures(baseline["replay"], baseline["replay"])
-    else:
-        assert baseline["load"] is not None, "a baseline is of a replay or of a load test"
-        figures = load_figures(baseline["load"], baseline["load"])
+def entry_of(comparison: Comparison, *, at: str, commit: str) -> Entry:
+    """Make the entry of the later side of a comparison."""
+    figures = {
+        cut(one_line(figures.name), NAME_LENGTH_MAX): {
+            name: after for name, (_, after) in figures.values.items()
+        }
+        for figures in comparison.figures
+    }
     return Entry(
         at=at,
         commit=cut(one_line(commit), NAME_LENGTH_MAX),
-        kind=baseline["of"],
-        ok=ok,
+        kind=comparison.kind,
+        ok=not comparison.is_worse,
         figures={
-            cut(one_line(one.name), NAME_LENGTH_MAX): {name: after for name, (_, after) in one.values.items()}
-            for one in figures
+            system: values
+            for system, values in figures.items()
+            if any(value is not None for value in values.values())
         },
     )
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:
-    """Adds a line, in one write. A last line that a crash cut short is ended first, so that this one is whole.
-
-    Should the disk be full in the middle of the line, the line is half there and the error is raised.
+    """Append a line to the file. A last line that a crash cut short is ended first, so that this one is whole.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; if the disk is full, the line may be half there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
-    if _is_cut_short(path):
+    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
         line = "\n" + line
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    rest = line.encode("utf-8", "replace")
-    try:
-        while rest:
-            rest = rest[os.write(file, rest) :]
-    finally:
-        os.close(file)
-
-
-def _is_cut_short(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) == 0:
-                return False
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) != b"\n"
-    except FileNotFoundError:
-        return False
+    with path.open("ab") as file:
+        file.write(line.encode("utf-8", "replace"))
 
 
 def read(path: Path) -> tuple[list[Entry], list[str]]:
-    """The last entries, oldest first, and a sentence for each thing that was passed over; none where there is no file.
+    """Return the last entries, oldest first, and a warning if lines cannot be read; nothing without a file.
 
     Raises:
         OSError: the file cannot be read.
-        ResultError: it holds something, and no entry at all: it is another file than was meant.
+        ResultError: no line of the file is an entry: another file must have been meant.
     """
-    if not path.is_file():  # what is no regular file, such as /dev/null, keeps nothing
+    if not path.is_file():  # /dev/null keeps nothing
         return [], []
     lines = [line for line in path.read_bytes().splitlines() if line.strip()]
     entries = [entry for line in lines if (entry := _entry(line)) is not None]
     if lines and not entries:
-        raise ResultError(f"{path}: holds no entry of a history, and is left as it is; name another file")
-    broken = len(lines) - len(entries)
-    warnings = [
-        f"{path}: {broken} of {len(lines)} lines cannot be read as entries of a history and were passed over"
-    ]
-    return entries[-ENTRIES_MAX:], warnings if broken else []
+        raise ResultError(f"{path}: is not a history, and is left as it is; name another file with --history")
+    warnings = []
+    if broken := len(lines) - len(entries):
+        warnings.append(f"{path}: {broken} of {len(lines)} lines cannot be read and were passed over")
+    return entries[-ENTRIES_MAX:], warnings
 
 
 def _entry(line: bytes) -> Entry | None:
-    """The entry in a line; None if it holds none, or figures that nothing can be drawn of."""
+    """Read the entry in a line; None if it is not one, or has figures too large to draw."""
     try:
         entry = msgspec.json.decode(line, type=Entry)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from reports.compare.comparison import Change, Check, Comparison, Effect
-from reports.text import cut, printable
+from reports.text import cut, one_line, printable
 from reports.words.figures import in_unit
 from reports.words.language import gettext, ngettext
 
@@ -17,7 +17,11 @@ LINES_MAX = 200
 """Limit for the differences that are listed in one failure."""
 NAME_LENGTH_MAX = 200
 LINE_LENGTH_MAX = 1000
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+_OUTCOMES: dict[bool | None, Literal["passed", "failed", "skipped"]] = {
+    True: "passed",
+    False: "failed",
+    None: "skipped",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,7 @@ def junit_xml(comparison: Comparison) -> str:
 
 
 def _check_case(check: Check) -> Case:
-    outcome: dict[bool | None, Literal["passed", "failed", "skipped"]] = {
-        True: "passed",
-        False: "failed",
-        None: "skipped",
-    }
-    return Case(check.group, check.name, outcome[check.ok], check.detail, check.detail)
+    return Case(check.group, check.name, _OUTCOMES[check.ok], check.detail, check.detail)
 
 
 def _change_cases(changes: Sequence[Change]) -> Iterator[Case]:
@@ -78,7 +77,7 @@ def _change_cases(changes: Sequence[Change]) -> Iterator[Case]:
 def _line(change: Change) -> str:
     cause = f" ({change.cause})" if change.cause else ""
     line = f"{change.level}: {change.subject}: {change.before} → {change.after}{cause}"
-    return cut(_unbroken(line), LINE_LENGTH_MAX)
+    return cut(one_line(line), LINE_LENGTH_MAX)
 
 
 def _effect_case(effect: Effect) -> Case:
@@ -94,18 +93,19 @@ def _effect_case(effect: Effect) -> Case:
     )
 
 
-def _add_suite(root: Element, name: str, cases: list[Case]) -> None:
-    suite = SubElement(root, "testsuite", name=name)
+def _add_suite(root: Element, title: str, cases: list[Case]) -> None:
+    suite = SubElement(root, "testsuite", name=title)
     _count(suite, cases)
-    taken: dict[tuple[str, str], int] = {}
+    taken = Counter[tuple[str, str]]()
     for case in cases:
-        key = _clean(case.group), _clean(case.name)
-        taken[key] = taken.get(key, 0) + 1
-        shown = key[1] if taken[key] == 1 else f"{key[1]} ({taken[key]})"
-        element = SubElement(suite, "testcase", classname=key[0], name=shown, time="0")
+        group, name = _clean(case.group), _clean(case.name)
+        taken[group, name] += 1
+        if taken[group, name] > 1:
+            name = f"{name} ({taken[group, name]})"
+        element = SubElement(suite, "testcase", classname=group, name=name, time="0")
         if case.outcome == "failed":
             failure = SubElement(element, "failure", message=_clean(case.message), type="regression")
-            failure.text = _FORBIDDEN.sub("\ufffd", printable(case.details))
+            failure.text = printable(case.details)
         elif case.outcome == "skipped":
             SubElement(element, "skipped", message=_clean(case.message))
 
@@ -119,8 +119,4 @@ def _count(element: Element, cases: list[Case]) -> None:
 
 
 def _clean(text: str) -> str:
-    return cut(_FORBIDDEN.sub("\ufffd", _unbroken(text)), NAME_LENGTH_MAX) or "-"
-
-
-def _unbroken(text: str) -> str:
-    return printable(text).replace("\n", " ")
+    return cut(one_line(text), NAME_LENGTH_MAX) or "-"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.analysis.conversations import Conversation, Outcome, reply_times_ms
-from reports.analysis.frames import counts
+from reports.analysis.figures import counts
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.baseline import (
     BASELINE_SCHEMA_VERSION,

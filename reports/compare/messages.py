@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from reports.analysis.frames import QUANTILES
+from reports.analysis.figures import QUANTILES, quantiles
 from reports.analysis.losses import why
-from reports.analysis.quantile import quantile
 from reports.analysis.recording import ReplayedRecording
 from reports.compare.comparison import LEVELS, Change, Level
 from reports.compare.thresholds import EXACT_TIME
@@ -99,10 +98,10 @@ def wait_changes(
     words = (
         gettext("message to reply") if is_whole else gettext("message to reply, where answered both times")
     )
-    before, after = (sorted(side) for side in zip(*both, strict=True))
-    for name, share in QUANTILES.items():
-        old, new = quantile(before, share), quantile(after, share)
-        if old != new:
+    before, after = (quantiles(side) for side in zip(*both, strict=True))
+    for name in QUANTILES:
+        old, new = before[name], after[name]
+        if old is not None and new is not None and old != new:
             level = EXACT_TIME.level(old, new - old) or "changed"
             if level == "better" and is_fewer:
                 level = "changed"

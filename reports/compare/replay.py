@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.analysis.frames import COUNTS, QUANTILES
-from reports.analysis.quantile import quantile
+from reports.analysis.figures import QUANTILES, quantiles, total
 from reports.analysis.recording import recordings_of
 from reports.compare.comparison import Change, Check, Figures, Level
 from reports.compare.messages import (
@@ -206,8 +205,8 @@ def _changes_of_another(before: BaselineRun, after: BaselineRun) -> Iterator[Cha
     """Compare a run of a recording that changed: only how many messages went wrong can be worse."""
     yield from _rest_change(before, after)
     for name in ("lost", "twice", "order", "dead", "waiting"):
-        old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
-        new: int = after[name]  # type: ignore[literal-required]
+        old: int = before[name]
+        new: int = after[name]
         if old != new:
             level: Level = "worse" if new * before["sent"] > old * after["sent"] else "changed"
             where = after["recording"], after["system"]
@@ -234,8 +233,8 @@ def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
 def _effort_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
     where = after["recording"], after["system"]
     for name in ("sent", "ai_calls", "turns"):
-        old: int = before[name]  # type: ignore[literal-required] # a count of a BaselineRun
-        new: int = after[name]  # type: ignore[literal-required]
+        old: int = before[name]
+        new: int = after[name]
         if old != new:
             level = trust.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
             yield Change(level, *where, figure_name(name), f"{old:,}", f"{new:,}")
@@ -309,19 +308,15 @@ def _totals(runs: Iterable[BaselineRun]) -> dict[str, dict[str, float | None]]:
     by_system: dict[str, list[BaselineRun]] = {}
     for run in runs:
         by_system.setdefault(run["system"], []).append(run)
-    return {system: _total(of_system) for system, of_system in by_system.items()}
+    return {system: _figures(of_system) for system, of_system in by_system.items()}
 
 
-def _total(runs: Sequence[BaselineRun]) -> dict[str, float | None]:
+def _figures(runs: Sequence[BaselineRun]) -> dict[str, float | None]:
     """Return sums of the counts, and quantiles of the time from each message to the reply to it."""
-    words = [word for run in runs for line in run["messages"] for word in line.split()]
-    waits = sorted(wait for word in words if (wait := wait_ms(word)) is not None)
+    waits = [wait_ms(word) for run in runs for line in run["messages"] for word in line.split()]
     lags = [lag for run in runs if (lag := run["lag_ms"]["max"]) is not None]
-    total: dict[str, float | None] = {
-        name: sum(run[name] for run in runs)  # type: ignore[literal-required] # a count of a BaselineRun
-        for name in COUNTS
+    return {
+        **total(runs),
+        **{f"wait_{name}_ms": wait for name, wait in quantiles(waits).items()},
+        "lag_max_ms": max(lags, default=None),
     }
-    for name, share in QUANTILES.items():
-        total[f"wait_{name}_ms"] = quantile(waits, share) if waits else None
-    total["lag_max_ms"] = max(lags, default=None)
-    return total

@@ -49,7 +49,7 @@ class FigurePair:
         return len({*self.before, *self.after}) > 1
 
     def by_pairs(self, confidence: float) -> bool:
-        """Return whether to compare run by run. Few pairs show less than both sides as a whole, which is safe as well."""
+        """Return whether to compare run by run. Too few pairs show less than both sides as a whole do."""
         number = len(self.before)
         return self.paired and enough_to_tell(number, number, confidence=confidence, paired=True)
 

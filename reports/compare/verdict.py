@@ -24,12 +24,12 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
         *_worse_changes([change for change in changes if change.system != QUEUE]),
         *_failed_checks(checks),
     ]
-    levels = Counter(each.level for each in (*changes, *effects))
+    levels = Counter([*(change.level for change in changes), *(effect.level for effect in effects)])
     rest = []
-    if better := levels["better"]:
-        rest.append(ngettext("%(num)s better", "%(num)s better", better))
-    if changed := levels["changed"]:
-        rest.append(ngettext("%(num)s changed", "%(num)s changed", changed))
+    if levels["better"]:
+        rest.append(ngettext("%(num)s better", "%(num)s better", levels["better"]))
+    if levels["changed"]:
+        rest.append(ngettext("%(num)s changed", "%(num)s changed", levels["changed"]))
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])
@@ -38,8 +38,8 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
         parts = (
             [gettext("Nothing is worse"), gettext(", ").join(rest)] if rest else [gettext("No difference")]
         )
-    first, more = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
-    return Verdict(first, f"{more}.") if more else Verdict(f"{first}.")
+    first, others = cut(parts[0], LENGTH_MAX), cut(gettext("; ").join(parts[1:]), LENGTH_MAX)
+    return Verdict(first, f"{others}.") if others else Verdict(f"{first}.")
 
 
 def _worse_changes(changes: Sequence[Change]) -> list[str]:

@@ -201,7 +201,7 @@ class LaneLayout:
             yield Window(left, right - left, y, label if fits else "", title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return marks from `y` downwards, and their rows: a mark for each message, for neighbours alike, or for a fate."""
+        """Return the marks from `y` downwards, and their rows: one mark a message, alike neighbours, or a fate."""
         singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         alike = (self._fared, GROUP_ROWS_MAX)
         for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
@@ -309,7 +309,7 @@ class LaneLayout:
         for moment, left, right in zip(moments, left_ends, right_ends, strict=False):
             label = gettext("%(numbers)s lost", numbers=short_list(sorted(moment.numbers), 24))
             needed = width_px(label, LABEL_PX) + 12
-            to_left = needed > right - moment.x and right == right_end
+            to_left = needed > right - moment.x and moment is moments[-1]
             room = moment.x - left if to_left else right - moment.x
             yield LossMark(moment.x, y, label if needed <= room else "", self._loss_title(moment), to_left)
 

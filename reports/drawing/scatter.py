@@ -19,7 +19,7 @@ _TICKS_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is drawn: its number in the table, its name, its place on both axes, and how much its mark stands out.
+    """A choice to draw: its number in the table, its name, its costs on both axes, and how much its mark stands out.
 
     `rank` is 2 for the recommended choice, 1 for one that nothing beats, 0 for the others.
     """
@@ -44,7 +44,7 @@ class Mark:
 
     @property
     def left(self) -> float:
-        """Where it begins."""
+        """The left end."""
         return self.x - self.width / 2
 
 
@@ -78,9 +78,9 @@ def scatter(
     tell_up: Callable[[float], str],
     description: str,
 ) -> Scatter:
-    """A drawing of one choice or more."""
-    across = _Axis([one.across for one in choices], _LEFT, WIDTH_PX - _RIGHT)
-    up = _Axis([one.up for one in choices], HEIGHT_PX - _BOTTOM, _TOP)
+    """Draw one choice or more."""
+    across = _Axis([choice.across for choice in choices], _LEFT, WIDTH_PX - _RIGHT)
+    up = _Axis([choice.up for choice in choices], HEIGHT_PX - _BOTTOM, _TOP)
     return Scatter(
         marks=[_mark(group, across, up) for group in _groups(choices, across, up)],
         across=[Tick(across.at(value), tell_across(value)) for value in across.ticks],
@@ -90,7 +90,7 @@ def scatter(
 
 
 class _Axis:
-    """Values to px, between the round values around them."""
+    """An axis from values to px, with some room at both ends and round values as ticks."""
 
     def __init__(self, values: Sequence[float], start_px: float, end_px: float) -> None:
         low, high = min(values), max(values)
@@ -107,33 +107,30 @@ class _Axis:
 
 
 def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:
-    """Those nearer to each other than a mark is high, the most important of each first and drawn last."""
+    """Put together choices nearer than a mark is high, the most important of each first; the best are drawn last."""
     groups: list[list[Choice]] = []
-    for one in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
-        place = across.at(one.across), up.at(one.up)
-        near = next(
-            (
-                group
-                for group in groups
-                if math.dist(place, (across.at(group[0].across), up.at(group[0].up))) < MARK_PX
-            ),
-            None,
-        )
-        if near is None:
-            groups.append([one])
+    for choice in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
+        for group in groups:
+            width, height = (
+                across.at(choice.across) - across.at(group[0].across),
+                up.at(choice.up) - up.at(group[0].up),
+            )
+            if math.hypot(width, height) < MARK_PX:
+                group.append(choice)
+                break
         else:
-            near.append(one)
+            groups.append([choice])
     return groups[::-1]
 
 
 def _mark(group: Sequence[Choice], across: _Axis, up: _Axis) -> Mark:
     first = group[0]
-    label = "\u00a0".join(str(one.number) for one in group)
+    label = "\u00a0".join(str(choice.number) for choice in group)
     return Mark(
         x=across.at(first.across),
         y=up.at(first.up),
         width=max(MARK_PX, 12 + _PER_CHARACTER_PX * len(label)),
         label=label,
         kind=("other", "best", "recommended")[first.rank],
-        title="\n".join(f"{one.number}: {one.name}" for one in group),
+        title="\n".join(f"{choice.number}: {choice.name}" for choice in group),
     )

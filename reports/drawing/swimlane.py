@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.analysis.conversations import Conversation, Message, Span
 from reports.analysis.fates import lane_words, span_label
 from reports.drawing.lane import LABEL_PX, MARGIN_PX, DrawnLane, LaneLayout, free_row
-from reports.drawing.timescale import Break, Tick, TimeScale, busy_times, time_scale
+from reports.drawing.timescale import Label, TimeScale, busy_times, time_scale
 from reports.text import cut, is_right_to_left, one_line, width_px
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import moment
@@ -46,7 +46,7 @@ class Swimlane:
     description: str
 
     @property
-    def ticks(self) -> Sequence[Tick]:
+    def ticks(self) -> Sequence[Label]:
         """The axis's labels, as far as they have room."""
         return [
             tick
@@ -55,13 +55,13 @@ class Swimlane:
         ]
 
     @property
-    def breaks(self) -> Sequence[Break]:
+    def breaks(self) -> Sequence[Label]:
         """The gaps in the axis."""
         return self.scale.breaks()
 
 
 def layout(conversation: Conversation) -> Swimlane:
-    """Lays the conversation out; the same conversation always comes out the same."""
+    """Lay a conversation out."""
     busy, left_out = _shown(conversation)
     scale = _scale(conversation, busy)
     messages = [message for message in conversation.messages if _within(message.at_ms, busy)]
@@ -78,12 +78,10 @@ def layout(conversation: Conversation) -> Swimlane:
 
 
 def _scale(conversation: Conversation, busy: Sequence[tuple[int, int]]) -> TimeScale:
-    """The time axis; when batches are too short to hold their labels, it leaves room for those after each stretch."""
+    """Make the time axis, with room after each stretch for labels of batches too short to hold them."""
     plain = _axis(busy, 0)
-    return _axis(
-        busy,
-        max((_room_beside(span, plain) for lane in conversation.lanes for span in lane.spans), default=0),
-    )
+    spans = [span for lane in conversation.lanes for span in lane.spans]
+    return _axis(busy, max((_room_beside(span, plain) for span in spans), default=0))
 
 
 def _axis(busy: Sequence[tuple[int, int]], room_px: float) -> TimeScale:
@@ -104,17 +102,17 @@ def _room_beside(span: Span, scale: TimeScale) -> float:
 
 
 def _description(conversation: Conversation) -> str:
-    told = [f"{lane.system}: {lane_words(lane)}" for lane in conversation.lanes]
+    outcomes = "; ".join(f"{lane.system}: {lane_words(lane)}" for lane in conversation.lanes)
     messages = ngettext("%(num)s message", "%(num)s messages", len(conversation.messages))
-    return gettext("%(messages)s. %(outcomes)s.", messages=messages, outcomes="; ".join(told))
+    return gettext("%(messages)s. %(outcomes)s.", messages=messages, outcomes=outcomes)
 
 
 def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:
-    """The busy times to draw, and how many there was no room for: those with losses go first, then the earliest."""
-    busy = busy_times(_intervals(conversation))
-    losing = {number for lane in conversation.lanes for number in lane.troubled()}
-    marked = [message.at_ms for message in conversation.messages if message.number in losing]
-    order = sorted(busy, key=lambda one: (-sum(one[0] <= at_ms <= one[1] for at_ms in marked), one[0]))
+    """Return the busy times to draw, those with most trouble first, and how many there was no room for."""
+    busy = busy_times((at_ms, at_ms) for at_ms in _moments(conversation))
+    troubled = {number for lane in conversation.lanes for number in lane.troubled()}
+    marked = [message.at_ms for message in conversation.messages if message.number in troubled]
+    order = sorted(busy, key=lambda time: (-sum(_within(at_ms, [time]) for at_ms in marked), time[0]))
     chosen: list[tuple[int, int]] = []
     width = 0.0
     for start, end in order:
@@ -125,18 +123,18 @@ def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:
     return sorted(chosen) or [(0, 1000)], len(busy) - len(chosen)
 
 
-def _intervals(conversation: Conversation) -> Iterable[tuple[int, int]]:
+def _moments(conversation: Conversation) -> Iterable[int]:
+    """Yield the times of all events in ms."""
     for message in conversation.messages:
-        for at_ms in (message.at_ms, *message.again_at_ms):
-            yield at_ms, at_ms
+        yield from (message.at_ms, *message.again_at_ms)
     for lane in conversation.lanes:
         for span in lane.spans:
-            yield span.claimed_at_ms, span.claimed_at_ms
+            yield span.claimed_at_ms
             if span.replied_at_ms is not None:
-                yield span.replied_at_ms, span.replied_at_ms
+                yield span.replied_at_ms
         for outcome in lane.outcomes.values():
             if outcome.lost_at_ms is not None:
-                yield outcome.lost_at_ms, outcome.lost_at_ms
+                yield outcome.lost_at_ms
 
 
 def _within(at_ms: int, busy: Sequence[tuple[int, int]]) -> bool:
@@ -144,7 +142,7 @@ def _within(at_ms: int, busy: Sequence[tuple[int, int]]) -> bool:
 
 
 def _captions(messages: Sequence[Message], scale: TimeScale) -> tuple[list[Caption], float]:
-    """The texts over the lanes where they fit into a few rows, and the y at which they end."""
+    """Return the texts over the lanes where they fit into a few rows, and the y at which they end."""
     rows: list[float] = []
     captions = []
     for message in messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 GAP_MS_MIN = 20_000
 """Silence longer than this is cut out of the axis."""
@@ -27,16 +28,8 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """A labelled moment."""
-
-    x: float
-    ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A gap that was cut out: where its middle is drawn, and how long it was."""
+class Label:
+    """A moment, or the length of a gap that was cut out, and where it is written."""
 
     x: float
     ms: int
@@ -44,12 +37,12 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """Moments in ms to places in px."""
+    """Places in px of moments in ms."""
 
     stretches: Sequence[Stretch]
 
     def x(self, at_ms: float) -> float:
-        """Where a moment is drawn; one in a gap or outside goes to the nearest end."""
+        """Return where a moment is drawn; one in a gap or outside goes to the nearest end."""
         for stretch in self.stretches:
             if at_ms <= stretch.end_ms:
                 share = (max(at_ms, stretch.start_ms) - stretch.start_ms) / (
@@ -63,29 +56,31 @@ class TimeScale:
         """The axis's right end."""
         return self.stretches[-1].right_px
 
-    def breaks(self) -> list[Break]:
-        """The gaps between the stretches."""
+    def breaks(self) -> list[Label]:
+        """Return the gaps between the stretches."""
         return [
-            Break((before.right_px + after.left_px) / 2, round(after.start_ms - before.end_ms))
-            for before, after in zip(self.stretches, self.stretches[1:], strict=False)
+            Label((before.right_px + after.left_px) / 2, round(after.start_ms - before.end_ms))
+            for before, after in pairwise(self.stretches)
         ]
 
-    def ticks(self) -> list[Tick]:
-        """Round moments far enough apart to be labelled; at least one for each stretch that has room."""
-        scale = max((one.right_px - one.left_px) / (one.end_ms - one.start_ms) for one in self.stretches)
-        step = next((one for one in _STEPS_MS if one * scale >= TICK_PX_MIN), _STEPS_MS[-1])
-        found: list[Tick] = []
+    def ticks(self) -> list[Label]:
+        """Return round moments far enough apart to be labelled; at least one for each stretch that has room."""
+        scale = max(
+            (stretch.right_px - stretch.left_px) / (stretch.end_ms - stretch.start_ms)
+            for stretch in self.stretches
+        )
+        step = next((step for step in _STEPS_MS if step * scale >= TICK_PX_MIN), _STEPS_MS[-1])
+        ticks: list[Label] = []
         for stretch in self.stretches:
             first = -(-max(round(stretch.start_ms), 0) // step) * step
-            moments = range(first, round(stretch.end_ms) + 1, step)
-            found += [
-                Tick(self.x(ms), ms) for ms in moments if not found or self.x(ms) - found[-1].x >= TICK_PX_MIN
-            ]
-        return found
+            for ms in range(first, round(stretch.end_ms) + 1, step):
+                if not ticks or self.x(ms) - ticks[-1].x >= TICK_PX_MIN:
+                    ticks.append(Label(self.x(ms), ms))
+        return ticks
 
 
 def busy_times(intervals: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Intervals (from, to) in ms, merged where less than GAP_MS_MIN of silence lies between them."""
+    """Merge intervals (from, to) in ms where less than GAP_MS_MIN of silence lies between them."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(intervals):
         if merged and start - merged[-1][1] <= GAP_MS_MIN:
@@ -104,7 +99,7 @@ def time_scale(
     scale_min: float,
     room_px: float = 0,
 ) -> TimeScale:
-    """A scale over the busy times from `left_px` to `right_px`, or as far as `right_px_max` when `scale_min` needs it.
+    """Make a scale over the busy times from `left_px` to `right_px`, or to `right_px_max` when `scale_min` needs it.
 
     `scale_min` is in px/ms. After each stretch `room_px` are left for labels.
     """

@@ -75,21 +75,22 @@ def _bytes(path: Path) -> bytes:
 
 
 def _decoded(raw: bytes) -> object:
-    """Decode JSON, or say why that is not possible."""
+    """Decode JSON in UTF-8, or say why that is not possible."""
     if not raw.strip():
         raise ResultError("is empty: the run that was to write it did not; make it again")
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ResultError("is UTF-16 text; results are UTF-8: save it as that, or make it again")
     try:
         text = raw.decode("utf-8")
-        data: object = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
-        msgspec.json.decode(raw)  # is stricter: Python reads numbers and texts that are not in UTF-8 JSON
     except UnicodeDecodeError as error:
         if error.reason == "unexpected end of data":
             raise ResultError(_cut_short(raw)) from None
         raise ResultError(
             f"is not UTF-8 text (byte {error.start}), so it is not a result; name another file"
         ) from None
+    try:
+        data: object = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        msgspec.json.decode(raw)  # is stricter: Python reads numbers and texts that JSON cannot hold
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             raise ResultError(_cut_short(raw)) from None
@@ -98,10 +99,10 @@ def _decoded(raw: bytes) -> object:
         ) from None
     except RecursionError:
         raise ResultError("is nested too deeply; make the result again") from None
-    except (msgspec.ValidationError, ValueError):  # the latter is Python's limit of digits
-        raise ResultError("holds a number that is too large; make the result again") from None
-    except msgspec.DecodeError:
-        raise ResultError("holds half of a surrogate pair in a text; make the result again") from None
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: a number of too many digits
+        is_text = isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
+        part = "a text with half of a surrogate pair" if is_text else "a number that is too large"
+        raise ResultError(f"holds {part}; make the result again") from None
     return data
 
 
@@ -143,13 +144,11 @@ def _checked(data: object) -> Result:
         )
     try:
         result: Result = msgspec.convert(data, type=model)
-        problem = next(contradictions(result), "")
+        if problem := next(contradictions(result), ""):
+            raise ResultError(f"is not a valid {kind} file: {problem}; make the result again")
     except msgspec.ValidationError as error:
         problem = _misfit(str(error))
-    except RecursionError:
-        problem = "it is nested too deeply"
-    if problem:
-        raise ResultError(f"is not a valid {kind} file: {problem}; make the result again")
+        raise ResultError(f"is not a valid {kind} file: {problem}; make the result again") from None
     return result
 
 

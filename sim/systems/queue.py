@@ -15,8 +15,6 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
 )
-from queue_core.keys import decode_conversation
-from queue_core.message import decode
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
@@ -85,19 +83,15 @@ class QueueSystem(System):
             self.world.ledger.note(conversation, arrival.id, code)
 
     def at_rest(self) -> bool:
-        """Return whether no conversation has messages."""
-        return all(self._eye.peek("ZCARD", partition.active) == 0 for partition in self._web.keys.partitions)
+        """Return True when no conversation has messages."""
+        return not self._web.unfinished(self._eye.peek)
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Return the ids that still lie in the lists of conversations."""
-        pending: dict[Conversation, list[str]] = {}
-        for partition in self._web.keys.partitions:
-            for member in self._eye.peek("ZRANGE", partition.active, 0, -1):
-                conversation = Conversation(*decode_conversation(member))
-                elements = self._eye.peek("LRANGE", self._web.keys.of(*conversation).queue, 0, -1)
-                messages = [decode(element) for element in elements]
-                pending[conversation] = [message.id for message in messages if message]
-        return pending
+        """Return the ids of the messages that no worker has finished."""
+        return {
+            Conversation(*name): [message.id for message in messages]
+            for name, messages in self._web.unfinished(self._eye.peek).items()
+        }
 
     async def settle(self) -> None:
         """Report the dead letters."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, TypeVar
 
 from queue_core import QueueUnavailableError
-from queue_core.redis.scripts import Call
+from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 
 Result = TypeVar("Result")

@@ -36,7 +36,7 @@ def sim(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
-def test_the_incident_as_the_issue_tells_it(tmp_path: Path) -> None:
+def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path) -> None:
     done = sim("replay", INCIDENT, "--json", "result.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (
@@ -98,7 +98,7 @@ def test_on_a_terminal_sentences_fit_it_and_tables_are_whole() -> None:
     assert max(len(line) for line in lines[-3:]) <= 40
 
 
-def test_an_expectation_that_does_not_hold_is_an_exit_code(tmp_path: Path) -> None:
+def test_a_failed_expectation_is_the_headline_and_an_exit_code(tmp_path: Path) -> None:
     head = '{"event":"recording","version":1,"expect":{"buffer-v1":{"lost":["m1"]}}}\n'
     (tmp_path / "wrong.jsonl").write_text(head + ONE)
     done = sim("replay", "wrong.jsonl", "--no-report", cwd=tmp_path)
@@ -131,7 +131,7 @@ def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, te
     assert done.stdout == ""
 
 
-def test_broken_lines_are_skipped_when_told_to_and_counted(tmp_path: Path) -> None:
+def test_broken_lines_are_skipped_and_counted_on_request(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text(ONE + "{broken\n")
     done = sim("replay", "bad.jsonl", "--skip-bad-lines", "--no-report", "--json", "r.json", cwd=tmp_path)
     assert done.returncode == 0

@@ -28,7 +28,7 @@ def _checked(
     return check(recording, runs, used=used, recorded=recorded)
 
 
-def test_what_matches_in_every_run_holds() -> None:
+def test_an_outcome_that_matches_in_every_run_holds() -> None:
     (lost,) = _checked(Expectation(lost=("m5", "m4")))
     assert lost == {
         "recording": "incident.jsonl",
@@ -41,7 +41,7 @@ def test_what_matches_in_every_run_holds() -> None:
     }
 
 
-def test_what_does_not_match_names_the_first_run_in_which_it_did_not() -> None:
+def test_an_outcome_that_does_not_match_names_the_first_such_run() -> None:
     lost, line = _checked(Expectation(lost=("m1",), log=({"event": "never"},)))
     assert (lost["held"], lost["actual"], lost["run"], lost["seed"]) == (False, ["m4", "m5"], 0, 1)
     assert (line["outcome"], line["held"], line["line"], line["fields"], line["run"]) == (
@@ -53,7 +53,7 @@ def test_what_does_not_match_names_the_first_run_in_which_it_did_not() -> None:
     )
 
 
-def test_other_settings_leave_it_unchecked_and_are_named() -> None:
+def test_other_settings_leave_an_outcome_unchecked_and_are_named() -> None:
     (lost,) = _checked(
         Expectation(lost=("m4", "m5")),
         options={"ai": "constant:1s", "window": "9s"},

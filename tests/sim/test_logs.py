@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_core.recording.format import Expectation, Recording
+from queue_core.recording.format import IGNORED_EVENTS, SETTING_NAMES, Expectation, Recording
 from queue_core.recording.reader import load
 from queue_core.recording.writer import dump
 from sim.cli import main
@@ -69,7 +69,7 @@ def test_no_phone_could_be_dialled(name: str) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "synthetic-day.jsonl"])
-def test_what_is_on_record_comes_out(name: str, seed: int) -> None:
+def test_expected_outcomes_match(name: str, seed: int) -> None:
     """Whatever the seed; and the queue hands over each batch within 50 ms of its due time.
 
     The synthetic day takes too long to be among them.
@@ -81,7 +81,7 @@ def test_what_is_on_record_comes_out(name: str, seed: int) -> None:
     results = check(recording, runs, used=settings, recorded=settings)
     assert {result["system"] for result in results} == set(recording.expect)
     assert [result for result in results if not result["held"]] == []
-    (queue,) = [one for one in runs if one["system"] == "queue"]
+    (queue,) = [run for run in runs if run["system"] == "queue"]
     assert queue["dispatch_lag_ms"]["max"] is not None
     assert queue["dispatch_lag_ms"]["max"] <= 50
 
@@ -92,6 +92,14 @@ def test_the_readme_lists_exactly_these() -> None:
         r"^\| `([^`]+\.jsonl)` \|[^|]+\|[^|]+\|$", (LOGS / "README.md").read_text(), re.MULTILINE
     )
     assert sorted(listed) == NAMES
+
+
+def test_the_readme_names_every_setting_and_event() -> None:
+    """A recording may set whatever changes its outcome, and readers find the names in one place."""
+    readme = (LOGS / "README.md").read_text(encoding="utf-8")
+    (settings,) = (line for line in readme.splitlines() if line.startswith("| `settings`"))
+    assert {name for name in SETTING_NAMES if f"`{name}`" in settings} == SETTING_NAMES
+    assert all(f"`{name}`" in readme for name in IGNORED_EVENTS)
 
 
 def test_the_readmes_examples_can_be_read(tmp_path: Path) -> None:
@@ -112,7 +120,7 @@ def test_the_incident_holds_what_is_on_record() -> None:
     assert list(by_id) == ["m1", "m2", "m3", "m4", "m5"]
     assert (by_id["m1"].at_ms, by_id["m3"].at_ms, by_id["m4"].at_ms) == (0, 6649, 10976)
     assert by_id["m1"].text == "ممكن أعرف اسمك؟ ⭐ أهلا وسهلا مقبولا ⭐"
-    assert [by_id[one].text for one in ("m2", "m3", "m4", "m5")] == [
+    assert [by_id[message_id].text for message_id in ("m2", "m3", "m4", "m5")] == [
         "عبدالرحيم", "من القوي", "وجبة واحدة", "لايف ستايل",
     ]  # fmt: skip
     assert all(word in incident.notes for word in ("m2", "m5", "chosen"))

@@ -54,7 +54,7 @@ def swept(*paths: Path, **grid: str) -> SweepResult:
 
 
 def row(**changes: object) -> SweepRow:
-    told: SweepRow = {
+    usual: SweepRow = {
         "window_ms": 8000,
         "max_messages": 5,
         "idle_ms": 0,
@@ -75,7 +75,7 @@ def row(**changes: object) -> SweepRow:
         "reply_ms": [9000, 12_000],
         "is_best": False,
     }
-    return {**told, **changes}  # type: ignore[typeddict-item]
+    return {**usual, **changes}  # type: ignore[typeddict-item]
 
 
 def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
@@ -88,8 +88,8 @@ def test_what_a_choice_costs_as_computed_by_hand(write_recording: Callable[..., 
     assert (short["window_ms"], long["window_ms"]) == (4000, 8000)
     # 4 s: 0 s is answered at 10 s, 5 s right after that by 16 s, 20 s at 30 s; 8 s: 0 s and 5 s at 14 s, 20 s at 34 s.
     assert (short["ai_calls"], long["ai_calls"]) == (3, 2)
-    assert [round(one / 1000) for one in short["reply_ms"]] == [10, 10, 11]
-    assert [round(one / 1000) for one in long["reply_ms"]] == [14, 14]
+    assert [round(time_ms / 1000) for time_ms in short["reply_ms"]] == [10, 10, 11]
+    assert [round(time_ms / 1000) for time_ms in long["reply_ms"]] == [14, 14]
     assert round((long["last_ms"]["p50"] or 0) / 1000) == 9
     assert (short["split_turns"], long["split_turns"]) == (1, 0)
     assert (short["turns"], long["turns"]) == (3, 2)
@@ -126,7 +126,7 @@ def test_costs_of_several_recordings_and_runs_are_added(write_recording: Callabl
     assert both["rows"][0]["ai_calls"] == 3
 
 
-def test_unbeaten_a_choice_that_is_best_at_something() -> None:
+def test_a_choice_that_is_best_at_something_is_unbeaten() -> None:
     quick, cheap, between, worse = rows = [
         costing(5, 9, 9),
         costing(20, 2, 2),
@@ -233,7 +233,7 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reason"),
     [
         (("--window", "4s,,8s"), "sim: --window: write a list of values"),
         (("--window", "soon"), "soon"),
@@ -244,16 +244,16 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
         (("--report", "."), "cannot be written"),
     ],
 )
-def test_bad_options_are_told_before_any_work(
-    options: tuple[str, ...], told: str, write_recording: Callable[..., Path], tmp_path: Path
+def test_bad_options_are_refused_before_any_work(
+    options: tuple[str, ...], reason: str, write_recording: Callable[..., Path], tmp_path: Path
 ) -> None:
     done = sim("sweep", write_recording(0), *options, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reason in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_sweep_of_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_sweep_of_a_missing_folder_is_refused(tmp_path: Path) -> None:
     done = sim("sweep", "nowhere", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "nowhere" in done.stderr
@@ -263,5 +263,5 @@ def test_json_on_standard_output_is_nothing_but_json(
     write_recording: Callable[..., Path], tmp_path: Path
 ) -> None:
     done = sim("sweep", write_recording(0), "--window", "4s", "--no-report", "--json", "-", cwd=tmp_path)
-    assert [one["window_ms"] for one in json.loads(done.stdout)["rows"]] == [4000] * 3
+    assert [row["window_ms"] for row in json.loads(done.stdout)["rows"]] == [4000] * 3
     assert "Too little to recommend" in done.stderr

@@ -108,8 +108,8 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
 def _user(key: _Content, jid: str) -> tuple[str, str]:
     """Returns the name of a conversation, and the address to send to if it is not that name.
 
-    The name is the user's phone. A linked id (`…@lid`) may hide it: then it stands in `remoteJidAlt`, in older versions in
-    `senderPn`, and where neither is given the linked id is the name.
+    The name is the user's phone. Behind a linked id (`…@lid`) the phone stands in `remoteJidAlt`, in older versions in
+    `senderPn`; where neither is given, the linked id is the name.
     """
     if not jid:
         raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")

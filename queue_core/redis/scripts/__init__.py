@@ -1,6 +1,6 @@
-"""The queue's atomic steps: one Lua file each, and its typed stub here, which declares what travels to it.
+"""Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Of a Place or a Partition only the fields named beside it travel.
+Of a Place or a Partition only the fields named beside it are sent.
 """
 
 from __future__ import annotations
@@ -8,46 +8,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NamedTuple
 
 from queue_core.keys import Key, Partition, Place
-from queue_core.redis.scripts.loader import (
-    Call,
-    Digits,
-    LuaScript,
-    Now,
-    Number,
-    ScriptMismatchError,
-    stub,
-    text,
-)
+from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
 
-__all__ = [
-    "Call",
-    "Claim",
-    "ClaimAnswer",
-    "Complete",
-    "Enqueue",
-    "EnqueueAnswer",
-    "Extend",
-    "Fail",
-    "FailAnswer",
-    "LeasedAnswer",
-    "LuaScript",
-    "RecordReply",
-    "RecordSent",
-    "Requeue",
-    "Rescue",
-    "ScriptMismatchError",
-    "Standing",
-    "Survey",
-    "SurveyAnswer",
-    "Withdraw",
-]
-
 Standing = Literal["held", "settled", "lost"]
+"""State of a lease: held by the caller, finished by an earlier call of the same, or over."""
 
 
 class EnqueueAnswer(NamedTuple):
-    """`status` is "queued", "duplicate" or "late"."""
+    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
 
     status: str
     added_at_ms: int
@@ -68,7 +37,7 @@ class LeasedAnswer(NamedTuple):
 
 
 class ClaimAnswer(NamedTuple):
-    """`next_due_ms` is None when no conversation has messages; `given_up` counts new dead letters."""
+    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters."""
 
     now_ms: int
     next_due_ms: int | None
@@ -77,7 +46,7 @@ class ClaimAnswer(NamedTuple):
 
 
 class FailAnswer(NamedTuple):
-    """`given_up` counts messages that became dead letters."""
+    """Answer of a fail. `given_up` counts messages that became dead letters."""
 
     standing: Standing
     given_up: int
@@ -135,7 +104,7 @@ def _survey_answer(raw: Any) -> SurveyAnswer:
     return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
 
 
-def _found(raw: Any) -> bool:
+def _is_found(raw: Any) -> bool:
     return bool(raw)
 
 
@@ -241,7 +210,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 class Requeue(Call[bool], frozen=True, kw_only=True):
     """Puts a dead letter back."""
 
-    read = staticmethod(_found)
+    read = staticmethod(_is_found)
     partition: Annotated[Partition, "dead active wake base"]
     rules: Rules
     now_ms: Now

@@ -205,8 +205,8 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     async with open_queue(settings) as queue:
         try:
             letter = await queue.dead_letter(args.id)
-        except DeadLetterNotFoundError:
-            _complain_of(args.id)
+        except DeadLetterNotFoundError as error:
+            complain(str(error))
             return NOT_SO
     if args.json:
         write_json(_as_json(letter, with_text=True, is_whole=True))
@@ -272,7 +272,7 @@ async def _work_off(
 ) -> int:
     """Take the step for each chosen dead letter and write how many there were."""
     done = 0
-    missing: list[str] = []
+    missing: dict[str, DeadLetterNotFoundError] = {}
     try:
         ids = (
             [letter.id async for letter in _matching(queue, args)] if args.all else [*dict.fromkeys(args.ids)]
@@ -283,7 +283,7 @@ async def _work_off(
             done += outcomes.count(None)
             for letter_id, outcome in zip(page, outcomes, strict=True):
                 if isinstance(outcome, DeadLetterNotFoundError):
-                    missing.append(letter_id)
+                    missing[letter_id] = outcome
                 elif outcome is not None:
                     raise outcome
     except QueueError:
@@ -292,21 +292,14 @@ async def _work_off(
             tell(f"{words}; giving the command again goes on from there")
         raise
     if args.all:
-        missing = []  # somebody else took them meanwhile
+        missing = {}  # somebody else took them meanwhile
     if args.json:
-        write_json({done_word: done, "notFound": missing})
+        write_json({done_word: done, "notFound": list(missing)})
     else:
         write(f"{quantity(done, 'dead letter')} {done_word}")
-    for letter_id in missing:
-        _complain_of(letter_id)
+    for error in missing.values():
+        complain(str(error))
     return NOT_SO if missing else OK
-
-
-def _complain_of(letter_id: str) -> None:
-    complain(
-        f"no dead letter has the id {visible(letter_id)}: it was requeued or dropped, or never was one; "
-        "`dead list` shows the ids, such as 0/1700000000000-0"
-    )
 
 
 async def _matching(queue: MessageQueue, args: argparse.Namespace) -> AsyncGenerator[DeadLetter, None]:

@@ -36,7 +36,7 @@ from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""How often the conversation is looked at: a batch that is done sooner is never seen in work."""
+"""Wait between two looks at the conversation: a batch that is done sooner is never seen in work."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

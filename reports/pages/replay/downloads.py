@@ -5,46 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports.analysis.conversations import Key, cause_of
-from reports.analysis.frames import COUNTS, QUANTILES
+from reports.analysis.figures import COUNTS, QUANTILES, counts
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.text import Phones, one_line, short_phone
 from reports.words.causes import cause_words
 from reports.words.language import gettext
 
+_LOST = ("recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why")
+
 
 def downloads(replay: AnalysedReplay) -> list[tuple[str, CsvLink]]:
-    """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
-    runs = replay.runs
+    """Make each file with a description. Names of columns are in English in every language: programs read them."""
+    times = [f"{kind}_{name}_ms" for kind in ("reply", "lag") for name in QUANTILES]
+    figures = [
+        [system.system, *system.counts.values(), *system.reply_ms.values(), *system.lag_ms.values()]
+        for system in replay.figures
+    ]
     return [
-        (
-            gettext("Figures by system"),
-            csv_link(
-                "systems.csv",
-                [
-                    "system",
-                    *COUNTS,
-                    *(f"reply_{name}_ms" for name in QUANTILES),
-                    *(f"lag_{name}_ms" for name in QUANTILES),
-                ],
-                [
-                    [one.system, *one.counts.values(), *one.reply_ms.values(), *one.lag_ms.values()]
-                    for one in replay.figures
-                ],
-            ),
-        ),
+        (gettext("Figures by system"), csv_link("systems.csv", ["system", *COUNTS, *times], figures)),
         (
             gettext("Figures by recording and system"),
-            csv_link("runs.csv", list(runs.columns), runs.itertuples(index=False, name=None)),
-        ),
-        (
-            gettext("Lost messages"),
             csv_link(
-                "lost.csv",
-                ["recording", "system", "run", "instance", "user", "id", "lost_at_ms", "cause", "why"],
-                _lost(replay),
+                "runs.csv",
+                ["recording", "system", "run", *COUNTS],
+                [
+                    [run["recording"], run["system"], run["run"], *counts(run).values()]
+                    for run in replay.result["runs"]
+                ],
             ),
         ),
+        (gettext("Lost messages"), csv_link("lost.csv", _LOST, _lost(replay))),
     ]
 
 

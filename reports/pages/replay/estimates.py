@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.frames import SystemFigures
+from reports.analysis.figures import SystemFigures
 from reports.results.replay import LossEstimate
 
 WIDTH_PX = 180

@@ -158,7 +158,7 @@ def _remarks(run: Run) -> Iterable[str]:
     faults = [f"{name} {number:,}{TIMES}" for name, number in run["faults"].items() if number]
     if faults:
         yield gettext(
-            "Faults that were made to happen on %(system)s: %(faults)s.",
+            "Injected faults on %(system)s: %(faults)s.",
             system=run["system"],
             faults=gettext(", ").join(faults),
         )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.analysis.frames import COUNTS, SystemFigures, counts_by
+from reports.analysis.figures import COUNTS, SystemFigures, counts_by
 from reports.analysis.recording import ReplayedRecording
 from reports.analysis.replay import AnalysedReplay
 from reports.drawing.plots import Plot
@@ -57,7 +57,9 @@ class Page:
 def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
     """Make the page that shows a replay; conversations with a number in `draw` come first."""
     result, systems = replay.result, replay.systems
-    by_both, by_system = counts_by(replay.runs, "recording", "system"), counts_by(replay.runs, "system")
+    by_both, by_system = (
+        counts_by(replay.result["runs"], *keys) for keys in (("recording", "system"), ("system",))
+    )
     views = [
         recording_view(
             f"r{place}",

@@ -1,4 +1,4 @@
-"""The page of a sweep: one file that needs no network and no script, from a `SweepResult` alone."""
+"""The page of a sweep: one file that needs no network, from a `SweepResult` alone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reports.words.language import DEFAULT, speaking
 
 
 def render_sweep_report(result: SweepResult, language: str = DEFAULT) -> str:
-    """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
+    """Make the page as HTML, for the same result always the same text."""
     with speaking(language):
         return environment().get_template("sweep.html").render(page=sweep_page_of(result))
 
 
 def write_sweep_report(result: SweepResult, path: Path, language: str = DEFAULT) -> None:
-    """Writes the page to `path`, whole or not at all; folders on the way are made.
+    """Write the page to `path`, as `write_whole` does.
 
     Raises:
         OSError: the file cannot be written.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.frames import QUANTILES
+from reports.analysis.figures import QUANTILES
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.drawing.scatter import Choice, Scatter, scatter
 from reports.pages.csv_links import CsvLink, csv_link

@@ -152,13 +152,13 @@ def test_a_stack_that_does_not_start_says_why_and_leaves_nothing(tmp_path: Path)
     assert "QUEUE_WINDOW_MS" in (tmp_path / "logs" / "web.log").read_text()
 
 
-def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another() -> None:
+def test_a_port_that_is_taken_is_named_with_the_option_that_chooses_another(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ListenError) as raised:
-            Stack(StackSettings(port=port, sink_port=0), ENVIRON).start()
+            Stack(StackSettings(port=port, sink_port=0), ENVIRON, tmp_path)
     assert str(raised.value) == (
         f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port"
     )

@@ -231,7 +231,7 @@ async def test_a_cluster(cluster_client: RedisCluster) -> None:
 async def test_fakeredis_is_told_for_what_it_is(redis_client: Redis) -> None:
     report = await examine(MessageQueue(redis_client, quick(**PATIENT)))
     is_fake = "fakeredis" in type(redis_client).__module__
-    assert bool(about(report.warnings, "no real Redis")) == is_fake
+    assert bool(about(report.warnings, "not a real Redis")) == is_fake
     assert report.is_healthy == is_fake, "the real ones of the tests have no append-only file"
 
 

@@ -60,7 +60,7 @@ def test_known_events_that_are_not_replayed(name: str) -> None:
     assert parse_line(json.dumps({"event": name, "whatever": [1.5, None]}).encode()) is None
 
 
-NO_JSON: list[tuple[bytes, str]] = [
+NOT_EVENTS: list[tuple[bytes, str]] = [
     (b"{", "is not JSON: the line ends in the middle of an event; write one whole event a line"),
     (b'{"event":"message","at":12', "the line ends in the middle of an event"),
     (b'{"event":"mess', "the line ends in the middle of an event"),
@@ -96,8 +96,8 @@ NO_JSON: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("line", "reason"), NO_JSON)
-def test_lines_that_are_no_events(line: bytes, reason: str) -> None:
+@pytest.mark.parametrize(("line", "reason"), NOT_EVENTS)
+def test_lines_that_are_not_events(line: bytes, reason: str) -> None:
     """The words say what is wrong with the line, in one printable line of their own."""
     assert reason in reason_of(line)
 

@@ -124,7 +124,7 @@ DAMAGED = st.builds(
 @example(b"\xef\xbb\xbf", False)
 @example(b"\x00" * 50, True)
 @example(b'{"event":"message","at":"2026-13-01T00:00:00Z","instance":"b","phone":"p","id":"i"}', False)
-def test_whatever_the_bytes_only_recording_errors_come(content: bytes, skip_bad_lines: bool) -> None:
+def test_any_bytes_raise_recording_errors_only(content: bytes, skip_bad_lines: bool) -> None:
     """Rubbish never shows as a traceback, and what is read can be written and read again."""
     try:
         recording = load_bytes(content, skip_bad_lines=skip_bad_lines)

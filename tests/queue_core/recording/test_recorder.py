@@ -69,10 +69,10 @@ def only_file(folder: Path) -> Path:
 def record_a_life(into: Recorder, clock: Clock) -> None:
     """A burst of three, a redelivery, a picture of somebody else, and all that can become of them."""
     burst = [message("m1", "one meal"), message("m2", "for two"), message("m3", "how much?")]
-    for number, one in enumerate([*burst, burst[0]]):
+    for number, delivery in enumerate([*burst, burst[0]]):
         clock.ms = START_MS + number * 300
-        into.message(one, "text")
-        into.acknowledged(one, "duplicate" if number == 3 else "queued")
+        into.message(delivery, "text")
+        into.acknowledged(delivery, "duplicate" if number == 3 else "queued")
     picture = message(f"picture-{PHONE}", "[image]", user_phone="966500009999", timestamp=START_MS - 2_000)
     into.message(picture, "image")
     into.fallback(picture)
@@ -92,18 +92,18 @@ def test_a_burst_is_read_back_by_the_simulator(tmp_path: Path) -> None:
     record_a_life(Recorder(tmp_path, show_text=True, now_ms=clock), clock)
     (recording,) = load([tmp_path])
     assert recording.epoch_ms == START_MS
-    assert [one.at_ms for one in recording.arrivals] == [0, 300, 600, 900, 900]
-    assert [one.text for one in recording.arrivals] == [
+    assert [arrival.at_ms for arrival in recording.arrivals] == [0, 300, 600, 900, 900]
+    assert [arrival.text for arrival in recording.arrivals] == [
         "one meal",
         "for two",
         "how much?",
         "one meal",
         "[image]",
     ]
-    ids = [one.id for one in recording.arrivals]
+    ids = [arrival.id for arrival in recording.arrivals]
     assert ids[0] == ids[3], "delivered again: the same id twice"
     assert len(set(ids)) == 4
-    assert len({one.phone for one in recording.arrivals}) == 2
+    assert len({arrival.phone for arrival in recording.arrivals}) == 2
     assert recording.arrivals[4].kind == "image"
     assert recording.arrivals[4].timestamp_ms == -2_000
 
@@ -149,16 +149,16 @@ def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
     into = Recorder(tmp_path, now_ms=clock)
     instances = ("bot", "+966 50 000 1234", "١٢٣٤٥٦٧٨", f"shop-{PHONE}", "a\nb", "", "x" * 300, "\ud800")
     for number, instance in enumerate(instances):
-        one = message(f"{PHONE}@s.whatsapp.net-{number}", "my secret", instance_name=instance)
-        into.message(one, "secret 966500001234")
-        into.batch(batch(one))
-        into.reply(batch(one), "you said my secret", requested_fields=("my secret",))
+        secret = message(f"{PHONE}@s.whatsapp.net-{number}", "my secret", instance_name=instance)
+        into.message(secret, "secret 966500001234")
+        into.batch(batch(secret))
+        into.reply(batch(secret), "you said my secret", requested_fields=("my secret",))
         for reason in (
             "handle: ValueError: my secret",
             "the AI choked on: my secret",
             f"no such user {PHONE} or +966 50-000 1234",
         ):
-            into.dead_letter(batch(one), reason)
+            into.dead_letter(batch(secret), reason)
     into.close()
     content = only_file(tmp_path).read_text("utf-8")
     for event in content.splitlines():
@@ -166,9 +166,9 @@ def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
         assert not re.search(r"\d{5,}", re.sub(r'"at":"[^"]+"', "", event)), event
     assert "50-000" not in content
     (recording,) = load([tmp_path])
-    assert len({one.instance for one in recording.arrivals}) == len(instances)
-    assert len({one.phone for one in recording.arrivals}) == 1
-    assert {one.kind for one in recording.arrivals} == {"other"}
+    assert len({arrival.instance for arrival in recording.arrivals}) == len(instances)
+    assert len({arrival.phone for arrival in recording.arrivals}) == 1
+    assert {arrival.kind for arrival in recording.arrivals} == {"other"}
     reasons = {event["reason"] for event in lines_of(only_file(tmp_path)) if event["event"] == "dead_letter"}
     assert reasons == {"handle: ValueError", "withheld: it quotes the message", "no such user # or +#"}
 
@@ -207,7 +207,7 @@ def test_messages_without_an_id_are_messages_of_their_own(tmp_path: Path) -> Non
         into.acknowledged(message(""), "queued")
     into.close()
     (recording,) = load([tmp_path])
-    assert len({one.id for one in recording.arrivals}) == 3
+    assert len({arrival.id for arrival in recording.arrivals}) == 3
 
 
 anything = st.text(st.characters(), max_size=20)  # NUL, control characters and lone surrogates included
@@ -224,9 +224,9 @@ def test_whatever_arrives_makes_a_recording(
     folder = tmp_path_factory.mktemp("recordings")
     into = Recorder(folder, show_text=True)
     for instance, phone, message_id, text, kind, timestamp in arrivals:
-        one = message(message_id, text, instance_name=instance, user_phone=phone, timestamp=timestamp)
-        into.message(one, kind)
-        into.dead_letter(one, text)
+        hostile = message(message_id, text, instance_name=instance, user_phone=phone, timestamp=timestamp)
+        into.message(hostile, kind)
+        into.dead_letter(hostile, text)
     into.close()
     (recording,) = load([folder])
     assert len(recording.arrivals) == len(arrivals)
@@ -269,8 +269,8 @@ def test_two_recorders_of_one_process_write_two_files(tmp_path: Path) -> None:
     recorders = [Recorder(tmp_path, now_ms=clock) for _ in range(3)]
     for number in range(6):
         recorders[number % 3].message(message(f"m{number}"), "text")
-    for one in recorders:
-        one.close()
+    for recorder in recorders:
+        recorder.close()
     assert [len(recording.arrivals) for recording in load([tmp_path])] == [2, 2, 2]
 
 
@@ -376,7 +376,7 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
         into.message(message(f"m{number}"), "text")
     assert len(warnings_of(caplog)) == 1
     assert disk.attempts < 10, "a disk that is full is left alone for a while"
-    kept = sum(len(one.arrivals) for one in load([tmp_path])) if any(tmp_path.iterdir()) else 0
+    kept = sum(len(recording.arrivals) for recording in load([tmp_path])) if any(tmp_path.iterdir()) else 0
     assert (kept > 0) == (free == 600)
 
     disk.free = 10**9
@@ -386,7 +386,7 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
     newest = max(tmp_path.iterdir(), key=lambda path: path.name)
     assert [event["event"] for event in lines_of(newest)] == ["recording", "note", "message"]
     assert lines_of(newest)[1]["text"] == f"{50 - kept} events before this could not be recorded"
-    assert sum(len(one.arrivals) for one in load([tmp_path])) == kept + 1
+    assert sum(len(recording.arrivals) for recording in load([tmp_path])) == kept + 1
     assert len(warnings_of(caplog)) == 1
 
 
@@ -410,10 +410,10 @@ def test_a_long_recording_is_several_files(tmp_path: Path, monkeypatch: pytest.M
     into.close()
     recordings = load([tmp_path])
     assert len(recordings) > 5
-    assert sum(len(one.arrivals) for one in recordings) == 100
+    assert sum(len(recording.arrivals) for recording in recordings) == 100
 
 
-def test_a_message_that_cannot_be_recorded_is_said_once(
+def test_a_message_that_cannot_be_recorded_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     into = Recorder(tmp_path)

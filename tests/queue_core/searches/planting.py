@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from queue_core.redis import scripts
-from queue_core.redis.scripts import LuaScript
+from queue_core.redis.scripts.loader import LuaScript
 
 ALL: tuple[LuaScript, ...] = tuple(
     stub.script

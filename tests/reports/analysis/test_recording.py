@@ -33,5 +33,5 @@ def test_what_was_computed_is_kept() -> None:
     replay = AnalysedReplay(example.incident())
     (one,) = replay.recordings
     assert one.conversations is one.conversations
-    assert replay.runs is replay.runs
+    assert replay.figures is replay.figures
     assert [figures.system for figures in replay.figures] == ["buffer-v1", "queue"]

@@ -13,6 +13,7 @@ import pytest
 
 from reports.ci import history
 from reports.ci.history import Entry
+from reports.compare.compare import compare
 from reports.pages.trend import steps_of, trend_of
 from reports.results.files import ResultError
 from tests.reports import example, load_example
@@ -30,7 +31,8 @@ def _entry(commit: str = "abc", lost: float = 0, **more: object) -> Entry:
 
 
 def test_a_replays_entry_has_the_figures_of_each_system() -> None:
-    entry = history.entry_of(example.incident(), at=AT, commit="abc", ok=False)
+    result = example.incident(expectations=[{**example.expectation("queue"), "held": False}])
+    entry = history.entry_of(compare(result, result), at=AT, commit="abc")
     assert (entry["at"], entry["commit"], entry["kind"], entry["ok"]) == (AT, "abc", "replay", False)
     assert entry["figures"]["buffer-v1"]["lost"] == 2
     assert entry["figures"]["queue"]["wait_p50_ms"] == 8351
@@ -40,7 +42,7 @@ def test_a_replays_entry_has_the_figures_of_each_system() -> None:
 def test_a_load_tests_entry_has_its_ledger_and_quantiles() -> None:
     result = load_example.empty()
     result["latency_ms"]["reply"] = [1.0, 2.0, 3.0]
-    figures = history.entry_of(result, at=AT, commit="", ok=True)["figures"]["steady"]
+    figures = history.entry_of(compare(result, result), at=AT, commit="")["figures"]["steady"]
     assert (figures["lost"], figures["reply_p50_ms"], figures["dispatch_lag_p99_ms"]) == (0, 2.0, None)
 
 
@@ -94,7 +96,7 @@ def test_another_file_than_a_history_is_refused_and_none_is_an_empty_one(tmp_pat
     path.write_text(" \n\n")
     assert history.read(path) == ([], [])
     path.write_text(json.dumps(example.incident(), indent=1))
-    with pytest.raises(ResultError, match="holds no entry of a history"):
+    with pytest.raises(ResultError, match="is not a history"):
         history.read(path)
 
 

@@ -20,7 +20,7 @@ from reports.ci.junit import LINE_LENGTH_MAX, junit_xml
 from reports.ci.junit import LINES_MAX as FAILURE_LINES_MAX
 from reports.ci.markdown import LINES_MAX, markdown_summary
 from reports.compare.comparison import Change, Check, Comparison
-from reports.pages.regression.page import render_regression_report, write_regression_report
+from reports.pages.regression.page import render_regression_report
 from reports.words.language import LANGUAGES
 from reports.words.verdicts import Verdict
 from tests.reports import comparison_example as example
@@ -234,9 +234,3 @@ def test_what_has_no_room_on_the_page_is_counted() -> None:
     html = render_regression_report(example.endless())
     assert "10,000\u00a0exact differences for the worse" in html
     assert re.search(r"9,\d\d\d\u00a0more are in the JSON only.", html)
-
-
-def test_a_page_is_written_whole(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "page.html"
-    write_regression_report(example.clean(), path)
-    assert path.read_text(encoding="utf-8") == render_regression_report(example.clean())

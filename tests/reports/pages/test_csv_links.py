@@ -10,7 +10,7 @@ import re
 import pandas as pd
 import pytest
 
-from reports.analysis.frames import COUNTS
+from reports.analysis.figures import COUNTS
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.csv_links import BOM, BYTES_MAX, CELL_LENGTH_MAX, csv_link
 from reports.pages.replay.downloads import downloads

@@ -288,7 +288,7 @@ def test_faults_and_runs_that_never_came_to_rest_are_told() -> None:
     made["runs"][0]["came_to_rest"] = False
     seen = "".join(Page(render_replay_report(made)).text)
     assert "buffer-v1 did not come to rest within 20.0\u00a0s." in seen
-    assert "made to happen on buffer-v1: timer-dies 3" in seen
+    assert "Injected faults on buffer-v1: timer-dies 3" in seen
     assert "http-fails" not in seen
 
 

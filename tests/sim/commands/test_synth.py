@@ -53,7 +53,7 @@ def test_bad_options(option: str, value: str, words: str, capsys: pytest.Capture
     assert words in message
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 and the operating system's words."""
     path = tmp_path / "file" / "x.jsonl"
     path.parent.touch()

@@ -225,8 +225,8 @@ def test_real_input_and_output_is_refused() -> None:
             await asyncio.open_connection("127.0.0.1", 1)
         with pytest.raises(RealInputOutputError):
             await asyncio.to_thread(time.time)
-        with socket.socket() as one, pytest.raises(RealInputOutputError):
-            loop.add_reader(one, print)
+        with socket.socket() as unused, pytest.raises(RealInputOutputError):
+            loop.add_reader(unused, print)
 
     run(main)
 

@@ -56,8 +56,8 @@ class Scripted(System):
         for ids in self.plan:
             self.world.ledger.claimed(USER, ids, "planned", self.world.now_ms() - 3)
             await self.world.whatsapp.send(USER, ids, "reply")
-        for one in self.dead:
-            self.world.ledger.dead_lettered(USER, one, attempts=3)
+        for message_id in self.dead:
+            self.world.ledger.dead_lettered(USER, message_id, attempts=3)
 
     def at_rest(self) -> bool:
         return True
@@ -142,7 +142,7 @@ def test_inside_a_batch_the_providers_time_decides_and_arrival_where_it_is_equal
     assert played(*equal, plan=[["b", "a"]])["reordered"] == ["a"]
 
 
-def test_a_second_answer_is_no_second_disorder() -> None:
+def test_a_second_answer_out_of_order_is_not_counted_again() -> None:
     run = played(*THREE, plan=[["a"], ["b"], ["c"], ["a"]])
     assert (run["duplicated"], run["reordered"]) == (["a"], [])
 

@@ -49,11 +49,11 @@ def sleeping(path: str, task: int) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])
-def test_every_task_is_answered_once_at_its_place(jobs: int) -> None:
-    assert sorted(spread(added, 100, range(7), jobs=jobs)) == [(place, 100 + place) for place in range(7)]
+def test_every_task_is_answered_once_with_its_index(jobs: int) -> None:
+    assert sorted(spread(added, 100, range(7), jobs=jobs)) == [(index, 100 + index) for index in range(7)]
 
 
-def test_no_task_needs_no_answer() -> None:
+def test_without_tasks_there_are_no_answers() -> None:
     assert list(spread(added, 1, [], jobs=2)) == []
 
 
@@ -63,7 +63,7 @@ def test_a_failure_is_raised_with_where_it_happened() -> None:
     assert "in failing" in "".join(raised.value.__notes__)
 
 
-def test_a_process_that_was_killed_is_told() -> None:
+def test_a_killed_process_is_reported() -> None:
     with pytest.raises(ProcessDiedError, match="--jobs 1"):
         list(spread(dying, None, range(9), jobs=2))
 
@@ -84,8 +84,8 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted")
     answers = spread(writing, {str(marker)!r}, [1, 0], jobs=1)
-    for place, answer in answers:
-        print(place, len(answer))
+    for index, answer in answers:
+        print(index, len(answer))
         answers.close()
 """
     done = ran(program, tmp_path)

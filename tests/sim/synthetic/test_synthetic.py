@@ -151,7 +151,7 @@ def test_users_come_back(day: Recording) -> None:
     turns = sorted(len(of_user) for of_user in _turns(day).values())
     assert turns[0] == 1
     assert turns[-1] >= 20
-    assert sum(one > 1 for one in turns) > len(turns) / 4
+    assert sum(length > 1 for length in turns) > len(turns) / 4
 
 
 def test_the_day_has_the_assumed_profile(day: Recording) -> None:
@@ -199,7 +199,10 @@ def test_languages() -> None:
     by_user: dict[str, Counter[str]] = defaultdict(Counter)
     for arrival in texts["mixed"]:
         by_user[arrival.phone][_language(arrival)] += 1
-    assert {max(languages, key=lambda one: languages[one]) for languages in by_user.values()} == {"ar", "en"}
+    assert {max(languages, key=lambda language: languages[language]) for languages in by_user.values()} == {
+        "ar",
+        "en",
+    }
 
 
 def test_same_arguments_same_bytes_another_seed_others() -> None:

@@ -107,7 +107,7 @@ def test_only_v2_limits_a_batch_to_ten(system: str, sizes: list[int]) -> None:
 @LISTS
 def test_the_ai_gets_the_messages_in_their_order_joined_by_one_space(system: str) -> None:
     texts: list[str] = []
-    play(race((500, "m1"), (600, "m2"), (700, "m3")), system, lambda one: listen_to_ai(one, texts))
+    play(race((500, "m1"), (600, "m2"), (700, "m3")), system, lambda system: listen_to_ai(system, texts))
     assert texts == ["text of m1 text of m2 text of m3"]
 
 
@@ -116,14 +116,14 @@ def test_each_rewrite_reverses_the_list(system: str) -> None:
     """m2 and m3 lie newest first, after mark-as-completed of m1 oldest first, then newest first again."""
     orders: list[list[str]] = []
 
-    def look(one: System) -> None:
-        assert isinstance(one, ListSystem)
+    def look(system: System) -> None:
+        assert isinstance(system, ListSystem)
 
         def note(key: str, before: Any, after: Any, client: object) -> None:
             if key == KEY:
                 orders.append([json.loads(value)["id"] for value in after or ()])
 
-        one.redis.watch(note)
+        system.redis.watch(note)
 
     play(race((500, "m1"), (12000, "m2"), (13000, "m3")), system, look)
     assert orders == [["m1"], ["m1"], ["m2", "m1"], ["m3", "m2", "m1"], ["m2", "m3"], ["m3", "m2"], []]

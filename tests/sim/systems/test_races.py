@@ -9,7 +9,9 @@ from tests.sim.systems.races import QUEUE, RACES, Race, play, said
 OLD = [pytest.param(race, system, id=f"{system}: {race.name}") for race in RACES for system in race.loses]
 SLOW_USERS = Race(
     name="five users whose AI calls take 6 s each",
-    arrivals=tuple(one for number in range(5) for one in said((500, f"m{number}"), phone=str(number))),
+    arrivals=tuple(
+        arrival for number in range(5) for arrival in said((500, f"m{number}"), phone=str(number))
+    ),
     loses={},
     ai=("6s",),
     latency="5ms",

@@ -12,8 +12,8 @@ from queue_core.keys import KeySpace
 from queue_core.message import decode, encode
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts import Call, ClaimAnswer, LeasedAnswer
-from queue_core.redis.scripts.loader import text
+from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.loader import Call, text
 from queue_core.settings import Rules
 
 NOW = 1_790_000_000_000

@@ -14,8 +14,8 @@ import pytest
 
 from queue_core.keys import Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
-from queue_core.redis.scripts import Call, ScriptMismatchError, loader
-from queue_core.redis.scripts.loader import Digits, Now, Number, stub, text
+from queue_core.redis.scripts import loader
+from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
 from queue_core.settings import Rules
 from tests.queue_core.searches.planting import ALL
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueUnavailableError
+from queue_core import QueueUnavailableError
+from queue_core.queue.dead_letters import DeadLetters
 from queue_core.server.operator.dead import PAGE
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
@@ -152,13 +153,13 @@ async def test_requeue_all_takes_what_was_there_when_it_began(
 ) -> None:
     """A worker that gives up on each message as fast as it is requeued must not keep the command going for ever."""
     await plant(console, PAGE + 5)
-    requeue = MessageQueue.requeue
+    requeue = DeadLetters.requeue
 
-    async def and_fail_again(queue: MessageQueue, letter_id: str) -> None:
-        await requeue(queue, letter_id)
+    async def and_fail_again(letters: DeadLetters, letter_id: str) -> None:
+        await requeue(letters, letter_id)
         await plant(console, 1, "again")
 
-    monkeypatch.setattr(MessageQueue, "requeue", and_fail_again)
+    monkeypatch.setattr(DeadLetters, "requeue", and_fail_again)
     async with asyncio.timeout(60):
         answer = await console.run("dead", "requeue", "--all")
     assert answer.out == f"{PAGE + 5} dead letters requeued\n"
@@ -224,15 +225,15 @@ async def test_without_redis_it_says_how_far_it_came(
     console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await plant(console, 3)
-    requeue = MessageQueue.requeue
+    requeue = DeadLetters.requeue
 
-    async def only_the_first(queue: MessageQueue, letter_id: str) -> None:
+    async def only_the_first(letters: DeadLetters, letter_id: str) -> None:
         if letter_id != first.id:
             raise QueueUnavailableError("gone")
-        await requeue(queue, letter_id)
+        await requeue(letters, letter_id)
 
     first, *_ = await console.queue.dead_letters()
-    monkeypatch.setattr(MessageQueue, "requeue", only_the_first)
+    monkeypatch.setattr(DeadLetters, "requeue", only_the_first)
     with pytest.raises(QueueUnavailableError):
         await console.run("dead", "requeue", "--all")
     assert "1 dead letter requeued before this failed" in capsys.readouterr().err

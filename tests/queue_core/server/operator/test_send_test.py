@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from queue_core import GiveUpError, MessageQueue, Processor, QueueMessage, QueueUnavailableError
 from queue_core.channels.evolution.parser import parse_evolution
+from queue_core.queue.inspection import Inspection
 from tests.queue_core.bot import Bot, claimed_batch, running
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
 
@@ -61,10 +62,10 @@ async def serving(front: Front) -> AsyncIterator[str]:
 
 async def test_a_burst_is_followed_to_its_answer(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     was_seen_in_work = asyncio.Event()
-    pending = MessageQueue.pending
+    pending = Inspection.pending
 
-    async def noted(queue: MessageQueue, instance: str, phone: str) -> list[QueueMessage]:
-        found = await pending(queue, instance, phone)
+    async def noted(inspection: Inspection, instance: str, phone: str) -> list[QueueMessage]:
+        found = await pending(inspection, instance, phone)
         if any(one.status == "processing" for one in found):
             was_seen_in_work.set()
         return found
@@ -72,7 +73,7 @@ async def test_a_burst_is_followed_to_its_answer(console: Console, monkeypatch: 
     async def wait_to_be_seen(_: object) -> None:
         await was_seen_in_work.wait()
 
-    monkeypatch.setattr(MessageQueue, "pending", noted)
+    monkeypatch.setattr(Inspection, "pending", noted)
     bot, front = Bot(on_handle=wait_to_be_seen), Front(console.queue)
     async with serving(front) as url, running(Processor(console.queue, bot.handle, bot.send)):
         answer = await console.run("send-test", "--url", url, "--phone", "+55 (11) 99999-0000", "--json")

@@ -1,15 +1,12 @@
-"""A replay's runs and turns as tables, and the figures of each system."""
+"""Figures of a replay: counts of runs, and the figures of each system."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-import pandas as pd
-import pytest
-
-from reports.analysis.conversations import reply_times_ms
-from reports.analysis.frames import COUNTS, counts_by, runs_frame, system_figures, turns_frame
+from reports.analysis.conversations import arrivals_ms, reply_times_ms, waits_ms
+from reports.analysis.figures import COUNTS, counts, counts_by, system_figures
 from reports.analysis.statistics import wilson
 from reports.results.replay import BatchRecord, ReplayResult
 from tests.reports import example
@@ -52,12 +49,8 @@ def _by_hand() -> ReplayResult:
     return example.result([recorded], [run])
 
 
-def test_a_row_a_run_with_its_own_counts() -> None:
-    (row,) = runs_frame(_by_hand()["runs"]).to_dict("records")
-    assert row == {
-        "recording": "r",
-        "system": "queue",
-        "run": 0,
+def test_the_counts_of_a_run_are_its_own() -> None:
+    assert counts(_by_hand()["runs"][0]) == {
         "sent": 4,
         "answered": 4,
         "lost": 0,
@@ -70,12 +63,15 @@ def test_a_row_a_run_with_its_own_counts() -> None:
     }
 
 
-def test_a_row_a_turn_with_its_times() -> None:
+def test_a_turn_has_a_reply_time_if_it_was_answered_and_its_messages_are_known() -> None:
     result = _by_hand()
-    frame = turns_frame(result["runs"], {one["name"]: one for one in result["recordings"]})
-    assert frame["reply"].tolist() == pytest.approx([5000, float("nan"), 9000, float("nan")], nan_ok=True)
-    assert frame["lag"].tolist() == pytest.approx([10, float("nan"), 500, 0], nan_ok=True)
-    assert set(frame["system"]) == {"queue"}
+    arrivals = arrivals_ms(result["recordings"][0])
+    assert [waits_ms(turn, arrivals) for turn in result["runs"][0]["batches"]] == [
+        (5000, 4000),
+        None,
+        (9000, 9000),
+        None,
+    ]
 
 
 def test_times_of_a_system_are_those_that_some_turn_had() -> None:
@@ -84,7 +80,7 @@ def test_times_of_a_system_are_those_that_some_turn_had() -> None:
     assert figures.lag_ms == {"p50": 10, "p95": 500, "max": 500}
 
 
-def test_counts_are_added_up_by_any_columns() -> None:
+def test_counts_are_added_up_by_any_keys() -> None:
     first, second = (
         example.recording(name, example.incident()["recordings"][0]["messages"]) for name in "xy"
     )
@@ -95,8 +91,7 @@ def test_counts_are_added_up_by_any_columns() -> None:
         example.run(second, "old", lost=lost),
         example.run(second, "queue"),
     ]
-    frame = runs_frame(runs)
-    by_both, by_system = counts_by(frame, "recording", "system"), counts_by(frame, "system")
+    by_both, by_system = counts_by(runs, "recording", "system"), counts_by(runs, "system")
     assert {key: counts["lost"] for key, counts in by_both.items()} == {
         ("x", "old"): 2,
         ("y", "old"): 1,
@@ -111,7 +106,7 @@ def test_counts_are_added_up_by_any_columns() -> None:
 
 def test_figures_of_systems_are_the_runs_own() -> None:
     result = example.big_day(300, 40, 3)
-    figures = {one.system: one for one in system_figures(result)}
+    figures = {of_system.system: of_system for of_system in system_figures(result)}
     for run in result["runs"]:
         own, times = figures[run["system"]], reply_times_ms(run, result["recordings"][0])
         assert own.counts["sent"] == run["sent"]
@@ -145,15 +140,14 @@ def test_a_system_that_answered_nothing_has_no_times() -> None:
 
 def test_a_result_without_runs_has_no_figures() -> None:
     assert system_figures(example.result([], [])) == []
-    assert counts_by(runs_frame([]), "recording", "system") == {}
+    assert counts_by([], "recording", "system") == {}
     assert system_figures(example.result([], [], systems={"queue": "never ran"})) == []
 
 
 def test_hostile_names_are_names() -> None:
     result = example.hostile()
-    found = counts_by(runs_frame(result["runs"]), "recording", "system")
-    assert {key[0] for key in found} == {one["name"] for one in result["recordings"]}
-    assert isinstance(runs_frame(result["runs"]), pd.DataFrame)
+    sums = counts_by(result["runs"], "recording", "system")
+    assert {key[0] for key in sums} == {info["name"] for info in result["recordings"]}
     assert len(system_figures(result)) == 3
 
 

@@ -1,0 +1,116 @@
+"""Figures of a replay: counts of messages, AI calls and turns, and each system over all recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reports.analysis.conversations import arrivals_ms, waits_ms
+from reports.analysis.quantile import quantile
+from reports.analysis.statistics import wilson
+from reports.results.baseline import Counts
+from reports.results.replay import ReplayResult, Run
+
+QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+COUNTS = tuple(Counts.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFigures:
+    """One system over all recordings and runs.
+
+    Times are in ms, `reply_ms` from a turn's first message to its reply and `lag_ms` from when it was due to its
+    hand-over; None without any. `low` and `high` are the 95 % interval of the share of messages that are lost, None
+    where each recording was replayed once.
+    """
+
+    system: str
+    counts: Mapping[str, int]
+    reply_ms: Mapping[str, int | None]
+    lag_ms: Mapping[str, int | None]
+    runs_with_loss: int
+    runs: int
+    low: float | None
+    high: float | None
+
+    @property
+    def probability(self) -> float:
+        """The share of messages that were lost."""
+        return self.counts["lost"] / self.counts["sent"] if self.counts["sent"] else 0.0
+
+
+def counts(run: Run) -> Counts:
+    """Count the messages of a run by what became of them, its AI calls and its turns."""
+    return {
+        "sent": run["sent"],
+        "answered": run["answered"],
+        "lost": len(run["lost"]),
+        "twice": len(run["duplicated"]),
+        "order": len(run["reordered"]),
+        "dead": len(run["dead_lettered"]),
+        "waiting": len(run["pending"]),
+        "ai_calls": run["ai_calls"],
+        "turns": len(run["batches"]),
+    }
+
+
+def counts_by(
+    runs: Iterable[Run], *keys: Literal["recording", "system"]
+) -> dict[tuple[str, ...], dict[str, int]]:
+    """Add up the counts of the runs that are equal in these keys, by their values."""
+    grouped: dict[tuple[str, ...], list[Counts]] = {}
+    for run in runs:
+        grouped.setdefault(tuple(run[key] for key in keys), []).append(counts(run))
+    return {values: total(parts) for values, parts in grouped.items()}
+
+
+def total(parts: Iterable[Counts]) -> dict[str, int]:
+    """Add up counts."""
+    sums = dict.fromkeys(COUNTS, 0)
+    for part in parts:
+        for name in COUNTS:
+            sums[name] += part[name]  # type: ignore[literal-required] # a key of Counts
+    return sums
+
+
+def system_figures(result: ReplayResult) -> list[SystemFigures]:
+    """Return the figures of each system that ran, in the order of the result."""
+    by_system: dict[str, list[Run]] = {}
+    for run in result["runs"]:
+        by_system.setdefault(run["system"], []).append(run)
+    arrivals = {info["name"]: arrivals_ms(info) for info in result["recordings"]}
+    return [
+        _figures(system, by_system[system], arrivals) for system in result["systems"] if system in by_system
+    ]
+
+
+def _figures(
+    system: str, runs: Sequence[Run], arrivals: Mapping[str, Mapping[tuple[str, str, str], int]]
+) -> SystemFigures:
+    sums = total(map(counts, runs))
+    waits = [waits_ms(batch, arrivals[run["recording"]]) for run in runs for batch in run["batches"]]
+    lags = [
+        batch["claimed_at_ms"] - batch["due_at_ms"]
+        for run in runs
+        for batch in run["batches"]
+        if batch["due_at_ms"] is not None
+    ]
+    is_repeated = len({run["run"] for run in runs}) > 1
+    low, high = wilson(sums["lost"], sums["sent"]) if is_repeated else (None, None)
+    return SystemFigures(
+        system,
+        sums,
+        reply_ms=quantiles([first for first, _ in filter(None, waits)]),
+        lag_ms=quantiles(lags),
+        runs_with_loss=sum(bool(run["lost"]) for run in runs),
+        runs=len(runs),
+        low=low,
+        high=high,
+    )
+
+
+def quantiles(times: Iterable[int | None]) -> dict[str, int | None]:
+    """Return QUANTILES of the times that there are; None for each without any."""
+    ordered = sorted(time for time in times if time is not None)
+    return {name: quantile(ordered, share) if ordered else None for name, share in QUANTILES.items()}
