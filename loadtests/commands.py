@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import re
 import resource
@@ -20,22 +19,22 @@ from loadtests.account.console import show_prediction
 from loadtests.options import (
     OUT,
     SEED_MAX,
+    Option,
     add_load_options,
-    checked,
     duration,
     folder,
     number,
     typed_options,
     whole,
 )
-from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out
+from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, temporary_folder
 from loadtests.schedule import Plan, ScheduleError
 from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
 from queue_core.durations import parse_duration_ms, with_negative_values
-from queue_core.redis_server.embedded import EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
 from sim.engine.distributions import parse_distribution
@@ -56,6 +55,51 @@ _PLAIN_WORDS = (
     (r"ignored explicit argument '.*'$", "it takes no value"),
 )
 """Messages of argparse, and plain words for them."""
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text):
+        raise ValueError(f"{text!r} is not a size of memory: write it as in 50mb")
+    return text
+
+
+def _service_time(text: str) -> str:
+    parse_distribution(text)
+    return text
+
+
+def _faults(text: str) -> tuple[Fault, ...]:
+    return parse_plan(text) if text else ()
+
+
+_PORT = whole(0, 65_535)
+_AI = Option(
+    "ai",
+    "SPEC",
+    AI_DEFAULT,
+    "time that the AI takes: constant:TIME, exponential:MEAN, lognormal:MEDIAN:SIGMA or lognormal:MEDIAN:P95",
+    _service_time,
+)
+_AI_ERRORS = Option("ai-errors", "P", 0, "probability that the AI answers 500, from 0 to 1", number(0, 1))
+_SEED = Option("seed", "N", SEED_DEFAULT, "equal seeds draw equal times", whole(0, SEED_MAX))
+_OUT = Option("out", "DIR", OUT, "folder for all files", folder)
+_STACK = (
+    Option("workers", "N", 1, "number of workers", whole(1, WORKERS_MAX)),
+    Option("redis-memory", "SIZE", "50mb", "limit of Redis's memory, such as 500mb", _memory),
+    _AI_ERRORS,
+)
+_RUN = (Option("chaos", "PLAN", "", "faults, see below", _faults), _OUT)
+_VALIDATE = (
+    _SEED,
+    Option("rate", "N", 2000.0, "messages a minute", number(0.001, RATE_MAX)),
+    Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
+    _OUT,
+)
+
+
+def _add(parser: argparse.ArgumentParser, *options: Option) -> None:
+    for option in options:
+        option.add_to(parser)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -112,13 +156,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs a whole deployment on 127.0.0.1, in which a sink plays the AI and WhatsApp, and prints its\n"
         "addresses. The environment sets the queue, as in QUEUE_WINDOW_MS=1000. Ctrl-C stops everything.",
     )
-    _add_stack_options(stack)
-    _add_seed(stack)
-    stack.add_argument(
-        "--port", type=_PORT, default=8080, metavar="N", help="port of webhooks; 0: any (8080)"
-    )
-    stack.add_argument(
-        "--sink-port", type=_PORT, default=8090, metavar="N", help="port of the sink; 0: any (8090)"
+    _add(
+        stack,
+        *_STACK,
+        _AI,
+        _SEED,
+        Option("port", "N", 8080, "port of webhooks; 0: any", _PORT),
+        Option("sink-port", "N", 8090, "port of the sink; 0: any", _PORT),
     )
     stack.set_defaults(run=_stack)
     run = commands.add_parser(
@@ -131,11 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         "cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack\n"
         "ended by itself, or a fault did not happen.",
     )
-    _add_stack_options(run)
-    run.add_argument(
-        "--chaos", type=checked(parse_plan), default=(), metavar="PLAN", help="faults, see below"
-    )
-    _add_out(run)
+    _add(run, *_STACK, _AI, *_RUN)
     add_load_options(run)
     run.set_defaults(run=_load)
     validate = commands.add_parser(
@@ -145,94 +185,25 @@ def _parser() -> argparse.ArgumentParser:
         "between the two distributions of reply times. Run nothing else on the machine meanwhile.",
         epilog=f"Exit code: 0: the distance is under {DISTANCE_AIM}. 1: it is not. 2 and 3 as for `run`.",
     )
-    _add_stack_options(validate, ai="lognormal:2s:4s")
-    _add_seed(validate)
-    validate.add_argument(
-        "--rate", type=number(0.001, RATE_MAX), default=2000.0, metavar="N", help="messages a minute (2000)"
-    )
-    validate.add_argument(
-        "--duration",
-        type=duration(is_above_0=True),
-        default="60s",
-        metavar="TIME",
-        help="length of the load (60s)",
-    )
-    _add_out(validate)
-    validate.set_defaults(run=_compare, chaos=())
+    _add(validate, *_STACK, _AI._replace(default="lognormal:2s:4s"), *_VALIDATE)
+    validate.set_defaults(run=_compare)
     sink = commands.add_parser(
         "sink",
         help="run the sink alone, which plays the AI and WhatsApp",
         description="Plays the AI and WhatsApp, and remembers what reaches it. Ctrl-C stops it.",
     )
-    sink.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    sink.add_argument("--port", type=_PORT, default=8090, metavar="N", help="0: any (8090)")
-    _add_sink_options(sink)
-    _add_seed(sink)
+    _add(
+        sink,
+        Option("host", "NAME", "127.0.0.1", "address to listen on"),
+        Option("port", "N", 8090, "port to listen on; 0: any", _PORT),
+        _AI,
+        _AI_ERRORS,
+        _SEED,
+    )
     sink.set_defaults(run=_sink)
+    for parser in (stack, run, validate):
+        parser.add_argument("--legacy", action="store_true", help="test the legacy buffer, not the queue")
     return top
-
-
-_PORT = whole(0, 65_535)
-
-
-def _add_stack_options(parser: argparse.ArgumentParser, ai: str = AI_DEFAULT) -> None:
-    parser.add_argument(
-        "--workers", type=whole(1, WORKERS_MAX), default=1, metavar="N", help="number of workers (1)"
-    )
-    parser.add_argument("--legacy", action="store_true", help="test the legacy buffer instead of the queue")
-    parser.add_argument(
-        "--redis-memory",
-        type=checked(_memory),
-        default="50mb",
-        metavar="SIZE",
-        help="limit of Redis's memory, such as 500mb (50mb)",
-    )
-    _add_sink_options(parser, ai)
-
-
-def _add_sink_options(parser: argparse.ArgumentParser, ai: str = AI_DEFAULT) -> None:
-    parser.add_argument(
-        "--ai",
-        type=checked(_service_time),
-        default=ai,
-        metavar="SPEC",
-        help="time that the AI takes: constant:TIME, exponential:MEAN, lognormal:MEDIAN:SIGMA or\n"
-        "lognormal:MEDIAN:P95 (%(default)s)",
-    )
-    parser.add_argument(
-        "--ai-errors",
-        type=number(0, 1),
-        default=0.0,
-        metavar="P",
-        help="probability that the AI answers 500, from 0 to 1 (0)",
-    )
-
-
-def _add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seed",
-        type=whole(0, SEED_MAX),
-        default=SEED_DEFAULT,
-        metavar="N",
-        help="equal seeds draw equal times (1)",
-    )
-
-
-def _add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=folder, default=OUT, metavar="DIR", help="folder for all files (%(default)s)"
-    )
-
-
-def _memory(text: str) -> str:
-    if not _MEMORY.fullmatch(text):
-        raise ValueError(f"{text!r} is not a size of memory: write it as in 50mb")
-    return text
-
-
-def _service_time(text: str) -> str:
-    parse_distribution(text)
-    return text
 
 
 # The commands.
@@ -240,9 +211,9 @@ def _service_time(text: str) -> str:
 
 def _stack(options: argparse.Namespace) -> int:
     _prepare_process()
-    stack = Stack(_stack_settings(options, options.port, options.sink_port), os.environ)
+    settings = _stack_settings(options, options.port, options.sink_port)
     try:
-        with stack:
+        with temporary_folder() as folder, Stack(settings, os.environ, folder) as stack:
             _show(stack)
             while True:
                 time.sleep(LOOK_EVERY_S)
@@ -311,7 +282,7 @@ def _sink(options: argparse.Namespace) -> int:
         sys.stdout.flush()
 
     _raise_limit_of_files()
-    asyncio.run(serve(_sink_settings(options), options.host, options.port, listening))
+    serve(_sink_settings(options), options.host, options.port, listening)
     return OK
 
 

@@ -22,12 +22,9 @@ from loadtests.account.console import show_result
 from loadtests.account.result import result_of, write
 from loadtests.generator import Generator
 from loadtests.options import add_locust_options
+from loadtests.run import INVALID, MISSED, OK, USAGE
 from loadtests.schedule import ScheduleError
 from reports.results.load import LoadResult
-
-EXIT_MISSED = 1
-EXIT_USAGE = 2
-EXIT_INVALID = 3
 
 _log = logging.getLogger("loadtests")
 
@@ -63,12 +60,12 @@ def _start(environment: Environment, **_: Any) -> None:
         return
     options = environment.parsed_options
     assert options is not None
-    environment.process_exit_code = EXIT_INVALID  # until the account is settled
+    environment.process_exit_code = INVALID  # until the account is settled
     try:
         account = Account(options, environment.host or "")
     except (AccountError, ScheduleError, ValueError, OSError) as error:
         _log.error("%s", error)
-        environment.process_exit_code = EXIT_USAGE
+        environment.process_exit_code = USAGE
         gevent.spawn_later(0.1, environment.runner.quit)  # type: ignore[union-attr]  # it is just starting
         return
     environment.load.deal(account)  # type: ignore[attr-defined]
@@ -88,7 +85,7 @@ def _end(environment: Environment, **_: Any) -> None:
 def _interrupt(environment: Environment, **_: Any) -> None:
     account: Account | None = environment.load.account  # type: ignore[attr-defined]
     if account is None:
-        if environment.process_exit_code == EXIT_INVALID:
+        if environment.process_exit_code == INVALID:
             _log.error("ended before the load began: there is no result")
     elif not account.settled.is_set():
         _log.error("interrupted before everything was sent and answered: there is no result")
@@ -125,5 +122,5 @@ def _settle(environment: Environment, account: Account) -> None:
 
 def _exit_code(result: LoadResult) -> int:
     if not result["valid"]:
-        return EXIT_INVALID
-    return 0 if result["ok"] else EXIT_MISSED
+        return INVALID
+    return OK if result["ok"] else MISSED

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from loadtests.scenarios import SCENARIOS
 from loadtests.schedule import Plan
@@ -17,20 +17,7 @@ from queue_core.durations import DurationError, parse_duration_ms
 NUMBER_MAX = 10_000_000
 SEED_MAX = 2**63 - 1
 OUT = "reports/out/load"
-
-_T = TypeVar("_T")
-
-
-def checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Make a reader for argparse, which shows the message of this error only."""
-
-    def check(text: str) -> _T:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return check
+CHANNELS = ("mixed", "evolution", "cloud")
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -41,7 +28,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
             raise ValueError(f"{text!r} is not a whole number from {low:,} to {high:,}")
         return int(text)
 
-    return checked(read)
+    return read
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
@@ -56,7 +43,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
             raise ValueError(f"{text!r} is not a number from {low:,g} to {high:,.12g}")
         return value
 
-    return checked(read)
+    return read
 
 
 def duration(*, is_above_0: bool) -> Callable[[str], str]:
@@ -66,10 +53,9 @@ def duration(*, is_above_0: bool) -> Callable[[str], str]:
         parse_duration_ms(text, is_above_0=is_above_0)
         return text
 
-    return checked(read)
+    return read
 
 
-@checked
 def folder(text: str) -> str:
     """Return the name of a folder as it is. Refuses one that cannot be made or written to."""
     path = Path(text).absolute()
@@ -79,17 +65,29 @@ def folder(text: str) -> str:
     return text
 
 
-def _one_of(names: Iterable[str]) -> Callable[[str], str]:
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in names:
             raise ValueError(f"{text!r} is not one of {', '.join(names)}")
         return text
 
-    return checked(read)
+    return read
 
 
-class _Option(NamedTuple):
-    """An option; `unit` stands for its value in the help."""
+def _checked(read: Callable[[str], object]) -> Callable[[str], object]:
+    """Make a reader for argparse, which shows the message of this error only."""
+
+    def check(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return check
+
+
+class Option(NamedTuple):
+    """An option; `unit` stands for its value in the help, and "" for a default that is not shown."""
 
     name: str
     unit: str
@@ -98,18 +96,29 @@ class _Option(NamedTuple):
     read: Callable[[str], object] = str
     choices: tuple[str, ...] | None = None
 
+    def add_to(self, parser: Any, **changes: Any) -> None:
+        """Add it to a parser of argparse or of Locust, or to a group of one."""
+        shown = f"{self.default:g}" if isinstance(self.default, float) else self.default
+        settings = {
+            "type": _checked(_one_of(self.choices) if self.choices else self.read),
+            "default": self.default,
+            "metavar": self.unit,
+            "help": self.help if shown == "" else f"{self.help} ({shown})",
+        }
+        parser.add_argument(f"--{self.name}", **(settings | changes))
+
 
 _LOAD = (
-    _Option("scenario", "NAME", "bursts", "one of those above", choices=tuple(SCENARIOS)),
-    _Option("rate", "N", 600.0, "messages a minute", number(0.001, NUMBER_MAX)),
-    _Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
-    _Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
-    _Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
-    _Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
-    _Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
-    _Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=("mixed", "evolution", "cloud")),
-    _Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
-    _Option(
+    Option("scenario", "NAME", "bursts", "one of those above", choices=tuple(SCENARIOS)),
+    Option("rate", "N", 600.0, "messages a minute", number(0.001, NUMBER_MAX)),
+    Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
+    Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
+    Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
+    Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
+    Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
+    Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=("mixed", "evolution", "cloud")),
+    Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
+    Option(
         "redeliver",
         "TIME",
         "2s",
@@ -145,7 +154,7 @@ class Limits:
 
 
 _LIMITS = tuple(
-    _Option(
+    Option(
         limit.name.replace("_", "-"),
         limit.metadata["unit"],
         limit.metadata["default"],
@@ -154,66 +163,39 @@ _LIMITS = tuple(
     )
     for limit in fields(Limits)
 )
+_AROUND = (
+    Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
+    Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
+    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` notes faults and usage"),
+)
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),
     ("Thresholds", "The most that is allowed; more is exit code 1.", _LIMITS),
 )
 
 
-def add_locust_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the load to Locust's own, with defaults and variables."""
-    for group, option in _add_groups(parser):
-        _add_locust_option(group, option)
-    around = parser.add_argument_group("Around the load")
-    for option in (
-        _Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
-        _Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
-        _Option("surroundings", "DIR", "", "folder of `python -m loadtests run` for what surrounds the load"),
-    ):
-        _add_locust_option(around, option)
-
-
 def add_load_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `typed_options` hands on to Locust."""
-    for group, option in _add_groups(parser):
-        group.add_argument(
-            f"--{option.name}",
-            type=_one_of(option.choices) if option.choices else option.read,
-            default=argparse.SUPPRESS,
-            metavar=option.unit,
-            help=_help(option),
-        )
-
-
-def typed_options(options: argparse.Namespace) -> list[str]:
-    """Return what was typed of the options of the load."""
-    values = vars(options)
-    keys = [option.name.replace("-", "_") for _, _, group in _GROUPS for option in group]
-    return [f"--{key.replace('_', '-')}={values[key]}" for key in keys if key in values]
-
-
-def _add_groups(parser: argparse.ArgumentParser) -> Iterable[tuple[Any, _Option]]:
+    """Add the options that `typed_options` hands on to Locust, which has their defaults."""
     for title, description, options in _GROUPS:
         group = parser.add_argument_group(title, description)
         for option in options:
-            yield group, option
+            option.add_to(group, default=argparse.SUPPRESS)
 
 
-def _add_locust_option(group: Any, option: _Option) -> None:
-    group.add_argument(
-        f"--{option.name}",
-        type=option.read,
-        choices=option.choices,
-        default=option.default,
-        env_var=f"LOCUST_{option.name.upper().replace('-', '_')}",
-        metavar=option.unit,
-        help=_help(option),
-    )
+def add_locust_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the load to those of Locust, which also reads them from variables."""
+    for title, description, options in (*_GROUPS, ("Around the load", None, _AROUND)):
+        group = parser.add_argument_group(title, description)
+        for option in options:
+            variable = f"LOCUST_{option.name.upper().replace('-', '_')}"
+            option.add_to(group, type=_checked(option.read), choices=option.choices, env_var=variable)
 
 
-def _help(option: _Option) -> str:
-    default = f"{option.default:g}" if isinstance(option.default, float) else option.default
-    return f"{option.help} ({default})" if default != "" else option.help
+def typed_options(options: argparse.Namespace) -> list[str]:
+    """Return the options of the load that were typed."""
+    values = vars(options)
+    keys = [option.name.replace("-", "_") for _, _, group in _GROUPS for option in group]
+    return [f"--{key.replace('_', '-')}={values[key]}" for key in keys if key in values]
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

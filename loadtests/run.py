@@ -6,18 +6,18 @@ the result and the report into `out`, once it has them; nothing there changes be
 
 from __future__ import annotations
 
-import math
+import contextlib
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.account.surroundings import STARTED, Surroundings, write_faults
+from loadtests.account.surroundings import STARTED, USAGE_LOG, Surroundings, write_faults
 from loadtests.stack.chaos import Chaos, Fault
-from loadtests.stack.deployment import Stack, StackSettings
+from loadtests.stack.deployment import Stack, StackError, StackSettings
 from loadtests.stack.usage import UsageLog
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
@@ -25,6 +25,20 @@ OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
 LOOK_EVERY_S = 0.1
 LOCUST = (sys.executable, "-m", "locust", "-f", "loadtests", "--headless", "--only-summary")
 """The command of the load generator. Its working directory is the repository, where it finds its settings."""
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder, and remove it at the end, unless a StackError refers to the logs in it."""
+    folder = Path(tempfile.mkdtemp(prefix="loadtests-"))
+    try:
+        yield folder
+    except StackError:
+        raise
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    shutil.rmtree(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +63,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     says.
     """
     out = run.out.absolute()
-    folder = Path(tempfile.mkdtemp(prefix="loadtests-"))
-    try:
+    with temporary_folder() as folder:
         with Stack(run.stack, environ, folder / "logs") as stack:
             system = {"redis": stack.redis_version}
             Surroundings(run.command, dict(run.settings), system, list(run.predicted_ms)).write(folder)
@@ -59,17 +72,12 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
                 code = _watch(run, stack, chaos, folder)
             finally:
                 chaos.stop()
-    except KeyboardInterrupt:
-        shutil.rmtree(folder)
-        raise
-    has_started = (folder / STARTED).exists()
-    if code != USAGE:
+        if code == USAGE:
+            return code
+        has_started = (folder / STARTED).exists()
         out.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(out / "logs", ignore_errors=True)
         shutil.move(folder / "logs", out / "logs")
-    shutil.rmtree(folder)
-    if code == USAGE:
-        return code
     problems = [f"a fault could not be carried out: {error}" for error in chaos.errors]
     problems += [f"a fault did not happen, since the load ended before: {fault}" for fault in chaos.missed]
     if not has_started:
@@ -85,23 +93,14 @@ def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:
     options = [f"--{name}={value}" for name, value in places.items()]
     exit_code = stack.spawn("locust", [*run.locust, *options, *run.locust_options], {})
     started_at: float | None = None
-    with UsageLog(folder / "usage.json") as usage:
-        while (code := exit_code()) is None:
-            stack.check()
-            if started_at is None:
-                started_at = _started_at(folder / STARTED)
-                if started_at is not None:
-                    chaos.start(started_at)
-            elif usage.is_due(t_s := time.time() - started_at):
-                usage.add(t_s, stack.usage())
-            time.sleep(LOOK_EVERY_S)
+    usage = UsageLog(folder / USAGE_LOG)
+    while (code := exit_code()) is None:
+        stack.check()
+        if started_at is None:
+            if (folder / STARTED).exists():
+                started_at = float((folder / STARTED).read_text("ascii"))
+                chaos.start(started_at)
+        elif usage.is_due(t_s := time.time() - started_at):
+            usage.add(t_s, stack.usage())
+        time.sleep(LOOK_EVERY_S)
     return code if code >= 0 else 128 - code
-
-
-def _started_at(path: Path) -> float | None:
-    """Read the Unix time of the start of the load; return None before it, or while the file is incomplete."""
-    try:
-        at = float(path.read_text("ascii"))
-    except (OSError, ValueError):
-        return None
-    return at if math.isfinite(at) else None

@@ -1,7 +1,7 @@
-"""The simulator's prediction, checked: the same arrivals through the simulator and through the running stack.
+"""The check of the simulator's prediction: the same messages through the simulator and through the running stack.
 
-Compared is the time from a turn's last message to its reply: its distribution in the simulation and as the sink saw it,
-and the largest distance between the two curves (the Kolmogorov-Smirnov statistic).
+It compares the distributions of the time from a turn's last message to its reply, by the largest distance between the
+two curves (the Kolmogorov-Smirnov statistic).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from sim.study import ReplayFailedError, Study, carry_out
 
 DISTANCE_AIM = 0.05
 RUNS = 5
-"""The simulation is repeated with other seeds, so that its curve is smoother than the measured one."""
+"""Simulations with different seeds, which make a smooth curve."""
 LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 """Round trip to a Redis on the same machine."""
 
 
 def recording_of(plan: Plan, path: Path) -> Recording:
-    """Draw the arrivals, and write them as the recording that is returned. Raises ScheduleError, OSError."""
+    """Draw the messages, write them as a recording, and return it. Raises ScheduleError, OSError."""
     arrivals = []
     for number, arrival in enumerate(arrivals_of(plan)):
         at_ms = round(arrival.at_s * 1000)
@@ -51,7 +51,7 @@ def simulate(recording: Recording, ai: str, window_ms: str | None) -> list[float
 def reply_times(replay: ReplayResult) -> list[float]:
     """Return the times from each turn's last message to its reply, in ms, over all runs of a replay."""
     (recording,) = replay["recordings"]
-    arrived = {(one["phone"], one["id"]): one["at_ms"] for one in recording["messages"]}
+    arrived = {(message["phone"], message["id"]): message["at_ms"] for message in recording["messages"]}
     return [
         float(
             batch["replied_at_ms"] - max(arrived[batch["phone"], message_id] for message_id in batch["ids"])

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from queue_core.text import visible
+from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
@@ -181,18 +182,9 @@ def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, 
     """Return the waits from first and last messages over all runs."""
     if len(runs) == 1:
         return runs[0]["latency_ms"]["first"], runs[0]["latency_ms"]["last"]
-    arrived: dict[tuple[str, str, str], int] = {}
-    for message in recording["messages"]:
-        arrived.setdefault((message["instance"], message["phone"], message["id"]), message["at_ms"])
-    first, last = [], []
-    for run in runs:
-        for batch in run["batches"]:
-            keys = [(batch["instance"], batch["phone"], message_id) for message_id in batch["ids"]]
-            times = [arrived[key] for key in keys if key in arrived]
-            if batch["replied_at_ms"] is not None and times:
-                first.append(batch["replied_at_ms"] - min(times))
-                last.append(batch["replied_at_ms"] - max(times))
-    return quantiles(first), quantiles(last)
+    arrivals = arrivals_ms(recording)
+    waits = [waits_ms(batch, arrivals) for run in runs for batch in run["batches"]]
+    return quantiles(each[0] for each in waits if each), quantiles(each[1] for each in waits if each)
 
 
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
+from operator import itemgetter
 
+from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.results.replay import ReplayResult, Run
 from reports.results.sweep import (
     SWEEP_SCHEMA_VERSION,
@@ -26,20 +28,16 @@ SAMPLES_MAX = 300
 DEFAULT_GRID: Mapping[str, Sequence[str]] = {"window": ("4s", "8s", "12s"), "max-messages": ("3", "5", "8")}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Options of the command line for one row, by name."""
+def choices(grid: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Make every combination of the values, as options by name.
 
-    options: Mapping[str, str]
-
-
-def choices(grid: Mapping[str, Sequence[str]]) -> list[Choice]:
-    """Make every combination of the values. Raises SettingsError for more than CHOICES_MAX or an empty value."""
+    Raises SettingsError for more than CHOICES_MAX, or for an empty value.
+    """
     for name, values in grid.items():
         if not values or not all(value.strip() for value in values):
             raise SettingsError(f"--{name}: write a list of values such as 4s,8s,12s, none of them empty")
     made = [
-        Choice(dict(zip(grid, (value.strip() for value in values), strict=True)))
+        dict(zip(grid, (value.strip() for value in values), strict=True))
         for values in product(*grid.values())
     ]
     if len(made) > CHOICES_MAX:
@@ -49,7 +47,7 @@ def choices(grid: Mapping[str, Sequence[str]]) -> list[Choice]:
 
 def sweep(
     study: Study,
-    made: Sequence[Choice],
+    made: Sequence[Mapping[str, str]],
     *,
     jobs: int = 1,
     done: Callable[[Run], None] = lambda _: None,
@@ -58,7 +56,7 @@ def sweep(
 
     Raises what `carry_out_all` raises.
     """
-    studies = [replace(study, options={**study.options, **choice.options}) for choice in made]
+    studies = [replace(study, options={**study.options, **choice}) for choice in made]
     results = carry_out_all(studies, jobs=jobs, done=done)
     rows = [_row(choice, result) for choice, result in zip(studies, results, strict=True)]
     for row, is_best in zip(rows, unbeaten(rows), strict=True):
@@ -120,27 +118,24 @@ def _times(result: ReplayResult) -> tuple[list[int], list[int], list[int], int]:
     lags: list[int] = []
     split = 0
     for recording in result["recordings"]:
-        arrivals: dict[tuple[str, str], dict[str, int]] = {}
-        for message in recording["messages"]:
-            of_user = arrivals.setdefault((message["instance"], message["phone"]), {})
-            of_user.setdefault(message["id"], message["at_ms"])
-        moments = {key: sorted(of_user.values()) for key, of_user in arrivals.items()}
+        arrivals = arrivals_ms(recording)
+        moments: dict[tuple[str, str], list[int]] = {}
+        for (instance, phone, _), at_ms in sorted(arrivals.items(), key=itemgetter(1)):
+            moments.setdefault((instance, phone), []).append(at_ms)
         for run in result["runs"]:
             if run["recording"] != recording["name"]:
                 continue
             for batch in run["batches"]:
                 if batch["due_at_ms"] is not None:
                     lags.append(batch["claimed_at_ms"] - batch["due_at_ms"])
-                key = batch["instance"], batch["phone"]
-                times = [
-                    arrivals[key][message_id] for message_id in batch["ids"] if message_id in arrivals[key]
-                ]
-                if batch["replied_at_ms"] is None or not times:
+                waits = waits_ms(batch, arrivals)
+                if waits is None or batch["replied_at_ms"] is None:
                     continue
-                first.append(batch["replied_at_ms"] - min(times))
-                last.append(batch["replied_at_ms"] - max(times))
-                written = bisect_right(moments[key], batch["replied_at_ms"])
-                split += written > bisect_right(moments[key], batch["claimed_at_ms"])
+                first.append(waits[0])
+                last.append(waits[1])
+                of_user = moments[batch["instance"], batch["phone"]]
+                written = bisect_right(of_user, batch["replied_at_ms"])
+                split += written > bisect_right(of_user, batch["claimed_at_ms"])
     return first, last, lags, split
 
 

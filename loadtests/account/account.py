@@ -21,6 +21,7 @@ from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
 from reports.results.load import Second
+from reports.results.writing import write_whole
 
 LEAD_S = 2.0
 """Time between dealing out the schedule and its first message."""
@@ -83,7 +84,7 @@ class Account:
         _, self._dead_before = self._held_for_sure()
         self.start_at = time.time() + LEAD_S
         if options.surroundings:
-            Path(options.surroundings, STARTED).write_text(f"{self.start_at:.3f}\n")
+            write_whole(f"{self.start_at:.3f}\n", Path(options.surroundings, STARTED))
         counts = f"messages: {len(self.jobs):,}, users: {len(numbers):,}"
         _log.info("%s, time: %.0f s", counts, self.jobs[-1][0])
 

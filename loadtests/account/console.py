@@ -26,8 +26,13 @@ from reports.words.load import (
 def show_result(result: LoadResult, folder: Path) -> None:
     """Show thresholds and latencies as tables, then the verdict."""
     thresholds = [
-        [threshold_name(one["code"]), limit_of(one), measured_of(one), outcome_of(one)]
-        for one in result["thresholds"]
+        [
+            threshold_name(threshold["code"]),
+            limit_of(threshold),
+            measured_of(threshold),
+            outcome_of(threshold),
+        ]
+        for threshold in result["thresholds"]
     ]
     latencies = [
         [gettext(name), *time_cells(result["latency_ms"][key])] for key, (name, _) in LATENCIES.items()
@@ -67,7 +72,7 @@ def show_prediction(
 def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
     rows = []
     for step in ramp:
-        times = [ramp_time(one) for one in step["thresholds"] if one["unit"] == "ms"]
+        times = [ramp_time(threshold) for threshold in step["thresholds"] if threshold["unit"] == "ms"]
         outcome = missed_names(step["thresholds"]) or "ok"
         rows.append([f"{step['rate']:,}", f"{step['sent']:,}", *times, outcome])
     return _table(["a minute", "sent", "acknowledgement", "dispatch lag", "generator lag", "missed"], rows)
@@ -79,8 +84,8 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in columns]
     return [
         "  ".join(
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (heads, *rows)
     ]

@@ -1,4 +1,4 @@
-"""The ledger: what became of every message, from the generator's samples and the sink's events."""
+"""The ledger: the fate of every message, from the generator's samples and the sink's events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IDS_SHOWN_MAX = 100
 
 @dataclass(slots=True)
 class Sample:
-    """A message as the generator sent it. Times in Unix seconds; `acknowledged_at` is None while nobody has."""
+    """A message as the generator sent it. Times are Unix seconds; `acknowledged_at` is None until a 2xx came."""
 
     id: str
     conversation: int
@@ -22,14 +22,14 @@ class Sample:
     sent_at: float
     acknowledged_at: float | None = None
     status: int = 0
-    """Of the last answer; 0: none came."""
+    """Status of the last answer; 0 for none."""
     failures: int = 0
-    """Answers other than 2xx, and requests without one, after each of which it was delivered again."""
+    """Requests that got no 2xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The counts of a result, and ids of what went wrong, IDS_SHOWN_MAX at most."""
+    """The counts of a result, and at most IDS_SHOWN_MAX ids of unanswered and of repeated messages."""
 
     counts: LoadLedger
     unanswered_ids: list[str]
@@ -42,12 +42,12 @@ def answered_ids(events: Iterable[Event]) -> Counter[str]:
 
 
 def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, waiting: int) -> Ledger:
-    """Count the fates of messages. `dead` and `waiting` are what the deployment says it holds of this run."""
+    """Count the fates of messages. `dead` and `waiting` are the deployment's own counts for this run."""
     counts = answered_ids(events)
     known = {sample.id for sample in samples}
     acknowledged = [sample for sample in samples if sample.acknowledged_at is not None]
     unanswered = [sample.id for sample in acknowledged if not counts[sample.id]]
-    twice = [message_id for message_id, count in counts.items() if count > 1 and message_id in known]
+    repeated = [message_id for message_id, count in counts.items() if count > 1 and message_id in known]
     dead = min(dead, len(unanswered))
     waiting = min(waiting, len(unanswered) - dead)
     return Ledger(
@@ -58,17 +58,17 @@ def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, 
             waiting=waiting,
             lost=len(unanswered) - dead - waiting,
             unsure=len(samples) - len(acknowledged),
-            duplicates=len(twice),
+            duplicates=len(repeated),
             out_of_order=_out_of_order(acknowledged, events),
             failed_requests=sum(sample.failures for sample in samples),
         ),
         unanswered_ids=unanswered[:IDS_SHOWN_MAX],
-        duplicate_ids=sorted(twice)[:IDS_SHOWN_MAX],
+        duplicate_ids=sorted(repeated)[:IDS_SHOWN_MAX],
     )
 
 
 def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
-    """Count messages that were answered in an earlier turn than one that was safe before they were sent."""
+    """Count messages answered in an earlier turn than a message that was acknowledged before they were sent."""
     turn_of: dict[str, int] = {}
     replies = [event for event in events if event.event == "sent"]
     for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):
@@ -92,14 +92,14 @@ def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> in
 
 
 def lag_ms_of(event: Event) -> float | None:
-    """Return the time from when a turn was due to its claim, by Redis's clock; None for all but first attempts."""
+    """Return the time from when a turn was due to its first claim, by Redis's clock; None for other events."""
     if event.event != "ai" or event.attempt != 1 or event.trigger == "direct" or not event.due_at:
         return None
     return max(0.0, event.claimed_at - event.due_at)
 
 
 def latency_of(samples: Iterable[Sample], events: Iterable[Event]) -> LoadLatency:
-    """Return every latency of a run in ms, unsorted; the docstrings of the page's rows say from when to when."""
+    """Return every latency of a run in ms, unsorted; LATENCIES in `reports.words.load` has the two ends of each."""
     latency = LoadLatency(
         acknowledgement=[], dispatch_lag=[], ai=[], reply=[], reply_from_first=[], generator_lag=[]
     )
@@ -126,7 +126,7 @@ def latency_of(samples: Iterable[Sample], events: Iterable[Event]) -> LoadLatenc
 
 
 def batches_of(events: Iterable[Event]) -> Batches:
-    """Count turns by what made them due and by their size."""
+    """Count turns by trigger and by size."""
     triggers, sizes = Counter[str](), Counter[int]()
     for event in events:
         if event.event == "ai" and event.attempt == 1:

@@ -1,4 +1,4 @@
-"""A ramp, step by step: which rates met the thresholds."""
+"""A ramp, step by step, with the thresholds of each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def _step(
 ) -> RampStep:
     inside = [sample for sample in samples if step.from_s <= sample.intended_at - start_at < step.to_s]
     acknowledged = [sample for sample in inside if sample.acknowledged_at is not None]
-    acknowledgement = [1000 * ((one.acknowledged_at or 0.0) - one.intended_at) for one in acknowledged]
+    acknowledgement = [
+        1000 * ((sample.acknowledged_at or 0.0) - sample.intended_at) for sample in acknowledged
+    ]
     generator = [1000 * (sample.sent_at - sample.intended_at) for sample in inside]
     dispatch = [lag_ms for at_s, lag_ms in lags if step.from_s <= at_s < step.to_s]
     return RampStep(

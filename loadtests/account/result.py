@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 from loadtests.account.account import Account
 from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
@@ -28,15 +29,8 @@ from reports.results.writing import json_text, write_whole
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
     """Put the result together, with the surroundings if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
-    measured = latency_of(account.samples, account.events)
-    latency = LoadLatency(
-        acknowledgement=thinned(measured["acknowledgement"]),
-        dispatch_lag=thinned(measured["dispatch_lag"]),
-        ai=thinned(measured["ai"]),
-        reply=thinned(measured["reply"]),
-        reply_from_first=thinned(measured["reply_from_first"]),
-        generator_lag=thinned(measured["generator_lag"]),
-    )
+    measured = cast("dict[str, list[float]]", latency_of(account.samples, account.events))
+    latency = cast("LoadLatency", {name: thinned(times) for name, times in measured.items()})
     generator_lag = p99_at_most("generator_lag", limits.max_generator_lag_p99, latency["generator_lag"])
     result = LoadResult(
         schema=LOAD_SCHEMA_VERSION,

@@ -6,8 +6,7 @@ Locust's process puts them into the result.
 - `surroundings.json`: Surroundings, written before the start;
 - `started`: Unix time of the start of the load;
 - `faults.json`: [{"code", "start_s", "end_s"}], rewritten when one begins or ends; `end_s` is null until then;
-- `usage.json`: [{"t_s", "cpu": {name: share of one core}, "memory_bytes": {name: n}, "redis_bytes": n or null}],
-  one each second, complete JSON at any time.
+- `usage.jsonl`: a UsageSample each second.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from loadtests.stack.usage import UsageSample
 from reports.results.load import FaultTimes
 from reports.results.writing import write_whole
 
-STARTED = "started"
+STARTED, USAGE_LOG = "started", "usage.jsonl"
+
+_USAGE = msgspec.json.Decoder(UsageSample)
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -61,5 +62,5 @@ def read_faults(folder: Path, until_s: float) -> list[FaultTimes]:
 
 def read_usage(folder: Path) -> dict[int, UsageSample]:
     """Read the samples by the second before each of them, which they are about."""
-    samples = msgspec.json.decode((folder / "usage.json").read_bytes(), type=list[UsageSample])
+    samples = _USAGE.decode_lines((folder / USAGE_LOG).read_bytes())
     return {round(sample.t_s) - 1: sample for sample in samples}

@@ -1,4 +1,4 @@
-"""An event at the sink: what it writes as a line of /sink/events, and what the ledger reads."""
+"""An event at the sink: a line of /sink/events, which the ledger reads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A turn as the AI was asked for it. Names are those of the request; `due_at`, `claimed_at`: Unix ms."""
+    """A turn as in the request to the AI, with its names; `due_at` and `claimed_at` are Unix ms."""
 
     ids: list[str] = []
     instance: str = ""
@@ -18,7 +18,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Event(Turn, frozen=True, kw_only=True):
-    """`event` is `ai`, `ai-error` or `sent`. `at`: Unix ms; `service_ms`: the time that the AI will take."""
+    """An `ai`, `ai-error` or `sent`. `at` is Unix ms, `service_ms` the time that the AI takes to answer."""
 
     n: int
     event: str

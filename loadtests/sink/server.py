@@ -1,17 +1,17 @@
-"""The sink: an HTTP server that plays the AI and WhatsApp, and remembers what reached it and when.
+"""The sink: an HTTP server that plays the AI and WhatsApp, and remembers all requests and their times.
 
-The AI answers "turn N", and whoever sends that text tells by it which turn is answered, and so which message ids.
+The AI answers "turn N". A reply with that text shows which turn is answered, and so which message ids.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import hashlib
 import os
 import re
-import signal
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,25 +19,25 @@ import msgspec
 from aiohttp import web
 
 from loadtests.sink.event import Event, Turn
-from loadtests.sink.luck import uniform_of
 from sim.engine.distributions import parse_distribution
 
 AI_DEFAULT = "lognormal:2s:0.4"
 SEED_DEFAULT = 1
 BODY_BYTES_MAX = 64 * 1024 * 1024
-"""A turn has up to 100 messages of up to 256 kB."""
+"""Enough for a turn of 100 messages of 256 kB."""
 SERVICE_MS_MAX = 600_000.0
-"""A drawn service time is cut off here: no AI client waits longer."""
+"""Longest service time, since no client waits longer; a longer one is cut."""
 AI_ERRORS_S_MAX = 3600.0
+BACKLOG = 1024
 END_S = 0.1
-"""At the end, answers that are still being thought about are dropped after so long."""
+"""Longest wait for open answers at the end."""
 
 _ANSWER = re.compile(r"turn ([0-9]{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
-    """How the played AI behaves: `ai` is a distribution as typed, `ai_errors` a probability, `seed` is for both."""
+    """Settings of the played AI: the distribution of its service time as typed, and the probability of errors."""
 
     ai: str = AI_DEFAULT
     ai_errors: float = 0.0
@@ -53,7 +53,7 @@ class _AiErrors(msgspec.Struct, frozen=True):
 
 
 class Sink:
-    """The server's routes and memory. `now` gives Unix seconds. Raises DistributionError."""
+    """The routes and the memory of the server. `now` returns Unix seconds. Raises DistributionError."""
 
     def __init__(self, settings: SinkSettings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
@@ -61,11 +61,11 @@ class Sink:
         self._now = now
         self._lines: list[bytes] = []
         self._turns: dict[int, Turn] = {}
-        self._turn_last = 0  # goes on after a reset: an answer from before must not be taken for a new turn's
+        self._turn_last = 0  # not reset, so that an old answer is not taken for that of a new turn
         self._ai_fails_until = 0.0
 
     def app(self) -> web.Application:
-        """The whole sink."""
+        """Return the application."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.add_routes(
             [
@@ -83,14 +83,14 @@ class Sink:
     # The AI.
 
     async def ai(self, request: web.Request) -> web.Response:
-        """A turn; answered after its service time, or with 500."""
+        """Answer a turn after its service time, or with 500."""
         turn = await _decoded(request, Turn)
         self._turn_last += 1
         number = self._turn_last
         if self._fails(turn):
             self._record("ai-error", number, turn)
             return web.json_response({"error": "the played AI fails"}, status=500)
-        uniform = uniform_of(self._settings.seed, "service", _name(turn))
+        uniform = _uniform(self._settings.seed, "service", _name(turn))
         service_ms = min(self._service_time.quantile_ms(uniform), SERVICE_MS_MAX)
         self._turns[number] = turn
         self._record("ai", number, turn, service_ms=service_ms)
@@ -98,25 +98,25 @@ class Sink:
         return web.json_response({"response": f"turn {number}"})
 
     def _fails(self, turn: Turn) -> bool:
-        """A turn that fails at one attempt need not fail at the next."""
-        luck = uniform_of(self._settings.seed, "error", _name(turn), turn.attempt)
+        """Decide by the turn and the attempt, so that the next attempt may succeed."""
+        luck = _uniform(self._settings.seed, "error", _name(turn), turn.attempt)
         return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
 
     # WhatsApp.
 
     async def evolution_send(self, request: web.Request) -> web.Response:
-        """A reply by the Evolution API."""
+        """Take a reply by the Evolution API."""
         body = await _decoded(request, dict[str, Any])
         number = self._sent(request.match_info["instance"], body.get("number"), body.get("text"))
         return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
 
     async def evolution_presence(self, request: web.Request) -> web.Response:
-        """Shows "typing…" by the Evolution API; nothing to remember."""
+        """Take "typing…" by the Evolution API, which is not remembered."""
         await request.read()
         return web.json_response({}, status=201)
 
     async def cloud_send(self, request: web.Request) -> web.Response:
-        """A reply by the Cloud API; receipts and "typing…" come by the same path and are no replies."""
+        """Take a reply by the Cloud API; receipts and "typing…" come by the same path and do not count."""
         body = await _decoded(request, dict[str, Any])
         if body.get("status") == "read":
             return web.json_response({"success": True})
@@ -128,17 +128,17 @@ class Sink:
         )
 
     def _sent(self, instance: str, phone: Any, text: Any) -> int:
-        """Remembers a reply, with the ids of its turn when the turn is known; returns the event's number."""
+        """Remember a reply, with the ids of its turn if the turn is known; return the number of the event."""
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
         number = int(match[1]) if match else None
         turn = self._turns.get(number, Turn()) if number is not None else Turn()
         shown = msgspec.structs.replace(turn, instance=instance, phone=str(phone or ""))
         return self._record("sent", number, shown)
 
-    # Whoever wants to know.
+    # Questions and orders of the load test.
 
     async def events(self, request: web.Request) -> web.Response:
-        """JSON lines, from the event after number `after` on."""
+        """Return JSON lines, from the event after number `after` on."""
         after = request.query.get("after", "0")
         if not after.isascii() or not after.isdecimal():
             raise web.HTTPBadRequest(text="after must be the number of an event, or 0 for all")
@@ -146,14 +146,14 @@ class Sink:
         return web.Response(body=body, content_type="application/x-ndjson")
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Forgets everything; events are numbered from 1 again, and the AI fails no longer."""
+        """Forget everything; number events from 1 again, and end the AI's errors."""
         self._lines.clear()
         self._turns.clear()
         self._ai_fails_until = 0.0
         return web.json_response({"reset": True})
 
     async def ai_errors(self, request: web.Request) -> web.Response:
-        """From now on the AI fails for so many seconds; 0 ends it."""
+        """Make the AI fail for some seconds from now; 0 ends that."""
         wanted = await _decoded(request, _AiErrors)
         if not 0 <= wanted.seconds <= AI_ERRORS_S_MAX:
             raise web.HTTPBadRequest(text=f"seconds must be from 0 to {AI_ERRORS_S_MAX:g}")
@@ -174,54 +174,42 @@ class Sink:
 
 
 def _name(turn: Turn) -> str:
-    """Return what a turn's luck depends on: its first message, in its conversation when that has no id."""
+    """Name a turn by its first message, or by its conversation if that has no id."""
     first = turn.ids[0] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"
 
 
+def _uniform(*names: object) -> float:
+    """Return a number above 0 and below 1 that is always the same for the same names."""
+    digest = hashlib.blake2b(repr(names).encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return ((int.from_bytes(digest) >> 11) + 0.5) / 2**53
+
+
 async def _decoded(request: web.Request, kind: Any) -> Any:
-    """The body as JSON of that kind; unknown keys are ignored. Raises HTTPBadRequest."""
+    """Read the body as JSON of a kind; unknown keys are ignored. Raises HTTPBadRequest."""
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise web.HTTPBadRequest(text=f"not the expected JSON: {error}") from None
 
 
-async def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str], None]) -> None:
-    """Runs a sink until SIGINT or SIGTERM; `listening` is told its address. Raises DistributionError, OSError."""
-    stop = asyncio.Event()
-    runner = web.AppRunner(Sink(settings).app(), access_log=None, shutdown_timeout=END_S)
-    with _signals(stop):
-        await runner.setup()
-        try:
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                raise ListenError(
-                    f"cannot listen on {host}:{port}: {cause_of(error)}; choose another --host or --port"
-                ) from None
-            address = runner.addresses[0]
-            shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-            listening(f"http://{shown}:{address[1]}")
-            await stop.wait()
-        finally:
-            await runner.cleanup()
+def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str], None]) -> None:
+    """Run a sink until SIGINT or SIGTERM; `listening` gets its address. Raises DistributionError, ListenError."""
+    app = Sink(settings).app()
+    is_ipv6 = ":" in host
+    try:
+        family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {cause_of(error)}; choose another --host or --port"
+        ) from None
+    address = listener.getsockname()
+    listening(f"http://[{address[0]}]:{address[1]}" if is_ipv6 else f"http://{address[0]}:{address[1]}")
+    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=END_S)
 
 
 def cause_of(error: OSError) -> str:
-    """Return the system's words for an error, without those that asyncio puts before them."""
+    """Return the system's words for an error, without those that a library puts around them."""
     number = error.errno or 0  # negative for the name of a host that is not known
     return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    handled = (signal.SIGINT, signal.SIGTERM)
-    for number in handled:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield
-    finally:
-        for number in handled:
-            loop.remove_signal_handler(number)

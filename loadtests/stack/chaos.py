@@ -1,4 +1,4 @@
-"""Faults while the load runs: the plan as people write it, and carrying it out on the stack."""
+"""Faults while the load runs: reading a plan of them, and making them happen to the stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAULTS: dict[FaultCode, bool] = {
     "restart-redis": False,
     "ai-errors": True,
 }
-"""Each fault, and whether it lasts for a time that must be given."""
+"""Each fault, with True if it lasts for a time that the plan must give."""
 FAULTS_MAX = 100
 LAST_MS_MAX = 3_600_000.0
 EXAMPLE = "kill-worker@20s,pause-redis@30s:5s,restart-redis@40s,ai-errors@50s:10s"
@@ -29,12 +29,12 @@ _FAULT = re.compile(r"([a-z-]+)@([^:@]+)(?::([^:@]+))?")
 
 
 class PlanError(ValueError):
-    """A plan that cannot be carried out; the message says what is wrong with which part."""
+    """A plan that cannot be carried out; the message has the part that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: seconds from the start of the load, and how long it is kept up (0: it is over by itself)."""
+    """A fault of a plan. `at_s` counts from the start of the load; `lasts_s` is 0 for a fault that ends by itself."""
 
     code: FaultCode
     at_s: float
@@ -45,7 +45,7 @@ class Fault:
 
 
 class FeltFault(msgspec.Struct, frozen=True):
-    """A fault that began, in seconds from the start of the load; `end_s` is None until the part works again."""
+    """A fault that has begun, in seconds from the start of the load; `end_s` is None until the part works again."""
 
     code: FaultCode
     start_s: float
@@ -53,34 +53,28 @@ class FeltFault(msgspec.Struct, frozen=True):
 
 
 class Target(Protocol):
-    """A deployment that faults strike, such as a Stack. Each method returns when it is done."""
+    """A deployment to break, such as a Stack. Each method returns when it is done."""
 
-    @property
-    def workers(self) -> int:
-        """How many workers there are."""
-        ...
+    workers: int
 
     def kill_worker(self, number: int) -> None:
-        """Kills worker 1 … `workers` and starts it again; returns when it is ready."""
+        """Kill worker 1 … `workers` and start it again."""
 
     def pause_redis(self) -> None:
-        """Freezes Redis."""
+        """Freeze Redis."""
 
     def resume_redis(self) -> None:
-        """Undoes that."""
+        """Undo pause_redis."""
 
     def restart_redis(self) -> None:
-        """Stops Redis and starts it again; returns when it answers."""
+        """Stop Redis and start it again."""
 
     def ai_errors(self, seconds: float) -> None:
-        """The AI answers with errors for so long; 0 ends that."""
+        """Make the AI answer with errors for some seconds; 0 ends that."""
 
 
 def parse_plan(text: str) -> tuple[Fault, ...]:
-    """The faults of a plan such as `kill-worker@20s,pause-redis@30s:5s`, in the order of their times.
-
-    Raises PlanError.
-    """
+    """Read a plan such as `kill-worker@20s,pause-redis@30s:5s`, in the order of its times. Raises PlanError."""
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > FAULTS_MAX:
         raise PlanError(f"the plan has {len(parts)} faults; {FAULTS_MAX} is the limit")
@@ -115,14 +109,14 @@ def _parse_fault(text: str) -> Fault:
 
 
 class Chaos:
-    """Carries out a plan, each fault in a thread of its own, since one may be waiting while the next one is due.
+    """A plan that is carried out, each fault in its own thread, so that faults may overlap.
 
     Args:
-        plan: What is to be done.
-        target: On what.
-        changed: Is given all faults that began, in the order of their starts, whenever one begins or is over.
-        now: Unix time in seconds.
-        wait: Sleeps for so many seconds; returns True at once when `stop` was called. None: really sleeps.
+        plan: The faults.
+        target: The deployment.
+        changed: Function of all faults that have begun, in this order; called whenever a fault begins or ends.
+        now: Function that returns the Unix time in seconds.
+        wait: Function that sleeps for some seconds, or returns True at once after `stop`. None: the real one.
     """
 
     def __init__(
@@ -141,39 +135,35 @@ class Chaos:
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._lock = threading.Lock()
-        self._felt: dict[int, FeltFault] = {}  # by number in the plan, which may hold equal faults
+        self._felt: dict[int, FeltFault] = {}  # by number in the plan, since faults may be equal
         self._threads: list[threading.Thread] = []
         self.errors: list[str] = []
-        """Faults that could not be carried out, and why."""
+        """Faults that could not be carried out, each with the reason."""
 
     @property
     def missed(self) -> list[Fault]:
-        """Faults whose time never came."""
+        """Faults that have not begun."""
         with self._lock:
             return [fault for number, fault in enumerate(self._plan) if number not in self._felt]
 
     def start(self, load_started_at: float) -> None:
-        """Begins; times of the plan count from `load_started_at`, Unix time in seconds."""
+        """Begin; the times of the plan count from `load_started_at`, Unix time in seconds."""
         kills = 0
         for number, fault in enumerate(self._plan):
             kills += fault.code == "kill-worker"
-            worker = (kills - 1) % self._target.workers + 1  # they take turns
-            thread = threading.Thread(
-                target=self._carry_out,
-                args=(number, worker, load_started_at),
-                name=str(fault),
-                daemon=True,
-            )
+            worker = (kills - 1) % self._target.workers + 1  # workers take turns
+            arguments = (number, worker, load_started_at)
+            thread = threading.Thread(target=self._carry_out, args=arguments, name=str(fault), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
-        """No more faults; those that last are ended. Returns when all is as it was."""
+        """Begin no more faults, end those that last, and return when everything works again."""
         self._stopped.set()
         self.join()
 
     def join(self) -> None:
-        """Returns when every fault that was begun is over."""
+        """Wait until every fault has ended."""
         for thread in self._threads:
             thread.join()
 
@@ -185,18 +175,18 @@ class Chaos:
         felt = FeltFault(fault.code, round(self._now() - load_started_at, 3))
         with self._lock:
             self._felt[number] = felt
-            self._tell()
+            self._report()
         try:
             self._strike(fault, worker)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run is told that this fault failed
+        except Exception as error:  # noqa: BLE001 - of any kind: the run reports that this fault failed
             with self._lock:
                 self.errors.append(f"{fault}: {error}")
         with self._lock:
             end_s = round(self._now() - load_started_at, 3)
             self._felt[number] = msgspec.structs.replace(felt, end_s=end_s)
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._changed(sorted(self._felt.values(), key=lambda felt: felt.start_s))
 
     def _strike(self, fault: Fault, worker: int) -> None:

@@ -1,7 +1,7 @@
-"""Child processes that do not outlive this one, not even when it is killed.
+"""Child processes that end with this process, even when it is killed.
 
-They are one process group. Its leader is a shell that waits at the end of a pipe which only this process holds open:
-when this process ends, by whatever means, the system closes the pipe, and the shell ends the group and itself.
+They are one process group. Its leader is a shell that reads from a pipe which only this process holds open. When this
+process ends, the system closes the pipe, and the shell ends the group and itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 STOP_S = 8.0
-"""Longest orderly end; then children are killed."""
+"""Longest wait for an orderly end, before children are killed."""
 LOG_LINES_SHOWN = 15
 
-# 0 is the shell's own group, in every shell; `kill -- -GROUP` is not understood by all of them.
+# In every shell 0 is the shell's own group; not every shell understands `kill -- -GROUP`.
 _WATCHDOG = """
 trap '' TERM INT HUP
 read -r _
@@ -47,7 +47,7 @@ class Children:
         cwd: Path | None = None,
         is_logged: bool = True,
     ) -> _Process:
-        """Starts a process in the group; one of that name must have ended. Not logged: it shares our output."""
+        """Start a process in the group. Without a log it shares this process's output."""
         old = self._processes.get(name)
         assert old is None or old.poll() is not None
         group = self._group()
@@ -66,26 +66,26 @@ class Children:
         return process
 
     def kill(self, name: str) -> None:
-        """Ends a process at once (SIGKILL)."""
+        """End a process at once (SIGKILL)."""
         process = self._processes[name]
         process.kill()
         process.wait()
 
     def running(self) -> dict[str, int]:
-        """Process ids of those that live, by name."""
+        """Return the process ids of the running processes, by name."""
         return {name: process.pid for name, process in self._processes.items() if process.poll() is None}
 
     def ended(self) -> dict[str, int]:
-        """Exit codes of those that have ended, by name."""
+        """Return the exit codes of the ended processes, by name."""
         codes = {name: process.poll() for name, process in self._processes.items()}
         return {name: code for name, code in codes.items() if code is not None}
 
     def log_of(self, name: str) -> Path:
-        """Where a process writes."""
+        """Return the path of a process's log."""
         return self._folder / f"{name}.log"
 
     def log_tail(self, name: str, lines: int = LOG_LINES_SHOWN) -> str:
-        """The last lines of its log."""
+        """Return the last lines of a process's log."""
         try:
             text = self.log_of(name).read_text("utf-8", "replace")
         except FileNotFoundError:
@@ -93,7 +93,7 @@ class Children:
         return "\n".join(text.splitlines()[-lines:])
 
     def stop(self) -> None:
-        """Ends all of them: SIGTERM, and SIGKILL after STOP_S. None is left when it returns."""
+        """End all processes by SIGTERM, and by SIGKILL after STOP_S. None is left then."""
         deadline = time.monotonic() + STOP_S
         for process in self._processes.values():
             process.send_signal(signal.SIGCONT)
@@ -103,7 +103,9 @@ class Children:
                 process.wait(max(0.0, deadline - time.monotonic()))
         if self._watchdog is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._watchdog.pid, signal.SIGKILL)  # the shell, whoever hangs, and grandchildren
+                os.killpg(
+                    self._watchdog.pid, signal.SIGKILL
+                )  # the shell, hanging children, and grandchildren
             self._watchdog.communicate()
             self._watchdog = None
         for process in self._processes.values():

@@ -1,4 +1,4 @@
-"""What webhooks to the local stack are signed with; the stack and the load generator must agree on it."""
+"""Secrets of webhooks to the local stack, on which the stack and the load generator must agree."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _LOCAL = {
     "EVOLUTION_WEBHOOK_SECRET": "loadtests-on-loopback-evolution",
     "CLOUD_APP_SECRET": "loadtests-on-loopback-cloud",
 }
-"""No secrets in truth: they guard a stack on loopback whose AI and WhatsApp are played."""
+"""Constants, since they guard only a stack on loopback whose AI and WhatsApp are played."""
 
 
 def webhook_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """EVOLUTION_WEBHOOK_SECRET and CLOUD_APP_SECRET: from `environ` where set, else those of the local stack."""
+    """Return the secrets by the names of their settings: those of `environ`, else those of the local stack."""
     return {name: environ.get(name) or local for name, local in _LOCAL.items()}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
 
 import msgspec
 
@@ -15,7 +12,7 @@ SAMPLE_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """CPU seconds since the start of the stack, over restarts, and resident memory now."""
+    """CPU seconds since the start of the stack, restarts included, and resident memory now."""
 
     cpu_s: float
     memory_bytes: int
@@ -23,14 +20,14 @@ class ProcessUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Use of each process, by name; `redis_bytes` is Redis's used_memory, None while it does not answer."""
+    """Usage of each process by name, and Redis's used_memory, None while Redis does not answer."""
 
     processes: dict[str, ProcessUsage]
     redis_bytes: int | None
 
 
 class UsageSample(msgspec.Struct, frozen=True):
-    """A second of usage.json."""
+    """A line of the log. `cpu` has shares of one core since the line before."""
 
     t_s: float
     cpu: dict[str, float]
@@ -39,21 +36,20 @@ class UsageSample(msgspec.Struct, frozen=True):
 
 
 class UsageLog:
-    """Samples as one JSON array that is complete after each of them, however long it grows."""
+    """A log with a sample a second, as JSON lines."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[bytes] | None = None
-        self._count = 0
         self._next_s = 0.0
         self._last: tuple[float, Usage] | None = None
+        path.touch()
 
     def is_due(self, t_s: float) -> bool:
         """Say whether it is time for the next sample, t_s seconds after the start."""
         return t_s >= self._next_s
 
     def add(self, t_s: float, usage: Usage) -> None:
-        """Append a sample; CPU shares are those since the sample before, so the first one only sets the mark."""
+        """Append a sample; the first one writes nothing, since there is no CPU share before it."""
         self._next_s = (t_s // SAMPLE_EVERY_S + 1) * SAMPLE_EVERY_S
         last, self._last = self._last, (t_s, usage)
         if last is None:
@@ -68,20 +64,5 @@ class UsageLog:
             memory_bytes={name: used.memory_bytes for name, used in usage.processes.items()},
             redis_bytes=usage.redis_bytes,
         )
-        assert self._file is not None
-        self._file.seek(-2, os.SEEK_END)
-        self._file.write((b",\n" if self._count else b"\n") + msgspec.json.encode(sample) + b"\n]")
-        self._file.flush()
-        self._count += 1
-
-    def __enter__(self) -> Self:
-        self._file = self._path.open("w+b")
-        self._file.write(b"[\n]")
-        self._file.flush()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._file is not None
-        self._file.close()
+        with self._path.open("ab", buffering=0) as log:
+            log.write(msgspec.json.encode(sample) + b"\n")  # in one piece, for another process reads it

@@ -1,7 +1,6 @@
-"""The life of one batch in a worker: handled, recorded, sent, completed; or failed, handed back, lost.
+"""Attempts: the life of one batch in a worker. It is handled, recorded, sent, completed; or failed, handed back, lost.
 
-`Attempts` takes a batch through it and writes down how it ended. What runs when, and how many at once, is the
-Processor's.
+`Attempts` takes a batch through it and tells Redis how it ended. The Processor decides what runs when.
 """
 
 from __future__ import annotations
@@ -24,36 +23,36 @@ Sender = Callable[[Batch, str], Awaitable[None]]
 Outcome = Literal["completed", "failed", "lost", "handed back"]
 
 REDIS_RETRY_S = (0.05, 2.0)
-"""Wait after Redis was not available: from, doubling, up to."""
+"""First and longest wait while Redis is not available; it doubles each time."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """A batch in work. `stage` tells what a failure leaves open."""
+    """A batch in work. `stage` says what a failure leaves open."""
 
     batch: Batch
     partition: int
     patience_s: float
-    """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    """Longest time to try to tell Redis how it ended; then it is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
     lease_lost: bool = False
     is_owing: bool = False
-    """What it did could not be written down, because Redis is away."""
+    """True while Redis, which is away, has not been told of its end."""
     reason: str = ""
-    """Why it did not complete."""
+    """Reason why it did not complete."""
     dead_lettered: int = 0
-    """Its messages that became dead letters."""
+    """Number of its messages that became dead letters."""
     gave_up_on_redis: QueueError | None = None
 
 
 class _RedisAwayError(Exception):
-    """An attempt waits no longer for Redis."""
+    """Raised when an attempt waits no longer for Redis."""
 
 
 class Attempts:
-    """Runs attempts of one worker: `handle` and `send` are those of its Processor."""
+    """Runner of one worker's attempts; `handle` and `send` are those of its Processor."""
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender | None) -> None:
         self._queue = queue
@@ -62,7 +61,7 @@ class Attempts:
         self._send = send
 
     async def run(self, attempt: Attempt) -> Outcome:
-        """Takes the batch as far as it goes. Cancelled, it hands the batch back, unless the lease was lost."""
+        """Take the batch as far as it goes. A cancellation is raised again, unless the lease was lost."""
         try:
             return await self._run(attempt)
         except asyncio.CancelledError:
@@ -72,7 +71,7 @@ class Attempts:
             raise
 
     async def hand_back(self, attempt: Attempt) -> Outcome:
-        """Another worker goes on, at once. What was sent already is completed instead."""
+        """Hand the batch back for another worker; one whose reply was sent is completed instead."""
         batch = attempt.batch
         attempt.reason = "stopped before it was done"
         try:
@@ -155,7 +154,7 @@ class Attempts:
         return "failed"
 
     async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
-        """What is done must be written down: tries until Redis is back or the lease is lost."""
+        """Take a step in Redis: try until Redis is back or the lease is lost."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]

@@ -1,7 +1,7 @@
-"""Is the queue well? One report for the monitor, the command line and whoever watches.
+"""Health of the queue and of its Redis, in one report.
 
-An error voids a promise of the queue; a warning is to be seen to. Cheap: some ten thousand conversations are counted
-in pages, each a small step for Redis. Reads only; `MessageQueue.rescue` is what repairs.
+An error voids a guarantee of the queue; a warning needs attention. Cheap: some ten thousand conversations are counted
+in pages, each a small step for Redis. Reads only; `MessageQueue.rescue` repairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from queue_core.errors import QueueError, UnsupportedRedisError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
-from queue_core.redis.facts import WAITAOF_VERSION, ServerFacts, ask, errors_of, warnings_of, worst
+from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
 from queue_core.redis.servers import on_primaries
 from queue_core.text import quantity
@@ -28,24 +28,24 @@ LATENCY_MS_MAX = 100
 PAGE = 200
 """Conversations counted in one step of Redis, about a millisecond."""
 COUNTING_SHARE = 0.5
-"""Of the deadline: counting that has taken so long stops where it is, and the report says so."""
+"""Part of the deadline after which counting stops where it is, and the report says so."""
 SCANNING_SHARE = 0.8
-"""The same for the look at all keys."""
+"""Part of the deadline after which the search for stranded conversations stops."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The state of Redis and of the queue on it. None and "" are what could not be learned."""
+    """State of Redis and of the queue on it. None and "" mean that a fact could not be learned."""
 
     checked_at_ms: int
     """Unix ms by Redis's clock; by this machine's when Redis is away."""
     reachable: bool = False
     latency_ms: float | None = None
-    """One PING and back; on a cluster the slowest primary."""
+    """Round trip of a PING; on a cluster that of the slowest primary."""
     version: str = ""
-    """The oldest on a cluster; so is of all that follows the worst one reported."""
+    """On a cluster the oldest; of all facts that follow, too, the worst one is reported."""
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
-    """0 is no limit."""
+    """0 when there is no limit."""
     eviction_policy: str = ""
     append_only: bool | None = None
     append_fsync: str = ""
@@ -54,10 +54,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_cluster: bool = False
     active_conversations: int = 0
     waiting: int = 0
-    """Messages that nobody works on, those in backoff included."""
+    """Messages that no worker holds, those in backoff included."""
     in_flight: int = 0
     oldest_age_ms: int | None = None
-    """Of the oldest waiting message; None when none waits."""
+    """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
     expired_leases: int = 0
     stranded_conversations: int | None = None
@@ -67,12 +67,12 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def is_healthy(self) -> bool:
-        """No errors; there may be warnings."""
+        """Return True when there are no errors; there may be warnings."""
         return not self.errors
 
 
 async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
-    """The state of things, within `redis_deadline_ms`. What is wrong with Redis is in the report, never raised.
+    """Examine Redis and the queue within `redis_deadline_ms`. Faults of Redis are in the report, never raised.
 
     Only a thorough examination looks for stranded conversations: that takes a walk over all keys.
     """
@@ -82,20 +82,20 @@ async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthRep
 
 
 class _Examination:
-    """Fills in a report step by step; what was learned before a fault stays in it."""
+    """Examination that fills in a report step by step; facts learned before a fault stay in it."""
 
     def __init__(self, queue: MessageQueue, *, is_thorough: bool) -> None:
         self._queue = queue
         self._is_thorough = is_thorough
         self._began = asyncio.get_running_loop().time()
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
-        self._found: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
+        self._facts: dict[str, Any] = {"checked_at_ms": time.time_ns() // 1_000_000}
         self._errors: list[str] = []
         self._warnings: list[str] = []
 
     def report(self) -> HealthReport:
         warnings, errors = dict.fromkeys(self._warnings), dict.fromkeys(self._errors)
-        return HealthReport(**self._found, warnings=tuple(warnings), errors=tuple(errors))
+        return HealthReport(**self._facts, warnings=tuple(warnings), errors=tuple(errors))
 
     async def run(self) -> None:
         try:
@@ -111,10 +111,10 @@ class _Examination:
             self._away(str(explain(error)))
 
     def _away(self, why: str) -> None:
-        if self._found.get("reachable"):
+        if self._facts.get("reachable"):
             self._errors.append(f"Redis stopped answering while it was examined: {why}")
         else:
-            self._errors.append(f"{why.rstrip('.')}. See that it runs, and check its address and password")
+            self._errors.append(f"{why.rstrip('.')}. Check that it runs, and its address and password")
 
     async def _steps(self) -> None:
         servers = await on_primaries(self._queue.redis)
@@ -133,10 +133,10 @@ class _Examination:
             began = clock()
             await run("PING")
             latency_s = max(latency_s, clock() - began)
-        self._found |= {"reachable": True, "latency_ms": round(latency_s * 1000, 3)}
+        self._facts |= {"reachable": True, "latency_ms": round(latency_s * 1000, 3)}
         if latency_s * 1000 > LATENCY_MS_MAX:
             self._warnings.append(
-                f"Redis takes {latency_s * 1000:.0f} ms to answer: see its SLOWLOG, its disk and the network"
+                f"Redis takes {latency_s * 1000:.0f} ms to answer: check its SLOWLOG, its disk and the network"
             )
 
     async def _ask_servers(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
@@ -146,19 +146,8 @@ class _Examination:
             self._errors += [where + error for error in errors_of(server)]
             waits = self._queue.settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
             self._warnings += [where + it for it in warnings_of(server, waits_for_fsync=waits)]
-        self._note(worst(facts))
-
-    def _note(self, facts: ServerFacts) -> None:
-        self._found |= {
-            "version": facts.version,
-            "memory_used_bytes": facts.memory_used_bytes,
-            "memory_limit_bytes": facts.memory_limit_bytes,
-            "eviction_policy": facts.eviction_policy,
-            "append_only": facts.append_only,
-            "append_fsync": facts.append_fsync,
-            "role": facts.role,
-            "is_cluster": facts.is_cluster,
-        }
+        reported = msgspec.structs.asdict(worst(facts))
+        self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 
     async def _count(self) -> None:
         queue = self._queue
@@ -173,7 +162,7 @@ class _Examination:
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
-        self._found |= {
+        self._facts |= {
             "active_conversations": sum(sizes.conversations),
             "waiting": counted.waiting,
             "in_flight": counted.in_flight,
@@ -182,7 +171,7 @@ class _Examination:
             "expired_leases": counted.expired_leases,
         }
         if counted.now_ms:
-            self._found["checked_at_ms"] = counted.now_ms
+            self._facts["checked_at_ms"] = counted.now_ms
         self._judge(counted, sizes.dead_letters)
 
     def _judge(self, counted: _Counted, dead_letters: int) -> None:
@@ -203,7 +192,7 @@ class _Examination:
 
     async def _find_stranded(self) -> None:
         unscheduled = await self._queue.unscheduled(self._began + self._deadline_s * SCANNING_SHARE)
-        self._found["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
+        self._facts["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
         if unscheduled.stranded:
             self._errors.append(
                 f"{quantity(len(unscheduled.stranded), 'conversation')} with messages that no worker will look at: run "
@@ -224,7 +213,7 @@ class _Examination:
 
 
 class _Counted:
-    """Sums of pages."""
+    """Sums over pages."""
 
     def __init__(self) -> None:
         self.now_ms = 0

@@ -1,6 +1,6 @@
-"""The queue: what a webhook, a worker and a person can do with it.
+"""Queue on Redis, as webhooks, workers and people use it.
 
-Every method is one atomic step inside Redis, or a read. The steps and what they return are in `redis/scripts/`.
+Every method is one atomic step inside Redis, or a read. The steps and their answers are described in `redis/scripts/`.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ REASON_CHARACTERS_MAX = 500
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one claim brought. Times in Unix ms by Redis's clock."""
+    """Answer of a claim. Times in Unix ms by Redis's clock."""
 
     batches: tuple[Batch, ...]
     given_up: int
-    """Messages that became dead letters in this step."""
+    """Number of messages that became dead letters in this step."""
     now_ms: int
     next_due_ms: int | None
-    """When a conversation of this partition next needs attention, perhaps in the past; None when none waits."""
+    """Time at which a conversation of this partition next needs attention, perhaps past; None when none waits."""
 
 
 class MessageQueue:
-    """The queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
+    """Queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
     `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
     messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
-    All methods raise QueueUnavailableError when Redis does not do its part.
+    All methods raise QueueUnavailableError when Redis does not answer, or refuses.
     """
 
     def __init__(
@@ -108,10 +108,8 @@ class MessageQueue:
         """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
         await self.transport.load()
 
-    # What a webhook does.
-
     async def enqueue(self, message: QueueMessage) -> Receipt:
-        """Stores a message; when this returns, it is safe. Raises InvalidMessageError for what can never be one.
+        """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
 
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here, so repeat
@@ -143,11 +141,11 @@ class MessageQueue:
         )
 
     def with_id(self, message: QueueMessage) -> QueueMessage:
-        """The message, with an id of the queue's making if it has none. Repeating a call needs one."""
+        """Return the message, with an id that the queue makes if it has none."""
         return message if message.id else msgspec.structs.replace(message, id=f"own-{self._random_id()}")
 
     async def withdraw(self, message: QueueMessage) -> str:
-        """Notes that a message was answered without the queue, so that the queue does not answer it too.
+        """Note that a message was answered without the queue, so that the queue does not answer it too.
 
         Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
         """
@@ -165,16 +163,16 @@ class MessageQueue:
             )
         )
 
-    # What a worker does. `Processor` does it for you.
+    # For workers. `Processor` makes these calls for you.
 
     async def claim(
         self, processor_id: str, *, limit: int = 1, partition: int = 0, only: tuple[str, str] | None = None
     ) -> Claimed:
-        """Leases up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
+        """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
-        `only` (instance and phone): that conversation, if it is due, whatever `partition` says; `next_due_ms` is then
-        its own. After QueueUnavailableError, or when cancelled, the same processor's next claim is the same claim
-        repeated: what was leased then, its answer lost, is handed over now, and nothing else.
+        `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
+        then its own. After QueueUnavailableError, or a cancellation, the same processor's next claim repeats this one:
+        conversations that were leased, the answer lost, are handed over then, and nothing else.
         """
         chosen = self.keys.of(*only) if only else None
         if chosen:
@@ -208,16 +206,18 @@ class MessageQueue:
             if readable:
                 batches.append(batch)
             else:
-                with contextlib.suppress(QueueError):  # then the lease runs out and this comes round again
+                with contextlib.suppress(
+                    QueueError
+                ):  # then the lease runs out and the next claim brings it again
                     given_up += await self.fail(
-                        batch, "unreadable: what lay in Redis is no message", dead=True
+                        batch, "unreadable: the value in Redis is not a message", dead=True
                     )
         return Claimed(
             batches=tuple(batches), given_up=given_up, now_ms=answer.now_ms, next_due_ms=answer.next_due_ms
         )
 
     async def extend(self, batch: Batch) -> None:
-        """Renews the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
+        """Renew the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
         call = scripts.Extend(
             place=self._place_of(batch),
             now_ms=self._now(),
@@ -227,19 +227,19 @@ class MessageQueue:
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_reply(self, batch: Batch, reply: str) -> None:
-        """Keeps the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
+        """Keep the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
         call = scripts.RecordReply(
             place=self._place_of(batch), now_ms=self._now(), token=batch.token, text=well_formed(reply)
         )
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_sent(self, batch: Batch) -> None:
-        """Notes that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
+        """Note that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
         call = scripts.RecordSent(place=self._place_of(batch), now_ms=self._now(), token=batch.token)
         _require_held(await self.transport.gathered(call), batch)
 
     async def complete(self, batch: Batch) -> None:
-        """Finishes the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
+        """Finish the batch: its messages go to the archive. Raises LeaseLostError; repeating it is harmless."""
         call = scripts.Complete(
             place=self._place_of(batch),
             rules=self.settings,
@@ -259,7 +259,7 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
     ) -> int:
-        """Ends the attempt: again after the backoff (or `after_ms`), or dead letters when no attempts are left.
+        """End an attempt that failed: another follows after the backoff (or `after_ms`), or dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user.
         Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
@@ -274,7 +274,7 @@ class MessageQueue:
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
-        """Hands the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
+        """Hand the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
         await self._end(batch, "release", "", not_sent=not_sent, backoff_ms=0)
 
     async def _end(
@@ -321,9 +321,9 @@ class MessageQueue:
         return self.keys.of(batch.instance_name, batch.user_phone)
 
     def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:
-        """The batch of a leased conversation, and whether all of it could be read."""
+        """Return the batch of a leased conversation, and True if all of it could be read."""
         instance, phone = decode_conversation(leased.conversation)
-        found = [decode(element) for element in leased.elements]
+        readable = [decode(element) for element in leased.elements]
         messages = [
             msgspec.structs.replace(
                 message or unreadable(instance, phone),
@@ -331,7 +331,7 @@ class MessageQueue:
                 retry_count=leased.attempt - 1,
                 processing_started_at=now_ms,
             )
-            for message in found
+            for message in readable
         ]
         batch = Batch(
             instance_name=instance,
@@ -352,12 +352,12 @@ class MessageQueue:
             reply=leased.reply,
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
         )
-        return batch, all(found)
+        return batch, all(readable)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:
     if standing == "lost":
         raise LeaseLostError(
-            f"the lease with token {batch.token} is over; its conversation may be somebody else's. "
+            f"the lease with token {batch.token} is over; another worker may hold its conversation. "
             "Leave the batch alone: its messages are safe in the queue"
         )

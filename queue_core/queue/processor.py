@@ -1,8 +1,8 @@
-"""The worker: takes turns that are due from the queue, has them answered, sends the answers.
+"""Worker: claims turns that are due, has them answered, and sends the replies.
 
-Duties of a Processor: claim what is due the moment it is due; keep the leases of what is in work; give each batch
+Duties of a Processor: claim conversations the moment they are due; renew the leases of batches in work; give each batch
 its attempt (`attempt.py`: handle, record, send, complete, or a retry or a dead letter); on stop, finish or hand back.
-It decides nothing about order, retries or who may work on what: Redis does.
+Order, retries and who may work on what are decided in Redis.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from queue_core.waiting import wait_for_event
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
 
 IDLE_S_MAX = 30.0
-"""A worker looks at the index this often even if nothing ever rings."""
+"""Longest wait of an idle worker between two looks at the index."""
 
 _log = logging.getLogger(__name__)
 
 
 class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one pass over what was due came to."""
+    """Counts of one pass over the conversations that were due."""
 
     conversations: int
     messages: int
@@ -49,33 +49,33 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     dead_lettered: int
     """Messages that became dead letters in this pass."""
     next_due_ms: int | None
-    """Unix ms at which, as of the last claim, one next needs attention (a lease may end); None when none waits."""
+    """Time (Unix ms) at which, as of the last claim, a conversation next needs attention; None when none waits."""
 
 
 class ProcessingObserver(Protocol):
-    """Hears what a Processor does, as it happens: for metrics and records. Plain functions that must not block.
+    """Observer of a Processor, for metrics and records. Its functions must not block.
 
-    One that raises is logged and changes nothing. Every batch `claimed` is `ended` once; what is claimed while the
-    processor stops is handed back unseen.
+    An error that one raises is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
+    claimed while the processor stops is handed back and not reported.
     """
 
     def claimed(self, batch: Batch) -> None:
-        """A batch goes into work."""
+        """Note that a batch goes into work."""
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """An attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
+        """Note that an attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
 
     def given_up(self, messages: int) -> None:
-        """So many messages became dead letters inside a claim: expired, worn out, or unreadable."""
+        """Note that messages became dead letters inside a claim: expired, out of attempts, or unreadable."""
 
 
 @dataclass(slots=True, eq=False)
 class _Pass:
-    """What is in work and what it has come to so far. `run` is a pass without end."""
+    """Batches in work, and counts of those that ended. `run` is a pass without end."""
 
     group: asyncio.TaskGroup
     patience_s: float = math.inf
-    """What could not be written down for so long, because Redis is away, is left to the next worker."""
+    """A batch whose end cannot be told to Redis for longer is left to the next worker."""
     in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
     error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -96,10 +96,10 @@ class _Pass:
 
 
 class Processor:
-    """Runs `handle` and `send` over everything that becomes due, up to `concurrency` conversations at once.
+    """Worker that runs `handle` and `send` on everything that becomes due, up to `concurrency` conversations at once.
 
-    Without `send` the handler does all itself, and a crash in it repeats all of it. `grace_s` is how long `stop`
-    lets what is in work go on before it hands it back. `processor_id` must differ between processes.
+    Without `send` the handler sends too, and a crash in it repeats all of it. `stop` waits `grace_s` for batches in
+    work before it hands them back. `processor_id` must differ between processes.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class Processor:
 
     @property
     def in_work(self) -> int:
-        """Conversations being answered by this processor now."""
-        return sum(len(one.in_work) for one in self._passes)
+        """Count the conversations that this processor is answering now."""
+        return sum(len(work.in_work) for work in self._passes)
 
     async def run(self) -> None:
-        """Works until `stop`, once. Cancelling it hands back what is in work and ends at once."""
+        """Work until `stop`, once. When cancelled, it hands back the batches in work and ends at once."""
         async with self._working() as work:
             bells = [work.group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
             claimers = [
@@ -150,25 +150,25 @@ class Processor:
                     task.cancel()
 
     async def stop(self) -> None:
-        """Claims no more; what is in work may finish for `grace_s`, then is handed back. `run` returns after that."""
+        """Claim no more. Batches in work may finish for `grace_s`, then are handed back, and `run` returns."""
         self._stopping = True
         self._slot_freed.set()
         for bell in self._doorbells:
             bell.rung.set()
 
     async def process_all_queues(self) -> ProcessingReport:
-        """One pass over everything that is due now, for callers on a schedule.
+        """Make one pass over everything that is due now, for callers on a schedule.
 
-        Raises QueueUnavailableError when Redis went away, after what was claimed before has ended; what can then
-        not be written down for the length of a lease is left to the next worker. Raises RuntimeError when stopped.
+        Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended; one whose end
+        cannot be told to Redis for the length of a lease is left to the next worker. Raises RuntimeError when stopped.
         """
         return await self._one_pass(range(len(self._doorbells)), None)
 
     async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
-        """One pass over one conversation, if it is due: else a report of nothing, with when it will be.
+        """Make a pass over one conversation, if it is due; else the report says when it will be.
 
-        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. What an earlier claim of this
-        processor leased, its answer lost, is worked on as well.
+        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. Conversations that an earlier
+        claim of this processor leased, its answer lost, are worked on as well.
         """
         only = (instance_name, user_phone)
         return await self._one_pass([self._queue.keys.of(*only).partition], only)
@@ -190,7 +190,7 @@ class Processor:
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
-        """A pass for batches in work. Leaves when all have ended; until then their leases are kept."""
+        """Open a pass, which leaves when all its batches have ended; until then their leases are renewed."""
         work = _Pass(asyncio.TaskGroup(), patience_s)
         self._passes.add(work)
         try:
@@ -209,12 +209,14 @@ class Processor:
     # Claiming.
 
     async def _claim_all_due(self, partition: int, work: _Pass, only: tuple[str, str] | None) -> int | None:
-        """Starts everything that is due when it begins. Returns when the partition next needs attention."""
+        """Start everything that is due when it begins. Returns the time at which the partition next needs attention."""
         began_ms = None
         while True:
             await self._free_slot()
             if self._owing(partition, but=work):  # a claim could take its lease over before it is ended
-                raise QueueUnavailableError("Redis was away; what was done meanwhile is being written down")
+                raise QueueUnavailableError(
+                    "Redis was away, and is still being told of batches that ended meanwhile"
+                )
             claimed = await self._claim(partition, work, only)
             if began_ms is None:
                 began_ms = claimed.now_ms
@@ -242,15 +244,15 @@ class Processor:
                     await wait_for_event(
                         bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
                     )
-            await self._what_is_owed(partition)
+            await self._wait_for_owing(partition)
             await self._free_slot()
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
     async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
-        """One claim for this partition's share of the free slots; starts what it brought.
+        """Claim for this partition's share of the free slots, and start the batches.
 
-        Cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
+        When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
         claim = asyncio.ensure_future(
@@ -279,19 +281,19 @@ class Processor:
         return claimed
 
     async def _hand_back_unanswered(self, partition: int) -> None:
-        """The leases of a claim whose answer was lost, if Redis is there to tell."""
+        """Hand back the leases of a claim whose answer was lost."""
         try:
             await self._hand_back_all(
                 await self._queue.claim(self.processor_id, limit=0, partition=partition)
             )
         except QueueError as error:
-            _log.warning("what the last claim leased, if anything, runs out by itself: %s", error)
+            _log.warning("leases of the last claim, if there are any, run out by themselves: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
         await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
 
-    async def _what_is_owed(self, partition: int) -> None:
-        """After Redis was away, a lease of ours may have run out: end it before a claim takes it over."""
+    async def _wait_for_owing(self, partition: int) -> None:
+        """Wait for batches whose end Redis was not told of: a claim could take over their leases."""
         while not self._stopping and (owing := self._owing(partition)):
             await asyncio.wait(owing, timeout=REDIS_RETRY_S[0])
 
@@ -308,7 +310,7 @@ class Processor:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
     async def _free_slot(self) -> None:
-        """Returns when there is one, or on stop."""
+        """Return when a slot is free, or on stop."""
         while self._free_slots() == 0 and not self._stopping:
             self._slot_freed.clear()
             await self._slot_freed.wait()

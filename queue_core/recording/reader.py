@@ -35,17 +35,17 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _UTF16 = "UTF-16, and recordings are UTF-8"
 _CONVERSIONS = {
-    b"\x1f\x8b": ("compressed by gzip", "gunzip -c {file} > {new}"),
-    b"PK\x03\x04": ("a zip archive", "unzip {file}"),
-    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "zstd -dc {file} > {new}"),
-    b"\xfd7zXZ\0": ("compressed by xz", "xz -dc {file} > {new}"),
-    b"BZh": ("compressed by bzip2", "bzip2 -dc {file} > {new}"),
-    b"\xff\xfe": (_UTF16, "iconv -f UTF-16 -t UTF-8 {file} > {new}"),
-    b"\xfe\xff": (_UTF16, "iconv -f UTF-16 -t UTF-8 {file} > {new}"),
-    b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8 {file} > {new}"),
-    b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8 {file} > {new}"),
+    b"\x1f\x8b": ("compressed by gzip", "gzip -dc"),
+    b"PK\x03\x04": ("a zip archive", "unzip -p"),
+    b"\x28\xb5\x2f\xfd": ("compressed by zstd", "zstd -dc"),
+    b"\xfd7zXZ\0": ("compressed by xz", "xz -dc"),
+    b"BZh": ("compressed by bzip2", "bzip2 -dc"),
+    b"\xff\xfe": (_UTF16, "iconv -f UTF-16 -t UTF-8"),
+    b"\xfe\xff": (_UTF16, "iconv -f UTF-16 -t UTF-8"),
+    b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8"),
+    b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8"),
 }
-"""Files of other kinds by their first bytes, and the command that makes a recording of one."""
+"""Files of other kinds by their first bytes, and the command that writes a recording of one."""
 
 
 class RecordingError(Exception):
@@ -112,12 +112,8 @@ class _Reader:
         """Refuse a file of another kind, and say how to convert it. Raises RecordingError."""
         for mark, (kind, command) in _CONVERSIONS.items():
             if start.startswith(mark):
-                stem = self._path.name.split(".")[0]
-                new = self._path.with_name(f"{stem}.jsonl")
-                if new == self._path:
-                    new = self._path.with_name(f"{stem}-text.jsonl")
-                typed = command.format(file=shlex.quote(str(self._path)), new=shlex.quote(str(new)))
-                raise RecordingError(self._path, None, f"is {kind}; convert it first: {visible(typed)}")
+                typed = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")
+                raise RecordingError(self._path, None, f"is {kind}; convert it first: {typed}")
 
     def _take(self, number: int, line: bytes | None) -> None:
         if line is None:

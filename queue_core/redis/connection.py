@@ -1,4 +1,4 @@
-"""A Redis client with the timeouts and retries chosen that a queue needs, instead of redis-py's defaults."""
+"""Redis client with the timeouts and retries that a queue needs, instead of redis-py's defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queue_core.errors import InvalidSettingsError
 
 
 def pack(command: tuple[Any, ...]) -> bytes:
-    """A command of str, bytes and int in Redis's protocol; redis-py's own takes over twice as long (`make bench`)."""
+    """Write a command of str, bytes and int in Redis's protocol; redis-py takes over twice as long (`make bench`)."""
     parts = [b"*%d\r\n" % len(command)]
     for part in command:
         data = part if isinstance(part, bytes) else str(part).encode()
@@ -34,7 +34,7 @@ _pack = _fastest_pack()
 
 
 class _FastPipelines:
-    """Packs whole pipelines at once. Single commands, which may hold other types, are left to redis-py."""
+    """Connection that packs whole pipelines at once. Single commands, which may hold other types, redis-py packs."""
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [b"".join(_pack(tuple(command)) for command in commands)]
@@ -56,15 +56,15 @@ _CONNECTIONS = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _Unix
 
 
 def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 32) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`; it connects when first used.
+    """Return a client for `redis://`, `rediss://` or `unix://`; it connects when first used.
 
     One retry: every script is idempotent, and a longer wait is the caller's to decide. The pool waits for a free
     connection instead of failing. Raises InvalidSettingsError for a URL that cannot be one; the message shows no
     password.
     """
-    scheme, found, _ = url.partition("://")
+    scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
-    if not found or scheme not in _CONNECTIONS:
+    if not separator or scheme not in _CONNECTIONS:
         raise InvalidSettingsError(
             "a Redis URL starts with redis://, rediss:// or unix://; for example redis://localhost:6379/0"
         )

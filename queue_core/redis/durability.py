@@ -16,7 +16,7 @@ from queue_core.redis.scripts.loader import text
 
 
 class FsyncWait:
-    """Finds out once how this server is made to wait, and checks its word for it."""
+    """Wait for the disk: finds out once which command makes this server wait, and checks its answers."""
 
     def __init__(self, redis: Redis, deadline_ms: int) -> None:
         self._redis: Redis | RedisCluster = redis
@@ -24,7 +24,7 @@ class FsyncWait:
         self._command: tuple[Any, ...] | None = None
 
     async def command(self) -> tuple[Any, ...]:
-        """What to put at the end of a pipeline; nothing where the server waits by itself.
+        """Return the command to put at the end of a pipeline; empty where the server waits by itself.
 
         Raises UnsupportedRedisError when this server cannot promise it.
         """
@@ -33,11 +33,11 @@ class FsyncWait:
         return self._command
 
     def check(self, answer: Any) -> None:
-        """Raises QueueUnavailableError when WAITAOF's answer says that the disk does not have it."""
+        """Raise QueueUnavailableError when WAITAOF's answer says that the write is not on disk."""
         if isinstance(answer, exceptions.RedisError):
-            raise QueueUnavailableError(f"Redis cannot say whether this is on its disk: {answer}")
+            raise QueueUnavailableError(f"Redis cannot say whether the write is on its disk: {answer}")
         if answer[0] < 1:
-            raise QueueUnavailableError("this was not on Redis's disk in time; it may be later")
+            raise QueueUnavailableError("the write was not on Redis's disk in time; it may be later")
 
     async def _choose(self) -> tuple[Any, ...]:
         if isinstance(self._redis, RedisCluster):
@@ -59,7 +59,7 @@ class FsyncWait:
 
 
 def _pairs(config: Any) -> dict[str, str]:
-    """CONFIG GET's answer: a mapping, or under RESP2 a flat list."""
+    """Return CONFIG GET's answer as a mapping; under RESP2 it is a flat list."""
     if not isinstance(config, dict):
         config = dict(zip(config[::2], config[1::2], strict=True))
     return {text(name): text(value) for name, value in config.items()}

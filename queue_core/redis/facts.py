@@ -1,4 +1,4 @@
-"""What a Redis server says of itself, where it may be asked (INFO, CONFIG GET), and what of that endangers messages.
+"""Facts that a Redis server reports (INFO, CONFIG GET), and those among them that endanger messages.
 
 Field names of INFO and directives: https://redis.io/docs/latest/commands/info/ and redis.conf of 6.2 to 8.2.
 """
@@ -17,13 +17,13 @@ from queue_core.redis.scripts.loader import text
 VERSION_MIN = (6, 2)
 WAITAOF_VERSION = (7, 2)
 MEMORY_SHARE_MAX = 0.8
-"""Of maxmemory; above it is a warning."""
+"""Part of maxmemory in use above which there is a warning."""
 
 Asked = Literal["answered", "forbidden", "no such command"]
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One server. None and "" are what it did not tell."""
+    """Facts about one server. None and "" mean that it did not say."""
 
     name: str = ""
     """Host and port on a cluster, "" for a single server."""
@@ -33,7 +33,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     is_cluster: bool = False
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
-    """0 is no limit."""
+    """0 when there is no limit."""
     eviction_policy: str = ""
     append_only: bool | None = None
     append_fsync: str = ""
@@ -45,17 +45,17 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def version_numbers(self) -> tuple[int, ...]:
-        """As in (7, 2, 4); empty when unknown."""
+        """Return the version as in (7, 2, 4); empty when unknown."""
         return tuple(int(number) for number in re.findall(r"\d+", self.version)[:3])
 
     @property
     def memory_share(self) -> float:
-        """Used memory as a part of the limit; 0 without one."""
+        """Return used memory as a part of the limit; 0 without one."""
         return (self.memory_used_bytes or 0) / self.memory_limit_bytes if self.memory_limit_bytes else 0.0
 
 
 async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
-    """Asks one server. What it refuses to tell is noted, not raised; raises redis-py's errors when it is away."""
+    """Ask one server. A refusal to answer is a fact, not an error; raises redis-py's errors when it is away."""
     info_asked, info = await _asked(run, "INFO")
     fsync_asked, fsync = await _asked(run, "CONFIG", "GET", "append*")
     _, memory = await _asked(run, "CONFIG", "GET", "maxmemory*")
@@ -81,7 +81,7 @@ async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
 
 
 def worst(servers: list[ServerFacts]) -> ServerFacts:
-    """Of each fact the most worrying one of all servers."""
+    """Return the worst of each fact over all servers."""
     fsyncs = {server.append_fsync for server in servers}
     append_only = {server.append_only for server in servers}
     fullest = max(servers, key=lambda server: (server.memory_share, server.memory_used_bytes or 0))
@@ -101,81 +101,87 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
 
 
 def errors_of(facts: ServerFacts) -> list[str]:
-    """What voids the guarantee that nothing is lost, each with what to do."""
-    found = []
+    """Return faults that void the guarantee that nothing is lost, each with what to do."""
+    errors = []
     if facts.version and facts.version_numbers < VERSION_MIN:
-        found.append(f"Redis {facts.version} is too old: use 6.2 or newer")
+        errors.append(f"Redis {facts.version} is too old: use 6.2 or newer")
     if facts.role == "replica":
-        found.append("this is a replica, which takes no writes: connect to its primary")
+        errors.append("this is a replica, which takes no writes: connect to its primary")
     if facts.eviction_policy not in ("", "noeviction"):
-        found.append(
+        errors.append(
             f"maxmemory-policy is {facts.eviction_policy}: a full Redis would throw messages away; "
             "set maxmemory-policy noeviction"
         )
     if facts.append_only is False:
-        found.append("the append-only file is off: a restart of Redis loses all messages; set appendonly yes")
+        errors.append(
+            "the append-only file is off: a restart of Redis loses all messages; set appendonly yes"
+        )
     if facts.append_fsync == "no" and facts.append_only is not False:
-        found.append(
+        errors.append(
             "appendfsync is no: a crash of the machine loses what the system had not yet written, up to half a minute; "
             "set appendfsync everysec or always"
         )
     if facts.append_failed:
-        found.append(
+        errors.append(
             "the last write to the append-only file failed: Redis refuses messages, or forgets them at a restart; "
             "free its disk, and see its log"
         )
     if facts.info == "forbidden" and (facts.append_only is None or not facts.eviction_policy):
-        found.append(
+        errors.append(
             "this user may run neither INFO nor CONFIG GET, so nobody can tell whether messages survive a restart: "
             "allow +info and +config|get (before Redis 7: +config)"
         )
-    return found
+    return errors
 
 
 def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
-    """What should be seen to, each with what to do. `waits_for_fsync` is the setting of the queue."""
-    found = _unknowns(facts)
+    """Return what needs attention, each with what to do. `waits_for_fsync` is the setting of the queue."""
+    warnings = _unknowns(facts)
     if facts.append_only and facts.append_fsync == "everysec" and not waits_for_fsync:
-        found.append(
+        warnings.append(
             "appendfsync is everysec: a crash of the machine (not of Redis alone) can lose the messages of the last "
             "second or two; set appendfsync always, or wait_for_fsync on Redis 7.2 or newer"
         )
     if facts.memory_limit_bytes == 0:
-        found.append(
+        warnings.append(
             "maxmemory is not set: a Redis that fills the machine is killed; set it below what there is"
         )
     if facts.memory_share >= 1:
-        found.append("Redis is full: it refuses new messages; give it more maxmemory, or see what fills it")
+        warnings.append(
+            "Redis is full: it refuses new messages; give it more maxmemory, or see what fills it"
+        )
     elif facts.memory_share > MEMORY_SHARE_MAX:
-        found.append(f"memory is {facts.memory_share:.0%} of maxmemory: a full Redis refuses new messages")
+        warnings.append(f"memory is {facts.memory_share:.0%} of maxmemory: a full Redis refuses new messages")
     if facts.snapshot_failed:
-        found.append("the last snapshot (RDB) failed: Redis may refuse writes because of it; free its disk")
+        warnings.append(
+            "the last snapshot (RDB) failed: Redis may refuse writes because of it; free its disk"
+        )
     if facts.replicas:
-        found.append(
+        warnings.append(
             "replicas may be promoted, and nothing waits for them: a failover can lose the last messages; "
             "min-replicas-to-write and min-replicas-max-lag bound how many"
         )
-    return found
+    return warnings
 
 
 def _unknowns(facts: ServerFacts) -> list[str]:
-    found = []
+    unknowns = []
     if facts.info == "no such command":
-        found.append(
-            "this server has no INFO, so it is no real Redis: memory, persistence and eviction are unknown"
+        unknowns.append(
+            "this server has no INFO, so it is not a real Redis: memory, persistence and eviction are unknown"
         )
     elif facts.info == "forbidden":
-        found.append("this user may not run INFO: version, memory use and role are unknown; allow +info")
+        unknowns.append("this user may not run INFO: version, memory use and role are unknown; allow +info")
     if facts.config != "answered" and facts.info == "answered":
         why = (
             "this user may not run CONFIG GET"
             if facts.config == "forbidden"
             else "CONFIG is switched off here"
         )
-        found.append(
-            f"{why}: appendfsync is unknown; see that it is everysec or always (a managed Redis names it elsewhere)"
+        unknowns.append(
+            f"{why}: appendfsync is unknown; it should be everysec or always (a managed Redis names it elsewhere)"
         )
-    return found
+    return unknowns
 
 
 async def _asked(run: Callable[..., Any], *command: str) -> tuple[Asked, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Brings script calls to Redis: many concurrent calls of one process travel in one pipeline.
+"""Runner of script calls: many concurrent calls of one process travel in one pipeline.
 
 redis-py's cost per call, not Redis, is what limits a busy process, and asyncio clients do not pipeline by
 themselves. Calls made in the same turn of the event loop, and those made while a pipeline is under way, go
@@ -55,7 +55,7 @@ class ScriptRunner(Transport):
         self.round_trips = 0
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Runs a call together with others. The future raises QueueUnavailableError when Redis does not do it.
+        """Run a call together with others. The future raises QueueUnavailableError when Redis does not do it.
 
         Cancelling the future does not take the call back.
         """
@@ -66,12 +66,12 @@ class ScriptRunner(Transport):
         return future
 
     async def alone(self, call: Call[Result]) -> Result:
-        """Runs a call at once, in a round trip of its own, not in order with gathered ones."""
+        """Run a call at once, in a round trip of its own, not in order with gathered ones."""
         (answer,) = await self._execute([call])
         return _result(call, answer)
 
     async def load(self) -> None:
-        """Checks that the server speaks, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
+        """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 sha = await self._redis.script_load("return 1")
@@ -100,7 +100,7 @@ class ScriptRunner(Transport):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, every caller must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it was, every caller must be told
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
@@ -114,15 +114,15 @@ class ScriptRunner(Transport):
                 future.set_exception(error)
 
     async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """The answers, error replies among them. A server that lost its scripts gets them and is asked again."""
+        """Return the answers, error replies among them. A server without the scripts is given them and asked again."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
-                while missing := _without_script(answers):  # once more, should they be flushed in between
-                    await self._load_scripts({calls[at].script for at in missing})
-                    again = await self._pipeline([calls[at] for at in missing])
-                    for at, answer in zip(missing, again, strict=True):
-                        answers[at] = answer
+                while missing := _without_script(answers):  # again, should they be flushed in between
+                    await self._load_scripts({calls[index].script for index in missing})
+                    again = await self._pipeline([calls[index] for index in missing])
+                    for index, answer in zip(missing, again, strict=True):
+                        answers[index] = answer
         except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
         return answers
@@ -147,7 +147,7 @@ class ScriptRunner(Transport):
 
 
 def _without_script(answers: Sequence[Any]) -> list[int]:
-    return [at for at, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
+    return [index for index, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
 
 
 def _result(call: Call[Result], answer: Any) -> Result:
@@ -157,33 +157,33 @@ def _result(call: Call[Result], answer: Any) -> Result:
     return result
 
 
-def _without_raw_text(said: str) -> str:
+def _without_raw_text(words: str) -> str:
     """Word a failed connection, of which redis-py gives a number and asyncio's own text."""
-    failed = _CONNECTING.fullmatch(said)
+    failed = _CONNECTING.fullmatch(words)
     if not failed:
-        return said
+        return words
     number, address, text = int(failed[1]), failed[2], failed[3]
     return f"no connection to {address} ({(os.strerror(number) if number > 0 else text.rstrip('.')).lower()})"
 
 
 def explain(error: BaseException) -> QueueError:
     """Turn an error of redis-py, a timeout or a broken connection into one of the queue's errors."""
-    said = _without_raw_text(str(error)) or type(error).__name__
+    words = _without_raw_text(str(error)) or type(error).__name__
     if isinstance(error, exceptions.AuthenticationError):
-        return QueueUnavailableError(f"Redis refused the user or password: {said}")
+        return QueueUnavailableError(f"Redis refused the user or password: {words}")
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return QueueUnavailableError(
-            f"Redis did not answer in time ({said}); it may or may not have done what was asked"
+            f"Redis did not answer in time ({words}); it may or may not have done what was asked"
         )
-    if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(said):
-        return QueueUnavailableError(f"Redis cannot be used now: {said}")
-    if "unknown command" in said.lower():
-        command, _, _ = said.partition(", with args")  # what follows quotes keys, and so phone numbers
+    if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(words):
+        return QueueUnavailableError(f"Redis cannot be used now: {words}")
+    if "unknown command" in words.lower():
+        command, _, _ = words.partition(", with args")  # what follows quotes keys, and so phone numbers
         return UnsupportedRedisError(
             f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {command}"
         )
     if isinstance(error, exceptions.NoPermissionError):
         return UnsupportedRedisError(
-            f"the Redis user lacks a right that the queue needs (+@scripting): {said}"
+            f"the Redis user lacks a right that the queue needs (+@scripting): {words}"
         )
-    return QueueError(f"Redis refused a script of the queue: {said}")
+    return QueueError(f"Redis refused a script of the queue: {words}")

@@ -223,14 +223,16 @@ def arrivals_ms(recording: RecordingInfo) -> dict[tuple[str, str, str], int]:
     return arrivals
 
 
-def reply_ms(batch: BatchRecord, arrivals: Mapping[tuple[str, str, str], int]) -> int | None:
-    """Return the time from the first arrival of a batch's messages to the reply; None without a reply."""
+def waits_ms(batch: BatchRecord, arrivals: Mapping[tuple[str, str, str], int]) -> tuple[int, int] | None:
+    """Return the times from the first and the last arrival of a batch's messages to its reply; None without a reply."""
     names = [(batch["instance"], batch["phone"], name) for name in batch["ids"]]
-    first = min((arrivals[name] for name in names if name in arrivals), default=None)
-    return None if batch["replied_at_ms"] is None or first is None else batch["replied_at_ms"] - first
+    times = [arrivals[name] for name in names if name in arrivals]
+    if batch["replied_at_ms"] is None or not times:
+        return None
+    return batch["replied_at_ms"] - min(times), batch["replied_at_ms"] - max(times)
 
 
 def reply_times_ms(run: Run, recording: RecordingInfo) -> list[int]:
-    """Return `reply_ms` of each answered batch, ascending."""
+    """Return the time from the first message to the reply of each answered batch, ascending."""
     arrivals = arrivals_ms(recording)
-    return sorted(time for batch in run["batches"] if (time := reply_ms(batch, arrivals)) is not None)
+    return sorted(waits[0] for batch in run["batches"] if (waits := waits_ms(batch, arrivals)))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.analysis.conversations import arrivals_ms, reply_ms
+from reports.analysis.conversations import arrivals_ms, waits_ms
 from reports.analysis.quantile import quantile
 from reports.analysis.statistics import wilson
 from reports.results.baseline import Counts
@@ -89,7 +89,7 @@ def _figures(
     system: str, runs: Sequence[Run], arrivals: Mapping[str, Mapping[tuple[str, str, str], int]]
 ) -> SystemFigures:
     sums = total(map(counts, runs))
-    replies = [reply_ms(batch, arrivals[run["recording"]]) for run in runs for batch in run["batches"]]
+    waits = [waits_ms(batch, arrivals[run["recording"]]) for run in runs for batch in run["batches"]]
     lags = [
         batch["claimed_at_ms"] - batch["due_at_ms"]
         for run in runs
@@ -101,7 +101,7 @@ def _figures(
     return SystemFigures(
         system,
         sums,
-        reply_ms=quantiles(replies),
+        reply_ms=quantiles([first for first, _ in filter(None, waits)]),
         lag_ms=quantiles(lags),
         runs_with_loss=sum(bool(run["lost"]) for run in runs),
         runs=len(runs),

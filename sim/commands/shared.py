@@ -176,9 +176,7 @@ def publish(
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(
-            f"{error.filename or 'the result'}: cannot be written: {error.strerror or error}"
-        ) from None
+        raise InputError(f"the result cannot be written: {error.strerror or error}") from None
     console = console_for(sys.stderr if STANDARD_OUTPUT in (options.json, options.report) else sys.stdout)
     if not options.quiet:
         show(result, console)

@@ -21,16 +21,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     usual = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
         ("--messages", whole_number(1, MESSAGES_MAX), usual.messages, "N", "how many messages"),
-        ("--hours", _hours, usual.hours, "H", "time in which turns begin, from midnight"),
-        (
-            "--seed",
-            whole_number(0, SEED_MAX),
-            usual.seed,
-            "N",
-            "seed of everything random",
-        ),
+        ("--hours", _number(1e-3, HOURS_MAX), usual.hours, "H", "time in which turns begin, from midnight"),
+        ("--seed", whole_number(0, SEED_MAX), usual.seed, "N", "seed of everything random"),
         ("--instance", _instance, usual.instance, "NAME", "the bot's name"),
-        ("--redeliveries", _share, usual.redeliveries, "SHARE", "share of deliveries that are repeated"),
+        ("--redeliveries", _number(0, 1), usual.redeliveries, "SHARE", "share of repeated deliveries"),
     )
     for option, convert, default, metavar, words in options:
         parser.add_argument(
@@ -71,22 +65,19 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _hours(text: str) -> float:
-    return _number(text, 1e-3, HOURS_MAX)
+def _number(low: float, high: float) -> Callable[[str], float]:
+    """Make a parser for numbers from `low` to `high`."""
 
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a number from {low:g} to {high:g}, not {text!r}")
+        return value
 
-def _share(text: str) -> float:
-    return _number(text, 0, 1)
-
-
-def _number(text: str, least: float, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}, not {text!r}")
-    return value
+    return parse
 
 
 def _instance(text: str) -> str:

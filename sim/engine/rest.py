@@ -19,64 +19,8 @@ from sim.engine.loop import SimLoop
 
 Command = tuple[str | int, ...]
 
-_FIRST_ARGUMENT_WRITES = frozenset(
-    {
-        "APPEND",
-        "DECR",
-        "DECRBY",
-        "GETDEL",
-        "GETSET",
-        "HDEL",
-        "HINCRBY",
-        "HSET",
-        "INCR",
-        "INCRBY",
-        "LINSERT",
-        "LPOP",
-        "LPUSH",
-        "LPUSHX",
-        "LREM",
-        "LSET",
-        "LTRIM",
-        "PSETEX",
-        "RPOP",
-        "RPUSH",
-        "RPUSHX",
-        "SADD",
-        "SET",
-        "SETEX",
-        "SETNX",
-        "SPOP",
-        "SREM",
-        "ZADD",
-        "ZREM",
-    }
-)
-_ALL_ARGUMENTS_WRITES = frozenset({"DEL", "UNLINK"})
-_NOT_OVER_HTTP = frozenset(
-    {
-        "BLMOVE",
-        "BLMPOP",
-        "BLPOP",
-        "BRPOP",
-        "BRPOPLPUSH",
-        "BZMPOP",
-        "BZPOPMAX",
-        "BZPOPMIN",
-        "DISCARD",
-        "EXEC",
-        "MONITOR",
-        "MULTI",
-        "PSUBSCRIBE",
-        "SUBSCRIBE",
-        "SSUBSCRIBE",
-        "UNWATCH",
-        "WAIT",
-        "WATCH",
-        "XREAD",
-        "XREADGROUP",
-    }
-)
+_READS = frozenset({"EXISTS", "GET", "LLEN", "LRANGE", "SCARD", "SISMEMBER", "SMEMBERS", "TTL", "TYPE"})
+"""Every other command is taken to write to the key that is its first argument."""
 
 
 class WriteObserver(Protocol):
@@ -107,17 +51,11 @@ class RestRedis:
         self._socket = FakeSocket(server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
 
     async def call(self, *command: str | int) -> Any:
-        """Send one command: half a round trip, atomic execution, half a round trip back.
-
-        Raises ValueError for commands that do not work over HTTP (blocking, transactions by hand).
-        """
-        _check(command)
+        """Send one command: half a round trip, atomic execution, half a round trip back."""
         return await self._request(lambda: self._execute(command))
 
     async def multi(self, *commands: Command) -> list[Any]:
         """Send several commands as one transaction, in one round trip."""
-        for command in commands:
-            _check(command)
         replies: list[Any] = await self._request(lambda: self._transaction(commands))
         return replies
 
@@ -185,20 +123,13 @@ class RestRedis:
         return None
 
 
-def _check(command: Command) -> None:
-    if not command or str(command[0]).upper() in _NOT_OVER_HTTP:
-        raise ValueError(f"{command!r} does not work over HTTP")
-
-
 def _written_keys(command: Command) -> list[str]:
     name = str(command[0]).upper()
-    if name in _FIRST_ARGUMENT_WRITES:
-        return [str(command[1])]
-    if name in _ALL_ARGUMENTS_WRITES:
-        return [str(key) for key in command[1:]]
     if name in ("EVAL", "EVALSHA"):
         return [str(key) for key in command[3 : 3 + int(command[2])]]
-    return []
+    if name in ("DEL", "UNLINK"):
+        return [str(key) for key in command[1:]]
+    return [] if name in _READS else [str(command[1])]
 
 
 def _settle(answered: asyncio.Future[Any], reply: Any, error: Exception | None) -> None:

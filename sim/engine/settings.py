@@ -116,13 +116,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _text(text: str) -> str:
-    return text
-
-
 _OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "ai": ("ai", _text),
-    "redis-latency": ("redis_latency", _text),
+    "ai": ("ai", str),
+    "redis-latency": ("redis_latency", str),
     **{
         option: (rule, _whole_ms if rule.endswith("_ms") else _count) for option, rule in RULE_OPTIONS.items()
     },

@@ -35,7 +35,6 @@ def run(*arguments: str) -> int | str | None:
         ("run --rate nan", "--rate: 'nan' is not a number from 0.001 to 10,000,000"),
         ("run --rate -5", "--rate: '-5' is not a number from 0.001 to 10,000,000"),
         ("run --duration 60", "--duration: 60 has no unit: write 60ms, 60s, 60m or 60h"),
-        ("run --duration -3s", "--duration: -3s is negative: a duration is more than 0"),
         ("run --max-lost 1.5", "--max-lost: '1.5' is not a whole number from 0 to 10,000,000"),
         ("run --out /dev/null", "--out: '/dev/null' is not a folder that can be written to"),
         ("run --chaos pause-redis@3s", "--chaos: 'pause-redis@3s': how long? Write pause-redis@3s:5s"),
@@ -65,12 +64,10 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
         "import runpy, sys; sys.modules['psutil'] = None; runpy.run_module('loadtests', run_name='__main__')"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (
-        2,
-        (
-            "loadtests: the package psutil is missing: in the checkout of burstqueue, type "
-            "pip install -e '.[load]', or make load\n"
-        ),
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "loadtests: the package psutil is missing: in the checkout of burstqueue, type "
+        "pip install -e '.[load]', or make load\n"
     )
 
 

@@ -1,8 +1,7 @@
--- claim: leases conversations that are due, oldest due time first, and hands over what waits in them.
--- A crash needs no reaper: a lease that ran out makes the conversation due again, and this counts the attempt.
--- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases again,
--- renewed: whoever asks begins with them only now.
--- `only` is a conversation: nothing but that one is leased, and next_due_ms is its own; '' is all of them.
+-- claim: leases conversations that are due, oldest due time first, and hands over their waiting messages.
+-- A conversation whose lease ran out is due again, so a crashed worker needs nobody to clean up; the attempt counts.
+-- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases, renewed.
+-- `only` is a conversation: no other one is leased, and next_due_ms is its own; '' allows all.
 -- Returns {now_ms, next_due_ms or -1, given_up, batches}, a batch being
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, elements}
 
@@ -10,14 +9,14 @@ local REPLY_BYTES_MAX = 16 * 1024 * 1024
 
 local given_up = 0
 
--- Greater than any before, and than any from before a failover that set the counter back.
+-- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
   local token = math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)
   redis.call('SET', partition.token, digits(token))
   return token
 end
 
--- What was never stamped is no message of this queue, and not for this to judge.
+-- An element without a stamp is not a message of this queue; it never expires.
 local function is_expired(element)
   local at = stamp_of(element)
   return at > 0 and at < now_ms - queue_ttl_ms
@@ -28,7 +27,7 @@ local function head_is_expired(place)
   return head and is_expired(head)
 end
 
--- At most a batch in one step; what has expired beyond that is due again at once.
+-- Counts expired messages at the head, a batch at most; if more have expired, the conversation is due again at once.
 local function expired_at_head(place)
   local count = 0
   if head_is_expired(place) then
@@ -42,7 +41,7 @@ local function expired_at_head(place)
   return count
 end
 
--- Dead letters that are owed before anything is handed over. Returns the tries that remain.
+-- Makes dead letters of messages at the head that expired or had all their attempts. Returns the remaining tries.
 local function settle_head(place)
   local tries = tries_of(place)
   local count, reason = 0, nil
@@ -74,7 +73,7 @@ local function lease(place, tries, due)
   redis.call('ZADD', partition.active, digits(now_ms + lock_ttl_ms), place.conversation)
 end
 
--- Leases a conversation that is due, unless settling its head leaves nothing that is. Says whether it did.
+-- Leases a conversation, unless nothing in it is due once its head is settled. Returns true when it is leased.
 local function lease_if_due(place, due)
   local tries = settle_head(place)
   local rest_due = due_at(place, rules, now_ms)
@@ -94,7 +93,7 @@ local function lease_if_due(place, due)
   return true
 end
 
--- What the holder is given, as its lock has it; and how many bytes of messages that is.
+-- Returns the batch that a held lock describes, and the size of its messages in bytes.
 local function batch_of(place)
   local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size')
   local reply = redis.call('HMGET', place.reply, 'text', 'state')
@@ -107,7 +106,7 @@ local function batch_of(place)
   return {place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], elements}, bytes
 end
 
--- Conversations that are due and when they became so, alternating.
+-- Returns conversations that are due and their due times, alternating.
 local function find_due()
   if only == '' then
     return redis.call('ZRANGEBYSCORE', partition.active, '-inf', digits(now_ms), 'WITHSCORES', 'LIMIT', 0, limit)

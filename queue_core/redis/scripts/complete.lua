@@ -1,4 +1,4 @@
--- complete: takes the batch off the head into the archive, ends the lease, schedules what arrived since.
+-- complete: moves the batch from the head of the list to the archive, ends the lease, schedules the rest.
 -- Returns 'held' (done now) | 'settled' (this token did it before) | 'lost'
 
 local held = standing(place, token)
@@ -13,7 +13,7 @@ end
 redis.call('LTRIM', place.queue, size, -1)
 redis.call('DEL', place.lock, place.reply)
 
--- The archive of a conversation that never pauses would never expire as a whole.
+-- Each completion renews the archive's TTL, so old messages are removed one by one.
 local oldest = redis.call('LINDEX', place.completed, 0)
 while oldest and (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) < now_ms - completed_ttl_ms do
   redis.call('LPOP', place.completed)

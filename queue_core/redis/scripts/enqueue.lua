@@ -1,11 +1,11 @@
--- enqueue: stores one message, once, and says when its conversation is due.
+-- enqueue: stores a message unless its id was seen before, and schedules its conversation.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 
 local first_seen = redis.call('GET', seen)
 if first_seen then
   if waits_for_disk == '1' then
-    -- WAITAOF waits for what its own connection wrote, and another one may have stored the message. This write that
-    -- changes nothing comes after that one: when it is on the disk, so is the message. A full Redis lets it pass.
+    -- Another connection may have stored the message, and WAITAOF waits for writes of its own connection only. This
+    -- write changes nothing; when it is on the disk, so is the message. A full Redis lets it pass.
     allow_when_full(place.lock)
     redis.call('SET', seen, first_seen, 'KEEPTTL')
   end

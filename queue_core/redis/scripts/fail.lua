@@ -1,8 +1,8 @@
 -- fail: ends a lease without success.
--- mode 'retry': again after `backoff_ms`, or dead letters when the attempts are used up. 'dead': dead letters now.
+-- mode 'retry': due again after `backoff_ms`, or dead letters when the attempts are used up. 'dead': dead letters now.
 -- 'release': handed back untouched, due at once, the attempt does not count.
 -- not_sent '1': the recorded reply has certainly not been sent.
--- Returns {'held', messages made dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
+-- Returns {'held', number of new dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
 
 local held = standing(place, token)
 if held ~= 'held' then

@@ -1,12 +1,12 @@
--- lib: what the scripts share; the loader puts it in front of each of them.
+-- lib: functions that the scripts share; the loader puts them in front of each script.
 --
--- A list element is the message's JSON with "addedAt" put in front by `stamp`, so nothing here parses JSON.
+-- A list element is the message's JSON, to which `stamp` adds "addedAt" at the front, so that no JSON is parsed here.
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": the lock exists from the first claim until the batch is finished, and is held while `token` is there.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
--- Redis's own clock in Unix ms; simulations and tests may give another.
+-- Returns the time in Unix ms: Redis's own, unless a simulation or a test gives one.
 local function clock_ms(given)
   if given ~= '' then
     return tonumber(given)
@@ -15,7 +15,7 @@ local function clock_ms(given)
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Large numbers as plain digits: Lua's own conversion would write 1.7e+15.
+-- Writes a large number as plain digits; Lua's own conversion would write 1.7e+15.
 local function digits(number)
   return string.format('%.0f', number)
 end
@@ -32,7 +32,7 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
--- The place of a conversation that a script finds inside a partition, whose slot its keys share.
+-- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
     conversation = conversation,
@@ -45,7 +45,7 @@ local function place_in(partition, conversation)
   }
 end
 
--- The due rule; policy.py has it for people. nil when nothing waits.
+-- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python.
 local function due_at(place, rules, now_ms)
   local waiting = redis.call('LLEN', place.queue)
   if waiting == 0 then
@@ -62,7 +62,7 @@ local function due_at(place, rules, now_ms)
   return due
 end
 
--- Puts a conversation into the index and rings when workers may be asleep past that time.
+-- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
   redis.call('ZADD', place.active, digits(at), place.conversation)
@@ -71,8 +71,8 @@ local function schedule(place, at)
   end
 end
 
--- After a message was added. In flight or in backoff: whoever ends that schedules the rest. Already due: the
--- conversation keeps its place in the line.
+-- Schedules a conversation to which a message was added. In flight or in backoff, the end of that schedules it.
+-- Already due, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
   if redis.call('EXISTS', place.lock) == 0 then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
@@ -85,7 +85,7 @@ local function schedule_arrival(place, rules, now_ms)
   end
 end
 
--- The rest of a conversation after its head is finished: due by its own oldest message, never in the past.
+-- Schedules the rest of a conversation whose head is finished: by its oldest message, never in the past.
 local function schedule_rest(place, rules, now_ms)
   local due = due_at(place, rules, now_ms)
   if due then
@@ -103,19 +103,19 @@ local function tries_of(place)
   return tries
 end
 
--- A full Redis refuses the first write of a script if it could need memory, but lets a script finish that has
--- written before. Scripts that work off the queue begin with this write that changes nothing, so that a full Redis drains.
+-- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
+-- make the queue shorter begin with this write, which changes nothing, so that they work on a full Redis.
 local function allow_when_full(key)
   redis.call('PERSIST', key)
 end
 
--- The holder's fields go, the attempts stay.
+-- Deletes the holder's fields from the lock; the attempts stay.
 local function end_lease(place)
   redis.call('HDEL', place.lock, 'token', 'claimId', 'processorId', 'lockedAt', 'expiresAt', 'dueAt', 'size')
 end
 
--- Moves `count` messages from the head to the dead letters. What remains keeps its own attempts; the lock goes
--- when nothing of it is left, else it stays, not held. Returns the remaining tries.
+-- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
+-- deleted when no attempts are left, else it stays, not held. Returns the remaining tries.
 local function give_up(place, count, reason, now_ms)
   local tries = tries_of(place)
   local recorded = redis.call('HGET', place.reply, 'text')
@@ -147,7 +147,7 @@ local function give_up(place, count, reason, now_ms)
   return rest
 end
 
--- 'held', 'settled' (this token's work was finished before: a repeated call), or 'lost'.
+-- Returns 'held', 'settled' (an earlier call finished this token's work), or 'lost'.
 local function standing(place, token)
   if redis.call('HGET', place.lock, 'token') == token then
     return 'held'
@@ -158,7 +158,7 @@ local function standing(place, token)
   return 'lost'
 end
 
--- Remembers which token finished its work last, so that a repeated call is told so instead of 'lost'.
+-- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost'.
 local function note_settled(place, token, now_ms, stats_ttl_ms)
   redis.call('HSET', place.stats, 'settledToken', token, 'lastActivity', digits(now_ms))
   redis.call('PEXPIRE', place.stats, stats_ttl_ms)

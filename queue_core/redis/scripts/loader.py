@@ -1,4 +1,4 @@
-"""Lua scripts as files with typed Python stubs; a stub that does not fit its script fails at import.
+"""Loader of Lua scripts with typed Python stubs; a stub that does not fit its script fails at import.
 
 A stub declares the inputs of its script, once. The lines of Lua that read them (`local rules = {window_ms = …}`) are
 made from it, so a script begins with its logic and uses the inputs by the names that they have in the stub.
@@ -25,7 +25,7 @@ Number = Annotated[int, "tonumber({})"]
 Digits = Annotated[int, "{}"]
 """Marks a whole number that the script compares with text, such as a token or a 0 or 1."""
 Now = Annotated[int | str, "clock_ms({})"]
-"""Marks the time: "" is Redis's own clock. A number stands for it in simulations and tests only."""
+"""Marks the time: "" is Redis's own clock; simulations and tests give a number instead."""
 
 Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
@@ -36,17 +36,17 @@ class ScriptMismatchError(Exception):
 
 
 class Input(NamedTuple):
-    """One value that travels to a script."""
+    """Input of a script."""
 
     path: str
-    """Its name in the script, such as `token` or `place.queue`; the same path leads to it from the stub."""
+    """Name in the script, such as `token` or `place.queue`, and path from the stub to the value."""
     is_key: bool
     reading: str = "{}"
-    """How Lua reads it."""
+    """Lua expression that reads it."""
 
 
 class LuaScript:
-    """A script's source, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
 
     def __init__(self, name: str, inputs: list[Input]) -> None:
         self.name = name
@@ -76,15 +76,15 @@ class LuaScript:
 
 
 class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
-    """One call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
+    """Call of a script: a stub with its inputs filled in. Subclasses read the script's answer."""
 
     script: ClassVar[LuaScript]
     _command: ClassVar[Callable[[Any], tuple[Any, ...]]]
-    """Takes out of a call what follows EVALSHA."""
+    """Function that returns what follows EVALSHA."""
 
     @staticmethod
     def read(raw: Any) -> Any:
-        """Put the script's answer, as its header describes it, into Python's terms; every stub has its own."""
+        """Return the script's answer, which its header describes, as Python values; every stub has its own."""
         return raw
 
     def command(self) -> tuple[Any, ...]:
@@ -113,7 +113,7 @@ def text(raw: Any) -> str:
 
 
 def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
-    """Yield what travels for one field of a stub: itself, the fields named of a Place or Partition, or all Rules."""
+    """Yield the inputs of one field of a stub: itself, the fields named of a Place or Partition, or all Rules."""
     kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
     if hint == Key:
         yield Input(name, is_key=True)

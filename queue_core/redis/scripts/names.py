@@ -33,7 +33,7 @@ def used_names(source: str) -> set[str]:
 
 
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
-    """Return names used in a script that are neither inputs (`known`), nor its own, nor the library's, nor Lua's."""
+    """Return names used in a script that nobody defines: inputs are `known`; the library and Lua define the others."""
     lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
     return sorted(used_names(body) - _own_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
 

@@ -1,5 +1,5 @@
 -- record_reply: keeps the reply before it is sent, for the batch that the lease covers.
--- From here on the state is 'unsure': whoever takes over after a crash cannot know whether it was sent.
+-- The state becomes 'unsure': after a crash nobody knows whether the reply was sent.
 -- Returns 'held' | 'lost'
 
 local lease = redis.call('HMGET', place.lock, 'token', 'size')

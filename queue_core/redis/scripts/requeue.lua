@@ -1,4 +1,4 @@
--- requeue: puts a dead letter at the end of its conversation, as if it arrived now.
+-- requeue: moves a dead letter to the end of its conversation, as if it arrived now.
 -- Returns 1, or 0 when there is no such dead letter.
 
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]

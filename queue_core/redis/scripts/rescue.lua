@@ -1,22 +1,22 @@
--- rescue: puts right what no step of this queue leaves behind, but a hand in the data, a failover that lost a write or
--- another program can. `repair` '1' does it, '0' only looks and writes nothing.
+-- rescue: repairs what no step of this queue leaves behind; a hand in the data, a failover that lost a write or another
+-- program can. `repair` '1' repairs, '0' only looks and writes nothing.
 -- Returns 'stranded' (messages that no worker would look at; due now, or when a lease that is held ends)
 --   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
 
-local found = 'fine'
+local verdict = 'fine'
 if redis.call('EXISTS', place.queue) == 1 then
   if not redis.call('ZSCORE', place.active, place.conversation) then
-    found = 'stranded'
+    verdict = 'stranded'
   end
 elseif redis.call('EXISTS', place.lock, place.reply) > 0 then
-  found = 'orphan'
+  verdict = 'orphan'
 end
-if repair ~= '1' or found == 'fine' then
-  return found
+if repair ~= '1' or verdict == 'fine' then
+  return verdict
 end
 
 allow_when_full(place.lock)
-if found == 'stranded' then
+if verdict == 'stranded' then
   -- Whoever holds it may be at work on it.
   local lease_ends = tonumber(redis.call('HGET', place.lock, 'expiresAt') or 0)
   schedule(place, math.max(now_ms, lease_ends))
@@ -24,4 +24,4 @@ else
   redis.call('DEL', place.lock, place.reply)
   redis.call('ZREM', place.active, place.conversation)
 end
-return found
+return verdict

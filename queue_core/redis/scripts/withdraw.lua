@@ -1,10 +1,10 @@
--- withdraw: a message was answered without the queue. Marks its id as seen, and takes it out of the waiting ones
--- if an enqueue whose answer was lost had stored it after all.
--- Returns 'marked' (was not there) | 'withdrawn' | 'in flight' (somebody is answering it, or has: too late)
+-- withdraw: notes that a message was answered without the queue. Marks its id as seen, and removes it from the list if
+-- an enqueue whose answer was lost had stored it.
+-- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (a worker answers it, or has: too late)
 
 redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 local tries = tries_of(place)
--- A batch handed back may have no attempts and yet a reply, which covers so many messages of the head.
+-- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
 local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
 for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
   local readable, message = pcall(cjson.decode, element)

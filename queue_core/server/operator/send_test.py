@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import ClientSession
 
-from queue_core.channels.evolution import Evolution
 from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
+from queue_core.channels.evolution.provider import Evolution
 from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names
@@ -36,7 +36,7 @@ from queue_core.text import quantity, visible
 
 POST_TIMEOUT_S = 30.0
 LOOK_S = 0.05
-"""How often the conversation is looked at: a batch that is done sooner is never seen in work."""
+"""Wait between two looks at the conversation: a batch that is done sooner is never seen in work."""
 
 
 def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

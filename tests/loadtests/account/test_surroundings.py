@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loadtests.account.surroundings import (
+    USAGE_LOG,
     Surroundings,
     read_faults,
     read_surroundings,
@@ -15,7 +16,7 @@ from loadtests.stack.chaos import FeltFault
 from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
 
 
-def test_what_is_noted_is_read_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
+def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
     noted = Surroundings("the command", {"workers": 2, "ai": "constant:1s"}, {"redis": "8"}, [1.5])
     noted.write(tmp_path)
     assert read_surroundings(tmp_path) == noted
@@ -27,11 +28,9 @@ def test_what_is_noted_is_read_and_a_fault_that_lasts_ends_with_the_run(tmp_path
     ]
 
 
-def test_a_sample_of_usage_tells_of_the_second_before_it(tmp_path: Path) -> None:
-    with UsageLog(tmp_path / "usage.json") as log:
-        for t_s in (0.1, 1.1, 2.0):
-            log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7))
-        assert {at: sample.cpu for at, sample in read_usage(tmp_path).items()} == {
-            0: {"web": 1.0},
-            1: {"web": 1.0},
-        }
+def test_a_sample_of_usage_is_about_the_second_before_it(tmp_path: Path) -> None:
+    log = UsageLog(tmp_path / USAGE_LOG)
+    for t_s in (0.1, 1.1, 2.0):
+        log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7))
+    cpu = {second: sample.cpu for second, sample in read_usage(tmp_path).items()}
+    assert cpu == {0: {"web": 1.0}, 1: {"web": 1.0}}

@@ -34,7 +34,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What `queue_core.connect` takes."""
+        """URL for `queue_core.connect`."""
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         return f"redis://127.0.0.1:{port}/0"

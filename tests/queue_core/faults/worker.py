@@ -44,7 +44,7 @@ class Worker:
         raise AssertionError(f"the worker ended before it reached {stage!r}")
 
     def go_on(self) -> None:
-        """It holds no longer."""
+        """Let it go on."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
 
@@ -53,7 +53,7 @@ class Worker:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Its exit code, once it has ended."""
+        """Return the exit code, once it has ended."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._process.wait()
 

@@ -51,7 +51,7 @@ async def test_a_burst_is_answered_as_one_turn(redis_client: Redis) -> None:
 async def test_the_incident_is_the_same_as_ever(
     redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What comes during the AI call is lost, and the two lines on record are in the log."""
+    """A message that comes during the AI call is lost, and the two lines on record are in the log."""
     caplog.set_level(logging.INFO, "queue_core.legacy.switch_back")
     ai = Gate()
     world = World(redis_client, ai)

@@ -39,7 +39,7 @@ class Time:
 
     @property
     def sleeping_ms(self) -> list[int]:
-        """How long each sleeper has still to sleep."""
+        """Time that each sleeper has still to sleep."""
         return sorted(at_ms - self.now_ms for at_ms, sleeper in self._sleepers if not sleeper.done())
 
     def move(self, by_ms: int) -> None:

@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 from queue_core import MessageQueue, connect
 from queue_core.queue.health import HealthReport, examine
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
-from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
+from queue_core.redis_server.binaries import find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import enqueue, on_newest, quick
 
 NOW_MS = 1_700_000_000_000
@@ -230,7 +231,7 @@ async def test_a_cluster(cluster_client: RedisCluster) -> None:
 async def test_fakeredis_is_told_for_what_it_is(redis_client: Redis) -> None:
     report = await examine(MessageQueue(redis_client, quick(**PATIENT)))
     is_fake = "fakeredis" in type(redis_client).__module__
-    assert bool(about(report.warnings, "no real Redis")) == is_fake
+    assert bool(about(report.warnings, "not a real Redis")) == is_fake
     assert report.is_healthy == is_fake, "the real ones of the tests have no append-only file"
 
 

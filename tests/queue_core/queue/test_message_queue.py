@@ -209,7 +209,7 @@ async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goe
     claimed = await queue.claim("p")
     assert (claimed.batches, claimed.given_up) == ((), 2)
     first, second = await queue.dead_letters()
-    assert (first.message, first.reason) == (None, "unreadable: what lay in Redis is no message")
+    assert (first.message, first.reason) == (None, "unreadable: the value in Redis is not a message")
     assert second.message is not None
     await queue.requeue(second.id)
     clock.now_ms += 8_000

@@ -30,7 +30,7 @@ NOTHING = Rescued(stranded=0, locks=0)
 
 
 async def strand(queue: MessageQueue, phone: str) -> None:
-    """What a person does who tidies up too much."""
+    """Delete what a person deletes who tidies up too much."""
     keys = queue.keys.of("bot", phone)
     await queue.redis.zrem(queue.keys.partitions[keys.partition].active, keys.conversation)
 

@@ -100,7 +100,7 @@ class Driver:
         lost: bool = False,
         later_ms: int = 0,
     ) -> tuple[Batch, ...]:
-        """What is due, for one processor; a claim whose answer was lost is repeated `later_ms` after it."""
+        """Claim what is due, for one processor; a claim whose answer was lost is repeated `later_ms` after it."""
         self._claims += 1
         if lost:
             self.contract.claim(processor_id, self._claims, limit, only)
@@ -130,7 +130,7 @@ class Driver:
         return claimed.batches
 
     async def extend(self, batch: Batch, *, lost: bool = False) -> bool:
-        """Whether it could be done; so with all that follow."""
+        """Return True when the step could be taken, as all steps below do."""
         return await self._as_holder(
             lambda: self.queue.extend(batch),
             lambda: self.contract.extend(_name(batch), batch.token),

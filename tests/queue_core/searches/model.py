@@ -1,4 +1,4 @@
-"""What the queue promises, as plain Python: the model that the state machine holds the real queue against.
+"""Promises of the queue in plain Python: the model that the state machine holds the real queue against.
 
 It knows nothing of lists, locks or sorted sets. A message has a place and a number of attempts; a conversation has at
 most one lease and one time at which it needs attention. Each method tells what the real queue must answer.
@@ -15,7 +15,7 @@ from queue_core.redis.scripts import SurveyAnswer
 Name = tuple[str, str]
 """A conversation: instance and phone."""
 Reason = Literal["late", "expired", "attempts", "told"]
-"""Why a message may become a dead letter: there is no other reason."""
+"""Only reasons for which a message may become a dead letter."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Waiting:
     provider_ms: int
     added_ms: int
     attempts: int = 0
-    """How many attempts it was part of since it was added."""
+    """Number of attempts that it was part of since it was added."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Conversation:
-    """What is left to do for one user."""
+    """Work that is left for one user."""
 
     name: Name
     messages: list[Waiting] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Contract:
     # The rule.
 
     def rule_ms(self, conversation: Conversation) -> int:
-        """When a conversation that nobody works on is due, by what waits in it."""
+        """Return the due time of a conversation that nobody works on, by its waiting messages."""
         return policy.due_at_ms(
             self.settings,
             oldest_ms=conversation.messages[0].added_ms,
@@ -121,7 +121,7 @@ class Contract:
         )
 
     def survey(self) -> SurveyAnswer:
-        """What the health report must count."""
+        """Return the counts that the health report must show."""
         active = [it for it in self.conversations.values() if it.messages]
         leases = [it.lease for it in active if it.lease]
         waiting = [message for it in active for message in it.messages[it.lease.size if it.lease else 0 :]]
@@ -171,7 +171,7 @@ class Contract:
     # Workers.
 
     def due(self, only: Name | None = None) -> list[Conversation]:
-        """What needs attention now, longest overdue first, equal times by the conversation's encoded name."""
+        """Return conversations that need attention now, longest overdue first, equal times by the conversation's encoded name."""
         found = [
             conversation
             for conversation in self.conversations.values()
@@ -240,7 +240,7 @@ class Contract:
         self._schedule_rest(conversation)
 
     def fail(self, name: Name, token: int, *, dead: bool, not_sent: bool, backoff_ms: int) -> int:
-        """How many messages became dead letters."""
+        """Return the number of messages that became dead letters."""
         conversation = self.conversations[name]
         if conversation.settled_token == token:
             return 0

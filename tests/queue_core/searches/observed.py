@@ -1,4 +1,4 @@
-"""What lies in Redis, and whether it keeps the invariants. Each check is tested by planting the bug it looks for."""
+"""Contents of Redis, and checks of the invariants. Each check is tested by planting the bug that it looks for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEVER_EXPIRE = {"msg_queue", "processing_lock", "reply", "active_queues", "dead_
 
 
 class InvariantBrokenError(AssertionError):
-    """What must always hold does not."""
+    """Raised when an invariant does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ def _messages(elements: list[bytes]) -> list[QueueMessage]:
     found = []
     for element in elements:
         message = decode(element)
-        _require(message is not None, f"{element!r} is no message")
+        _require(message is not None, f"{element!r} is not a message")
         if message is not None:
             found.append(message)
     return found

@@ -173,8 +173,8 @@ BUGS = {
     "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
     "the window is a millisecond longer": (
         "lib",
-        "+ rules.window_ms\n",
-        "+ rules.window_ms + 1\n",
+        "+ limit_ms\n",
+        "+ limit_ms + 1\n",
         "is due at",
     ),
     "five messages wait like one": (

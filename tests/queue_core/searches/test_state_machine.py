@@ -92,7 +92,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.sent > 0)
     @rule(name=names, data=st.data(), lost=losses)
     def message_again(self, name: tuple[str, str], data: st.DataObject, lost: bool) -> None:
-        """The same id in the same conversation or in another."""
+        """Enqueue an id again, in the same conversation or in another."""
         number = data.draw(st.integers(1, self.sent))
         self.wait(self.driver.enqueue(name, f"m{number}", lost=lost))
 
@@ -180,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
         after_ms=st.sampled_from([None, None, 0, 10_000]),
     )
     def fail(self, data: st.DataObject, lost: bool, dead: bool, not_sent: bool, after_ms: int | None) -> None:
-        """It did not work."""
+        """End an attempt that failed."""
         batch = self.any_batch(data)
         self.wait(self.driver.fail(batch, dead=dead, not_sent=not_sent, after_ms=after_ms, lost=lost))
 

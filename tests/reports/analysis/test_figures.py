@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from reports.analysis.conversations import arrivals_ms, reply_ms, reply_times_ms
+from reports.analysis.conversations import arrivals_ms, reply_times_ms, waits_ms
 from reports.analysis.figures import COUNTS, counts, counts_by, system_figures
 from reports.analysis.statistics import wilson
 from reports.results.replay import BatchRecord, ReplayResult
@@ -66,7 +66,12 @@ def test_the_counts_of_a_run_are_its_own() -> None:
 def test_a_turn_has_a_reply_time_if_it_was_answered_and_its_messages_are_known() -> None:
     result = _by_hand()
     arrivals = arrivals_ms(result["recordings"][0])
-    assert [reply_ms(turn, arrivals) for turn in result["runs"][0]["batches"]] == [5000, None, 9000, None]
+    assert [waits_ms(turn, arrivals) for turn in result["runs"][0]["batches"]] == [
+        (5000, 4000),
+        None,
+        (9000, 9000),
+        None,
+    ]
 
 
 def test_times_of_a_system_are_those_that_some_turn_had() -> None:

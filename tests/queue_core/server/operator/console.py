@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def url_of(client: Redis) -> str:
-    """Where a client of the fixtures is connected to."""
+    """Return the URL that a client of the fixtures is connected to."""
     return f"unix://{client.connection_pool.connection_kwargs['path']}"
 
 
@@ -43,7 +43,7 @@ def settings_for(redis_url: str = "", **environ: str) -> ServerSettings:
 
 @dataclass
 class Written:
-    """What a command came to."""
+    """Exit code and output of a command."""
 
     code: int
     out: str

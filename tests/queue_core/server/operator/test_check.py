@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from queue_core import InvalidSettingsError
-from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.own_redis import own_redis, redis_url
 from tests.queue_core.server.operator.console import Console, settings_for
 
@@ -53,7 +54,7 @@ async def test_check_says_when_the_redis_of_serve_cannot_be_started(
 
 
 async def test_check_starts_no_redis_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It would check another than the one in use, and say OK. The address of a killed serve changes nothing."""
+    """A Redis started for the check is not the one in use, and would be found OK. The address of a killed serve changes nothing."""
     console = Console(settings_for(DATA_DIR=str(tmp_path / "data")), capsys)
     with pytest.raises(InvalidSettingsError, match=r"set REDIS_URL.*check --embedded"):
         await console.run("check")

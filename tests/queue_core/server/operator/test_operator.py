@@ -1,4 +1,4 @@
-"""What the operator's commands share: arguments, help, and writing hostile text."""
+"""Shared parts of the operator's commands: arguments, help, and writing hostile text."""
 
 from __future__ import annotations
 
