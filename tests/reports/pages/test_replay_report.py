@@ -207,7 +207,9 @@ def test_the_verdict_comes_first_with_its_word() -> None:
         assert f'<p class="word">{word}</p>' in html
         seen = "".join(Page(html).text)
         assert seen.index(
-            "The queue lost, duplicated and reordered none of 5\u00a0messages in 1\u00a0recording; buffer-v1 lost 2 of"
+            "1 OF 2 EXPECTED OUTCOMES DID NOT MATCH; the queue lost, duplicated and reordered none of "
+            "5\u00a0messages in 1\u00a0recording; "
+            "buffer-v1 lost 2 of"
         ) < seen.index("The systems compared")
 
 
