@@ -206,11 +206,9 @@ def test_the_verdict_comes_first_with_its_word() -> None:
         assert f'<div class="card {kind}">' in html
         assert f'<p class="word">{word}</p>' in html
         seen = "".join(Page(html).text)
-        assert seen.index(
-            "1 OF 2 EXPECTED OUTCOMES DID NOT MATCH; the queue lost, duplicated and reordered none of "
-            "5\u00a0messages in 1\u00a0recording; "
-            "buffer-v1 lost 2 of"
-        ) < seen.index("The systems compared")
+        headline = seen.index("1 OF 2 EXPECTED OUTCOMES DID NOT MATCH")
+        rest = seen.index("queue lost, duplicated and reordered none of 5\u00a0messages in 1\u00a0recording")
+        assert headline < rest < seen.index("The systems compared")
 
 
 def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> None:
