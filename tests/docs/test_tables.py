@@ -17,6 +17,7 @@ from queue_core.recording.reader import load as recordings_in
 from queue_core.server.config import ServerSettings, environment_names, load
 from tests.docs.documents import PAGES, ROOT, table_under
 
+OTHERS = (ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "logs" / "README.md")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -52,9 +53,7 @@ def _is_empty(value: object) -> bool:
     return (value.get_secret_value() if isinstance(value, SecretStr) else value) in ("", None, ())
 
 
-@pytest.mark.parametrize(
-    "page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "logs" / "README.md"], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text("utf-8")):
         target = page.parent / path if path else page
