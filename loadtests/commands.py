@@ -34,7 +34,7 @@ from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
 from queue_core.durations import parse_duration_ms, with_negative_values
-from queue_core.redis_server.embedded import EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
 from sim.engine.distributions import parse_distribution

@@ -1,7 +1,7 @@
 """POSTs of JSON to the AI and to WhatsApp.
 
-Errors tell what a retry depends on: can the other side have acted on the request? If no connection was made it cannot
-(NotReachedError); if the answer was cut off nobody knows (UnansweredError).
+An error says whether the other side can have acted on the request, since a retry depends on it: without a connection it
+cannot (NotReachedError); without a whole answer nobody knows (UnansweredError).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from yarl import URL
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Limit on an answer; a longer one raises UnansweredError."""
 RETRY_AFTER_S_MAX = 600.0
-"""Limit on the wait that Retry-After asks for; a longer one is cut to it."""
+"""Limit on the wait that Retry-After asks for; it stands for a longer one."""
 
 
 class NotReachedError(Exception):
@@ -103,7 +103,7 @@ def _retry_after_s(value: str | None) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), RETRY_AFTER_S_MAX)
     try:
-        at = email.utils.parsedate_to_datetime(text)
-        return min(max(0.0, at.timestamp() - time.time()), RETRY_AFTER_S_MAX)
+        date = email.utils.parsedate_to_datetime(text)
+        return min(max(0.0, date.timestamp() - time.time()), RETRY_AFTER_S_MAX)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -27,7 +27,8 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from queue_core.redis_server.embedded import EmbeddedRedis, RedisBinary, find_all_redis_servers
+from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 ServerOf = Callable[[str], EmbeddedRedis]
 

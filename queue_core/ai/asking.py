@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,7 @@ from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
 
-UNAVAILABLE_WAITS_S = (2.0, 15.0, 60.0)
-"""Default waits before the first, second, … retry. Together they are longer than an AI takes to restart."""
+_CODE = re.compile(r"[A-Za-z0-9_-]+")
 _CODE_CHARACTERS_MAX = 60
 
 
@@ -33,16 +33,10 @@ class Asking:
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        *,
-        timeout_s: float = 60.0,
-        waits_s: Sequence[float] = UNAVAILABLE_WAITS_S,
-    ) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, timeout_s: float, waits_s: Sequence[float]) -> None:
         self._session = session
         self._timeout_s = timeout_s
-        self._waits_s = tuple(waits_s) or (0.0,)
+        self._waits_s = waits_s
 
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
         """POSTs a body and returns the answer, which has a status of 2xx. A `key` is sent as bearer token.
@@ -57,12 +51,12 @@ class Asking:
         if answer.is_success:
             return answer
         code = error_code(answer)
-        said = f"the AI answered {answer.status}{f' {code}' if code else ''}"
+        refusal = f"the AI answered {answer.status}{f' {code}' if code else ''}"
         if answer.status in (401, 403):
-            said += "; look at AI_KEY"
+            refusal += "; look at AI_KEY"
         elif answer.status in (404, 405) or 300 <= answer.status < 400:
-            said += "; look at AI_URL"
-        raise self.later(said, batch, answer.retry_after_s, _ERRORS.get(answer.status, RetryLaterError))
+            refusal += "; look at AI_URL"
+        raise self.later(refusal, batch, answer.retry_after_s, _ERRORS.get(answer.status, RetryLaterError))
 
     async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
         try:
@@ -106,8 +100,4 @@ def error_code(answer: HttpAnswer) -> str:
     error = body.get("error")
     code = body.get("code") or (error.get("code") or error.get("type") if isinstance(error, dict) else None)
     text = str(code) if isinstance(code, str | int) else ""
-    return (
-        text[:_CODE_CHARACTERS_MAX]
-        if text.replace("_", "").replace("-", "").isalnum() and text.isascii()
-        else ""
-    )
+    return text[:_CODE_CHARACTERS_MAX] if _CODE.fullmatch(text) else ""

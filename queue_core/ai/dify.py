@@ -7,7 +7,7 @@ import hashlib
 import msgspec
 
 from queue_core.ai.asking import Asking, NotFoundError
-from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.ai.memory import ConversationMemory
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
@@ -17,9 +17,7 @@ class DifyBackend:
 
     name = "dify"
 
-    def __init__(
-        self, asking: Asking, base_url: str, api_key: str, memory: ConversationMemory | None = None
-    ) -> None:
+    def __init__(self, asking: Asking, base_url: str, api_key: str, memory: ConversationMemory) -> None:
         self._asking = asking
         self._url = f"{base_url.rstrip('/')}/chat-messages"
         self._api_key = api_key
@@ -27,7 +25,7 @@ class DifyBackend:
 
     async def answer(self, batch: Batch) -> str:
         """See Backend.answer. If Dify has forgotten the conversation (404), begins a new one at once."""
-        memory = await self._load(batch)
+        memory = await self._memory.load(batch.instance_name, batch.user_phone)
         try:
             answer = await self._ask(batch, memory.conversation_id)
         except NotFoundError:
@@ -38,13 +36,10 @@ class DifyBackend:
         fields = body if isinstance(body, dict) else {}
         text = self._asking.text(fields.get("answer"), batch)
         conversation_id = fields.get("conversation_id")
-        if self._memory and isinstance(conversation_id, str) and conversation_id != memory.conversation_id:
-            known = msgspec.structs.replace(memory, conversation_id=conversation_id)
-            await self._memory.save(batch.instance_name, batch.user_phone, known)
+        if isinstance(conversation_id, str) and conversation_id != memory.conversation_id:
+            updated = msgspec.structs.replace(memory, conversation_id=conversation_id)
+            await self._memory.save(batch.instance_name, batch.user_phone, updated)
         return text
-
-    async def _load(self, batch: Batch) -> Memory:
-        return await self._memory.load(batch.instance_name, batch.user_phone) if self._memory else Memory()
 
     async def _ask(self, batch: Batch, conversation_id: str) -> HttpAnswer:
         body = {

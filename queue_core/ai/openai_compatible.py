@@ -26,7 +26,7 @@ class OpenAiBackend:
         base_url: str,
         api_key: str,
         model: str,
-        memory: ConversationMemory | None = None,
+        memory: ConversationMemory,
         *,
         system_prompt: str = "",
         history_turns: int = 10,
@@ -56,9 +56,9 @@ class OpenAiBackend:
             answer = await self._ask(memory, batch)
         text = self._asking.text(_content(answer.json()), batch)
         if self._memory:
-            said = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
-            known = msgspec.structs.replace(memory, history=said[-self._history_max :])
-            await self._memory.save(batch.instance_name, batch.user_phone, known)
+            history = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
+            updated = msgspec.structs.replace(memory, history=history[-self._history_max :])
+            await self._memory.save(batch.instance_name, batch.user_phone, updated)
         return text
 
     async def _ask(self, memory: Memory, batch: Batch) -> HttpAnswer:

@@ -19,7 +19,7 @@ from queue_core.message import well_formed
 OBJECTS_TRIED_MAX = 64
 """Braces that are tried as objects. After them only those before one of our keys are tried, to keep the time linear."""
 UNREAD_MAX = 8
-"""Limit as above, of braces that turned out to be prose. After twice as many, no further one is tried."""
+"""Limit like OBJECTS_TRIED_MAX, on braces that turn out to be prose. After twice as many, no further one is tried."""
 NESTED_MAX = 3
 """Levels to which a `response` that is such an object itself is opened."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def is_secret(shown: str, secret: str) -> bool:
-    """Compares in a time that does not tell how much of it is right. An empty secret matches nothing."""
+    """Compares in constant time, so that nobody can guess a secret piece by piece. An empty secret matches nothing."""
     return bool(secret) and hmac.compare_digest(shown.encode("utf-8", "replace"), secret.encode())
 
 

@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -71,6 +72,31 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages in the order of the webhook."""
     skipped: dict[str, int] = {}
     """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
+
+    @classmethod
+    def of(
+        cls,
+        items: Iterable[Any],
+        read: Callable[[Any], QueueMessage],
+        skipped: Mapping[str, int] | None = None,
+    ) -> Inbound:
+        """Reads each item, and counts those that `read` skips or finds invalid, beside those `skipped` before.
+
+        Raises InvalidWebhookError when the webhook holds invalid items and nothing else.
+        """
+        messages: list[QueueMessage] = []
+        counts, faults = Counter(skipped), []
+        for item in items:
+            try:
+                messages.append(read(item))
+            except SkippedError as reason:
+                counts[str(reason)] += 1
+            except InvalidWebhookError as error:
+                counts["invalid"] += 1
+                faults.append(error)
+        if faults and not messages and len(faults) == counts.total():
+            raise faults[0]
+        return cls(messages=tuple(messages), skipped=dict(+counts))
 
 
 class Channel(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 _BASE64 = re.compile(r"(?:data:[\w.+-]+/[\w.+;=-]+;base64,)?[A-Za-z0-9+/_\-\s]+={0,2}\s*")
@@ -19,16 +18,16 @@ _MEDIA = frozenset({"base64", "jpegThumbnail", "thumbnail"})
 def without_media(value: Any, characters_max: int) -> Any:
     """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} stands for longer media.
 
-    `sha256` is of the string as it came, in hexadecimal; the media itself can be fetched again by the message's key.
-    Bytes as JavaScript writes them, as a list of numbers or under numbered keys, go too.
+    `sha256` is the hash of the string as it came. The media can still be fetched from the
+    provider, by the message's key. Bytes as JavaScript writes them, as a list of numbers or under numbered keys, go too.
     """
-    if isinstance(value, dict):
-        if len(value) > characters_max and _are_bytes(value.values()):
+    if isinstance(value, dict | list) and len(value) > characters_max:
+        items = value.values() if isinstance(value, dict) else value
+        if all(type(item) is int and 0 <= item <= 255 for item in items):
             return {"omitted": "bytes", "bytes": len(value)}
+    if isinstance(value, dict):
         return {key: _item(key, item, characters_max) for key, item in value.items()}
     if isinstance(value, list):
-        if len(value) > characters_max and _are_bytes(value):
-            return {"omitted": "bytes", "bytes": len(value)}
         return [without_media(item, characters_max) for item in value]
     if isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value):
         return _omitted(value)
@@ -47,7 +46,3 @@ def _omitted(value: str) -> dict[str, Any]:
     encoded = value.partition(";base64,")[2] or value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     return {"omitted": "base64", "bytes": len(encoded.rstrip("= \r\n")) * 3 // 4, "sha256": digest}
-
-
-def _are_bytes(values: Iterable[Any]) -> bool:
-    return all(type(value) is int and 0 <= value <= 255 for value in values)

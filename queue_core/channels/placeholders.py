@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+_DIGITS = re.compile(r"\s*-?[0-9]{1,20}\s*")
 NAME_CHARACTERS_MAX = 200
 """Limit on a name inside a placeholder; a longer one is cut."""
 
@@ -68,9 +70,8 @@ def whole_number(value: Any) -> int:
         return (high << 32) + (low & 0xFFFFFFFF)
     if isinstance(value, bool):
         return 0
-    if isinstance(value, str) and value.strip().isascii() and value.strip().lstrip("-").isdigit():
-        value = value.strip()[:20]
-        return int(value) if value.lstrip("-").isdigit() else 0
+    if isinstance(value, str):
+        return int(value) if _DIGITS.fullmatch(value) else 0
     if isinstance(value, float) and math.isfinite(value):
         return int(value)
     return value if isinstance(value, int) else 0

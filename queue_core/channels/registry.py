@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from queue_core.channels.base import Provider
-from queue_core.channels.cloud import Cloud
-from queue_core.channels.evolution import Evolution
+from queue_core.channels.cloud.provider import Cloud
+from queue_core.channels.evolution.provider import Evolution
 
 PROVIDERS: tuple[type[Provider], ...] = (Evolution, Cloud)
-
-
-def unset_providers() -> tuple[Provider, ...]:
-    """Returns each provider with the defaults of its settings."""
-    return tuple(kind() for kind in PROVIDERS)

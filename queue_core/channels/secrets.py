@@ -7,16 +7,24 @@ from typing import Any
 
 _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
-    r"|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)$"
+    r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
-"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken`."""
+"""End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
 def without_secrets(value: Any) -> Any:
-    """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth."""
+    """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth.
+
+    The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}.
+    """
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items() if not is_secret_name(key)}
+        hides_value = any(is_secret_name(str(value.get(key, ""))) for key in ("name", "key"))
+        return {
+            key: without_secrets(item)
+            for key, item in value.items()
+            if not is_secret_name(key) and not (hides_value and key == "value")
+        }
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
     return value

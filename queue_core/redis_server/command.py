@@ -8,9 +8,9 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 PORT = 6379
 LOOK_EVERY_S = 0.5
@@ -59,27 +59,22 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         with EmbeddedRedis(options.data_dir, port=options.port, append_only=True) as server:
-            _print(f"REDIS_URL={server.url}", sys.stdout)
-            _print(
+            print(f"REDIS_URL={server.url}", flush=True)
+            print(
                 f"redis-server {server.binary.version} runs, data in {options.data_dir}/; Ctrl-C stops it",
-                sys.stderr,
+                file=sys.stderr,
             )
             while not stop.wait(LOOK_EVERY_S):
                 if not server.is_running():
-                    _print(
-                        f"queue_core: the redis-server died. Its log ends:\n{server.log_tail()}", sys.stderr
-                    )
+                    tail = server.log_tail()
+                    print(f"queue_core: the redis-server died. Its log ends:\n{tail}", file=sys.stderr)
                     return FAILED
     except EmbeddedRedisError as error:
-        _print(f"queue_core: {error}", sys.stderr)
+        print(f"queue_core: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return OK
-
-
-def _print(line: str, stream: TextIO) -> None:
-    print(line, file=stream, flush=True)
 
 
 def _port(text: str) -> int:

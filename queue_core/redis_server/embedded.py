@@ -24,24 +24,10 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
-from queue_core.redis_server.binaries import (
-    EmbeddedRedisError,
-    RedisBinary,
-    choose_redis_server,
-    find_all_redis_servers,
-    find_redis_server,
-)
+from queue_core.redis_server.binaries import EmbeddedRedisError, RedisBinary, choose_redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-__all__ = [
-    "EmbeddedRedis",
-    "EmbeddedRedisError",
-    "RedisBinary",
-    "find_all_redis_servers",
-    "find_redis_server",
-]
 
 LOG_NAME = "redis-server.log"
 LOG_LINES_SHOWN = 15
@@ -67,15 +53,14 @@ class EmbeddedRedis:
 
     All methods block, for some 10 ms to start and for as long as the server takes to write its data to stop; in
     asyncio code use `async with`, which runs them in a thread. Data live in `data_dir`, or in a temporary folder that
-    `stop` removes; what `kill` and `restart` leave is kept. A folder is used by one server at a time.
+    `stop` removes; `kill` and `restart` keep it. A folder is used by one server at a time.
 
     Args:
         data_dir: Folder for data and log; made when missing. None: temporary.
-        server: Program to run; see find_redis_server.
+        server: Program to run; see choose_redis_server.
         port: TCP port on 127.0.0.1; 0 picks a free one, which is kept over restarts. None: a unix socket, no TCP.
         append_only: Keep an append-only file, so that data survive a restart.
         append_fsync: How often that file is forced to disk; "always" before each answer.
-        log_level: The server's own: debug, verbose, notice, warning.
         config: More directives of redis.conf, which win over those chosen here.
         start_timeout_s: Longest silence at the start. A server that says it is loading its data is waited for.
     """
@@ -88,7 +73,6 @@ class EmbeddedRedis:
         port: int | None = None,
         append_only: bool = False,
         append_fsync: Literal["always", "everysec", "no"] = "everysec",
-        log_level: Literal["debug", "verbose", "notice", "warning"] = "notice",
         config: Mapping[str, str] | None = None,
         start_timeout_s: float = 10.0,
     ) -> None:
@@ -99,7 +83,6 @@ class EmbeddedRedis:
             "save": "",
             "appendonly": "yes" if append_only else "no",
             "appendfsync": append_fsync,
-            "loglevel": log_level,
             "maxmemory-policy": "noeviction",
             "bind": "127.0.0.1",
             "protected-mode": "yes",
@@ -140,7 +123,9 @@ class EmbeddedRedis:
     @property
     def pid(self) -> int:
         """Process id of the server. Raises EmbeddedRedisError when it does not run."""
-        return self._running_process().pid
+        if self._process is None or self._process.poll() is not None:
+            raise EmbeddedRedisError("the server is not running")
+        return self._process.pid
 
     def is_running(self) -> bool:
         """Returns True while the process is alive, paused or not."""
@@ -215,11 +200,6 @@ class EmbeddedRedis:
     def _socket_path(self) -> Path:
         assert self._temporary is not None
         return self._temporary / "redis.sock"
-
-    def _running_process(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            raise EmbeddedRedisError("the server is not running")
-        return self._process
 
     def _prepare(self) -> None:
         try:

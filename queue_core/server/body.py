@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -38,6 +38,8 @@ async def read_body(request: web.Request) -> bytes:
         raise BadBodyError(
             413, f"the body is larger than {request.client_max_size} bytes (BODY_BYTES_MAX)"
         ) from None
+    except web.RequestPayloadError:
+        raise BadBodyError(400, "the body is not compressed as its Content-Encoding says") from None
     except TimeoutError:
         raise BadBodyError(408, f"the body did not arrive within {READ_TIMEOUT_S:g} s") from None
 
@@ -57,8 +59,8 @@ def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Half a surrogate pair, as a text cut in the middle of an emoji has, and broken UTF-8: this takes both.
-        return json.loads(body.decode("utf-8", "replace"))
+        # Half a surrogate pair, as a text cut in the middle of an emoji has, broken UTF-8 and a BOM are taken here.
+        return json.loads(body.decode("utf-8-sig", "replace"))
 
 
 def _is_too_deep(value: Any) -> bool:
@@ -66,9 +68,6 @@ def _is_too_deep(value: Any) -> bool:
     for _ in range(DEPTH_MAX):
         if not level:
             return False
-        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+        children = [parent.values() if isinstance(parent, dict) else parent for parent in level]
+        level = [child for child in chain.from_iterable(children) if isinstance(child, dict | list)]
     return bool(level)
-
-
-def _children(parent: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return parent.values() if isinstance(parent, dict) else parent

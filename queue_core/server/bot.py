@@ -80,7 +80,7 @@ class Bot:
             await channel.send(batch, reply)
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
-        """Returns the channel to the user of a message; where replies are printed, that is the one for all users."""
+        """Returns the channel to the user of a message; that of the terminal where no other is configured."""
         return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
 
     def show_typing(self, message: QueueMessage) -> None:

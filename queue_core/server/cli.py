@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import msgspec
 from queue_core.durations import with_negative_values
 from queue_core.errors import InvalidSettingsError, QueueError
 from queue_core.redis_server import command as redis_server
-from queue_core.redis_server.embedded import EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.server import config, operator, processes
 from queue_core.server.config import FaultySettingsError, ServerSettings
 from queue_core.server.logs import configure_logging
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name in ("host", "port")
             if (value := getattr(chosen, name, None)) is not None
         }
-        loaded = config.load({**config.environment(), **overrides}, chosen.env_file)
+        loaded = config.load({**os.environ, **overrides}, chosen.env_file)
         is_server = getattr(chosen, "is_server", False)
         settings = loaded.settings
         configure_logging(settings.log_format, settings.log_level if is_server else "warning")

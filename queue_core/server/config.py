@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
-import os
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from queue_core.channels import registry
@@ -40,13 +42,13 @@ class ServerSettings(EnvironmentSettings):
     """Everything outside the queue itself; the queue's own settings are in `queue`. Names are environment names."""
 
     redis_url: SecretStr = SecretStr("")
-    """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, the others look for that one."""
+    """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, and other commands use that."""
     data_dir: Path = Path("data")
     """Folder of that redis-server's data."""
     use_queue_system: bool = True
     """false: new messages go to the legacy buffer, which loses some; workers still drain the queue."""
 
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """Port of the web app; 0 picks a free one."""
@@ -67,7 +69,9 @@ class ServerSettings(EnvironmentSettings):
     typing: bool = True
     """Show the user "typing…" once a message is queued."""
 
-    providers: tuple[Provider, ...] = Field(default_factory=registry.unset_providers)
+    providers: tuple[Provider, ...] = Field(
+        default_factory=lambda: tuple(kind() for kind in registry.PROVIDERS)
+    )
     """Each messaging provider with its own settings."""
     send_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Longest wait for a channel to take a reply."""
@@ -87,14 +91,14 @@ class ServerSettings(EnvironmentSettings):
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
-    """Waits before each retry while the AI cannot be reached or is overloaded."""
+    """Waits before each retry while the AI cannot be reached or is overloaded; together longer than its restart."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
     grace_s: Annotated[float, Field(ge=0, le=600)] = 20.0
-    """On SIGTERM, what is in work may go on for so long; then it is handed back."""
+    """Time for turns in work to finish after SIGTERM; then they are handed back to the queue."""
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
-    """Seconds between two looks of the monitor."""
+    """Seconds between two examinations of the queue by the monitor."""
 
     record_to: Path | None = None
     """Folder to record what arrives in, for `sim replay`; empty: no recording."""
@@ -172,18 +176,13 @@ def environment_names() -> dict[str, str]:
     return names
 
 
-def environment() -> dict[str, str]:
-    """Returns this process's environment."""
-    return dict(os.environ)
-
-
 def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Loaded:
     """Reads settings from `environ`, which wins, and from a file. Empty values count as not set.
 
     Without `env_file` the file is `.env`, if there is one; a file that is named must exist. Raises
     InvalidSettingsError, which lists every fault and shows no secret.
     """
-    in_file = _from_file(env_file)
+    in_file, warnings = _from_file(env_file)
     given = {name: value for name, value in {**in_file, **environ}.items() if value}
     names = environment_names()
     faults: list[str] = []
@@ -206,26 +205,39 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     queue = read(QueueSettings, "queue")
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     faults += _contradictions(settings) if not faults else []
-    warnings = tuple(_suspects(in_file, environ, names))
+    warnings += _suspects(in_file, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)
-    return Loaded(settings=settings, warnings=warnings)
+    return Loaded(settings=settings, warnings=tuple(warnings))
 
 
-def _from_file(env_file: Path | str | None) -> dict[str, str]:
+def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
+    """Returns the settings in the file, and a warning for each line that cannot be read."""
     path = Path(ENV_FILE if env_file is None else env_file)
     if env_file is not None and (path.is_dir() or not path.exists()):
         raise InvalidSettingsError(
             f"{path}: there is no such file; name another with --env-file, or leave it out"
         )
+    if env_file is None and not path.exists():
+        return {}, []
     try:
-        return {name: value for name, value in dotenv_values(path).items() if value is not None}
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise InvalidSettingsError(
             f"{path} cannot be read: {error.strerror or type(error).__name__}"
         ) from None
     except UnicodeDecodeError:
         raise InvalidSettingsError(f"{path} cannot be read: it is not UTF-8 text") from None
+    warnings = []
+    for binding in parse_stream(StringIO(text)):
+        if binding.error or (binding.key and binding.value is None):
+            original = binding.original
+            blank_lines = original.string.partition(original.string.strip())[0].count("\n")
+            line = original.line + blank_lines
+            warnings.append(f"{path}, line {line}: is not NAME=value and changes nothing")
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would say the same in its own words
+    values = dotenv_values(stream=StringIO(text))
+    return {name: value for name, value in values.items() if value is not None}, warnings
 
 
 def _contradictions(settings: ServerSettings) -> Iterator[str]:
@@ -253,16 +265,13 @@ def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
 
 
 def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
-    if settings.ai_timeout_s * 1000 >= settings.queue.handler_timeout_ms:
-        yield (
-            f"AI_TIMEOUT_S: is {settings.ai_timeout_s:g} s, must be below QUEUE_HANDLER_TIMEOUT_MS "
-            f"({settings.queue.handler_timeout_ms} ms)"
-        )
-    if settings.send_timeout_s * 1000 >= settings.queue.send_timeout_ms:
-        yield (
-            f"SEND_TIMEOUT_S: is {settings.send_timeout_s:g} s, must be below QUEUE_SEND_TIMEOUT_MS "
-            f"({settings.queue.send_timeout_ms} ms)"
-        )
+    queue = settings.queue
+    for name, time_s, limit_name, limit_ms in (
+        ("AI_TIMEOUT_S", settings.ai_timeout_s, "QUEUE_HANDLER_TIMEOUT_MS", queue.handler_timeout_ms),
+        ("SEND_TIMEOUT_S", settings.send_timeout_s, "QUEUE_SEND_TIMEOUT_MS", queue.send_timeout_ms),
+    ):
+        if time_s * 1000 >= limit_ms:
+            yield f"{name}: is {time_s:g} s, must be below {limit_name} ({limit_ms} ms)"
 
 
 def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Journal:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """Notes that it is safe: "queued", "duplicate", "late", "answered" (directly) or "buffered" (legacy buffer)."""
+        """Notes that a message is safe: "queued", "duplicate", "late", "answered" directly, or "buffered" (legacy)."""
         self.metrics.acknowledged(how, seconds)
         if self._recorder:
             if how == "answered":
@@ -46,9 +46,10 @@ class Journal:
         _log.log(level, "message %s", how, extra={"conversation": tag, "took_ms": round(seconds * 1000, 1)})
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
-        """Notes that it was neither stored nor answered; the provider is asked to deliver it again."""
+        """Notes that a message was neither stored nor answered; the provider is asked to deliver it again."""
         self.metrics.rejected("unavailable")
-        _log.error("message not accepted: %s", _reason(error), extra={"conversation": self._tag(message)})
+        reason = f"{type(error).__name__}: {error}"
+        _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
 
     def cut(self, message: QueueMessage, missing: Part, characters: int, bytes_max: int) -> None:
         """Notes that a message was larger than the queue takes; `characters` is the length of its text as it came."""
@@ -99,7 +100,7 @@ class Journal:
         _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
-        """Notes messages that had used up their attempts, or had waited too long, when their turn came."""
+        """Notes messages that became dead letters when their turn came: after all attempts or too long a wait."""
         self.metrics.given_up(messages)
         if messages:
             _log.error("messages given up on: they are dead letters now", extra={"messages": messages})
@@ -121,7 +122,3 @@ class Journal:
 
     def _tag(self, about: QueueMessage | Batch) -> str:
         return self._tags.of(about.instance_name, about.user_phone)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -48,7 +48,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Value of a label in place of any that come after it has all the values it may have."""
+"""Value that a label gets for every new value once it has FURTHER_VALUES_MAX of them."""
 REJECTED_REASONS = (
     *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
 )
@@ -109,8 +109,6 @@ class Metrics:
         self._batches = self._counter("batches", "Attempts at a turn that ended", "trigger", "outcome")
         for trigger, outcome in product(get_args(Trigger), get_args(Outcome)):
             self._batches.labels(trigger, outcome)
-        self._triggers = _Values(get_args(Trigger))
-        self._outcomes = _Values(get_args(Outcome))
         self._size = self._histogram("batch_size", "Messages in a turn, at each attempt", SIZE_BUCKETS)
         self._lag = self._histogram(
             "dispatch_lag_seconds", "From when a turn was due until a worker took it", LAG_BUCKETS_S
@@ -143,7 +141,7 @@ class Metrics:
 
     def skipped(self, reason: str, count: int = 1) -> None:
         """Counts things in a webhook that are not a user's message."""
-        self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(max(0, count))
+        self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(count)
 
     def cut(self, part: Part) -> None:
         """Counts a message that was stored without its webhook, or with its text cut."""
@@ -158,14 +156,14 @@ class Metrics:
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
         """Counts an attempt that ended; `dead_lettered` of its messages became dead letters."""
-        self._batches.labels(self._triggers.bounded(batch.trigger), self._outcomes.bounded(outcome)).inc()
-        self._dead_letters.inc(max(0, dead_lettered))
+        self._batches.labels(batch.trigger, outcome).inc()
+        self._dead_letters.inc(dead_lettered)
         if outcome == "failed" and dead_lettered < len(batch.messages):
             self._retries.inc()
 
     def given_up(self, messages: int) -> None:
         """Counts messages that became dead letters when their turn came."""
-        self._dead_letters.inc(max(0, messages))
+        self._dead_letters.inc(messages)
 
     def ai(self, backend: str, outcome: str, seconds: float) -> None:
         """Times an answer of the AI ("ok"), or its kind of error."""

@@ -1,4 +1,4 @@
-"""The redis-server that `serve` runs without REDIS_URL, and the way for other commands on this machine to find it."""
+"""The redis-server that `serve` runs without REDIS_URL, and its address for other commands on this machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from queue_core.errors import InvalidSettingsError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
-from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5
-"""Longest time until a server that died is started again."""
+"""Time between two checks that the server lives; one that died is started again."""
 
 _log = logging.getLogger(__name__)
 

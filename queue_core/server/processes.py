@@ -173,7 +173,7 @@ async def _legacy_intake(runtime: Runtime) -> AsyncIterator[Receiver]:
 
 
 async def _settle(intake: Intake) -> None:
-    """Tells Redis, if it is there, which messages were answered directly: this process will not know it any more."""
+    """Tells Redis, if it answers, which messages were answered directly: only this process knows, and it ends now."""
     try:
         await intake.settle()
     except QueueError as error:
@@ -193,7 +193,7 @@ async def _listening(
     try:
         try:
             await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise InvalidSettingsError(
                 f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another HOST or {port_setting}"
             ) from None
@@ -203,9 +203,9 @@ async def _listening(
         await runner.cleanup()
 
 
-def _cause(error: OSError) -> str:
+def _cause(error: OSError | UnicodeError) -> str:
     """Words the system's reason, without asyncio's own prose around it."""
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, socket.gaierror | UnicodeError):  # the latter for a name that no domain can have
         return "this machine has no such address"
     return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
 

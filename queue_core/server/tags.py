@@ -17,7 +17,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.notes import Notes
 
 DEADLINE_S = 1.0
-"""Redis gets so long to answer."""
+"""Time for Redis to answer."""
 RETRY_EVERY_S = 5.0
 TAG_CHARACTERS = 10
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class ConversationTags:
-    """Maker of tags. Until `share_key` has succeeded, tags are this process's own."""
+    """Maker of tags. Until `share_key` has succeeded, other processes make other tags."""
 
     def __init__(self, key: bytes = b"") -> None:
         self._key = key or secrets.token_bytes(32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -18,7 +17,7 @@ from queue_core.server.runtime import Runtime
 from queue_core.server.webhooks import Webhooks
 
 HEALTH_KEPT_S = 2.0
-"""Time for which figures of the queue are kept, however often somebody asks."""
+"""Time for which one examination of the queue answers all requests for health and metrics."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -163,9 +162,5 @@ async def _errors_as_json(request: web.Request, handler: _Handler) -> web.Stream
     except web.HTTPException as error:
         if error.content_type == "application/json" or error.status < 400:
             raise
-        body: dict[str, Any] = {"error": error.reason}
-        return web.json_response(body, status=error.status, headers=_kept(error))
-
-
-def _kept(error: web.HTTPException) -> dict[str, str]:
-    return {name: value for name, value in error.headers.items() if name == "Allow"}
+        kept = {name: value for name, value in error.headers.items() if name == "Allow"}
+        return web.json_response({"error": error.reason}, status=error.status, headers=kept)

@@ -101,7 +101,8 @@ class Webhooks:
             if message.message_data.get("kind") in self._settings.ignored_kinds:
                 skipped["ignored kind"] += 1
             else:
-                fitted = self._fitted(_without_secrets(message), body_bytes)
+                data = without_secrets(message.message_data)
+                fitted = self._fitted(msgspec.structs.replace(message, message_data=data), body_bytes)
                 wanted.append(fitted.message)
                 answer["cut"] += fitted.missing == "text"
         self._journal.skipped(skipped)
@@ -124,7 +125,8 @@ class Webhooks:
 
     def _fitted(self, message: QueueMessage, body_bytes: int) -> Fitted:
         bytes_max = self._settings.queue.max_message_bytes
-        if body_bytes <= bytes_max // 4:  # a message holds its text twice, once in its webhook
+        # A message holds its text twice, and each byte of broken UTF-8 becomes the 3 bytes of U+FFFD.
+        if body_bytes <= bytes_max // 8:
             return Fitted(message, None)
         fitted = fit(message, bytes_max)
         if fitted.missing:
@@ -148,8 +150,3 @@ class Webhooks:
     def _rejected(self, status: int, reason: str, detail: str) -> web.Response:
         self._journal.rejected(reason, detail)
         return web.json_response({"error": detail}, status=status)
-
-
-def _without_secrets(message: QueueMessage) -> QueueMessage:
-    """Removes them for every provider, before anything keeps, shows or records the message."""
-    return msgspec.structs.replace(message, message_data=without_secrets(message.message_data))

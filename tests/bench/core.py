@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, connect
-from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
+from queue_core.redis_server.binaries import find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import runner_of
 
 ENQUEUES_AT_ONCE = 500

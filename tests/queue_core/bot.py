@@ -12,7 +12,7 @@ import pytest
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis_server.embedded import find_all_redis_servers
+from queue_core.redis_server.binaries import find_all_redis_servers
 from tests.queue_core.searches.observed import check_lifetimes, check_nobody_is_stranded, observe
 
 PATIENCE_S = 20.0

@@ -71,7 +71,7 @@ class CloudChannel:
             "message_id": message.id,
             "typing_indicator": {"type": "text"},
         }
-        with contextlib.suppress(QueueError, SendUncertainError):
+        with contextlib.suppress(QueueError):
             await asked(self._post(message.instance_name, body))
 
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
@@ -87,13 +87,15 @@ def _error_code(answer: HttpAnswer) -> int | None:
 
 
 def _raise_for_code(code: int | None, answer: HttpAnswer) -> None:
-    said = f"the Cloud API answered {answer.status}, error {code}"
+    refusal = f"the Cloud API answered {answer.status}, error {code}"
     if code in _WAITS_MS:
         asked_for_ms = int((answer.retry_after_s or 0) * 1000)
-        raise RetryLaterError(f"not sent: {said} (rate limit)", after_ms=max(_WAITS_MS[code], asked_for_ms))
+        raise RetryLaterError(
+            f"not sent: {refusal} (rate limit)", after_ms=max(_WAITS_MS[code], asked_for_ms)
+        )
     if code in _NEVER:
-        raise GiveUpError(f"not sent, and never will be: {said}")
+        raise GiveUpError(f"not sent, and never will be: {refusal}")
     if code in _ACCESS:
-        raise RetryLaterError(f"not sent: {said}; look at CLOUD_ACCESS_TOKEN and the account")
+        raise RetryLaterError(f"not sent: {refusal}; look at CLOUD_ACCESS_TOKEN and the account")
     if code in _MAYBE:
-        raise SendUncertainError(f"perhaps sent: {said}")
+        raise SendUncertainError(f"perhaps sent: {refusal}")

@@ -18,23 +18,17 @@ def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
     """Reads the messages of a webhook, in its order. Raises InvalidWebhookError for one that can never hold any."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
-    messages, skipped = [], Counter[str]()
+    items: list[tuple[Any, _Content]] = []
+    skipped = Counter[str]()
     for field, value in _changes(payload["entry"]):
         if field not in ("", "messages"):
             skipped["event"] += 1
             continue
         skipped["receipt"] += _count(value.get("statuses"))
         skipped["error"] += _count(value.get("errors"))
-        for message in value.get("messages") or () if isinstance(value.get("messages"), list) else ():
-            try:
-                messages.append(_message(message, value, media_bytes_max))
-            except SkippedError as reason:
-                skipped[str(reason)] += 1
-    if not messages and skipped["invalid"] and skipped["invalid"] == skipped.total():
-        raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
-    return Inbound(
-        messages=tuple(messages), skipped={reason: count for reason, count in skipped.items() if count}
-    )
+        messages = value.get("messages")
+        items += [(message, value) for message in messages] if isinstance(messages, list) else ()
+    return Inbound.of(items, lambda item: _message(item[0], item[1], media_bytes_max), skipped)
 
 
 def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
@@ -54,7 +48,7 @@ def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessag
     instance = placeholders.words(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
     phone = placeholders.words(message.get("from")) if isinstance(message, dict) else ""
     if not instance.strip() or not phone.strip():
-        raise SkippedError("invalid")
+        raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
     kind, text = _kind_and_text(message)
     contact = _contact_of(value, phone)
     data: dict[str, Any] = {

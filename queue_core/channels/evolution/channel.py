@@ -7,7 +7,6 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.channels.base import SendUncertainError
 from queue_core.channels.sending import address, asked, parts_of, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
@@ -52,7 +51,7 @@ class EvolutionChannel:
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""
         body = {"number": _number(message), "presence": "composing", "delay": TYPING_MS}
-        with contextlib.suppress(QueueError, SendUncertainError):
+        with contextlib.suppress(QueueError):
             await asked(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:

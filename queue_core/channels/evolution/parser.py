@@ -7,7 +7,6 @@ message, as an array, or holding `messages`; times as numbers, strings or protob
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -51,27 +50,16 @@ def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_
     """
     if not isinstance(payload, dict):
         raise InvalidWebhookError("a webhook of the Evolution API is a JSON object")
-    named = payload.get("event") or event
-    if not isinstance(named, str) or not named:
+    event = payload.get("event") or event
+    if not isinstance(event, str) or not event:
         raise InvalidWebhookError("the webhook names no event")
-    named = re.sub(r"[^a-z]", ".", named.lower())
-    if named != "messages.upsert":
-        return Inbound(skipped={"receipt" if named == "messages.update" else "event": 1})
+    event = re.sub(r"[^a-z]", ".", event.lower())
+    if event != "messages.upsert":
+        return Inbound(skipped={"receipt" if event == "messages.update" else "event": 1})
     instance = placeholders.words(payload.get("instance")) or instance
     if not instance.strip():
         raise InvalidWebhookError("the webhook names no instance")
-    messages, skipped, faults = [], Counter[str](), []
-    for item in _items(payload.get("data")):
-        try:
-            messages.append(_message(item, instance, media_bytes_max))
-        except SkippedError as reason:
-            skipped[str(reason)] += 1
-        except InvalidWebhookError as error:
-            faults.append(error)
-            skipped["invalid"] += 1
-    if faults and not messages and len(faults) == skipped.total():
-        raise faults[0]
-    return Inbound(messages=tuple(messages), skipped=dict(skipped))
+    return Inbound.of(_items(payload.get("data")), lambda item: _message(item, instance, media_bytes_max))
 
 
 def _items(data: Any) -> list[Any]:
@@ -118,9 +106,10 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
 
 
 def _user(key: _Content, jid: str) -> tuple[str, str]:
-    """Returns the user's phone, or the linked id if only that is known; and the address to send to if it is another.
+    """Returns the name of a conversation, and the address to send to if it is not that name.
 
-    In `lid` mode the phone stands in `remoteJidAlt`; older versions had it in `senderPn`.
+    The name is the user's phone. Behind a linked id (`…@lid`) the phone stands in `remoteJidAlt`, in older versions in
+    `senderPn`; where neither is given, the linked id is the name.
     """
     if not jid:
         raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")
@@ -187,8 +176,8 @@ def _contact(part: _Content) -> str:
 
 def _contact_array(part: _Content) -> str:
     cards = part.get("contacts")
-    named = [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
-    return placeholders.contacts([placeholders.name(card.get("displayName")) for card in named])
+    objects = [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+    return placeholders.contacts([placeholders.name(card.get("displayName")) for card in objects])
 
 
 def _choice(*paths: tuple[str, ...]) -> Callable[[_Content], str]:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import ClientSession
 
-from queue_core.channels.evolution import Evolution
 from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
+from queue_core.channels.evolution.provider import Evolution
 from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names

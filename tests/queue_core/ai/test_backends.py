@@ -183,10 +183,10 @@ async def test_openai_is_told_what_was_said(asking: Asking, memory: Conversation
     assert said == ["Be kind.", "question 1", "answer 1", "question 2", "answer 2", "question 3"]
 
 
-async def test_openai_answers_in_parts(asking: Asking) -> None:
+async def test_openai_answers_in_parts(asking: Asking, memory: ConversationMemory) -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "image"}, {"type": "text", "text": "there"}, 3]
     async with stub(chat_answer(parts)) as server:
-        assert await OpenAiBackend(asking, server.url, "", "m").answer(batch("x")) == "Hi there"
+        assert await OpenAiBackend(asking, server.url, "", "m", memory).answer(batch("x")) == "Hi there"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -266,9 +266,14 @@ async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: Conver
         3,
     ],
 )
-async def test_an_answer_without_text_is_tried_again(asking: Asking, body: Any) -> None:
+async def test_an_answer_without_text_is_tried_again(
+    asking: Asking, memory: ConversationMemory, body: Any
+) -> None:
     async with stub(Answer(body)) as server:
-        for backend in (DifyBackend(asking, server.url, KEY), OpenAiBackend(asking, server.url, "", "m")):
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
             with pytest.raises(RetryLaterError, match="no text"):
                 await backend.answer(batch("x"))
 
@@ -338,9 +343,12 @@ async def test_nobody_listens(asking: Asking) -> None:
 @pytest.mark.parametrize(
     "body", ["not JSON", '{"answer": "Hi', '{"choices": [{"message": {"content": "Hi', ""]
 )
-async def test_malformed_json_is_tried_again(asking: Asking, body: str) -> None:
+async def test_malformed_json_is_tried_again(asking: Asking, memory: ConversationMemory, body: str) -> None:
     async with stub(Answer(text=body)) as server:
-        for backend in (DifyBackend(asking, server.url, KEY), OpenAiBackend(asking, server.url, "", "m")):
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
             with pytest.raises(RetryLaterError, match="no text"):
                 await backend.answer(batch("x"))
 
@@ -378,10 +386,10 @@ async def test_an_answer_that_comes_too_slowly_is_given_up_on(session: aiohttp.C
     """A limit on the time between two bytes would never end this one."""
     async with dripping() as url:
         with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
-            await HttpBackend(Asking(session, timeout_s=0.3), url).answer(batch("x"))
+            await HttpBackend(Asking(session, timeout_s=0.3, waits_s=WAITS_S), url).answer(batch("x"))
 
 
 async def test_an_ai_that_hangs_is_given_up_on(session: aiohttp.ClientSession) -> None:
     async with stub(Answer({}, hangs=True)) as server:
         with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
-            await HttpBackend(Asking(session, timeout_s=0.2), server.url).answer(batch("x"))
+            await HttpBackend(Asking(session, timeout_s=0.2, waits_s=WAITS_S), server.url).answer(batch("x"))

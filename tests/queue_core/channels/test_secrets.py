@@ -29,7 +29,18 @@ from queue_core.channels.secrets import is_secret_name, without_secrets
             "passwd",
             "client_secret",
         ),
-        *("appSecret", "privateKey", "Cookie", "Set-Cookie", "credentials", "bearer"),
+        *(
+            "appSecret",
+            "privateKey",
+            "Cookie",
+            "Set-Cookie",
+            "credentials",
+            "bearer",
+            "apiKey2",
+            "token_1",
+            "pwd",
+            "jwt",
+        ),
     ],
 )
 def test_names_of_secrets(name: str) -> None:
@@ -61,3 +72,12 @@ def test_they_go_at_any_depth_and_everything_else_stays() -> None:
     value = {"a": [{"apikey": "s", "b": 1}, ["token", {"token": {"c": 2}}]], "text": "my password: 1234"}
     assert without_secrets(value) == {"a": [{"b": 1}, ["token", {}]], "text": "my password: 1234"}
     assert value["a"][0] == {"apikey": "s", "b": 1}, "what was given is left as it is"
+
+
+def test_a_name_beside_its_value() -> None:
+    headers = [
+        {"name": "X-Api-Key", "value": "s"},
+        {"key": "lang", "value": "ar"},
+        {"name": "Secret", "id": 1},
+    ]
+    assert without_secrets(headers) == [{"name": "X-Api-Key"}, {"key": "lang", "value": "ar"}, headers[2]]

@@ -10,9 +10,9 @@ import pytest
 
 from queue_core import GiveUpError, RetryLaterError
 from queue_core.channels.base import Channel, SendUncertainError
-from queue_core.channels.cloud import CloudChannel
+from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
-from queue_core.channels.evolution import EvolutionChannel
+from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.sending import parts_of
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from tests.queue_core.stub_http import Answer, batch, stub

@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 from queue_core import MessageQueue, connect
 from queue_core.queue.health import HealthReport, examine
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
-from queue_core.redis_server.embedded import EmbeddedRedis, find_all_redis_servers
+from queue_core.redis_server.binaries import find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import enqueue, on_newest, quick
 
 NOW_MS = 1_700_000_000_000

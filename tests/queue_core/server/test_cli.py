@@ -120,7 +120,8 @@ def test_a_port_in_use_is_told(tmp_path: Path, redis_server: EmbeddedRedis) -> N
 
 
 @pytest.mark.parametrize(
-    ("host", "cause"), [("host.invalid", "no such address"), ("192.0.2.1", "cannot assign")]
+    ("host", "cause"),
+    [("host.invalid", "no such address"), ("a..b", "no such address"), ("192.0.2.1", "cannot assign")],
 )
 def test_an_address_of_another_machine_is_told(
     tmp_path: Path, redis_server: EmbeddedRedis, host: str, cause: str

@@ -55,6 +55,7 @@ def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
     told = faults_of(
         PORT="70000",
         CONCURRENCY="0",
+        MONITOR_PORT="9" * 5_000,
         GRACE_S="x",
         TYPING="maybe",
         AI="magic",
@@ -69,6 +70,7 @@ def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
     assert set(told.splitlines()) == {
         "PORT: must be at most 65535",
         "CONCURRENCY: must be at least 1",
+        "MONITOR_PORT: has too many digits",
         "GRACE_S: is not a number",
         "TYPING: is neither true nor false",
         "AI: must be 'echo', 'dify', 'openai' or 'http'",
@@ -158,6 +160,20 @@ def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
     assert "did you mean AI_MODEL?" in warnings[0]
     assert "did you mean QUEUE_WINDOW_MS?" in warnings[2]
     assert raised.value.warnings == warnings, "they are told beside faults too"
+
+
+def test_lines_of_the_file_that_set_nothing_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In our words alone, and without their text, which may be a secret."""
+    path = tmp_path / ".env"
+    path.write_text('\ufeff# ours\nLOG_LEVEL=debug\nAI_KEY\nnot a setting\nexport GRACE_S=7\n\nPORT="8080\n')
+    loaded = load({}, path)
+    assert [warning.partition(":")[0] for warning in loaded.warnings] == [
+        f"{path}, line {number}" for number in (3, 4, 7)
+    ]
+    assert (loaded.settings.log_level, loaded.settings.grace_s) == ("debug", 7)
+    assert caplog.records == []
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

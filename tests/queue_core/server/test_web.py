@@ -227,7 +227,19 @@ async def test_a_faulty_text_is_repaired(site: Site) -> None:
     assert await site.raw("/webhook/evolution", broken) == (200, {"queued": 1})
     half = json.dumps(evolution("m2", "x#")).encode().replace(b"#", b"\\ud83d")
     assert await site.raw("/webhook/evolution", half) == (200, {"queued": 1})
-    assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd"]
+    marked = b"\xef\xbb\xbf" + json.dumps(evolution("m3", "y")).encode()
+    assert await site.raw("/webhook/evolution", marked) == (200, {"queued": 1})
+    assert [message.message for message in await site.queued()] == ["caf\ufffd", "x\ufffd", "y"]
+
+
+async def test_a_body_that_is_not_compressed_as_it_says_is_refused(site: Site) -> None:
+    """A 500 would have the provider deliver it again and again."""
+    body = json.dumps(evolution("m1")).encode()
+    for encoding in ("gzip", "deflate"):
+        status, answer = await site.raw(
+            "/webhook/evolution", body, **{"Content-Encoding": encoding, "Connection": "close"}
+        )
+        assert (status, list(answer)) == (400, ["error"])
 
 
 @pytest.mark.parametrize(
@@ -252,6 +264,15 @@ async def test_a_text_too_long_for_the_queue_is_still_a_message(site: Site) -> N
     """WhatsApp's limit is 65,536 characters; whatever comes, what fits is kept."""
     status, answer = await site.post("/webhook/evolution", evolution("m1", "ع" * 100_000))
     assert (status, answer) == (200, {"queued": 1})
+
+
+@pytest.mark.parametrize("repeats", [60, 200, 500, 1_000, 1_300])
+async def test_a_text_of_broken_bytes_is_still_a_message(make_site: MakeSite, repeats: int) -> None:
+    """Each byte of it becomes the three bytes of U+FFFD, in the text and in the webhook."""
+    body = json.dumps(evolution("m1", "#")).encode().replace(b"#", b"\xff" * repeats)
+    async with make_site(QUEUE_MAX_MESSAGE_BYTES="2048") as site:
+        status, answer = await site.raw("/webhook/evolution", body)
+        assert (status, answer["queued"]) == (200, 1)
 
 
 async def test_headers_beyond_the_limit(site: Site) -> None:

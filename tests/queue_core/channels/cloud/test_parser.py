@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from queue_core.channels.base import Inbound, InvalidWebhookError
-from queue_core.channels.cloud import parse_cloud
 from queue_core.channels.cloud.example import example_message, webhook_of
+from queue_core.channels.cloud.parser import parse_cloud
 from tests.queue_core.channels.anything import LIMIT, PHONE, json_values, likely, only, storable
 
 

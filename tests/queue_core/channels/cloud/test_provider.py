@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from queue_core.channels.base import Post, UnauthorizedError
-from queue_core.channels.cloud import Cloud
+from queue_core.channels.cloud.provider import Cloud
 
 BODY, SECRET = b'{"a": "\xd8\xb9"}', "app secret"
 GOOD = "sha256=" + hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from queue_core.channels.base import Inbound, InvalidWebhookError
-from queue_core.channels.evolution import parse_evolution
 from queue_core.channels.evolution.example import example_webhook
+from queue_core.channels.evolution.parser import parse_evolution
 from tests.queue_core.channels.anything import LIMIT, PHONE, json_values, likely, only, storable
 
 

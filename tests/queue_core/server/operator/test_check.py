@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from queue_core import InvalidSettingsError
-from queue_core.redis_server.embedded import EmbeddedRedis, EmbeddedRedisError
+from queue_core.redis_server.binaries import EmbeddedRedisError
+from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.own_redis import own_redis, redis_url
 from tests.queue_core.server.operator.console import Console, settings_for
 
