@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from pathlib import Path
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -16,6 +17,7 @@ from queue_core.recording.reader import load as recordings_in
 from queue_core.server.config import ServerSettings, environment_names, load
 from tests.docs.documents import PAGES, ROOT, table_under
 
+OTHERS = (ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", ROOT / "logs" / "README.md")
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -51,15 +53,23 @@ def _is_empty(value: object) -> bool:
     return (value.get_secret_value() if isinstance(value, SecretStr) else value) in ("", None, ())
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "logs" / "README.md"], ids=str)
-def test_links_lead_to_files_and_headings(page: os.PathLike[str]) -> None:
-    source = ROOT / page
-    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", source.read_text("utf-8")):
-        target = source.parent / path if path else source
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text("utf-8")):
+        target = page.parent / path if path else page
         assert target.exists(), path
         if heading:
             headings = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
             assert heading in [re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_in_sentences_exist(page: Path) -> None:
+    folders = "queue_core|sim|reports|loadtests|tests|logs|docs"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text("utf-8"))
+    assert [
+        path for path in paths if not path.startswith("reports/out/") and not (ROOT / path).exists()
+    ] == []
 
 
 def test_names_of_the_library_are_exported() -> None:
