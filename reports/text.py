@@ -1,4 +1,4 @@
-"""Text of strangers made harmless to show: visible, on one line, cut, without phone numbers. It needs no language."""
+"""Text of strangers made harmless to show: visible, on one line, cut, without phone numbers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Iterable
 
 NARROW = "\u00a0"
-"""Between a number and its unit: the two stay on one line."""
+"""Space between a number and its unit that keeps them on one line."""
 
 ELLIPSIS = "…"
 PHONE_DIGITS_MIN = 5
-"""A name with at least so many digits may be a phone number, and is shown by its end only."""
+"""Digits from which on a name may be a phone number, which is shown by its end only."""
 
 PHONE_SHOWN = 4
 
@@ -23,14 +23,14 @@ _TROUBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\uf
 
 
 def printable(text: str) -> str:
-    """`text` with everything made visible that a page cannot hold, or that would disturb what stands around it.
+    """Make everything in `text` visible that a page cannot hold, or that would disturb the text around it.
 
     Control characters become their pictures (␀), characters that override the direction of writing become their
     code points in brackets, halves of surrogate pairs and non-characters become �. Line ends become LF.
     """
     if not _TROUBLE.search(text):
         return text
-    return _TROUBLE.sub(lambda found: _visible(found[0]), text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _TROUBLE.sub(lambda match: _visible(match[0]), text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _visible(character: str) -> str:
@@ -45,20 +45,20 @@ def _visible(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` for a label: every run of white space is one space, and nothing turns the direction of what follows."""
+    """Make `text` a label: each run of white space is one space, and nothing changes the direction of what follows."""
     return " ".join(printable(_ISOLATES.sub("", text)).split())
 
 
 def with_units(text: str) -> str:
-    """`text` of ours for a page: one line at will, which does not end between a number and its unit."""
+    """Make a text of our own one line, which a page does not break between a number and its unit."""
     label = printable(_ISOLATES.sub("", text)).strip()
-    return _SPACES.sub(lambda found: NARROW if found[0] == NARROW else " ", label)
+    return _SPACES.sub(lambda match: NARROW if match[0] == NARROW else " ", label)
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, the last an ellipsis if some are missing.
+    """Return at most `limit` characters of `text`, the last an ellipsis if some are missing.
 
-    Never cuts between a character and what is joined to it: accents, vowel signs, emoji sequences.
+    A character stays with what is joined to it: accents, vowel signs, emoji sequences.
     """
     if len(text) <= limit:
         return text
@@ -69,7 +69,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether text[at] belongs to text[at - 1]."""
+    """Return whether text[at] belongs to text[at - 1]."""
     here, before = text[at], text[at - 1]
     skin_tone = "\U0001f3fb" <= here <= "\U0001f3ff"
     return (
@@ -81,7 +81,7 @@ def _joined(text: str, at: int) -> bool:
 
 
 def width_px(text: str, size_px: float) -> float:
-    """About how wide a line of `text` is in a sans-serif of `size_px`: rather too wide than too narrow."""
+    """Estimate how wide a line of `text` is in a sans-serif of `size_px`: rather too wide than too narrow."""
     units = 0.0
     for character in text:
         if unicodedata.category(character) in ("Mn", "Me", "Cf"):
@@ -92,7 +92,7 @@ def width_px(text: str, size_px: float) -> float:
 
 
 def is_right_to_left(text: str) -> bool:
-    """Whether the first letter that has a direction runs from right to left, which is how dir="auto" decides."""
+    """Return whether the first letter with a direction runs from right to left, as dir="auto" decides."""
     for character in text:
         direction = unicodedata.bidirectional(character)
         if direction in ("L", "R", "AL"):
@@ -101,7 +101,7 @@ def is_right_to_left(text: str) -> bool:
 
 
 def short_phone(phone: str) -> str:
-    """The user as a report may show him: a phone number by its last four digits, any other name as it is."""
+    """Return a user as a report may show them: a phone number by its last four digits, any other name as it is."""
     if not _looks_like_a_number(phone):
         return cut(one_line(phone), 32)
     return ELLIPSIS + "".join(filter(str.isdecimal, phone))[-PHONE_SHOWN:]
@@ -112,16 +112,14 @@ def _looks_like_a_number(name: str) -> bool:
 
 
 class Phones:
-    """Takes the phone numbers of a result out of ids, causes and whatever else is prose."""
+    """Phone numbers of a result, to be taken out of ids, causes and other texts."""
 
     def __init__(self, phones: Iterable[str]) -> None:
-        numbers = sorted(
-            {phone for phone in phones if _looks_like_a_number(phone)}, key=lambda one: (-len(one), one)
-        )
+        numbers = sorted(filter(_looks_like_a_number, set(phones)), key=lambda phone: (-len(phone), phone))
         self._pattern = re.compile("|".join(map(re.escape, numbers))) if numbers else None
 
     def hide(self, text: str) -> str:
-        """`text` with each phone number in it shortened."""
+        """Shorten each phone number in `text`."""
         if self._pattern is None:
             return text
-        return self._pattern.sub(lambda found: short_phone(found[0]), text)
+        return self._pattern.sub(lambda match: short_phone(match[0]), text)

@@ -15,6 +15,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = (
+    "loadtests",
+    "reports/drawing/load_plots.py",
+    "reports/pages/load",
+    "reports/results/load.py",
+    "reports/words/load.py",
+    "tests/loadtests",
     "queue_core/__init__.py",
     "queue_core/ai",
     "queue_core/channels",

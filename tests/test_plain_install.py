@@ -46,6 +46,7 @@ def run(packages: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("queue_core serve", "server,embedded"),
         ("sim replay logs/", "sim"),
         ("reports build x.json", "reports"),
+        ("loadtests run", "load"),
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
@@ -57,13 +58,18 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(
     name = command.split(maxsplit=1)[0]
     assert re.fullmatch(
         rf"{name}: the package \w+ is missing: in the checkout of burstqueue, type "
-        rf"pip install -e '\.\[{extra}\]', or make (serve|replay)\n",
+        rf"pip install -e '\.\[{extra}\]', or make (serve|replay|load)\n",
         ended.stderr,
     )
 
 
 def test_nothing_advises_to_install_a_name_from_an_index() -> None:
-    folders = (REPOSITORY / "queue_core", REPOSITORY / "sim", REPOSITORY / "reports")
+    folders = (
+        REPOSITORY / "queue_core",
+        REPOSITORY / "sim",
+        REPOSITORY / "reports",
+        REPOSITORY / "loadtests",
+    )
     files = [path for folder in folders for path in folder.rglob("*.py")] + [REPOSITORY / "README.md"]
     assert [path for path in files if "install burstqueue" in path.read_text("utf-8").replace("'", "")] == []
 

@@ -214,11 +214,8 @@ class Stack:
         return ProcessUsage(cpu_s, memory_bytes)
 
     def _cpu_s(self, name: str) -> float:
-        pid = self.processes().get(name)
-        try:
-            return self._usage_of(name, pid).cpu_s if pid else self._cpu_before_s.get(name, 0.0)
-        except psutil.Error:
-            return self._cpu_before_s.get(name, 0.0)
+        used = self.usage().processes.get(name)
+        return used.cpu_s if used else self._cpu_before_s.get(name, 0.0)
 
     def _redis_bytes(self) -> int | None:
         """Ask over a new connection, since an old one may still hold the answer of a paused server."""

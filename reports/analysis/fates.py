@@ -1,4 +1,4 @@
-"""Fates in words: of a conversation on one system, of a message, of a batch."""
+"""Fates in words: of a message, a batch, a conversation on one system."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from reports.words.codes import fate_words, trigger_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import duration, number_list
 
-ASKED_TOLD_MAX = 3
+CALLS_MAX = 3
 
 
 def outcome_words(outcome: Outcome) -> str:
-    """A message's fate, and what else went wrong with it."""
+    """Write a message's fate, and what else went wrong with it."""
     return ", ".join([fate_words(outcome.fate), *outcome_flaws(outcome)])
 
 
@@ -25,10 +25,10 @@ def outcome_flaws(outcome: Outcome) -> list[str]:
 
 def span_label(span: Span) -> str:
     """Name a batch by its trigger and its messages."""
-    told = [short_list(span.numbers, 24)] if span.numbers else []
+    parts = [short_list(span.numbers, 24)] if span.numbers else []
     if span.strangers:
-        told.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
-    numbers = " + ".join(told) or gettext("nothing")
+        parts.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
+    numbers = " + ".join(parts) or gettext("nothing")
     trigger = trigger_words(cut(one_line(span.trigger), 16))
     if span.replied_at_ms is None:
         return gettext("%(trigger)s: %(numbers)s, no reply", trigger=trigger, numbers=numbers)
@@ -36,50 +36,52 @@ def span_label(span: Span) -> str:
 
 
 def span_title(span: Span) -> str:
-    """A batch in full: what was in it, and when what was done with it."""
-    told = [
+    """Describe a batch in full: its messages, and when each step was made."""
+    parts = [
         gettext(
             "%(batch)s, handed over at %(moment)s",
             batch=span_label(span),
             moment=duration(span.claimed_at_ms),
         )
     ]
-    told += [
+    parts += [
         gettext("AI asked from %(start)s to %(end)s", start=duration(start), end=duration(end))
-        for start, end in span.ai_ms[:ASKED_TOLD_MAX]
+        for start, end in span.ai_ms[:CALLS_MAX]
     ]
     if span.replied_at_ms is not None:
-        told.append(gettext("reply at %(moment)s", moment=duration(span.replied_at_ms)))
-    return ", ".join(told)
+        parts.append(gettext("reply at %(moment)s", moment=duration(span.replied_at_ms)))
+    return ", ".join(parts)
 
 
 def lane_words(lane: Lane) -> str:
     """Tell what became of a conversation on one system."""
-    number = len(lane.outcomes)
+    count = len(lane.outcomes)
     of_kind = {
         gettext("lost"): lane.numbers("lost"),
         gettext("dead-lettered"): lane.numbers("dead_lettered"),
         gettext("still waiting"): lane.numbers("pending"),
-        gettext("answered twice"): [one for one, outcome in lane.outcomes.items() if outcome.twice],
-        gettext("out of order"): [one for one, outcome in lane.outcomes.items() if outcome.out_of_order],
+        gettext("answered twice"): [number for number, outcome in lane.outcomes.items() if outcome.twice],
+        gettext("out of order"): [
+            number for number, outcome in lane.outcomes.items() if outcome.out_of_order
+        ],
     }
     parts = [
         gettext(
             "%(part)s of %(number)s %(fate)s: %(numbers)s",
-            part=len(own),
-            number=number,
+            part=len(numbers),
+            number=count,
             fate=fate,
-            numbers=short_list(own),
+            numbers=short_list(numbers),
         )
-        for fate, own in of_kind.items()
-        if own
+        for fate, numbers in of_kind.items()
+        if numbers
     ]
     if parts:
         return ", ".join(parts)
-    return gettext("answered") if number == 1 else gettext("all %(number)s answered", number=number)
+    return gettext("answered") if count == 1 else gettext("all %(number)s answered", number=count)
 
 
 def short_list(values: Sequence[int], length_max: int = 60) -> str:
-    """Numbers with runs drawn together, the last left out where that gets too long."""
-    told = number_list(values)
-    return told if len(told) <= length_max else told[: told.rindex(",", 0, length_max)] + ", …"
+    """List numbers, runs as ranges, without the last ones where the list gets too long."""
+    words = number_list(values)
+    return words if len(words) <= length_max else words[: words.rindex(",", 0, length_max)] + ", …"

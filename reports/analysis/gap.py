@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _SAME = 1e-12
-"""Distances that differ by less differ by rounding only."""
+"""Difference of distances that is an error of rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,18 @@ class Gap:
 
     @property
     def distance(self) -> float:
-        """From 0 for the same to 1 for what has no time in common."""
+        """The distance: 0 for equal distributions, 1 for distributions without a common time."""
         return self.high - self.low
 
 
 def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
-    """Where two samples, ascending and not empty, differ most: the distance is the statistic of Kolmogorov and Smirnov.
+    """Find where two samples, ascending and not empty, differ most; of several such places the first.
 
-    Of several such places it is the first.
+    The distance is the statistic of Kolmogorov and Smirnov.
     """
-    found = Gap(one[0], 0, 0)
+    largest = Gap(one[0], 0, 0)
     for at_ms in sorted({*one, *other}):
         low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
-        if high - low > found.distance + _SAME:
-            found = Gap(at_ms, low, high)
-    return found
+        if high - low > largest.distance + _SAME:
+            largest = Gap(at_ms, low, high)
+    return largest

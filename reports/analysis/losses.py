@@ -1,4 +1,4 @@
-"""Losses: which messages one event took together, and how often a system lost messages in the same way."""
+"""Losses: messages that one event took together, and events of one kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.words.causes import cause_words, kind_words
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Messages of one conversation that were lost together; `numbers` has its messages' numbers by id."""
+    """Messages of one conversation that were lost together; `numbers` has the numbers of all its messages by id."""
 
     cause: Cause
     lost: list[int]
@@ -63,10 +63,10 @@ def lane_events(lane: Lane) -> list[list[Event]]:
 
 
 def losses(runs: Iterable[Run], numbers: Mapping[Key, Mapping[str, int]]) -> list[Loss]:
-    """Return what one system lost of a recording, by kind, the most frequent first; users' numbers are shortened.
+    """Return the losses of one system in a recording, by kind, the most frequent first.
 
-    `numbers` are those of the messages of each conversation. Where it has several, the words do not name messages by
-    their numbers.
+    Users' phone numbers are shortened. `numbers` are those of the messages of each conversation; with several
+    conversations the words do not use them.
     """
     system = ""
     events: dict[tuple[int, Key, str], Event] = {}
@@ -108,5 +108,5 @@ def numbers_of(recording: RecordingInfo) -> dict[Key, dict[str, int]]:
 
 
 def _key(cause: Cause) -> str:
-    """Return a text that is the same for equal causes."""
+    """Return a text that is equal for equal causes."""
     return repr(sorted(cause.items()))

@@ -1,4 +1,4 @@
-"""The nearest-rank quantile: of every table, threshold and comparison, so that no two of them disagree."""
+"""Nearest-rank quantile, used by every table, threshold and comparison, so that no two of them disagree."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _ROUNDING = 1e-9
 
 
 def quantile(ordered: Sequence[Number], share: float) -> Number:
-    """Return the smallest of the ascending values, of which there must be one, that `share` of them do not exceed."""
+    """Return the smallest value that `share` of the values do not exceed; they are ascending, and at least one."""
     return ordered[rank(share, len(ordered)) - 1]
 
 
 def rank(share: float, size: int) -> int:
-    """Return the quantile's place among so many ascending values, counted from 1."""
+    """Return the position of the quantile among so many ascending values, from 1."""
     return max(math.ceil(share * size - _ROUNDING), 1)
 
 

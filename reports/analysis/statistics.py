@@ -1,4 +1,4 @@
-"""The statistics of comparisons: bootstrap intervals, sizes of effects, and what many comparisons at once ask for."""
+"""Statistics of comparisons: bootstrap intervals, sizes of effects, corrections for many comparisons at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,17 @@ Values = NDArray[np.float64]
 
 RESAMPLES_MIN, RESAMPLES_MAX = 4000, 100_000
 _BEYOND_TAIL = 20
-"""So many resamples should lie beyond each end of an interval, or the end is luck."""
+"""Resamples that should lie beyond each end of an interval: with fewer, the end is luck."""
 _BEYOND_QUANTILE = 2
 _ROUNDING = 1e-12
-"""Differences that are this share of the largest sample are what adding up in floating point leaves."""
+"""Share of the largest sample below which a difference is an error of floating point."""
 _COUNT_MAX = 100_000
 _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference (after less before), and where it lies with the confidence asked for."""
+    """A difference (after less before) with the ends of its interval."""
 
     difference: float
     low: float
@@ -35,35 +35,19 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether chance alone would hardly give it."""
+        """True where luck alone would hardly make the difference."""
         return self.low > 0 or self.high < 0
-
-
-class Statistic(Protocol):
-    """A figure of samples."""
-
-    def of(self, samples: Values) -> float:
-        """The figure itself."""
-
-    def resampled(self, samples: Values, random: np.random.Generator, number: int) -> Values:
-        """The figures of so many bootstrap resamples."""
-
-    def widening(self, sides: Sequence[Values], confidence: float) -> float:
-        """By how much resampling makes the interval of a figure of these samples too narrow."""
-
-    def can_tell(self, size: int) -> bool:
-        """Whether resampling so many samples says how much the figure varies."""
 
 
 class Mean:
     """The arithmetic mean."""
 
     def of(self, samples: Values) -> float:
-        """The figure itself."""
+        """Return the mean of the samples."""
         return float(samples.mean())
 
     def resampled(self, samples: Values, random: np.random.Generator, number: int) -> Values:
-        """The figures of so many bootstrap resamples."""
+        """Return the means of `number` bootstrap resamples."""
         size = len(samples)
         total = np.zeros(number)
         for _ in range(size):  # of all resamples at once; so only one value of each is in memory
@@ -71,23 +55,26 @@ class Mean:
         return total / size
 
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
-        """Few samples vary less among themselves than what they were drawn from, and are not normally distributed.
+        """Return the factor by which resampling makes the interval too narrow.
 
-        The factor makes the interval that of Student's t for normal samples, with Welch's degrees of freedom for two
-        sides. Source: Hesterberg, What Teachers Should Know About the Bootstrap (The American Statistician 69, 2015).
+        Few samples vary less among themselves than what they were drawn from. With the factor the interval of normal
+        samples is that of Student's t, with Welch's degrees of freedom for two sides.
+        Source: Hesterberg, What Teachers Should Know About the Bootstrap (The American Statistician 69, 2015).
         """
         parts = [
-            (one.var() / len(one), one.var(ddof=1) / len(one), len(one) - 1) for one in sides if len(one) > 1
+            (side.var() / len(side), side.var(ddof=1) / len(side), len(side) - 1)
+            for side in sides
+            if len(side) > 1
         ]
-        drawn, unbiased = (sum(part[at] for part in parts) for at in (0, 1))
+        drawn, unbiased = (sum(part[index] for part in parts) for index in (0, 1))
         if not drawn:
             return 1.0
-        freedom = unbiased**2 / sum(part[1] ** 2 / part[2] for part in parts)
+        freedom = unbiased**2 / sum(variance**2 / size for _, variance, size in parts)
         normal = NormalDist().inv_cdf((1 + confidence) / 2)
         return math.sqrt(unbiased / drawn) * student_quantile((1 + confidence) / 2, float(freedom)) / normal
 
     def can_tell(self, size: int) -> bool:
-        """Whether resampling so many samples says how much the figure varies: `widening` sees to it."""
+        """Return whether resampling so many samples says how much the mean varies."""
         return size > 1
 
 
@@ -98,12 +85,12 @@ class Quantile:
     share: float
 
     def of(self, samples: Values) -> float:
-        """The figure itself."""
-        at = rank(self.share, len(samples)) - 1
-        return float(np.partition(samples, at)[at])
+        """Return the quantile of the samples."""
+        index = rank(self.share, len(samples)) - 1
+        return float(np.partition(samples, index)[index])
 
     def resampled(self, samples: Values, random: np.random.Generator, number: int) -> Values:
-        """The figures of so many bootstrap resamples, drawn without resampling.
+        """Return the quantiles of `number` bootstrap resamples, drawn without resampling.
 
         A resample picks from the n sorted samples by n uniform numbers; the k-th smallest of those is
         distributed as Beta(k, n - k + 1), and what it picks is the resample's k-th smallest.
@@ -114,15 +101,19 @@ class Quantile:
         return np.asarray(np.sort(samples)[np.minimum(picked, size - 1)])
 
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
-        """None: quantiles are taken of samples that are many."""
+        """Return 1: quantiles are taken of many samples, whose intervals are wide enough."""
         return 1.0
 
     def can_tell(self, size: int) -> bool:
-        """Whether there are samples beyond the quantile: no resample exceeds the largest, which another test well may.
+        """Return whether enough samples exceed the quantile: another test may exceed the largest, a resample cannot.
 
         Source: Bickel and Freedman, Some asymptotic theory for the bootstrap (Annals of Statistics 9, 1981).
         """
         return size - rank(self.share, size) >= _BEYOND_QUANTILE
+
+
+Statistic: TypeAlias = Mean | Quantile
+"""A figure of samples."""
 
 
 def bootstrap_difference(
@@ -134,13 +125,13 @@ def bootstrap_difference(
     paired: bool = False,
     seed: int = 1,
 ) -> Interval:
-    """How much a statistic of `after` exceeds that of `before`, with its percentile bootstrap interval.
+    """Return by how much a statistic of `after` exceeds that of `before`, with its percentile bootstrap interval.
 
-    Unpaired, both sides are resampled on their own. Paired, the pairs are resampled, and the statistic is taken of
-    their differences. Equal arguments give equal results. Samples are taken for independent: those of one load test
-    follow each other and are not quite that, and a result has them sorted, so that blocks of them cannot be
-    resampled. So the interval is too narrow there, which is why `compare` asks for a
-    large effect as well. Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    Unpaired sides are resampled each on its own; of paired ones the pairs are, and the statistic is taken of their
+    differences. Equal arguments give equal results. Samples are treated as independent. Those of one load test are
+    not, and a result has them sorted, so that blocks of them cannot be resampled: the interval is too narrow there,
+    and `compare` asks for a large effect as well.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
     Raises:
         ValueError: a side is empty, or paired sides differ in length.
@@ -179,7 +170,7 @@ def _both(before: Sequence[float], after: Sequence[float]) -> tuple[Values, Valu
 
 
 def enough_to_tell(before: int, after: int, *, confidence: float, paired: bool) -> bool:
-    """Whether so few samples can show anything at this confidence at all.
+    """Return whether the samples are enough to show anything at this confidence.
 
     With n pairs chance makes all differences of one sign with probability 2 / 2^n; of n and m samples that are
     alike all of one side exceed all of the other with probability 2 / C(n + m, n).
@@ -190,7 +181,7 @@ def enough_to_tell(before: int, after: int, *, confidence: float, paired: bool) 
 
 
 def student_quantile(share: float, freedom: float) -> float:
-    """The quantile of Student's t, for a share above a half and any degrees of freedom above zero.
+    """Return the quantile of Student's t, for a share above a half and any degrees of freedom above zero.
 
     With t = sqrt(freedom) / tan(angle) the density is sin(angle) ** (freedom - 1), from 0 to pi for t from its top
     to its bottom: its tail is summed up from 0.
@@ -203,7 +194,7 @@ def student_quantile(share: float, freedom: float) -> float:
 
 
 def cliffs_delta(before: Sequence[float], after: Sequence[float]) -> float:
-    """How often a sample of `after` exceeds one of `before`, less how often it falls below: from -1 to 1, 0 for alike.
+    """Return how often a sample of `after` exceeds one of `before`, less how often it falls below: from -1 to 1.
 
     Source: Cliff, Dominance statistics (Psychological Bulletin 114, 1993).
 
@@ -218,10 +209,10 @@ def cliffs_delta(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def corrected_confidence(comparisons: int, confidence: float = 0.95) -> float:
-    """The confidence of each of so many intervals such that all of them together are right with `confidence`.
+    """Return the confidence that each of so many intervals needs, so that all together are right with `confidence`.
 
-    By Bonferroni, which needs no independence: figures of one run depend on each other (p95 moves with p50).
-    Comparisons of samples that are all the same need not be counted: they cannot come out wrong.
+    The correction is Bonferroni's, for figures that depend on each other (p95 moves with p50). Comparisons of samples
+    that are all equal need not be counted: they cannot go wrong.
     Sources: Dunn, Multiple comparisons among means (JASA 56, 1961); Tarone, A modified Bonferroni method for discrete
     data (Biometrics 46, 1990).
     """
@@ -229,10 +220,10 @@ def corrected_confidence(comparisons: int, confidence: float = 0.95) -> float:
 
 
 def counts_differ(before: int, after: int, *, before_of: int, after_of: int, confidence: float) -> bool:
-    """Whether two counts of rare events differ by more than chance, `before_of` and `after_of` being what they are of.
+    """Return whether two counts of rare events, out of `before_of` and `after_of`, differ by more than luck.
 
-    If both come at one rate, how many of all of them are in `after` is binomial; the test is two-sided, and
-    exact up to _COUNT_MAX of both, beyond which the normal distribution is as good. Source: Przyborowski and Wilenski,
+    At one common rate, the share of the events that falls to `after` is binomial. The test is two-sided, and exact up
+    to _COUNT_MAX events, beyond which the normal distribution is as good. Source: Przyborowski and Wilenski,
     Homogeneity of results in testing samples from Poisson series (Biometrika 31, 1940).
     """
     number = before + after
@@ -256,7 +247,7 @@ def counts_differ(before: int, after: int, *, before_of: int, after_of: int, con
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson's score, from 0 to 1; (0, 1) when nothing was tried.
+    """Return the 95 % interval of a share by Wilson's score, from 0 to 1; (0, 1) without trials.
 
     Source: Wilson, Probable inference (JASA 22, 1927).
     """

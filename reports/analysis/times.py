@@ -26,7 +26,7 @@ def time_cells(ordered: Sequence[float]) -> list[str]:
 
 
 def _cell(ordered: Sequence[float], share: float) -> str:
-    told = duration(quantile(ordered, share))
+    time = duration(quantile(ordered, share))
     if share == TAIL_SHARE and is_maximum(share, len(ordered)):
-        return gettext("%(time)s (max)", time=told)
-    return told
+        return gettext("%(time)s (max)", time=time)
+    return time

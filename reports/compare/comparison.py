@@ -1,4 +1,4 @@
-"""What a comparison of two results found: the contract between what compares (`compare.py`) and what shows it."""
+"""Types of a comparison of two results: the contract between `compare.py` and pages, JUnit, Markdown."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from reports.words.verdicts import Verdict
 
 Level = Literal["worse", "better", "changed"]
 LEVELS: Sequence[Level] = ("worse", "better", "changed")
-"""In the order in which they are told. What is neither worse nor better has changed."""
+"""Levels in the order in which they are shown; changed is neither worse nor better."""
 Topic = Literal["loss", "fate", "run", "figure"]
 TOPICS: Sequence[Topic] = ("loss", "fate", "run", "figure")
-"""What a change is about, the gravest first: a message lost, one that fared otherwise, a whole run, a figure."""
+"""Topics of changes, the gravest first: a message lost, another fate of a message, a whole run, a figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one side of a comparison comes from."""
+    """Origin of one side of a comparison."""
 
     command: str
     seed: int
@@ -29,7 +29,7 @@ class Origin:
 class Change:
     """One difference between two deterministic runs, exact.
 
-    `subject` says of what: a message, a quantile of times, an expectation. `before` and `after` are in words.
+    `subject` names a message, a quantile of times or a count. `before` and `after` are in words.
     """
 
     level: Level
@@ -66,9 +66,9 @@ class Effect:
     samples: tuple[int, int]
     relative_min: float
     absolute_min: float
-    """A change counts that is more than this share of `before`, and at least so much."""
+    """Size from which on a change counts: more than this share of `before`, and at least so much."""
     threshold: str
-    """The same in words."""
+    """Both sizes in words."""
 
     @property
     def relative(self) -> float | None:
@@ -78,7 +78,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that had to hold in the new result: a threshold or an expected outcome. None: it was not checked."""
+    """One check of the new result: a threshold or an expected outcome. `ok` is None where it was not checked."""
 
     group: str
     name: str
@@ -90,7 +90,7 @@ class Check:
 class Figures:
     """One system's (or one load test's) figures on both sides, for the table: name of the figure to (before, after).
 
-    None where there is nothing to tell. Those that end in `_ms` are times.
+    A value is None where there is nothing to measure. Figures whose names end in `_ms` are times.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything that is known of how `after` differs from `before`."""
+    """All differences of `after` from `before`."""
 
     kind: Literal["replay", "load"]
     verdict: Verdict
@@ -114,17 +114,17 @@ class Comparison:
 
     @property
     def is_worse(self) -> bool:
-        """Whether something got worse, or something that had to hold did not."""
+        """True where something is worse, or a check failed."""
         return (
-            any(one.level == "worse" for one in self.changes)
-            or any(one.level == "worse" for one in self.effects)
-            or any(one.ok is False for one in self.checks)
+            any(change.level == "worse" for change in self.changes)
+            or any(effect.level == "worse" for effect in self.effects)
+            or any(check.ok is False for check in self.checks)
         )
 
     @property
     def is_different(self) -> bool:
-        """Whether anything changed at all."""
-        return self.is_worse or bool(self.changes) or any(one.level != "same" for one in self.effects)
+        """True where anything changed at all."""
+        return self.is_worse or bool(self.changes) or any(effect.level != "same" for effect in self.effects)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""

@@ -1,4 +1,4 @@
-"""One figure of samples on both sides: how much it changed, how sure that is, and whether it matters."""
+"""Effect on a figure of samples: its size, its interval, and whether it counts as a change."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def effect_of(  # noqa: PLR0913 - what an Effect is made of
     confidence: float,
     paired: bool = False,
 ) -> Effect:
-    """A change only if the interval excludes zero, the samples are enough to tell, and the threshold is exceeded.
+    """Compare a figure: it changed if the interval excludes zero, samples are enough, and the threshold is exceeded.
 
-    Neither side may be empty. What is paired is compared pair by pair; the figures shown are of each side.
+    Neither side may be empty. Paired sides are compared pair by pair; the figures shown are of each side.
     """
     interval = bootstrap_difference(before, after, statistic, confidence=confidence, paired=paired)
-    one, other = (statistic.of(np.asarray(side, dtype=np.float64)) for side in (before, after))
+    old, new = (statistic.of(np.asarray(side, dtype=np.float64)) for side in (before, after))
     is_sure = (
         interval.excludes_zero
         and enough_to_tell(len(before), len(after), confidence=confidence, paired=paired)
         and statistic.can_tell(min(len(before), len(after)))
     )
     return Effect(
-        level=(threshold.level(one, interval.difference) or "same") if is_sure else "same",
+        level=(threshold.level(old, interval.difference) or "same") if is_sure else "same",
         group=group,
         name=name,
         unit=unit,
-        before=one,
-        after=other,
+        before=old,
+        after=new,
         difference=interval.difference,
         low=interval.low,
         high=interval.high,

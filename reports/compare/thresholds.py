@@ -1,4 +1,4 @@
-"""How large a change must be to count, and in which direction it is worse."""
+"""Sizes from which on a change counts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Threshold:
     absolute: float
 
     def level(self, before: float, difference: float) -> Level | None:
-        """Worse for more, better for less, None for too little to count. Of all figures less is better."""
+        """Return worse for more, better for less, None for too little to count: of all figures less is better."""
         size = abs(difference)
         if not size or size < self.absolute or size <= self.relative * abs(before):
             return None
         return "worse" if difference > 0 else "better"
 
     def words(self, unit: str) -> str:
-        """The threshold, for a table."""
+        """Write the threshold for a table."""
         if not self.relative and not self.absolute:
             return gettext("any")
         least = duration(self.absolute) if unit == "ms" else f"{self.absolute:g}"
@@ -33,11 +33,11 @@ class Threshold:
 
 ANY = Threshold(0, 0)
 EXACT_TIME = Threshold(0.05, 20)
-"""Of simulated times, in ms: they have no noise, but a round trip to Redis more or less, 15 ms, is no regression."""
+"""For simulated times, in ms: they have no noise, but a round trip to Redis, 15 ms, is not a regression."""
 EXACT_CALLS = Threshold(0.05, 1)
 REPLY_TIME = Threshold(0.1, 5)
-"""Of measured reply times, in ms: mostly the window and the AI's time."""
+"""For measured reply times, in ms: mostly the window and the AI's time."""
 LEDGER_COUNT = Threshold(0.5, 1)
-"""Of messages that went wrong in a load test: faults make them in clusters, and where a fault strikes is luck."""
+"""For messages that went wrong in a load test: faults make them in clusters, and where a fault strikes is luck."""
 SERVICE_TIME = Threshold(0.5, 10)
-"""Of measured times of the service itself, in ms: repeats on one machine vary by 20 to 30 %."""
+"""For measured times of the service itself, in ms: repeats on one machine vary by 20 to 30 %."""

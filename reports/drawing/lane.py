@@ -2,7 +2,7 @@
 
 A lane has, from top to bottom: what it shows, the moments of losses, how long turns waited for more, the messages at
 their arrival, and the batches from the hand-over to the reply, with the AI's part of it. Crowded messages go to further
-rows, and where that does not do, those that fared alike share one mark. Places and sizes are in px.
+rows, and where that does not do, those with the same outcome share one mark. All sizes are in px.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How long a turn waited for more messages: from its first one until it was due."""
+    """The time that a turn waited for more messages: from its first one until it was due."""
 
     left: float
     width: float
@@ -124,14 +124,14 @@ class DrawnLane:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """When messages vanished, and their numbers."""
+    """A moment at which messages vanished, and their numbers."""
 
     x: float
     numbers: list[int]
 
 
 class LaneLayout:
-    """Lays out one lane from `top` downwards."""
+    """The layout of one lane from `top` downwards."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class LaneLayout:
                 self._spans_of.setdefault(number, []).append(index)
 
     def draw(self) -> DrawnLane:
-        """The lane, with everything in it placed."""
+        """Return the lane with everything in it."""
         losses = self._losses()
         loss_y = self._top + 34
         y = self._top + 38 + (ROW_PX if losses else 0)
@@ -178,7 +178,7 @@ class LaneLayout:
         )
 
     def _windows(self, y: float) -> Iterable[Window]:
-        """One for each turn that waited, as far as none covers the one before."""
+        """Yield a window for each turn that waited, unless it would cover the one before."""
         sent = {message.number: message.at_ms for message in self._messages}
         taken = 0.0
         for span in self._spans:
@@ -201,7 +201,7 @@ class LaneLayout:
             yield Window(left, right - left, y, label if fits else "", title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return the marks from `y` downwards, and their rows: one mark a message, alike neighbours, or a fate."""
+        """Return marks from `y` downwards and their rows: one a message, or one for neighbours alike, or one a fate."""
         singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         alike = (self._fared, GROUP_ROWS_MAX)
         for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
@@ -232,7 +232,7 @@ class LaneLayout:
         )
 
     def _box(self, same: Sequence[Message]) -> Box:
-        """Make the mark of messages that fared alike, in the first row."""
+        """Make the mark of messages with the same outcome; its row is found later."""
         numbers = [message.number for message in same]
         kind = _kind(self._lane.outcomes[numbers[0]])
         first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
@@ -280,13 +280,13 @@ class LaneLayout:
         return bars, top + max(len(rows), 0.5) * 24 - 4
 
     def _end(self, span: Span, left: float) -> float:
-        """Where its bar ends: with the reply, or else when the AI was last waited for."""
+        """Return where the bar of a batch ends: at the reply, or else at the end of the last AI call."""
         if span.replied_at_ms is not None:
             return self._scale.x(span.replied_at_ms)
         return max([left + 26, *(self._scale.x(end) for _, end in span.ai_ms)])
 
     def _losses(self) -> list[_Moment]:
-        """The moments of losses by time; those too close to be told apart are one."""
+        """Return the moments of losses by time; those too close to be drawn apart are one."""
         by_time: dict[int, list[int]] = {}
         for message in self._messages:
             outcome = self._lane.outcomes[message.number]
@@ -344,7 +344,7 @@ def _vanishings(boxes: Sequence[Box], moments: Sequence[_Moment], y: float) -> l
 
 
 def _kind(outcome: Outcome) -> str:
-    """How a message is drawn: by its fate, or as "wrong" when it was answered, but not once in its turn."""
+    """Return how a message is drawn: by its fate, or as "wrong" when it was answered, but not once in its turn."""
     return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
 
 
@@ -361,7 +361,7 @@ def _title(lane: Lane, same: Sequence[Message]) -> str:
 
 
 def free_row(rows: list[float], left: float, right: float, gap: float = 3.0) -> int:
-    """The first row that is free from `left` on; it is taken up to `right`."""
+    """Take the first row that is free from `left` on, up to `right`, and return its index."""
     for index, taken in enumerate(rows):
         if taken + gap <= left:
             rows[index] = right

@@ -1,4 +1,4 @@
-"""Plots of how long things took: for each time, the share of them that came within it."""
+"""Plots of distributions of times: for each time, the share that came within it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POINTS_MAX = 120
 LOG_TIME_RATIO = 15
 TAIL_REPLIES_MIN = 30
 TIME_MS_MIN = 0.1
-"""What took less is drawn here where times are on a logarithmic scale."""
+"""Shorter times are drawn here on a logarithmic scale."""
 _TAIL_FROM = 0.9
 _DECADE = 0.3
 """Height of each factor of ten in the tail, where all of the even scale has the height 1."""
@@ -77,7 +77,7 @@ class PlotRow:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot, what it shows in words, and its numbers. `column` names what the rows are."""
+    """A plot with its description and its numbers. `column` is the heading over the rows' names."""
 
     id: str
     svg: Markup
@@ -98,9 +98,9 @@ class Plot:
 def latency_plot(
     identifier: str, series: Sequence[Series], *, title: str, caption: str, column: str, counted: str
 ) -> Plot:
-    """Shares within a time for each series, of which there must be one, with the tail stretched, and its numbers.
+    """Plot the share within a time for one series or more, with the tail stretched, and list the numbers.
 
-    `counted` is what the times are of, in the plural.
+    `counted` names in the plural what was timed.
     """
     return Plot(
         id=identifier,
@@ -110,28 +110,28 @@ def latency_plot(
         caption=caption,
         column=column,
         columns=time_columns(counted),
-        rows=[PlotRow(one.name, one.line, time_cells(one.times_ms)) for one in series],
+        rows=[PlotRow(row.name, row.line, time_cells(row.times_ms)) for row in series],
     )
 
 
 def told_in_words(series: Sequence[Series]) -> str:
-    """What a plot of these shows, for who does not see it."""
-    told = [
+    """Describe a plot of these for those who do not see it."""
+    sentences = [
         gettext(
             "%(name)s: half within %(half)s, all within %(all)s",
-            name=one.name,
-            half=duration(quantile(one.times_ms, 0.5)),
-            all=duration(one.times_ms[-1]),
+            name=row.name,
+            half=duration(quantile(row.times_ms, 0.5)),
+            all=duration(row.times_ms[-1]),
         )
-        for one in series
+        for row in series
     ]
-    return gettext("; ").join(told) + "."
+    return gettext("; ").join(sentences) + "."
 
 
 def reply_time_plot(
     series: Sequence[Series], salt: str, *, tail: bool = True, gap: Gap | None = None
 ) -> Markup:
-    """The share of replies sent within a time, for each series; the slowest tenth on a logarithmic scale.
+    """Draw the share of replies sent within a time, for each series; the slowest tenth on a logarithmic scale.
 
     Up to 90 % the scale is even. Above, equal heights lead from 90 % to 99 % and on to 99.9 %, so that the few
     slowest replies are seen; with few replies, or without `tail`, there is no such part. `salt` keeps the ids of
@@ -139,12 +139,12 @@ def reply_time_plot(
     """
 
     def draw(axes: Axes) -> None:
-        heights = _Heights(max(len(one.times_ms) for one in series) if tail else 1)
+        heights = _Heights(max(len(row.times_ms) for row in series) if tail else 1)
         first_ms = _scale_times(
-            axes, [one.times_ms[0] for one in series], [one.times_ms[-1] for one in series]
+            axes, [row.times_ms[0] for row in series], [row.times_ms[-1] for row in series]
         )
-        for one in series:
-            _draw(axes, one, heights, first_ms)
+        for row in series:
+            _draw(axes, row, heights, first_ms)
         if gap is not None and gap.distance:
             (line,) = axes.plot(
                 [max(gap.at_ms, first_ms)] * 2, [heights(gap.low), heights(gap.high)], color=GAP, linewidth=2
@@ -156,7 +156,7 @@ def reply_time_plot(
 
 
 class _Heights:
-    """Where shares are drawn: evenly, or, of many replies, with a logarithmic tail above 90 %."""
+    """A scale of shares: even, or, of many replies, with a logarithmic tail above 90 %."""
 
     def __init__(self, replies_max: int) -> None:
         self._least = 0.5 / replies_max
@@ -177,7 +177,7 @@ class _Heights:
 
 
 def _draw(axes: Axes, series: Series, height: _Heights, first_ms: float) -> None:
-    """A staircase, thinned where its steps are finer than the eye; nothing is drawn before `first_ms`."""
+    """Draw a staircase from `first_ms`, thinned where its steps are too fine to be seen."""
     ordered = series.times_ms
     count = len(ordered)
     heights = [height(rank / count) for rank in range(1, count + 1)]
@@ -192,7 +192,7 @@ def _draw(axes: Axes, series: Series, height: _Heights, first_ms: float) -> None
 
 
 def _scale_times(axes: Axes, fastest: Sequence[float], slowest: Sequence[float]) -> float:
-    """Returns where the axis begins, in ms."""
+    """Scale the axis of times, and return where it begins, in ms."""
     low, high = max(min(fastest), TIME_MS_MIN), max(*slowest, 1)
     ticks: list[float]
     if high / low > LOG_TIME_RATIO:
@@ -203,7 +203,7 @@ def _scale_times(axes: Axes, fastest: Sequence[float], slowest: Sequence[float])
         span = max(high - low, min(high / 2, 1000))
         low, high = max(low - span / 10, 0), high + span / 10
         step = next((time for time in _STEPS_MS if (high - low) / time <= _TICKS_MAX), high - low)
-        ticks = [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        ticks = [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FixedFormatter([round_duration(time) for time in ticks]))

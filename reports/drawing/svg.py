@@ -21,7 +21,7 @@ WIDTH_PX = 900
 LINE_STYLES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
 
-# Colours that no plot needs mark in what matplotlib writes what a thing is.
+# Colours that no plot needs: they mark in what matplotlib writes what each element is.
 INK = "#010203"
 FAULT = "#010304"
 MARK = "#010305"
@@ -45,23 +45,23 @@ class Line:
 
     @property
     def mark(self) -> str:
-        """The colour to draw it in, which the page's own takes the place of."""
+        """A stand-in for the colour, which the page replaces by its own."""
         return f"#02{self.colour:02}{self.dashes:02}"
 
 
 def drawn(draw: Callable[[Axes], None], *, height_px: int, salt: str) -> Markup:
-    """What `draw` puts into axes WIDTH_PX wide, as the inside of an <svg> element of that size.
+    """Return what `draw` puts into axes WIDTH_PX wide, as the inside of an <svg> element of that size.
 
-    It must put in no words but its own: they are not escaped. Texts are centred, or end where they stand.
+    Words are not escaped, so `draw` must put in none from data. Texts are centred, or end where they stand.
     `salt` keeps the ids of several plots in one page apart.
     """
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 11}):
         figure = Figure(figsize=(WIDTH_PX / _POINTS_PER_INCH, height_px / _POINTS_PER_INCH))
         axes = figure.add_axes((0.065, 31.68 / height_px, 0.915, 1 - 43.2 / height_px))
         draw(axes)
-        for place, spine in axes.spines.items():
+        for side, spine in axes.spines.items():
             spine.set_color(INK)
-            spine.set_visible(place == "bottom")
+            spine.set_visible(side == "bottom")
         axes.grid(visible=True, color=INK, linewidth=0.8)
         axes.tick_params(length=0, labelcolor=INK, pad=6)
         axes.patch.set_visible(False)
@@ -74,29 +74,31 @@ def drawn(draw: Callable[[Axes], None], *, height_px: int, salt: str) -> Markup:
 
 
 def _fit_for_page(svg: str) -> str:
-    """What is in the <svg> element: paths and texts, with the page's classes and colours instead of styles."""
+    """Return the paths and texts in the <svg> element, with the page's classes and colours instead of styles."""
     svg = svg[svg.index("</metadata>") if "</metadata>" in svg else 0 : svg.rindex("</svg>")]
     parts = []
-    for found in _ELEMENT.finditer(svg):
-        if found["words"] is None:
-            points = _NUMBER.sub(lambda number: f"{float(number[0]):.1f}", " ".join(found["points"].split()))
+    for element in _ELEMENT.finditer(svg):
+        if element["words"] is None:
+            points = _NUMBER.sub(
+                lambda number: f"{float(number[0]):.1f}", " ".join(element["points"].split())
+            )
             parts.append(
-                f'<path {_look(found["style"])} d="{points.replace(" L ", "L").replace("M ", "M")}"/>'
+                f'<path {_look(element["style"])} d="{points.replace(" L ", "L").replace("M ", "M")}"/>'
             )
         else:
-            x, y = (f"{float(found[name]):.1f}" for name in ("x", "y"))
-            side = "end" if "text-anchor: end" in found["text_style"] else "middle"
-            parts.append(f'<text class="{side}" x="{x}" y="{y}">{_standing(found["words"])}</text>')
+            x, y = (f"{float(element[name]):.1f}" for name in ("x", "y"))
+            side = "end" if "text-anchor: end" in element["text_style"] else "middle"
+            parts.append(f'<text class="{side}" x="{x}" y="{y}">{_standing(element["words"])}</text>')
     return "\n".join(parts)
 
 
 def _standing(words: str) -> str:
-    """Words of a plot, which runs from left to right; those from right to left keep their own order."""
+    """Isolate words from right to left, since a plot runs from left to right."""
     return f"\u2068{words}\u2069" if is_right_to_left(words) else words
 
 
 def _look(style: str) -> str:
-    """The attributes that draw a path as its style says."""
+    """Return the attributes that draw a path as its style says."""
     if line := _LINE.search(style):
         colour, dashes = int(line[1]), LINE_STYLES[int(line[2])]
         return f'stroke="var(--series-{colour + 1})"' + (f' stroke-dasharray="{dashes}"' if dashes else "")

@@ -23,7 +23,7 @@ TEXT_ROWS_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """What a message says, over the lanes."""
+    """The text of a message, over the lanes."""
 
     x: float
     y: float

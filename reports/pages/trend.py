@@ -1,4 +1,4 @@
-"""How the figures of a regression test went from run to run, and where they changed."""
+"""The trend of a regression test's figures from run to run, and the steps in it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,23 @@ from reports.drawing.svg import MARK, Line, drawn
 from reports.text import cut, one_line
 from reports.words.figures import figure_name, in_unit, unit_of
 from reports.words.language import gettext
+from reports.words.verdicts import QUEUE
 
 RUNS_MIN = 2
-PLOTS_MAX = 8
 HEIGHT_PX = 150
 _FIGURES = {
     "replay": ("lost", "wait_p50_ms", "wait_p95_ms", "lag_max_ms", "ai_calls"),
     "load": ("lost", "acknowledgement_p99_ms", "dispatch_lag_p99_ms", "reply_p95_ms"),
 }
-_SYSTEMS_FIRST = ("queue",)
 _PERMUTATIONS = 999
 _LEVEL = 0.01
 _SIDE_MIN = 4
-"""A step in noisy figures needs so many runs on each side."""
+"""Runs that a step in noisy figures needs on each side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change that stayed: the run (from 0) with which it came, its commit, and the figure before and after it."""
+    """A lasting change: the run (from 0) with which it came, its commit, and the figure before and after it."""
 
     run: int
     commit: str
@@ -43,36 +42,33 @@ class Step:
 
 
 def trend_of(entries: Sequence[Entry]) -> list[Plot]:
-    """A plot for each figure that matters, over the runs of the last entry's kind; none for fewer than two runs."""
+    """Plot each figure that matters over the runs of the last entry's kind, if there are two or more."""
     if not entries:
         return []
     kind = entries[-1]["kind"]
     runs = [entry for entry in entries if entry["kind"] == kind]
     if len(runs) < RUNS_MIN:
         return []
-    systems = list(runs[-1]["figures"])
-    shown = [name for name in systems if name in _SYSTEMS_FIRST] or systems[:1]
+    systems = runs[-1]["figures"]
+    system = QUEUE if QUEUE in systems else next(iter(systems), "")
     plots: list[Plot] = []
-    for system in shown:
-        for name in _FIGURES.get(kind, ()):
-            values = [entry["figures"].get(system, {}).get(name) for entry in runs]
-            if sum(value is not None for value in values) >= RUNS_MIN:
-                plots.append(_plot(f"trend-{len(plots)}", system, name, values, runs))
-    return plots[:PLOTS_MAX]
+    for name in _FIGURES.get(kind, ()):
+        values = [entry["figures"].get(system, {}).get(name) for entry in runs]
+        if sum(value is not None for value in values) >= RUNS_MIN:
+            plots.append(_plot(f"trend-{len(plots)}", system, name, values, runs))
+    return plots
 
 
 def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: bool) -> list[Step]:
-    """Where a series changed for good.
+    """Return the lasting changes of a series.
 
-    Exact figures have no noise: each change of value is a step. Of others, the place where the means of both sides
-    differ most is a step if hardly any shuffling of the series (seeded) has one as large, each side being at
-    least four runs long. Source of the test: Pettitt's idea of a change point, with a permutation test for its level.
+    Exact figures have no noise: each change of value is a step. In others the run at which the means of both sides
+    differ most is a step if hardly any shuffling of the series (seeded) has one as large; each side has _SIDE_MIN
+    runs or more. Source of the test: Pettitt's idea of a change point, with a permutation test for its level.
     """
-    known = [(place, value) for place, value in enumerate(values) if value is not None]
+    known = [(run, value) for run, value in enumerate(values) if value is not None]
     if exact:
-        return [
-            Step(place, commits[place], old, new) for (_, old), (place, new) in pairwise(known) if old != new
-        ]
+        return [Step(run, commits[run], old, new) for (_, old), (run, new) in pairwise(known) if old != new]
     series = np.array([value for _, value in known])
     if len(series) < 2 * _SIDE_MIN:
         return []
@@ -81,20 +77,20 @@ def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: b
     larger = sum(_largest_step(random.permutation(series))[1] >= size for _ in range(_PERMUTATIONS))
     if not size or (larger + 1) / (_PERMUTATIONS + 1) > _LEVEL:
         return []
-    place = known[cut_at][0]
-    return [Step(place, commits[place], float(series[:cut_at].mean()), float(series[cut_at:].mean()))]
+    run = known[cut_at][0]
+    return [Step(run, commits[run], float(series[:cut_at].mean()), float(series[cut_at:].mean()))]
 
 
 def _largest_step(series: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[int, float]:
-    """The first run after the largest step, and its size: the difference of means, weighted as in a t-test."""
+    """Return the first run after the largest step, and its size: the difference of means, weighted as in a t-test."""
     count = len(series)
-    places = np.arange(_SIDE_MIN, count - _SIDE_MIN + 1)
+    runs = np.arange(_SIDE_MIN, count - _SIDE_MIN + 1)
     sums = np.cumsum(series)
-    before = sums[places - 1] / places
-    after = (sums[-1] - sums[places - 1]) / (count - places)
-    sizes = np.abs(after - before) * np.sqrt(places * (count - places) / count)
+    before = sums[runs - 1] / runs
+    after = (sums[-1] - sums[runs - 1]) / (count - runs)
+    sizes = np.abs(after - before) * np.sqrt(runs * (count - runs) / count)
     best = int(np.argmax(sizes))
-    return int(places[best]), float(sizes[best])
+    return int(runs[best]), float(sizes[best])
 
 
 def _plot(
@@ -104,7 +100,7 @@ def _plot(
     commits = [entry["commit"] for entry in runs]
     steps = steps_of(values, commits, exact=runs[-1]["kind"] == "replay")
     line = Line(3, 0)
-    told = [
+    sentences = [
         gettext(
             "run %(run)s (%(commit)s): %(before)s → %(after)s",
             run=step.run + 1,
@@ -115,7 +111,9 @@ def _plot(
         for step in steps
     ]
     caption = (
-        gettext("Steps: %(steps)s.", steps=gettext("; ").join(told[-3:])) if told else gettext("No step.")
+        gettext("Steps: %(steps)s.", steps=gettext("; ").join(sentences[-3:]))
+        if sentences
+        else gettext("No step.")
     )
     return Plot(
         id=identifier,
@@ -132,13 +130,14 @@ def _plot(
 
 
 def _precise(value: float, unit: str) -> str:
-    """Such that a step of a millisecond is seen."""
+    """Write a value such that a step of a millisecond shows."""
     return gettext("%(number)s ms", number=f"{value:,.0f}") if unit == "ms" else in_unit(value, unit)
 
 
 def _cells(values: Sequence[float | None], unit: str) -> list[str]:
     known = [value for value in values if value is not None]
-    return [f"{len(known):,}", *(in_unit(one, unit) for one in (known[0], min(known), max(known), known[-1]))]
+    shown = (known[0], min(known), max(known), known[-1])
+    return [f"{len(known):,}", *(in_unit(value, unit) for value in shown)]
 
 
 def _draw(axes: Axes, values: Sequence[float | None], steps: Sequence[Step], line: Line, unit: str) -> None:

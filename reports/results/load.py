@@ -11,7 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 
 LOAD_SCHEMA_VERSION = 2
 SAMPLES_KEPT_MAX = 20_000
-"""Of each latency; more are thinned out evenly."""
+"""Samples of each latency; more are thinned out evenly."""
 
 ThresholdCode = Literal[
     "lost",
@@ -30,16 +30,16 @@ ThresholdCode = Literal[
     "redis_memory",
     "highest_rate",
 ]
-"""What a threshold is about. Of fewer than 100 samples a p99 is their maximum, and the code says so."""
+"""Codes of thresholds. The p99 of fewer than 100 samples is their maximum, which has a code of its own."""
 
 Unit = Literal["", "ms", "%", "MB", "/min"]
 FaultCode = Literal["kill-worker", "pause-redis", "restart-redis", "ai-errors"]
 
 
 class Threshold(TypedDict):
-    """A limit, and the value that was measured; None where there was nothing to measure, which breaks no limit.
+    """A limit and the measured value; None where there was nothing to measure, which misses no limit.
 
-    The limit is the least that there may be of `answered` and `highest_rate`, and the most of all others.
+    The limit of `answered` and `highest_rate` is a minimum, all others are maximums.
     """
 
     code: ThresholdCode
@@ -50,7 +50,7 @@ class Threshold(TypedDict):
 
 
 class LoadLedger(TypedDict):
-    """Of acknowledged messages: sent = answered + dead + waiting + lost. `unsure` ones were never acknowledged."""
+    """Counts of messages: sent = answered + dead + waiting + lost. `unsure` ones were never acknowledged."""
 
     sent: int
     answered: int
@@ -64,7 +64,7 @@ class LoadLedger(TypedDict):
 
 
 class Batches(TypedDict):
-    """Turns the AI was asked for: how many, by what made them due, and by their messages (a number as text)."""
+    """Turns that the AI was asked for: their number, by trigger, and by number of messages (as text)."""
 
     count: int
     by_trigger: dict[str, int]
@@ -72,7 +72,7 @@ class Batches(TypedDict):
 
 
 class LoadLatency(TypedDict):
-    """Ascending raw samples in ms, evenly thinned when there were very many."""
+    """Ascending samples in ms, evenly thinned if there were very many."""
 
     acknowledgement: list[float]
     dispatch_lag: list[float]
@@ -83,7 +83,7 @@ class LoadLatency(TypedDict):
 
 
 class Second(TypedDict):
-    """One second of the run. None: not known. `cpu` is the share of one core by process."""
+    """A second of the run. None: not known. `cpu` is the share of one core by process."""
 
     t_s: int
     sent: int
@@ -96,7 +96,7 @@ class Second(TypedDict):
 
 
 class FaultTimes(TypedDict):
-    """A fault that was made to happen: when it was felt, until the part worked again or the run ended."""
+    """A fault, from its beginning until the part worked again or the run ended."""
 
     code: FaultCode
     start_s: float
@@ -104,9 +104,9 @@ class FaultTimes(TypedDict):
 
 
 class RampStep(TypedDict):
-    """A step of a ramp: messages a minute, seconds, and the thresholds of acknowledgement, dispatch and generator.
+    """A step of a ramp: messages a minute, seconds, messages sent, and thresholds.
 
-    With them, as a threshold, how many acknowledged messages were not answered.
+    The thresholds are those of acknowledgement, dispatch, generator, and unanswered messages.
     """
 
     rate: int
@@ -119,8 +119,8 @@ class RampStep(TypedDict):
 class LoadResult(TypedDict):
     """The whole result of a load test.
 
-    `valid` says whether the generator kept its schedule, as `generator_lag` has it. `settings` have their unit in the
-    name (`drain_s`); those in capital letters are the environment's. `system` names versions and the machine.
+    `valid` is true if the generator kept its schedule, by `generator_lag`. `settings` have their unit in the name
+    (`drain_s`); those in capital letters are variables of the environment. `system` has versions and the machine.
     """
 
     schema: int
@@ -145,8 +145,8 @@ class LoadResult(TypedDict):
     timeline: list[Second]
     faults: list[FaultTimes]
     ramp: NotRequired[list[RampStep]]
-    """Of the scenario `ramp`: what each step came to."""
+    """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
     """Messages of the schedule that were not sent, because the load was ended before."""
     predicted_ms: NotRequired[list[float]]
-    """Reply times that the simulator predicted for the same arrivals, like `latency_ms["reply"]`."""
+    """Reply times in the simulator for the same messages, like `latency_ms["reply"]`."""

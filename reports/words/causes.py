@@ -1,4 +1,4 @@
-"""Causes of loss in sentences: which messages, what befell them, and why nobody answered them."""
+"""Causes of loss in sentences: which messages were lost, how, and why nobody answered them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import number_list, round_duration
 
 NUMBERS_MAX = 12
-"""Numbers of messages, or runs of them, in one place of a sentence."""
+"""Limit for numbers of messages, or runs of them, in one part of a sentence."""
 SYSTEM_LENGTH_MAX = 60
 SENTENCES: Mapping[CauseCode, str] = {
     "marked_unread": marked(
@@ -91,7 +91,7 @@ def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping
     """Tell why the messages with these numbers were lost; `numbers` has those of the whole conversation by id."""
     answering = [numbers[name] for name in cause.get("answering", ()) if name in numbers]
     writers = [numbers[name] for name in cause.get("writers", ()) if name in numbers]
-    return _told(
+    return _sentence(
         cause,
         system=system,
         subject=ngettext("Message %(numbers)s", "Messages %(numbers)s", len(lost), numbers=_listed(lost)),
@@ -103,7 +103,7 @@ def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping
 
 def kind_words(cause: Cause, system: str, count: int) -> str:
     """Tell why so many messages were lost, whatever conversations they are of."""
-    return _told(
+    return _sentence(
         cause,
         system=system,
         subject=ngettext("This message", "These messages", count),
@@ -113,7 +113,7 @@ def kind_words(cause: Cause, system: str, count: int) -> str:
     )
 
 
-def _told(cause: Cause, *, system: str, **names: str) -> str:
+def _sentence(cause: Cause, *, system: str, **names: str) -> str:
     sentence = SENTENCES[cause["code"]]
     if cause.get("call", 1) > 1:
         sentence = _LATER_TIMER_DIED

@@ -1,4 +1,4 @@
-"""Expected outcomes in words: what each is about, and what came of it."""
+"""Expected outcomes in words: what was expected, and what happened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def expectation_name(result: ExpectationResult) -> str:
 
 
 def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = str) -> str:
-    """Tell what was expected and what came of it; `hide` takes what nobody may see out of ids and fields."""
+    """Tell what was expected and what happened; `hide` removes phone numbers from ids and fields."""
     name = expectation_name(result)
     if result["held"] is None:
         changes = gettext(", ").join(map(_change, result["changes"]))
@@ -35,11 +35,14 @@ def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = st
             outcome=name,
             changes=changes,
         )
-    told = gettext("%(outcome)s: %(detail)s", outcome=name, detail=_detail(result, hide))
+    words = gettext("%(outcome)s: %(detail)s", outcome=name, detail=_detail(result, hide))
     if result["held"] or "run" not in result:
-        return told
+        return words
     return gettext(
-        "%(detail)s (run %(run)s, seed %(seed)s)", detail=told, run=result["run"], seed=result.get("seed", "")
+        "%(detail)s (run %(run)s, seed %(seed)s)",
+        detail=words,
+        run=result["run"],
+        seed=result.get("seed", ""),
     )
 
 
@@ -60,7 +63,7 @@ def _detail(result: ExpectationResult, hide: Callable[[str], str]) -> str:
 
 
 def _listed(ids: Sequence[str], hide: Callable[[str], str]) -> str:
-    """Ids, of which the last may only be counted."""
+    """List ids; beyond IDS_MAX they are only counted."""
     shown = ", ".join(cut(one_line(hide(name)), VALUE_LENGTH_MAX) for name in ids[:IDS_MAX])
     if len(ids) > IDS_MAX:
         return gettext("%(ids)s and %(number)s more", ids=shown, number=len(ids) - IDS_MAX)

@@ -1,4 +1,4 @@
-"""The language that a page is written in.
+"""Language of a page.
 
 Every sentence of a page goes through `gettext` or `ngettext`, in Python and in templates alike. English is in the code;
 other languages are in `languages/*.po`. Placeholders are written %(name)s and a percent sign %%. Data (texts, names,
@@ -36,7 +36,7 @@ _code: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 @contextmanager
 def speaking(code: str) -> Iterator[None]:
-    """Everything said inside is said in this language, one of LANGUAGES."""
+    """Speak this language, one of LANGUAGES, inside the block."""
     if code not in LANGUAGES:
         raise ValueError(f"there is no language {code!r}; known are {', '.join(LANGUAGES)}")
     token = _code.set(code)
@@ -47,27 +47,27 @@ def speaking(code: str) -> Iterator[None]:
 
 
 def language() -> str:
-    """The code of the language that is spoken now."""
+    """Return the code of the language that is spoken now."""
     return _code.get()
 
 
 def direction() -> str:
-    """Its direction of writing, as HTML has it: `ltr` or `rtl`."""
+    """Return the direction of writing in HTML's words, `ltr` or `rtl`."""
     return "rtl" if language() in _RIGHT_TO_LEFT else "ltr"
 
 
 def marked(message: str) -> str:
-    """`message` itself, to be translated when it is known which language is spoken: for constants of a module."""
+    """Return `message` itself: marks a module's constant for translation, which `gettext` does later."""
     return message
 
 
 def gettext(message: str, **values: object) -> str:
-    """`message` in the language that is spoken, with the values in place; Markup if a value is, the others escaped."""
+    """Translate `message` and fill in the values; the result is Markup if a value is, with the others escaped."""
     return _filled(_translations(language()).gettext(message), values)
 
 
 def ngettext(one: str, many: str, number: int, **values: object) -> str:
-    """The form for this number; it is put in as %(num)s, with separators of thousands.
+    """Translate to the form for this number, which is filled in as %(num)s, with separators of thousands.
 
     The number and the word after it stay on one line.
     """
@@ -84,7 +84,7 @@ def _filled(text: str, values: dict[str, object]) -> str:
 
 
 def _isolated(value: object) -> object:
-    """A text for a sentence from right to left; isolated where it would change places with what follows it."""
+    """Isolate a text in a sentence from right to left where it would change places with what follows it."""
     if not isinstance(value, str):
         return value
     text = value if _is_balanced(value) else _ISOLATES.sub("", value)

@@ -35,7 +35,7 @@ LATENCIES: Mapping[Latency, tuple[str, str]] = {
         marked("how far the load generator was behind its own schedule"),
     ),
 }
-"""Latencies as they are listed: each with its name, and from when to when it is; to be translated."""
+"""Latencies in the order of lists: the name of each, and its two ends; to be translated."""
 
 _THRESHOLDS: Mapping[ThresholdCode, str] = {
     "lost": marked("lost messages"),
@@ -83,7 +83,7 @@ _SETTINGS = {
 
 
 def threshold_name(code: ThresholdCode) -> str:
-    """Name what a threshold is about."""
+    """Name a threshold."""
     return gettext(_THRESHOLDS[code])
 
 
@@ -100,21 +100,21 @@ def measured_of(threshold: Threshold) -> str:
 
 
 def outcome_of(threshold: Threshold) -> str:
-    """Say whether a threshold was met; a dash where nothing was measured."""
+    """Say that a threshold was met or missed; a dash where nothing was measured."""
     if not threshold["ok"]:
         return gettext("✗ missed")
     return gettext("✓ met") if threshold["measured"] is not None else duration(None)
 
 
 def missed_names(thresholds: Sequence[Threshold]) -> str:
-    """List those that were missed."""
-    return gettext(", ").join(threshold_name(one["code"]) for one in thresholds if not one["ok"])
+    """List the names of missed thresholds."""
+    return gettext(", ").join(threshold_name(missed["code"]) for missed in thresholds if not missed["ok"])
 
 
 def ramp_time(threshold: Threshold) -> str:
     """Write the p99 of a step of a ramp, and say where it is the maximum; a dash where nothing was measured."""
-    told = duration(threshold["measured"])
-    return gettext("%(time)s (max)", time=told) if threshold["code"].endswith("_max") else told
+    time = duration(threshold["measured"])
+    return gettext("%(time)s (max)", time=time) if threshold["code"].endswith("_max") else time
 
 
 def verdict(result: LoadResult) -> str:
@@ -140,10 +140,12 @@ def _valid(result: LoadResult) -> str:
     }
     missed = [
         gettext(
-            "%(threshold)s %(measured)s", threshold=threshold_name(one["code"]), measured=measured_of(one)
+            "%(threshold)s %(measured)s",
+            threshold=threshold_name(threshold["code"]),
+            measured=measured_of(threshold),
         )
-        for one in result["thresholds"]
-        if not one["ok"]
+        for threshold in result["thresholds"]
+        if not threshold["ok"]
     ]
     if missed:
         return gettext(
@@ -180,7 +182,7 @@ def fault_name(code: FaultCode) -> str:
 
 
 def setting_name(code: str) -> str:
-    """Name a setting or a fact about the machine; those of the environment are their own names."""
+    """Name a setting or a fact about the machine; a variable of the environment keeps its own name."""
     return gettext(_SETTINGS[code]) if code in _SETTINGS else code
 
 
@@ -196,7 +198,7 @@ def setting_value(code: str, value: str | float) -> str:
 
 
 def _figure(value: float, unit: Unit) -> str:
-    """Write a value with its unit: a share never reads as all when some is missing."""
+    """Write a value with its unit; a share below 100 % is never rounded up to it."""
     if unit == "ms":
         return duration(value)
     if unit == "%":

@@ -15,7 +15,7 @@ LEFT_TO_RIGHT_MARK = "\u200e"
 
 
 def duration(value_ms: float | None) -> str:
-    """`3.4 ms`, `850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash when there was nothing to measure."""
+    """Write `3.4 ms`, `850 ms`, `12.1 s`, `2 min 05 s`, `1 h 03 min`; a dash for None."""
     if value_ms is None:
         return EN_DASH
     sign, size = (MINUS, -value_ms) if value_ms < 0 else ("", value_ms)
@@ -27,50 +27,50 @@ def duration(value_ms: float | None) -> str:
         return seconds(f"{sign}{size / 1000:.1f}")
     whole_s = round(size / 1000)
     if whole_s < 3600:
-        told = {"minutes": f"{sign}{whole_s // 60}", "seconds": f"{whole_s % 60:02}"}
-        return _on_one_line(gettext("%(minutes)s min %(seconds)s s", **told))
+        parts = {"minutes": f"{sign}{whole_s // 60}", "seconds": f"{whole_s % 60:02}"}
+        return _on_one_line(gettext("%(minutes)s min %(seconds)s s", **parts))
     whole_min = round(size / 60_000)
-    told = {"hours": f"{sign}{whole_min // 60:,}", "minutes": f"{whole_min % 60:02}"}
-    return _on_one_line(gettext("%(hours)s h %(minutes)s min", **told))
+    parts = {"hours": f"{sign}{whole_min // 60:,}", "minutes": f"{whole_min % 60:02}"}
+    return _on_one_line(gettext("%(hours)s h %(minutes)s min", **parts))
 
 
 def round_duration(value_ms: float) -> str:
-    """A duration for an axis, without what is zero: `0.5 ms`, `2 s`, `5 min`, `1 h`."""
+    """Write a duration for an axis, without parts that are zero: `0.5 ms`, `2 s`, `5 min`, `1 h`."""
     value_ms = round(value_ms, 1)
     if value_ms < 100:
         return milliseconds(f"{value_ms:g}")
-    for unit_ms, end_ms, told in (
+    for unit_ms, end_ms, write in (
         (1000, 60_000, seconds),
         (60_000, 3_600_000, minutes),
         (3_600_000, math.inf, hours),
     ):
         if unit_ms <= value_ms < end_ms and not value_ms % unit_ms:
-            return told(f"{value_ms / unit_ms:,.0f}")
+            return write(f"{value_ms / unit_ms:,.0f}")
     return duration(value_ms)
 
 
 def signed(sign: str, number: str) -> str:
-    """A number with its sign, which is on its left in every language, as in the patterns of Unicode's CLDR."""
+    """Write a number with its sign on its left in every language, as the patterns of Unicode's CLDR do."""
     return (LEFT_TO_RIGHT_MARK if direction() == "rtl" else "") + sign + number
 
 
 def milliseconds(value: str) -> str:
-    """A number of them with the unit's sign; so do the next three."""
+    """Write a number of milliseconds with the unit."""
     return _on_one_line(gettext("%(value)s ms", value=value))
 
 
 def seconds(value: str) -> str:
-    """As `milliseconds`."""
+    """Write a number of seconds with the unit."""
     return _on_one_line(gettext("%(value)s s", value=value))
 
 
 def minutes(value: str) -> str:
-    """As `milliseconds`."""
+    """Write a number of minutes with the unit."""
     return _on_one_line(gettext("%(value)s min", value=value))
 
 
 def hours(value: str) -> str:
-    """As `milliseconds`."""
+    """Write a number of hours with the unit."""
     return _on_one_line(gettext("%(value)s h", value=value))
 
 
@@ -79,7 +79,7 @@ def _on_one_line(text: str) -> str:
 
 
 def moment(at_ms: int) -> str:
-    """A point on a recording's clock: `0 s`, `8.5 s`, `1 min 10 s`, `15:13:20` after the first hour."""
+    """Write a point on a recording's clock: `0 s`, `8.5 s`, `1 min 10 s`, `15:13:20` after the first hour."""
     if abs(at_ms) < 60_000 and not at_ms % 1000:
         return seconds(f"{MINUS if at_ms < 0 else ''}{abs(at_ms) // 1000}")
     if abs(at_ms) < 3_600_000:
@@ -89,7 +89,7 @@ def moment(at_ms: int) -> str:
 
 
 def share(part: float) -> str:
-    """A share in percent, such that some never reads as none, nor less than all as all."""
+    """Write a share in percent: only none is written as 0 %, and only all as 100 %."""
     if part <= 0:
         return f"0{NARROW}%"
     if part >= 1:
@@ -100,14 +100,14 @@ def share(part: float) -> str:
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """`1 message`, `2,000 messages`."""
+    """Write `1 message`, `2,000 messages`."""
     return f"{number:,}{NARROW}{one if number == 1 else many or one + 's'}"
 
 
 def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:
-    """Ascending numbers with runs drawn together, such as 1 to 3.
+    """List numbers in ascending order, with runs such as 1 to 3 as ranges.
 
-    `last` stands before the last part, where a comma does not. Parts beyond `parts_max` are left out.
+    `last` stands before the last part instead of a comma. Parts beyond `parts_max` are left out.
     """
     runs: list[tuple[int, int]] = []
     for number in sorted(set(numbers)):

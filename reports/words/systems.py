@@ -1,4 +1,4 @@
-"""Systems under test: what each one is, in a sentence."""
+"""Systems under test, each in a sentence."""
 
 from __future__ import annotations
 

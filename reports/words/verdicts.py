@@ -1,4 +1,4 @@
-"""Verdicts: what a whole result says, in one sentence. The part that matters most comes first."""
+"""Verdicts: a whole result in one sentence, the part that matters most first."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
         gettext("reordered %(number)s", number=f"{counts['reordered']:,}"): counts["reordered"],
         gettext("did not come to rest in %(number)s runs", number=f"{restless:,}"): restless,
     }
-    told = [words for words, number in harms.items() if number]
-    if not told and is_first:
+    parts = [words for words, number in harms.items() if number]
+    if not parts and is_first:
         return gettext("The queue lost, duplicated and reordered none %(of)s", of=_of(runs))
-    if not told:
+    if not parts:
         return gettext("the queue lost, duplicated and reordered none %(of)s", of=_of(runs))
-    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(told), of=_of(runs))
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_of(runs))
 
 
 def _of(runs: Sequence[Run]) -> str:
     recordings = len({run["recording"] for run in runs})
     messages = ngettext("of %(num)s message", "of %(num)s messages", sum(run["sent"] for run in runs))
-    told = [f"{messages} {ngettext('in %(num)s recording', 'in %(num)s recordings', recordings)}"]
+    parts = [f"{messages} {ngettext('in %(num)s recording', 'in %(num)s recordings', recordings)}"]
     if (repeats := len(runs) // recordings) > 1:
-        told.append(ngettext("%(num)s run each", "%(num)s runs each", repeats))
-    return gettext(", ").join(told)
+        parts.append(ngettext("%(num)s run each", "%(num)s runs each", repeats))
+    return gettext(", ").join(parts)
 
 
 def _losses(system: str, runs: Sequence[Run]) -> str:
@@ -119,12 +119,12 @@ def sweep_verdict(result: SweepResult) -> Verdict:
         )
     if result["recommended"] is None:
         return Verdict(
-            gettext("Under none of these settings the queue was clean"),
+            gettext("The queue harmed messages or did not come to rest under all of these settings"),
             gettext("see what each of them lost, duplicated or reordered."),
         )
     rows = result["rows"]
     row = rows[result["recommended"]]
-    told = [
+    sentences = [
         gettext(
             "95 %% of the turns are answered within %(waited)s of their first message, by %(calls)s AI calls for "
             "%(sent)s messages, and in %(split)s of %(turns)s turns the user wrote on before the reply.",
@@ -135,8 +135,8 @@ def sweep_verdict(result: SweepResult) -> Verdict:
             turns=f"{row['turns']:,}",
         )
     ]
-    if lossy := sum(not is_clean(one) for one in rows):
-        told.append(
+    if lossy := sum(not is_clean(choice) for choice in rows):
+        sentences.append(
             gettext(
                 "%(lossy)s of %(choices)s choices lost, duplicated or reordered something.",
                 lossy=lossy,
@@ -144,7 +144,11 @@ def sweep_verdict(result: SweepResult) -> Verdict:
             )
         )
     return Verdict(
-        gettext("%(choice)s is nearest to the best of everything", choice=_choice(row)), " ".join(told)
+        gettext(
+            "%(choice)s is recommended: nearest to the best waiting, AI calls and split turns",
+            choice=_choice(row),
+        ),
+        " ".join(sentences),
     )
 
 

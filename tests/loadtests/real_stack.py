@@ -20,13 +20,13 @@ ENVIRON = {
 
 
 def family(pid: int) -> set[int]:
-    """Everything that a process has started, directly or not, but for the browser of other tests."""
-    found: set[int] = set()
+    """Return all processes below a process, except the browser of other tests."""
+    pids: set[int] = set()
     for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie is one too
+        with contextlib.suppress(psutil.NoSuchProcess):  # of a zombie
             if any("playwright" in word for word in child.cmdline()):
                 continue
-        found.add(child.pid)
+        pids.add(child.pid)
         with contextlib.suppress(psutil.NoSuchProcess):
-            found |= {one.pid for one in child.children(recursive=True)}
-    return found
+            pids |= {process.pid for process in child.children(recursive=True)}
+    return pids

@@ -16,6 +16,6 @@ def test_a_duration_is_read_in_seconds() -> None:
 @pytest.mark.parametrize(
     ("text", "words"), [("60", "--drain: 60 has no unit"), ("-3s", "--drain: -3s is negative")]
 )
-def test_one_that_cannot_be_used_is_told_with_its_option(text: str, words: str) -> None:
+def test_a_duration_that_cannot_be_read_is_reported_with_its_option(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         seconds_of(argparse.Namespace(drain=text), "drain")

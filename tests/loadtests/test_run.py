@@ -63,7 +63,7 @@ def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_pat
     ledger = result["ledger"]
     assert ledger["sent"] == ledger["answered"] > 40
     assert (result["ok"], result["valid"]) == (False, True)
-    assert [one["code"][:15] for one in result["thresholds"] if not one["ok"]] == ["acknowledgement"]
+    assert [missed["code"][:15] for missed in result["thresholds"] if not missed["ok"]] == ["acknowledgement"]
 
 
 def test_a_generator_that_falls_behind_makes_the_run_invalid(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Schedules: the same options give the same arrivals, and each scenario is what it says."""
+"""Schedules: equal options give equal arrivals, and each scenario has its shape."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def test_the_same_seed_gives_the_same_arrivals_in_order_of_time(scenario: str) -
     arrivals = arrivals_of(plan)
     assert arrivals == arrivals_of(plan)
     assert arrivals != arrivals_of(Plan(scenario=scenario, rate=600, duration_s=20, seed=4))  # type: ignore[arg-type]
-    assert [one.at_s for one in arrivals] == sorted(one.at_s for one in arrivals)
-    assert all(0 <= one.at_s < 20 for one in arrivals)
-    assert len({(one.at_s, one.user) for one in arrivals}) == len(arrivals)
+    assert [arrival.at_s for arrival in arrivals] == sorted(arrival.at_s for arrival in arrivals)
+    assert all(0 <= arrival.at_s < 20 for arrival in arrivals)
+    assert len({(arrival.at_s, arrival.user) for arrival in arrivals}) == len(arrivals)
 
 
 @pytest.mark.parametrize("scenario", ["steady", "bursts"])
@@ -37,16 +37,16 @@ def test_the_rate_is_kept(scenario: str) -> None:
 def test_bursts_are_bursts() -> None:
     """Users write more than once, seconds apart."""
     arrivals = arrivals_of(Plan(scenario="bursts", rate=3000, duration_s=60))
-    users = {one.user for one in arrivals}
+    users = {arrival.user for arrival in arrivals}
     assert 0.3 < len(users) / len(arrivals) < 0.85
 
 
 def test_a_storm_is_100_messages_in_10_seconds_or_everybody_at_once() -> None:
     arrivals = arrivals_of(Plan(scenario="storm"))
-    assert (len(arrivals), len({one.user for one in arrivals})) == (100, 8)
+    assert (len(arrivals), len({arrival.user for arrival in arrivals})) == (100, 8)
     assert 5 < arrivals[-1].at_s <= 10
     at_once = arrivals_of(Plan(scenario="storm", users=1000))
-    assert (len(at_once), len({one.user for one in at_once})) == (1000, 1000)
+    assert (len(at_once), len({arrival.user for arrival in at_once})) == (1000, 1000)
     assert at_once[-1].at_s <= 1
 
 
@@ -55,7 +55,7 @@ def test_a_ramp_grows() -> None:
     steps = steps_of(plan)
     assert [round(step.rate / 600, 3) for step in steps[:3]] == [1, RAMP_FACTOR, round(RAMP_FACTOR**2, 3)]
     arrivals = arrivals_of(plan)
-    counts = [sum(step.from_s <= one.at_s < step.to_s for one in arrivals) for step in steps]
+    counts = [sum(step.from_s <= arrival.at_s < step.to_s for arrival in arrivals) for step in steps]
     assert counts[-1] > 5 * counts[0]
 
 
@@ -80,7 +80,7 @@ def test_a_broken_recording_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "told"),
+    ("plan", "words"),
     [
         (Plan(scenario="recorded"), "--recording"),
         (Plan(scenario="recorded", recording=Path("nowhere.jsonl")), "nowhere.jsonl: does not exist"),
@@ -90,6 +90,6 @@ def test_a_broken_recording_is_told_with_its_line(tmp_path: Path) -> None:
         (Plan(scenario="steady", rate=1, duration_s=0.001), "no message"),
     ],
 )
-def test_what_cannot_be_drawn(plan: Plan, told: str) -> None:
-    with pytest.raises(ScheduleError, match=told):
+def test_a_plan_that_cannot_be_drawn_is_refused(plan: Plan, words: str) -> None:
+    with pytest.raises(ScheduleError, match=words):
         arrivals_of(plan)

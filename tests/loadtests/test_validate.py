@@ -1,4 +1,4 @@
-"""The prediction: what is compared, and a small comparison from end to end up to the stack."""
+"""The check of the simulator's prediction, up to the stack."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_arrivals_are_a_recording_that_is_simulated(tmp_path: Path) -> None:
     assert 1_000 < min(times) <= max(times) < 2_000
 
 
-def test_settings_that_cannot_be_simulated_are_told(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_simulated_are_reported(tmp_path: Path) -> None:
     recording = recording_of(Plan(scenario="bursts", rate=600, duration_s=10), tmp_path / "arrivals.jsonl")
     with pytest.raises(ScheduleError, match="the simulation failed: window"):
         simulate(recording, "constant:1s", "soon")

@@ -103,12 +103,12 @@ def test_a_baseline_is_accepted_and_compared_with(folder: Path, capsys: pytest.C
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_what_fails_is_for_the_caller_to_say(fail_on: str, after: str, code: int) -> None:
+def test_the_caller_says_what_fails(fail_on: str, after: str, code: int) -> None:
     assert main(["compare", "good.json", f"{after}.json", "--fail-on", fail_on]) == code
 
 
 @pytest.mark.usefixtures("folder")
-def test_an_improvement_is_a_difference_and_no_regression() -> None:
+def test_an_improvement_is_a_difference_and_not_a_regression() -> None:
     assert main(["compare", "bad.json", "good.json"]) == 0
     assert main(["compare", "bad.json", "good.json", "--fail-on", "different"]) == 1
 
@@ -155,7 +155,7 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
         (["baseline", "update", "half.json"], "ends in the middle"),
     ],
 )
-def test_bad_input_is_told_and_exits_with_2(
+def test_bad_input_exits_with_2_and_says_why(
     arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = (folder / "good.json").read_bytes()
@@ -188,7 +188,7 @@ def test_wrong_options_exit_with_2_and_a_hint_what_to_type(
     assert "'" not in line
 
 
-def test_it_runs_as_a_module_and_names_the_commit_of_ci(folder: Path) -> None:
+def test_the_module_runs_and_names_the_commit_of_ci(folder: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-m", "reports", "compare", "good.json", "bad.json", "--history", "h.jsonl"],
@@ -215,7 +215,7 @@ def test_it_runs_as_a_module_and_names_the_commit_of_ci(folder: Path) -> None:
         ["baseline", "update", "good.json", "-o", "good.json"],
     ],
 )
-def test_what_is_read_is_never_written_over(
+def test_inputs_are_never_written_over(
     arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "soft.html").symlink_to("good.json")
@@ -310,7 +310,9 @@ def test_a_run_whose_page_could_not_be_written_is_not_in_the_history(
     ],
 )
 @pytest.mark.usefixtures("folder")
-def test_a_full_disk_is_told_with_the_file(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_error_for_a_full_disk_names_the_file(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
     assert "/dev/full: cannot be " in capsys.readouterr().err
 
@@ -327,7 +329,7 @@ def test_a_baseline_that_nobody_could_read_is_not_written(
     assert not (folder / "baseline.json").exists()
 
 
-def test_no_name_in_a_result_can_begin_a_line_that_ci_servers_obey(
+def test_a_name_in_a_result_cannot_begin_a_line_that_ci_servers_obey(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = json.loads(
@@ -351,7 +353,7 @@ def test_no_name_in_a_result_can_begin_a_line_that_ci_servers_obey(
 
 
 @pytest.mark.parametrize("output", ["page.html", "-"])
-def test_a_terminal_of_another_encoding_is_no_error(output: str, folder: Path) -> None:
+def test_a_terminal_of_another_encoding_is_not_an_error(output: str, folder: Path) -> None:
     name = os.fsdecode(b"n\xff\xd9\x86.json")
     (folder / name).write_bytes((folder / "good.json").read_bytes())
     arguments = ["compare", name, name, "-o", f"{name}.html", "--summary", output]

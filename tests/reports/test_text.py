@@ -7,13 +7,13 @@ import pytest
 from reports.text import Phones, cut, is_right_to_left, one_line, printable, with_units
 
 
-def test_what_a_page_cannot_hold_is_made_visible() -> None:
+def test_characters_that_a_page_cannot_hold_are_made_visible() -> None:
     shown = printable("a\x00b\x1b\x7f\x85\ud800\uffff\r\nc\td")
     assert shown == "a␀b␛␡\ufffd\ufffd\ufffd\nc\td"
     shown.encode()
 
 
-def test_what_makes_a_text_read_as_another_is_made_visible_and_arabic_is_left_alone() -> None:
+def test_characters_that_disguise_a_text_are_made_visible_and_arabic_stays() -> None:
     assert printable("\u202egnp.exe") == "[U+202E]gnp.exe"
     for kept in ("مرحبا\u200f 5", "\u2068عبد\u2069", "می\u200cخو", "👨\u200d👩\u200d👧"):
         assert printable(kept) == kept

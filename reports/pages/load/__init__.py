@@ -1,1 +1,1 @@
-"""The page of a load."""
+"""The page of a load test."""

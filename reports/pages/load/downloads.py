@@ -1,4 +1,4 @@
-"""What can be downloaded from the page of a load test: its seconds, its latencies, and the ids of what went wrong."""
+"""Downloads of the page of a load test: its seconds, its latencies, and the ids of lost and repeated messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reports.results.load import LoadResult, Second
 from reports.words.language import gettext
 
 BYTES_MAX = 90_000
-"""Of the file of seconds: about twenty minutes of them."""
+"""Size of the file of seconds, enough for about twenty minutes."""
 _SECOND = ("t_s", "sent", "acknowledged", "replied", "failed", "depth", "redis_bytes")
 
 
 def load_downloads(result: LoadResult) -> list[tuple[str, CsvLink]]:
-    """Each file with what it holds in words. Names of columns are in English in every language: programs read them."""
+    """Return each file with its title. Names of columns are in English in every language, since programs read them."""
     return [(gettext("Seconds"), _seconds(result)), (gettext("Latencies"), _latencies(result))] + (
         [(gettext("Ids of lost messages, and of those answered twice"), _ids(result))]
         if result["lost_ids"] or result["duplicate_ids"]
@@ -40,11 +40,12 @@ def _latencies(result: LoadResult) -> CsvLink:
     rows: list[list[object]] = []
     for name, times_ms in result["latency_ms"].items():
         ordered = sorted(times_ms)  # type: ignore[call-overload] # every value of LoadLatency is a list of times
-        told = [quantile(ordered, share) for share in SHARES] if ordered else [None] * len(SHARES)
-        rows.append([name, len(ordered), *told, ordered[-1] if ordered else None])
+        quantiles = [quantile(ordered, share) for share in SHARES] if ordered else [None] * len(SHARES)
+        rows.append([name, len(ordered), *quantiles, ordered[-1] if ordered else None])
     return csv_link("latencies.csv", columns, rows)
 
 
 def _ids(result: LoadResult) -> CsvLink:
-    rows = [["lost", one] for one in result["lost_ids"]] + [["twice", one] for one in result["duplicate_ids"]]
+    rows = [["lost", lost] for lost in result["lost_ids"]]
+    rows += [["twice", repeated] for repeated in result["duplicate_ids"]]
     return csv_link("messages.csv", ["fate", "id"], rows)

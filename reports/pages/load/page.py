@@ -1,6 +1,6 @@
 """The page of a load test: one file that needs no network and no script, from a `LoadResult` alone.
 
-Its size is bounded, for whatever could be long is cut or counted: ids, settings, lines, points.
+Its size is bounded: ids, settings, lines and points are cut or counted.
 """
 
 from __future__ import annotations
@@ -15,17 +15,11 @@ from reports.words.language import DEFAULT, speaking
 
 
 def render_load_report(result: LoadResult, language: str = DEFAULT) -> str:
-    """The page as HTML. The same result gives the same text, which can always be encoded as UTF-8."""
+    """Return the page as HTML, in text that UTF-8 can encode. Equal results give equal text."""
     with speaking(language):
         return environment().get_template("load.html").render(page=load_page_of(result))
 
 
 def write_load_report(result: LoadResult, path: Path, language: str = DEFAULT) -> None:
-    """Writes the page to `path`, whole or not at all; folders on the way are made.
-
-    A link is followed, and what is no regular file (a pipe, /dev/null) is written to, never replaced.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write the page to `path` as `write_whole` does. Raises OSError."""
     write_whole(render_load_report(result, language), path)

@@ -1,4 +1,4 @@
-"""What the page of a load test shows, from its result: everything chosen and counted, nothing yet drawn or escaped."""
+"""The contents of the page of a load test: chosen and counted from its result, not yet escaped."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ ROWS_MAX = 120
 BAR_PX = 200
 _COLOURS = (3, 1)
 _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
-"""The largest number of messages in each group of turns; the last group is open."""
+"""Largest number of messages in each group of turns; the last group is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """A threshold with what came out; `kind` is how that is shown."""
+    """A threshold and its outcome; `kind` is the style of it."""
 
     name: str
     target: str
@@ -62,7 +62,7 @@ class ThresholdRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One kind of outcome: `kind` is how its number is shown."""
+    """A fate of messages; `kind` is the style of its number."""
 
     name: str
     number: int
@@ -72,7 +72,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRow:
-    """The quantiles of one latency, in words."""
+    """The quantiles of a latency, in words."""
 
     name: str
     meaning: str
@@ -81,7 +81,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, slots=True)
 class BarRow:
-    """One share of the turns; `width` is the bar's, in px."""
+    """A share of the turns, with a bar of `width` px."""
 
     name: str
     number: int
@@ -91,7 +91,7 @@ class BarRow:
 
 @dataclass(frozen=True, slots=True)
 class RampRow:
-    """A step of a ramp; `times` are of acknowledgement, dispatch and generator."""
+    """A step of a ramp; `times` are those of acknowledgement, dispatch and generator."""
 
     rate: str
     sent: str
@@ -101,7 +101,7 @@ class RampRow:
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """One fault and its time."""
+    """A fault and its time."""
 
     number: int
     name: str
@@ -147,7 +147,7 @@ class LoadPage:
 
 
 def load_page_of(result: LoadResult) -> LoadPage:
-    """The page that shows `result`."""
+    """Make the contents of the page."""
     ledger, latency = result["ledger"], result["latency_ms"]
     return LoadPage(
         state="invalid" if not result["valid"] else "ok" if result["ok"] else "bad",
@@ -158,14 +158,14 @@ def load_page_of(result: LoadResult) -> LoadPage:
         load=duration(1000 * result["duration_s"]),
         drain=duration(1000 * result["drain_s"]),
         thresholds=_threshold_rows(result),
-        missed=sum(not one["ok"] for one in result["thresholds"]),
-        met=sum(one["ok"] and one["measured"] is not None for one in result["thresholds"]),
+        missed=sum(not threshold["ok"] for threshold in result["thresholds"]),
+        met=sum(limit["ok"] and limit["measured"] is not None for limit in result["thresholds"]),
         ledger=ledger,
         ledger_rows=_ledger_rows(ledger),
         unaccounted=ledger["sent"]
         - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
-        lost_ids=[_name(one) for one in result["lost_ids"][:ROWS_MAX]],
-        duplicate_ids=[_name(one) for one in result["duplicate_ids"][:ROWS_MAX]],
+        lost_ids=[_name(lost) for lost in result["lost_ids"][:ROWS_MAX]],
+        duplicate_ids=[_name(repeated) for repeated in result["duplicate_ids"][:ROWS_MAX]],
         latency_columns=time_columns(gettext("samples")),
         latencies=[
             LatencyRow(gettext(name), gettext(meaning), time_cells(_times(latency, key)))
@@ -176,7 +176,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         prediction=_prediction(result),
         ramp=[_ramp_row(step) for step in result.get("ramp", [])[:ROWS_MAX]],
         over_time=time_plots(result),
-        faults=[_fault_row(number, one) for number, one in enumerate(result["faults"][:FAULTS_MAX], 1)],
+        faults=[_fault_row(number, fault) for number, fault in enumerate(result["faults"][:FAULTS_MAX], 1)],
         turns=result["batches"]["count"],
         triggers=_bars(_triggers(result["batches"])),
         sizes=_bars(_sizes(result["batches"])),
@@ -192,22 +192,22 @@ def _name(text: str) -> str:
 
 
 def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
-    """Those that were missed first."""
-    ordered = sorted(result["thresholds"], key=lambda one: one["ok"])
+    """Return the thresholds, missed ones first."""
+    ordered = sorted(result["thresholds"], key=lambda threshold: threshold["ok"])
     return [
         ThresholdRow(
-            threshold_name(one["code"]),
-            limit_of(one),
-            measured_of(one),
-            outcome_of(one),
-            "bad" if not one["ok"] else "ok" if one["measured"] is not None else "muted",
+            threshold_name(threshold["code"]),
+            limit_of(threshold),
+            measured_of(threshold),
+            outcome_of(threshold),
+            "bad" if not threshold["ok"] else "ok" if threshold["measured"] is not None else "muted",
         )
-        for one in ordered[:ROWS_MAX]
+        for threshold in ordered[:ROWS_MAX]
     ]
 
 
 def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
-    told = [
+    rows = [
         (gettext("answered"), ledger["answered"], "ok", gettext("a reply to it reached the sink")),
         (
             gettext("dead-lettered"),
@@ -238,7 +238,7 @@ def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
         ),
     ]
     return [
-        LedgerRow(name, number, kind if number else "zero", meaning) for name, number, kind, meaning in told
+        LedgerRow(name, number, kind if number else "zero", meaning) for name, number, kind, meaning in rows
     ]
 
 
@@ -260,7 +260,7 @@ def _thinned(latency: LoadLatency) -> str:
 
 
 def _latency_plots(latency: LoadLatency) -> list[Plot]:
-    found = []
+    plots = []
     shown: tuple[tuple[str, str, tuple[Latency, ...]], ...] = (
         (
             "acknowledgement-plot",
@@ -276,8 +276,8 @@ def _latency_plots(latency: LoadLatency) -> list[Plot]:
             if (times := _times(latency, key))
         ]
         if series:
-            has_tail = max(len(one.times_ms) for one in series) >= TAIL_REPLIES_MIN
-            found.append(
+            has_tail = max(len(line.times_ms) for line in series) >= TAIL_REPLIES_MIN
+            plots.append(
                 latency_plot(
                     identifier,
                     series,
@@ -289,19 +289,19 @@ def _latency_plots(latency: LoadLatency) -> list[Plot]:
                     counted=gettext("samples"),
                 )
             )
-    return found
+    return plots
 
 
 def _prediction(result: LoadResult) -> Plot | None:
-    """The simulator's reply times over the measured ones, where there are both."""
+    """Draw the simulator's reply times over the measured ones, if there are both."""
     predicted, measured = result.get("predicted_ms"), result["latency_ms"]["reply"]
     if not predicted or not measured:
         return None
-    return ecdf_overlay(predicted, measured, (gettext("Simulated"), gettext("Measured"))).plot
+    return ecdf_overlay(predicted, measured, (gettext("Simulated"), gettext("Measured")))
 
 
 def _ramp_row(step: RampStep) -> RampRow:
-    times = [ramp_time(one) for one in step["thresholds"] if one["unit"] == "ms"]
+    times = [ramp_time(threshold) for threshold in step["thresholds"] if threshold["unit"] == "ms"]
     return RampRow(f"{step['rate']:,}", f"{step['sent']:,}", times, missed_names(step["thresholds"]))
 
 
@@ -311,7 +311,7 @@ def _fault_row(number: int, fault: FaultTimes) -> FaultRow:
 
 
 def _triggers(batches: Batches) -> dict[str, int]:
-    ordered = sorted(batches["by_trigger"].items(), key=lambda one: (-one[1], one[0]))
+    ordered = sorted(batches["by_trigger"].items(), key=lambda item: (-item[1], item[0]))
     shown = {_name(trigger_words(name)): number for name, number in ordered[: ROWS_MAX - 1]}
     rest = ordered[ROWS_MAX - 1 :]
     if not rest:
@@ -321,7 +321,7 @@ def _triggers(batches: Batches) -> dict[str, int]:
 
 
 def _sizes(batches: Batches) -> dict[str, int]:
-    """Turns by how many messages they hold, in groups."""
+    """Count turns by groups of their numbers of messages."""
     groups: dict[str, int] = {}
     for size, number in sorted((int(size), number) for size, number in batches["sizes"].items()):
         name = _size_group(size)

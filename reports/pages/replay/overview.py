@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from reports.analysis.conversations import Conversation, Lane, rank
-from reports.text import cut, one_line, printable, short_phone
+from reports.text import cut, one_line, short_phone
 
 CONVERSATIONS_MIN = 9
 """Fewer need no overview."""
@@ -46,7 +46,7 @@ class Talk:
 
 
 def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -> Overview:
-    """An overview of at most `bytes_max` bytes: texts are shortened first, then the best conversations left out."""
+    """Make an overview of at most `bytes_max` bytes: shorten texts first, then leave out the best conversations."""
     ordered = sorted(talks, key=lambda talk: rank(talk.conversation))
     has_recordings = len({talk.recording for talk in talks}) > 1
     heads = [_head(talk, systems, has_recordings=has_recordings) for talk in ordered]
@@ -75,28 +75,24 @@ def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -
 
 
 def _head(talk: Talk, systems: Sequence[str], *, has_recordings: bool) -> Markup:
-    """The row but for its text, which is the rest of it."""
+    """Make the row up to its last cell, the text."""
     conversation = talk.conversation
     lanes: Mapping[str, Lane] = {lane.system: lane for lane in conversation.lanes}
     row = Markup("<tr>")
     if has_recordings:
         row += Markup("<td><bdi>{}</bdi>").format(cut(one_line(talk.recording), NAME_LENGTH_MAX))
-    place = Markup("{:d}").format(conversation.place)
-    row += Markup("<td>") + (
-        Markup('<a href="#{}">{}</a>').format(talk.figure, place) if talk.figure else place
-    )
-    row += Markup("<td><bdi>{}</bdi><td>{:d}").format(
-        short_phone(conversation.key.phone), len(conversation.messages)
-    )
+    link = Markup('<td><a href="#{}">{:d}</a>').format(talk.figure, conversation.place)
+    row += link if talk.figure else Markup("<td>{:d}").format(conversation.place)
+    user = short_phone(conversation.key.phone)
+    row += Markup("<td><bdi>{}</bdi><td>{:d}").format(user, len(conversation.messages))
     for system in systems:
         row += _cell(lanes.get(system))
     last = lanes.get(systems[-1]) if systems else None
-    wait_ms = _wait_ms(last) if last else None
-    return row + Markup("<td>{}<td>").format("" if wait_ms is None else f"{wait_ms / 1000:.1f}")
+    return row + Markup("<td>{}<td>").format(_longest_wait_s(last) if last else "")
 
 
 def _cell(lane: Lane | None) -> Markup:
-    """What became of the conversation on a system: how many were lost, or went wrong otherwise."""
+    """Show how many messages a system lost, or else how many went wrong in another way."""
     if lane is None:
         return Markup("<td>")
     lost = len(lane.numbers("lost"))
@@ -106,24 +102,23 @@ def _cell(lane: Lane | None) -> Markup:
     return Markup("<td class=w>~{:d}").format(troubled) if troubled else Markup("<td>✓")
 
 
-def _wait_ms(lane: Lane) -> int | None:
-    return max((one.latency_ms for one in lane.outcomes.values() if one.latency_ms is not None), default=None)
+def _longest_wait_s(lane: Lane) -> str:
+    waits = [outcome.latency_ms for outcome in lane.outcomes.values() if outcome.latency_ms is not None]
+    return f"{max(waits) / 1000:.1f}" if waits else ""
 
 
 def _text(conversation: Conversation, bytes_max: int) -> tuple[Markup, bool]:
-    """The beginning of the conversation in at most so many bytes, and whether that is not all."""
+    """Return the beginning of the conversation in at most so many bytes, and True if it is cut."""
     if bytes_max < 8:
         return Markup(""), True
-    said = ""
+    whole = ""
     for message in conversation.messages:
-        said += (" · " if said else "") + one_line(message.text[: 2 * bytes_max])
-        if len(said) > bytes_max:
+        whole += (" · " if whole else "") + one_line(message.text[: 2 * bytes_max])
+        if len(whole) > bytes_max:
             break
-    text = escape(printable(said))
-    limit = len(said)
-    while len(text.encode("utf-8", "replace")) > bytes_max:
-        limit = min(limit - 1, int(limit * bytes_max / len(text.encode("utf-8", "replace"))))
-        text = escape(cut(said, max(limit, 1)))
-        if limit <= 1:
-            break
-    return text, limit < len(said)
+    limit = len(whole)
+    text = escape(whole)
+    while limit > 1 and (size := len(text.encode("utf-8", "replace"))) > bytes_max:
+        limit = max(min(limit - 1, limit * bytes_max // size), 1)
+        text = escape(cut(whole, limit))
+    return text, limit < len(whole)

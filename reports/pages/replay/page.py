@@ -62,15 +62,15 @@ def _rendered(replay: AnalysedReplay, draw: Collection[int]) -> str:
     template = environment().get_template("replay.html")
     room = (LARGE_SIZE_MAX if count > MANY_CONVERSATIONS else SIZE_MAX) - _size(template.render(page=page))
     if count > MANY_CONVERSATIONS:
-        drawn = _draw_conversations(page, min(room // 4, FIGURES_BYTES_MAX))
+        drawn = _draw_conversations(page, draw, min(room // 4, FIGURES_BYTES_MAX))
         page.overview = overview_of(_talks(page), replay.systems, room - drawn - OVERVIEW_BYTES)
     elif count >= CONVERSATIONS_MIN:
         without_links = overview_of(_talks(page), replay.systems, int(room * OVERVIEW_SHARE))
         reserved = _size(without_links.rows) + LINK_BYTES * CONVERSATIONS_MAX * len(page.recordings)
-        _draw_conversations(page, room - reserved)
+        _draw_conversations(page, draw, room - reserved)
         page.overview = overview_of(_talks(page), replay.systems, reserved)
     else:
-        _draw_conversations(page, room)
+        _draw_conversations(page, draw, room)
     return template.render(page=page)
 
 
@@ -82,22 +82,27 @@ def _talks(page: Page) -> list[Talk]:
     ]
 
 
-def _draw_conversations(page: Page, room: int) -> int:
+def _draw_conversations(page: Page, draw: Collection[int], room: int) -> int:
     """Draw conversations in rounds: the first of each recording, then the second, and so on; return their size.
 
-    Within a round the smallest go first. A recording whose next conversation does not fit gets no further one.
+    Within a round those with a number in `draw` go first, then the smallest. A recording whose next conversation does
+    not fit gets no further one.
     """
-    draw = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
+    part = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
     size = 0
     waiting = list(page.recordings)
     for place in range(CONVERSATIONS_MAX):
         figures = [
-            (view, draw(conversation_view(view.figure_id(place), view.ordered[place])))
+            (
+                view.ordered[place].place not in draw,
+                view,
+                part(conversation_view(view.figure_id(place), view.ordered[place])),
+            )
             for view in waiting
             if place < len(view.ordered)
         ]
         waiting = []
-        for view, figure in sorted(figures, key=lambda pair: _size(pair[1])):
+        for _, view, figure in sorted(figures, key=lambda drawn: (drawn[0], _size(drawn[2]))):
             if size + _size(figure) <= room:
                 size += _size(figure)
                 view.figures.append(figure)

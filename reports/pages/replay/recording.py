@@ -72,14 +72,12 @@ class RecordingView:
     @property
     def drawn_words(self) -> str:
         """Which conversations are drawn, and how to see the others."""
-        drawn = (
-            ngettext(
-                "%(num)s conversation is drawn: one that was asked for, or else the worst.",
-                "%(num)s conversations are drawn: those asked for, then those with losses, then the slowest.",
-                len(self.figures),
-            )
-            if self.figures
-            else gettext("The conversations are too large to be drawn here.")
+        if not self.figures:
+            return gettext("The page has no room to draw conversations of this recording: replay it alone.")
+        drawn = ngettext(
+            "%(num)s conversation is drawn: one that was asked for, or else the worst.",
+            "%(num)s conversations are drawn: those asked for, then those with losses, then the slowest.",
+            len(self.figures),
         )
         left_out = ngettext(
             "%(num)s more is not drawn, to keep the page small.",

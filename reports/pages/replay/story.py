@@ -1,4 +1,4 @@
-"""The story of one loss: the conversation on the system that lost messages and on one that did not, side by side."""
+"""The story of one loss: a conversation on a system that lost messages beside one that answered them all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reports.words.language import gettext, ngettext
 from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
-"""What happened on the two systems within so long stands in one row."""
+"""Events within so long stand in one row."""
 LENGTH_BEST = 5
 """Messages of a conversation that shows a loss well: enough to see a burst, few enough to follow."""
 
@@ -30,7 +30,7 @@ EVENTS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a system did at a moment; `kind` is how it is shown."""
+    """An action of a system; `kind` is how it is shown."""
 
     kind: str
     words: str
@@ -61,15 +61,15 @@ class Story:
     left_out: int
 
 
-def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
-    """The story that explains most; None where nothing was lost.
+def story_of(recordings: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
+    """Tell the story that explains most; None where nothing was lost.
 
-    It is of the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in full.
-    `found` are the conversations of each recording under its title.
+    The story shows the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in
+    full. `recordings` are their names and conversations.
     """
     candidates = [
         (recording, conversation, lane, code)
-        for recording, conversations in found
+        for recording, conversations in recordings
         for conversation in conversations
         for lane in conversation.lanes
         if (code := _code(lane))
@@ -77,25 +77,29 @@ def story_of(found: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | Non
     if not candidates:
         return None
     commonest, _ = Counter(code for *_, code in candidates).most_common(1)[0]
-    recording, conversation, lane, _ = min(
-        (one for one in candidates if one[3] == commonest),
-        key=lambda one: (not _rescuer(one[1], one[2]), abs(len(one[1].messages) - LENGTH_BEST)),
-    )
-    return _told(recording, conversation, lane)
+
+    def drawbacks(candidate: tuple[str, Conversation, Lane, CauseCode]) -> tuple[bool, bool, int]:
+        _, conversation, lane, code = candidate
+        distance = abs(len(conversation.messages) - LENGTH_BEST)
+        return code != commonest, _rescuer(conversation, lane) is None, distance
+
+    recording, conversation, lane, _ = min(candidates, key=drawbacks)
+    return _story(recording, conversation, lane)
 
 
 def _code(lane: Lane) -> CauseCode | None:
     """Return how the lane's first lost message was lost; None where none was."""
-    return next((one.cause["code"] for one in lane.outcomes.values() if one.cause is not None), None)
+    causes = (outcome.cause for outcome in lane.outcomes.values())
+    return next((cause["code"] for cause in causes if cause is not None), None)
 
 
 def _rescuer(conversation: Conversation, loser: Lane) -> Lane | None:
-    """The last system that answered everything: the queue, where it is there."""
+    """Return the last system that answered everything: the queue, if it did."""
     clean = [lane for lane in conversation.lanes if lane is not loser and not lane.troubled()]
     return clean[-1] if clean else None
 
 
-def _told(recording: str, conversation: Conversation, loser: Lane) -> Story:
+def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
     rescuer = _rescuer(conversation, loser)
     lanes = [loser] if rescuer is None else [loser, rescuer]
     lost, messages = loser.numbers("lost"), conversation.messages
@@ -130,9 +134,11 @@ def _told(recording: str, conversation: Conversation, loser: Lane) -> Story:
 
 
 def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]:
-    """Everything that happened, by time; what happened at about the same time is one moment."""
-    steps = [(place, at_ms, step) for place, lane in enumerate(lanes) for at_ms, step in _steps(lane)]
-    times = sorted([message.at_ms for message in messages] + [at_ms for _, at_ms, _ in steps])
+    """Return all events by time; those at about the same time are one moment."""
+    steps = [list(_steps(lane)) for lane in lanes]
+    times = sorted(
+        [message.at_ms for message in messages] + [at_ms for of_lane in steps for at_ms, _ in of_lane]
+    )
     after_all = times[-1] + 1
     starts: list[int] = []
     for at_ms in times:
@@ -141,11 +147,8 @@ def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]
     return [
         Moment(
             at_ms=start,
-            said=[(one.number, _text(one)) for one in messages if start <= one.at_ms < end],
-            steps=[
-                [step for owner, at_ms, step in steps if owner == place and start <= at_ms < end]
-                for place in range(len(lanes))
-            ],
+            said=[(message.number, _text(message)) for message in messages if start <= message.at_ms < end],
+            steps=[[step for at_ms, step in of_lane if start <= at_ms < end] for of_lane in steps],
         )
         for start, end in pairwise([*starts, after_all])
     ]

@@ -1,4 +1,4 @@
-"""The ledger: it closes, and finds what it looks for when that is planted."""
+"""The ledger: it closes, and finds faults that are planted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
         ([reply(9, "m1", "m2", "m3"), reply(9, "somebody else's")], 0, 0, {"sent": 3, "answered": 3}),
     ],
 )
-def test_what_became_of_three_messages(
+def test_the_fates_of_three_messages(
     replies: list[Event], dead: int, waiting: int, expected: dict[str, int]
 ) -> None:
     ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting)
@@ -55,7 +55,7 @@ def test_what_became_of_three_messages(
     assert counts["sent"] == counts["answered"] + counts["dead"] + counts["waiting"] + counts["lost"]
 
 
-def test_what_overlapped_on_its_way_has_no_order() -> None:
+def test_messages_that_overlapped_on_their_way_have_no_order() -> None:
     """m2 was sent before m1 was acknowledged."""
     samples = [sample("m1", 1, acknowledged_at=5.0), sample("m2", 2)]
     ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
@@ -68,7 +68,7 @@ def test_users_have_no_order_among_each_other() -> None:
     assert ledger.counts["out_of_order"] == 0
 
 
-def test_what_nobody_acknowledged_is_unsure_and_not_lost() -> None:
+def test_a_message_without_acknowledgement_is_unsure_and_not_lost() -> None:
     samples = [sample("m1"), sample("m2", acknowledged_at=None, status=503, failures=6)]
     ledger = ledger_of(samples, [reply(9, "m1")], dead=0, waiting=0)
     assert figures(ledger) == {"sent": 1, "answered": 1, "unsure": 1, "failed_requests": 6}

@@ -1,4 +1,4 @@
-"""What is kept of the samples."""
+"""Samples of latencies in the result."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ def test_thinning_keeps_the_extremes() -> None:
     assert (len(values), values[0], values[-1]) == (20_000, 0.0, 99_999.0)
 
 
-def test_no_time_is_less_than_none() -> None:
+def test_a_negative_time_becomes_0() -> None:
     assert thinned([3.0, -0.2, 1.0]) == [0.0, 1.0, 3.0]

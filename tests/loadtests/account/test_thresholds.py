@@ -1,4 +1,4 @@
-"""Thresholds: what misses one, and that console, threshold and page show the same p99."""
+"""Thresholds: missing them, and the same p99 on console and page."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_a_threshold_and_the_table_of_the_page_show_the_same(size: int, slow: in
         assert row.actual == ("900\u00a0ms" if slow == 2 else "5.1\u00a0ms")
 
 
-def test_nothing_measured_misses_no_limit_and_is_said() -> None:
+def test_a_threshold_without_samples_is_not_missed_and_says_so() -> None:
     threshold = p99_at_most("dispatch_lag", 250, [])
     assert threshold == {"code": "dispatch_lag_p99", "limit": 250, "measured": None, "unit": "ms", "ok": True}
     assert measured_of(threshold) == "nothing measured"
 
 
-def test_each_threshold_is_missed_by_what_is_beyond_its_limit() -> None:
+def test_each_threshold_is_missed_by_a_value_beyond_its_limit() -> None:
     result = empty()
     result["ledger"].update(
         {

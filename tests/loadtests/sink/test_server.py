@@ -1,4 +1,4 @@
-"""The sink plays the AI and WhatsApp over real HTTP, and tells what reached it."""
+"""The sink, over real HTTP: it plays the AI and WhatsApp, and lists the requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def running(
 
 
 async def ask(client: _Client, *ids: str, attempt: int = 1) -> tuple[int, str]:
-    """What the AI answers to a turn of these messages."""
+    """Ask the AI about a turn of these messages; return the status and the answer."""
     body = {
         "instance": "bot",
         "phone": "966500000001",
@@ -93,7 +93,7 @@ async def test_a_reply_by_the_cloud_api_counts_and_a_receipt_does_not() -> None:
 
 
 @pytest.mark.parametrize("text", ["turn 99", "turn one", "", "turn 1 turn 1"])
-async def test_a_text_that_is_no_answer_is_seen_and_answers_nothing(text: str) -> None:
+async def test_a_text_that_is_not_an_answer_is_listed_without_messages(text: str) -> None:
     async with running() as client:
         await ask(client, "a")
         await send(client, text)
@@ -113,7 +113,7 @@ async def test_after_a_reset_an_old_answer_is_not_taken_for_a_new_turn() -> None
     assert [(event["n"], event["ids"]) for event in seen] == [(1, ["new"]), (2, []), (3, ["new"])]
 
 
-async def test_the_ai_fails_for_as_long_as_it_is_told() -> None:
+async def test_the_ai_fails_for_the_given_time() -> None:
     clock = [1000.0]
     async with running(now=lambda: clock[0]) as client:
         async with client.post("/sink/ai-errors", json={"seconds": 10}) as response:
@@ -132,7 +132,7 @@ async def test_zero_seconds_end_the_errors() -> None:
         assert (await ask(client, "a"))[0] == 200
 
 
-async def test_which_turns_fail_depends_on_the_turn_and_the_attempt_not_on_the_order() -> None:
+async def test_failures_depend_on_turn_and_attempt_and_not_on_the_order() -> None:
     names = [f"m{number}" for number in range(200)]
     settings = SinkSettings(ai="constant:0", ai_errors=0.3, seed=7)
     async with running(settings) as client:
@@ -145,17 +145,17 @@ async def test_which_turns_fail_depends_on_the_turn_and_the_attempt_not_on_the_o
     assert failed_again != failed
 
 
-async def test_how_long_the_ai_takes_depends_on_the_turn_and_the_seed_not_on_the_order() -> None:
+async def test_service_times_depend_on_turn_and_seed_and_not_on_the_order() -> None:
     async def times(seed: int, names: str) -> dict[str, float]:
         async with running(SinkSettings(ai="exponential:1ms", seed=seed)) as client:
             for name in names:
                 await ask(client, name)
             return {event["ids"][0]: event["service_ms"] for event in await events(client)}
 
-    one = await times(1, "abc")
-    assert one == await times(1, "cba")
-    assert one != await times(2, "abc")
-    assert len(set(one.values())) == 3
+    drawn = await times(1, "abc")
+    assert drawn == await times(1, "cba")
+    assert drawn != await times(2, "abc")
+    assert len(set(drawn.values())) == 3
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ async def test_how_long_the_ai_takes_depends_on_the_turn_and_the_seed_not_on_the
         ("GET", "/sink/events?after=%C2%B2", None),
     ],
 )
-async def test_what_it_cannot_read_is_refused_and_not_remembered(
+async def test_a_request_that_cannot_be_read_is_refused_and_not_listed(
     method: str, path: str, body: bytes | None
 ) -> None:
     async with running() as client:
@@ -180,8 +180,8 @@ async def test_what_it_cannot_read_is_refused_and_not_remembered(
         assert await events(client) == []
 
 
-async def test_it_listens_until_it_is_told_to_stop_and_says_where() -> None:
-    """As the stack runs it: the command, its line, and an end by SIGTERM with an answer under way that takes long."""
+async def test_the_command_prints_its_address_and_listens_until_sigterm() -> None:
+    """SIGTERM ends it also while an answer takes long."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loadtests", "sink", "--port", "0", "--ai", "constant:1h"),
         stdout=asyncio.subprocess.PIPE,

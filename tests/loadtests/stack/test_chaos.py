@@ -1,4 +1,4 @@
-"""Plans of faults: how they are read, and that they strike when they should and are always undone."""
+"""Plans of faults: reading them, and making each fault begin and end at its time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PATIENCE_S = 30.0
 
 
 class Recorder:
-    """A target that only writes down what is done to it."""
+    """A target that records the calls of its methods."""
 
     def __init__(self, workers: int = 2) -> None:
         self.workers = workers
@@ -37,7 +37,7 @@ class Recorder:
 
 
 class Clock:
-    """Time that passes when somebody waits, for a single thread at a time."""
+    """A clock that a wait moves, for one thread at a time."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -51,13 +51,13 @@ class Clock:
 
 
 def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[FeltFault]]:
-    """Each fault by itself on a clock of its own, as if the others were not there."""
-    told: list[list[FeltFault]] = [[]]
+    """Carry out a plan on a clock that its waits move."""
+    reports: list[list[FeltFault]] = [[]]
     clock = Clock()
-    chaos = Chaos(parse_plan(plan), target, changed=told.append, now=clock.now, wait=clock.wait)
+    chaos = Chaos(parse_plan(plan), target, changed=reports.append, now=clock.now, wait=clock.wait)
     chaos.start(1000.0)
     chaos.join()
-    return chaos, told[-1]
+    return chaos, reports[-1]
 
 
 def test_the_plan_of_the_help_is_read_in_the_order_of_its_times() -> None:
@@ -125,21 +125,21 @@ def test_workers_are_killed_in_turn() -> None:
     assert sorted(target.done) == ["kill 1", "kill 1", "kill 2"]
 
 
-def test_stopping_undoes_what_lasts_and_tells_what_never_came() -> None:
+def test_stopping_ends_faults_that_last_and_lists_those_that_never_began() -> None:
     target = Recorder()
-    told: list[list[FeltFault]] = []
+    reports: list[list[FeltFault]] = []
     plan = parse_plan("pause-redis@0s:1h,kill-worker@1h")
-    chaos = Chaos(plan, target, changed=told.append, now=lambda: 1000.0)
+    chaos = Chaos(plan, target, changed=reports.append, now=lambda: 1000.0)
     chaos.start(1000.0)
     assert target.paused.wait(PATIENCE_S)
-    assert told[-1] == [FeltFault("pause-redis", 0.0, None)], "it is not over"
+    assert reports[-1] == [FeltFault("pause-redis", 0.0, None)], "it is not over"
     chaos.stop()
     assert target.done == ["pause", "resume"]
-    assert told[-1] == [FeltFault("pause-redis", 0.0, 0.0)]
+    assert reports[-1] == [FeltFault("pause-redis", 0.0, 0.0)]
     assert [fault.code for fault in chaos.missed] == ["kill-worker"]
 
 
-def test_a_fault_that_fails_is_told_and_stops_no_other() -> None:
+def test_a_fault_that_fails_is_reported_and_does_not_stop_another() -> None:
     class Broken(Recorder):
         def restart_redis(self) -> None:
             raise RuntimeError("it does not come back")
@@ -152,7 +152,7 @@ def test_a_fault_that_fails_is_told_and_stops_no_other() -> None:
     assert len(felt) == 2
 
 
-def test_a_plan_that_was_never_started_was_missed_altogether() -> None:
+def test_all_faults_of_a_plan_that_was_not_started_are_missed() -> None:
     chaos = Chaos(parse_plan(EXAMPLE), Recorder(), changed=lambda _: None)
     chaos.stop()
     assert ",".join(map(str, chaos.missed)) == EXAMPLE

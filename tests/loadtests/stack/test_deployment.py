@@ -30,7 +30,7 @@ PATIENCE_S = 40.0
 
 
 def post(stack: Stack, message_id: str, secret: str) -> int:
-    """Status of the answer to a webhook with one message."""
+    """Post a webhook with one message and return the status."""
     request = urllib.request.Request(
         f"{stack.host}/webhook/evolution",
         json.dumps(evolution(message_id)).encode(),
@@ -45,18 +45,18 @@ def post(stack: Stack, message_id: str, secret: str) -> int:
 
 
 def events(stack: Stack) -> list[dict[str, Any]]:
-    """What the sink saw."""
+    """Return the events of the sink."""
     with urllib.request.urlopen(f"{stack.sink}/sink/events", timeout=PATIENCE_S) as response:
         return [json.loads(line) for line in response]
 
 
 def sent_ids(stack: Stack) -> list[str]:
-    """Ids whose reply reached the sink."""
-    return [one for event in events(stack) if event["event"] == "sent" for one in event["ids"]]
+    """Return the ids of messages whose reply reached the sink."""
+    return [sent for event in events(stack) if event["event"] == "sent" for sent in event["ids"]]
 
 
 def eventually(is_so: Callable[[], bool], what: str) -> None:
-    """Fails when it does not become so; nothing tells us when it does, so it is asked again and again."""
+    """Ask again and again until it is so; fail after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
@@ -64,15 +64,15 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Those that run; a zombie does not."""
-    found = set()
+    """Return the processes that run; a zombie does not."""
+    running = set()
     for pid in pids:
         try:
             if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.add(pid)
+                running.add(pid)
         except psutil.NoSuchProcess:
             pass
-    return found
+    return running
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_a_message_goes_through_parts_fail_and_come_back_and_nothing_is_left(tmp
 
         used = stack.usage()
         assert set(used.processes) == {"web", "worker-1", "sink", "redis"}
-        assert all(one.memory_bytes > 1_000_000 for one in used.processes.values())
+        assert all(process.memory_bytes > 1_000_000 for process in used.processes.values())
         assert used.processes["web"].cpu_s > 0.1
-        # The worker may be killed between a reply and its note of it; that reply is then sent again.
+        # A worker that is killed after a reply, before it is recorded, leads to a second reply.
         repeated = Counter(sent_ids(stack)) - Counter(
             ["first", "after the kill", "after the restart", "during errors"]
         )

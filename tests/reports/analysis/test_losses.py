@@ -10,7 +10,7 @@ from tests.reports import example
 PHONE = "966500001234"
 
 
-def test_messages_that_one_event_took_are_told_together() -> None:
+def test_messages_that_one_event_took_share_a_sentence() -> None:
     result = example.incident()
     (loss,) = losses(result["runs"][:1], numbers_of(result["recordings"][0]))
     assert (loss.system, loss.words) == ("buffer-v1", example.WHY)
@@ -34,7 +34,7 @@ def test_events_of_one_kind_are_counted_together_whatever_their_moments() -> Non
     assert second.words.startswith("The AI failed on message 3. old marked the turn as done")
 
 
-def test_the_same_loss_in_two_runs_is_two_events() -> None:
+def test_equal_losses_in_two_runs_are_two_events() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     runs = [example.run(recorded, "old", lost=[(PHONE, "m1")], number=number) for number in (0, 1)]
     (loss,) = losses(runs, numbers_of(recorded))
@@ -59,7 +59,7 @@ def test_a_lane_has_its_events_by_kind_and_says_why_a_message_was_lost() -> None
     assert (why(old, [1]), lane_events(queue)) == ("", [])
 
 
-def test_a_loss_without_a_cause_is_told_as_one_that_left_no_trace() -> None:
+def test_a_loss_without_a_cause_left_no_trace() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     run = example.run(recorded, "old", lost=[(PHONE, "m1")])
     run["causes"] = {}

@@ -29,7 +29,7 @@ def test_the_first_run_of_each_system_is_drawn_in_the_order_of_the_systems() -> 
     assert one.reply_times_ms == {"buffer-v1": [15_000], "queue": [15_000]}
 
 
-def test_what_was_computed_is_kept() -> None:
+def test_properties_are_computed_once() -> None:
     replay = AnalysedReplay(example.incident())
     (one,) = replay.recordings
     assert one.conversations is one.conversations

@@ -33,7 +33,7 @@ def test_wilson_is_scipys(hits: int) -> None:
     assert wilson(hits, 100) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
-def test_wilson_of_nothing_knows_nothing() -> None:
+def test_wilson_without_trials_is_from_0_to_1() -> None:
     assert wilson(0, 0) == (0, 1)
 
 
@@ -155,7 +155,7 @@ def test_students_quantile_is_scipys(freedom: float, share: float) -> None:
     assert student_quantile(share, freedom) == pytest.approx(stats.t.ppf(share, freedom), rel=1e-4)
 
 
-def test_what_adding_up_leaves_is_no_difference() -> None:
+def test_an_error_of_floating_point_is_not_a_difference() -> None:
     before, after = [0.1, 0.2, 0.3] * 4, [0.3, 0.1, 0.2] * 4
     found = bootstrap_difference(before, after, Mean(), confidence=0.95)
     assert found.difference == 0
@@ -184,7 +184,9 @@ def test_equal_sides_differ_by_nothing_and_equal_arguments_give_equal_intervals(
 @pytest.mark.parametrize(
     ("before", "after", "paired"), [([], [1.0], False), ([1.0], [], False), ([1.0], [1.0, 2.0], True)]
 )
-def test_what_cannot_be_compared_is_refused(before: list[float], after: list[float], paired: bool) -> None:
+def test_samples_that_cannot_be_compared_are_refused(
+    before: list[float], after: list[float], paired: bool
+) -> None:
     with pytest.raises(ValueError, match=r"no samples|equally many"):
         bootstrap_difference(before, after, Mean(), confidence=0.95, paired=paired)
 

@@ -46,7 +46,7 @@ def test_a_load_tests_entry_has_its_ledger_and_quantiles() -> None:
     assert (figures["lost"], figures["reply_p50_ms"], figures["dispatch_lag_p99_ms"]) == (0, 2.0, None)
 
 
-def test_what_was_appended_is_read_in_order(tmp_path: Path) -> None:
+def test_entries_are_read_in_the_order_of_appending(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "history.jsonl"
     for number in range(3):
         history.append(path, _entry(lost=number))
@@ -81,7 +81,7 @@ def test_a_line_cut_short_by_a_crash_costs_that_line_only(tmp_path: Path) -> Non
         json.dumps(_entry("x")) + json.dumps(_entry("y")),
     ],
 )
-def test_what_is_no_entry_is_passed_over(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_an_entry_is_passed_over(line: str, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text(line + "\n", encoding="utf-8")
     history.append(path, _entry())
@@ -136,7 +136,7 @@ def test_a_step_is_found_where_it_is_and_named() -> None:
     assert len(plots) == 2  # of the AI calls nothing is known
 
 
-def test_there_is_no_trend_of_nothing_or_of_one_run() -> None:
+def test_a_trend_needs_two_runs() -> None:
     assert trend_of([]) == []
     assert trend_of([_entry()]) == []
     assert trend_of([_entry(kind="load"), _entry()]) == []
@@ -157,6 +157,6 @@ def test_exact_figures_step_at_each_change_and_noise_does_not() -> None:
     assert steps_of([1.0, 9.0, 9.0], ["x"] * 3, exact=False) == []
 
 
-def test_the_same_history_gives_the_same_bytes() -> None:
+def test_equal_histories_give_equal_bytes() -> None:
     entries = [_entry(f"c{number}", lost=number % 3) for number in range(9)]
     assert [str(plot.svg) for plot in trend_of(entries)] == [str(plot.svg) for plot in trend_of(entries)]

@@ -43,9 +43,7 @@ def _json(comparison: Comparison) -> str:
 
 @pytest.mark.parametrize("name", ["clean", "worse"])
 @pytest.mark.parametrize(("suffix", "write"), [("xml", junit_xml), ("md", markdown_summary), ("json", _json)])
-def test_what_is_written_is_what_was_agreed_on(
-    name: str, suffix: str, write: Callable[[Comparison], str]
-) -> None:
+def test_outputs_equal_the_golden_files(name: str, suffix: str, write: Callable[[Comparison], str]) -> None:
     path, text = GOLDEN / f"{name}.{suffix}", write(EXAMPLES[name]())
     if os.environ.get("GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
@@ -94,7 +92,7 @@ def test_there_is_always_a_test_case() -> None:
     assert (case.get("name"), list(case)) == ("No difference.", [])
 
 
-def test_nothing_in_a_failure_moves_the_cursor_or_turns_the_text() -> None:
+def test_a_failure_cannot_move_the_cursor_or_turn_the_text() -> None:
     evil = "a\x1b[2J\nb \u202egnp \x85 \ud800 \uffff"
     change = Change("worse", evil, evil, evil * 900, evil, evil, evil)
     text = junit_xml(replace(example.clean(), changes=[change], checks=[Check(evil, evil, False, evil)]))
@@ -146,7 +144,7 @@ def test_the_summary_is_short_and_begins_with_the_verdict(name: str) -> None:
     assert set(widths) <= {4, 6, 7}
 
 
-def test_what_has_no_room_in_a_summary_is_counted() -> None:
+def test_a_summary_counts_the_rows_that_it_leaves_out() -> None:
     comparison = example.endless()
     lines = markdown_summary(comparison).splitlines()
     more = [
@@ -175,13 +173,13 @@ def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
     assert all(line.startswith(starts) for line in lines[:-1] if line and not line.endswith("in the report."))
 
 
-def test_no_word_in_a_summary_becomes_a_reference() -> None:
+def test_a_summary_makes_no_references() -> None:
     text = markdown_summary(replace(example.clean(), verdict=Verdict("GH-12 fixes a/b#3 for @me, not gh-x")))
     assert not re.search(r"(?i)gh-\d|#\d|@me", text)
     assert "gh-x" in text
 
 
-def test_nothing_in_a_summary_links_mentions_or_is_html() -> None:
+def test_a_summary_has_neither_links_nor_mentions_nor_html() -> None:
     text = markdown_summary(example.hostile())
     assert not re.search(
         r"<\w|</|\]\(|`|https?://|www\.|@\w|#\d", re.sub("(?m)^#+ ", "", text).replace("&#", "")
@@ -230,7 +228,7 @@ def test_a_clean_page_says_so() -> None:
     assert 'id="better"' not in html
 
 
-def test_what_has_no_room_on_the_page_is_counted() -> None:
+def test_a_page_counts_the_rows_that_it_leaves_out() -> None:
     html = render_regression_report(example.endless())
     assert "10,000\u00a0exact differences for the worse" in html
     assert re.search(r"9,\d\d\d\u00a0more are in the JSON only.", html)

@@ -83,7 +83,7 @@ def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def test_what_json_cannot_hold_makes_no_text() -> None:
+def test_a_value_that_json_cannot_hold_is_refused() -> None:
     broken = baseline_of(BEFORE)
     broken["seed"] = float("nan")  # type: ignore[typeddict-item] # what JSON cannot hold
     with pytest.raises(ValueError, match="JSON"):

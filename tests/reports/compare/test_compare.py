@@ -25,7 +25,7 @@ def test_equal_results_do_not_differ() -> None:
     assert all(old == new for one in comparison.figures for old, new in one.values.values())
 
 
-def test_other_settings_and_seeds_are_told() -> None:
+def test_other_settings_and_seeds_are_noted() -> None:
     after = copy.deepcopy(BEFORE)
     after["seed"], after["settings"] = 8, {**after["settings"], "window_ms": 12_000}
     notes = compare(BEFORE, after).notes
@@ -60,13 +60,13 @@ def test_results_with_nothing_in_common_are_refused() -> None:
         compare(BEFORE, after)
 
 
-def test_two_results_without_a_run_are_no_success() -> None:
+def test_two_results_without_a_run_are_refused() -> None:
     nothing = example.result([], [])
     with pytest.raises(ResultError, match="neither of the two holds a run"):
         compare(nothing, copy.deepcopy(nothing))
 
 
-def test_a_baseline_that_was_edited_is_refused_and_no_crash() -> None:
+def test_an_edited_baseline_is_refused() -> None:
     accepted = copy.deepcopy(baseline_of(BEFORE))
     assert accepted["replay"] is not None
     for line in ("15000 11900 8351 4024", "15000 11900 8351 4024 1800 1"):
@@ -105,7 +105,7 @@ def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
     assert "last message to reply: p50" in str(comparison.verdict)
 
 
-def test_a_sure_but_small_change_is_none() -> None:
+def test_a_sure_but_small_change_does_not_count() -> None:
     comparison = compare(load(1, size=20_000), load(1, size=20_000, shift_ms=700))
     moved = next(one for one in comparison.effects if one.group == "last message to reply")
     assert moved.low > 0
@@ -175,7 +175,7 @@ def test_the_p99_of_fewer_than_100_samples_is_named_the_maximum(sizes: tuple[int
     assert f"acknowledgement, {name}" in note
 
 
-def test_noise_of_a_short_load_test_is_no_change() -> None:
+def test_noise_of_a_short_load_test_is_not_a_change() -> None:
     for seed in range(40):
         comparison = compare(load(2 * seed, size=15), load(2 * seed + 1, size=15))
         assert not comparison.is_different
@@ -200,7 +200,7 @@ def test_an_invalid_load_test_is_never_good() -> None:
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_what_is_faster_with_an_invalid_load_test_is_not_better(side: int) -> None:
+def test_a_faster_load_test_that_is_invalid_is_not_better(side: int) -> None:
     results = [load(1), load(2, 0.5)]
     assert "better" in {one.level for one in compare(*results).effects}
     results[side]["valid"] = False
@@ -218,7 +218,7 @@ def test_samples_need_no_order() -> None:
     assert all(old == new for one in comparison.figures for old, new in one.values.values())
 
 
-def test_a_threshold_is_told_with_what_came_out() -> None:
+def test_a_threshold_has_its_limit_and_the_measured_value() -> None:
     after = load(1)
     after["thresholds"] = [
         {"code": "redis_memory", "limit": 50.0, "measured": 2.2, "ok": True, "unit": "MB"},
@@ -231,7 +231,7 @@ def test_a_threshold_is_told_with_what_came_out() -> None:
     ]
 
 
-def test_other_surroundings_are_told() -> None:
+def test_other_surroundings_are_noted() -> None:
     after = load(1)
     after["latency_ms"]["ai"] = [one * 2 for one in after["latency_ms"]["ai"]]
     (note,) = compare(load(1), after).notes

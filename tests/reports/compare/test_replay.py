@@ -44,7 +44,7 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
     assert next((one.name, one.ok) for one in comparison.checks) == ("loses no message", False)
 
 
-def test_what_was_lost_and_is_answered_now_is_better() -> None:
+def test_a_message_that_was_lost_and_is_answered_now_is_better() -> None:
     after = copy.deepcopy(BEFORE)
     lose(after["runs"][1])
     comparison = compare(after, BEFORE)
@@ -53,7 +53,7 @@ def test_what_was_lost_and_is_answered_now_is_better() -> None:
     assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0better")
 
 
-def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None:
+def test_fates_of_messages_stand_before_figures_the_gravest_first() -> None:
     def plant(run: Run) -> None:
         run["ai_calls"] += 10
         run["dispatch_lag_ms"] = {"p50": 5000, "p95": 5000, "max": 5000}
@@ -70,7 +70,7 @@ def test_what_befell_messages_is_told_before_figures_the_gravest_first() -> None
     assert "in incident.jsonl: answered after 11,900 ms, twice; " in verdict
 
 
-def test_a_round_trip_more_is_no_regression_however_large_its_share() -> None:
+def test_a_round_trip_more_is_not_a_regression_however_large_its_share() -> None:
     def plant(run: Run) -> None:
         for name in ("p50", "p95", "max"):
             run["dispatch_lag_ms"][name] = (run["dispatch_lag_ms"][name] or 0) + 15
@@ -117,7 +117,7 @@ def test_thirty_percent_more_latency_is_worse_over_all_and_by_quantile() -> None
     assert "+30.0\u00a0%" in str(comparison.verdict)
 
 
-def test_a_millisecond_is_a_change_and_no_regression() -> None:
+def test_a_millisecond_is_a_change_and_not_a_regression() -> None:
     comparison = _planted(_slow_down(1.0002))
     assert not comparison.is_worse
     assert comparison.is_different
@@ -195,7 +195,7 @@ def test_an_expectation_that_broke_is_worse() -> None:
     assert "incident.jsonl: queue: “lost” failed" in str(comparison.verdict)
 
 
-def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None:
+def test_a_missing_system_is_worse_and_a_new_one_is_not() -> None:
     less = copy.deepcopy(BEFORE)
     less["runs"] = [run for run in less["runs"] if run["system"] == "queue"]
     less["systems"] = ["queue"]
@@ -205,7 +205,7 @@ def test_a_system_that_is_gone_is_worse_and_a_new_one_is_no_regression() -> None
     assert (change.level, change.system, change.after) == ("changed", "buffer-v1", "2\u00a0messages lost")
 
 
-def test_a_recording_that_changed_is_told_and_compared_by_its_counts() -> None:
+def test_a_changed_recording_is_noted_and_compared_by_its_counts() -> None:
     after = copy.deepcopy(BEFORE)
     after["recordings"][0]["messages"][0]["text"] = "otherwise"
     comparison = compare(BEFORE, after)
@@ -296,7 +296,7 @@ def _twice(name: str) -> ReplayResult:
     return result
 
 
-def test_a_recording_that_is_gone_is_told_once_and_the_rest_is_compared_over_all() -> None:
+def test_a_missing_recording_is_one_change_and_the_rest_is_compared_over_all() -> None:
     comparison = compare(_twice("another.jsonl"), BEFORE)
     (gone,) = comparison.changes
     assert (gone.level, gone.recording, gone.system, gone.after) == (
@@ -313,7 +313,7 @@ def test_a_recording_that_is_gone_is_told_once_and_the_rest_is_compared_over_all
     ]
 
 
-def test_a_recording_that_is_new_is_no_regression() -> None:
+def test_a_new_recording_is_not_a_regression() -> None:
     comparison = compare(BEFORE, _twice("another.jsonl"))
     assert not comparison.is_worse
     assert [(one.recording, one.system, one.before) for one in comparison.changes] == [
@@ -322,7 +322,7 @@ def test_a_recording_that_is_new_is_no_regression() -> None:
     ]
 
 
-def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
+def test_a_system_missing_from_many_recordings_is_one_change() -> None:
     after = _twice("another.jsonl")
     for run in after["runs"]:
         if run["system"] == "buffer-v1":
@@ -332,7 +332,7 @@ def test_a_system_that_is_gone_from_many_recordings_is_told_once() -> None:
     assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
 
 
-def test_figures_that_are_worse_in_many_recordings_are_told_in_one_part() -> None:
+def test_figures_that_are_worse_in_many_recordings_are_one_part_of_the_verdict() -> None:
     after = _twice("another.jsonl")
     for run in after["runs"]:
         if run["system"] == "queue":
@@ -342,7 +342,7 @@ def test_figures_that_are_worse_in_many_recordings_are_told_in_one_part() -> Non
     assert "more" not in verdict
 
 
-def test_what_the_queue_does_is_told_before_what_others_do() -> None:
+def test_the_queue_stands_before_other_systems() -> None:
     after = copy.deepcopy(BEFORE)
     for entry in after["runs"][0]["ledger"]:
         entry["fate"], entry["answered_at_ms"] = "lost", None
@@ -354,7 +354,7 @@ def test_what_the_queue_does_is_told_before_what_others_do() -> None:
     assert comparison.changes[0].system == "queue"
 
 
-def test_what_was_not_answered_before_is_not_said_to_have_been() -> None:
+def test_a_message_that_was_never_answered_is_not_called_answered_before() -> None:
     before = copy.deepcopy(BEFORE)
     before["runs"][1]["ledger"][3] |= {"fate": "pending", "answered_at_ms": None}
     after = copy.deepcopy(BEFORE)

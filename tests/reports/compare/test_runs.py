@@ -56,7 +56,7 @@ def test_figures_that_are_the_same_in_every_run_cost_no_confidence() -> None:
     assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 9)
 
 
-def test_replications_of_a_recording_that_changed_are_told_once_and_are_not_slower() -> None:
+def test_replications_of_a_changed_recording_are_one_change_and_not_slower() -> None:
     after = replications(30, 2, slower_ms=4500)
     after["recordings"][0]["messages"][0]["text"] = "otherwise"
     comparison = compare(replications(30, 1), after)
@@ -113,7 +113,7 @@ def test_replications_that_lose_the_slow_messages_are_not_faster() -> None:
     assert {one.level for one in compare(replications(30, 1), after).effects} == {"worse", "changed", "same"}
 
 
-def test_one_run_against_many_is_told() -> None:
+def test_one_run_against_many_is_noted() -> None:
     comparison = compare(replications(1, 1), replications(30, 2))
     assert not comparison.is_worse
     assert any("With 1\u00a0run only nothing can be told" in note for note in comparison.notes)

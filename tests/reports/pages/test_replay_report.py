@@ -324,13 +324,24 @@ def test_a_conversation_that_is_asked_for_is_drawn_first() -> None:
     assert html.count("<h4 id=") == 8
 
 
+def test_a_conversation_that_is_asked_for_is_drawn_before_smaller_ones_of_other_recordings() -> None:
+    told = [example.message(place, place * 3000, "x" * 400, phone=f"{place % 40}") for place in range(1200)]
+    told += [example.message(place, place * 3000, "x" * 400, phone="last") for place in range(1200, 1230)]
+    recordings = [
+        example.recording(f"{name}.jsonl", told[: 1230 if name == 0 else 1200]) for name in range(12)
+    ]
+    runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
+    html = render_replay_report(example.result(recordings, runs), draw=[41])
+    assert "Conversation 41 with" in html
+
+
 def test_what_has_no_room_is_left_out_and_told() -> None:
     told = [example.message(place, place * 3000, "x" * 400, phone=f"{place % 40}") for place in range(1200)]
     recordings = [example.recording(f"{name}.jsonl", told) for name in range(12)]
     runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
     html = render_replay_report(example.result(recordings, runs))
     assert len(html.encode()) < BYTES_MAX
-    assert re.search(r"(more are not drawn|too large to be drawn here)", html)
+    assert re.search(r"(more are not drawn|no room to draw conversations)", html)
 
 
 def test_long_texts_are_cut_and_their_length_told() -> None:

@@ -32,7 +32,7 @@ def test_the_verdict_is_first_and_the_recommended_choice_is_row_one() -> None:
     html = render_sweep_report(sweep_example.nine())
     seen = text_of(html)
     assert '<p class="word">OK</p>' in html
-    assert seen.index("A window of 8 s and 5 messages is nearest") < seen.index("What each choice costs")
+    assert seen.index("A window of 8 s and 5 messages is recommended") < seen.index("What each choice costs")
     first = html[html.index('<tr><th scope="row">1</th>') :].partition("</tr>")[0]
     assert text_of(first + "</tr>").startswith("18 s, 5 messages→ recommended00")
     assert "15.6\u00a0s" in first

@@ -257,7 +257,7 @@ _CONTRADICTIONS = {
         ),
     ],
 )
-def test_a_wrong_type_is_told_in_words_with_its_place(
+def test_the_error_for_a_wrong_type_has_words_and_its_place(
     steps: tuple[str | int, ...], value: object, words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "result.json"

@@ -52,7 +52,7 @@ def test_a_sentence_names_the_lost_messages_and_is_whole(code: CauseCode, langua
         assert re.search(r"[Tt]his message\b", kind_words(_cause(code), "buffer-v1", 1))
 
 
-def test_the_incident_is_told_as_somebody_would_tell_it() -> None:
+def test_the_cause_of_the_incident_reads_like_a_persons_account() -> None:
     assert cause_words(_cause("marked_unread"), "buffer-v1", [4, 5], NUMBERS) == (
         "Messages 4 and 5 arrived while the AI was answering 1\u20133. buffer-v1 then marked the whole buffer as done, "
         "and nobody read it again."
@@ -69,7 +69,7 @@ def test_who_wrote_over_a_message_is_named() -> None:
     )
 
 
-def test_later_timers_and_repeated_calls_are_told_with_their_number() -> None:
+def test_causes_number_later_timers_and_repeated_calls() -> None:
     timer, calls = Cause(code="timer_died", call=3), Cause(code="calls_failed", calls=4)
     assert "the timer for try 3 died" in cause_words(timer, "buffer-v2", [1], NUMBERS)
     assert "failed 4 times, and buffer-v2 gave up" in cause_words(calls, "buffer-v2", [1], NUMBERS)

@@ -30,7 +30,7 @@ from reports.words.numbers import duration, moment, number_list, round_duration,
         (-1500, f"{numbers.MINUS}1.5 s"),
     ],
 )
-def test_a_duration_is_told_for_people(ms: float | None, told: str) -> None:
+def test_a_duration_is_written_for_people(ms: float | None, told: str) -> None:
     assert duration(ms).replace(NARROW, " ") == told
 
 
@@ -55,7 +55,7 @@ def test_an_axis_is_labelled_without_what_is_zero(ms: float, told: str) -> None:
     assert round_duration(ms).replace(NARROW, " ") == told
 
 
-def test_times_are_told_in_the_language_of_the_page_with_the_same_digits() -> None:
+def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
     with speaking("ar"):
         assert duration(12_149).replace(NARROW, " ") == "12.1 ث"
         assert duration(7_500_000).replace(NARROW, " ") == "2 س 05 د"
@@ -75,7 +75,7 @@ def test_times_are_told_in_the_language_of_the_page_with_the_same_digits() -> No
         (54_800_000, "15:13:20"),
     ],
 )
-def test_a_moment_of_a_long_day_is_told_to_the_second(ms: int, told: str) -> None:
+def test_a_moment_of_a_long_day_has_seconds(ms: int, told: str) -> None:
     assert moment(ms).replace(NARROW, " ") == told
 
 

@@ -63,14 +63,14 @@ def test_an_outcome_that_did_not_match_is_the_headline() -> None:
         assert _told(replay_verdict(result).first).startswith("تنبيه")
 
 
-def test_harm_done_by_the_queue_is_told_loudly() -> None:
+def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
     assert _told(replay_verdict(harmed).first) == (
         "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 runs of 5 messages in 1 recording"
     )
 
 
-def test_repeated_runs_are_told() -> None:
+def test_a_verdict_counts_repeated_runs() -> None:
     result = _of_queue()
     result["runs"] += [{**result["runs"][1], "run": 1}]
     assert _told(replay_verdict(result).first).endswith("of 10 messages in 1 recording, 2 runs each")
@@ -86,7 +86,9 @@ def test_without_the_queue_the_others_come_first_and_nothing_is_nothing() -> Non
 
 def test_a_sweep_recommends_with_what_it_costs() -> None:
     verdict = sweep_verdict(sweep_example.nine())
-    assert _told(verdict.first) == "A window of 8 s and 5 messages is nearest to the best of everything"
+    assert _told(verdict.first) == (
+        "A window of 8 s and 5 messages is recommended: nearest to the best waiting, AI calls and split turns"
+    )
     assert _told(verdict.rest) == (
         "95 % of the turns are answered within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and "
         "in 56 of 655 turns the user wrote on before the reply."
@@ -94,9 +96,9 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     lossy = sweep_example.sweep(
         [sweep_example.choice(8, 5, idle_s=2), sweep_example.choice(12, 5, lost=1)], 0
     )
-    assert "5 messages, 2 s of silence is nearest" in _told(sweep_verdict(lossy))
+    assert "5 messages, 2 s of silence is recommended" in _told(sweep_verdict(lossy))
     assert _told(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
-    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("Under none of these settings")
+    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
 
 
 def test_a_sweep_of_few_turns_recommends_nothing() -> None:
@@ -152,7 +154,7 @@ EXPECTATIONS: list[tuple[ExpectationResult, str, str]] = [
 
 
 @pytest.mark.parametrize(("result", "name", "words"), EXPECTATIONS, ids=lambda value: str(value)[:30])
-def test_an_expected_outcome_is_named_by_its_code_and_told(
+def test_an_expected_outcome_has_a_name_and_a_sentence(
     result: ExpectationResult, name: str, words: str
 ) -> None:
     assert (expectation_name(result), _told(expectation_words(result))) == (name, words)
