@@ -19,7 +19,7 @@ from yarl import URL
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Limit on an answer; a longer one raises UnansweredError."""
 RETRY_AFTER_S_MAX = 600.0
-"""Limit on the wait that Retry-After asks for; it stands for a longer one."""
+"""Longest wait that is taken from Retry-After."""
 
 
 class NotReachedError(Exception):

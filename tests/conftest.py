@@ -48,7 +48,7 @@ def _servers_by_label() -> dict[str, RedisBinary]:
     found = sorted(
         find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
     )
-    return {f"redis-{binary.series}": binary for binary in found}
+    return {f"redis-{binary.version.rpartition('.')[0]}": binary for binary in found}
 
 
 SERVERS = _servers_by_label()

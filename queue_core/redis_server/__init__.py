@@ -1,1 +1,1 @@
-"""A redis-server as a child process: for tests, benchmarks and local stacks."""
+"""A redis-server as a child process: for `serve`, for `redis`, for tests and benchmarks."""

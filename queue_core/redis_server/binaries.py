@@ -32,11 +32,6 @@ class RedisBinary:
     path: Path
     version: str
 
-    @property
-    def series(self) -> str:
-        """Major and minor version, such as "7.0"."""
-        return ".".join(self.version.split(".")[:2])
-
 
 def find_all_redis_servers() -> list[RedisBinary]:
     """Returns every redis-server of this machine that runs, one for each version, the preferred ones first."""

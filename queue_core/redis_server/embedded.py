@@ -1,4 +1,4 @@
-"""A real `redis-server` run as a child process: for tests, benchmarks and local stacks.
+"""A real `redis-server` run as a child process: for `serve`, for `redis`, for tests and benchmarks.
 
 The server listens on a unix socket or on loopback only, never loses what it holds to eviction, and does not outlive
 the process that started it.
@@ -218,7 +218,7 @@ class EmbeddedRedis:
         command = [str(program)]
         for name, value in options.items():
             command += [f"--{name}", value]
-        # In a session of its own, Ctrl-C reaches whoever uses the server and not the server under their feet.
+        # A session of its own: Ctrl-C must not end the server before the program that uses it.
         with _lock(self.data_dir) as lock, (self.data_dir / LOG_NAME).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program was found by us or named by the caller
                 command,

@@ -59,7 +59,7 @@ def _decode(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Half a surrogate pair, as a text cut in the middle of an emoji has, broken UTF-8 and a BOM are taken here.
+        # Takes what msgspec refuses: half an emoji (a lone surrogate), broken UTF-8, a byte order mark.
         return json.loads(body.decode("utf-8-sig", "replace"))
 
 

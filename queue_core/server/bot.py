@@ -48,7 +48,7 @@ class Bot:
         channels: Mapping[str, Channel],
         *,
         journal: Journal,
-        memory: ConversationMemory | None = None,
+        memory: ConversationMemory,
     ) -> None:
         self._backend = backend
         self._channels = channels
@@ -94,7 +94,7 @@ class Bot:
 
     async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
         """Keeps the fields that the AI wants to know, with the conversation."""
-        if self._memory is None or not (reply.needs_data_collection or reply.requested_fields):
+        if not (reply.needs_data_collection or reply.requested_fields):
             return
         memory = await self._memory.load(batch.instance_name, batch.user_phone)
         memory = msgspec.structs.replace(

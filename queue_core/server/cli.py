@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         if "web" in roles:
             command.add_argument("--host", help="address to listen on, instead of HOST")
             command.add_argument("--port", help="port to listen on, instead of PORT")
-        command.set_defaults(run=_server(roles, starts_redis=name == "serve"), is_server=True)
+        command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve")
     redis_server.add_command(commands)
     operator.add_commands(commands)
     tick = commands.add_parser(
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code. An error is printed in one line, without a traceback."""
     chosen = parser().parse_args(with_negative_values(sys.argv[1:] if arguments is None else arguments))
-    if hasattr(chosen, "run_alone"):
+    if "run_alone" in chosen:
         return int(chosen.run_alone(chosen))
     try:
         overrides = {
@@ -84,9 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if (value := getattr(chosen, name, None)) is not None
         }
         loaded = config.load({**os.environ, **overrides}, chosen.env_file)
-        is_server = getattr(chosen, "is_server", False)
         settings = loaded.settings
-        configure_logging(settings.log_format, settings.log_level if is_server else "warning")
+        configure_logging(settings.log_format, settings.log_level if "roles" in chosen else "warning")
         _warn(loaded.warnings)
         command: Command = chosen.run
         return asyncio.run(command(chosen, settings))
@@ -111,12 +110,9 @@ def _warn(warnings: Sequence[str]) -> None:
         print(f"queue_core: warning: {warning}", file=sys.stderr)
 
 
-def _server(roles: tuple[processes.Role, ...], *, starts_redis: bool) -> Command:
-    async def serve(_: argparse.Namespace, settings: ServerSettings) -> int:
-        await processes.run(settings, roles, starts_redis=starts_redis)
-        return 0
-
-    return serve
+async def _serve(chosen: argparse.Namespace, settings: ServerSettings) -> int:
+    await processes.run(settings, chosen.roles, starts_redis=chosen.starts_redis)
+    return 0
 
 
 async def _tick(_: argparse.Namespace, settings: ServerSettings) -> int:

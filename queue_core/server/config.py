@@ -235,7 +235,7 @@ def _from_file(env_file: Path | str | None) -> tuple[dict[str, str], list[str]]:
             blank_lines = original.string.partition(original.string.strip())[0].count("\n")
             line = original.line + blank_lines
             warnings.append(f"{path}, line {line}: is not NAME=value and changes nothing")
-    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would say the same in its own words
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # it would repeat these warnings in its own words
     values = dotenv_values(stream=StringIO(text))
     return {name: value for name, value in values.items() if value is not None}, warnings
 

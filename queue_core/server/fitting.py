@@ -12,7 +12,7 @@ from queue_core.message import QueueMessage, encode
 CUT = " […]"
 """Mark at the end of a text that was cut."""
 Part = Literal["webhook", "text"]
-"""Largest part of a message that had to go: the webhook as it came, or that and the end of the text."""
+"""Part of a message that was left out: the webhook, or the webhook and the end of the text."""
 
 
 class Fitted(NamedTuple):
@@ -24,7 +24,7 @@ class Fitted(NamedTuple):
 
 
 def fit(message: QueueMessage, bytes_max: int) -> Fitted:
-    """Leaves out the webhook if the message is too large, and cuts the text if that does not do.
+    """Leaves out the webhook if the message is too large, and cuts the text if it is still too large.
 
     WhatsApp itself takes texts of up to 65,536 characters.
     """

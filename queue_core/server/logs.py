@@ -43,7 +43,7 @@ def configure_logging(format: Literal["json", "text"], level: str) -> None:  # n
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Handler of `configure_logging`, to be told from those of others."""
+    """Handler that `configure_logging` adds and replaces; handlers of others stay."""
 
 
 class _JsonFormatter(logging.Formatter):

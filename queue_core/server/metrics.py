@@ -48,7 +48,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Value that a label gets for every new value once it has FURTHER_VALUES_MAX of them."""
+"""Label value that stands for all further ones, once a label has FURTHER_VALUES_MAX that were not known."""
 REJECTED_REASONS = (
     *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
 )

@@ -205,7 +205,7 @@ async def _listening(
 
 def _cause(error: OSError | UnicodeError) -> str:
     """Words the system's reason, without asyncio's own prose around it."""
-    if isinstance(error, socket.gaierror | UnicodeError):  # the latter for a name that no domain can have
+    if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: no domain can have such a name
         return "this machine has no such address"
     return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
 

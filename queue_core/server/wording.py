@@ -22,7 +22,7 @@ _WORDS = {
 }
 """Sentence of each kind of fault, filled in from what pydantic says of it."""
 _FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
-"""Examples, by what stands in the pattern that was missed."""
+"""Examples, by the beginning of the pattern that a value does not match."""
 
 
 def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterator[str]:
@@ -33,7 +33,7 @@ def worded(error: pydantic.ValidationError, names: Mapping[str, str]) -> Iterato
         sentence = _sentence(fault["type"], fault.get("ctx", {}), fault["msg"])
         if field:
             sentence = f"{names.get(field, field)}: {sentence}"
-        else:  # the group checked itself, and speaks of its fields by their own names
+        else:  # a fault of the whole group names the fields as Python does
             for name, environment_name in names.items():
                 sentence = sentence.replace(name, environment_name) if len(name) > 6 else sentence
         if sentence not in earlier:  # each item of a list has a fault of its own

@@ -26,22 +26,15 @@ _MAYBE = frozenset({1, 2, 131000, 131016})
 
 
 class CloudChannel:
-    """A channel that sends, and shows "typing…", by `POST /{version}/{phone_number_id}/messages`."""
+    """A channel that sends, and shows "typing…", by `POST {base_url}/{phone_number_id}/messages`."""
 
     name = "cloud"
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        access_token: str,
-        *,
-        base_url: str = "https://graph.facebook.com",
-        version: str = "v23.0",
-        timeout_s: float = 20.0,
+        self, session: aiohttp.ClientSession, base_url: str, access_token: str, *, timeout_s: float
     ) -> None:
         self._session = session
         self._base_url = base_url
-        self._version = version
         self._headers = {"Authorization": f"Bearer {access_token}"}
         self._timeout_s = timeout_s
 
@@ -75,7 +68,7 @@ class CloudChannel:
             await asked(self._post(message.instance_name, body))
 
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
-        url = address(self._base_url, self._version, phone_number_id, "messages")
+        url = address(self._base_url, "", phone_number_id, "messages")
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=self._timeout_s)
 
 

@@ -56,13 +56,8 @@ class Cloud(Provider):
 
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> CloudChannel:
         """See Provider.open_channel."""
-        return CloudChannel(
-            session,
-            self.access_token.get_secret_value(),
-            base_url=self.url,
-            version=self.version,
-            timeout_s=timeout_s,
-        )
+        base_url = f"{self.url}/{self.version}"
+        return CloudChannel(session, base_url, self.access_token.get_secret_value(), timeout_s=timeout_s)
 
 
 def signature(body: bytes, app_secret: str) -> str:

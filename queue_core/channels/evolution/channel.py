@@ -25,7 +25,7 @@ class EvolutionChannel:
     name = "evolution"
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float = 20.0
+        self, session: aiohttp.ClientSession, base_url: str, api_key: str, *, timeout_s: float
     ) -> None:
         self._session = session
         self._base_url = base_url

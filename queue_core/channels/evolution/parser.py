@@ -29,7 +29,6 @@ _WRAPPERS = (
     "botInvokeMessage",
 )
 """Kinds that hold the real message in their `message`."""
-_WRAPPERS_DEEP_MAX = 8
 _NO_CONTENT = frozenset(
     {"messageContextInfo", "senderKeyDistributionMessage", "base64", "mediaUrl", "speechToText"}
 )
@@ -122,14 +121,12 @@ def _user(key: _Content, jid: str) -> tuple[str, str]:
 
 
 def _unwrapped(content: Any) -> _Content:
-    for _ in range(_WRAPPERS_DEEP_MAX):
-        if not isinstance(content, dict):
-            return {}
+    while isinstance(content, dict):
         inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
         if inner is None or not isinstance(inner.get("message"), dict):
             return content
         content = inner["message"]
-    return content if isinstance(content, dict) else {}
+    return {}
 
 
 def _kind_and_text(content: _Content) -> tuple[str, str]:

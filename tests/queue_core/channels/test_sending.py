@@ -30,7 +30,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 def channel_of(kind: str, session: aiohttp.ClientSession, url: str, timeout_s: float = 10) -> Channel:
     if kind == "evolution":
         return EvolutionChannel(session, f"{url}/", TOKEN, timeout_s=timeout_s)
-    return CloudChannel(session, TOKEN, base_url=url, version="v23.0", timeout_s=timeout_s)
+    return CloudChannel(session, f"{url}/v23.0", TOKEN, timeout_s=timeout_s)
 
 
 BOTH = pytest.mark.parametrize("kind", ["evolution", "cloud"])
