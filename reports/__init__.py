@@ -1,1 +1,1 @@
-"""What a result means, shown: self-contained pages with figures, made from a result alone."""
+"""Reports: self-contained pages with figures, made from a result alone."""

@@ -1,4 +1,4 @@
-"""What all tests share: Redis clients on fakeredis and on every real server of this machine, and hypothesis profiles.
+"""Fixtures of all tests: Redis clients on fakeredis and on every real server of this machine, and hypothesis profiles.
 
 Which fixture to ask for:
 

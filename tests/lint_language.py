@@ -14,39 +14,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-FOLDERS = (
-    "loadtests",
-    "reports/drawing/load_plots.py",
-    "reports/pages/load",
-    "reports/results/load.py",
-    "reports/words/load.py",
-    "tests/loadtests",
-    "queue_core/__init__.py",
-    "queue_core/ai",
-    "queue_core/channels",
-    "queue_core/errors.py",
-    "queue_core/keys.py",
-    "queue_core/legacy",
-    "queue_core/message.py",
-    "queue_core/policy.py",
-    "queue_core/queue",
-    "queue_core/redis",
-    "queue_core/redis_server",
-    "queue_core/server",
-    "queue_core/settings.py",
-    "queue_core/waiting.py",
-    "tests/queue_core/faults",
-    "tests/queue_core/legacy",
-    "tests/queue_core/queue",
-    "tests/queue_core/redis",
-    "tests/queue_core/searches",
-    "tests/queue_core/server/operator",
-    "tests/lint_language.py",
-)
-"""Folders and files that pass; whoever cleans another adds it."""
+FOLDERS = ("loadtests", "queue_core", "reports", "sim", "tests")
+PLANTED = "tests/test_lint_language.py"
+"""The file that holds faults on purpose."""
 
 _FIRST = re.compile(r"(?:What|Whether|It|Its|The same|How|Why|Where|When)\b")
-_IS_NO = re.compile(r"(?<!there )\bis no [a-z]")
+_IS_NO = re.compile(r"(?<![Tt]here )\bis no [a-z]")
 
 
 def faults(source: str, file: str) -> Iterator[str]:
@@ -82,7 +55,8 @@ def check(folders: Iterable[str] = FOLDERS) -> list[str]:
         path = REPOSITORY / folder
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             name = file.relative_to(REPOSITORY).as_posix()
-            lines += faults(file.read_text("utf-8"), name)
+            if name != PLANTED:
+                lines += faults(file.read_text("utf-8"), name)
     return lines
 
 

@@ -24,7 +24,7 @@ HEAVY = {
 
 
 def tracked_files() -> list[Path]:
-    """What git tracks or would; everything below when this is no checkout."""
+    """Return the files that git tracks or would track; every file below where this is not a checkout."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
@@ -56,7 +56,7 @@ def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
 
 
 def touches_of_redis(source: str) -> list[str]:
-    """Where something reaches through a queue to its client or its keys."""
+    """Yield the places that reach through a queue to its client or its keys."""
     nodes = list(ast.walk(ast.parse(source)))
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
     return [

@@ -12,7 +12,7 @@ _SAME = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Where two distributions are farthest apart: the time, and the share of each that came within it."""
+    """Largest gap between two distributions: the time, and the share of each that came within it."""
 
     at_ms: float
     low: float

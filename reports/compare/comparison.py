@@ -39,7 +39,7 @@ class Change:
     before: str
     after: str
     cause: str = ""
-    """Why a message was lost, where it was."""
+    """Cause of the loss, where a message was lost."""
     topic: Topic = "figure"
 
 
@@ -106,7 +106,7 @@ class Comparison:
     before: Origin
     after: Origin
     notes: Sequence[str]
-    """What makes the two sides hard to compare: other settings, recordings that changed."""
+    """Reasons why the two sides are hard to compare: other settings, recordings that changed."""
     changes: Sequence[Change]
     effects: Sequence[Effect]
     checks: Sequence[Check]

@@ -54,7 +54,7 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """Where lines to and from the mark begin."""
+        """Points at which lines to and from the mark begin."""
         return self.left + self.width / 2
 
 

@@ -51,7 +51,7 @@ class Series:
 
     @property
     def line(self) -> Line:
-        """How it is drawn."""
+        """Style of its line."""
         dashes = self.style % len(LINE_STYLES)
         return Line(dashes if self.colour is None else self.colour, dashes)
 
@@ -90,9 +90,9 @@ class Plot:
     height: int = PLOT_HEIGHT_PX
     width: int = WIDTH_PX
     faults: bool = False
-    """Whether times of faults are shaded in it."""
+    """True where times of faults are shaded in it."""
     drain: bool = False
-    """Whether the end of the load is marked in it."""
+    """True where the end of the load is marked in it."""
 
 
 def latency_plot(

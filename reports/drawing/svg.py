@@ -38,7 +38,7 @@ _POINTS_PER_INCH = 72
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How a series is drawn: which of the page's colours, and which of LINE_STYLES. Both count from 0."""
+    """Style of a series: one of the page's colours, and one of LINE_STYLES. Both count from 0."""
 
     colour: int
     dashes: int

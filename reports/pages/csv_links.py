@@ -46,7 +46,7 @@ class CsvLink:
 
     @property
     def note(self) -> str:
-        """How many rows are left out, and how to get them, in words."""
+        """Number of rows that are left out, and how to get them, in words."""
         return gettext(
             "rows left out: %(number)s; %(command)s writes whole files with %(option)s",
             number=f"{self.left_out:,}",

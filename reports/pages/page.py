@@ -16,7 +16,7 @@ from reports.words.language import direction, gettext, language, ngettext
 from reports.words.numbers import duration, moment, share
 
 CHECK_SIGNS = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}
-"""How an expectation is shown that holds, does not hold, or was not checked: its class and its sign."""
+"""Class and sign of an expectation that holds, does not hold, or was not checked."""
 
 
 @cache

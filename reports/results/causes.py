@@ -29,7 +29,7 @@ RewriteStep: TypeAlias = Literal["mark_processing", "mark_completed", "recovery"
 
 
 class Cause(TypedDict):
-    """Why a message was lost. Messages of a conversation that one event took have equal causes.
+    """Cause of a loss. Messages of a conversation that one event took have equal causes.
 
     `code` says how, and which of the other values are there (see VALUES). `at_ms` is when it was lost; it is missing
     where only the end of the run showed that. `answering` are the ids that the AI was answering, `writers` those whose

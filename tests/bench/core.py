@@ -1,4 +1,4 @@
-"""How fast the queue is, measured side by side in one run on a real Redis: `make bench`.
+"""Benchmark of the queue, side by side with what limits it, in one run on a real Redis: `make bench`.
 
 Every figure is the median of several repeats, and the repeats of all cases alternate, so that a noisy neighbour
 disturbs all of them alike. Read the ratios; absolute figures are this machine's.

@@ -108,7 +108,7 @@ class Opened:
         dialog.dismiss()
 
     def evaluate(self, script: str) -> Any:
-        """What a script says of the page."""
+        """Run a script in the page and return its answer."""
         return self.page.evaluate(script)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""What the script of the pages does: find, sort, download, tell what a mark is."""
+"""Tests of the pages' script: it finds, sorts, downloads, and names a mark."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """Its words, with `python` for whichever Python the page names."""
+        """Words of the command, with `python` for whichever Python the page names."""
         words = shlex.split(self.text)
         return ["python", *words[1:]] if words[0] in _PYTHON else words
 

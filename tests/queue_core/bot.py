@@ -91,7 +91,7 @@ class Bot:
         self.answered: list[Batch] = []
         """Batches that the AI gave an answer to."""
         self.sent: list[tuple[Batch, str]] = []
-        """What the user saw."""
+        """Batches and replies that the user saw."""
         self.at_once = 0
         self.at_once_max = 0
         self.overlaps: list[str] = []

@@ -66,7 +66,7 @@ async def _scores_while_arriving(redis: Redis, settings: QueueSettings, gaps_ms:
 
 
 def _scores_by_policy(settings: QueueSettings, gaps_ms: list[int]) -> list[int]:
-    """What is due already stays so: its place in the line is by the time at which it became due."""
+    """A conversation that is due stays so: its place in the line is by the time at which it became due."""
     now_ms = NOW_MS
     oldest_ms = NOW_MS + gaps_ms[0]
     scores: list[int] = []

@@ -192,7 +192,7 @@ def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any
 
 
 def expectation(system: str, **more: Any) -> ExpectationResult:
-    """What came of the expectation that the incident's recording has of `system`: nothing lost, unless given."""
+    """Result of the expectation that the incident's recording has of `system`: nothing lost, unless given."""
     made: ExpectationResult = {
         "recording": "incident.jsonl",
         "system": system,

@@ -18,7 +18,7 @@ from tests.reports.example import HOSTILE
 
 
 def lag(measured: float | None, *, ok: bool) -> Threshold:
-    """How far the generator was behind."""
+    """Delay of the generator behind its schedule."""
     return Threshold(code="generator_lag_p99", limit=200.0, measured=measured, unit="ms", ok=ok)
 
 

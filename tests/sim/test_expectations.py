@@ -19,7 +19,7 @@ INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
 def _checked(
     expected: Expectation, *, options: dict[str, str] | None = None, faults: dict[str, float] | None = None
 ) -> list[ExpectationResult]:
-    """What came of an expectation of buffer-v1 in the incident; it is replayed as it was recorded."""
+    """Result of an expectation of buffer-v1 in the incident, which is replayed as it was recorded."""
     (shipped,) = load([INCIDENT])
     recording: Recording = replace(shipped, expect={"buffer-v1": expected})
     recorded = with_options(SimSettings(), recording.settings)

@@ -136,7 +136,7 @@ def test_the_incident_holds_what_is_on_record() -> None:
 
 @pytest.mark.parametrize("fourth_ms", [7990, 8000, 8010])
 def test_the_incident_around_the_end_of_the_window(fourth_ms: int) -> None:
-    """The same turn, but for the time of its fourth message."""
+    """Three recordings of one turn differ in the time of its fourth message only."""
     turn, incident = shipped(f"turn-fourth-at-{fourth_ms}-ms.jsonl"), shipped("incident.jsonl")
     for moved, original in zip(turn.arrivals, incident.arrivals, strict=True):
         assert (moved.id, moved.text) == (original.id, original.text)
@@ -171,7 +171,7 @@ def test_one_user_does_not_stop() -> None:
 
 
 def test_a_message_is_delivered_three_times() -> None:
-    """The same id, at three times, with one timestamp."""
+    """One id arrives at three times, with one timestamp."""
     arrivals = shipped("delivered-three-times.jsonl").arrivals
     thrice = [arrival for arrival in arrivals if arrival.id == "m2"]
     assert len(thrice) == len({arrival.at_ms for arrival in thrice}) == 3

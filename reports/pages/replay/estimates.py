@@ -1,4 +1,4 @@
-"""How likely each system loses a message, with its interval drawn."""
+"""Estimates: how likely each system loses a message, with its interval drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a conversation for the AI: best effort, bounded, gone after a while."""
+"""Memory of a conversation for the AI: best effort, bounded, gone after a while."""
 
 from __future__ import annotations
 

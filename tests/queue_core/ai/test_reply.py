@@ -1,4 +1,4 @@
-"""What the user sees of an AI's answer: the text once, never the JSON, no reasoning."""
+"""Replies that the user sees of an AI's answer: the text once, never the JSON, no reasoning."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ TEXTS = {
     "the same text after it": (f"{OBJECT}\n\nWe open at 9.", "We open at 9."),
     "comments": ('{"response": "Hi", // hello\n "needsDataCollection": /* no */ false}', "Hi"),
     "a comment, and none of the flags": ('{"response": "Hi" /* hello */}', "Hi"),
-    "an address is no comment": ('{"response": "See https://a.b/c", }', "See https://a.b/c"),
+    "an address is not a comment": ('{"response": "See https://a.b/c", }', "See https://a.b/c"),
     "keys without quotes": ('{response: "Hi", needsDataCollection: true}', "Hi"),
     "single quotes around JSON's words": ("{'response': 'Hi', 'needsDataCollection': true}", "Hi"),
     "typographic quotes": ("{“response”: “Hi”, “needsDataCollection”: true}", "Hi"),

@@ -140,7 +140,7 @@ def test_a_second_delivery_has_the_first_ones_timestamp(write: Write) -> None:
 
 
 def test_blank_lines_crlf_byte_order_mark_and_a_missing_last_newline(tmp_path: Path) -> None:
-    """What editors and other systems do to text files changes nothing."""
+    """Marks that editors and other systems leave in text files change nothing."""
     one, two = _bytes(message()), _bytes(message(id="m2"))
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"\xef\xbb\xbf\r\n \t\r\n" + _bytes(header()) + b"\r\n" + one + b"\r\n\n\n" + two)
@@ -157,7 +157,7 @@ def test_names_are_anything_a_user_may_be_called(write: Write, instance: str) ->
 
 @pytest.mark.parametrize("before", [message(), header(), {"event": "note"}])
 def test_the_recording_event_comes_first_and_once(write: Write, before: dict[str, Any]) -> None:
-    """What it says holds for all that follows it."""
+    """A header holds for all lines that follow it."""
     reason = reason_at(write(b"", before, header(), message()), 3)
     assert reason == "the recording event must come first, before line 2"
 
@@ -304,7 +304,7 @@ def test_paths_that_are_not_recordings(tmp_path: Path) -> None:
 
 
 def test_a_folder_named_like_a_recording(tmp_path: Path) -> None:
-    """It is an error of that folder, not of the one it lies in."""
+    """The error names that folder, not the one around it."""
     (tmp_path / "x.jsonl").mkdir()
     error = error_of(tmp_path)
     assert (error.path, error.reason) == (str(tmp_path / "x.jsonl"), "is a folder; a recording is a file")

@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], bool], what: str, limit_s: float = 10.0) 
 
 
 def exists(pid: int) -> bool:
-    """Whether a process lives; a zombie that nobody has buried yet does not."""
+    """Return True where a process lives; a zombie that nobody has buried yet does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -64,7 +64,7 @@ class Process:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Its exit code, once it has ended."""
+        """Return the exit code, once the process has ended."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._process.wait()
 

@@ -1,4 +1,4 @@
-"""What a deployment talks to: an AI and the Evolution API, as real HTTP servers of the test's own."""
+"""Servers that a deployment talks to: an AI and the Evolution API, over real HTTP."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Outside:
 
     @property
     def replies(self) -> int:
-        """How many replies reached users."""
+        """Count the replies that reached users."""
         return len(self.sent)
 
     async def has_sent(self, ids: list[str]) -> None:
@@ -122,7 +122,7 @@ class Outside:
             self._changed.notify_all()
 
     def environment(self) -> dict[str, str]:
-        """What a deployment is told to use all this."""
+        """Return the settings with which a deployment uses all this."""
         return {
             "AI": "http",
             "AI_URL": f"{self.url}/ai",

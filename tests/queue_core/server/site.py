@@ -32,17 +32,17 @@ class Site:
         return response.status, await response.json()
 
     async def raw(self, path: str, data: bytes, **headers: str) -> tuple[int, Any]:
-        """The same for a body of any bytes, declared as JSON."""
+        """Post a body of any bytes, declared as JSON."""
         declared = {"Content-Type": "application/json", **headers}
         response = await self.client.post(path, data=io.BytesIO(data), headers=declared)
         return response.status, await response.json()
 
     async def queued(self, instance: str = "bot", phone: str = "966500000001") -> list[QueueMessage]:
-        """What waits in a conversation."""
+        """Return the messages that wait in a conversation."""
         return await self.runtime.queue.pending(instance, phone)
 
     async def everything(self) -> list[QueueMessage]:
-        """What waits anywhere."""
+        """Return the messages that wait in any conversation."""
         conversations = await self.runtime.queue.active_conversations()
         return [
             message

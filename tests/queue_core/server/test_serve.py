@@ -31,7 +31,7 @@ async def test_a_burst_in_three_posts_is_one_turn_and_one_reply(tmp_path: Path) 
 
 
 async def test_the_defaults_echo_on_the_terminal(tmp_path: Path) -> None:
-    """What `make serve` shows: no AI and no channel configured."""
+    """`make serve`: no AI and no channel configured."""
     async with running("serve", environment=QUICK, folder=tmp_path) as server:
         for number in range(3):
             await server.post("/webhook/evolution", evolution(f"m{number}", f"line {number}"))

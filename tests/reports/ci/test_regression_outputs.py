@@ -1,4 +1,4 @@
-"""What a comparison is written as: the page, JUnit, Markdown. Golden files show what changes.
+"""Outputs of a comparison: the page, JUnit, Markdown. Golden files show what changes.
 
 `GOLDEN=write` in the environment writes them anew; look at the diff before you keep it.
 """

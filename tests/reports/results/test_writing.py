@@ -1,4 +1,4 @@
-"""Where the page is written: files whole or not at all, and what is no file is never replaced."""
+"""Writing of pages: files whole or not at all; a path that is not a file is never replaced."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _in_templates() -> Iterator[tuple[str, str]]:
 
 
 def _message(texts: Sequence[object]) -> Iterator[tuple[str, str]]:
-    """What is said there with its plural or nothing; a name in place of a text is said elsewhere."""
+    """Texts passed there, each with its plural or nothing; a name in place of a text is translated elsewhere."""
     if texts:
         yield str(texts[0]), str(texts[1]) if len(texts) > 1 else ""
 

@@ -1,4 +1,4 @@
-"""What counts as lost, answered twice, out of order: each rule, with the fault planted that it looks for."""
+"""Rules of what counts as lost, answered twice, out of order, each with the fault planted that it looks for."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Wire:
         return [command for at_ms, command in self.calls if until_ms is None or at_ms < until_ms]
 
     def times_ms(self, beginning: str) -> list[int]:
-        """When calls that begin so were started."""
+        """Return the times at which calls that begin so were started."""
         return [at_ms for at_ms, command in self.calls if command.startswith(beginning)]
 
     def _note(self, system: System, command: str) -> None:
