@@ -1,7 +1,7 @@
 """Command line: `python -m reports build | compare | baseline update | schemas`.
 
-Exit codes: 0 when the command did its work and a comparison found nothing that `--fail-on` names; 1 when it found such
-a thing; 2 for input or options that cannot be used; 130 when interrupted.
+Exit codes: 0 for success; 1 when a comparison finds a difference that `--fail-on` names; 2 for input or options that
+cannot be used; 130 when interrupted.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class InputError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are a line like all others, with what to type."""
+    """Argument parser that reports a wrong option in one line, with the command that shows the help."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the options."""
+        """Raise InputError for wrong options."""
         words = message.replace("'", "")
         raise InputError(f"{words}; see `{self.prog} --help`")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
-    # Names of files and of systems may be in no encoding of a terminal.
+    """Run the command line and return its exit code. The caller handles KeyboardInterrupt (see __main__)."""
+    # The encoding of the terminal may lack characters in names of files and systems.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -65,11 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run: Callable[[argparse.Namespace], int] = options.run
         code = run(options)
         if sys.stdout is not None:
-            sys.stdout.flush()  # an error that Python meets at exit would have no words of ours
+            sys.stdout.flush()  # so that an error is reported below, not by Python at exit
     except (InputError, ResultError) as error:
         return _refuse(str(error))
     except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        # The reader of standard output has closed it; Python must not report that at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
     except OSError as error:
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_build(commands)
     _add_compare(commands)
-    baseline = commands.add_parser("baseline", help="accept a result as what others are compared with")
+    baseline = commands.add_parser("baseline", help="make a result the baseline of later comparisons")
     _add_update(baseline.add_subparsers(title="actions", required=True, metavar="ACTION"))
     schemas = commands.add_parser(
         "schemas",
@@ -109,14 +109,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(commands: _Commands) -> None:
     parser = commands.add_parser(
         "build",
-        help="make the page of a result: replay, load test or sweep, whatever the file is",
+        help="make the HTML page of a replay, a load test or a sweep",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
     _add_output(
         parser, "FILE.html", "the page; - is standard output (default: beside the result, with .html)"
     )
-    drawn = "draw this conversation of each recording of a replay before the worst ones; may be repeated"
+    drawn = "in each recording of a replay, draw the conversation with this number first; may be repeated"
     parser.add_argument("--draw", type=int, action="append", default=[], metavar="NUMBER", help=drawn)
     _add_csv_folder(parser)
     _add_language(parser)
@@ -129,21 +129,21 @@ def _add_compare(commands: _Commands) -> None:
         help="compare a result with a baseline or an earlier result",
         description="Compares a result with a baseline or an earlier result of its kind. Replays with equal seed and "
         "settings are compared exactly; replications and load tests by intervals and sizes of effects.",
-        epilog="Exit code: 0 when nothing was found that --fail-on names, 1 when something was, 2 for files that "
-        "cannot be read or compared.",
+        epilog="Exit code: 1 for a difference that --fail-on names, 2 for files that cannot be read or compared, "
+        "otherwise 0.",
     )
     parser.add_argument("before", type=Path, metavar="BASELINE.json", help="a baseline, or a result")
     parser.add_argument("after", type=Path, metavar="RESULT.json")
-    page = "the page; - is standard output, also for the next three (default: %(default)s)"
+    page = "the page; here and in the next three options, - is standard output (default: %(default)s)"
     _add_output(parser, "FILE.html", page, REGRESSION)
     parser.add_argument("--junit", type=Path, metavar="FILE.xml", help="write test cases for a CI server")
     parser.add_argument("--summary", type=Path, metavar="FILE.md", help="write a summary in Markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write everything that was found")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write all differences and figures")
     failing = "what makes the exit code 1: something worse (default), any difference, or nothing"
     parser.add_argument("--fail-on", choices=list(FAIL_ON), default="worse", help=failing)
-    history = "append this run's figures, and show how they went"
+    history = "append this run's figures to a file, and show their trend"
     parser.add_argument("--history", type=Path, metavar="FILE.jsonl", help=history)
-    commit = "what the history calls this run (default: $GITHUB_SHA, or git's HEAD)"
+    commit = "name of this run in the history (default: $GITHUB_SHA, or git's HEAD)"
     parser.add_argument("--commit", metavar="ID", help=commit)
     _add_csv_folder(parser)
     _add_language(parser)
@@ -154,7 +154,7 @@ def _add_update(actions: _Commands) -> None:
     parser = actions.add_parser(
         "update",
         help="write the baseline from a result",
-        description="Writes the part of a result that others are compared with: small, a line a conversation, without "
+        description="Writes the baseline of later comparisons: a small file with a line for each conversation, without "
         "texts, phone numbers and ids.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
@@ -163,25 +163,25 @@ def _add_update(actions: _Commands) -> None:
 
 
 def _add_output(
-    parser: argparse.ArgumentParser, metavar: str, words: str, default: Path | None = None
+    parser: argparse.ArgumentParser, metavar: str, description: str, default: Path | None = None
 ) -> None:
-    parser.add_argument("-o", "--output", type=Path, default=default, metavar=metavar, help=words)
+    parser.add_argument("-o", "--output", type=Path, default=default, metavar=metavar, help=description)
 
 
 def _add_csv_folder(parser: argparse.ArgumentParser) -> None:
-    words = "write the page's tables there as CSV files, whole however long they are"
-    parser.add_argument("--csv-dir", type=Path, metavar="FOLDER", help=words)
+    description = "write the page's tables into this folder as CSV files, with all rows"
+    parser.add_argument("--csv-dir", type=Path, metavar="FOLDER", help=description)
 
 
 def _add_language(parser: argparse.ArgumentParser) -> None:
-    words = "language of the page (default: en)"
-    parser.add_argument("--lang", choices=LANGUAGES, default=DEFAULT, help=words)
+    description = "language of the page (default: en)"
+    parser.add_argument("--lang", choices=LANGUAGES, default=DEFAULT, help=description)
 
 
 def _build(options: argparse.Namespace) -> int:
     result = read_result(options.result)
     if options.draw and result["kind"] != "replay":
-        raise InputError("--draw is for replays: other pages have no conversations")
+        raise InputError("--draw is for replays, since other pages have no conversations: leave it out")
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
     with speaking(options.lang):
@@ -238,7 +238,7 @@ def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -
             raise InputError(f"{path}: is a folder; name a file in it with {option}")
         identity = _identity(path)
         if identity in read:
-            raise InputError(f"{path}: {option} would replace what is read; name another file")
+            raise InputError(f"{path}: {option} would replace an input; name another file")
         if path.exists() and not path.is_file():
             continue  # such as /dev/null, which takes whatever it gets
         if identity in taken:
@@ -247,7 +247,7 @@ def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -
 
 
 def _identity(path: Path) -> object:
-    """Return what all names of a file have in common; a link that leads to itself is an error."""
+    """Return an identity that all names of a file share; a link to itself is an error."""
     if path == STANDARD_OUTPUT:
         return STANDARD_OUTPUT
     try:
@@ -300,13 +300,13 @@ def _compare(options: argparse.Namespace) -> int:
     terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
     if options.output != STANDARD_OUTPUT:
         print(options.output, file=terminal)
-    # One line: CI servers take some beginnings of lines for commands.
+    # One line: CI servers obey lines that begin with a command.
     print(one_line(str(comparison.verdict)), file=terminal)
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
 
 def _write_comparison(comparison: Comparison, options: argparse.Namespace) -> None:
-    """Write each output that is named. The history comes last: a run whose page cannot be written is not in it."""
+    """Write each output that the options name. The history is last: it has no run whose page cannot be written."""
     from reports.ci import history  # noqa: PLC0415
     from reports.ci.junit import junit_xml  # noqa: PLC0415
     from reports.ci.markdown import markdown_summary  # noqa: PLC0415
@@ -329,7 +329,7 @@ def _write_comparison(comparison: Comparison, options: argparse.Namespace) -> No
 
 
 def _history(comparison: Comparison, options: argparse.Namespace) -> Sequence[Entry]:
-    """Return the runs of the history, this one the last; none without --history."""
+    """Return the entries of the history, with this run as the last; nothing without --history."""
     if options.history is None:
         return ()
     from reports.ci import history  # noqa: PLC0415
@@ -363,7 +363,9 @@ def _update_baseline(options: argparse.Namespace) -> int:
     _check_outputs({"-o": options.output}, [options.result])
     baseline = baseline_of(read_result(options.result))
     if problem := next(contradictions(baseline), ""):
-        raise ResultError(f"{options.result}: its baseline could not be read: {problem} of the baseline")
+        raise ResultError(
+            f"{options.result}: its baseline would be invalid: {problem}; make the result again"
+        )
     _write(baseline_text(baseline), options.output)
     _print_name(options.output)
     return OK

@@ -1,4 +1,4 @@
-"""Text of strangers made harmless to show: visible, on one line, cut, without phone numbers."""
+"""Cleaning of untrusted text for display: visible characters, one line, a maximum length, no phone numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NARROW = "\u00a0"
 
 ELLIPSIS = "…"
 PHONE_DIGITS_MIN = 5
-"""Digits from which on a name may be a phone number, which is shown by its end only."""
+"""Number of digits that makes a name look like a phone number, of which only the end is shown."""
 
 PHONE_SHOWN = 4
 
@@ -23,7 +23,7 @@ _TROUBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\ud800-\udfff\uf
 
 
 def printable(text: str) -> str:
-    """Make everything in `text` visible that a page cannot hold, or that would disturb the text around it.
+    """Replace characters that a page cannot hold, or that disturb the text around them, by visible ones.
 
     Control characters become their pictures (␀), characters that override the direction of writing become their
     code points in brackets, halves of surrogate pairs and non-characters become �. Line ends become LF.
@@ -45,20 +45,20 @@ def _visible(character: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Make `text` a label: each run of white space is one space, and nothing changes the direction of what follows."""
+    """Put `text` on one line, with single spaces and without characters that change the direction of other text."""
     return " ".join(printable(_ISOLATES.sub("", text)).split())
 
 
 def with_units(text: str) -> str:
-    """Make a text of our own one line, which a page does not break between a number and its unit."""
+    """Put one of our own texts on one line, and keep the no-break spaces between numbers and units."""
     label = printable(_ISOLATES.sub("", text)).strip()
     return _SPACES.sub(lambda match: NARROW if match[0] == NARROW else " ", label)
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most `limit` characters of `text`, the last an ellipsis if some are missing.
+    """Shorten `text` to at most `limit` characters, the last of them an ellipsis.
 
-    A character stays with what is joined to it: accents, vowel signs, emoji sequences.
+    Accents, vowel signs and emoji sequences are not separated from their character.
     """
     if len(text) <= limit:
         return text
@@ -81,7 +81,7 @@ def _joined(text: str, at: int) -> bool:
 
 
 def width_px(text: str, size_px: float) -> float:
-    """Estimate how wide a line of `text` is in a sans-serif of `size_px`: rather too wide than too narrow."""
+    """Estimate the width of a line of `text` in a sans-serif of `size_px`; the estimate is rather too large."""
     units = 0.0
     for character in text:
         if unicodedata.category(character) in ("Mn", "Me", "Cf"):
@@ -101,7 +101,7 @@ def is_right_to_left(text: str) -> bool:
 
 
 def short_phone(phone: str) -> str:
-    """Return a user as a report may show them: a phone number by its last four digits, any other name as it is."""
+    """Return a user's name for display: the last four digits of a phone number, or any other name, shortened."""
     if not _looks_like_a_number(phone):
         return cut(one_line(phone), 32)
     return ELLIPSIS + "".join(filter(str.isdecimal, phone))[-PHONE_SHOWN:]
@@ -112,7 +112,7 @@ def _looks_like_a_number(name: str) -> bool:
 
 
 class Phones:
-    """Phone numbers of a result, to be taken out of ids, causes and other texts."""
+    """Phone numbers of a result, to hide them in ids, causes and other texts."""
 
     def __init__(self, phones: Iterable[str]) -> None:
         numbers = sorted(filter(_looks_like_a_number, set(phones)), key=lambda phone: (-len(phone), phone))

@@ -1,4 +1,4 @@
-"""Conversations of a recording, with what each system did with them: the data of a figure and of its table."""
+"""Conversations of a recording, and their outcomes on each system, for figures and tables."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Outcome:
 
     @property
     def is_trouble(self) -> bool:
-        """True for a message that got anything but one answer in its turn."""
+        """True unless the message got exactly one answer, in order."""
         return self.fate != "answered" or self.twice or self.out_of_order
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One batch: the `numbers` of its messages, and how many of its ids are `strangers`, of other conversations.
+    """One batch: the `numbers` of its messages, and `strangers`, the number of its ids from other conversations.
 
-    `due_at_ms` is None where the system does not say it; `ai_ms` are the AI's calls for the batch, from and to.
+    `due_at_ms` is None if the system does not report it; `ai_ms` has start and end of each AI call for the batch.
     """
 
     numbers: tuple[int, ...]
@@ -64,7 +64,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One conversation on one system; `by_id` has the numbers of its messages, the keys of `outcomes`."""
+    """One conversation on one system; `by_id` has the numbers of its messages, and `outcomes` is by number."""
 
     system: str
     by_id: Mapping[str, int]
@@ -76,15 +76,15 @@ class Lane:
         return [number for number, outcome in self.outcomes.items() if outcome.fate == fate]
 
     def troubled(self) -> list[int]:
-        """Return the numbers of the messages that did not get one answer in their turn."""
+        """Return the numbers of the messages that did not get exactly one answer, in order."""
         return [number for number, outcome in self.outcomes.items() if outcome.is_trouble]
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All messages between one user and one bot; `place` counts the recording's conversations from 1."""
+    """All messages between one user and one bot; `number` counts the recording's conversations from 1."""
 
-    place: int
+    number: int
     key: Key
     messages: Sequence[Message]
     lanes: Sequence[Lane]
@@ -95,7 +95,7 @@ class Conversation:
 
     @property
     def lost(self) -> int:
-        """Losses on all systems together."""
+        """Number of losses, on all systems together."""
         return sum(len(lane.numbers("lost")) for lane in self.lanes)
 
     @property
@@ -106,16 +106,16 @@ class Conversation:
 
     @property
     def troubled(self) -> int:
-        """Messages that did not get one answer in their turn, on all systems together."""
+        """Number of messages without exactly one answer in order, on all systems together."""
         return sum(len(lane.troubled()) for lane in self.lanes)
 
 
 def conversations(recording: RecordingInfo, runs: Sequence[Run]) -> list[Conversation]:
-    """Return the recording's conversations by first arrival; `runs` are one for each system, in order."""
+    """Return the recording's conversations by first arrival; `runs` has one run for each system."""
     parts = [_RunByConversation(run) for run in runs]
     return [
-        Conversation(place, key, messages, [part.lane(key, messages) for part in parts])
-        for place, (key, messages) in enumerate(_messages(recording["messages"]).items(), 1)
+        Conversation(number, key, messages, [part.lane(key, messages) for part in parts])
+        for number, (key, messages) in enumerate(_messages(recording["messages"]).items(), 1)
     ]
 
 
@@ -126,7 +126,7 @@ def worst_first(conversations: Iterable[Conversation]) -> list[Conversation]:
 
 def rank(conversation: Conversation) -> tuple[int, ...]:
     """Return the sort key of `worst_first`."""
-    return (-conversation.lost, -conversation.troubled, -conversation.latency_ms_max, conversation.place)
+    return (-conversation.lost, -conversation.troubled, -conversation.latency_ms_max, conversation.number)
 
 
 def _messages(deliveries: Iterable[RecordedMessage]) -> dict[Key, list[Message]]:
@@ -189,13 +189,13 @@ class _RunByConversation:
 
 
 def cause_of(run: Run, entry: LedgerEntry) -> Cause:
-    """Return why a message was lost, as far as the run knows."""
+    """Return the cause of a message's loss, which is `vanished` if the run has none."""
     causes = run["causes"]
     return next((causes[name] for name in _names(entry) if name in causes), Cause(code="vanished"))
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
-    """Return the names of a message in a run's lists: in full where conversations share its id, else the id alone."""
+    """Return the names that lists of a run may have for a message: the full one if conversations share its id, or the id."""
     return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
 
 
@@ -216,7 +216,7 @@ def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
 
 
 def arrivals_ms(recording: RecordingInfo) -> dict[tuple[str, str, str], int]:
-    """Return when each message arrived first, by instance, phone and id."""
+    """Return the first arrival of each message, by instance, phone and id."""
     arrivals: dict[tuple[str, str, str], int] = {}
     for delivery in recording["messages"]:
         arrivals.setdefault((delivery["instance"], delivery["phone"], delivery["id"]), delivery["at_ms"])

@@ -36,7 +36,7 @@ def span_label(span: Span) -> str:
 
 
 def span_title(span: Span) -> str:
-    """Describe a batch in full: its messages, and when each step was made."""
+    """Describe a batch in full: its messages, and the time of each step."""
     parts = [
         gettext(
             "%(batch)s, handed over at %(moment)s",
@@ -54,7 +54,7 @@ def span_title(span: Span) -> str:
 
 
 def lane_words(lane: Lane) -> str:
-    """Tell what became of a conversation on one system."""
+    """Describe the fates of a conversation's messages on one system."""
     count = len(lane.outcomes)
     of_kind = {
         gettext("lost"): lane.numbers("lost"),
@@ -82,6 +82,6 @@ def lane_words(lane: Lane) -> str:
 
 
 def short_list(values: Sequence[int], length_max: int = 60) -> str:
-    """List numbers, runs as ranges, without the last ones where the list gets too long."""
+    """List numbers, with runs as ranges; a list that is too long is cut at its end."""
     words = number_list(values)
     return words if len(words) <= length_max else words[: words.rindex(",", 0, length_max)] + ", …"

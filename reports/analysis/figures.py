@@ -20,8 +20,8 @@ COUNTS = tuple(Counts.__annotations__)
 class SystemFigures:
     """One system over all recordings and runs.
 
-    Times are in ms, `reply_ms` from a turn's first message to its reply and `lag_ms` from when it was due to its
-    hand-over; None without any. `low` and `high` are the 95 % interval of the share of messages that are lost, None
+    Times are in ms, `reply_ms` from a turn's first message to its reply and `lag_ms` from its due time to its
+    hand-over; None if there are none. `low` and `high` are the 95 % interval of the share of messages that are lost, None
     where each recording was replayed once.
     """
 
@@ -41,7 +41,7 @@ class SystemFigures:
 
 
 def counts(run: Run) -> Counts:
-    """Count the messages of a run by what became of them, its AI calls and its turns."""
+    """Count the messages of a run by fate, its AI calls and its turns."""
     return {
         "sent": run["sent"],
         "answered": run["answered"],
@@ -58,7 +58,7 @@ def counts(run: Run) -> Counts:
 def counts_by(
     runs: Iterable[Run], *keys: Literal["recording", "system"]
 ) -> dict[tuple[str, ...], dict[str, int]]:
-    """Add up the counts of the runs that are equal in these keys, by their values."""
+    """Add up the counts of the runs that have equal values of `keys`, by these values."""
     grouped: dict[tuple[str, ...], list[Counts]] = {}
     for run in runs:
         grouped.setdefault(tuple(run[key] for key in keys), []).append(counts(run))
@@ -111,6 +111,6 @@ def _figures(
 
 
 def quantiles(times: Iterable[int | None]) -> dict[str, int | None]:
-    """Return QUANTILES of the times that there are; None for each without any."""
+    """Return the QUANTILES of the times that are not None; None for each if there are none."""
     ordered = sorted(time for time in times if time is not None)
     return {name: quantile(ordered, share) if ordered else None for name, share in QUANTILES.items()}

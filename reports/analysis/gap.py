@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_SAME = 1e-12
-"""Difference of distances that is an error of rounding."""
+_ROUNDING = 1e-12
+"""Largest difference of distances that rounding can cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class Gap:
         return self.high - self.low
 
 
-def largest_gap(one: Sequence[float], other: Sequence[float]) -> Gap:
-    """Find where two samples, ascending and not empty, differ most; of several such places the first.
+def largest_gap(first: Sequence[float], second: Sequence[float]) -> Gap:
+    """Find the first time at which two samples, ascending and not empty, are farthest apart.
 
     The distance is the statistic of Kolmogorov and Smirnov.
     """
-    largest = Gap(one[0], 0, 0)
-    for at_ms in sorted({*one, *other}):
-        low, high = sorted((bisect_right(one, at_ms) / len(one), bisect_right(other, at_ms) / len(other)))
-        if high - low > largest.distance + _SAME:
+    largest = Gap(first[0], 0, 0)
+    for at_ms in sorted({*first, *second}):
+        low, high = sorted(bisect_right(sample, at_ms) / len(sample) for sample in (first, second))
+        if high - low > largest.distance + _ROUNDING:
             largest = Gap(at_ms, low, high)
     return largest

@@ -1,4 +1,4 @@
-"""Losses: messages that one event took together, and events of one kind."""
+"""Losses: messages that were lost in one event, and events of one kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.words.causes import cause_words, kind_words
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Messages of one conversation that were lost together; `numbers` has the numbers of all its messages by id."""
+    """Messages of one conversation that were lost together; `numbers` has the numbers of the whole conversation by id."""
 
     cause: Cause
     lost: list[int]
@@ -31,7 +31,7 @@ class Loss:
 
 
 def loss_words(system: str, events: Sequence[Event]) -> str:
-    """Tell why messages were lost, given events of one kind."""
+    """Explain why the messages of these events, which are of one kind, were lost."""
     first = events[0]
     if len(events) == 1:
         return cause_words(first.cause, system, first.lost, first.numbers)
@@ -39,7 +39,7 @@ def loss_words(system: str, events: Sequence[Event]) -> str:
 
 
 def why(lane: Lane, numbers: Iterable[int]) -> str:
-    """Tell why the first of these messages of a lane was lost, and with it those that the same event took."""
+    """Explain the loss of the first lost message among these, and of those that were lost in the same event."""
     causes = {number: lane.outcomes[number].cause for number in numbers}
     cause = next((cause for cause in causes.values() if cause is not None), None)
     if cause is None:
@@ -49,7 +49,7 @@ def why(lane: Lane, numbers: Iterable[int]) -> str:
 
 
 def lane_events(lane: Lane) -> list[list[Event]]:
-    """Return the lane's losses, those of one kind together, in the order of their first messages."""
+    """Return the lane's losses, grouped by kind, in the order of their first messages."""
     lost: dict[str, list[int]] = {}
     for number, outcome in lane.outcomes.items():
         if outcome.cause is not None:
@@ -65,8 +65,8 @@ def lane_events(lane: Lane) -> list[list[Event]]:
 def losses(runs: Iterable[Run], numbers: Mapping[Key, Mapping[str, int]]) -> list[Loss]:
     """Return the losses of one system in a recording, by kind, the most frequent first.
 
-    Users' phone numbers are shortened. `numbers` are those of the messages of each conversation; with several
-    conversations the words do not use them.
+    Users' phone numbers are shortened. `numbers` has the numbers of the messages of each conversation; the
+    explanations use them only if there is a single conversation.
     """
     system = ""
     events: dict[tuple[int, Key, str], Event] = {}

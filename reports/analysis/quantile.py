@@ -9,7 +9,7 @@ from typing import TypeVar
 Number = TypeVar("Number", int, float)
 
 _ROUNDING = 1e-9
-"""0.07 * 100 is a little more than 7 in floating point, and 7 is meant."""
+"""Tolerance for floating point, in which 0.07 * 100 is a little more than 7."""
 
 
 def quantile(ordered: Sequence[Number], share: float) -> Number:
@@ -18,10 +18,10 @@ def quantile(ordered: Sequence[Number], share: float) -> Number:
 
 
 def rank(share: float, size: int) -> int:
-    """Return the position of the quantile among so many ascending values, from 1."""
+    """Return the position of the quantile among `size` ascending values, from 1."""
     return max(math.ceil(share * size - _ROUNDING), 1)
 
 
 def is_maximum(share: float, size: int) -> bool:
-    """Say whether the quantile of so many values is the largest of them, as p99 is of fewer than 100."""
+    """Return whether the quantile of `size` values is the largest of them, as p99 is of fewer than 100."""
     return size > 0 and rank(share, size) == size

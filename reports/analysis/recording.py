@@ -49,7 +49,7 @@ class ReplayedRecording:
         return {run["system"]: reply_times_ms(run, self.info) for run in self.drawn}
 
     def losses(self, runs: Iterable[Run]) -> list[Loss]:
-        """Return what one system lost in these runs of the recording, by kind, the most frequent first."""
+        """Return the losses of one system in these runs of the recording, by kind, the most frequent first."""
         return losses(runs, self.numbers)
 
 
@@ -62,7 +62,7 @@ def recordings_of(result: ReplayResult) -> list[ReplayedRecording]:
 
 
 def first_runs(runs: Iterable[Run], systems: Sequence[str]) -> list[Run]:
-    """Return, for each system that has any, its run with the lowest number."""
+    """Return the run with the lowest number of each system that has runs."""
     first: dict[str, Run] = {}
     for run in runs:
         if run["system"] not in first or run["run"] < first[run["system"]]["run"]:

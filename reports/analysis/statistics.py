@@ -17,7 +17,7 @@ Values = NDArray[np.float64]
 
 RESAMPLES_MIN, RESAMPLES_MAX = 4000, 100_000
 _BEYOND_TAIL = 20
-"""Resamples that should lie beyond each end of an interval: with fewer, the end is luck."""
+"""Resamples that should lie beyond each end of an interval: with fewer, the end depends on luck."""
 _BEYOND_QUANTILE = 2
 _ROUNDING = 1e-12
 """Share of the largest sample below which a difference is an error of floating point."""
@@ -27,7 +27,7 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A difference (after less before) with the ends of its interval."""
+    """A difference (after minus before) with the ends of its interval."""
 
     difference: float
     low: float
@@ -35,7 +35,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """True where luck alone would hardly make the difference."""
+        """True if luck alone hardly explains the difference."""
         return self.low > 0 or self.high < 0
 
 
@@ -50,14 +50,14 @@ class Mean:
         """Return the means of `number` bootstrap resamples."""
         size = len(samples)
         total = np.zeros(number)
-        for _ in range(size):  # of all resamples at once; so only one value of each is in memory
+        for _ in range(size):  # one value of every resample at a time, to save memory
             total += samples[random.integers(0, size, number, dtype=np.uint32)]
         return total / size
 
     def widening(self, sides: Sequence[Values], confidence: float) -> float:
         """Return the factor by which resampling makes the interval too narrow.
 
-        Few samples vary less among themselves than what they were drawn from. With the factor the interval of normal
+        Few samples vary less than the distribution that they were drawn from. With the factor the interval of normal
         samples is that of Student's t, with Welch's degrees of freedom for two sides.
         Source: Hesterberg, What Teachers Should Know About the Bootstrap (The American Statistician 69, 2015).
         """
@@ -74,7 +74,7 @@ class Mean:
         return math.sqrt(unbiased / drawn) * student_quantile((1 + confidence) / 2, float(freedom)) / normal
 
     def can_tell(self, size: int) -> bool:
-        """Return whether resampling so many samples says how much the mean varies."""
+        """Return whether `size` samples are enough to show by resampling how much the mean varies."""
         return size > 1
 
 
@@ -105,7 +105,7 @@ class Quantile:
         return 1.0
 
     def can_tell(self, size: int) -> bool:
-        """Return whether enough samples exceed the quantile: another test may exceed the largest, a resample cannot.
+        """Return whether enough samples exceed the quantile, since no resample can exceed the largest sample.
 
         Source: Bickel and Freedman, Some asymptotic theory for the bootstrap (Annals of Statistics 9, 1981).
         """
@@ -127,32 +127,31 @@ def bootstrap_difference(
 ) -> Interval:
     """Return by how much a statistic of `after` exceeds that of `before`, with its percentile bootstrap interval.
 
-    Unpaired sides are resampled each on its own; of paired ones the pairs are, and the statistic is taken of their
-    differences. Equal arguments give equal results. Samples are treated as independent. Those of one load test are
-    not, and a result has them sorted, so that blocks of them cannot be resampled: the interval is too narrow there,
-    and `compare` asks for a large effect as well.
+    Unpaired sides are resampled separately. For paired sides the statistic is taken of the differences of the pairs.
+    Equal arguments give equal results. Samples are treated as independent. Those of a load test are not, so that their
+    interval is too narrow, and `compare` asks for a large effect as well.
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
     Raises:
         ValueError: a side is empty, or paired sides differ in length.
     """
-    one, other = _both(before, after)
+    old, new = _arrays(before, after)
     random = np.random.default_rng(seed)
     number = min(max(math.ceil(2 * _BEYOND_TAIL / (1 - confidence)), RESAMPLES_MIN), RESAMPLES_MAX)
     if paired:
-        if len(one) != len(other):
-            raise ValueError(f"paired samples must be equally many, not {len(one)} and {len(other)}")
-        differences = other - one
+        if len(old) != len(new):
+            raise ValueError(f"paired samples must be equally many, not {len(old)} and {len(new)}")
+        differences = new - old
         observed = statistic.of(differences)
         drawn = _resampled(differences, statistic, random, number)
     else:
-        observed = statistic.of(other) - statistic.of(one)
-        drawn = _resampled(other, statistic, random, number) - _resampled(one, statistic, random, number)
+        observed = statistic.of(new) - statistic.of(old)
+        drawn = _resampled(new, statistic, random, number) - _resampled(old, statistic, random, number)
     tail = (1 - confidence) / 2
-    ends = np.quantile(drawn, (tail, 1 - tail))  # interpolated: of resamples, which are not what was measured
-    sides = [other - one] if paired else [one, other]
+    ends = np.quantile(drawn, (tail, 1 - tail))  # may interpolate, since resamples are not measurements
+    sides = [new - old] if paired else [old, new]
     low, high = observed + (ends - observed) * statistic.widening(sides, confidence)
-    noise = _ROUNDING * max(np.abs(one).max(), np.abs(other).max())
+    noise = _ROUNDING * max(np.abs(old).max(), np.abs(new).max())
     return Interval(*(0.0 if abs(end) <= noise else float(end) for end in (observed, low, high)))
 
 
@@ -162,21 +161,21 @@ def _resampled(samples: Values, statistic: Statistic, random: np.random.Generato
     return statistic.resampled(samples, random, number)
 
 
-def _both(before: Sequence[float], after: Sequence[float]) -> tuple[Values, Values]:
-    one, other = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    if not len(one) or not len(other):
+def _arrays(before: Sequence[float], after: Sequence[float]) -> tuple[Values, Values]:
+    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if not len(old) or not len(new):
         raise ValueError("a side of the comparison has no samples")
-    return one, other
+    return old, new
 
 
 def enough_to_tell(before: int, after: int, *, confidence: float, paired: bool) -> bool:
     """Return whether the samples are enough to show anything at this confidence.
 
-    With n pairs chance makes all differences of one sign with probability 2 / 2^n; of n and m samples that are
-    alike all of one side exceed all of the other with probability 2 / C(n + m, n).
+    By luck the differences of n pairs all have one sign with probability 2 / 2^n; n samples all exceed, or all fall
+    below, m samples of the same distribution with probability 2 / C(n + m, n).
     """
-    one, other = min(before, 100), min(after, 100)  # more than that is enough for anything
-    ways = 2**one if paired else math.comb(one + other, one)
+    old, new = min(before, 100), min(after, 100)  # 100 samples are always enough
+    ways = 2**old if paired else math.comb(old + new, old)
     return (1 - confidence) * ways > 2
 
 
@@ -201,18 +200,18 @@ def cliffs_delta(before: Sequence[float], after: Sequence[float]) -> float:
     Raises:
         ValueError: a side is empty.
     """
-    one, other = _both(before, after)
-    one = np.sort(one)
-    below = np.searchsorted(one, other, side="left").sum()
-    above = len(one) * len(other) - np.searchsorted(one, other, side="right").sum()
-    return float(int(below) - int(above)) / (len(one) * len(other))
+    old, new = _arrays(before, after)
+    old = np.sort(old)
+    below = np.searchsorted(old, new, side="left").sum()
+    above = len(old) * len(new) - np.searchsorted(old, new, side="right").sum()
+    return float(int(below) - int(above)) / (len(old) * len(new))
 
 
 def corrected_confidence(comparisons: int, confidence: float = 0.95) -> float:
     """Return the confidence that each of so many intervals needs, so that all together are right with `confidence`.
 
     The correction is Bonferroni's, for figures that depend on each other (p95 moves with p50). Comparisons of samples
-    that are all equal need not be counted: they cannot go wrong.
+    that are all equal need not be counted, since luck cannot change them.
     Sources: Dunn, Multiple comparisons among means (JASA 56, 1961); Tarone, A modified Bonferroni method for discrete
     data (Biometrics 46, 1990).
     """
@@ -233,14 +232,14 @@ def counts_differ(before: int, after: int, *, before_of: int, after_of: int, con
     if number > _COUNT_MAX:
         beyond = abs(after - number * share) / math.sqrt(number * share * (1 - share))
         return beyond > NormalDist().inv_cdf((1 + confidence) / 2)
-    places = np.arange(number + 1)
+    numbers = np.arange(number + 1)
     factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, number + 1)))])
     chances = np.exp(
         factorials[number]
         - factorials
         - factorials[::-1]
-        + places * math.log(share)
-        + (number - places) * math.log1p(-share)
+        + numbers * math.log(share)
+        + (number - numbers) * math.log1p(-share)
     )
     tail = min(chances[: after + 1].sum(), chances[after:].sum())
     return bool(2 * tail < 1 - confidence)

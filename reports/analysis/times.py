@@ -10,11 +10,11 @@ from reports.words.numbers import duration
 
 SHARES = (0.5, 0.9, 0.95, 0.99)
 TAIL_SHARE = 0.99
-"""The quantile that thresholds are about. Of fewer than 100 times it is the largest, and is shown as that."""
+"""Share of the quantile that thresholds limit. For fewer than 100 times it is their maximum, and is labelled so."""
 
 
 def time_columns(counted: str) -> list[str]:
-    """Return the headings over `time_cells`; `counted` is what the times are of, in the plural."""
+    """Return the headings over `time_cells`; `counted` names in the plural what was timed."""
     return [counted, *(f"{100 * share:g}\u00a0%" for share in SHARES), gettext("max")]
 
 

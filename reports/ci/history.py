@@ -15,12 +15,12 @@ from reports.results.files import ResultError
 from reports.text import cut, one_line
 
 ENTRIES_MAX = 500
-"""Limit for the entries that are read, the last ones of the file."""
+"""Maximum number of entries that are read, from the end of the file."""
 NAME_LENGTH_MAX = 80
 
 
 class Entry(TypedDict):
-    """One run: its moment in ISO 8601, its commit, and its figures by system and name."""
+    """One run: its time in ISO 8601, its commit, and its figures by system and name."""
 
     at: str
     commit: str
@@ -30,7 +30,7 @@ class Entry(TypedDict):
 
 
 def entry_of(comparison: Comparison, *, at: str, commit: str) -> Entry:
-    """Make the entry of the later side of a comparison."""
+    """Make the entry of the newer result of a comparison."""
     figures = {
         cut(one_line(figures.name), NAME_LENGTH_MAX): {
             name: after for name, (_, after) in figures.values.items()
@@ -51,10 +51,10 @@ def entry_of(comparison: Comparison, *, at: str, commit: str) -> Entry:
 
 
 def append(path: Path, entry: Mapping[str, object]) -> None:
-    """Append a line to the file. A last line that a crash cut short is ended first, so that this one is whole.
+    """Append the entry as a line; a new line is begun first if a crash cut the last one short.
 
     Raises:
-        OSError: the file cannot be written; if the disk is full, the line may be half there.
+        OSError: the file cannot be written; a full disk may leave half a line.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
@@ -79,7 +79,7 @@ def read(path: Path) -> tuple[list[Entry], list[str]]:
         raise ResultError(f"{path}: is not a history, and is left as it is; name another file with --history")
     warnings = []
     if broken := len(lines) - len(entries):
-        warnings.append(f"{path}: {broken} of {len(lines)} lines cannot be read and were passed over")
+        warnings.append(f"{path}: {broken} of {len(lines)} lines cannot be read and were skipped")
     return entries[-ENTRIES_MAX:], warnings
 
 

@@ -14,7 +14,7 @@ from reports.words.figures import in_unit
 from reports.words.language import gettext, ngettext
 
 LINES_MAX = 200
-"""Limit for the differences that are listed in one failure."""
+"""Maximum number of differences listed in one failure."""
 NAME_LENGTH_MAX = 200
 LINE_LENGTH_MAX = 1000
 _OUTCOMES: dict[bool | None, Literal["passed", "failed", "skipped"]] = {
@@ -36,9 +36,9 @@ class Case:
 
 
 def junit_xml(comparison: Comparison) -> str:
-    """Write the document, without times and host, so that equal comparisons give equal bytes.
+    """Return the document. It has no times and no host, so equal comparisons give equal bytes.
 
-    It has at least one test case: CI servers take a file without any for a run that failed to report.
+    It has at least one test case, since CI servers treat a file without test cases as a failed run.
     """
     suites: dict[str, list[Case]] = {
         "expectations and thresholds": [_check_case(check) for check in comparison.checks],

@@ -21,9 +21,9 @@ _WORD_JOINER = "\u2060"
 
 
 def markdown_summary(comparison: Comparison) -> str:
-    """Write the summary. Text of a result cannot make a link, a mention, a picture or HTML in it.
+    """Return the summary. Text of a result cannot become a link, a mention, a picture or HTML in it.
 
-    No line begins with text of a result either: CI servers take some beginnings for commands.
+    No line begins with such text either, since CI servers obey lines that begin with a command.
     """
     sign = "❌" if comparison.is_worse else "✅"
     lines = [f"## {sign} {_plain(str(comparison.verdict), 400)}", ""]
@@ -115,7 +115,7 @@ def _counts(comparison: Comparison) -> list[str]:
 
 
 def _plain(text: str, length: int = CELL_LENGTH_MAX) -> str:
-    """Escape a text, so that Markdown finds neither markup nor a link, a mention or a number of an issue in it."""
+    """Escape a text, so that it cannot be markup, a link, a mention or an issue number in Markdown."""
     shown = cut(one_line(text), length)
     if _LIST_OR_RULE.match(shown):
         shown = "\0" + shown

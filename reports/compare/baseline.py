@@ -1,4 +1,4 @@
-"""Reduction of a result to a baseline: small, good to diff, without anybody's words."""
+"""Reduction of a result to a baseline: a small file that diffs well and holds no texts."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from reports.results.writing import json_text
 from reports.words.language import gettext
 
 SAMPLES_MAX = 2000
-"""Limit for each latency of a load test; more are thinned out evenly."""
+"""Maximum number of samples of each latency of a load test; more are thinned evenly."""
 
 _QUANTILES = re.compile(r'\{\s+"p50": [^{}]*\}')
 
 
 def baseline_of(result: Result) -> Baseline:
-    """Reduce a result to what later ones are compared with; a baseline is returned as it is.
+    """Reduce a result to a baseline; a baseline is returned unchanged.
 
     Raises:
         ResultError: results of this kind are not compared.
@@ -83,7 +83,7 @@ def _replay(result: ReplayResult) -> BaselineReplay:
 
 
 def digest(recording: RecordingInfo) -> str:
-    """Return a text that is another when a message of the recording changes."""
+    """Return a digest of the recording's messages, which differs after any change of them."""
     canonical = json.dumps(recording["messages"], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -35,7 +35,7 @@ VALUE_LENGTH_MAX = 80
 
 
 def compare(before: Result, after: Result) -> Comparison:
-    """Compare `after` with `before`; sentences are in the language that is spoken.
+    """Compare `after` with `before`; sentences are in the current language.
 
     Raises:
         ResultError: the two cannot be compared, or `after` is a baseline.
@@ -110,7 +110,7 @@ def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) ->
     old, new = before["replay"], after["replay"]
     assert old is not None and new is not None  # noqa: PT018 - their kinds were compared
     if not old["runs"] and not new["runs"]:
-        raise ResultError(gettext("neither of the two holds a run: there is nothing to compare"))
+        raise ResultError(gettext("neither of the two has a run: replay a recording, and compare that"))
     notes, effects = list(replay_notes(old, new)), list[Effect]()
     if has_replications(old) or has_replications(new):
         changes = replication_changes(old, new)

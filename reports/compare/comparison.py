@@ -18,7 +18,7 @@ TOPICS: Sequence[Topic] = ("loss", "fate", "run", "figure")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Origin of one side of a comparison."""
+    """Origin of one side of a comparison: its command, seed and settings."""
 
     command: str
     seed: int
@@ -48,7 +48,7 @@ class Effect:
     """One figure of samples on both sides: a change only if its interval excludes zero and it is large enough.
 
     `before`, `after`, `difference`, `low` and `high` have the unit `unit` (`ms`, `share` from 0 to 1, or empty);
-    `difference` is after less before, and [low, high] its interval at the corrected level `confidence`. `delta` is
+    `difference` is after minus before, and [low, high] its interval at the corrected level `confidence`. `delta` is
     Cliff's delta, from -1 (every sample fell) to 1 (every sample rose). For all figures less is better.
     """
 
@@ -66,9 +66,9 @@ class Effect:
     samples: tuple[int, int]
     relative_min: float
     absolute_min: float
-    """Size from which on a change counts: more than this share of `before`, and at least so much."""
+    """Smallest change that counts: more than `relative_min` of `before`, and at least `absolute_min`."""
     threshold: str
-    """Both sizes in words."""
+    """Both minimums in words."""
 
     @property
     def relative(self) -> float | None:
@@ -127,5 +127,5 @@ class Comparison:
         return self.is_worse or bool(self.changes) or any(effect.level != "same" for effect in self.effects)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON can hold it."""
+        """Return everything as values that JSON can hold."""
         return {**asdict(self), "verdict": str(self.verdict)}

@@ -27,13 +27,13 @@ _LATENCIES: Mapping[str, Threshold] = {
     "reply_from_first": REPLY_TIME,
 }
 _SURROUNDINGS = ("ai", "generator_lag")
-"""Latencies of what surrounds the system: where they differ, so may everything else."""
+"""Latencies of the surroundings of the system; if they differ, all others may differ too."""
 _LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
 SYSTEM = "load"
 
 
 def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
-    """Tell what makes the two hard to compare."""
+    """Yield notes on what makes the two load tests hard to compare."""
     if not before["valid"]:
         yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
     if not after["valid"]:
@@ -53,8 +53,10 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
         if not Quantile(share).can_tell(min(map(len, sides)))
     ]
     if unsure:
-        yield gettext("Too few samples to tell from luck: %(figures)s.", figures=gettext("; ").join(unsure))
-    names = {"ai": gettext("from claim to reply"), "generator_lag": gettext("generator lag")}
+        yield gettext(
+            "Too few samples to tell a change from luck: %(figures)s.", figures=gettext("; ").join(unsure)
+        )
+    names = {"ai": gettext("claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
         old, new = _quantile(before, name, 0.5), _quantile(after, name, 0.5)
         if old is not None and new is not None and REPLY_TIME.level(old, new - old):
@@ -67,7 +69,7 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
 
 
 def _quantile_name(name: str, share: float, *sides: Sequence[float] | None) -> str:
-    """Name a quantile; p99 is named the maximum if it is that on all sides, as on the page of a load test."""
+    """Name a quantile; p99 is named max if it is the maximum on all sides, as on the page of a load test."""
     is_max = share == TAIL_SHARE and all(side and is_maximum(share, len(side)) for side in sides)
     return "max" if is_max else name
 
@@ -80,8 +82,8 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
     """Compare the counts of messages that went wrong.
 
-    One more lost is worse, and so is the first of any kind. Else faults decide how many there are, and only a count
-    that differs by more than luck is worse or better.
+    One more lost message is worse, and so is the first message of any other count. Beyond that the counts depend on
+    faults, and are worse or better only if they differ by more than luck.
     """
     for name in _LEDGER:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
@@ -104,7 +106,7 @@ def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int,
 
 
 def _answers_fewer(before: BaselineLoad, after: BaselineLoad) -> bool:
-    """Return whether a smaller share of the messages was answered: then those may well be the fast ones."""
+    """Return whether a smaller share of the messages was answered, which may be the fast ones."""
     old, new = before["ledger"], after["ledger"]
     return new["answered"] * old["sent"] < old["answered"] * new["sent"]
 

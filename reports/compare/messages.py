@@ -19,12 +19,12 @@ from reports.words.figures import quantile_of, relative
 from reports.words.language import gettext
 
 ID_LENGTH_MAX = 60
-_BADNESS: Mapping[str, int] = {"answered": 0, "unsent": 1, "dead_lettered": 2, "pending": 3, "lost": 4}
+_SEVERITIES: Mapping[str, int] = {"answered": 0, "unsent": 1, "dead_lettered": 2, "pending": 3, "lost": 4}
 _FATES: Mapping[str, Fate] = {"lost": "lost", "dead_lettered": "dead_lettered", "pending": "pending"}
 
 
 class MessagePair(NamedTuple):
-    """One message on both sides, in words of a baseline.
+    """One message in both replays, by the words that baselines have for it.
 
     `conversation` counts those of the recording, and `number` the messages of the conversation, both from 1.
     """
@@ -41,8 +41,8 @@ class MessagePair(NamedTuple):
 
     @property
     def level(self) -> Level:
-        """Worse for a graver fate, or for more flaws with an equal one."""
-        old, new = _badness(self.before), _badness(self.after)
+        """Level of the change: worse for a graver fate, or for more flaws with an equal fate."""
+        old, new = _severity(self.before), _severity(self.after)
         if old == new:
             return "changed"
         return "worse" if new > old else "better"
@@ -85,9 +85,9 @@ def wait_changes(
 ) -> Iterator[Change]:
     """Compare quantiles of the waits of the messages that were answered on both sides.
 
-    Waits of all that were answered would fall when the slow ones are lost. Where not the same messages were answered
-    on both sides, or not `are_all_compared`, the words say so. Nothing is better where messages are no longer
-    answered: the others may have been spared a wait for them.
+    Quantiles of all answered messages would fall when slow messages are lost. The subject says so if the sides answered
+    different messages, or not `are_all_compared`. Nothing counts as better if messages are no longer answered, because
+    the others may have waited less for that reason.
     """
     waits = [(wait_ms(message.before), wait_ms(message.after)) for message in messages]
     both = [(old, new) for old, new in waits if old is not None and new is not None]
@@ -125,8 +125,8 @@ def _message_change(pair: MessagePair, recording: ReplayedRecording, system: str
     conversation = recording.in_order[pair.conversation - 1]
     message = conversation.messages[pair.number - 1]
     subject = gettext(
-        "conversation %(place)s, message %(number)s (%(id)s)",
-        place=pair.conversation,
+        "conversation %(conversation)s, message %(number)s (%(id)s)",
+        conversation=pair.conversation,
         number=pair.number,
         id=cut(one_line(phones.hide(message.id)), ID_LENGTH_MAX),
     )
@@ -139,12 +139,12 @@ def _message_change(pair: MessagePair, recording: ReplayedRecording, system: str
         _outcome_words(pair.before),
         _outcome_words(pair.after),
         why(conversation.lane(system), [pair.number]) if is_lost else "",
-        topic="loss" if is_lost and _badness(pair.before)[0] == _BADNESS["answered"] else "fate",
+        topic="loss" if is_lost and _severity(pair.before)[0] == _SEVERITIES["answered"] else "fate",
     )
 
 
 def exact_ms(time_ms: float | None) -> str:
-    """Write a time in milliseconds: in other units a millisecond would not be seen."""
+    """Write a time in milliseconds, since other units hide a difference of one millisecond."""
     return gettext("none") if time_ms is None else gettext("%(number)s ms", number=f"{int(time_ms):,}")
 
 
@@ -158,12 +158,12 @@ def _head(word: str) -> str:
     return word.partition("+")[0]
 
 
-def _badness(word: str) -> tuple[int, int]:
-    return _BADNESS.get(_head(word), 0), word.count("+")
+def _severity(word: str) -> tuple[int, int]:
+    return _SEVERITIES.get(_head(word), 0), word.count("+")
 
 
 def _outcome_words(word: str) -> str:
-    """Write a word of a baseline for people."""
+    """Describe the outcome that a word of a baseline stands for."""
     head, *flaws = word.split("+")
     if head.isdecimal():
         outcome = gettext("answered after %(time)s", time=exact_ms(int(head)))

@@ -32,9 +32,9 @@ _Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Trust:
-    """Trust in the times and AI calls of a run, which change by themselves when other messages are answered.
+    """Flags for a run that answers other messages than before, which by itself changes its times and AI calls.
 
-    With fewer messages answered there is less to wait for and less to ask, and with more of them more.
+    `fewer` is set if messages are no longer answered well, so that both may fall, and `more` if both may rise.
     """
 
     fewer: bool
@@ -42,7 +42,7 @@ class _Trust:
 
     @classmethod
     def of(cls, messages: Sequence[MessagePair]) -> _Trust:
-        """Derive it from the messages of a run on both sides."""
+        """Derive the flags from the messages of a run on both sides."""
         fewer = any(message.level == "worse" for message in messages)
         return cls(fewer, more=any(message.is_answered_now_only for message in messages))
 
@@ -61,10 +61,10 @@ def changed_recordings(before: BaselineReplay, after: BaselineReplay) -> list[st
 
 
 def replay_notes(before: BaselineReplay, after: BaselineReplay) -> Iterator[str]:
-    """Tell which recordings are not what they were."""
+    """Yield a note for each recording that changed."""
     for name in changed_recordings(before, after):
         yield gettext(
-            "The recording %(name)s has changed: of it, only how many messages go wrong is judged.",
+            "The recording %(name)s has changed: only the number of messages that went wrong is compared.",
             name=name,
         )
 
@@ -73,7 +73,7 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
     """List every difference between two replays of one run each.
 
     Raises:
-        ResultError: they have no recording on a system in common, or differ in what one and the same recording holds.
+        ResultError: they have no recording and system in common, or other messages of an unchanged recording.
     """
     old, new = by_key(before), by_key(after)
     refuse_nothing_in_common(old, new)
@@ -90,7 +90,7 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
             changes += _run_changes(old[key], run, messages[key])
             changes += message_changes(messages[key], recordings[recording], system)
         elif key in old:
-            changes += _changes_of_another(old[key], run)
+            changes += _changes_by_counts(old[key], run)
         else:
             lost = ngettext("%(num)s message lost", "%(num)s messages lost", run["lost"])
             changes.append(
@@ -100,16 +100,16 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
 
 
 def refuse_nothing_in_common(old: Iterable[_Key], new: Iterable[_Key]) -> None:
-    """Raise ResultError where both sides have runs, but none of a recording on a system that the other has."""
+    """Raise ResultError if both sides have runs, but no recording and system in common."""
     before, after = set(old), set(new)
     if before and after and not before & after:
         raise ResultError(
-            gettext("the two have no recording and system in common: there is nothing to compare")
+            gettext("the two have no recording and system in common: compare results of the same recordings")
         )
 
 
 def recording_changes(names: Iterable[str]) -> Iterator[Change]:
-    """Make a change of each recording that changed, neither worse nor better."""
+    """Yield a change, neither worse nor better, for each recording that changed."""
     for name in names:
         yield Change(
             "changed",
@@ -123,7 +123,7 @@ def recording_changes(names: Iterable[str]) -> Iterator[Change]:
 
 
 def missing_runs(old: Iterable[_Key], new: Iterable[_Key]) -> list[Change]:
-    """Make a change of each run that is missing; one alone for a recording or a system that is missing altogether."""
+    """Make a change for each missing run, or one for a recording or a system that is missing altogether."""
     present = set(new)
     recordings, systems = {key[0] for key in present}, {key[1] for key in present}
     missing: dict[_Key, list[_Key]] = {}
@@ -161,9 +161,9 @@ def _overall_changes(
     *,
     is_all: bool,
 ) -> Iterator[Change]:
-    """Compare each system's waits and AI calls over all recordings that both sides have alike.
+    """Compare each system's waits and AI calls over all recordings that are equal on both sides.
 
-    Of the AI calls, each message that is answered now and was not before may have taken one.
+    Each newly answered message may have taken one AI call.
     """
     overall = gettext("all recordings")
     for system in dict.fromkeys(system for _, system in messages):
@@ -191,7 +191,7 @@ def _overall_changes(
 def _run_changes(
     before: BaselineRun, after: BaselineRun, messages: Sequence[MessagePair]
 ) -> Iterator[Change]:
-    """Compare a run whose messages are compared one by one, so that their counts need not be."""
+    """Compare everything of a run except its messages and their counts."""
     trust = _Trust.of(messages)
     yield from _rest_change(before, after)
     yield from _effort_changes(before, after, trust)
@@ -201,7 +201,7 @@ def _run_changes(
         yield from (change for change in waits if change.level != "changed")
 
 
-def _changes_of_another(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
+def _changes_by_counts(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
     """Compare a run of a recording that changed: only how many messages went wrong can be worse."""
     yield from _rest_change(before, after)
     for name in ("lost", "twice", "order", "dead", "waiting"):
@@ -261,7 +261,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Ite
 
 
 def replay_checks(result: ReplayResult) -> list[Check]:
-    """Check what the queue promises, and every expected outcome."""
+    """Make a check for each promise of the queue, and for each expected outcome."""
     of_queue = [run for run in result["runs"] if run["system"] == QUEUE]
     promises = {
         gettext("loses no message"): sum(len(run["lost"]) for run in of_queue),

@@ -1,4 +1,4 @@
-"""Comparison of two replays of many runs each: what changed by more than luck."""
+"""Comparison of two replays of many runs each: only changes beyond luck count."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
 class FigurePair:
     """One figure of one recording on one system: a value for each run, on both sides.
 
-    `paired` says that the runs of both sides belong together one by one, `is_comparable` that both sides replayed the
-    same messages. `answers_fewer` says that more messages went without an answer than before: then times and AI calls
-    fall by themselves, but not what `is_of_fates`.
+    `paired` says that the runs of both sides belong together in pairs, `is_comparable` that both sides replayed the same
+    messages, and `answers_fewer` that fewer messages were answered than before, which by itself makes times and AI
+    calls fall. `is_of_fates` marks a share of messages by fate, which does not fall by itself.
     """
 
     group: str
@@ -45,7 +45,7 @@ class FigurePair:
 
     @property
     def can_differ(self) -> bool:
-        """True where any two values differ: otherwise nothing could be luck."""
+        """True if any two values differ; luck cannot change equal values."""
         return len({*self.before, *self.after}) > 1
 
     def by_pairs(self, confidence: float) -> bool:
@@ -59,7 +59,7 @@ class FigurePair:
         return enough_to_tell(len(self.before), len(self.after), confidence=confidence, paired=paired)
 
     def judged(self, effect: Effect) -> Effect:
-        """Return the effect, as changed but neither worse nor better where it says nothing about the code."""
+        """Return the effect; its level is `changed`, not worse or better, if it says nothing about the code."""
         if effect.level == "better":
             says_nothing = not self.is_comparable or (self.answers_fewer and not self.is_of_fates)
         else:
@@ -76,7 +76,7 @@ def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[C
     """List runs that are on one side only, and recordings that changed.
 
     Raises:
-        ResultError: they have no recording on a system in common.
+        ResultError: they have no recording and system in common.
     """
     old, new = _grouped(before), _grouped(after)
     refuse_nothing_in_common(old, new)
@@ -89,14 +89,14 @@ def replication_changes(before: BaselineReplay, after: BaselineReplay) -> list[C
 
 
 def replication_notes(pairs: Sequence[FigurePair]) -> Iterator[str]:
-    """Tell where the runs are too few to tell a change from luck."""
+    """Yield a note if the runs are too few to tell a change from luck."""
     differing = [pair for pair in pairs if pair.can_differ]
     confidence = corrected_confidence(len(differing))
     too_few = [min(len(pair.before), len(pair.after)) for pair in differing if not pair.enough(confidence)]
     if too_few:
         yield ngettext(
-            "With %(num)s run only nothing can be told from luck: replay more.",
-            "With %(num)s runs only nothing can be told from luck: replay more.",
+            "With only %(num)s run no change can be told from luck: replay more runs.",
+            "With only %(num)s runs no change can be told from luck: replay more runs.",
             min(too_few),
         )
 
@@ -125,7 +125,7 @@ def replication_effects(pairs: Sequence[FigurePair]) -> list[Effect]:
 def figure_pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool) -> list[FigurePair]:
     """Return every figure of each recording on each system, those of the queue first.
 
-    `paired` says that seeds are equal: then runs of equal numbers had the same luck.
+    `paired` says that the seeds are equal, so that runs with equal numbers had the same luck.
     """
     old, new = _grouped(before), _grouped(after)
     changed = set(changed_recordings(before, after))
@@ -162,7 +162,7 @@ def _grouped(replay: BaselineReplay) -> Mapping[_Key, Mapping[int, BaselineRun]]
 
 
 def _figures() -> Mapping[str, _Figure]:
-    """Return the figures of a run that are compared: unit, threshold, and how to take them."""
+    """Return the figures of a run that are compared: unit, threshold, and a function that reads them."""
     return {
         gettext("share of messages lost"): ("share", ANY, lambda run: _share(run, run["lost"])),
         gettext("share answered twice"): ("share", ANY, lambda run: _share(run, run["twice"])),

@@ -1,4 +1,4 @@
-"""Sizes from which on a change counts."""
+"""Thresholds: the smallest changes that count."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Threshold:
     absolute: float
 
     def level(self, before: float, difference: float) -> Level | None:
-        """Return worse for more, better for less, None for too little to count: of all figures less is better."""
+        """Return worse for a rise, better for a fall, None if it is too small; of all figures less is better."""
         size = abs(difference)
         if not size or size < self.absolute or size <= self.relative * abs(before):
             return None
@@ -33,11 +33,11 @@ class Threshold:
 
 ANY = Threshold(0, 0)
 EXACT_TIME = Threshold(0.05, 20)
-"""For simulated times, in ms: they have no noise, but a round trip to Redis, 15 ms, is not a regression."""
+"""Threshold of simulated times, in ms: they have no noise, but a round trip to Redis, 15 ms, is not a regression."""
 EXACT_CALLS = Threshold(0.05, 1)
 REPLY_TIME = Threshold(0.1, 5)
-"""For measured reply times, in ms: mostly the window and the AI's time."""
+"""Threshold of measured reply times, in ms, which are mostly the window and the AI's time."""
 LEDGER_COUNT = Threshold(0.5, 1)
-"""For messages that went wrong in a load test: faults make them in clusters, and where a fault strikes is luck."""
+"""Threshold of messages that went wrong in a load test; faults cause them in clusters, whose size is luck."""
 SERVICE_TIME = Threshold(0.5, 10)
-"""For measured times of the service itself, in ms: repeats on one machine vary by 20 to 30 %."""
+"""Threshold of measured times of the service itself, in ms: repeats on one machine vary by 20 to 30 %."""

@@ -13,11 +13,11 @@ from reports.words.verdicts import QUEUE, Verdict
 
 NAMED_MAX = 2
 LENGTH_MAX = 300
-"""Characters of each part."""
+"""Maximum number of characters of each part."""
 
 
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:
-    """Tell the worst first, and of the queue first: the other systems are there to compare."""
+    """Sum up a comparison in one sentence: the worst first, and the queue before the other systems."""
     worse = [
         *_worse_changes([change for change in changes if change.system == QUEUE]),
         *_worse_effects(effects),
@@ -116,7 +116,7 @@ def _change_words(change: Change) -> str:
 
 
 def _worse_effects(effects: Sequence[Effect]) -> list[str]:
-    """Tell the first worse figure of each group: quantiles of the same times move together."""
+    """Describe the first worse figure of each group, since quantiles of the same times move together."""
     first: dict[str, Effect] = {}
     for effect in effects:
         if effect.level == "worse":

@@ -1,8 +1,8 @@
 """The layout of one system's lane in a conversation's figure.
 
-A lane has, from top to bottom: what it shows, the moments of losses, how long turns waited for more, the messages at
-their arrival, and the batches from the hand-over to the reply, with the AI's part of it. Crowded messages go to further
-rows, and where that does not do, those with the same outcome share one mark. All sizes are in px.
+A lane has, from top to bottom: its heading, the times of losses, the waits of turns, the messages at their arrival, and
+the batches from hand-over to reply, with their AI calls. Crowded messages go to further rows; if that is not enough,
+those with the same outcome share one mark. All sizes are in px.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SINGLES_MAX = 30
 SINGLE_ROWS_MAX = 3
 GROUP_ROWS_MAX = 5
 SPANS_LINKED_MAX = 4
-"""A mark whose messages went into more batches than this is not linked to them: nothing could be followed."""
+"""Maximum number of batches that a mark is linked to; nobody could follow more lines."""
 LOSS_PX_MIN = 14.0
 WINDOW_ROW_PX = 16.0
 WINDOW_PX_MIN = 6.0
@@ -54,7 +54,7 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """Points at which lines to and from the mark begin."""
+        """Middle of the mark, where lines to and from it begin."""
         return self.left + self.width / 2
 
 
@@ -81,7 +81,7 @@ class Bar:
     replied: bool
     title: str
     asked: Sequence[tuple[float, float]]
-    """The AI's calls: where they begin, and how wide they are."""
+    """AI calls: the left end and the width of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class LossMark:
 
 @dataclass(frozen=True, slots=True)
 class DrawnLane:
-    """One system's lane: where it lies, and what stands in it."""
+    """One system's lane: its position and its contents."""
 
     system: str
     outcome: str
@@ -201,11 +201,13 @@ class LaneLayout:
             yield Window(left, right - left, y, label if fits else "", title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return marks from `y` downwards and their rows: one a message, or one for neighbours alike, or one a fate."""
-        singly = (lambda message: (message.number,), SINGLE_ROWS_MAX)
-        alike = (self._fared, GROUP_ROWS_MAX)
-        for key, rows_max in (singly, alike) if len(self._messages) <= SINGLES_MAX else (alike,):
-            boxes, row_count = self._in_rows([list(same) for _, same in groupby(self._messages, key)], y)
+        """Return marks from `y` downwards, for each message, for each group of equal neighbours or for each fate; and rows."""
+        by_message = (lambda message: (message.number,), SINGLE_ROWS_MAX)
+        by_outcome = (self._outcome_key, GROUP_ROWS_MAX)
+        for key, rows_max in (
+            (by_message, by_outcome) if len(self._messages) <= SINGLES_MAX else (by_outcome,)
+        ):
+            boxes, row_count = self._in_rows([list(group) for _, group in groupby(self._messages, key)], y)
             if row_count <= rows_max:
                 return boxes, row_count
         by_kind: dict[str, list[Message]] = {}
@@ -221,7 +223,7 @@ class LaneLayout:
             boxes.append(replace(box, y=y + row * ROW_PX))
         return boxes, max(len(rows), 1)
 
-    def _fared(self, message: Message) -> tuple[object, ...]:
+    def _outcome_key(self, message: Message) -> tuple[object, ...]:
         outcome = self._lane.outcomes[message.number]
         return (
             outcome.fate,
@@ -231,16 +233,17 @@ class LaneLayout:
             *self._spans_of.get(message.number, []),
         )
 
-    def _box(self, same: Sequence[Message]) -> Box:
-        """Make the mark of messages with the same outcome; its row is found later."""
-        numbers = [message.number for message in same]
+    def _box(self, messages: Sequence[Message]) -> Box:
+        """Make the mark of messages with the same outcome; its row is set later."""
+        numbers = [message.number for message in messages]
         kind = _kind(self._lane.outcomes[numbers[0]])
-        first, last = self._scale.x(same[0].at_ms), self._scale.x(same[-1].at_ms)
+        first, last = self._scale.x(messages[0].at_ms), self._scale.x(messages[-1].at_ms)
         label = SIGNS[kind] + short_list(numbers, 24)
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
         spans = dict.fromkeys(index for number in numbers for index in self._spans_of.get(number, []))
-        return Box(kind, max(0.0, left), width, label, _title(self._lane, same), 0, numbers, tuple(spans))
+        title = _title(self._lane, messages)
+        return Box(kind, max(0.0, left), width, label, title, 0, numbers, tuple(spans))
 
     def _repeats(self, y: float) -> list[Box]:
         """Return small marks for further deliveries of messages."""
@@ -286,7 +289,7 @@ class LaneLayout:
         return max([left + 26, *(self._scale.x(end) for _, end in span.ai_ms)])
 
     def _losses(self) -> list[_Moment]:
-        """Return the moments of losses by time; those too close to be drawn apart are one."""
+        """Return the moments of losses by time; moments too close to be drawn apart are merged."""
         by_time: dict[int, list[int]] = {}
         for message in self._messages:
             outcome = self._lane.outcomes[message.number]
@@ -344,24 +347,24 @@ def _vanishings(boxes: Sequence[Box], moments: Sequence[_Moment], y: float) -> l
 
 
 def _kind(outcome: Outcome) -> str:
-    """Return how a message is drawn: by its fate, or as "wrong" when it was answered, but not once in its turn."""
+    """Return how a message is drawn: by its fate, or as "wrong" if it was answered twice or out of order."""
     return "wrong" if outcome.fate == "answered" and outcome.is_trouble else outcome.fate
 
 
-def _title(lane: Lane, same: Sequence[Message]) -> str:
-    numbers = [message.number for message in same]
+def _title(lane: Lane, messages: Sequence[Message]) -> str:
+    numbers = [message.number for message in messages]
     outcome = lane.outcomes[numbers[0]]
-    who, words = number_list(numbers), outcome_words(outcome)
-    if len(same) == 1:
-        who = cut(one_line(same[0].id), 40)
+    subject, words = number_list(numbers), outcome_words(outcome)
+    if len(messages) == 1:
+        subject = cut(one_line(messages[0].id), 40)
         if outcome.latency_ms is not None:
             words = gettext("%(fate)s after %(time)s", fate=words, time=duration(outcome.latency_ms))
     reason = why(lane, numbers)
-    return f"{who}: {words}" + (f": {reason}" if reason else "")
+    return f"{subject}: {words}" + (f": {reason}" if reason else "")
 
 
 def free_row(rows: list[float], left: float, right: float, gap: float = 3.0) -> int:
-    """Take the first row that is free from `left` on, up to `right`, and return its index."""
+    """Occupy the first row that is free from `left` on, up to `right`, and return its index."""
     for index, taken in enumerate(rows):
         if taken + gap <= left:
             rows[index] = right

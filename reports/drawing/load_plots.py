@@ -16,8 +16,8 @@ from reports.drawing.plots import (
     Plot,
     PlotRow,
     Series,
+    plot_description,
     reply_time_plot,
-    told_in_words,
 )
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
 from reports.results.load import FaultTimes, LoadResult, Second
@@ -28,9 +28,9 @@ from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300
 LINES_MAX = len(LINE_STYLES)
-"""Lines in a plot of processes; when there are more processes, the least busy ones share the last line."""
+"""Maximum number of lines in a plot of processes; when there are more processes, the least busy ones share the last line."""
 FAULTS_MAX = 100
-"""Faults that are shown; later ones are left out."""
+"""Maximum number of faults that are shown; later ones are left out."""
 _BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 _UNITS = ((3600, hours), (60, minutes), (1, seconds))
 _UNITS_MIN = 3
@@ -60,11 +60,11 @@ class Bins:
         """End of the last piece, in seconds."""
         return self.width_s * len(self.groups)
 
-    def values(self, of: Callable[[Second], float | None], *, peak: bool = False) -> Values:
+    def values(self, figure: Callable[[Second], float | None], *, peak: bool = False) -> Values:
         """Return the mean over each piece, or its peak; None for a piece without values."""
         values: list[float | None] = []
         for group in self.groups:
-            known = [value for value in map(of, group) if value is not None]
+            known = [value for value in map(figure, group) if value is not None]
             values.append(None if not known else max(known) if peak else sum(known) / len(known))
         return values
 
@@ -91,9 +91,9 @@ def binned(timeline: Sequence[Second]) -> Bins:
 
 
 def time_plots(result: LoadResult) -> TimePlots:
-    """Draw the timeline."""
+    """Draw the plots of the timeline."""
     bins = binned(result["timeline"])
-    around = _Around(bins, result["faults"][:FAULTS_MAX], result["duration_s"])
+    axis = _TimeAxis(bins, result["faults"][:FAULTS_MAX], result["duration_s"])
     rates = [
         _TimeSeries(gettext("sent"), bins.values(lambda second: second["sent"])),
         _TimeSeries(gettext("acknowledged"), bins.values(lambda second: second["acknowledged"])),
@@ -103,20 +103,20 @@ def time_plots(result: LoadResult) -> TimePlots:
     depth = bins.values(lambda second: second["depth"], peak=True)
     memory = bins.values(lambda second: second["redis_bytes"], peak=True)
     return TimePlots(
-        rate=around.plot(
+        rate=axis.plot(
             "rate-plot", gettext("Messages per second"), rates, _format_number, gettext("Messages")
         ),
-        depth=around.plot(
+        depth=axis.plot(
             "depth-plot",
             gettext("Messages in the queue"),
             [_TimeSeries(gettext("waiting"), depth)],
             _format_number,
             gettext("Messages"),
         ),
-        cpu=around.plot(
+        cpu=axis.plot(
             "cpu-plot", gettext("CPU, in shares of one core"), _cpu(bins), _format_share, gettext("Process")
         ),
-        memory=around.plot(
+        memory=axis.plot(
             "memory-plot",
             gettext("Memory of Redis"),
             [_TimeSeries("Redis", memory)],
@@ -149,9 +149,9 @@ def ecdf_overlay(first: Iterable[float], second: Iterable[float], labels: tuple[
         id="overlay-plot",
         svg=reply_time_plot(series, "overlay-plot", tail=False, gap=gap),
         title=gettext("Two distributions compared"),
-        description=f"{told_in_words(series)} {distance}",
+        description=f"{plot_description(series)} {distance}",
         caption=gettext(
-            "The share of replies that came within a time. %(distance)s The upright line marks it.",
+            "The share of replies that came within a time. %(distance)s The vertical line marks it.",
             distance=distance,
         ),
         column=gettext("Distribution"),
@@ -168,7 +168,7 @@ class _TimeSeries:
 
 
 def _cpu(bins: Bins) -> list[_TimeSeries]:
-    """Return a series for each process; of many, for the busiest, and one for the sum of the others."""
+    """Return a series for each process; if they are many, for the busiest and for the sum of the others."""
     used: dict[str, float] = {}
     for group in bins.groups:
         for second in group:
@@ -193,8 +193,8 @@ def _cpu_of(second: Second, names: Iterable[str]) -> float | None:
     return sum(known) if known else None
 
 
-class _Around:
-    """The parts that all plots over time share: the time axis, the faults, the end of the load."""
+class _TimeAxis:
+    """Time axis of all plots over time, with the faults and the end of the load."""
 
     def __init__(self, bins: Bins, faults: Sequence[FaultTimes], load_s: float) -> None:
         self._bins = bins

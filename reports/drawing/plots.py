@@ -22,10 +22,10 @@ POINTS_MAX = 120
 LOG_TIME_RATIO = 15
 TAIL_REPLIES_MIN = 30
 TIME_MS_MIN = 0.1
-"""Shorter times are drawn here on a logarithmic scale."""
+"""Shortest time on a logarithmic scale, where shorter times are drawn too."""
 _TAIL_FROM = 0.9
 _DECADE = 0.3
-"""Height of each factor of ten in the tail, where all of the even scale has the height 1."""
+"""Height of each factor of ten in the tail, where the linear scale as a whole has the height 1."""
 _LOG_TICKS_MS = (
     *(0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000),
     *(60_000, 300_000, 1_200_000, 3_600_000, 10_800_000, 36_000_000, 86_400_000),
@@ -41,7 +41,7 @@ _TICKS_MAX = 9
 class Series:
     """Times in ms, ascending and not empty, under a name.
 
-    `style` counts line styles from 0, and the page's colours too where `colour` names none.
+    `style` is the index of the line style, and of the page's colour too if `colour` is None.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Series:
 
     @property
     def line(self) -> Line:
-        """Style of its line."""
+        """Style of the line that shows the series."""
         dashes = self.style % len(LINE_STYLES)
         return Line(dashes if self.colour is None else self.colour, dashes)
 
@@ -106,7 +106,7 @@ def latency_plot(
         id=identifier,
         svg=reply_time_plot(series, identifier),
         title=title,
-        description=told_in_words(series),
+        description=plot_description(series),
         caption=caption,
         column=column,
         columns=time_columns(counted),
@@ -114,8 +114,8 @@ def latency_plot(
     )
 
 
-def told_in_words(series: Sequence[Series]) -> str:
-    """Describe a plot of these for those who do not see it."""
+def plot_description(series: Sequence[Series]) -> str:
+    """Describe a plot of these series for readers who cannot see it."""
     sentences = [
         gettext(
             "%(name)s: half within %(half)s, all within %(all)s",
@@ -133,9 +133,9 @@ def reply_time_plot(
 ) -> Markup:
     """Draw the share of replies sent within a time, for each series; the slowest tenth on a logarithmic scale.
 
-    Up to 90 % the scale is even. Above, equal heights lead from 90 % to 99 % and on to 99.9 %, so that the few
-    slowest replies are seen; with few replies, or without `tail`, there is no such part. `salt` keeps the ids of
-    several plots in one page apart, `gap` is marked. There must be at least one series.
+    Up to 90 % the scale is linear. Above, the steps from 90 % to 99 % and to 99.9 % have equal heights, which shows the
+    few slowest replies; with few replies, or without `tail`, this part is missing. `salt` keeps the ids of several plots
+    in one page apart, `gap` is marked. There must be at least one series.
     """
 
     def draw(axes: Axes) -> None:
@@ -156,7 +156,7 @@ def reply_time_plot(
 
 
 class _Heights:
-    """A scale of shares: even, or, of many replies, with a logarithmic tail above 90 %."""
+    """A scale of shares: linear, or for many replies with a logarithmic tail above 90 %."""
 
     def __init__(self, replies_max: int) -> None:
         self._least = 0.5 / replies_max
@@ -192,7 +192,7 @@ def _draw(axes: Axes, series: Series, height: _Heights, first_ms: float) -> None
 
 
 def _scale_times(axes: Axes, fastest: Sequence[float], slowest: Sequence[float]) -> float:
-    """Scale the axis of times, and return where it begins, in ms."""
+    """Scale the axis of times, and return its lower end in ms."""
     low, high = max(min(fastest), TIME_MS_MIN), max(*slowest, 1)
     ticks: list[float]
     if high / low > LOG_TIME_RATIO:

@@ -1,4 +1,4 @@
-"""Choices drawn by two of their costs; those that would lie on top of each other share one mark."""
+"""Scatter plot of choices by two of their costs; choices that would overlap share one mark."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled place on an axis, in px."""
+    """A labelled position on an axis, in px."""
 
     at: float
     label: str
@@ -58,7 +58,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """The drawing, WIDTH_PX by HEIGHT_PX, and what it shows in words."""
+    """The drawing, WIDTH_PX by HEIGHT_PX, and its description."""
 
     marks: Sequence[Mark]
     across: Sequence[Tick]
@@ -74,17 +74,17 @@ class Scatter:
 def scatter(
     choices: Sequence[Choice],
     *,
-    tell_across: Callable[[float], str],
-    tell_up: Callable[[float], str],
+    format_across: Callable[[float], str],
+    format_up: Callable[[float], str],
     description: str,
 ) -> Scatter:
-    """Draw one choice or more."""
+    """Draw a scatter plot of one choice or more."""
     across = _Axis([choice.across for choice in choices], _LEFT, WIDTH_PX - _RIGHT)
     up = _Axis([choice.up for choice in choices], HEIGHT_PX - _BOTTOM, _TOP)
     return Scatter(
         marks=[_mark(group, across, up) for group in _groups(choices, across, up)],
-        across=[Tick(across.at(value), tell_across(value)) for value in across.ticks],
-        up=[Tick(up.at(value), tell_up(value)) for value in up.ticks],
+        across=[Tick(across.at(value), format_across(value)) for value in across.ticks],
+        up=[Tick(up.at(value), format_up(value)) for value in up.ticks],
         description=description,
     )
 
@@ -97,8 +97,8 @@ class _Axis:
         room = (high - low) * 0.08 or max(abs(low) * 0.05, 1.0)
         self._low, self._high = low - room, high + room
         self._start_px, self._end_px = start_px, end_px
-        places = MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]).tick_values(self._low, self._high)
-        self.ticks = [float(value) for value in places if self._low <= value <= self._high]
+        ticks = MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]).tick_values(self._low, self._high)
+        self.ticks = [float(value) for value in ticks if self._low <= value <= self._high]
 
     def at(self, value: float) -> float:
         return self._start_px + (value - self._low) / (self._high - self._low) * (
@@ -107,7 +107,7 @@ class _Axis:
 
 
 def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:
-    """Put together choices nearer than a mark is high, the most important of each first; the best are drawn last."""
+    """Group choices nearer than a mark is high, the best of a group first; the best group is last, to be drawn on top."""
     groups: list[list[Choice]] = []
     for choice in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
         for group in groups:

@@ -21,7 +21,7 @@ WIDTH_PX = 900
 LINE_STYLES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
 
-# Colours that no plot needs: they mark in what matplotlib writes what each element is.
+# Colours that no plot uses: they show in matplotlib's output what each element is.
 INK = "#010203"
 FAULT = "#010304"
 MARK = "#010305"
@@ -45,14 +45,14 @@ class Line:
 
     @property
     def mark(self) -> str:
-        """A stand-in for the colour, which the page replaces by its own."""
+        """Placeholder colour, which is replaced by the page's own."""
         return f"#02{self.colour:02}{self.dashes:02}"
 
 
 def drawn(draw: Callable[[Axes], None], *, height_px: int, salt: str) -> Markup:
-    """Return what `draw` puts into axes WIDTH_PX wide, as the inside of an <svg> element of that size.
+    """Return the drawing that `draw` makes on axes WIDTH_PX wide, as the inside of an <svg> element of that size.
 
-    Words are not escaped, so `draw` must put in none from data. Texts are centred, or end where they stand.
+    Texts are not escaped, so `draw` must not take any from data. They are centred, or end at their position.
     `salt` keeps the ids of several plots in one page apart.
     """
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "font.size": 11}):
@@ -88,11 +88,11 @@ def _fit_for_page(svg: str) -> str:
         else:
             x, y = (f"{float(element[name]):.1f}" for name in ("x", "y"))
             side = "end" if "text-anchor: end" in element["text_style"] else "middle"
-            parts.append(f'<text class="{side}" x="{x}" y="{y}">{_standing(element["words"])}</text>')
+            parts.append(f'<text class="{side}" x="{x}" y="{y}">{_isolated(element["words"])}</text>')
     return "\n".join(parts)
 
 
-def _standing(words: str) -> str:
+def _isolated(words: str) -> str:
     """Isolate words from right to left, since a plot runs from left to right."""
     return f"\u2068{words}\u2069" if is_right_to_left(words) else words
 

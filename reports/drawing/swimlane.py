@@ -16,7 +16,7 @@ from reports.words.numbers import moment
 WIDTH_PX = 1020.0
 WIDTH_PX_MAX = 2400.0
 SCALE_MIN = 0.012
-"""px/ms below which a batch of a few seconds could not be seen."""
+"""Smallest scale in px/ms on which a batch of a few seconds is visible."""
 TEXT_LENGTH_MAX = 26
 TEXT_ROWS_MAX = 4
 
@@ -61,7 +61,7 @@ class Swimlane:
 
 
 def layout(conversation: Conversation) -> Swimlane:
-    """Lay a conversation out."""
+    """Compute the figure of a conversation."""
     busy, left_out = _shown(conversation)
     scale = _scale(conversation, busy)
     messages = [message for message in conversation.messages if _within(message.at_ms, busy)]
@@ -108,7 +108,7 @@ def _description(conversation: Conversation) -> str:
 
 
 def _shown(conversation: Conversation) -> tuple[list[tuple[int, int]], int]:
-    """Return the busy times to draw, those with most trouble first, and how many there was no room for."""
+    """Return the busy times to draw, preferably those with most trouble, and how many are left out."""
     busy = busy_times((at_ms, at_ms) for at_ms in _moments(conversation))
     troubled = {number for lane in conversation.lanes for number in lane.troubled()}
     marked = [message.at_ms for message in conversation.messages if message.number in troubled]

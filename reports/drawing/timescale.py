@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 GAP_MS_MIN = 20_000
-"""Silence longer than this is cut out of the axis."""
+"""Shortest silence that is cut out of the axis."""
 PADDING_MS = 500
 BREAK_PX = 44.0
 TICK_PX_MIN = 64.0
@@ -29,7 +29,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A moment, or the length of a gap that was cut out, and where it is written."""
+    """A label at `x`: a time, or the length of a gap that was cut out."""
 
     x: float
     ms: int
@@ -37,12 +37,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """Places in px of moments in ms."""
+    """Scale from times in ms to positions in px."""
 
     stretches: Sequence[Stretch]
 
     def x(self, at_ms: float) -> float:
-        """Return where a moment is drawn; one in a gap or outside goes to the nearest end."""
+        """Return the position of a time; a time outside of the stretches is drawn at an end of one."""
         for stretch in self.stretches:
             if at_ms <= stretch.end_ms:
                 share = (max(at_ms, stretch.start_ms) - stretch.start_ms) / (

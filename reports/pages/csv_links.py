@@ -1,4 +1,4 @@
-"""Tables as CSV files that a page holds in itself: links that download, without a server and without a script."""
+"""CSV files embedded in a page: download links that need no server and no script."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from reports.text import cut, printable
 from reports.words.language import gettext
 
 BYTES_MAX = 20_000
-"""Bytes of a file in a page, unless more is asked for."""
+"""Maximum size of a file in a page, unless the caller sets another."""
 CELL_LENGTH_MAX = 500
-"""Characters of a text that a cell may have."""
+"""Maximum number of characters in a cell."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff0b", "\uff0d", "\uff1d", "\uff20")
-"""Beginnings of formulas, in some spreadsheet or other."""
+"""Characters that begin a formula in some spreadsheet."""
 
 _FORMULA_WITHIN = re.compile(f"([;|\t\n])(?=[ \t]*[{re.escape(''.join(_FORMULA).strip())}])")
-"""A separator of cells, in some spreadsheet or other, before what begins a formula."""
+"""A character that separates cells in some spreadsheet, before the beginning of a formula."""
 
 BOM = "\ufeff"
-"""Tells spreadsheets that the file is UTF-8."""
+"""Byte order mark, by which spreadsheets recognize UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class CsvLink:
 def csv_link(
     name: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, bytes_max: int = BYTES_MAX
 ) -> CsvLink:
-    """Make the rows a file called `name`, of which a page holds at most `bytes_max` bytes."""
+    """Make a file called `name` of the rows; a page holds at most `bytes_max` bytes of it."""
     lines = [_line(columns), *map(_line, rows)]
     sizes = accumulate(len(line.encode()) for line in lines)
     return CsvLink(name, lines, max(sum(size <= bytes_max for size in sizes) - 1, 0))
@@ -83,7 +83,7 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _cell(value: object) -> object:
-    """Return the value such that no spreadsheet takes it for a formula."""
+    """Return the value in a form that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
     text = cut(printable(value), CELL_LENGTH_MAX)

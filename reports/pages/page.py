@@ -21,13 +21,13 @@ CHECK_SIGNS = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecke
 
 @cache
 def page_script() -> Markup:
-    """Read the one script of every page. It holds no data."""
+    """Read the script that is the same in every page. It holds no data."""
     return Markup((Path(__file__).parent / "templates" / "page.js").read_text(encoding="utf-8"))  # noqa: S704 - our own
 
 
 @cache
 def content_policy() -> str:
-    """Make the policy by which a browser lets a page show itself with this script, and do nothing else."""
+    """Make the content security policy: a page may show itself and run this script, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(page_script().encode()).digest()).decode()
     return (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -37,7 +37,7 @@ def content_policy() -> str:
 
 @cache
 def environment() -> Environment:
-    """Make the templates, which escape whatever is put in after making it fit to be shown."""
+    """Make the environment of the templates, which makes every value printable and escapes it."""
     made = Environment(
         loader=PackageLoader("reports.pages"),
         autoescape=True,
@@ -75,15 +75,15 @@ def _finalize(value: object) -> object:
 
 
 def _isolated(text: str) -> Markup:
-    """Put `text` into an element that keeps its direction of writing from what stands around it."""
+    """Put `text` into an element that isolates its direction of writing."""
     return Markup("<bdi>{}</bdi>").format(printable(text))
 
 
 def _px(value: float) -> str:
-    """Write a position or length in a figure; half a pixel is as fine as it needs to be."""
+    """Write a position or length in a figure, rounded to half a pixel."""
     return f"{round(value * 2) / 2:.1f}".removesuffix(".0")
 
 
 def words(text: str, length_max: int = 200) -> str:
-    """Cut `text` of ours for a page, and keep its numbers and units together."""
+    """Shorten one of our own texts for a page, and keep its numbers and units together."""
     return cut(with_units(text), length_max)

@@ -28,12 +28,12 @@ _FIGURES = {
 _PERMUTATIONS = 999
 _LEVEL = 0.01
 _SIDE_MIN = 4
-"""Runs that a step in noisy figures needs on each side."""
+"""Minimum number of runs on each side of a step in noisy figures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A lasting change: the run (from 0) with which it came, its commit, and the figure before and after it."""
+    """A lasting change: the run (from 0) at which it appears, its commit, and the figure before and after it."""
 
     run: int
     commit: str
@@ -63,8 +63,8 @@ def steps_of(values: Sequence[float | None], commits: Sequence[str], *, exact: b
     """Return the lasting changes of a series.
 
     Exact figures have no noise: each change of value is a step. In others the run at which the means of both sides
-    differ most is a step if hardly any shuffling of the series (seeded) has one as large; each side has _SIDE_MIN
-    runs or more. Source of the test: Pettitt's idea of a change point, with a permutation test for its level.
+    differ most is a step if few shuffled series (seeded) have a step as large; each side has _SIDE_MIN runs or more.
+    Source of the test: Pettitt's idea of a change point, with a permutation test for its level.
     """
     known = [(run, value) for run, value in enumerate(values) if value is not None]
     if exact:
@@ -130,7 +130,7 @@ def _plot(
 
 
 def _precise(value: float, unit: str) -> str:
-    """Write a value such that a step of a millisecond shows."""
+    """Write a value so precisely that a step of a millisecond shows."""
     return gettext("%(number)s ms", number=f"{value:,.0f}") if unit == "ms" else in_unit(value, unit)
 
 

@@ -1,4 +1,4 @@
-"""The baseline: the part of an accepted result that later ones are compared with, without texts, phone numbers, ids.
+"""Baseline file: what later results are compared with. It holds no texts, phone numbers or ids.
 
 Times are integer milliseconds. `schema` is raised whenever a key changes its meaning or goes away.
 """
@@ -14,7 +14,7 @@ BASELINE_SCHEMA_VERSION = 1
 
 
 class Counts(TypedDict):
-    """Counts of one run: its messages by what became of them, its AI calls, and its turns."""
+    """Counts of one run: messages by fate, AI calls, turns."""
 
     sent: int
     answered: int
@@ -28,11 +28,11 @@ class Counts(TypedDict):
 
 
 class BaselineRun(Counts):
-    """One recording on one system, once.
+    """One replay of one recording on one system.
 
-    `messages` has a line for each conversation, in the order of first arrivals; in it, one word for each message in
-    the order of arrival: the time from its arrival to the reply, or its fate, with `+twice` or `+order` where it was
-    answered twice or out of order. It is empty for replications, of which only the figures are kept.
+    `messages` has a line for each conversation, by first arrival, with a word for each message, by arrival: the time to
+    the reply in ms, or the fate; then `+twice` if it was answered twice, and `+order` if out of order. `messages` is
+    empty for replications, of which only the figures are kept.
     """
 
     recording: str
@@ -47,7 +47,7 @@ class BaselineRun(Counts):
 
 
 class BaselineReplay(TypedDict):
-    """The part of a replay that is kept. `digests` are of the recordings' messages, by name."""
+    """Part of a replay that a baseline keeps. `digests` has a digest of each recording's messages, by its name."""
 
     systems: list[str]
     digests: dict[str, str]
@@ -55,7 +55,7 @@ class BaselineReplay(TypedDict):
 
 
 class BaselineLoad(TypedDict):
-    """The part of a load test that is kept. `latency_ms` has ascending samples by name, evenly thinned."""
+    """Part of a load test that a baseline keeps. `latency_ms` has ascending samples by name, evenly thinned."""
 
     scenario: str
     valid: bool
@@ -64,7 +64,7 @@ class BaselineLoad(TypedDict):
 
 
 class Baseline(TypedDict):
-    """The whole baseline. `of` names the one of `replay` and `load` that is there; the other is None."""
+    """The whole baseline. `of` says which of `replay` and `load` is present; the other is None."""
 
     schema: int
     kind: Literal["baseline"]

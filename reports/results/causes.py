@@ -29,13 +29,13 @@ RewriteStep: TypeAlias = Literal["mark_processing", "mark_completed", "recovery"
 
 
 class Cause(TypedDict):
-    """Cause of a loss. Messages of a conversation that one event took have equal causes.
+    """Cause of a loss. Messages of a conversation that were lost in one event have equal causes.
 
-    `code` says how, and which of the other values are there (see VALUES). `at_ms` is when it was lost; it is missing
-    where only the end of the run showed that. `answering` are the ids that the AI was answering, `writers` those whose
-    webhooks wrote over the message, all of the same conversation. `step` is the rewrite of a list that dropped it.
-    `call` is the number of the call that a timer was to make, `calls` how many calls failed, `ttl_s` how long Redis
-    keeps what nobody writes to.
+    `code` says how the message was lost, and which other values are present (see VALUES). `at_ms` is the time of the
+    loss, missing if only the end of the run showed it. `answering` has the ids of the messages that the AI was
+    answering, `writers` of those whose webhooks overwrote the message. `step` is the rewrite of a list that dropped it.
+    `call` is the number of the call that a timer should have made, `calls` the number of failed calls, and `ttl_s` the
+    time after which Redis deletes a key without writes.
     """
 
     code: CauseCode
@@ -68,11 +68,11 @@ VALUES: Mapping[CauseCode, frozenset[str]] = {
     "answered_elsewhere": frozenset(),
     "vanished": frozenset(),
 }
-"""Values that a cause of each code has beside `at_ms`."""
+"""Values of a cause besides `at_ms`, by its code."""
 
 
 def kind_of(cause: Cause) -> Cause:
-    """Return the cause without what differs from event to event: its moment and the other messages in it."""
+    """Return the kind of a cause: the cause without its time and the ids of other messages."""
     kind = cause.copy()
     kind.pop("at_ms", None)
     kind.pop("answering", None)

@@ -1,4 +1,4 @@
-"""Checks of a result that types cannot make, and readers rely on: numbers in range, parts that agree."""
+"""Checks of a result beyond its types: numbers are in range, and parts agree."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
 VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
 NUMBER_MAX = 10**15
-"""Limit of all numbers but seeds, which arithmetic does not overflow: as milliseconds it is 30,000 years."""
+"""Maximum of all numbers except seeds; in milliseconds it is 30,000 years. Arithmetic with it does not overflow."""
 ROUNDING = 1e-6
-"""Tolerance of the ends of an interval, as results are rounded."""
+"""Tolerance for the ends of an interval, since results are rounded."""
 
 _BASELINE_WORD = re.compile(r"(-?[0-9]{1,16}|[a-z_]{1,20})(\+twice)?(\+order)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MAY_BE_NEGATIVE = ("$.settings", "$.latency_ms", "$.predicted_ms", "$.load.latency_ms")
-"""Places of numbers that may be negative: settings, and samples of a load test, where clocks of processes differ."""
+"""Paths of numbers that may be negative: settings, and samples of a load test, where clocks of processes differ."""
 
 
 def contradictions(result: Result) -> Iterator[str]:
-    """Yield a sentence for each error in a result, with its place."""
+    """Yield a sentence for each error in a result, with its path."""
     yield from _in_numbers(result)
     if result["kind"] == "replay":
         yield from _in_replay(result)
@@ -44,31 +44,31 @@ def contradictions(result: Result) -> Iterator[str]:
 
 
 def shown(value: object) -> str:
-    """Write a value of a file as JSON for a sentence, cut where it is long."""
+    """Write a value of a file as JSON for a sentence, shortened if it is long."""
     return "missing" if value is None else cut(json.dumps(value), VALUE_LENGTH_MAX)
 
 
 def _in_numbers(result: Result) -> Iterator[str]:
     """Find numbers that are too large, or negative where they count or measure something.
 
-    The log of a run is left out: the system under test wrote it, with negative spans in the old ones. No page shows it.
+    The log of a run is not checked: the system under test wrote it, and no page shows it.
     """
-    rest: list[tuple[str, object]] = [("$", result)]
-    while rest:
-        place, value = rest.pop()
+    unvisited: list[tuple[str, object]] = [("$", result)]
+    while unvisited:
+        path, value = unvisited.pop()
         if isinstance(value, dict):
-            rest += [
-                (f"{place}.{key}" if key.isascii() and key.isidentifier() else f"{place}[...]", part)
+            unvisited += [
+                (f"{path}.{key}" if key.isascii() and key.isidentifier() else f"{path}[...]", part)
                 for key, part in value.items()
-                if not (key == "log" and place.startswith("$.runs["))
+                if not (key == "log" and path.startswith("$.runs["))
             ]
         elif isinstance(value, list | tuple):
-            rest += [(f"{place}[{index}]", part) for index, part in enumerate(value)]
+            unvisited += [(f"{path}[{index}]", part) for index, part in enumerate(value)]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            if abs(value) > (SEED_MAX if place.endswith(".seed") else NUMBER_MAX):
-                yield f"a number is too large - at `{place}`"
-            if value < 0 and not place.startswith(_MAY_BE_NEGATIVE):
-                yield f"a number is less than 0 - at `{place}`"
+            if abs(value) > (SEED_MAX if path.endswith(".seed") else NUMBER_MAX):
+                yield f"a number is too large - at `{path}`"
+            if value < 0 and not path.startswith(_MAY_BE_NEGATIVE):
+                yield f"a number is less than 0 - at `{path}`"
 
 
 def _in_replay(result: ReplayResult) -> Iterator[str]:
@@ -84,7 +84,7 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
     for index, estimate in enumerate(result["loss"]):
         low, probability, high = estimate["low"], estimate["probability"], estimate["high"]
         if not low - ROUNDING <= probability <= high + ROUNDING or max(probability, high) > 1 + ROUNDING:
-            yield f"the interval of a probability does not hold it, or goes beyond 1 - at `$.loss[{index}]`"
+            yield f"a probability is outside of its interval, or the interval exceeds 1 - at `$.loss[{index}]`"
 
 
 def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _repeated(names: Sequence[str]) -> Iterator[str]:
 def _in_runs(
     runs: Sequence[Run] | Sequence[BaselineRun], recordings: Iterable[str], systems: Iterable[str], where: str
 ) -> Iterator[str]:
-    """Check that each run has a number of its own, and a recording and a system that the result names."""
+    """Check that no run is there twice, and that the result names the recording and the system of each."""
     names, known_systems, seen = set(recordings), set(systems), set[tuple[str, str, int]]()
     for index, run in enumerate(runs):
         recording, system, number = key = run["recording"], run["system"], run["run"]
@@ -122,7 +122,7 @@ def _in_runs(
 
 
 def _in_ledger(run: Run, where: str) -> Iterator[str]:
-    """Check that the counts of a run are those of its messages, so that no two parts of a page disagree."""
+    """Check that the counts of a run agree with its ledger."""
     fates = Counter(entry["fate"] for entry in run["ledger"])
     counted = {
         "sent": (run["sent"], len(run["ledger"])),
@@ -142,16 +142,16 @@ def _in_causes(run: Run, where: str) -> Iterator[str]:
         given = {value for value in cause if value not in ("code", "at_ms")}
         code = cause["code"]
         for value in sorted(VALUES[code] - given):
-            yield f"the cause {code} of {shown(name)} has no {value} - at `{where}`"
+            yield f"the cause {code} of {shown(name)} lacks the value {value} - at `{where}`"
         for value in sorted(given - VALUES[code]):
-            yield f"the cause {code} of {shown(name)} has a {value}, which does not belong to it - at `{where}`"
+            yield f"the cause {code} of {shown(name)} must not have the value {value} - at `{where}`"
 
 
 def _in_expectation(expectation: ExpectationResult, names: Sequence[str], where: str) -> Iterator[str]:
     if expectation["recording"] not in names:
         yield f"the recording {shown(expectation['recording'])} is not in the result - at `{where}`"
     if expectation["outcome"] == "logged" and not {"line", "fields"} <= expectation.keys():
-        yield f"an expected line of the log has no line or no fields - at `{where}`"
+        yield f"an expected log line lacks `line` or `fields` - at `{where}`"
 
 
 def _in_load(result: LoadResult) -> Iterator[str]:
@@ -168,18 +168,18 @@ def _in_sweep(result: SweepResult) -> Iterator[str]:
     if recommended is not None and not 0 <= recommended < len(result["rows"]):
         yield "the recommended row does not exist - at `$.recommended`"
     if (recommended is None) != (result["no_recommendation"] is not None):
-        yield "there is either a recommendation or a reason for none - at `$.no_recommendation`"
+        yield "a recommendation and a reason for none are both there, or both missing - at `$.no_recommendation`"
     for index, row in enumerate(result["rows"]):
         if row["lost"] + row["dead"] + row["waiting"] > row["sent"]:
             yield f"more messages than were sent are lost, dead-lettered or waiting - at `$.rows[{index}]`"
         if max(row["split_turns"], row["turns_of_several"]) > row["turns"]:
-            yield f"more turns are split, or of several messages, than there are - at `$.rows[{index}]`"
+            yield f"more turns are split, or have several messages, than the row counts - at `$.rows[{index}]`"
 
 
 def _in_baseline(result: Baseline) -> Iterator[str]:
     parts = {"replay": result["replay"], "load": result["load"]}
     if [kind for kind, part in parts.items() if part is not None] != [result["of"]]:
-        yield f"it is of a {result['of']}, and must have that part and no other"
+        yield f"`of` is {shown(result['of'])}, so that part must be there, and the other must be null"
     if (replay := result["replay"]) is not None:
         yield from _in_runs(replay["runs"], replay["digests"], replay["systems"], "$.replay.runs")
         yield from _in_outcomes(replay["runs"])
@@ -188,7 +188,7 @@ def _in_baseline(result: Baseline) -> Iterator[str]:
 def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
     for index, run in enumerate(runs):
         if run["answered"] + run["lost"] + run["dead"] + run["waiting"] != run["sent"]:
-            yield f"the fates of its messages do not add up to what was sent - at `$.replay.runs[{index}]`"
+            yield f"the counts of its messages by fate do not add up to `sent` - at `$.replay.runs[{index}]`"
         for number, line in enumerate(run["messages"]):
             if not all(_BASELINE_WORD.fullmatch(word) for word in line.split()):
-                yield f"what became of a message cannot be read - at `$.replay.runs[{index}].messages[{number}]`"
+                yield f"the outcome of a message cannot be read - at `$.replay.runs[{index}].messages[{number}]`"

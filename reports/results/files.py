@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from reports.results.baseline import BASELINE_SCHEMA_VERSION, Baseline
-from reports.results.checks import Result as Result  # noqa: PLC0414 - exported: readers of files name it
+from reports.results.checks import Result as Result  # noqa: PLC0414 - exported for callers of read_result
 from reports.results.checks import contradictions, shown
 from reports.results.load import LOAD_SCHEMA_VERSION, LoadResult
 from reports.results.replay import SCHEMA_VERSION, ReplayResult
@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[Any, int]] = {
     "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
-"""Kinds of files, with the type and the version of the schema that are read."""
+"""Kinds of files, each with its type and the schema version that is read."""
 
 REMEDIES: dict[str, str] = {
     "replay": "python -m sim replay logs/ --json FILE",
@@ -77,9 +77,9 @@ def _bytes(path: Path) -> bytes:
 def _decoded(raw: bytes) -> object:
     """Decode JSON in UTF-8, or say why that is not possible."""
     if not raw.strip():
-        raise ResultError("is empty: the run that was to write it did not; make it again")
+        raise ResultError("is empty: the run that should have written it failed; make it again")
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ResultError("is UTF-16 text; results are UTF-8: save it as that, or make it again")
+        raise ResultError("is UTF-16 text; results are UTF-8: save it as UTF-8, or make it again")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -107,7 +107,7 @@ def _decoded(raw: bytes) -> object:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dictionary of an object's keys and values, and refuse a key that is there twice: which one is meant?"""
+    """Make a dictionary of an object's keys and values, and refuse a repeated key, which is ambiguous."""
     keys = Counter(key for key, _ in pairs)
     if twice := next((key for key, times in keys.items() if times > 1), None):
         raise ResultError(f"has the key {shown(twice)} twice in one object, as after a merge; make it again")
@@ -119,17 +119,19 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _cut_short(raw: bytes) -> str:
-    return f"ends in the middle, after {len(raw):,} bytes: what wrote it was cut short; make it again"
+    return (
+        f"ends in the middle, after {len(raw):,} bytes: the program that wrote it was stopped; make it again"
+    )
 
 
 def _checked(data: object) -> Result:
-    """Convert decoded JSON to the type that its `kind` names, and check what types cannot say."""
+    """Convert decoded JSON to the type that its `kind` names, and make the checks beyond types."""
     if not isinstance(data, dict):
         raise ResultError("holds a single value or a list, not a result; give the file that --json wrote")
     kind, schema = data.get("kind"), data.get("schema")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ResultError(
-            f"its kind is {shown(kind)}; known are {', '.join(KINDS)}. Give a file that `python -m sim` or "
+            f"its kind is {shown(kind)}; known kinds are {', '.join(KINDS)}. Give a file that `python -m sim` or "
             "`python -m loadtests` wrote"
         )
     model, version = KINDS[kind]
@@ -153,16 +155,16 @@ def _checked(data: object) -> Result:
 
 
 def _misfit(reason: str) -> str:
-    """Word an error of msgspec, which ends in a place such as `$.runs[0]` unless it is about the whole file."""
-    what, at, place = reason.rpartition(" - at ") if " - at " in reason else (reason, " - at ", "`$`")
+    """Rewrite an error of msgspec in plain words; it ends in a path such as `$.runs[0]` unless it is about the file."""
+    what, at, path = reason.rpartition(" - at ") if " - at " in reason else (reason, " - at ", "`$`")
     if what.startswith("Object missing required field"):
         what = f"the key {what.split()[-1]} is missing"
     elif what.startswith("Expected"):
         expected, _, actual = what.removeprefix("Expected ").partition(", got ")
         what = f"there must be {_type_words(expected)}, not {_type_words(actual)}"
     elif what.startswith("Invalid enum value"):
-        what = "the text is not one of those that are known"
-    return what + at + place
+        what = "the text is not one of the known values"
+    return what + at + path
 
 
 def _type_words(names: str) -> str:

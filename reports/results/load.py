@@ -1,6 +1,6 @@
 """The result file of a load test: the contract between `loadtests`, which writes it, and everything that reads it.
 
-It holds facts: codes and values, whose words `reports.words.load` makes. Times are milliseconds where a name ends in
+It holds codes and values, which `reports.words.load` turns into words. Times are milliseconds where a name ends in
 `_ms` and seconds from the start of the load where it ends in `_s`. `schema` is raised whenever a key changes its
 meaning or goes away; new keys may appear without that.
 """
@@ -11,7 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 
 LOAD_SCHEMA_VERSION = 2
 SAMPLES_KEPT_MAX = 20_000
-"""Samples of each latency; more are thinned out evenly."""
+"""Maximum number of samples of each latency; more are thinned evenly."""
 
 ThresholdCode = Literal[
     "lost",
@@ -37,7 +37,7 @@ FaultCode = Literal["kill-worker", "pause-redis", "restart-redis", "ai-errors"]
 
 
 class Threshold(TypedDict):
-    """A limit and the measured value; None where there was nothing to measure, which misses no limit.
+    """A limit and the measured value, which is None, and `ok` true, if there was nothing to measure.
 
     The limit of `answered` and `highest_rate` is a minimum, all others are maximums.
     """
@@ -50,7 +50,7 @@ class Threshold(TypedDict):
 
 
 class LoadLedger(TypedDict):
-    """Counts of messages: sent = answered + dead + waiting + lost. `unsure` ones were never acknowledged."""
+    """Counts of messages: sent = answered + dead + waiting + lost. `unsure` messages were never acknowledged."""
 
     sent: int
     answered: int
@@ -64,7 +64,7 @@ class LoadLedger(TypedDict):
 
 
 class Batches(TypedDict):
-    """Turns that the AI was asked for: their number, by trigger, and by number of messages (as text)."""
+    """Turns that the AI was asked about: how many, how many by trigger, and by number of messages (as text)."""
 
     count: int
     by_trigger: dict[str, int]
@@ -83,7 +83,7 @@ class LoadLatency(TypedDict):
 
 
 class Second(TypedDict):
-    """A second of the run. None: not known. `cpu` is the share of one core by process."""
+    """A second of the run; None for an unknown value. `cpu` is the share of one core that each process used."""
 
     t_s: int
     sent: int
@@ -96,7 +96,7 @@ class Second(TypedDict):
 
 
 class FaultTimes(TypedDict):
-    """A fault, from its beginning until the part worked again or the run ended."""
+    """A fault, from its start until the faulty part worked again or the run ended."""
 
     code: FaultCode
     start_s: float
@@ -119,8 +119,8 @@ class RampStep(TypedDict):
 class LoadResult(TypedDict):
     """The whole result of a load test.
 
-    `valid` is true if the generator kept its schedule, by `generator_lag`. `settings` have their unit in the name
-    (`drain_s`); those in capital letters are variables of the environment. `system` has versions and the machine.
+    `valid` is true if the generator kept its schedule (see `generator_lag`). Names in `settings` end in the unit
+    (`drain_s`); names in capital letters are environment variables. `system` has versions and the machine.
     """
 
     schema: int
@@ -147,6 +147,6 @@ class LoadResult(TypedDict):
     ramp: NotRequired[list[RampStep]]
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]
-    """Messages of the schedule that were not sent, because the load was ended before."""
+    """Messages of the schedule that were not sent, because the load ended early."""
     predicted_ms: NotRequired[list[float]]
     """Reply times in the simulator for the same messages, like `latency_ms["reply"]`."""

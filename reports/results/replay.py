@@ -46,9 +46,9 @@ class Latency(TypedDict):
 
 
 class BatchRecord(TypedDict):
-    """The messages that one handler was given at once; `replied_at_ms` is None when no reply came of it.
+    """A batch: the messages that one handler was given at once. `replied_at_ms` is None if there was no reply.
 
-    `ai_ms` are the AI's calls for it as [from, to].
+    `ai_ms` has the AI calls for the batch as [start, end].
     """
 
     instance: str
@@ -72,11 +72,11 @@ class StepValues(TypedDict, total=False):
 
 
 class Step(StepValues):
-    """One step of a message's way through a system.
+    """One step of a message through a system.
 
-    `known` is a delivery that was not stored again, `late` one that came too late to be. `reason` is why a webhook was
-    `refused`; `batch`, `copies` and `trigger` are the messages of the batch that it was `claimed` in, how often it is
-    among them, and what made the batch due; `attempts` were made before it was `dead_lettered`.
+    `known` and `late` are deliveries that were not stored, as a repeated one or as too late. `reason` says why a webhook
+    was `refused`. Of a `claimed` message, `batch` is the size of its batch, `copies` how often it is in the batch, and
+    `trigger` what made the batch due. `attempts` is the number of tries before it was `dead_lettered`.
     """
 
     at_ms: int
@@ -84,9 +84,9 @@ class Step(StepValues):
 
 
 class LedgerEntry(TypedDict):
-    """One message and its fate; `story` has its steps in the order of time.
+    """One message and its fate; `story` has its steps by time.
 
-    `lost_at_ms` is when it was lost, None where only the end showed it.
+    `lost_at_ms` is the time of its loss, None if only the end of the run showed it.
     """
 
     instance: str
@@ -101,10 +101,10 @@ class LedgerEntry(TypedDict):
 
 
 class Run(TypedDict):
-    """One recording, replayed against one system, once.
+    """One replay of one recording against one system.
 
-    Lists of messages hold their ids, as `instance/phone/id` where conversations share one; `causes` has one for each
-    of `lost`. `log` is what the system itself wrote into its log.
+    Lists of messages hold ids, or `instance/phone/id` if conversations share an id; `causes` has a cause for each id in
+    `lost`. `log` has the lines that the system itself logged.
     """
 
     recording: str
@@ -131,7 +131,7 @@ class Run(TypedDict):
 
 
 class RecordedMessage(TypedDict):
-    """One delivery as the recording has it; an id delivered twice stands here twice."""
+    """One delivery in the recording; a message that was delivered twice has two."""
 
     instance: str
     phone: str
@@ -154,7 +154,7 @@ class RecordingInfo(TypedDict):
 
 
 class SettingChange(TypedDict):
-    """One setting that the command line changed: what it was set to, and what the recording was made with."""
+    """One setting that the command line changed: `now` is its value in the replay, `then` that in the recording."""
 
     setting: str
     now: str | float
@@ -164,9 +164,9 @@ class SettingChange(TypedDict):
 class ExpectationResult(TypedDict):
     """One expected outcome of a recording, checked in all its runs.
 
-    `held` is None where it was not checked, as `changes` touch what the system does. `expected` and `actual` are ids;
-    of the outcome `logged` they are empty, `line` is its number among the expected lines of the log, and `fields` is
-    what such a line holds. `run` and `seed` are of the first run in which it did not hold.
+    `held` is None if it was not checked, because `changes` alter what the system does. `expected` and `actual` are ids.
+    For the outcome `logged` they are empty, `line` is its number among the expected log lines, and `fields` are the
+    fields of that line. `run` and `seed` are those of the first run that did not match.
     """
 
     recording: str
@@ -183,7 +183,7 @@ class ExpectationResult(TypedDict):
 
 
 class LossEstimate(TypedDict):
-    """Over all runs of one recording on one system (`--runs`): share of messages lost, with its 95 % interval."""
+    """Share of messages lost over all runs (`--runs`) of one recording on one system, with its 95 % interval."""
 
     recording: str
     system: str

@@ -12,20 +12,20 @@ from reports.results.replay import Quantiles
 SWEEP_SCHEMA_VERSION = 3
 
 TURNS_NEEDED = 200
-"""Turns of several messages that a recommendation needs: a share of fewer is uncertain by more than 7 points, as much
-as good settings differ by."""
+"""Minimum number of turns of several messages for a recommendation. With fewer, shares are uncertain by more than 7
+points, which is as much as good settings differ."""
 
 NoRecommendation: TypeAlias = Literal["none_clean", "few_turns"]
-"""Reason to recommend nothing: every choice did harm, or too few turns have several messages."""
+"""Reason to recommend nothing: every choice harmed messages, or too few turns have several messages."""
 
 
 class SweepRow(TypedDict):
     """One choice of settings with its figures, over all recordings and runs.
 
-    `turns_of_several` have several messages. `split_turns` are turns during which their user wrote on: after the
-    hand-over, before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly
-    thinned. `is_best` says that no other choice is better in one of waiting (p95 from the first message), AI calls and
-    split turns without being worse in another.
+    `turns_of_several` counts the turns of several messages, `split_turns` those whose user wrote again between hand-over
+    and reply. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly thinned. `is_best`
+    is true if every choice that is better in waiting (p95 from the first message), AI calls or split turns is worse in
+    another of the three.
     """
 
     window_ms: int
@@ -52,9 +52,8 @@ class SweepRow(TypedDict):
 class SweepResult(TypedDict):
     """The whole result of `python -m sim sweep`.
 
-    `recommended` is the index of a row, None where `no_recommendation` gives the reason. `turns_of_several` is the most
-    that any choice makes in one run. `ok` says that the queue lost, duplicated
-    and reordered nothing under any of the settings.
+    `recommended` is the index of a row, None if `no_recommendation` gives the reason. `turns_of_several` is the largest
+    number that a choice has in one run. `ok` says that the queue lost, duplicated and reordered nothing with any choice.
     """
 
     schema: int

@@ -13,7 +13,7 @@ STANDARD_OUTPUT = Path("-")
 
 
 def write_whole(text: str, path: Path) -> None:
-    """Write `text` to `path`, whole or not at all; folders on the way are made.
+    """Write `text` to `path`, whole or not at all; missing folders are created.
 
     A link is followed. Standard output and other things that are not a regular file (a pipe, /dev/null) are written
     to, never replaced.
@@ -27,7 +27,7 @@ def write_whole(text: str, path: Path) -> None:
         sys.stdout.buffer.write(encoded)
         sys.stdout.flush()
         return
-    if path.exists() and not path.is_file():  # before links are followed: that of a pipe leads nowhere
+    if path.exists() and not path.is_file():  # before links are resolved, which fails for a pipe
         path.write_bytes(encoded)
         return
     try:
@@ -45,5 +45,5 @@ def write_whole(text: str, path: Path) -> None:
 
 
 def json_text(value: object) -> str:
-    """JSON that a person can read, with the line end of a file."""
+    """Return indented JSON with a line end."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -10,7 +10,7 @@ from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import number_list, round_duration
 
 NUMBERS_MAX = 12
-"""Limit for numbers of messages, or runs of them, in one part of a sentence."""
+"""Maximum number of message numbers, or ranges of them, in one part of a sentence."""
 SYSTEM_LENGTH_MAX = 60
 SENTENCES: Mapping[CauseCode, str] = {
     "marked_unread": marked(
@@ -88,7 +88,7 @@ _PURPOSES: Mapping[RewriteStep, str] = {
 
 
 def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping[str, int]) -> str:
-    """Tell why the messages with these numbers were lost; `numbers` has those of the whole conversation by id."""
+    """Explain why the messages numbered `lost` were lost; `numbers` has the numbers of the conversation by id."""
     answering = [numbers[name] for name in cause.get("answering", ()) if name in numbers]
     writers = [numbers[name] for name in cause.get("writers", ()) if name in numbers]
     return _sentence(
@@ -102,7 +102,7 @@ def cause_words(cause: Cause, system: str, lost: Sequence[int], numbers: Mapping
 
 
 def kind_words(cause: Cause, system: str, count: int) -> str:
-    """Tell why so many messages were lost, whatever conversations they are of."""
+    """Explain why `count` messages were lost, without their numbers."""
     return _sentence(
         cause,
         system=system,

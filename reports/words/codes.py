@@ -1,4 +1,4 @@
-"""Codes in a word or two: fates, triggers, kinds of messages. A code that is not known stays as it is."""
+"""Codes in a word or two: fates, triggers, kinds of messages. An unknown code is returned unchanged."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _KINDS: Mapping[str, str] = {
 
 
 def fate_words(fate: Fate) -> str:
-    """Tell what became of a message."""
+    """Name the fate of a message."""
     return gettext(_FATES[fate])
 
 
 def trigger_words(trigger: str) -> str:
-    """Tell what made a batch due."""
+    """Name what made a batch due."""
     return gettext(_TRIGGERS[trigger]) if trigger in _TRIGGERS else trigger
 
 
 def kind_words(kind: str) -> str:
-    """Tell what kind of message it is."""
+    """Name a kind of message."""
     return gettext(_KINDS[kind]) if kind in _KINDS else kind

@@ -26,7 +26,7 @@ def expectation_name(result: ExpectationResult) -> str:
 
 
 def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = str) -> str:
-    """Tell what was expected and what happened; `hide` removes phone numbers from ids and fields."""
+    """Describe what was expected and what happened; `hide` removes phone numbers from ids and fields."""
     name = expectation_name(result)
     if result["held"] is None:
         changes = gettext(", ").join(map(_change, result["changes"]))

@@ -23,7 +23,7 @@ def unit_of(name: str) -> str:
 
 
 def relative(before: float | None, after: float | None) -> str:
-    """Write by how much of its earlier value a figure changed, as `+30 %`; empty without a change or a value."""
+    """Write the relative change of a figure, such as `+30 %`; empty without a change or a value."""
     if before is None or after is None or before == after:
         return ""
     if not before:

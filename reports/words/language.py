@@ -2,8 +2,8 @@
 
 Every sentence of a page goes through `gettext` or `ngettext`, in Python and in templates alike. English is in the code;
 other languages are in `languages/*.po`. Placeholders are written %(name)s and a percent sign %%. Data (texts, names,
-ids) are never translated, and are put in as values. On a page from right to left, a value with Latin letters in it is
-isolated, so that it and what stands around it keep their places.
+ids) are never translated, and are put in as values. On a right-to-left page a value with Latin letters is isolated, so
+that the text around it keeps its order.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from markupsafe import Markup
 FOLDER = Path(__file__).with_name("languages")
 DEFAULT = "en"
 LANGUAGES = (DEFAULT, *sorted(file.stem for file in FOLDER.glob("*.po")))
-"""Codes that `speaking` takes."""
+"""Codes that `speaking` accepts."""
 
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 _ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
@@ -36,7 +36,7 @@ _code: ContextVar[str] = ContextVar("language", default=DEFAULT)
 
 @contextmanager
 def speaking(code: str) -> Iterator[None]:
-    """Speak this language, one of LANGUAGES, inside the block."""
+    """Use this language, one of LANGUAGES, inside the block."""
     if code not in LANGUAGES:
         raise ValueError(f"there is no language {code!r}; known are {', '.join(LANGUAGES)}")
     token = _code.set(code)
@@ -47,7 +47,7 @@ def speaking(code: str) -> Iterator[None]:
 
 
 def language() -> str:
-    """Return the code of the language that is spoken now."""
+    """Return the code of the current language."""
     return _code.get()
 
 
@@ -57,7 +57,7 @@ def direction() -> str:
 
 
 def marked(message: str) -> str:
-    """Return `message` itself: marks a module's constant for translation, which `gettext` does later."""
+    """Mark a constant for translation and return it unchanged; `gettext` translates it later."""
     return message
 
 
@@ -66,12 +66,12 @@ def gettext(message: str, **values: object) -> str:
     return _filled(_translations(language()).gettext(message), values)
 
 
-def ngettext(one: str, many: str, number: int, **values: object) -> str:
-    """Translate to the form for this number, which is filled in as %(num)s, with separators of thousands.
+def ngettext(singular: str, plural: str, number: int, **values: object) -> str:
+    """Translate to the plural form for `number`, and fill it in as %(num)s with thousands separators.
 
     The number and the word after it stay on one line.
     """
-    text = _translations(language()).ngettext(one, many, number)
+    text = _translations(language()).ngettext(singular, plural, number)
     return _filled(text.replace("%(num)s ", "%(num)s\u00a0"), {"num": f"{number:,}", **values})
 
 
@@ -84,7 +84,7 @@ def _filled(text: str, values: dict[str, object]) -> str:
 
 
 def _isolated(value: object) -> object:
-    """Isolate a text in a sentence from right to left where it would change places with what follows it."""
+    """Isolate a text that would change its place in a right-to-left sentence."""
     if not isinstance(value, str):
         return value
     text = value if _is_balanced(value) else _ISOLATES.sub("", value)

@@ -1,4 +1,4 @@
-"""The words of a load test, made from the codes and values of its result: for the page, the console and comparisons."""
+"""Words for the codes and values of a load test, used by the page, the console and comparisons."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag"
 LATENCIES: Mapping[Latency, tuple[str, str]] = {
     "acknowledgement": (
         marked("Acknowledgement"),
-        marked("from the moment a message was to be sent to the 2xx for it"),
+        marked("from the planned time of a message to its 2xx response"),
     ),
     "reply": (
         marked("Reply, from the last message"),
-        marked("from when a turn's last message was to be sent to its reply"),
+        marked("from the planned time of a turn's last message to the reply"),
     ),
     "reply_from_first": (
         marked("Reply, from the first message"),
-        marked("the same from the turn's first message"),
+        marked("from the planned time of a turn's first message to the reply"),
     ),
-    "dispatch_lag": (marked("Dispatch lag"), marked("from when a turn was due to its claim by a worker")),
+    "dispatch_lag": (marked("Dispatch lag"), marked("from a turn's due time to its claim by a worker")),
     "ai": (
         marked("Claim to reply"),
         marked("from a turn's claim to its reply: mostly the AI's service time"),
@@ -35,7 +35,7 @@ LATENCIES: Mapping[Latency, tuple[str, str]] = {
         marked("how far the load generator was behind its own schedule"),
     ),
 }
-"""Latencies in the order of lists: the name of each, and its two ends; to be translated."""
+"""Latencies in display order, each with its name and its meaning, to be translated."""
 
 _THRESHOLDS: Mapping[ThresholdCode, str] = {
     "lost": marked("lost messages"),
@@ -112,7 +112,7 @@ def missed_names(thresholds: Sequence[Threshold]) -> str:
 
 
 def ramp_time(threshold: Threshold) -> str:
-    """Write the p99 of a step of a ramp, and say where it is the maximum; a dash where nothing was measured."""
+    """Write the p99 of a step of a ramp, marked if it is the maximum; a dash if nothing was measured."""
     time = duration(threshold["measured"])
     return gettext("%(time)s (max)", time=time) if threshold["code"].endswith("_max") else time
 
@@ -165,7 +165,7 @@ def _invalid(lag: Threshold) -> str:
     if lag["measured"] is None:
         return gettext("Invalid: nothing was sent.")
     return gettext(
-        "Invalid: the generator was %(time)s behind its schedule (%(quantile)s), so nothing here says anything about "
+        "Invalid: the generator was %(time)s behind its schedule (%(quantile)s), so these figures say nothing about "
         "the system. Use less load, or more machines for Locust.",
         time=measured_of(lag),
         quantile=gettext("max") if lag["code"].endswith("_max") else "p99",

@@ -89,7 +89,7 @@ def moment(at_ms: int) -> str:
 
 
 def share(part: float) -> str:
-    """Write a share in percent: only none is written as 0 %, and only all as 100 %."""
+    """Write a share in percent; only 0 itself is written as 0 %, and only 1 as 100 %."""
     if part <= 0:
         return f"0{NARROW}%"
     if part >= 1:
@@ -99,9 +99,9 @@ def share(part: float) -> str:
     return f"{percent:.{digits}f}{NARROW}%"
 
 
-def count(number: int, one: str, many: str = "") -> str:
+def count(number: int, singular: str, plural: str = "") -> str:
     """Write `1 message`, `2,000 messages`."""
-    return f"{number:,}{NARROW}{one if number == 1 else many or one + 's'}"
+    return f"{number:,}{NARROW}{singular if number == 1 else plural or singular + 's'}"
 
 
 def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:

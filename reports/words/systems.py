@@ -22,6 +22,6 @@ _SUMMARIES: Mapping[str, str] = {
 
 
 def system_summary(name: str) -> str:
-    """Tell what a system is; empty for one that is not known here."""
+    """Describe a system in a sentence; empty if it is unknown."""
     summary = _SUMMARIES.get(name)
     return gettext(summary) if summary else ""

@@ -27,7 +27,7 @@ class Verdict:
 
 
 def replay_verdict(result: ReplayResult) -> Verdict:
-    """Tell expected outcomes that did not match, then what the queue and the others did, then those that matched."""
+    """Sum up a replay: first what did not match, then what each system did, then the expected outcomes that matched."""
     by_system: dict[str, list[Run]] = {}
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
@@ -52,13 +52,13 @@ def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
     }
     parts = [words for words, number in harms.items() if number]
     if not parts and is_first:
-        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_of(runs))
+        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
     if not parts:
-        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_of(runs))
-    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_of(runs))
+        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_scope(runs))
 
 
-def _of(runs: Sequence[Run]) -> str:
+def _scope(runs: Sequence[Run]) -> str:
     recordings = len({run["recording"] for run in runs})
     messages = ngettext("of %(num)s message", "of %(num)s messages", sum(run["sent"] for run in runs))
     parts = [f"{messages} {ngettext('in %(num)s recording', 'in %(num)s recordings', recordings)}"]
@@ -79,7 +79,7 @@ def _losses(system: str, runs: Sequence[Run]) -> str:
 
 
 def _expectations(results: Sequence[ExpectationResult]) -> tuple[list[str], list[str]]:
-    """Tell of the expected outcomes that did not match, and of the others."""
+    """Describe the expected outcomes that did not match, and the others."""
     held, broken = (sum(result["held"] is value for result in results) for value in (True, False))
     alarm, others = [], []
     if broken:
@@ -104,7 +104,7 @@ def _expectations(results: Sequence[ExpectationResult]) -> tuple[list[str], list
 
 
 def sweep_verdict(result: SweepResult) -> Verdict:
-    """Tell which settings are recommended, with what they give and cost, or why none are."""
+    """Sum up a sweep: the recommended settings with what they cost, or why none are recommended."""
     if result["no_recommendation"] == "few_turns":
         return Verdict(
             ngettext(
@@ -119,8 +119,8 @@ def sweep_verdict(result: SweepResult) -> Verdict:
         )
     if result["recommended"] is None:
         return Verdict(
-            gettext("The queue harmed messages or did not come to rest under all of these settings"),
-            gettext("see what each of them lost, duplicated or reordered."),
+            gettext("The queue harmed messages or did not come to rest with each choice of settings"),
+            gettext("the table shows what each choice lost, duplicated or reordered."),
         )
     rows = result["rows"]
     row = rows[result["recommended"]]
@@ -145,7 +145,7 @@ def sweep_verdict(result: SweepResult) -> Verdict:
         )
     return Verdict(
         gettext(
-            "%(choice)s is recommended: nearest to the best waiting, AI calls and split turns",
+            "%(choice)s is recommended: the best compromise of waiting, AI calls and split turns",
             choice=_choice(row),
         ),
         " ".join(sentences),

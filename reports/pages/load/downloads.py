@@ -9,7 +9,7 @@ from reports.results.load import LoadResult, Second
 from reports.words.language import gettext
 
 BYTES_MAX = 90_000
-"""Size of the file of seconds, enough for about twenty minutes."""
+"""Maximum size of the file of seconds, enough for about twenty minutes."""
 _SECOND = ("t_s", "sent", "acknowledged", "replied", "failed", "depth", "redis_bytes")
 
 

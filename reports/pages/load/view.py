@@ -1,4 +1,4 @@
-"""The contents of the page of a load test: chosen and counted from its result, not yet escaped."""
+"""Contents of the page of a load test, before rendering."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _SIZE_GROUPS = (1, 2, 3, 4, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """A threshold and its outcome; `kind` is the style of it."""
+    """A threshold and its outcome; `kind` is the CSS class of both."""
 
     name: str
     target: str
@@ -62,7 +62,7 @@ class ThresholdRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A fate of messages; `kind` is the style of its number."""
+    """A fate of messages; `kind` is the CSS class of its number."""
 
     name: str
     number: int
@@ -321,7 +321,7 @@ def _triggers(batches: Batches) -> dict[str, int]:
 
 
 def _sizes(batches: Batches) -> dict[str, int]:
-    """Count turns by groups of their numbers of messages."""
+    """Count turns by group of sizes."""
     groups: dict[str, int] = {}
     for size, number in sorted((int(size), number) for size, number in batches["sizes"].items()):
         name = _size_group(size)

@@ -17,7 +17,7 @@ _EFFECT = (
 
 
 def regression_downloads(comparison: Comparison) -> list[tuple[str, CsvLink]]:
-    """Make each file that holds something, with a description. Names of columns are in English, for programs."""
+    """Make the files that have rows, each with a description. Names of columns are in English, for programs."""
     figures = [
         [system.name, name, *values]
         for system in comparison.figures

@@ -1,6 +1,6 @@
 """The page of a comparison: one file that needs no network, from a `Comparison` alone.
 
-Its size is bounded: of what could be long, the rest is counted.
+Its size is bounded: lists are cut, and the missing rows are counted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reports.words.language import DEFAULT, speaking
 def render_regression_report(
     comparison: Comparison, trend: Sequence[Plot] = (), language: str = DEFAULT
 ) -> str:
-    """Make the page as HTML, for the same comparison always the same text."""
+    """Make the page as HTML. Equal comparisons give equal text."""
     with speaking(language):
         page = regression_page_of(comparison, trend)
         return environment().get_template("regression.html").render(page=page)

@@ -1,4 +1,4 @@
-"""The page of a comparison before it is drawn and escaped: everything chosen, cut and counted."""
+"""Contents of the page of a comparison, before rendering."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound="DataclassInstance")
 
 ROWS_OPEN_MAX = 30
-"""So many rows of differences stand open; the rest is folded."""
+"""Maximum number of rows of differences that are not folded."""
 WORSE_BYTES_MAX = 140_000
 LIST_BYTES_MAX = 50_000
-"""Bytes that a table may take of the page; what is worse may take more."""
+"""Maximum size of a table in the page; the table of what is worse may be larger."""
 ROW_BYTES = 300
-"""About what the markup of a row takes."""
+"""Approximate size of the markup of a row."""
 EFFECT_BYTES = 1300
 NOTES_MAX = 40
 SETTINGS_MAX = 60
@@ -52,7 +52,7 @@ class Part(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """An interval drawn around no change: its ends, its middle, and the band of what does not count; in px."""
+    """Drawing of an interval around zero: its ends, its middle, and the band of changes that do not count; in px."""
 
     left: float
     width: float
@@ -63,11 +63,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """One figure that was compared by its interval; `place` is empty where there is but one."""
+    """One figure that was compared by its interval; `group` is empty on the page of a load test."""
 
     effect: Effect
     name: str
-    place: str
+    group: str
     delta: str
     bar: Bar
 
@@ -85,7 +85,7 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class RegressionPage:
-    """The whole page. `figures` are in groups by system, `settings` are a name and the values on both sides."""
+    """The whole page. `figures` are in groups by system, `settings` has names and the values on both sides."""
 
     state: str
     verdict: Verdict
@@ -162,14 +162,14 @@ def _effect_row(effect: Effect, *, is_replay: bool) -> EffectRow:
     return EffectRow(
         effect=effect,
         name=effect.name if is_replay else quantile_of(effect.group, effect.name),
-        place=effect.group if is_replay else "",
+        group=effect.group if is_replay else "",
         delta=signed("+" if effect.delta >= 0 else MINUS, f"{abs(effect.delta):.2f}"),
         bar=_bar(effect),
     )
 
 
 def _bar(effect: Effect) -> Bar:
-    """Draw an interval on a scale of its own, on which the interval and the band have room."""
+    """Draw an interval on its own scale, wide enough for the interval and the band."""
     band = max(abs(effect.before) * effect.relative_min, effect.absolute_min)
     reach = max(abs(effect.low), abs(effect.high), band * 1.2) or 1.0
     middle, scale = BAR_PX / 2, (BAR_PX / 2 - 4) / reach

@@ -21,7 +21,7 @@ TEXT_LENGTH_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
-    """One message of a conversation's table, with what each system did with it: how that is shown, and in words."""
+    """One row of a conversation's table: a message, and its fate on each system as a CSS class and words."""
 
     message: Message
     text: str
@@ -43,7 +43,7 @@ class ConversationView:
 
     @property
     def folded(self) -> bool:
-        """True if the table is opened by the reader."""
+        """True if the table is closed until the reader opens it."""
         return len(self.conversation.messages) > ROWS_OPEN_MAX
 
 
@@ -61,7 +61,7 @@ def conversation_view(identifier: str, conversation: Conversation) -> Conversati
 
 
 def _losses(lane: Lane) -> Iterable[tuple[str, str]]:
-    """Yield the messages of each kind of loss and its cause, by the first message it took."""
+    """Yield the messages and the cause of each kind of loss, in the order of their first messages."""
     for events in lane_events(lane):
         numbers = short_list([number for event in events for number in event.lost])
         words = gettext("%(system)s lost %(numbers)s:", system=lane.system, numbers=numbers)
@@ -69,7 +69,7 @@ def _losses(lane: Lane) -> Iterable[tuple[str, str]]:
 
 
 def _shown_messages(conversation: Conversation) -> list[Message]:
-    """Return the messages for the table: all, or those that were not answered everywhere and the earliest."""
+    """Return the messages for the table: all, or first those that went wrong on a system, then the earliest."""
     troubled = {number for lane in conversation.lanes for number in lane.troubled()}
     ordered = sorted(conversation.messages, key=lambda message: message.number not in troubled)
     return sorted(ordered[:ROWS_MAX], key=lambda message: message.number)

@@ -30,7 +30,7 @@ class Estimates:
 
 
 def overall_estimates(figures: Sequence[SystemFigures]) -> Estimates | None:
-    """Estimate how likely each system loses a message, over all recordings; None where nothing was repeated."""
+    """Estimate how likely each system loses a message, over all recordings; None if each recording ran once."""
     rows = [
         LossEstimate(
             recording="",

@@ -1,7 +1,7 @@
 """All conversations of a replay in one table, the worst first: a row each, as small as it can be.
 
-A page must stay small with 10,000 of them, so rows are markup made here: no end tags (HTML needs none in tables), no
-attribute that is not needed, and as much of the texts as there is room for.
+A page must stay small with 10,000 of them, so the rows are made here as short markup: no end tags (HTML needs none in
+tables), only necessary attributes, and shortened texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reports.analysis.conversations import Conversation, Lane, rank
 from reports.text import cut, one_line, short_phone
 
 CONVERSATIONS_MIN = 9
-"""Fewer need no overview."""
+"""Smallest number of conversations that get an overview."""
 TEXT_BYTES_MAX = 220
 NAME_LENGTH_MAX = 40
 
@@ -37,26 +37,26 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
-    """A conversation, the recording it is of, and the id of its figure in the page, if it is drawn."""
+class OverviewItem:
+    """A conversation, its recording, and the id of its figure in the page, empty if it is not drawn."""
 
     recording: str
     conversation: Conversation
     figure: str
 
 
-def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -> Overview:
+def overview_of(items: Sequence[OverviewItem], systems: Sequence[str], bytes_max: int) -> Overview:
     """Make an overview of at most `bytes_max` bytes: shorten texts first, then leave out the best conversations."""
-    ordered = sorted(talks, key=lambda talk: rank(talk.conversation))
-    has_recordings = len({talk.recording for talk in talks}) > 1
-    heads = [_head(talk, systems, has_recordings=has_recordings) for talk in ordered]
+    ordered = sorted(items, key=lambda item: rank(item.conversation))
+    has_recordings = len({item.recording for item in items}) > 1
+    heads = [_head(item, systems, has_recordings=has_recordings) for item in ordered]
     sizes = [len(head.encode()) + 1 for head in heads]  # a line end each
     room = bytes_max - sum(sizes)
     text_bytes = max(min(room // max(len(heads), 1), TEXT_BYTES_MAX), 0)
     rows: list[Markup] = []
     is_cut = False
-    for talk, head, size in zip(ordered, heads, sizes, strict=True):
-        text, was_cut = _text(talk.conversation, text_bytes)
+    for item, head, size in zip(ordered, heads, sizes, strict=True):
+        text, was_cut = _text(item.conversation, text_bytes)
         bytes_max -= size + len(text.encode())
         if bytes_max < 0:
             break
@@ -68,21 +68,21 @@ def overview_of(talks: Sequence[Talk], systems: Sequence[str], bytes_max: int) -
         has_recordings=has_recordings,
         shown=len(rows),
         left_out=len(ordered) - len(rows),
-        drawn=sum(talk.figure != "" for talk in ordered),
-        troubled=sum(talk.conversation.troubled > 0 for talk in ordered[: len(rows)]),
+        drawn=sum(item.figure != "" for item in ordered),
+        troubled=sum(item.conversation.troubled > 0 for item in ordered[: len(rows)]),
         text_is_cut=is_cut,
     )
 
 
-def _head(talk: Talk, systems: Sequence[str], *, has_recordings: bool) -> Markup:
+def _head(item: OverviewItem, systems: Sequence[str], *, has_recordings: bool) -> Markup:
     """Make the row up to its last cell, the text."""
-    conversation = talk.conversation
+    conversation = item.conversation
     lanes: Mapping[str, Lane] = {lane.system: lane for lane in conversation.lanes}
     row = Markup("<tr>")
     if has_recordings:
-        row += Markup("<td><bdi>{}</bdi>").format(cut(one_line(talk.recording), NAME_LENGTH_MAX))
-    link = Markup('<td><a href="#{}">{:d}</a>').format(talk.figure, conversation.place)
-    row += link if talk.figure else Markup("<td>{:d}").format(conversation.place)
+        row += Markup("<td><bdi>{}</bdi>").format(cut(one_line(item.recording), NAME_LENGTH_MAX))
+    link = Markup('<td><a href="#{}">{:d}</a>').format(item.figure, conversation.number)
+    row += link if item.figure else Markup("<td>{:d}").format(conversation.number)
     user = short_phone(conversation.key.phone)
     row += Markup("<td><bdi>{}</bdi><td>{:d}").format(user, len(conversation.messages))
     for system in systems:
@@ -108,7 +108,7 @@ def _longest_wait_s(lane: Lane) -> str:
 
 
 def _text(conversation: Conversation, bytes_max: int) -> tuple[Markup, bool]:
-    """Return the beginning of the conversation in at most so many bytes, and True if it is cut."""
+    """Return the beginning of the conversation in at most `bytes_max` bytes, and True if it is cut."""
     if bytes_max < 8:
         return Markup(""), True
     whole = ""

@@ -11,21 +11,21 @@ from pathlib import Path
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.page import environment
 from reports.pages.replay.conversation import conversation_view
-from reports.pages.replay.overview import CONVERSATIONS_MIN, Talk, overview_of
+from reports.pages.replay.overview import CONVERSATIONS_MIN, OverviewItem, overview_of
 from reports.pages.replay.view import Page, page_of
 from reports.results.replay import ReplayResult
 from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 SIZE_MAX = 490_000
-"""Bytes a page may have; what a page must say regardless (tables of very many recordings) can go beyond it."""
+"""Maximum size of a page in bytes; only the tables of very many recordings can exceed it."""
 
 MANY_CONVERSATIONS = 1500
-"""With more than so many, the page may be LARGE_SIZE_MAX, most of it for the overview."""
+"""Number of conversations above which a page may have LARGE_SIZE_MAX bytes, most of them for the overview."""
 
 LARGE_SIZE_MAX = 1_450_000
 OVERVIEW_SHARE = 0.4
-"""The overview gets this share of the room at most, or on a large page all that figures leave."""
+"""Maximum share of the room for the overview; on a large page it gets all that the figures leave."""
 
 FIGURES_BYTES_MAX = 300_000
 OVERVIEW_BYTES = 5000
@@ -35,11 +35,11 @@ LINK_BYTES = 30
 """Bytes of a link from the overview to a figure."""
 
 CONVERSATIONS_MAX = 8
-"""Conversations that are drawn of one recording, at most."""
+"""Maximum number of conversations that are drawn of one recording."""
 
 
 def render_replay_report(result: ReplayResult, language: str = DEFAULT, draw: Collection[int] = ()) -> str:
-    """Make the page as HTML, for the same result always the same text.
+    """Make the page as HTML. Equal results give equal text.
 
     Of each recording the conversations with a number in `draw` are drawn before others.
     """
@@ -63,22 +63,24 @@ def _rendered(replay: AnalysedReplay, draw: Collection[int]) -> str:
     room = (LARGE_SIZE_MAX if count > MANY_CONVERSATIONS else SIZE_MAX) - _size(template.render(page=page))
     if count > MANY_CONVERSATIONS:
         drawn = _draw_conversations(page, draw, min(room // 4, FIGURES_BYTES_MAX))
-        page.overview = overview_of(_talks(page), replay.systems, room - drawn - OVERVIEW_BYTES)
+        page.overview = overview_of(_items(page), replay.systems, room - drawn - OVERVIEW_BYTES)
     elif count >= CONVERSATIONS_MIN:
-        without_links = overview_of(_talks(page), replay.systems, int(room * OVERVIEW_SHARE))
+        without_links = overview_of(_items(page), replay.systems, int(room * OVERVIEW_SHARE))
         reserved = _size(without_links.rows) + LINK_BYTES * CONVERSATIONS_MAX * len(page.recordings)
         _draw_conversations(page, draw, room - reserved)
-        page.overview = overview_of(_talks(page), replay.systems, reserved)
+        page.overview = overview_of(_items(page), replay.systems, reserved)
     else:
         _draw_conversations(page, draw, room)
     return template.render(page=page)
 
 
-def _talks(page: Page) -> list[Talk]:
+def _items(page: Page) -> list[OverviewItem]:
     return [
-        Talk(view.recording.name, conversation, view.figure_id(place) if place < len(view.figures) else "")
+        OverviewItem(
+            view.recording.name, conversation, view.figure_id(index) if index < len(view.figures) else ""
+        )
         for view in page.recordings
-        for place, conversation in enumerate(view.ordered)
+        for index, conversation in enumerate(view.ordered)
     ]
 
 
@@ -91,15 +93,15 @@ def _draw_conversations(page: Page, draw: Collection[int], room: int) -> int:
     part = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
     size = 0
     waiting = list(page.recordings)
-    for place in range(CONVERSATIONS_MAX):
+    for index in range(CONVERSATIONS_MAX):
         figures = [
             (
-                view.ordered[place].place not in draw,
+                view.ordered[index].number not in draw,
                 view,
-                part(conversation_view(view.figure_id(place), view.ordered[place])),
+                part(conversation_view(view.figure_id(index), view.ordered[index])),
             )
             for view in waiting
-            if place < len(view.ordered)
+            if index < len(view.ordered)
         ]
         waiting = []
         for _, view, figure in sorted(figures, key=lambda drawn: (drawn[0], _size(drawn[2]))):

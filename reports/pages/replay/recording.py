@@ -20,7 +20,7 @@ from reports.words.numbers import TIMES, duration
 
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
-"""A recording gets a plot of its own reply times when some system gave so many."""
+"""Smallest number of replies of a system for which a recording gets its own plot of reply times."""
 EXPECTATION_LENGTH_MAX = 300
 
 
@@ -44,7 +44,7 @@ class Checks:
 
 @dataclass(slots=True)
 class RecordingView:
-    """One recording's section. `ordered` are its conversations, of which the page adds the first ones' `figures`."""
+    """One recording's section. `ordered` are its conversations; the page adds `figures` of the first ones."""
 
     id: str
     recording: ReplayedRecording
@@ -60,9 +60,9 @@ class RecordingView:
     ordered: Sequence[Conversation]
     figures: list[Markup] = field(default_factory=list)
 
-    def figure_id(self, place: int) -> str:
-        """Return the id of the figure of a conversation, by its place in `ordered`."""
-        return f"{self.id}c{place}"
+    def figure_id(self, index: int) -> str:
+        """Return the id of the figure of a conversation, by its index in `ordered`."""
+        return f"{self.id}c{index}"
 
     @property
     def left_out(self) -> int:
@@ -71,7 +71,7 @@ class RecordingView:
 
     @property
     def drawn_words(self) -> str:
-        """Which conversations are drawn, and how to see the others."""
+        """Note on which conversations are drawn, and how to see the others."""
         if not self.figures:
             return gettext("The page has no room to draw conversations of this recording: replay it alone.")
         drawn = ngettext(
@@ -118,7 +118,7 @@ def recording_view(
         plot=reply_plot(f"{identifier}-plot", recording.reply_times_ms, recording.systems)
         if has_plot
         else None,
-        ordered=sorted(recording.conversations, key=lambda conversation: conversation.place not in draw),
+        ordered=sorted(recording.conversations, key=lambda conversation: conversation.number not in draw),
     )
 
 
@@ -136,7 +136,7 @@ def _holds(recording: ReplayedRecording) -> str:
 
 
 def tally(counts: Mapping[str, int]) -> Tally:
-    """Sum up what one system did with so many messages."""
+    """Make the tally of one system from its counts."""
     others = {
         "twice": gettext("%(number)s twice", number=f"{counts['twice']:,}"),
         "order": gettext("%(number)s out of order", number=f"{counts['order']:,}"),
@@ -192,7 +192,7 @@ def _has_many_replies(runs: Iterable[Run]) -> bool:
 
 
 def reply_plot(identifier: str, times_ms: Mapping[str, Sequence[int]], systems: Sequence[str]) -> Plot | None:
-    """Draw the reply times by system; None where there are none."""
+    """Draw the reply times by system; None if there are none."""
     series = [Series(name, systems.index(name), times) for name, times in times_ms.items() if times]
     if not series:
         return None

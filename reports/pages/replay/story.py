@@ -18,19 +18,19 @@ from reports.words.language import gettext, ngettext
 from reports.words.numbers import duration
 
 SAME_MOMENT_MS = 150
-"""Events within so long stand in one row."""
+"""Longest time between events in one row."""
 LENGTH_BEST = 5
-"""Messages of a conversation that shows a loss well: enough to see a burst, few enough to follow."""
+"""Best number of messages for a story: enough to see a burst, few enough to follow."""
 
 ROWS_MAX = 40
 TEXT_LENGTH_MAX = 80
 EVENTS_MAX = 3
-"""Losses of the conversation that are explained."""
+"""Maximum number of losses that are explained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An action of a system; `kind` is how it is shown."""
+    """An action of a system; `kind` is its CSS class."""
 
     kind: str
     words: str
@@ -50,7 +50,6 @@ class Story:
     """The whole story; `systems` are those of the figure's lanes and of each moment's steps."""
 
     recording: str
-    place: int
     title: str
     sentence: str
     rescue: str
@@ -62,10 +61,10 @@ class Story:
 
 
 def story_of(recordings: Iterable[tuple[str, Sequence[Conversation]]]) -> Story | None:
-    """Tell the story that explains most; None where nothing was lost.
+    """Choose the loss that explains most, and return its story; None if nothing was lost.
 
     The story shows the commonest cause, in a conversation of about LENGTH_BEST messages that some system answered in
-    full. `recordings` are their names and conversations.
+    full. `recordings` has names with conversations.
     """
     candidates = [
         (recording, conversation, lane, code)
@@ -88,7 +87,7 @@ def story_of(recordings: Iterable[tuple[str, Sequence[Conversation]]]) -> Story 
 
 
 def _code(lane: Lane) -> CauseCode | None:
-    """Return how the lane's first lost message was lost; None where none was."""
+    """Return the code of the cause of the lane's first loss; None if nothing was lost."""
     causes = (outcome.cause for outcome in lane.outcomes.values())
     return next((cause["code"] for cause in causes if cause is not None), None)
 
@@ -106,7 +105,6 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
     moments = _moments(messages, lanes)
     return Story(
         recording=recording,
-        place=conversation.place,
         title=ngettext(
             "How %(system)s lost %(num)s of %(all)s messages",
             "How %(system)s lost %(num)s of %(all)s messages",

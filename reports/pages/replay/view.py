@@ -1,4 +1,4 @@
-"""The page of a replay before it is drawn and escaped: everything chosen and counted."""
+"""Contents of the page of a replay, before rendering."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
 
 @dataclass(slots=True)
 class Page:
-    """The whole page; `systems` are their descriptions by name.
+    """The whole page; `systems` has descriptions by name.
 
-    Figures of conversations and then the overview are added as far as there is room.
+    Figures of conversations and the overview are added later, as far as there is room.
     """
 
     state: str
@@ -62,13 +62,13 @@ def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
     )
     views = [
         recording_view(
-            f"r{place}",
+            f"r{number}",
             recording,
             [tally(by_both.get((recording.name, system), NOTHING)) for system in systems],
             result,
             draw,
         )
-        for place, recording in enumerate(replay.recordings, 1)
+        for number, recording in enumerate(replay.recordings, 1)
     ]
     return Page(
         state="ok" if result["ok"] else "bad",

@@ -12,7 +12,7 @@ from reports.words.language import DEFAULT, speaking
 
 
 def render_sweep_report(result: SweepResult, language: str = DEFAULT) -> str:
-    """Make the page as HTML, for the same result always the same text."""
+    """Make the page as HTML. Equal results give equal text."""
     with speaking(language):
         return environment().get_template("sweep.html").render(page=sweep_page_of(result))
 

@@ -1,4 +1,4 @@
-"""The page of a sweep before it is drawn and escaped: everything chosen and counted."""
+"""Contents of the page of a sweep, before rendering."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _setting(result: SweepResult, name: str) -> str:
 
 
 def _choices(result: SweepResult) -> list[ChoiceRow]:
-    """Number the choices: the recommended one, those that nothing beats, the others; each by waiting."""
+    """Number the choices: first the recommended one, then those that nothing beats, then the others, by waiting."""
     rows = result["rows"]
     recommended = None if result["recommended"] is None else rows[result["recommended"]]
     ordered = sorted(
@@ -134,8 +134,8 @@ def _scatter(choices: Sequence[ChoiceRow]) -> Scatter | None:
     waits, calls = [point.across for point in points], [point.up for point in points]
     return scatter(
         points,
-        tell_across=round_duration,
-        tell_up="{:,.0f}".format,
+        format_across=round_duration,
+        format_up="{:,.0f}".format,
         description=gettext(
             "The time within which 95 %% of the turns are answered, from %(low)s to %(high)s, against AI calls, from "
             "%(few)s to %(many)s; the table has the numbers.",

@@ -14,7 +14,7 @@
     const heads = Array.from(table.tHead.rows[0].cells);
     const searched = heads.filter((head) => "find" in head.dataset).map((head) => head.cellIndex);
     const rows = Array.from(body.rows);
-    const places = new Map(rows.map((row, place) => [row, place]));
+    const indexes = new Map(rows.map((row, index) => [row, index]));
     const words = new Map();
     const controls = document.getElementById("overview-controls");
     const find = document.getElementById("overview-find");
@@ -24,7 +24,7 @@
     let held = 0;
 
     const wordsOf = (row) => {
-      if (!words.has(row)) words.set(row, searched.map((place) => folded(row.cells[place].textContent.trim()) + "\n").join(""));
+      if (!words.has(row)) words.set(row, searched.map((index) => folded(row.cells[index].textContent.trim()) + "\n").join(""));
       return words.get(row);
     };
 
@@ -56,9 +56,9 @@
       const collator = new Intl.Collator(undefined, { numeric: true });
       const before = head.getAttribute("aria-sort");
       const down = before ? before === "ascending" : numeric;
-      const order = numeric ? (one, other) => one - other : (one, other) => collator.compare(String(one), String(other));
-      keyed.sort((one, other) => (down ? -1 : 1) * order(one.value, other.value) || places.get(one.row) - places.get(other.row));
-      keyed.forEach(({ row }, place) => (rows[place] = row));
+      const order = numeric ? (a, b) => a - b : (a, b) => collator.compare(String(a), String(b));
+      keyed.sort((a, b) => (down ? -1 : 1) * order(a.value, b.value) || indexes.get(a.row) - indexes.get(b.row));
+      keyed.forEach(({ row }, index) => (rows[index] = row));
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       show();
@@ -80,13 +80,13 @@
     show();
   }
 
-  // A phone number that is looked for in full is found by its end, which is all that a page holds of it.
+  // Ending by which a whole phone number is found: a page holds only its last digits.
   function endOfNumber(wanted) {
     const digits = wanted.replace(/\D/g, "");
     return /^[+\d\s().-]+$/.test(wanted) && digits.length > 4 ? "..." + digits.slice(-4) + "\n" : "";
   }
 
-  // Letters alike for who searches: without case, marks, and the forms of alef, ya and ta marbuta; digits as 0 to 9.
+  // Text for comparison in a search: without case, marks, and the forms of alef, ya and ta marbuta; digits as 0 to 9.
   function folded(text) {
     return text
       .normalize("NFKD")
@@ -107,7 +107,7 @@
     head.append(button);
   }
 
-  // A number where the cell holds one; what was lost counts for more than what went wrong otherwise.
+  // Sort key of a cell: a number if it holds one; lost messages count for more than other trouble.
   function key(cell) {
     const text = cell ? cell.textContent.trim() : "";
     if (text === "✓") return 0;
@@ -131,7 +131,7 @@
     return '"' + safe.replaceAll('"', '""') + '"';
   }
 
-  // Titles of marks are shown where a pointer rests; a finger has no such thing.
+  // A title is shown when a pointer rests on its mark; on a touch screen, when the mark is tapped.
   function marks() {
     const note = document.createElement("p");
     note.className = "mark-note";
