@@ -195,7 +195,7 @@ def cause_of(run: Run, entry: LedgerEntry) -> Cause:
 
 
 def _names(entry: LedgerEntry) -> tuple[str, str]:
-    """Return the names that lists of a run may have for a message: the full one if conversations share its id, or the id."""
+    """Return both names that a message can have in a run: the full one, if conversations share its id, and the id."""
     return f"{entry['instance']}/{entry['phone']}/{entry['id']}", entry["id"]
 
 

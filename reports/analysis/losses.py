@@ -14,7 +14,7 @@ from reports.words.causes import cause_words, kind_words
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Messages of one conversation that were lost together; `numbers` has the numbers of the whole conversation by id."""
+    """Messages of one conversation that were lost together; `numbers` has the conversation's numbers by id."""
 
     cause: Cause
     lost: list[int]

@@ -27,7 +27,7 @@ _Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
 class FigurePair:
     """One figure of one recording on one system: a value for each run, on both sides.
 
-    `paired` says that the runs of both sides belong together in pairs, `is_comparable` that both sides replayed the same
+    `paired` says that the runs of both sides belong together in pairs, `is_comparable` that both sides replayed equal
     messages, and `answers_fewer` that fewer messages were answered than before, which by itself makes times and AI
     calls fall. `is_of_fates` marks a share of messages by fate, which does not fall by itself.
     """

@@ -201,12 +201,11 @@ class LaneLayout:
             yield Window(left, right - left, y, label if fits else "", title)
 
     def _boxes(self, y: float) -> tuple[list[Box], int]:
-        """Return marks from `y` downwards, for each message, for each group of equal neighbours or for each fate; and rows."""
+        """Return marks from `y` downwards, by message, by equal neighbours or by fate, and the number of rows."""
         by_message = (lambda message: (message.number,), SINGLE_ROWS_MAX)
         by_outcome = (self._outcome_key, GROUP_ROWS_MAX)
-        for key, rows_max in (
-            (by_message, by_outcome) if len(self._messages) <= SINGLES_MAX else (by_outcome,)
-        ):
+        ways = (by_message, by_outcome) if len(self._messages) <= SINGLES_MAX else (by_outcome,)
+        for key, rows_max in ways:
             boxes, row_count = self._in_rows([list(group) for _, group in groupby(self._messages, key)], y)
             if row_count <= rows_max:
                 return boxes, row_count

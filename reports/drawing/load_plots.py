@@ -28,7 +28,7 @@ from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, 
 TIME_PLOT_HEIGHT_PX = 236
 BINS_MAX = 300
 LINES_MAX = len(LINE_STYLES)
-"""Maximum number of lines in a plot of processes; when there are more processes, the least busy ones share the last line."""
+"""Maximum number of lines in a plot of processes; if there are more, the least busy ones share the last line."""
 FAULTS_MAX = 100
 """Maximum number of faults that are shown; later ones are left out."""
 _BIN_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)

@@ -134,8 +134,8 @@ def reply_time_plot(
     """Draw the share of replies sent within a time, for each series; the slowest tenth on a logarithmic scale.
 
     Up to 90 % the scale is linear. Above, the steps from 90 % to 99 % and to 99.9 % have equal heights, which shows the
-    few slowest replies; with few replies, or without `tail`, this part is missing. `salt` keeps the ids of several plots
-    in one page apart, `gap` is marked. There must be at least one series.
+    few slowest replies; with few replies, or without `tail`, this part is missing. `salt` keeps the ids of several
+    plots in one page apart, `gap` is marked. There must be at least one series.
     """
 
     def draw(axes: Axes) -> None:

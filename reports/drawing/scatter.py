@@ -107,7 +107,7 @@ class _Axis:
 
 
 def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:
-    """Group choices nearer than a mark is high, the best of a group first; the best group is last, to be drawn on top."""
+    """Group choices nearer than a mark is high, the best of a group first; the best group comes last, on top."""
     groups: list[list[Choice]] = []
     for choice in sorted(choices, key=lambda choice: (-choice.rank, choice.number)):
         for group in groups:

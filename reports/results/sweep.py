@@ -22,8 +22,8 @@ NoRecommendation: TypeAlias = Literal["none_clean", "few_turns"]
 class SweepRow(TypedDict):
     """One choice of settings with its figures, over all recordings and runs.
 
-    `turns_of_several` counts the turns of several messages, `split_turns` those whose user wrote again between hand-over
-    and reply. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly thinned. `is_best`
+    `turns_of_several` counts turns of several messages, `split_turns` those whose user wrote again before the
+    reply, after the hand-over. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly thinned. `is_best`
     is true if every choice that is better in waiting (p95 from the first message), AI calls or split turns is worse in
     another of the three.
     """
@@ -53,7 +53,7 @@ class SweepResult(TypedDict):
     """The whole result of `python -m sim sweep`.
 
     `recommended` is the index of a row, None if `no_recommendation` gives the reason. `turns_of_several` is the largest
-    number that a choice has in one run. `ok` says that the queue lost, duplicated and reordered nothing with any choice.
+    number that a choice has in one run. `ok` says that the queue lost, duplicated and reordered nothing.
     """
 
     schema: int

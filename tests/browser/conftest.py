@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of pages, where one is found on the machine.
+"""Headless Chromium for the tests of pages, if the machine has one.
 
 `CHROMIUM` names it. Without one the tests are skipped, and say so; with `REQUIRE_BROWSER=1` they fail instead.
 `SCREENSHOTS=folder` keeps a picture of every page in every width and colour scheme, for people to look at.
@@ -23,15 +23,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def _chromium() -> str | None:
-    return os.environ.get("CHROMIUM") or next(
-        (found for name in NAMES if (found := shutil.which(name))), None
-    )
+    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 class Driven:
-    """A browser, driven by an event loop that runs on this thread, in a greenlet of its own, as long as the browser.
+    """A browser with the event loop of Playwright, which runs in a greenlet of this thread as long as the browser.
 
-    While no test of pages is at work, asyncio must not see that loop, or no other test could run its own.
+    While no test uses the browser, that loop is hidden from asyncio, so that other tests can run their own.
     """
 
     def __init__(self, browser: Browser) -> None:
@@ -41,7 +39,7 @@ class Driven:
 
     @contextmanager
     def at_work(self) -> Iterator[Browser]:
-        """Inside, and only there, the browser can be used."""
+        """Make the browser usable inside the block."""
         asyncio._set_running_loop(self._loop)
         try:
             yield self.browser
@@ -51,7 +49,7 @@ class Driven:
 
 @pytest.fixture(scope="session")
 def driven() -> Iterator[Driven]:
-    """One browser for all tests of a process."""
+    """Start one browser for all tests of a process."""
     chromium = _chromium()
     if chromium is None:
         words = (
@@ -75,7 +73,7 @@ def driven() -> Iterator[Driven]:
 
 @pytest.fixture(scope="session")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes a page of PAGES by its name, once, and returns its file."""
+    """Return a function that writes a page of PAGES by its name, once, and returns its file."""
     folder = tmp_path_factory.mktemp("pages")
     written: dict[str, Path] = {}
 
@@ -90,14 +88,14 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 class Opened:
-    """A page in the browser, and everything it did that a report must not do."""
+    """A page in the browser, with its forbidden actions: complaints and requests."""
 
     def __init__(self, page: Page, file: Path) -> None:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._address = file.as_uri()
-        page.on("console", lambda told: self.complaints.append(f"console: {told.type}: {told.text}"))
+        page.on("console", lambda message: self.complaints.append(f"console: {message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._refuse)
         page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
@@ -112,14 +110,14 @@ class Opened:
         return self.page.evaluate(script)
 
     def check(self) -> None:
-        """The page did nothing but show itself."""
+        """Assert that the page did nothing but show itself."""
         assert self.complaints == []
         assert [url for url in self.requests if url != self._address and not url.startswith("blob:")] == []
 
 
 @pytest.fixture
 def opened(driven: Driven, page_file: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
-    """Opens a page of PAGES in a fresh context; options are those of a context of Playwright."""
+    """Return a function that opens a page of PAGES in a fresh context, with options of Playwright."""
     contexts: list[BrowserContext] = []
 
     def open_page(name: str, *, width: int = 1280, **options: Any) -> Opened:

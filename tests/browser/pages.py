@@ -1,4 +1,4 @@
-"""Every kind of page that there is, by name: good ones, bad ones, hostile ones, large ones, and in Arabic."""
+"""Pages of every kind by name: good, bad, hostile, large, and in Arabic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MANY = 10_000
 
 @cache
 def incident() -> ReplayResult:
-    """The recorded incident on every system, by the simulator; in a process of its own, for it needs its own loop."""
+    """Replay the recorded incident on every system; in a process of its own, since it needs its own event loop."""
     command = [sys.executable, "-m", "sim", "replay", "logs/incident.jsonl", "--no-report", "--json", "-"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, timeout=60)
     result: ReplayResult = json.loads(done.stdout)
@@ -30,19 +30,19 @@ def incident() -> ReplayResult:
 
 
 def many() -> ReplayResult:
-    """Ten thousand conversations of two messages each; in one of a hundred something is lost on the older system."""
-    told = [
+    """Return 10,000 conversations of two messages; in one of a hundred something is lost on the older system."""
+    messages = [
         example.message(
-            place,
-            place * 400,
-            "هل الفُستُق متوفّر؟" if place % 5000 == 11 else example.ARABIC[place % 5],
-            phone=f"9665{place % MANY:08}",
-            one=f"m{place}",
+            number,
+            number * 400,
+            "هل الفُستُق متوفّر؟" if number % 5000 == 11 else example.ARABIC[number % 5],
+            phone=f"9665{number % MANY:08}",
+            name=f"m{number}",
         )
-        for place in range(2 * MANY)
+        for number in range(2 * MANY)
     ]
-    recorded = example.recording("day.jsonl", told)
-    lost = [(one["phone"], one["id"]) for one in told[::100]]
+    recorded = example.recording("day.jsonl", messages)
+    lost = [(message["phone"], message["id"]) for message in messages[::100]]
     return example.result(
         [recorded], [example.run(recorded, "buffer-v1", lost=lost), example.run(recorded, "queue")]
     )

@@ -1,4 +1,4 @@
-"""Tests of pages and tests of asyncio share processes, in any order."""
+"""Tests of pages and tests of asyncio can share a process, in any order."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_a_page_fits_every_width_in_both_schemes_and_does_nothing_else(
 
 
 def _keep(page: Opened, name: str, what: str) -> None:
-    """Keeps a picture for people, if they asked for it."""
+    """Save a screenshot if SCREENSHOTS names a folder."""
     if folder := os.environ.get("SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = Path(folder) / f"{re.sub('[^a-z]+', '-', name.lower())}-{what}.png"

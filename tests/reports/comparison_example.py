@@ -52,7 +52,7 @@ def effect(level: Level | str = "worse", **more: object) -> Effect:
 
 
 def worse() -> Comparison:
-    """Something of every kind."""
+    """Return a comparison with something of every kind."""
     return Comparison(
         kind="replay",
         verdict=Verdict("Worse: queue lost 1 message it answered before", "1 difference for the better."),
@@ -94,7 +94,7 @@ def worse() -> Comparison:
 
 
 def hostile() -> Comparison:
-    """Every text is one of HOSTILE, or means something in Markdown."""
+    """Return a comparison in which every text is one of HOSTILE, or means something in Markdown."""
     evil: Sequence[str] = (
         *HOSTILE,
         "| a | b |\n# heading",
@@ -104,18 +104,18 @@ def hostile() -> Comparison:
     return Comparison(
         kind="load",
         verdict=Verdict(" ".join(evil)),
-        before=Origin(evil[0], 1, [(one, one) for one in evil]),
-        after=Origin(evil[1], 2, [(one, one[::-1]) for one in evil]),
+        before=Origin(evil[0], 1, [(text, text) for text in evil]),
+        after=Origin(evil[1], 2, [(text, text[::-1]) for text in evil]),
         notes=list(evil),
-        changes=[Change("worse", one, one, one, one, one, one) for one in evil],
-        effects=[effect(group=one, name=one, threshold=one) for one in evil],
-        checks=[Check(one, one, ok, one) for one in evil for ok in (True, False, None)],
-        figures=[Figures(one, {one: (1, 2), f"{one}_p95_ms": (1, None)}) for one in evil],
+        changes=[Change("worse", text, text, text, text, text, text) for text in evil],
+        effects=[effect(group=text, name=text, threshold=text) for text in evil],
+        checks=[Check(text, text, ok, text) for text in evil for ok in (True, False, None)],
+        figures=[Figures(text, {text: (1, 2), f"{text}_p95_ms": (1, None)}) for text in evil],
     )
 
 
 def endless(number: int = 10_000) -> Comparison:
-    """More of everything than a page has room for."""
+    """Return a comparison with more of everything than a page has room for."""
     levels: Sequence[Level] = ("worse", "better", "changed")
     return Comparison(
         kind="replay",
@@ -125,22 +125,22 @@ def endless(number: int = 10_000) -> Comparison:
         notes=["y" * 5000] * 300,
         changes=[
             Change(
-                level, f"recording-{place % 50}", "queue", f"message {place}", "z" * 900, "w" * 900, "v" * 900
+                level, f"recording-{index % 50}", "queue", f"message {index}", "z" * 900, "w" * 900, "v" * 900
             )
             for level in levels
-            for place in range(number)
+            for index in range(number)
         ],
         effects=[
-            effect(level, group=f"{place}" * 80)
+            effect(level, group=f"{index}" * 80)
             for level in ("worse", "same")
-            for place in range(number // 10)
+            for index in range(number // 10)
         ],
         checks=[
-            Check("u" * 900, f"{place}", ok, "t" * 900)
+            Check("u" * 900, f"{index}", ok, "t" * 900)
             for ok in (True, False)
-            for place in range(number // 5)
+            for index in range(number // 5)
         ],
-        figures=[Figures(f"s{place}", {"lost": (0, 1)}) for place in range(40)],
+        figures=[Figures(f"s{index}", {"lost": (0, 1)}) for index in range(40)],
     )
 
 

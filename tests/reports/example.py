@@ -1,4 +1,4 @@
-"""Results of replays to render: realistic ones, hostile ones, large ones. Made here, not by the simulator."""
+"""Results of replays to render: realistic, hostile and large ones, made here and not by the simulator."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ HOSTILE = (
 
 
 def message(
-    place: int, at_ms: int, text: str, *, phone: str = "966500001234", instance: str = "bot", one: str = ""
+    number: int, at_ms: int, text: str, *, phone: str = "966500001234", instance: str = "bot", name: str = ""
 ) -> RecordedMessage:
     return {
         "instance": instance,
         "phone": phone,
-        "id": one or f"m{place}",
+        "id": name or f"m{number}",
         "at_ms": at_ms,
         "kind": "text",
         "text": text,
@@ -74,37 +74,37 @@ def run(
     trigger: str = "window",
     number: int = 0,
 ) -> Run:
-    """Each turn is answered in one batch, 8 s after its first message and for 7 s, but for `lost`.
+    """Make a run that answers each turn in one batch, 8 s after its first message and within 7 s, except `lost`.
 
     `lost` are (phone, id) of messages that vanish when the batch is answered.
     """
-    gone = set(lost)
+    lost_keys = set(lost)
     first: dict[tuple[str, str, str], RecordedMessage] = {}
-    for one in recorded["messages"]:
-        first.setdefault((one["instance"], one["phone"], one["id"]), one)
+    for delivery in recorded["messages"]:
+        first.setdefault((delivery["instance"], delivery["phone"], delivery["id"]), delivery)
     by_conversation: dict[tuple[str, str], list[RecordedMessage]] = {}
-    for one in first.values():
-        by_conversation.setdefault((one["instance"], one["phone"]), []).append(one)
+    for delivery in first.values():
+        by_conversation.setdefault((delivery["instance"], delivery["phone"]), []).append(delivery)
     batches: list[BatchRecord] = []
     ledger: list[LedgerEntry] = []
-    for (instance, phone), own in by_conversation.items():
-        for turn in _turns(own):
+    for (instance, phone), deliveries in by_conversation.items():
+        for turn in _turns(deliveries):
             claimed = turn[0]["at_ms"] + 8000
             replied = max(claimed + 7000, turn[-1]["at_ms"] + 1)
-            kept = [one["id"] for one in turn if (phone, one["id"]) not in gone]
+            kept = [delivery["id"] for delivery in turn if (phone, delivery["id"]) not in lost_keys]
             if kept:
                 batches.append(_batch(instance, phone, kept, trigger, claimed, replied))
-            ledger += [_entry(one, replied, (phone, one["id"]) in gone) for one in turn]
+            ledger += [_entry(delivery, replied, (phone, delivery["id"]) in lost_keys) for delivery in turn]
     return _run(recorded["name"], system, number, batches, ledger, cause)
 
 
 def _turns(messages: Sequence[RecordedMessage]) -> list[list[RecordedMessage]]:
     turns: list[list[RecordedMessage]] = []
-    for one in messages:
-        if turns and one["at_ms"] - turns[-1][0]["at_ms"] <= TURN_MS:
-            turns[-1].append(one)
+    for delivery in messages:
+        if turns and delivery["at_ms"] - turns[-1][0]["at_ms"] <= TURN_MS:
+            turns[-1].append(delivery)
         else:
-            turns.append([one])
+            turns.append([delivery])
     return turns
 
 
@@ -123,18 +123,18 @@ def _batch(
     }
 
 
-def _entry(one: RecordedMessage, replied_at_ms: int, is_lost: bool) -> LedgerEntry:
+def _entry(delivery: RecordedMessage, replied_at_ms: int, is_lost: bool) -> LedgerEntry:
     return {
-        "instance": one["instance"],
-        "phone": one["phone"],
-        "id": one["id"],
+        "instance": delivery["instance"],
+        "phone": delivery["phone"],
+        "id": delivery["id"],
         "fate": "lost" if is_lost else "answered",
-        "stored_at_ms": one["at_ms"],
+        "stored_at_ms": delivery["at_ms"],
         "claimed_at_ms": None if is_lost else replied_at_ms - 7000,
         "answered_at_ms": None if is_lost else replied_at_ms,
         "lost_at_ms": replied_at_ms if is_lost else None,
         "story": [
-            Step(at_ms=one["at_ms"], code="sent"),
+            Step(at_ms=delivery["at_ms"], code="sent"),
             Step(at_ms=replied_at_ms, code="lost" if is_lost else "answered"),
         ],
     }
@@ -144,7 +144,7 @@ def _run(
     name: str, system: str, number: int, batches: list[BatchRecord], ledger: list[LedgerEntry], cause: Cause
 ) -> Run:
     lost = [entry["id"] for entry in ledger if entry["fate"] == "lost"]
-    some = (
+    quantiles = (
         {"p50": 15_047, "p95": 15_047, "max": 15_047} if batches else {"p50": None, "p95": None, "max": None}
     )
     made: dict[str, Any] = {
@@ -163,8 +163,8 @@ def _run(
         "ai_calls": len(batches),
         "batches": batches,
         "log": [],
-        "latency_ms": {"first": some, "last": some},
-        "dispatch_lag_ms": {"p50": 4, "p95": 9, "max": 850} if batches else some,
+        "latency_ms": {"first": quantiles, "last": quantiles},
+        "dispatch_lag_ms": {"p50": 4, "p95": 9, "max": 850} if batches else quantiles,
         "faults": {},
         "ledger": ledger,
         "at_rest_ms": 20_000,
@@ -179,7 +179,7 @@ def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any
         "kind": "replay",
         "seed": 7,
         "settings": {"ai": "constant:7s", "window_ms": 8000, "idle_ms": 0, "faults": {"timer-dies": 0.05}},
-        "systems": list(dict.fromkeys(one["system"] for one in runs)),
+        "systems": list(dict.fromkeys(run["system"] for run in runs)),
         "recordings": list(recordings),
         "runs": list(runs),
         "loss": [],
@@ -192,7 +192,7 @@ def result(recordings: Sequence[RecordingInfo], runs: Sequence[Run], **more: Any
 
 
 def expectation(system: str, **more: Any) -> ExpectationResult:
-    """Result of the expectation that the incident's recording has of `system`: nothing lost, unless given."""
+    """Return the result of an expected outcome of `system` in the incident: nothing lost, unless `more` says so."""
     made: ExpectationResult = {
         "recording": "incident.jsonl",
         "system": system,
@@ -207,12 +207,12 @@ def expectation(system: str, **more: Any) -> ExpectationResult:
 
 
 def incident(**more: Any) -> ReplayResult:
-    """Five messages in Arabic, two of them lost on buffer-v1 and none on the queue."""
+    """Return a result of five messages in Arabic, two of them lost on buffer-v1 and none on the queue."""
     times = (0, 3100, 6649, 10_976, 13_200)
-    told = [
-        message(place, at_ms, text) for place, (at_ms, text) in enumerate(zip(times, ARABIC, strict=True), 1)
+    messages = [
+        message(index + 1, at_ms, text) for index, (at_ms, text) in enumerate(zip(times, ARABIC, strict=True))
     ]
-    recorded = recording("incident.jsonl", told, title="The incident")
+    recorded = recording("incident.jsonl", messages, title="The incident")
     lost = [("966500001234", "m4"), ("966500001234", "m5")]
     runs = [run(recorded, "buffer-v1", lost=lost, trigger="timer"), run(recorded, "queue")]
     checks = [
@@ -226,16 +226,16 @@ def incident(**more: Any) -> ReplayResult:
 
 
 def hostile() -> ReplayResult:
-    """Every text, name, id and cause is one of HOSTILE."""
+    """Return a result in which every text, name, id and cause is one of HOSTILE."""
     recordings, runs = [], []
-    for place, evil in enumerate(HOSTILE):
-        told = [
-            message(1, 0, evil, phone=f"{evil}966500{place}77123", instance=evil, one=evil),
-            message(2, 400, evil * 60, phone=f"{evil}966500{place}77123", instance=evil, one=f"{evil}-2"),
+    for number, evil in enumerate(HOSTILE):
+        messages = [
+            message(1, 0, evil, phone=f"{evil}966500{number}77123", instance=evil, name=evil),
+            message(2, 400, evil * 60, phone=f"{evil}966500{number}77123", instance=evil, name=f"{evil}-2"),
         ]
         recorded = recording(
-            f"{place}{evil}.jsonl",
-            told,
+            f"{number}{evil}.jsonl",
+            messages,
             title=evil,
             source=evil,
             notes=evil,
@@ -247,8 +247,8 @@ def hostile() -> ReplayResult:
             run(
                 recorded,
                 name,
-                lost=[(told[0]["phone"], evil)],
-                cause=Cause(code="overwritten_by_webhook", at_ms=9, writers=[evil, told[0]["phone"]]),
+                lost=[(messages[0]["phone"], evil)],
+                cause=Cause(code="overwritten_by_webhook", at_ms=9, writers=[evil, messages[0]["phone"]]),
                 trigger=evil,
             )
             for name in (f"system {HOSTILE[0]}", f"system {HOSTILE[3]}", "queue")
@@ -262,12 +262,12 @@ def hostile() -> ReplayResult:
         expectations=[
             expectation(
                 HOSTILE[0],
-                recording=one["name"],
+                recording=recorded["name"],
                 held=held,
-                expected=[HOSTILE[1], one["messages"][0]["phone"]],
+                expected=[HOSTILE[1], recorded["messages"][0]["phone"]],
                 changes=[{"setting": HOSTILE[2], "now": HOSTILE[3], "then": HOSTILE[0]}],
             )
-            for one in recordings
+            for recorded in recordings
             for held in (False, None)
         ],
     )
@@ -290,16 +290,16 @@ def estimate(lost: int, sent: int, **more: Any) -> LossEstimate:
 
 
 def big_day(messages: int = 2000, users: int = 300, systems: int = 5) -> ReplayResult:
-    """One user in three loses a message on all systems but the last."""
-    told = [
+    """Return a result in which one user in three loses a message on all systems but the last."""
+    deliveries = [
         message(
-            place, place * 43_000, ARABIC[place % 5] * (1 + place % 4), phone=f"96650000{place % users:04}"
+            index, index * 43_000, ARABIC[index % 5] * (1 + index % 4), phone=f"96650000{index % users:04}"
         )
-        for place in range(messages)
+        for index in range(messages)
     ]
-    recorded = recording("day.jsonl", told)
-    lost = [(one["phone"], one["id"]) for place, one in enumerate(told) if place % 9 == 0]
+    recorded = recording("day.jsonl", deliveries)
+    lost = [(delivery["phone"], delivery["id"]) for delivery in deliveries[::9]]
     runs = [
-        run(recorded, f"system-{place}", lost=lost if place < systems - 1 else ()) for place in range(systems)
+        run(recorded, f"system-{index}", lost=lost if index < systems - 1 else ()) for index in range(systems)
     ]
     return result([recorded], runs)

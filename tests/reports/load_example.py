@@ -18,12 +18,12 @@ from tests.reports.example import HOSTILE
 
 
 def lag(measured: float | None, *, ok: bool) -> Threshold:
-    """Delay of the generator behind its schedule."""
+    """Return the threshold of the generator's delay behind its schedule."""
     return Threshold(code="generator_lag_p99", limit=200.0, measured=measured, unit="ms", ok=ok)
 
 
 def empty() -> LoadResult:
-    """A run in which nothing was sent, though the generator is said to have kept its schedule."""
+    """Return a valid result of a run in which nothing was sent."""
     return LoadResult(
         schema=LOAD_SCHEMA_VERSION,
         kind="load",
@@ -62,7 +62,7 @@ def empty() -> LoadResult:
 
 
 def second(at: int, rate: int = 160, depth: int | None = 900) -> Second:
-    """One second of a steady run with four processes."""
+    """Return one second of a steady run with four processes."""
     cpu = {"web": 0.62, "worker-1": 0.41, "redis": 0.13, "sink": 0.22}
     return Second(
         t_s=at,
@@ -77,7 +77,7 @@ def second(at: int, rate: int = 160, depth: int | None = 900) -> Second:
 
 
 def chaos() -> LoadResult:
-    """10,000 messages in a minute with four faults; two messages were lost, so a threshold was missed."""
+    """Return a result of 10,000 messages with four faults; two were lost, so a threshold was missed."""
     chance = random.Random(4)
     made = empty()
     made["ok"] = False
@@ -131,28 +131,28 @@ def chaos() -> LoadResult:
 
 
 def invalid() -> LoadResult:
-    """The generator fell behind its schedule, so what it measured proves nothing."""
+    """Return a result that proves nothing, because the generator fell behind its schedule."""
     made = chaos()
     made.update({"valid": False, "ok": False, "generator_lag": lag(812.0, ok=False)})
     return made
 
 
 def hostile() -> LoadResult:
-    """Every text that could come from elsewhere is an attack on the page."""
+    """Return a result in which every text from outside is an attack on the page."""
     made = chaos()
     evil = HOSTILE
     made.update({"scenario": evil[0], "started_at": evil[1], "command": " ".join(evil)})
-    made["settings"] = {**dict.fromkeys(evil, "value"), **{f"k{at}": one for at, one in enumerate(evil)}}
-    made["system"] = {one: one for one in evil}
+    made["settings"] = {**dict.fromkeys(evil, "value"), **{f"k{at}": text for at, text in enumerate(evil)}}
+    made["system"] = {text: text for text in evil}
     made["lost_ids"] = made["duplicate_ids"] = list(evil)
-    made["batches"]["by_trigger"] = {one: at + 1 for at, one in enumerate(evil)}
-    for one in made["timeline"]:
-        one["cpu"] = dict.fromkeys(evil, 0.1)
+    made["batches"]["by_trigger"] = {text: at + 1 for at, text in enumerate(evil)}
+    for moment in made["timeline"]:
+        moment["cpu"] = dict.fromkeys(evil, 0.1)
     return made
 
 
 def huge() -> LoadResult:
-    """Twelve hours with everything at its limit: samples, faults, processes, ids and settings."""
+    """Return twelve hours with everything at its limit: samples, faults, processes, ids and settings."""
     made = chaos()
     samples = [0.001 * at * at for at in range(20_000)]
     made.update({"duration_s": 43_000.0, "drain_s": 200.0, "command": "c" * 50_000})
@@ -165,8 +165,8 @@ def huge() -> LoadResult:
         generator_lag=samples,
     )
     made["timeline"] = [second(at, 100 + at * 7919 % 400, at * 7907 % 5000) for at in range(43_200)]
-    for one in made["timeline"]:
-        one["cpu"] = {f"worker-{number}": (one["t_s"] * number % 97) / 97 for number in range(1, 40)}
+    for moment in made["timeline"]:
+        moment["cpu"] = {f"worker-{number}": (moment["t_s"] * number % 97) / 97 for number in range(1, 40)}
     made["faults"] = [
         FaultTimes(code="pause-redis", start_s=at * 100.0, end_s=at * 100.0 + 50) for at in range(400)
     ]

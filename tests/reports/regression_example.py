@@ -1,4 +1,4 @@
-"""Results to compare: an incident, replications and load tests whose times are drawn, and what to plant in them."""
+"""Results to compare: an incident, and replications and load tests with random times; functions that change them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def lose(run: Run) -> None:
 
 
 def replications(runs: int, seed: int, slower_ms: float = 0, lossy: float = 0.0) -> ReplayResult:
-    """Many runs of one recording whose reply times and losses are drawn."""
+    """Return many runs of one recording with random reply times and losses."""
     recorded = example.recording(
-        "r.jsonl", [example.message(place, place * 20_000, "a") for place in range(10)]
+        "r.jsonl", [example.message(number, number * 20_000, "a") for number in range(10)]
     )
     random = np.random.default_rng(seed)
     made = []
@@ -39,14 +39,14 @@ def load(seed: int, factor: float = 1.0, size: int = 4000, shift_ms: float = 0.0
     random = np.random.default_rng(seed)
 
     def drawn(median_ms: float, scale: float = 1.0) -> list[float]:
-        return sorted(float(one) * scale for one in random.lognormal(np.log(median_ms), 0.5, size))
+        return sorted(float(value) * scale for value in random.lognormal(np.log(median_ms), 0.5, size))
 
     result = load_example.empty()
     result["latency_ms"] = LoadLatency(
         acknowledgement=drawn(4),
         dispatch_lag=drawn(3),
         ai=drawn(2000),
-        reply=[one + shift_ms for one in drawn(9000, factor)],
+        reply=[time_ms + shift_ms for time_ms in drawn(9000, factor)],
         reply_from_first=drawn(11_000, factor),
         generator_lag=drawn(1),
     )

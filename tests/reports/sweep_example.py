@@ -7,8 +7,8 @@ from tests.reports.example import HOSTILE
 
 
 def choice(window_s: int, messages: int, *, lost: int = 0, idle_s: int = 0, is_best: bool = True) -> SweepRow:
-    """Longer windows wait longer and ask the AI less."""
-    waits_ms = [1000 * window_s + 40 * place for place in range(200)]
+    """Return a choice; longer windows wait longer and ask the AI less."""
+    waits_ms = [1000 * window_s + 40 * index for index in range(200)]
     return SweepRow(
         window_ms=1000 * window_s,
         max_messages=messages,
@@ -33,7 +33,7 @@ def choice(window_s: int, messages: int, *, lost: int = 0, idle_s: int = 0, is_b
 
 
 def sweep(rows: list[SweepRow], recommended: int | None) -> SweepResult:
-    """A result of these rows."""
+    """Return a result of these rows."""
     return SweepResult(
         schema=SWEEP_SCHEMA_VERSION,
         kind="sweep",
@@ -51,30 +51,30 @@ def sweep(rows: list[SweepRow], recommended: int | None) -> SweepResult:
 
 
 def nine() -> SweepResult:
-    """Three windows by three sizes, the middle one recommended."""
+    """Return three windows by three sizes, the middle one recommended."""
     return sweep(
         [choice(window_s, size, is_best=size == 5) for window_s in (4, 8, 12) for size in (3, 5, 8)], 4
     )
 
 
 def lossy() -> SweepResult:
-    """Every choice lost something."""
+    """Return a result in which every choice lost something."""
     return sweep([choice(8, 5, lost=3), choice(12, 5, lost=1, idle_s=3)], None)
 
 
 def nothing() -> SweepResult:
-    """No choice, as from a folder without messages."""
+    """Return a result without choices, as from a folder without messages."""
     return sweep([], None)
 
 
 def short() -> SweepResult:
-    """Every choice was clean, on turns too few to recommend one."""
+    """Return a result in which every choice was clean, but turns are too few to recommend one."""
     result = sweep([choice(8, 5), choice(12, 5)], None)
     return {**result, "ok": True, "turns_of_several": 1, "no_recommendation": "few_turns"}
 
 
 def hostile() -> SweepResult:
-    """Every text is one of HOSTILE."""
+    """Return a result in which every text is one of HOSTILE."""
     result = nine()
     result["command"] = HOSTILE[1]
     result["settings"] = {"ai": HOSTILE[0], "redis_latency": HOSTILE[4], HOSTILE[2]: HOSTILE[0]}
@@ -83,5 +83,5 @@ def hostile() -> SweepResult:
 
 
 def endless() -> SweepResult:
-    """A thousand choices."""
-    return sweep([choice(1 + place % 30, 1 + place // 30) for place in range(1000)], 0)
+    """Return a result of a thousand choices."""
+    return sweep([choice(1 + index % 30, 1 + index // 30) for index in range(1000)], 0)

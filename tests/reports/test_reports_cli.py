@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_page_is_built_beside_the_result_whatever_it_is(
+def test_a_page_is_built_beside_the_result_of_any_kind(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, words in (("good", "incident.jsonl"), ("load", "steady")):
@@ -44,10 +44,12 @@ def test_a_page_is_built_beside_the_result_whatever_it_is(
     assert 'lang="ar" dir="rtl"' in (folder / "deep" / "page.html").read_text(encoding="utf-8")
 
 
-def test_tables_are_written_whole_whatever_room_a_page_has(folder: Path) -> None:
-    told = [example.message(place, place * 1000, "a", phone=f"9665{place:08}") for place in range(600)]
-    recorded = example.recording("day.jsonl", told)
-    lost = [(message["phone"], message["id"]) for message in told]
+def test_tables_are_written_with_all_rows(folder: Path) -> None:
+    messages = [
+        example.message(number, number * 1000, "a", phone=f"9665{number:08}") for number in range(600)
+    ]
+    recorded = example.recording("day.jsonl", messages)
+    lost = [(message["phone"], message["id"]) for message in messages]
     result = example.result([recorded], [example.run(recorded, "old", lost=lost)])
     (folder / "lossy.json").write_text(json.dumps(result), encoding="utf-8")
     assert main(["build", "lossy.json", "--csv-dir", "tables"]) == 0
@@ -147,7 +149,7 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
     [
         (["build", "."], ".: is a folder"),
         (["build", "missing.json"], "missing.json: there is no such file"),
-        (["build", "good.json", "-o", "good.json"], "-o would replace what is read"),
+        (["build", "good.json", "-o", "good.json"], "-o would replace an input"),
         (["build", "half.json"], "ends in the middle"),
         (["compare", "good.json", "load.json"], "cannot be compared with one of kind replay"),
         (["compare", "good.json", "half.json"], "ends in the middle"),
@@ -223,7 +225,7 @@ def test_inputs_are_never_written_over(
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert main(arguments) == 2
     option = arguments[-2]
-    assert f"{Path(arguments[-1])}: {option} would replace what is read" in capsys.readouterr().err
+    assert f"{Path(arguments[-1])}: {option} would replace an input" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -239,7 +241,7 @@ def test_inputs_are_never_written_over(
         (["-o", "page.html", "--json", "loop"], "loop: Too many levels of symbolic links"),
     ],
 )
-def test_outputs_are_looked_at_before_anything_is_written(
+def test_outputs_are_checked_before_anything_is_written(
     options: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "folder").mkdir()
@@ -267,7 +269,7 @@ def test_several_outputs_may_go_nowhere() -> None:
         (["baseline", "update", "good.json", "-o", "-"], "{"),
     ],
 )
-def test_any_output_can_be_standard_output_and_is_alone_there(
+def test_any_output_can_be_the_only_text_on_standard_output(
     arguments: list[str], begins: str, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) in (0, 1)
@@ -317,15 +319,13 @@ def test_the_error_for_a_full_disk_names_the_file(
     assert "/dev/full: cannot be " in capsys.readouterr().err
 
 
-def test_a_baseline_that_nobody_could_read_is_not_written(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_baseline_is_not_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     late = json.loads((folder / "good.json").read_text(encoding="utf-8"))
     for message in late["recordings"][0]["messages"]:
         message["at_ms"] += 10**9
     (folder / "late.json").write_text(json.dumps(late))
     assert main(["baseline", "update", "late.json", "-o", "baseline.json"]) == 2
-    assert "late.json: its baseline could not be read: a number is less than 0" in capsys.readouterr().err
+    assert "late.json: its baseline would be invalid: a number is less than 0" in capsys.readouterr().err
     assert not (folder / "baseline.json").exists()
 
 

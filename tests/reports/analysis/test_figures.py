@@ -27,15 +27,15 @@ def _turn(
 
 
 def _by_hand() -> ReplayResult:
-    """Four turns of one run: 5 s, no reply, 9 s from a message that came twice, and one of unknown messages."""
-    told = [
+    """Return four turns of one run: 5 s, no reply, 9 s from a repeated message, and one of unknown messages."""
+    messages = [
         example.message(1, 1000, "a"),
         example.message(2, 2000, "b"),
         example.message(3, 10_000, "c"),
         example.message(4, 20_000, "d"),
         example.message(4, 27_000, "d"),
     ]
-    recorded = example.recording("r", told)
+    recorded = example.recording("r", messages)
     run = example.run(recorded, "queue")
     run["batches"] = [
         _turn(["m2", "m1"], 4000, 4010, 6000),
@@ -49,7 +49,7 @@ def _by_hand() -> ReplayResult:
     return example.result([recorded], [run])
 
 
-def test_the_counts_of_a_run_are_its_own() -> None:
+def test_a_run_is_counted() -> None:
     assert counts(_by_hand()["runs"][0]) == {
         "sent": 4,
         "answered": 4,
@@ -74,7 +74,7 @@ def test_a_turn_has_a_reply_time_if_it_was_answered_and_its_messages_are_known()
     ]
 
 
-def test_times_of_a_system_are_those_that_some_turn_had() -> None:
+def test_times_of_a_system_are_times_of_its_turns() -> None:
     (figures,) = system_figures(_by_hand())
     assert figures.reply_ms == {"p50": 5000, "p95": 9000, "max": 9000}
     assert figures.lag_ms == {"p50": 10, "p95": 500, "max": 500}
@@ -104,19 +104,19 @@ def test_counts_are_added_up_by_any_keys() -> None:
     assert list(by_system["old",]) == list(COUNTS)
 
 
-def test_figures_of_systems_are_the_runs_own() -> None:
+def test_figures_of_a_system_equal_those_of_its_run() -> None:
     result = example.big_day(300, 40, 3)
     figures = {of_system.system: of_system for of_system in system_figures(result)}
     for run in result["runs"]:
-        own, times = figures[run["system"]], reply_times_ms(run, result["recordings"][0])
-        assert own.counts["sent"] == run["sent"]
-        assert own.counts["lost"] == len(run["lost"])
-        assert own.counts["turns"] == len(run["batches"])
-        assert own.reply_ms["max"] == times[-1]
-        assert own.reply_ms["p50"] == times[-(-len(times) * 50 // 100) - 1]
-        assert own.reply_ms["p95"] == times[-(-len(times) * 95 // 100) - 1]
-        assert own.lag_ms == {"p50": 0, "p95": 0, "max": 0}
-        assert (own.low, own.high, own.runs) == (None, None, 1)
+        of_system, times = figures[run["system"]], reply_times_ms(run, result["recordings"][0])
+        assert of_system.counts["sent"] == run["sent"]
+        assert of_system.counts["lost"] == len(run["lost"])
+        assert of_system.counts["turns"] == len(run["batches"])
+        assert of_system.reply_ms["max"] == times[-1]
+        assert of_system.reply_ms["p50"] == times[-(-len(times) * 50 // 100) - 1]
+        assert of_system.reply_ms["p95"] == times[-(-len(times) * 95 // 100) - 1]
+        assert of_system.lag_ms == {"p50": 0, "p95": 0, "max": 0}
+        assert (of_system.low, of_system.high, of_system.runs) == (None, None, 1)
 
 
 def test_figures_of_replications_have_an_interval() -> None:
@@ -151,6 +151,6 @@ def test_hostile_names_are_names() -> None:
     assert len(system_figures(result)) == 3
 
 
-def test_pandas_is_loaded_by_those_only_who_need_it() -> None:
+def test_command_lines_load_neither_pandas_nor_matplotlib() -> None:
     code = "import sys, reports, reports.cli, sim.cli; sys.exit('pandas' in sys.modules or 'matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Losses: what one event took is told together, and alike events are counted together."""
+"""Losses: messages lost in one event are explained together, and events of one kind are counted together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.reports import example
 PHONE = "966500001234"
 
 
-def test_messages_that_one_event_took_share_a_sentence() -> None:
+def test_messages_lost_in_one_event_share_a_sentence() -> None:
     result = example.incident()
     (loss,) = losses(result["runs"][:1], numbers_of(result["recordings"][0]))
     assert (loss.system, loss.words) == ("buffer-v1", example.WHY)
@@ -19,7 +19,7 @@ def test_messages_that_one_event_took_share_a_sentence() -> None:
 
 
 def test_events_of_one_kind_are_counted_together_whatever_their_moments() -> None:
-    recorded = example.recording("r", [example.message(place, 0, "a") for place in (1, 2, 3)])
+    recorded = example.recording("r", [example.message(number, 0, "a") for number in (1, 2, 3)])
     run = example.run(recorded, "old", lost=[(PHONE, "m1"), (PHONE, "m2"), (PHONE, "m3")])
     run["causes"] = {
         "m1": Cause(code="buffer_expired", ttl_s=15, at_ms=10),
@@ -43,8 +43,8 @@ def test_equal_losses_in_two_runs_are_two_events() -> None:
 
 
 def test_in_a_recording_of_several_conversations_no_message_is_called_by_its_number() -> None:
-    told = [example.message(1, 0, "a"), example.message(2, 0, "b", phone="2")]
-    recorded = example.recording("r", told)
+    messages = [example.message(1, 0, "a"), example.message(2, 0, "b", phone="2")]
+    recorded = example.recording("r", messages)
     (loss,) = losses([example.run(recorded, "old", lost=[("2", "m2")])], numbers_of(recorded))
     assert (list(loss.messages), loss.words[:12]) == ([("2", "m2")], "This message")
 
@@ -69,11 +69,11 @@ def test_a_loss_without_a_cause_left_no_trace() -> None:
 
 
 def test_messages_are_numbered_by_their_first_arrival_in_their_conversation() -> None:
-    told = [
+    messages = [
         example.message(1, 0, "a"),
         example.message(7, 5, "b", phone="2"),
         example.message(2, 9, "c"),
         example.message(1, 20, "a"),
     ]
-    numbers = numbers_of(example.recording("r", told))
+    numbers = numbers_of(example.recording("r", messages))
     assert list(numbers.values()) == [{"m1": 1, "m2": 2}, {"m7": 1}]

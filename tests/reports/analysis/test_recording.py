@@ -1,4 +1,4 @@
-"""A recording with its runs, taken apart once."""
+"""A recording with its runs, analysed once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tests.reports import example
 def test_each_recording_has_its_own_runs() -> None:
     first, second = example.incident(), example.big_day(30, 6)
     both = example.result(first["recordings"] + second["recordings"], first["runs"] + second["runs"])
-    found = recordings_of(both)
-    assert [(one.name, list(one.runs)) for one in found] == [
+    recordings = recordings_of(both)
+    assert [(recording.name, list(recording.runs)) for recording in recordings] == [
         ("incident.jsonl", first["runs"]),
         ("day.jsonl", second["runs"]),
     ]
-    assert [len(one.numbers) for one in found] == [1, 6]
+    assert [len(recording.numbers) for recording in recordings] == [1, 6]
 
 
 def test_the_first_run_of_each_system_is_drawn_in_the_order_of_the_systems() -> None:
@@ -24,14 +24,14 @@ def test_the_first_run_of_each_system_is_drawn_in_the_order_of_the_systems() -> 
     again = [example.run(recorded, name, number=2) for name in ("buffer-v1", "queue")]
     runs = [*again, *result["runs"]]
     assert first_runs(runs, ["queue", "list-v1", "buffer-v1"]) == [result["runs"][1], result["runs"][0]]
-    (one,) = recordings_of({**result, "runs": runs})
-    assert one.drawn == result["runs"]
-    assert one.reply_times_ms == {"buffer-v1": [15_000], "queue": [15_000]}
+    (recording,) = recordings_of({**result, "runs": runs})
+    assert recording.drawn == result["runs"]
+    assert recording.reply_times_ms == {"buffer-v1": [15_000], "queue": [15_000]}
 
 
 def test_properties_are_computed_once() -> None:
     replay = AnalysedReplay(example.incident())
-    (one,) = replay.recordings
-    assert one.conversations is one.conversations
+    (recording,) = replay.recordings
+    assert recording.conversations is recording.conversations
     assert replay.figures is replay.figures
     assert [figures.system for figures in replay.figures] == ["buffer-v1", "queue"]

@@ -62,17 +62,17 @@ def test_counts_of_nothing_do_not_differ() -> None:
 
 
 def test_counts_without_bound_are_compared_too() -> None:
-    many = 10**15
-    assert not counts_differ(many, many + 1, before_of=many, after_of=many, confidence=0.95)
-    assert counts_differ(many, 2 * many, before_of=many, after_of=many, confidence=0.95)
+    large = 10**15
+    assert not counts_differ(large, large + 1, before_of=large, after_of=large, confidence=0.95)
+    assert counts_differ(large, 2 * large, before_of=large, after_of=large, confidence=0.95)
 
 
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=30), st.lists(st.integers(0, 9), min_size=1, max_size=30)
 )
 def test_cliffs_delta_is_what_the_pairs_say(before: list[int], after: list[int]) -> None:
-    pairs = [(one, other) for one in before for other in after]
-    expected = sum((other > one) - (other < one) for one, other in pairs) / len(pairs)
+    pairs = [(old, new) for old in before for new in after]
+    expected = sum((new > old) - (new < old) for old, new in pairs) / len(pairs)
     assert cliffs_delta(before, after) == pytest.approx(expected)
 
 
@@ -85,15 +85,15 @@ def test_cliffs_delta_follows_from_scipys_mann_whitney() -> None:
 def test_the_interval_of_a_difference_of_means_is_scipys() -> None:
     before, after = _drawn(1, 80), _drawn(2, 120, 0.4)
 
-    def difference(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
-        return np.asarray(one.mean(axis=axis) - other.mean(axis=axis))
+    def difference(new: np.ndarray, old: np.ndarray, axis: int) -> np.ndarray:
+        return np.asarray(new.mean(axis=axis) - old.mean(axis=axis))
 
     expected = stats.bootstrap(
         (after, before), difference, n_resamples=20_000, method="percentile", rng=np.random.default_rng(3)
     ).confidence_interval
-    found = bootstrap_difference(before, after, Mean(), confidence=0.95)
-    assert found.difference == pytest.approx(np.mean(after) - np.mean(before))
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.03)
+    interval = bootstrap_difference(before, after, Mean(), confidence=0.95)
+    assert interval.difference == pytest.approx(np.mean(after) - np.mean(before))
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.03)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
@@ -117,25 +117,25 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(statistic: Mean
     covered = 0
     for seed in range(200):
         random = np.random.default_rng(seed)
-        found = bootstrap_difference(
+        interval = bootstrap_difference(
             list(random.normal(10, 2, 60)),
             list(random.normal(11, 2, 60)),
             statistic,
             confidence=0.9,
             seed=seed,
         )
-        covered += found.low <= 1 <= found.high
+        covered += interval.low <= 1 <= interval.high
     assert 0.84 <= covered / 200 <= 0.96
 
 
 def test_few_samples_widen_the_interval_such_that_it_covers_the_truth() -> None:
-    """Plain percentiles cover it in 92 % of these cases, not in 99 %."""
+    """Compare: plain percentiles cover the truth in 92 % of these cases, not in 99 %."""
     covered = 0
     for seed in range(400):
         random = np.random.default_rng(seed)
         before, after = list(random.normal(10, 2, 6)), list(random.normal(11, 1, 5))
-        found = bootstrap_difference(before, after, Mean(), confidence=0.99, seed=seed)
-        covered += found.low <= 1 <= found.high
+        interval = bootstrap_difference(before, after, Mean(), confidence=0.99, seed=seed)
+        covered += interval.low <= 1 <= interval.high
     assert covered / 400 >= 0.975
 
 
@@ -145,8 +145,8 @@ def test_the_interval_of_few_normal_samples_is_about_students(paired: bool) -> N
     before, after = random.normal(10, 2, 12), random.normal(12, 1, 12)
     test = stats.ttest_rel(after, before) if paired else stats.ttest_ind(after, before, equal_var=False)
     expected = test.confidence_interval(0.99)
-    found = bootstrap_difference(list(before), list(after), Mean(), confidence=0.99, paired=paired)
-    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.1)
+    interval = bootstrap_difference(list(before), list(after), Mean(), confidence=0.99, paired=paired)
+    assert interval.high - interval.low == pytest.approx(expected.high - expected.low, rel=0.1)
 
 
 @pytest.mark.parametrize("freedom", [1, 2.5, 11, 300])
@@ -157,8 +157,8 @@ def test_students_quantile_is_scipys(freedom: float, share: float) -> None:
 
 def test_an_error_of_floating_point_is_not_a_difference() -> None:
     before, after = [0.1, 0.2, 0.3] * 4, [0.3, 0.1, 0.2] * 4
-    found = bootstrap_difference(before, after, Mean(), confidence=0.95)
-    assert found.difference == 0
+    interval = bootstrap_difference(before, after, Mean(), confidence=0.95)
+    assert interval.difference == 0
     always_more = bootstrap_difference([0.1 + 0.2] * 9, [0.3] * 9, Mean(), confidence=0.95)
     assert not always_more.excludes_zero
 
@@ -197,7 +197,7 @@ def test_many_comparisons_ask_for_more_confidence_each() -> None:
     assert corrected_confidence(0) == pytest.approx(0.95)
 
 
-def test_few_samples_cannot_tell_anything() -> None:
+def test_few_samples_cannot_show_anything() -> None:
     assert not enough_to_tell(5, 5, confidence=0.95, paired=True)
     assert enough_to_tell(6, 6, confidence=0.95, paired=True)
     assert not enough_to_tell(3, 3, confidence=0.95, paired=False)
@@ -207,6 +207,6 @@ def test_few_samples_cannot_tell_anything() -> None:
 
 def test_large_samples_are_compared_within_bounds_of_memory() -> None:
     before, after = _drawn(1, 20_000), _drawn(2, 20_000, 0.5)
-    found = bootstrap_difference(before, after, Quantile(0.99), confidence=0.996)
-    assert found.low < found.difference < found.high
-    assert not math.isnan(found.low)
+    interval = bootstrap_difference(before, after, Quantile(0.99), confidence=0.996)
+    assert interval.low < interval.difference < interval.high
+    assert not math.isnan(interval.low)

@@ -1,4 +1,4 @@
-"""The history of a regression test, and what its trend tells."""
+"""The history of a regression test, and its trend."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_line_cut_short_by_a_crash_costs_that_line_only(tmp_path: Path) -> Non
         json.dumps(_entry("x")) + json.dumps(_entry("y")),
     ],
 )
-def test_a_line_that_is_not_an_entry_is_passed_over(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_an_entry_is_skipped(line: str, tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text(line + "\n", encoding="utf-8")
     history.append(path, _entry())
@@ -90,7 +90,7 @@ def test_a_line_that_is_not_an_entry_is_passed_over(line: str, tmp_path: Path) -
     assert warnings
 
 
-def test_another_file_than_a_history_is_refused_and_none_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_history_is_refused_and_a_missing_one_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     assert history.read(path) == ([], [])
     path.write_text(" \n\n")
@@ -100,9 +100,7 @@ def test_another_file_than_a_history_is_refused_and_none_is_an_empty_one(tmp_pat
         history.read(path)
 
 
-def test_a_write_that_the_system_cuts_is_gone_on_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partial_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:100]))
     history.append(tmp_path / "history.jsonl", _entry("x" * 500))
@@ -119,12 +117,12 @@ def test_two_runs_at_once_do_not_mix_their_lines(tmp_path: Path) -> None:
         "'ok': True, 'figures': {}})"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
-    assert [one.wait(timeout=60) for one in running] == [0, 0]
+    assert [process.wait(timeout=60) for process in running] == [0, 0]
     entries, warnings = history.read(path)
     assert (len(entries), warnings) == (400, [])
 
 
-def test_a_step_is_found_where_it_is_and_named() -> None:
+def test_a_step_is_found_at_its_run_with_its_commit() -> None:
     entries = [_entry(f"c{number}", lost=2 if number >= 3 else 0) for number in range(6)]
     plots = trend_of(entries)
     lost = plots[0]

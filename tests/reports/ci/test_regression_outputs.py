@@ -98,7 +98,9 @@ def test_a_failure_cannot_move_the_cursor_or_turn_the_text() -> None:
     text = junit_xml(replace(example.clean(), changes=[change], checks=[Check(evil, evil, False, evil)]))
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufffe\uffff]", text)
     (line,) = (
-        one.text for one in ET.fromstring(text).iter("failure") if (one.text or "").startswith("worse")
+        failure.text
+        for failure in ET.fromstring(text).iter("failure")
+        if (failure.text or "").startswith("worse")
     )
     assert line is not None
     assert "\n" not in line
@@ -127,7 +129,10 @@ def test_a_failure_lists_what_changed_and_is_bounded() -> None:
         "worse: conversation 1, message 4 (m4): answered after 15,011 ms → lost (dropped by a rewrite)"
     )
     root = ET.fromstring(junit_xml(example.endless()))
-    assert max(len((one.text or "").splitlines()) for one in root.iter("failure")) == FAILURE_LINES_MAX + 1
+    assert (
+        max(len((failure.text or "").splitlines()) for failure in root.iter("failure"))
+        == FAILURE_LINES_MAX + 1
+    )
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))
@@ -151,21 +156,21 @@ def test_a_summary_counts_the_rows_that_it_leaves_out() -> None:
         int(line.split()[-6].replace(",", "")) for line in lines if line.endswith("more are in the report.")
     ]
     shown = len([line for line in lines if line.startswith("|")]) - 6
-    told = (
+    row_count = (
         len(comparison.notes)
-        + sum(one.level == "worse" for one in comparison.changes)
-        + sum(one.level == "worse" for one in comparison.effects)
-        + sum(one.ok is False for one in comparison.checks)
+        + sum(change.level == "worse" for change in comparison.changes)
+        + sum(effect.level == "worse" for effect in comparison.effects)
+        + sum(check.ok is False for check in comparison.checks)
         + len(comparison.figures)
     )
     notes = len([line for line in lines if line.startswith("- y")])
-    assert sum(more) + shown + notes == told
+    assert sum(more) + shown + notes == row_count
 
 
 @pytest.mark.parametrize(
     "name", ["1. a", "---", "- a", "+ a", "# a", "12) a", "-", "::error::a", "##[error]a"]
 )
-def test_a_name_begins_no_list_no_heading_and_no_command(name: str) -> None:
+def test_a_name_cannot_begin_a_list_a_heading_or_a_command(name: str) -> None:
     comparison = replace(example.hostile(), notes=[name], verdict=Verdict(name))
     lines = markdown_summary(comparison).splitlines()
     assert f"- {name}" not in lines or name == "::error::a"
@@ -200,7 +205,7 @@ def test_a_page_is_bounded_and_holds_no_script(name: str, language: str) -> None
     assert f'<html lang="{language}"' in html
 
 
-def test_the_page_tells_what_is_worse_first_and_all_there_is() -> None:
+def test_the_page_shows_what_is_worse_first_and_everything_else() -> None:
     html = render_regression_report(example.worse())
     for words in (
         "conversation 1, message 4 (m4)",
@@ -231,4 +236,4 @@ def test_a_clean_page_says_so() -> None:
 def test_a_page_counts_the_rows_that_it_leaves_out() -> None:
     html = render_regression_report(example.endless())
     assert "10,000\u00a0exact differences for the worse" in html
-    assert re.search(r"9,\d\d\d\u00a0more are in the JSON only.", html)
+    assert re.search(r"9,\d\d\d\u00a0more are only in the JSON file.", html)

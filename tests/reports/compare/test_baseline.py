@@ -1,4 +1,4 @@
-"""Baselines: small, of nobody's words, and as good to compare with as the result that they were made of."""
+"""Baselines: small, without texts, and as good to compare with as the results that they are made of."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_each_fate_and_flaw_has_its_word() -> None:
     assert replay["runs"][1]["messages"] == ["15000+twice 11900+twice+order dead_lettered pending unsent"]
 
 
-def test_a_conversation_more_is_a_line_more_in_a_diff(tmp_path: Path) -> None:
+def test_one_more_conversation_is_one_more_line(tmp_path: Path) -> None:
     lines = []
     for phones in (2, 3):
         recorded = example.recording(
@@ -72,7 +72,7 @@ def test_a_conversation_more_is_a_line_more_in_a_diff(tmp_path: Path) -> None:
         path = tmp_path / f"{phones}.json"
         write_baseline(baseline_of(example.result([recorded], [example.run(recorded, "queue")])), path)
         lines.append(path.read_text().splitlines())
-    added = [one.strip(' ",') for one in lines[1]]
+    added = [line.strip(' ",') for line in lines[1]]
     assert added.count("15000") == 3
     assert len(lines[1]) == len(lines[0]) + 1
 
@@ -98,7 +98,7 @@ def test_replications_keep_figures_only() -> None:
 
 
 @pytest.mark.parametrize("key", ["text", "id", "at_ms", "phone"])
-def test_a_digest_tells_any_change_of_a_recording(key: str) -> None:
+def test_a_digest_differs_after_any_change_of_a_recording(key: str) -> None:
     (recorded,) = copy.deepcopy(BEFORE["recordings"])
     before = digest(recorded)
     recorded["title"] = "another"
@@ -116,7 +116,7 @@ def test_the_baseline_of_a_load_test_stays_small() -> None:
     assert len(json.dumps(baseline)) < 400_000
     comparison = compare(baseline, load(1, size=20_000))
     assert not comparison.is_different
-    assert {one.difference for one in comparison.effects} == {0}
+    assert {effect.difference for effect in comparison.effects} == {0}
 
 
 def test_thinning_keeps_the_extremes_and_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Comparisons: what is the same is the same, and what was planted is found and named."""
+"""Comparisons: equal results do not differ, and planted differences are found and named."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_equal_results_do_not_differ() -> None:
     assert not comparison.is_different
     assert str(comparison.verdict) == "No difference."
     assert (comparison.changes, comparison.effects, comparison.notes) == ([], [], [])
-    assert [one.ok for one in comparison.checks] == [True] * 5
-    assert all(old == new for one in comparison.figures for old, new in one.values.values())
+    assert [check.ok for check in comparison.checks] == [True] * 5
+    assert all(old == new for figures in comparison.figures for old, new in figures.values.values())
 
 
 def test_other_settings_and_seeds_are_noted() -> None:
@@ -36,8 +36,8 @@ def test_other_settings_and_seeds_are_noted() -> None:
 
 
 def test_sweeps_are_refused_with_what_to_do() -> None:
-    many = sweep_example.nothing()
-    for before, after in ((BEFORE, many), (many, BEFORE), (many, many)):
+    sweep = sweep_example.nothing()
+    for before, after in ((BEFORE, sweep), (sweep, BEFORE), (sweep, sweep)):
         with pytest.raises(ResultError, match="replay with the settings in question and compare that"):
             compare(before, after)
 
@@ -62,7 +62,7 @@ def test_results_with_nothing_in_common_are_refused() -> None:
 
 def test_two_results_without_a_run_are_refused() -> None:
     nothing = example.result([], [])
-    with pytest.raises(ResultError, match="neither of the two holds a run"):
+    with pytest.raises(ResultError, match="neither of the two has a run"):
         compare(nothing, copy.deepcopy(nothing))
 
 
@@ -95,7 +95,7 @@ def test_two_load_tests_of_the_same_system_do_not_differ() -> None:
 
 def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
     comparison = compare(load(1), load(2, 1.3))
-    worse = {(one.group, one.name) for one in comparison.effects if one.level == "worse"}
+    worse = {(effect.group, effect.name) for effect in comparison.effects if effect.level == "worse"}
     assert worse == {
         (group, quantile)
         for group in ("last message to reply", "first message to reply")
@@ -107,7 +107,7 @@ def test_thirty_percent_more_reply_time_under_load_is_worse() -> None:
 
 def test_a_sure_but_small_change_does_not_count() -> None:
     comparison = compare(load(1, size=20_000), load(1, size=20_000, shift_ms=700))
-    moved = next(one for one in comparison.effects if one.group == "last message to reply")
+    moved = next(effect for effect in comparison.effects if effect.group == "last message to reply")
     assert moved.low > 0
     assert moved.level == "same"
 
@@ -117,10 +117,10 @@ def test_a_worse_ledger_and_a_missed_threshold_are_worse() -> None:
     after["ledger"] = {**after["ledger"], "lost": 2}
     after["thresholds"] = [{"code": "lost", "limit": 0, "measured": 2, "ok": False, "unit": ""}]
     comparison = compare(before, after)
-    assert [(one.level, one.subject, one.after) for one in comparison.changes] == [
+    assert [(change.level, change.subject, change.after) for change in comparison.changes] == [
         ("worse", "messages lost", "2")
     ]
-    assert [one.name for one in comparison.checks if not one.ok] == ["lost messages"]
+    assert [check.name for check in comparison.checks if not check.ok] == ["lost messages"]
 
 
 def _with_ledger(result: LoadResult, **counts: int) -> LoadResult:
@@ -146,27 +146,27 @@ def test_only_what_is_beyond_luck_is_worse_in_a_ledger(
     name: str, before: int, after: int, level: str
 ) -> None:
     comparison = compare(_with_ledger(load(1), **{name: before}), _with_ledger(load(1), **{name: after}))
-    assert [one.level for one in comparison.changes] == [level]
+    assert [change.level for change in comparison.changes] == [level]
 
 
 def test_a_ledger_of_a_larger_load_may_hold_more() -> None:
     before, after = _with_ledger(load(1), dead=100), _with_ledger(load(1), sent=50_000, dead=500)
     comparison = compare(before, after)
-    assert [one.level for one in comparison.changes] == ["changed"]
+    assert [change.level for change in comparison.changes] == ["changed"]
     assert comparison.notes == ["The load differs: messages sent were 10,000, and are 50,000 now."]
 
 
 def test_a_load_test_that_answers_fewer_is_not_faster() -> None:
     before, after = _with_ledger(load(1)), _with_ledger(load(2, 0.5), answered=9000, lost=1000)
-    assert "better" in {one.level for one in compare(before, _with_ledger(load(2, 0.5))).effects}
-    assert {one.level for one in compare(before, after).effects} == {"changed", "same"}
+    assert "better" in {effect.level for effect in compare(before, _with_ledger(load(2, 0.5))).effects}
+    assert {effect.level for effect in compare(before, after).effects} == {"changed", "same"}
 
 
 @pytest.mark.parametrize(("sizes", "name"), [((99, 99), "max"), ((99, 100), "p99"), ((100, 100), "p99")])
 def test_the_p99_of_fewer_than_100_samples_is_named_the_maximum(sizes: tuple[int, int], name: str) -> None:
-    """On both sides, as on the page of a load test: in effects, figures and notes."""
+    """Effects, figures and notes all name it so, as the page of a load test does."""
     comparison = compare(load(1, size=sizes[0]), load(2, size=sizes[1]))
-    effects = {one.name for one in comparison.effects}
+    effects = {effect.name for effect in comparison.effects}
     assert effects == {"p50", "p95", name}
     (figures,) = comparison.figures
     keys = {key.removeprefix("acknowledgement_") for key in figures.values if key.startswith("ack")}
@@ -179,11 +179,13 @@ def test_noise_of_a_short_load_test_is_not_a_change() -> None:
     for seed in range(40):
         comparison = compare(load(2 * seed, size=15), load(2 * seed + 1, size=15))
         assert not comparison.is_different
-        assert comparison.notes[0].startswith("Too few samples to tell from luck: acknowledgement, p95; ")
+        assert comparison.notes[0].startswith(
+            "Too few samples to tell a change from luck: acknowledgement, p95; "
+        )
         assert "p50" not in comparison.notes[0]
 
 
-def test_a_verdict_on_figures_names_one_of_each_group_with_how_much() -> None:
+def test_a_verdict_names_one_figure_of_each_group_and_its_change() -> None:
     verdict = str(compare(load(1), load(1, 1.3)).verdict).replace("\u00a0", " ")
     assert "last message to reply: p50" in verdict
     assert "first message to reply: p50" in verdict
@@ -202,9 +204,9 @@ def test_an_invalid_load_test_is_never_good() -> None:
 @pytest.mark.parametrize("side", [0, 1])
 def test_a_faster_load_test_that_is_invalid_is_not_better(side: int) -> None:
     results = [load(1), load(2, 0.5)]
-    assert "better" in {one.level for one in compare(*results).effects}
+    assert "better" in {effect.level for effect in compare(*results).effects}
     results[side]["valid"] = False
-    levels = {one.level for one in compare(*results).effects}
+    levels = {effect.level for effect in compare(*results).effects}
     assert levels == {"changed", "same"}
 
 
@@ -215,7 +217,7 @@ def test_samples_need_no_order() -> None:
         samples.reverse()
     comparison = compare(accepted, load(1))
     assert not comparison.notes
-    assert all(old == new for one in comparison.figures for old, new in one.values.values())
+    assert all(old == new for figures in comparison.figures for old, new in figures.values.values())
 
 
 def test_a_threshold_has_its_limit_and_the_measured_value() -> None:
@@ -224,7 +226,9 @@ def test_a_threshold_has_its_limit_and_the_measured_value() -> None:
         {"code": "redis_memory", "limit": 50.0, "measured": 2.2, "ok": True, "unit": "MB"},
         {"code": "lost", "limit": 0, "measured": 0, "ok": True, "unit": ""},
     ]
-    checks = [(one.name, one.detail.replace("\u00a0", " ")) for one in compare(load(1), after).checks[1:]]
+    checks = [
+        (check.name, check.detail.replace("\u00a0", " ")) for check in compare(load(1), after).checks[1:]
+    ]
     assert checks == [
         ("Redis memory", "target 50 MB, it was 2.2 MB"),
         ("lost messages", "target 0, it was 0"),
@@ -233,6 +237,6 @@ def test_a_threshold_has_its_limit_and_the_measured_value() -> None:
 
 def test_other_surroundings_are_noted() -> None:
     after = load(1)
-    after["latency_ms"]["ai"] = [one * 2 for one in after["latency_ms"]["ai"]]
+    after["latency_ms"]["ai"] = [time_ms * 2 for time_ms in after["latency_ms"]["ai"]]
     (note,) = compare(load(1), after).notes
-    assert note.startswith("The surroundings differ: the median of from claim to reply was 2.0\u00a0s")
+    assert note.startswith("The surroundings differ: the median of claim to reply was 2.0\u00a0s")

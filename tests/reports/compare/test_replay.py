@@ -1,4 +1,4 @@
-"""Two replays of one run each: what is the same is the same, and what was planted is found and named."""
+"""Two replays of one run each: planted differences are found and named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.reports.regression_example import BEFORE, lose
 
 
 def _planted(plant: Callable[[Run], None], system: str = "queue") -> Comparison:
-    """BEFORE against itself with something planted into a run."""
+    """Compare BEFORE with a copy in which a run was changed by `plant`."""
     after = copy.deepcopy(BEFORE)
     for run in after["runs"]:
         if run["system"] == system:
@@ -23,7 +23,7 @@ def _planted(plant: Callable[[Run], None], system: str = "queue") -> Comparison:
 
 
 def _of_level(comparison: Comparison, level: str) -> list[Change]:
-    return [one for one in comparison.changes if one.level == level]
+    return [change for change in comparison.changes if change.level == level]
 
 
 def test_a_lost_message_is_named_with_its_cause() -> None:
@@ -41,7 +41,7 @@ def test_a_lost_message_is_named_with_its_cause() -> None:
     )
     assert comparison.is_worse
     assert str(comparison.verdict).startswith("Worse: queue lost 1\u00a0message it answered before")
-    assert next((one.name, one.ok) for one in comparison.checks) == ("loses no message", False)
+    assert next((check.name, check.ok) for check in comparison.checks) == ("loses no message", False)
 
 
 def test_a_message_that_was_lost_and_is_answered_now_is_better() -> None:
@@ -49,7 +49,7 @@ def test_a_message_that_was_lost_and_is_answered_now_is_better() -> None:
     lose(after["runs"][1])
     comparison = compare(after, BEFORE)
     assert not comparison.is_worse
-    assert [one.after for one in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
+    assert [change.after for change in _of_level(comparison, "better")] == ["answered after 4,024 ms"]
     assert str(comparison.verdict).startswith("Nothing is worse; 1\u00a0better")
 
 
@@ -62,7 +62,7 @@ def test_fates_of_messages_stand_before_figures_the_gravest_first() -> None:
 
     comparison = _planted(plant)
     worse = _of_level(comparison, "worse")
-    assert [one.topic for one in worse][:4] == ["loss", "fate", "fate", "figure"]
+    assert [change.topic for change in worse][:4] == ["loss", "fate", "fate", "figure"]
     verdict = str(comparison.verdict).replace("\u00a0", " ")
     assert verdict.startswith(
         "Worse: queue lost 1 message it answered before; queue: 2 messages worse, the first"
@@ -84,7 +84,9 @@ def _slow_down(factor: float) -> Callable[[Run], None]:
     def plant(run: Run) -> None:
         for entry in run["ledger"]:
             sent = next(
-                one["at_ms"] for one in BEFORE["recordings"][0]["messages"] if one["id"] == entry["id"]
+                message["at_ms"]
+                for message in BEFORE["recordings"][0]["messages"]
+                if message["id"] == entry["id"]
             )
             if entry["answered_at_ms"] is not None:
                 entry["answered_at_ms"] = sent + round((entry["answered_at_ms"] - sent) * factor)
@@ -97,7 +99,7 @@ def _slow_down(factor: float) -> Callable[[Run], None]:
 def test_thirty_percent_more_latency_is_worse_over_all_and_by_quantile() -> None:
     comparison = _planted(_slow_down(1.3))
     worse = _of_level(comparison, "worse")
-    assert [one.subject for one in worse if one.recording == "all recordings"] == [
+    assert [change.subject for change in worse if change.recording == "all recordings"] == [
         "message to reply, p50",
         "message to reply, p95",
         "message to reply, max",
@@ -121,7 +123,7 @@ def test_a_millisecond_is_a_change_and_not_a_regression() -> None:
     comparison = _planted(_slow_down(1.0002))
     assert not comparison.is_worse
     assert comparison.is_different
-    assert "answered after 15,003 ms" in [one.after for one in comparison.changes]
+    assert "answered after 15,003 ms" in [change.after for change in comparison.changes]
 
 
 @pytest.mark.parametrize(("key", "words"), [("duplicated", "twice"), ("reordered", "out of order")])
@@ -149,7 +151,7 @@ def test_a_run_that_does_not_come_to_rest_is_worse() -> None:
         run["came_to_rest"] = False
 
     comparison = _planted(plant)
-    assert [one.subject for one in _of_level(comparison, "worse")] == ["came to rest"]
+    assert [change.subject for change in _of_level(comparison, "worse")] == ["came to rest"]
 
 
 def test_more_ai_calls_are_worse_only_beyond_the_threshold() -> None:
@@ -184,7 +186,7 @@ def test_messages_that_are_answered_now_excuse_no_more_ai_calls_than_there_are()
         after = copy.deepcopy(BEFORE)
         after["runs"][1]["ai_calls"] = calls
         changes = compare(before, after).changes
-        assert [one.level for one in changes if one.recording == "all recordings"] == [level]
+        assert [change.level for change in changes if change.recording == "all recordings"] == [level]
 
 
 def test_an_expectation_that_broke_is_worse() -> None:
@@ -230,7 +232,7 @@ def test_a_recording_with_more_messages_is_not_slower_or_dearer() -> None:
         run["sent"], run["ai_calls"] = run["sent"] + 5, run["ai_calls"] + 3
         run["latency_ms"]["first"] = {"p50": 30_000, "p95": 30_000, "max": 30_000}
     comparison = compare(BEFORE, after)
-    assert {one.subject for one in comparison.changes} >= {"messages sent", "AI calls"}
+    assert {change.subject for change in comparison.changes} >= {"messages sent", "AI calls"}
     assert not comparison.is_worse
     assert not _of_level(comparison, "better")
 
@@ -251,7 +253,7 @@ def test_losing_the_slow_messages_makes_nothing_better() -> None:
     plant(after["runs"][1])
     comparison = compare(before, after)
     assert not _of_level(comparison, "better")
-    assert [one.topic for one in _of_level(comparison, "worse")] == ["loss", "loss"]
+    assert [change.topic for change in _of_level(comparison, "worse")] == ["loss", "loss"]
     assert "better" not in str(comparison.verdict)
 
 
@@ -263,7 +265,7 @@ def test_answering_what_was_lost_is_neither_slower_nor_dearer() -> None:
     comparison = compare(before, BEFORE)
     assert not comparison.is_worse
     assert {"AI calls", "first message to reply, p50"} <= {
-        one.subject for one in _of_level(comparison, "changed")
+        change.subject for change in _of_level(comparison, "changed")
     }
 
 
@@ -274,7 +276,7 @@ def test_a_slowdown_is_seen_even_where_other_messages_are_answered() -> None:
     _slow_down(1.3)(after["runs"][1])
     worse = _of_level(compare(before, after), "worse")
     words = "message to reply, where answered both times"
-    assert [(one.recording, one.subject) for one in worse] == [
+    assert [(change.recording, change.subject) for change in worse] == [
         ("all recordings", f"{words}, p50"),
         ("all recordings", f"{words}, p95"),
         ("all recordings", f"{words}, max"),
@@ -285,7 +287,7 @@ def test_a_slowdown_is_seen_even_where_other_messages_are_answered() -> None:
 
 
 def _twice(name: str) -> ReplayResult:
-    """BEFORE, and the same once more under another name."""
+    """Return BEFORE with a second copy of its recording under another name."""
     result = copy.deepcopy(BEFORE)
     more = copy.deepcopy(BEFORE)
     more["recordings"][0]["name"] = name
@@ -298,8 +300,8 @@ def _twice(name: str) -> ReplayResult:
 
 def test_a_missing_recording_is_one_change_and_the_rest_is_compared_over_all() -> None:
     comparison = compare(_twice("another.jsonl"), BEFORE)
-    (gone,) = comparison.changes
-    assert (gone.level, gone.recording, gone.system, gone.after) == (
+    (change,) = comparison.changes
+    assert (change.level, change.recording, change.system, change.after) == (
         "worse",
         "another.jsonl",
         "all systems",
@@ -309,14 +311,16 @@ def test_a_missing_recording_is_one_change_and_the_rest_is_compared_over_all() -
     slower = copy.deepcopy(BEFORE)
     _slow_down(1.3)(slower["runs"][1])
     assert "message to reply, where answered both times, p50" in [
-        one.subject for one in compare(_twice("another.jsonl"), slower).changes if one.level == "worse"
+        change.subject
+        for change in compare(_twice("another.jsonl"), slower).changes
+        if change.level == "worse"
     ]
 
 
 def test_a_new_recording_is_not_a_regression() -> None:
     comparison = compare(BEFORE, _twice("another.jsonl"))
     assert not comparison.is_worse
-    assert [(one.recording, one.system, one.before) for one in comparison.changes] == [
+    assert [(change.recording, change.system, change.before) for change in comparison.changes] == [
         ("another.jsonl", "queue", "not replayed"),
         ("another.jsonl", "buffer-v1", "not replayed"),
     ]
@@ -328,8 +332,8 @@ def test_a_system_missing_from_many_recordings_is_one_change() -> None:
         if run["system"] == "buffer-v1":
             run["system"] = "buffer-v9"
     after["systems"] = ["queue", "buffer-v9"]
-    (gone,) = _of_level(compare(_twice("another.jsonl"), after), "worse")
-    assert (gone.recording, gone.system) == ("all recordings", "buffer-v1")
+    (change,) = _of_level(compare(_twice("another.jsonl"), after), "worse")
+    assert (change.recording, change.system) == ("all recordings", "buffer-v1")
 
 
 def test_figures_that_are_worse_in_many_recordings_are_one_part_of_the_verdict() -> None:

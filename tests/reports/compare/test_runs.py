@@ -13,10 +13,10 @@ def test_replications_with_equal_luck_are_equal() -> None:
     comparison = compare(replications(30, 1), replications(30, 1))
     assert len(comparison.effects) == 9
     assert not comparison.is_different
-    assert all((one.low, one.high) == (0, 0) for one in comparison.effects)
+    assert all((effect.low, effect.high) == (0, 0) for effect in comparison.effects)
 
 
-def test_replications_with_other_luck_are_no_change() -> None:
+def test_replications_with_other_luck_are_not_a_change() -> None:
     for seed in range(20):
         before, after = replications(30, 2 * seed), replications(30, 2 * seed + 1)
         assert not compare(before, {**after, "seed": 8}).is_different
@@ -25,25 +25,25 @@ def test_replications_with_other_luck_are_no_change() -> None:
 def test_replications_that_lose_or_slow_down_are_worse() -> None:
     before = replications(30, 1)
     names = {
-        one.name
-        for one in compare(before, replications(30, 2, slower_ms=4500)).effects
-        if one.level == "worse"
+        effect.name
+        for effect in compare(before, replications(30, 2, slower_ms=4500)).effects
+        if effect.level == "worse"
     }
     assert names == {"first message to reply, mean", "first message to reply, p95"}
     lossy = compare(before, replications(30, 2, lossy=0.6))
-    assert [one.name for one in lossy.effects if one.level == "worse"] == ["share of messages lost"]
+    assert [effect.name for effect in lossy.effects if effect.level == "worse"] == ["share of messages lost"]
 
 
-def test_a_few_replications_tell_nothing_and_say_so() -> None:
+def test_few_replications_show_no_change_and_a_note_says_so() -> None:
     comparison = compare(replications(3, 1), replications(3, 2, slower_ms=4500))
     assert not comparison.is_worse
-    assert any("With 3\u00a0runs only nothing can be told from luck" in note for note in comparison.notes)
+    assert any("With only 3\u00a0runs no change can be told from luck" in note for note in comparison.notes)
 
 
 def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
     before, after = replications(8, 1), replications(8, 2, slower_ms=4500)
     comparison = compare(before, after)
-    assert {one.name for one in comparison.effects if one.level == "worse"} == {
+    assert {effect.name for effect in comparison.effects if effect.level == "worse"} == {
         "first message to reply, mean",
         "first message to reply, p95",
     }
@@ -53,7 +53,7 @@ def test_runs_too_few_to_compare_one_by_one_are_compared_as_a_whole() -> None:
 def test_figures_that_are_the_same_in_every_run_cost_no_confidence() -> None:
     comparison = compare(replications(30, 1), replications(30, 2))
     assert len(comparison.effects) == 9
-    assert [one.confidence for one in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 9)
+    assert [effect.confidence for effect in comparison.effects] == pytest.approx([1 - 0.05 / 2] * 9)
 
 
 def test_replications_of_a_changed_recording_are_one_change_and_not_slower() -> None:
@@ -61,11 +61,11 @@ def test_replications_of_a_changed_recording_are_one_change_and_not_slower() -> 
     after["recordings"][0]["messages"][0]["text"] = "otherwise"
     comparison = compare(replications(30, 1), after)
     assert comparison.notes == [
-        "The recording r.jsonl has changed: of it, only how many messages go wrong is judged."
+        "The recording r.jsonl has changed: only the number of messages that went wrong is compared."
     ]
-    assert [(one.level, one.subject) for one in comparison.changes] == [("changed", "recording")]
+    assert [(change.level, change.subject) for change in comparison.changes] == [("changed", "recording")]
     assert not comparison.is_worse
-    assert {one.level for one in comparison.effects} == {"changed", "same"}
+    assert {effect.level for effect in comparison.effects} == {"changed", "same"}
 
 
 def test_replications_with_nothing_in_common_are_refused() -> None:
@@ -85,7 +85,7 @@ def test_a_recording_that_is_no_longer_replicated_is_worse() -> None:
     before["recordings"] += more["recordings"]
     before["runs"] += more["runs"]
     comparison = compare(before, replications(30, 1))
-    assert [(one.level, one.recording, one.after) for one in comparison.changes] == [
+    assert [(change.level, change.recording, change.after) for change in comparison.changes] == [
         ("worse", "another.jsonl", "missing")
     ]
     assert comparison.is_worse
@@ -101,19 +101,23 @@ def test_replications_that_give_messages_up_are_worse(key: str, name: str) -> No
     for run in after["runs"]:
         run[key] = ["m1"]  # type: ignore[literal-required]
     comparison = compare(replications(30, 1), after)
-    assert [one.name for one in comparison.effects if one.level == "worse"] == [name]
+    assert [effect.name for effect in comparison.effects if effect.level == "worse"] == [name]
 
 
 def test_replications_that_lose_the_slow_messages_are_not_faster() -> None:
     after = replications(30, 2, slower_ms=-3000, lossy=0.6)
     faster = compare(replications(30, 1), replications(30, 2, slower_ms=-3000))
-    assert "better" in {one.level for one in faster.effects}
+    assert "better" in {effect.level for effect in faster.effects}
     for run in after["runs"]:
         run["answered"] -= len(run["lost"])
-    assert {one.level for one in compare(replications(30, 1), after).effects} == {"worse", "changed", "same"}
+    assert {effect.level for effect in compare(replications(30, 1), after).effects} == {
+        "worse",
+        "changed",
+        "same",
+    }
 
 
 def test_one_run_against_many_is_noted() -> None:
     comparison = compare(replications(1, 1), replications(30, 2))
     assert not comparison.is_worse
-    assert any("With 1\u00a0run only nothing can be told" in note for note in comparison.notes)
+    assert any("With only 1\u00a0run no change can be told" in note for note in comparison.notes)

@@ -16,12 +16,12 @@ from tests.reports import example
 
 
 def _one_conversation(gap_ms: int, number: int, lost: int = 0) -> Conversation:
-    told = [example.message(place, place * gap_ms, "نعم", phone="1") for place in range(1, number + 1)]
-    recorded = example.recording("r", told)
-    gone = [("1", f"m{place}") for place in range(number - lost + 1, number + 1)]
-    return conversations(recorded, [example.run(recorded, "old", lost=gone), example.run(recorded, "queue")])[
-        0
-    ]
+    messages = [example.message(index, index * gap_ms, "نعم", phone="1") for index in range(1, number + 1)]
+    recorded = example.recording("r", messages)
+    lost_keys = [("1", f"m{index}") for index in range(number - lost + 1, number + 1)]
+    return conversations(
+        recorded, [example.run(recorded, "old", lost=lost_keys), example.run(recorded, "queue")]
+    )[0]
 
 
 def test_a_long_silence_is_cut_out_of_the_axis_and_seconds_stay_visible() -> None:
@@ -45,9 +45,9 @@ def test_labels_of_the_axis_never_come_too_close() -> None:
 def test_nothing_lies_on_top_of_anything_else(gap_ms: int, number: int, lost: int) -> None:
     figure = layout(_one_conversation(gap_ms, number, lost))
     for lane in figure.lanes:
-        for one, other in itertools.combinations(lane.boxes, 2):
-            apart = one.left + one.width <= other.left or other.left + other.width <= one.left
-            assert apart or abs(one.y - other.y) >= 16
+        for left, right in itertools.combinations(lane.boxes, 2):
+            apart = left.left + left.width <= right.left or right.left + right.width <= left.left
+            assert apart or abs(left.y - right.y) >= 16
         assert all(lane.top + 22 < box.y - 8 and box.y + 8 < lane.top + lane.height for box in lane.boxes)
         assert all(bar.y + 18 < lane.top + lane.height for bar in lane.bars)
         assert all(box.left >= 0 and box.left + box.width <= figure.width + 0.1 for box in lane.boxes)
@@ -87,9 +87,9 @@ def test_losses_close_together_share_a_cross_and_labels_do_not_meet() -> None:
         assert not before.label or before.x + 10 + 6 * len(before.label) < after.x
 
 
-def test_a_batch_without_a_reply_is_drawn_so_and_repeats_are_marked() -> None:
-    told = [example.message(1, 0, "a"), example.message(1, 2000, "a")]
-    recorded = example.recording("r", told)
+def test_a_batch_without_a_reply_and_repeated_deliveries_are_marked() -> None:
+    messages = [example.message(1, 0, "a"), example.message(1, 2000, "a")]
+    recorded = example.recording("r", messages)
     run = example.run(recorded, "queue")
     run["batches"][0]["replied_at_ms"] = None
     run["batches"][0]["ids"].append("another's")
@@ -102,9 +102,9 @@ def test_a_batch_without_a_reply_is_drawn_so_and_repeats_are_marked() -> None:
     assert [box.kind for box in lane.boxes] == ["pending", "again"]
 
 
-def test_a_lane_tells_how_long_a_turn_waited_and_how_long_the_ai_took() -> None:
-    told = [example.message(1, 0, "a"), example.message(2, 5000, "b"), example.message(3, 40_000, "c")]
-    recorded = example.recording("r", told)
+def test_a_lane_shows_how_long_a_turn_waited_and_how_long_the_ai_took() -> None:
+    messages = [example.message(1, 0, "a"), example.message(2, 5000, "b"), example.message(3, 40_000, "c")]
+    recorded = example.recording("r", messages)
     figure = layout(conversations(recorded, [example.run(recorded, "queue")])[0])
     lane = figure.lanes[0]
     assert [window.label for window in lane.windows] == ["waits 8.0\u00a0s"] * 2
@@ -118,7 +118,7 @@ def test_a_lane_tells_how_long_a_turn_waited_and_how_long_the_ai_took() -> None:
     assert all(box.y - 8 > lane.windows[0].y + 4 for box in lane.boxes)
 
 
-def test_a_window_of_which_nothing_is_known_is_not_drawn() -> None:
+def test_an_unknown_window_is_not_drawn() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     run = example.run(recorded, "queue")
     run["batches"][0]["due_at_ms"] = None
@@ -150,12 +150,12 @@ def test_a_figure_stays_drawable_when_a_reply_takes_a_day_or_messages_never_stop
 
 
 def test_conversations_with_losses_come_first_then_the_slowest() -> None:
-    told = [example.message(place, at_ms, "a", phone=str(place)) for place, at_ms in enumerate((0, 1, 2))]
-    recorded = example.recording("r", told)
+    messages = [example.message(index, at_ms, "a", phone=str(index)) for index, at_ms in enumerate((0, 1, 2))]
+    recorded = example.recording("r", messages)
     run = example.run(recorded, "old", lost=[("2", "m2")])
     run["ledger"][1]["answered_at_ms"] = 60_000
-    found = conversations(recorded, [run])
-    assert [one.key.phone for one in worst_first(found)] == ["2", "1", "0"]
+    unordered = conversations(recorded, [run])
+    assert [conversation.key.phone for conversation in worst_first(unordered)] == ["2", "1", "0"]
 
 
 def test_reply_times_count_from_the_first_message_of_the_batch() -> None:

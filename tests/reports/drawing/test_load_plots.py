@@ -42,7 +42,7 @@ def test_hostile_text_stays_text_and_is_all_there() -> None:
     html = render_load_report(hostile())
     seen = Page(html).text
     for evil in HOSTILE[:5]:
-        places = [one for one in seen if evil in one]
+        places = [text for text in seen if evil in text]
         assert len(places) >= 6, "settings twice, ids twice, a trigger, a process"
     assert "\u202e" not in html
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", html)
@@ -94,14 +94,14 @@ def test_faults_close_together_share_a_label_and_those_after_the_end_are_left_ou
     assert rate.svg.count('class="fault"') == 3
 
 
-def test_what_is_not_known_is_not_drawn() -> None:
+def test_unknown_values_are_not_drawn() -> None:
     depth = time_plots(chaos()).depth
     assert depth is not None
     (line,) = re.findall(r'<path stroke="[^"]*" d="([^"]*)"', depth.svg)
     assert line.count("M") == 2, "a line before the gap, and one after it"
     unknown = chaos()
-    for one in unknown["timeline"]:
-        one.update({"depth": None, "cpu": None, "redis_bytes": None})
+    for moment in unknown["timeline"]:
+        moment.update({"depth": None, "cpu": None, "redis_bytes": None})
     plots = time_plots(unknown)
     assert plots.rate is not None
     assert (plots.depth, plots.cpu, plots.memory) == (None, None, None)
@@ -111,15 +111,15 @@ def test_a_long_run_is_drawn_with_as_few_points_as_a_short_one() -> None:
     bins = binned([second(at, rate=at % 7) for at in range(43_200)])
     assert len(bins.groups) <= BINS_MAX
     assert bins.end_s >= 43_200
-    rates = [rate for rate in bins.values(lambda one: one["sent"]) if rate is not None]
+    rates = [rate for rate in bins.values(lambda moment: moment["sent"]) if rate is not None]
     assert rates == pytest.approx([3.0] * len(rates), abs=0.1)
-    assert bins.values(lambda one: one["sent"], peak=True)[:2] == [6, 6]
+    assert bins.values(lambda moment: moment["sent"], peak=True)[:2] == [6, 6]
 
 
-def test_of_many_processes_the_others_are_drawn_together() -> None:
+def test_the_least_busy_of_many_processes_share_a_line() -> None:
     result = chaos()
-    for one in result["timeline"]:
-        one["cpu"] = {f"worker-{number}": 0.01 * number for number in range(1, 21)}
+    for moment in result["timeline"]:
+        moment["cpu"] = {f"worker-{number}": 0.01 * number for number in range(1, 21)}
     cpu = time_plots(result).cpu
     assert cpu is not None
     assert len(cpu.rows) == LINES_MAX
@@ -148,12 +148,12 @@ def test_any_timeline_can_be_plotted(length: int, highest: int) -> None:
 def test_the_largest_distance_is_the_one_that_trying_every_time_finds() -> None:
     chance = random.Random(11)
     for _ in range(30):
-        one, other = (sorted(chance.randint(1, 40) for _ in range(chance.randint(1, 30))) for _ in range(2))
+        left, right = (sorted(chance.randint(1, 40) for _ in range(chance.randint(1, 30))) for _ in range(2))
         shares = [
-            abs(sum(at <= time for at in one) / len(one) - sum(at <= time for at in other) / len(other))
+            abs(sum(at <= time for at in left) / len(left) - sum(at <= time for at in right) / len(right))
             for time in range(42)
         ]
-        gap = largest_gap(one, other)
+        gap = largest_gap(left, right)
         assert gap.distance == pytest.approx(max(shares))
         if gap.distance:
             assert gap.at_ms == next(time for time, share in enumerate(shares) if share > max(shares) - 1e-9)
@@ -179,7 +179,7 @@ def test_times_below_a_millisecond_are_drawn_within_the_plot() -> None:
     html = render_load_report(result)
     plot = html[html.index('aria-labelledby="acknowledgement-plot-t') :]
     (line,) = re.findall(r'<path stroke="[^"]*" d="([^"]*)"', plot[: plot.index("</svg>")])
-    x = [float(one) for one in re.findall(r"[ML]([\d.-]+) ", line)]
+    x = [float(number) for number in re.findall(r"[ML]([\d.-]+) ", line)]
     assert min(x) >= 58
     assert max(x) <= 883
 
@@ -188,9 +188,9 @@ def test_the_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "new" / "report.html"
     write_load_report(load_example.chaos(), path)
     assert path.read_text("utf-8") == render_load_report(load_example.chaos())
-    assert [one.name for one in path.parent.iterdir()] == ["report.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["report.html"]
 
 
 def _plots(result: LoadResult) -> list[Plot]:
     plots = time_plots(result)
-    return [one for one in (plots.rate, plots.depth, plots.cpu, plots.memory) if one is not None]
+    return [plot for plot in (plots.rate, plots.depth, plots.cpu, plots.memory) if plot is not None]

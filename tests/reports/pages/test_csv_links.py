@@ -1,4 +1,4 @@
-"""Tables as files that a page holds in itself."""
+"""CSV files embedded in a page."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_a_file_comes_back_as_it_was() -> None:
     ]
     link = csv_link("x.csv", ["a", "b", "c", "d", "e"], rows)
     assert (link.name, link.rows, link.left_out) == ("x.csv", 3, 0)
-    found = _read(link.address)
-    assert found[0] == ["a", "b", "c", "d", "e"]
-    assert found[1] == ["a,b", 'say "x"', "one\nline", "نعم", "1"]
-    assert found[2] == ["", " x", "a;b", "'", "-5"]
-    assert found[3] == ["'-", "1e5", "007", "نص «طويل»", ""]
+    lines = _read(link.address)
+    assert lines[0] == ["a", "b", "c", "d", "e"]
+    assert lines[1] == ["a,b", 'say "x"', "one\nline", "نعم", "1"]
+    assert lines[2] == ["", " x", "a;b", "'", "-5"]
+    assert lines[3] == ["'-", "1e5", "007", "نص «طويل»", ""]
     assert _text(link.address).endswith("\r\n")
     frame = pd.read_csv(io.StringIO(_text(link.address)), dtype={"c": str})
     assert frame["a"].tolist()[0] == "a,b"
@@ -75,13 +75,13 @@ def test_nothing_that_was_written_is_taken_for_a_formula(evil: str) -> None:
 
 @pytest.mark.parametrize("separator", [";", "|", "\t", "\n", "; ", "\r\n"])
 @pytest.mark.parametrize("evil", ["=1+1", "@SUM(A1)", "\uff1d1", "+1", "-1"])
-def test_nor_is_it_where_another_sign_separates_cells(separator: str, evil: str) -> None:
-    (_, (cell, other)) = _read(
+def test_no_formula_begins_after_another_separator(separator: str, evil: str) -> None:
+    (_, (cell, second_cell)) = _read(
         csv_link("x.csv", ["a", "b"], [[f"a{separator}{evil}", "a;b = c; (-1)"]]).address
     )
     assert not re.search(r"[;|\t\n]\s*[=+\-@\uff1d]", cell)
     assert cell.endswith(evil)
-    assert other == "a;b = c; (-1)"
+    assert second_cell == "a;b = c; (-1)"
 
 
 def test_what_a_file_cannot_hold_or_would_turn_its_reader_is_made_visible() -> None:
@@ -114,7 +114,7 @@ def test_a_file_may_have_no_rows() -> None:
 WHY = example.WHY.replace("Messages 4 and 5", "Message {}")
 
 
-def test_lost_messages_are_told_with_their_cause_and_without_phone_numbers() -> None:
+def test_lost_messages_are_listed_with_their_cause_and_without_phone_numbers() -> None:
     result = example.incident()
     result["runs"][0]["ledger"][3]["lost_at_ms"] = None
     links = dict(downloads(AnalysedReplay(result)))
@@ -144,10 +144,14 @@ def test_the_figures_of_systems_and_runs_can_be_read_back() -> None:
 
 
 def test_all_files_of_a_page_together_stay_small() -> None:
-    told = [example.message(place, place * 1000, "a", phone=f"9665{place:08}") for place in range(5000)]
-    recordings = [example.recording(f"{place}-{'x' * 60}", told[place * 20 :][:20]) for place in range(250)]
-    lost = [(one["phone"], one["id"]) for one in told]
-    runs = [example.run(one, name, lost=lost) for one in recordings for name in ("old", "older")]
+    messages = [
+        example.message(number, number * 1000, "a", phone=f"9665{number:08}") for number in range(5000)
+    ]
+    recordings = [
+        example.recording(f"{number}-{'x' * 60}", messages[number * 20 :][:20]) for number in range(250)
+    ]
+    lost = [(message["phone"], message["id"]) for message in messages]
+    runs = [example.run(recorded, name, lost=lost) for recorded in recordings for name in ("old", "older")]
     result = example.result(recordings, runs)
     links = [link for _, link in downloads(AnalysedReplay(result))]
     assert sum(len(link.address) for link in links) <= URIS_BYTES_MAX

@@ -29,15 +29,15 @@ def test_it_says_what_was_missed_and_who_was_lost() -> None:
     page = render_load_report(chaos())
     assert "10,000 acknowledged = 9,998 answered + 0 dead-lettered + 0 waiting + 2 lost" in page
     assert page.count("✗ missed") == 2
-    for told in ("m-4711", "Redis stalled", "--seed 7", "It closes"):
-        assert told in page
+    for words in ("m-4711", "Redis stalled", "--seed 7", "The equation holds"):
+        assert words in page
 
 
-def test_a_ledger_that_does_not_close_is_told() -> None:
+def test_a_ledger_that_does_not_add_up_is_reported() -> None:
     result = chaos()
     result["ledger"]["answered"] -= 5
     page = render_load_report(result).replace("\u00a0", " ").replace("\u202f", " ")
-    assert "It does not close: 5 messages too few" in page
+    assert "The equation does not hold: 5 messages too few" in page
 
 
 def test_an_invalid_run_proves_nothing() -> None:
@@ -76,7 +76,7 @@ def test_nothing_measured_is_said_without_a_unit_and_is_not_met() -> None:
 
 def test_a_prediction_is_drawn_over_what_was_measured() -> None:
     result = chaos()
-    result["predicted_ms"] = [one + 40 for one in result["latency_ms"]["reply"]]
+    result["predicted_ms"] = [time_ms + 40 for time_ms in result["latency_ms"]["reply"]]
     page = render_load_report(result)
     assert "The largest distance is 0." in page
     assert page.count("The simulator's prediction") + page.count("The simulator&#39;s prediction") == 1
@@ -98,7 +98,7 @@ def test_the_page_in_arabic_runs_from_right_to_left_and_is_as_sound(
 
 def test_a_page_in_arabic_holds_latin_letters_in_data_only() -> None:
     result = chaos()
-    result["predicted_ms"] = [one + 40 for one in result["latency_ms"]["reply"]]
+    result["predicted_ms"] = [time_ms + 40 for time_ms in result["latency_ms"]["reply"]]
     html = render_load_report(result, "ar")
     main = html[html.index("<main") : html.index("</main>")]
     texts = re.sub(r"<[^>]*>", "\n", re.sub(r"<pre.*?</pre>|<bdi>[^<]*</bdi>", "", main, flags=re.DOTALL))
@@ -118,12 +118,12 @@ def test_plots_run_from_left_to_right_in_arabic_too_and_their_words_stand_in_ord
     assert all(tick.startswith("\u2068") and tick.endswith("\u2069") for tick in named)
 
 
-def test_a_verdict_is_told_in_arabic_with_the_numbers_of_its_own() -> None:
+def test_a_verdict_in_arabic_has_its_numbers() -> None:
     html = render_load_report(chaos(), "ar")
-    told = re.sub("[\u2068\u2069]", "", html)
-    assert "أُكِّد استلام 10,000 من الرسائل" in told
-    assert "حدود لم تتحقّق: أُجيب عنها: 99.98 %، الرسائل المفقودة: 2." in told.replace("\u00a0", " ")
-    assert "Missed" not in told
+    words = re.sub("[\u2068\u2069]", "", html)
+    assert "أُكِّد استلام 10,000 من الرسائل" in words
+    assert "حدود لم تتحقّق: أُجيب عنها: 99.98 %، الرسائل المفقودة: 2." in words.replace("\u00a0", " ")
+    assert "Missed" not in words
 
 
 def test_the_seconds_the_latencies_and_what_went_wrong_can_be_downloaded() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reports.analysis.conversations import conversations
 from reports.pages.page import page_script
-from reports.pages.replay.overview import Talk, overview_of
+from reports.pages.replay.overview import OverviewItem, overview_of
 from reports.pages.replay.page import LARGE_SIZE_MAX, SIZE_MAX, render_replay_report
 from reports.results.replay import ReplayResult
 from tests.reports import example
@@ -18,21 +18,21 @@ LONG = "\u202e</td></table><script>'\"&مُحَمَّد👨\u200d👩\u200d👧\
 
 
 def _many(number: int, text: str = SHORT) -> ReplayResult:
-    """So many conversations of two messages each; in one of 200 both are lost on one system of two."""
-    told = [
-        example.message(place, place * 400, text, phone=f"9665{place % number:08}", one=f"m{place}")
-        for place in range(2 * number)
+    """Return a result of `number` conversations of two messages; in one of 200 both are lost on one of two systems."""
+    messages = [
+        example.message(index, index * 400, text, phone=f"9665{index % number:08}", name=f"m{index}")
+        for index in range(2 * number)
     ]
-    recorded = example.recording("day.jsonl", told)
-    lost = [(one["phone"], one["id"]) for place, one in enumerate(told) if place % 200 == 7]
+    recorded = example.recording("day.jsonl", messages)
+    lost = [(message["phone"], message["id"]) for message in messages[7::200]]
     return example.result(
         [recorded], [example.run(recorded, "buffer-v1", lost=lost), example.run(recorded, "queue")]
     )
 
 
-def _talks(result: ReplayResult) -> list[Talk]:
+def _items(result: ReplayResult) -> list[OverviewItem]:
     recorded = result["recordings"][0]
-    return [Talk(recorded["name"], one, "") for one in conversations(recorded, result["runs"])]
+    return [OverviewItem(recorded["name"], item, "") for item in conversations(recorded, result["runs"])]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_page_of_very_many_conversations_stays_small_and_shows_the_worst(numbe
     rows = table.count("<tr><td>")
     assert rows == number or f"There was no room for {number - rows:,}" in html
     assert rows >= 10_000
-    lost = [place for place, row in enumerate(table.split("<tr><td>")[1:]) if "class=b" in row]
+    lost = [index for index, row in enumerate(table.split("<tr><td>")[1:]) if "class=b" in row]
     assert lost == list(range(number // 200))
 
 
@@ -61,32 +61,32 @@ def test_a_few_conversations_need_no_overview_and_some_do() -> None:
     assert len(html.encode()) <= SIZE_MAX
     table = html[html.index('id="overview-table"') :].split("</table>")[0]
     links = re.findall(r'<a href="#(r1c\d)">', table)
-    assert links == [f"r1c{place}" for place in range(8)]
+    assert links == [f"r1c{index}" for index in range(8)]
     assert all(f'<h4 id="{link}">' in html for link in links)
 
 
 def test_texts_are_shortened_before_conversations_are_left_out() -> None:
-    talks = _talks(_many(50))
-    whole = overview_of(talks, ["buffer-v1", "queue"], 100_000)
+    items = _items(_many(50))
+    whole = overview_of(items, ["buffer-v1", "queue"], 100_000)
     assert (whole.shown, whole.left_out, whole.text_is_cut) == (50, 0, False)
-    tight = overview_of(talks, ["buffer-v1", "queue"], 5000)
+    tight = overview_of(items, ["buffer-v1", "queue"], 5000)
     assert (tight.shown, tight.left_out, tight.text_is_cut) == (50, 0, True)
-    tiny = overview_of(talks, ["buffer-v1", "queue"], 1000)
+    tiny = overview_of(items, ["buffer-v1", "queue"], 1000)
     assert tiny.left_out == 50 - tiny.shown > 0
-    for one, limit in ((whole, 100_000), (tight, 5000), (tiny, 1000)):
-        assert len(str(one.rows).encode()) <= limit + one.shown
+    for overview, limit in ((whole, 100_000), (tight, 5000), (tiny, 1000)):
+        assert len(str(overview.rows).encode()) <= limit + overview.shown
 
 
-def test_a_row_tells_what_happened_on_each_system() -> None:
-    told = [
+def test_a_row_shows_what_happened_on_each_system() -> None:
+    messages = [
         example.message(1, 0, "a <b> & c", phone="966500001234"),
         example.message(2, 100, "b", phone="966500001234"),
     ]
-    recorded = example.recording("r", told)
+    recorded = example.recording("r", messages)
     old, queue = example.run(recorded, "old", lost=[("966500001234", "m2")]), example.run(recorded, "queue")
     queue["duplicated"] = ["m1"]
-    (one,) = conversations(recorded, [old, queue])
-    overview = overview_of([Talk("r", one, "r1c0")], ["old", "never ran", "queue"], 10_000)
+    (conversation,) = conversations(recorded, [old, queue])
+    overview = overview_of([OverviewItem("r", conversation, "r1c0")], ["old", "never ran", "queue"], 10_000)
     assert str(overview.rows) == (
         '<tr><td><a href="#r1c0">1</a><td><bdi>…1234</bdi><td>2<td class=b>✗1<td><td class=w>~1<td>15.0<td>'
         "a &lt;b&gt; &amp; c · b"
@@ -95,28 +95,28 @@ def test_a_row_tells_what_happened_on_each_system() -> None:
 
 
 def test_without_losses_those_in_other_trouble_come_first_then_the_slowest() -> None:
-    told = [example.message(place, 0, "a", phone=f"96650000000{place}") for place in range(1, 5)]
-    recorded = example.recording("r", told)
+    messages = [example.message(index, 0, "a", phone=f"96650000000{index}") for index in range(1, 5)]
+    recorded = example.recording("r", messages)
     run = example.run(recorded, "queue", lost=[("966500000002", "m2")])
     run["reordered"] = ["m3"]
     run["ledger"][3]["answered_at_ms"] = 60_000
-    overview = overview_of(_talks(example.result([recorded], [run])), ["queue"], 10_000)
+    overview = overview_of(_items(example.result([recorded], [run])), ["queue"], 10_000)
     assert re.findall(r"<bdi>…(\d+)</bdi>", overview.rows) == ["0002", "0003", "0004", "0001"]
     assert re.findall(r"<td>([\d.]*)<td>a", overview.rows) == ["", "15.0", "60.0", "15.0"]
 
 
 def test_names_and_texts_of_anybody_are_bounded_and_stay_text() -> None:
     for evil in example.HOSTILE:
-        told = [
-            example.message(place, 0, evil * 99, phone=evil * 99, instance=str(place)) for place in range(3)
+        messages = [
+            example.message(index, 0, evil * 99, phone=evil * 99, instance=str(index)) for index in range(3)
         ]
-        recorded = example.recording(evil * 99, told)
-        talks = [
-            Talk(recorded["name"] + end, one, "")
+        recorded = example.recording(evil * 99, messages)
+        items = [
+            OverviewItem(recorded["name"] + end, conversation, "")
             for end in "xy"
-            for one in conversations(recorded, [example.run(recorded, "queue")])
+            for conversation in conversations(recorded, [example.run(recorded, "queue")])
         ]
-        rows = str(overview_of(talks, ["queue"], 10_000).rows)
+        rows = str(overview_of(items, ["queue"], 10_000).rows)
         assert set(re.findall(r"<[^>]*>", rows)) == {"<tr>", "<td>", "<bdi>", "</bdi>"}
         assert not re.search("[\x00-\x08\u202a-\u202e]", rows)
         assert len(rows.encode("utf-8", "replace")) <= 10_000

@@ -14,8 +14,8 @@ from tests.reports import comparison_example as example
 def files_of(comparison: Comparison) -> dict[str, list[list[str]]]:
     html = render_regression_report(comparison)
     assert len(html.encode()) < 500_000
-    found = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', html)
-    texts = {name: base64.b64decode(data).decode("utf-8-sig") for name, data in found}
+    links = re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', html)
+    texts = {name: base64.b64decode(data).decode("utf-8-sig") for name, data in links}
     return {name: list(csv.reader(text.splitlines())) for name, text in texts.items()}
 
 
@@ -28,14 +28,14 @@ def test_every_difference_and_figure_can_be_downloaded() -> None:
     assert first[:4] == [worse.changes[0].level, worse.changes[0].topic, "incident.jsonl", "queue"]
     assert len(rest) == len(worse.changes) - 1
     assert len(files["effects.csv"]) == 1 + len(worse.effects)
-    assert len(files["figures.csv"]) == 1 + sum(len(one.values) for one in worse.figures)
+    assert len(files["figures.csv"]) == 1 + sum(len(figures.values) for figures in worse.figures)
 
 
-def test_what_holds_nothing_is_not_offered() -> None:
+def test_an_empty_table_is_not_offered() -> None:
     assert "differences.csv" not in files_of(example.clean())
 
 
-def test_a_cell_is_no_formula_and_a_long_table_is_cut() -> None:
+def test_a_cell_is_not_a_formula_and_a_long_table_is_cut() -> None:
     cells = [cell for rows in files_of(example.hostile()).values() for row in rows for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "@", "\t"))]
     endless = example.endless()

@@ -1,4 +1,4 @@
-"""The page of a comparison: what somebody sees first who was not there."""
+"""The page of a comparison, as a reader sees it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.reports.regression_example import load
 
 
 class _Tables(HTMLParser):
-    """The texts of each table's rows, by the label of the region around it."""
+    """Texts of each table's rows, by the label of the region around it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Tables(HTMLParser):
             self._rows[-1][-1] += data.strip("\u2068\u2069\n").replace("\u00a0", " ")
 
 
-def test_what_is_worse_says_what_before_now_and_why_with_the_place_below() -> None:
+def test_a_worse_difference_has_its_subject_values_cause_and_recording() -> None:
     rows = _Tables(render_regression_report(comparison_example.worse())).found["What is worse"]
     assert rows[0] == ["What", "before", "now", "why"]
     assert rows[1][0].startswith("conversation 1, message 4 (m4)")
@@ -61,8 +61,8 @@ def test_the_outcome_stands_beside_the_figure_that_moved() -> None:
 
 
 def test_figures_of_systems_that_changed_come_first() -> None:
-    same, other = Figures("a", {"lost": (1, 1)}), Figures("b", {"lost": (0, 1)})
-    page = render_regression_report(replace(comparison_example.clean(), figures=[same, other]))
+    same, changed = Figures("a", {"lost": (1, 1)}), Figures("b", {"lost": (0, 1)})
+    page = render_regression_report(replace(comparison_example.clean(), figures=[same, changed]))
     rows = _Tables(page).found["Figures"]
     assert [row[0] for row in rows] == ["Figure", "b", "lost", "a", "lost"]
 

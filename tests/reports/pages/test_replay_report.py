@@ -1,4 +1,4 @@
-"""The page of a replay, looked at as a browser would."""
+"""The page of a replay, read as a browser reads it."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ MARKUP = {
 
 
 def without_script(html: str) -> str:
-    """The page without its one script, which is the same in every page and holds no data."""
+    """Return the page without its script, which is the same in every page and holds no data."""
     script = f"<script>{page_script()}</script>"
     assert html.count(script) == 1
     return html.replace(script, "")
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: elements must be closed in order, ids be unique."""
+    """Strict parser of a page: elements must be closed in order, and attributes be unique."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -228,7 +228,7 @@ def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> N
     assert re.search(r'<section class="card" id="r2">.*?Title of day.jsonl', html, re.DOTALL)
 
 
-def test_a_loss_is_drawn_and_told_as_one() -> None:
+def test_messages_lost_together_are_drawn_and_explained() -> None:
     html = render_replay_report(example.incident())
     marks = re.findall(r'<g class="lost"><title>(m\d): lost: ([^<]*)</title><rect', html)
     alone = {number: example.WHY.replace("Messages 4 and 5", f"Message {number}") for number in (4, 5)}
@@ -247,7 +247,7 @@ def test_arabic_stands_in_logical_order_and_apart_from_what_surrounds_it() -> No
     assert re.search(r"\.rtl \{[^}]*unicode-bidi: isolate", html)
 
 
-def test_expectations_are_told_with_those_that_failed_first() -> None:
+def test_expectations_are_listed_with_those_that_failed_first() -> None:
     seen = "".join(Page(render_replay_report(example.incident())).text)
     assert "Of 3: 1 did not match, 1 not checked, 1 matched." in seen
     places = [
@@ -256,7 +256,7 @@ def test_expectations_are_told_with_those_that_failed_first() -> None:
     assert places == sorted(places)
 
 
-def test_loss_probabilities_are_told_when_there_were_several_runs() -> None:
+def test_loss_probabilities_are_shown_if_there_were_several_runs() -> None:
     made = example.incident(loss=[example.estimate(8, 100)])
     assert "Probability of losing" not in render_replay_report(made)
     recorded = made["recordings"][0]
@@ -270,19 +270,19 @@ def test_loss_probabilities_are_told_when_there_were_several_runs() -> None:
     assert re.search(r'<small class="muted">5\.67\u00a0% to 51\.0\u00a0%</small>', html)
 
 
-def test_settings_seed_and_command_are_told() -> None:
+def test_settings_seed_and_command_are_shown() -> None:
     seen = "".join(Page(render_replay_report(example.incident())).text)
-    for told in (
+    for words in (
         "seed7",
         "window8.0\u00a0s",
         "idleoff",
         "timer-dies: 5.00\u00a0%",
         "python -m sim replay logs/ --seed 7",
     ):
-        assert told in seen
+        assert words in seen
 
 
-def test_faults_and_runs_that_never_came_to_rest_are_told() -> None:
+def test_faults_and_runs_that_never_came_to_rest_are_reported() -> None:
     made = example.incident()
     made["runs"][0]["faults"] = {"timer-dies": 3, "http-fails": 0}
     made["runs"][0]["came_to_rest"] = False
@@ -325,28 +325,34 @@ def test_a_conversation_that_is_asked_for_is_drawn_first() -> None:
 
 
 def test_a_conversation_that_is_asked_for_is_drawn_before_smaller_ones_of_other_recordings() -> None:
-    told = [example.message(place, place * 3000, "x" * 400, phone=f"{place % 40}") for place in range(1200)]
-    told += [example.message(place, place * 3000, "x" * 400, phone="last") for place in range(1200, 1230)]
-    recordings = [
-        example.recording(f"{name}.jsonl", told[: 1230 if name == 0 else 1200]) for name in range(12)
+    messages = [
+        example.message(number, number * 3000, "x" * 400, phone=f"{number % 40}") for number in range(1200)
     ]
-    runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
+    messages += [
+        example.message(number, number * 3000, "x" * 400, phone="last") for number in range(1200, 1230)
+    ]
+    recordings = [
+        example.recording(f"{name}.jsonl", messages[: 1230 if name == 0 else 1200]) for name in range(12)
+    ]
+    runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
     html = render_replay_report(example.result(recordings, runs), draw=[41])
     assert "Conversation 41 with" in html
 
 
-def test_what_has_no_room_is_left_out_and_told() -> None:
-    told = [example.message(place, place * 3000, "x" * 400, phone=f"{place % 40}") for place in range(1200)]
-    recordings = [example.recording(f"{name}.jsonl", told) for name in range(12)]
-    runs = [example.run(one, f"system-{place}") for one in recordings for place in range(5)]
+def test_what_has_no_room_is_left_out_and_counted() -> None:
+    messages = [
+        example.message(number, number * 3000, "x" * 400, phone=f"{number % 40}") for number in range(1200)
+    ]
+    recordings = [example.recording(f"{name}.jsonl", messages) for name in range(12)]
+    runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
     html = render_replay_report(example.result(recordings, runs))
     assert len(html.encode()) < BYTES_MAX
     assert re.search(r"(more are not drawn|no room to draw conversations)", html)
 
 
-def test_long_texts_are_cut_and_their_length_told() -> None:
-    told = [example.message(1, 0, "ل" * 70_000)]
-    recorded = example.recording("r", told)
+def test_long_texts_are_cut_and_their_length_is_shown() -> None:
+    messages = [example.message(1, 0, "ل" * 70_000)]
+    recorded = example.recording("r", messages)
     html = render_replay_report(example.result([recorded], [example.run(recorded, "queue")]))
     assert "(70,000\u00a0characters in all)" in html
     assert len(html.encode()) < 60_000
@@ -356,7 +362,7 @@ def test_the_file_is_written_whole_with_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "replay.html"
     write_replay_report(example.incident(), path)
     assert path.read_text("utf-8") == render_replay_report(example.incident())
-    assert [one.name for one in path.parent.iterdir()] == ["replay.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["replay.html"]
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:

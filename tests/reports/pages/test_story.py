@@ -1,4 +1,4 @@
-"""The story of a lost message: which one is told, and what it says."""
+"""The story of a lost message: which conversation is chosen, and what the story says."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def _incident() -> list[Conversation]:
     return conversations(result["recordings"][0], result["runs"])
 
 
-def _story(found: list[Conversation]) -> Story:
-    story = story_of([("The incident", found)])
+def _story(lossy: list[Conversation]) -> Story:
+    story = story_of([("The incident", lossy)])
     assert story is not None
     return story
 
 
-def test_the_incident_is_told_from_the_first_message_to_the_moment_of_the_loss() -> None:
+def test_the_story_of_the_incident_runs_from_the_first_message_to_the_loss() -> None:
     story = _story(_incident())
     assert story.title == "How buffer-v1 lost 2\u00a0of 5 messages"
     assert story.sentence == (
@@ -57,30 +57,29 @@ def test_what_happens_on_both_systems_at_about_the_same_time_is_one_row() -> Non
     assert [[step.kind for step in steps] for steps in both[1].steps] == [["ok", "bad"], ["ok"]]
 
 
-def _lossy(cause: Cause, messages: int, place: int) -> Conversation:
-    told: list[RecordedMessage] = [
-        example.message(number, number * 900, "نعم", phone=f"user-{place}")
-        for number in range(1, messages + 1)
+def _lossy(cause: Cause, size: int, user: int) -> Conversation:
+    messages: list[RecordedMessage] = [
+        example.message(number, number * 900, "نعم", phone=f"user-{user}") for number in range(1, size + 1)
     ]
-    recorded = example.recording("r", told)
+    recorded = example.recording("r", messages)
     runs: list[Run] = [
-        example.run(recorded, "old", lost=[(f"user-{place}", "m2")], cause=cause),
+        example.run(recorded, "old", lost=[(f"user-{user}", "m2")], cause=cause),
         example.run(recorded, "queue"),
     ]
     return conversations(recorded, runs)[0]
 
 
-def test_of_the_commonest_cause_a_conversation_of_about_five_messages_is_told() -> None:
+def test_the_story_is_a_conversation_of_about_five_messages_with_the_commonest_cause() -> None:
     rare, early, late = (
         Cause(code="ai_failed", at_ms=5),
         Cause(code="calls_failed", at_ms=10, calls=1),
         Cause(code="calls_failed", at_ms=20, calls=4),
     )
-    found = [_lossy(rare, 5, 1), _lossy(early, 40, 2), _lossy(late, 3, 3)]
-    assert len(_story(found).figure.captions) == 3
+    lossy = [_lossy(rare, 5, 1), _lossy(early, 40, 2), _lossy(late, 3, 3)]
+    assert len(_story(lossy).figure.captions) == 3
 
 
-def test_where_nothing_was_lost_nothing_is_told() -> None:
+def test_without_a_loss_there_is_no_story() -> None:
     recorded = example.recording("r", [example.message(1, 0, "a")])
     assert story_of([("r", conversations(recorded, [example.run(recorded, "queue")]))]) is None
     assert story_of([]) is None
@@ -96,10 +95,10 @@ def test_a_long_story_is_cut_and_says_so() -> None:
 
 def test_hostile_texts_stay_texts() -> None:
     evil = "</title><script>window.pwned=1</script>\u202eabc"
-    told = [example.message(1, 0, evil), example.message(2, 100, evil)]
-    recorded = example.recording(evil, told)
+    messages = [example.message(1, 0, evil), example.message(2, 100, evil)]
+    recorded = example.recording(evil, messages)
     runs = [
-        example.run(recorded, evil, lost=[(told[0]["phone"], "m2")]),
+        example.run(recorded, evil, lost=[(messages[0]["phone"], "m2")]),
         example.run(recorded, "queue"),
     ]
     story = story_of([(evil, conversations(recorded, runs))])

@@ -21,7 +21,7 @@ def text_of(html: str) -> str:
 
 
 def drawn(*choices: Choice) -> Scatter:
-    return scatter(choices, tell_across="{:g} s".format, tell_up="{:g}".format, description="")
+    return scatter(choices, format_across="{:g} s".format, format_up="{:g}".format, description="")
 
 
 def at(number: int, across: float, up: float, rank: int = 0) -> Choice:
@@ -101,17 +101,17 @@ def test_arabic_is_from_right_to_left_and_leaves_no_english_sentence() -> None:
 
 
 def test_choices_are_drawn_by_their_costs() -> None:
-    found = drawn(at(1, 10, 100), at(2, 20, 50), at(3, 15, 75, rank=2))
-    places = {mark.label: (mark.x, mark.y) for mark in found.marks}
+    drawing = drawn(at(1, 10, 100), at(2, 20, 50), at(3, 15, 75, rank=2))
+    places = {mark.label: (mark.x, mark.y) for mark in drawing.marks}
     assert places["1"][0] < places["3"][0] < places["2"][0]
     assert places["1"][1] < places["3"][1] < places["2"][1], "more AI calls are higher up"
-    assert [mark.kind for mark in found.marks if mark.label == "3"] == ["recommended"]
-    assert [tick.label for tick in found.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
+    assert [mark.kind for mark in drawing.marks if mark.label == "3"] == ["recommended"]
+    assert [tick.label for tick in drawing.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
 
 
 def test_those_on_top_of_each_other_share_a_mark_named_after_the_best() -> None:
-    found = drawn(at(1, 10, 100), at(2, 10, 100, rank=1), at(3, 20, 50), at(4, 10.01, 100))
-    labels = {mark.label: mark for mark in found.marks}
+    drawing = drawn(at(1, 10, 100), at(2, 10, 100, rank=1), at(3, 20, 50), at(4, 10.01, 100))
+    labels = {mark.label: mark for mark in drawing.marks}
     assert set(labels) == {"2\u00a01\u00a04", "3"}
     shared = labels["2\u00a01\u00a04"]
     assert shared.kind == "best"
@@ -121,10 +121,10 @@ def test_those_on_top_of_each_other_share_a_mark_named_after_the_best() -> None:
 
 @pytest.mark.parametrize("costs", [[(5, 5), (5, 5)], [(0, 0), (0, 0)], [(0, 1), (1e9, 1)], [(1e-9, 1e9)] * 3])
 def test_every_mark_is_inside_whatever_the_costs(costs: list[tuple[float, float]]) -> None:
-    found = drawn(*(at(number, across, up) for number, (across, up) in enumerate(costs, 1)))
-    for mark in found.marks:
+    drawing = drawn(*(at(number, across, up) for number, (across, up) in enumerate(costs, 1)))
+    for mark in drawing.marks:
         assert mark.left >= 0
         assert mark.left + mark.width <= WIDTH_PX
-        assert 0 < mark.y < found.bottom
-    assert found.across
-    assert found.up
+        assert 0 < mark.y < drawing.bottom
+    assert drawing.across
+    assert drawing.up

@@ -68,7 +68,7 @@ def test_the_error_for_a_file_cut_in_half_says_how_long_it_is(tmp_path: Path) ->
         (b"[1, 2]", "holds a single value or a list, not a result"),
         (b"null", "holds a single value or a list, not a result"),
         (b"{}", "its kind is missing"),
-        (b'{"kind": "hammer"}', 'its kind is "hammer"; known are replay, load'),
+        (b'{"kind": "hammer"}', 'its kind is "hammer"; known kinds are replay, load'),
         (b'{"kind": ["replay"]}', 'its kind is ["replay"]'),
         (b'{"kind": "replay"}', "its schema is missing"),
         (b'{"kind": "replay", "schema": "1"}', 'its schema is "1"'),
@@ -125,12 +125,12 @@ def test_the_error_for_an_older_version_says_how_to_make_it_again(
     )
 
 
-def test_the_error_for_a_long_text_is_short_and_has_its_place(tmp_path: Path) -> None:
+def test_the_error_for_a_long_text_is_short_and_has_its_path(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(_broken("replay", "runs", 1, "ledger", 2, "fate", value="lost " * 5000))
     words = _error(path)
     assert len(words) < len(str(path)) + 300
-    assert "the text is not one of those that are known" in words
+    assert "the text is not one of the known values" in words
     assert "$.runs[1].ledger[2].fate" in words
 
 
@@ -146,7 +146,7 @@ def test_a_run_of_a_recording_or_system_that_the_result_does_not_name_is_refused
 
 
 def _broken(name: str, *steps: str | int, value: object) -> bytes:
-    """One of RESULTS with something else at a place."""
+    """Return a result of RESULTS with another value at the path `steps`, as JSON."""
     broken = copy.deepcopy(RESULTS[name])
     at = broken
     for step in steps[:-1]:
@@ -172,10 +172,10 @@ _CONTRADICTIONS = {
         "baseline of a replay", "replay", "digests", value={}
     ),
     "the recommended row does not exist - at `$.recommended`": _broken("sweep", "recommended", value=0),
-    "it is of a replay, and must have that part and no other": _broken(
+    '`of` is "replay", so that part must be there, and the other must be null': _broken(
         "baseline of a replay", "replay", value=None
     ),
-    "it is of a load, and must have that part and no other": _broken(
+    '`of` is "load", so that part must be there, and the other must be null': _broken(
         "baseline of a load test", "load", value=None
     ),
     "a number is too large - at `$.runs[0].batches[0].replied_at_ms`": _broken(
@@ -198,19 +198,19 @@ _CONTRADICTIONS = {
     'the recording "gone" is not in the result - at `$.expectations[0]`': _broken(
         "replay", "expectations", 0, "recording", value="gone"
     ),
-    "the interval of a probability does not hold it, or goes beyond 1 - at `$.loss[0]`": _broken(
+    "a probability is outside of its interval, or the interval exceeds 1 - at `$.loss[0]`": _broken(
         "replay", "loss", value=[example.estimate(3, 5)]
     ),
-    'the cause marked_unread of "m4" has no answering - at `$.runs[0].causes`': _broken(
+    'the cause marked_unread of "m4" lacks the value answering - at `$.runs[0].causes`': _broken(
         "replay", "runs", 0, "causes", "m4", value={"code": "marked_unread"}
     ),
-    'the cause ai_failed of "m4" has a calls, which does not belong to it - at `$.runs[0].causes`': _broken(
+    'the cause ai_failed of "m4" must not have the value calls - at `$.runs[0].causes`': _broken(
         "replay", "runs", 0, "causes", "m4", value={"code": "ai_failed", "calls": 2}
     ),
-    "the text is not one of those that are known - at `$.runs[0].causes[...].code`": _broken(
+    "the text is not one of the known values - at `$.runs[0].causes[...].code`": _broken(
         "replay", "runs", 0, "causes", "m4", value={"code": "eaten"}
     ),
-    "an expected line of the log has no line or no fields - at `$.expectations[0]`": _broken(
+    "an expected log line lacks `line` or `fields` - at `$.expectations[0]`": _broken(
         "replay", "expectations", 0, "outcome", value="logged"
     ),
     'the size "two" of a turn is not a number - at `$.batches.sizes`': _broken(
@@ -222,19 +222,19 @@ _CONTRADICTIONS = {
     "a fault ends before it starts - at `$.faults[0]`": _broken(
         "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
     ),
-    "there is either a recommendation or a reason for none - at `$.no_recommendation`": _broken(
+    "a recommendation and a reason for none are both there, or both missing - at `$.no_recommendation`": _broken(
         "sweep", "no_recommendation", value=None
     ),
-    "more turns are split, or of several messages, than there are - at `$.rows[0]`": _broken(
+    "more turns are split, or have several messages, than the row counts - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[{**sweep_example.choice(8, 5), "split_turns": 999}]
     ),
     "more messages than were sent are lost, dead-lettered or waiting - at `$.rows[0]`": _broken(
         "sweep", "rows", value=[sweep_example.choice(8, 5, lost=1001)]
     ),
-    "the fates of its messages do not add up to what was sent - at `$.replay.runs[0]`": _broken(
+    "the counts of its messages by fate do not add up to `sent` - at `$.replay.runs[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "lost", value=1
     ),
-    "what became of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
+    "the outcome of a message cannot be read - at `$.replay.runs[0].messages[0]`": _broken(
         "baseline of a replay", "replay", "runs", 0, "messages", 0, value="15000 <b> 8351 4024 1800"
     ),
 }
@@ -257,7 +257,7 @@ _CONTRADICTIONS = {
         ),
     ],
 )
-def test_the_error_for_a_wrong_type_has_words_and_its_place(
+def test_the_error_for_a_wrong_type_has_words_and_its_path(
     steps: tuple[str | int, ...], value: object, words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "result.json"
@@ -266,7 +266,7 @@ def test_the_error_for_a_wrong_type_has_words_and_its_place(
 
 
 @pytest.mark.parametrize("words", list(_CONTRADICTIONS))
-def test_a_contradiction_is_refused_with_its_place(words: str, tmp_path: Path) -> None:
+def test_a_contradiction_is_refused_with_its_path(words: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(_CONTRADICTIONS[words])
     assert words in _error(path)

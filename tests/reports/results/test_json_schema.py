@@ -1,4 +1,4 @@
-"""JSON Schemas: the files that ship are what the types say, and describe what is written."""
+"""JSON Schemas: the shipped files agree with the types, and the command writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.results.json_schema import FOLDER, schema_text
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_file_is_what_the_types_say(kind: str) -> None:
+def test_the_file_agrees_with_the_types(kind: str) -> None:
     text = (FOLDER / f"{kind}.json").read_text(encoding="utf-8")
     assert text == schema_text(kind), "run `python -m reports schemas`"
 

@@ -43,11 +43,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_links_that_lead_to_each_other_are_an_error_of_the_system(tmp_path: Path) -> None:
-    one, other = tmp_path / "one.html", tmp_path / "other.html"
-    one.symlink_to(other)
-    other.symlink_to(one)
+    first, second = tmp_path / "first.html", tmp_path / "second.html"
+    first.symlink_to(second)
+    second.symlink_to(first)
     with pytest.raises(OSError):  # noqa: PT011 - which one is the system's to say
-        write_whole("page", one / "below.html")
+        write_whole("page", first / "below.html")
 
 
 def test_standard_output_may_be_a_pipe() -> None:

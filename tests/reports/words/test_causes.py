@@ -58,8 +58,8 @@ def test_the_cause_of_the_incident_reads_like_a_persons_account() -> None:
         "and nobody read it again."
     )
     with speaking("ar"):
-        told = cause_words(_cause("marked_unread"), "buffer-v1", [4, 5], NUMBERS)
-    assert told.startswith("وصلت الرسالتان ")
+        arabic = cause_words(_cause("marked_unread"), "buffer-v1", [4, 5], NUMBERS)
+    assert arabic.startswith("وصلت الرسالتان ")
 
 
 def test_who_wrote_over_a_message_is_named() -> None:
@@ -75,7 +75,7 @@ def test_causes_number_later_timers_and_repeated_calls() -> None:
     assert "failed 4 times, and buffer-v2 gave up" in cause_words(calls, "buffer-v2", [1], NUMBERS)
 
 
-def test_ids_of_nobody_are_passed_over_and_names_are_cleaned() -> None:
+def test_unknown_ids_are_skipped_and_names_are_cleaned() -> None:
     for evil in HOSTILE:
         for code in CODES:
             cause = Cause(code=code, answering=[evil], writers=[evil])

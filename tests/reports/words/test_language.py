@@ -1,7 +1,7 @@
 """Every sentence of the pages is translated; whole sentences, with the same values in them, in every language.
 
-After a change of sentences run this with UPDATE_LANGUAGES=1: it writes new ones into the .po files, with nothing for
-their translation, and takes out those that no page says any more.
+After a change of sentences run this with UPDATE_LANGUAGES=1: it adds new ones to the .po files, without a
+translation, and removes those that no page uses.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HEADERS = {
 """Rules of plural."""
 
 NUMBERS = (0, 1, 2, 3, 10, 11, 26, 99, 100, 102, 103, 1111)
-_PLACE = re.compile(r"%+\(\w+\)s")
+_PLACEHOLDER = re.compile(r"%+\(\w+\)s")
 _NAME = re.compile(r"(?<!%)%\((\w+)\)s")
 _ARABIC = re.compile("[\u0621-\u064a،؛]")
 _WORDS = re.compile(r"[A-Z]|[a-z] ?[a-z]")
@@ -45,21 +45,25 @@ _NOT_SPOKEN = re.compile(r"<(style|script)\b.*?</\1>|<!--.*?-->|<!DOCTYPE[^>]*>"
 
 
 @cache
-def _said() -> tuple[tuple[str, ...], ...]:
-    """Every message of the pages, with its plural where it has one."""
-    found: dict[str, str] = {}
-    for one, many in (*_in_sources(), *_in_templates()):
-        found[one] = many or found.get(one, "")
-    return tuple((one, many) if many else (one,) for one, many in sorted(found.items()))
+def _page_messages() -> tuple[tuple[str, ...], ...]:
+    """Return every message of the pages, with its plural if it has one."""
+    plurals: dict[str, str] = {}
+    for singular, plural in (*_in_sources(), *_in_templates()):
+        plurals[singular] = plural or plurals.get(singular, "")
+    return tuple(
+        (singular, plural) if plural else (singular,) for singular, plural in sorted(plurals.items())
+    )
 
 
 def _in_sources() -> Iterator[tuple[str, str]]:
-    """Read as syntax, so that those inside of f-strings are found too."""
+    """Yield the messages of the modules, parsed as syntax, so that those inside of f-strings are found too."""
     for file in sorted(REPORTS.rglob("*.py")):
         for call in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KEYWORDS:
                 arguments = call.args[: KEYWORDS[call.func.id]]
-                yield from _message([one.value for one in arguments if isinstance(one, ast.Constant)])
+                yield from _message(
+                    [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
+                )
 
 
 def _in_templates() -> Iterator[tuple[str, str]]:
@@ -67,11 +71,13 @@ def _in_templates() -> Iterator[tuple[str, str]]:
         for call in Environment(autoescape=True).parse(file.read_text("utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name in KEYWORDS:
                 arguments = call.args[: KEYWORDS[call.node.name]]
-                yield from _message([one.value for one in arguments if isinstance(one, nodes.Const)])
+                yield from _message(
+                    [argument.value for argument in arguments if isinstance(argument, nodes.Const)]
+                )
 
 
 def _message(texts: Sequence[object]) -> Iterator[tuple[str, str]]:
-    """Texts passed there, each with its plural or nothing; a name in place of a text is translated elsewhere."""
+    """Yield the message of a call and its plural, if any; a variable instead of a text is translated elsewhere."""
     if texts:
         yield str(texts[0]), str(texts[1]) if len(texts) > 1 else ""
 
@@ -90,13 +96,14 @@ def _messages(code: str) -> Iterator[Message]:
 
 
 def _updated(code: str) -> str:
-    """The file with what the pages say now: no more, no less, in the order of the alphabet."""
+    """Return the file with exactly the messages that the pages have now, in alphabetical order."""
     catalogue, old = Catalog(locale=code, header_comment=""), _catalogue(code)
-    for said in _said():
-        known = old.get(said[0])
-        same = known is not None and known.pluralizable == (len(said) > 1)
+    for said in _page_messages():
+        old_message = old.get(said[0])
+        same = old_message is not None and old_message.pluralizable == (len(said) > 1)
         catalogue.add(
-            said if len(said) > 1 else said[0], known.string if known is not None and same else None
+            said if len(said) > 1 else said[0],
+            old_message.string if old_message is not None and same else None,
         )
     written = io.BytesIO()
     write_po(written, catalogue, width=110, omit_header=True)
@@ -148,14 +155,14 @@ def test_a_translation_holds_the_values_of_its_message_and_can_be_filled(code: s
     for message in _messages(code):
         said = [message.id] if isinstance(message.id, str) else list(message.id)
         for number, form in enumerate(_forms(message)):
-            places = sorted(_PLACE.findall(form))
-            allowed = [sorted(_PLACE.findall(one)) for one in said]
+            placeholders_of_form = sorted(_PLACEHOLDER.findall(form))
+            allowed = [sorted(_PLACEHOLDER.findall(text)) for text in said]
             if message.pluralizable and number in (
                 1,
                 2,
             ):  # "a message", "two messages": the words tell the number
-                allowed += [[place for place in one if place != "%(num)s"] for one in allowed]
-            assert places in allowed, (message.id, form)
+                allowed += [[name for name in placeholders if name != "%(num)s"] for placeholders in allowed]
+            assert placeholders_of_form in allowed, (message.id, form)
             assert form % dict.fromkeys(_NAME.findall(form), "value"), form
             assert form.count("%%") == said[-1].count("%%"), form
 
@@ -165,33 +172,33 @@ def test_arabic_is_arabic() -> None:
         message.id
         for message in _messages("ar")
         for form in _forms(message)
-        if not _ARABIC.search(form) and re.search("[a-z]", _PLACE.sub("", str(message.id)))
+        if not _ARABIC.search(form) and re.search("[a-z]", _PLACEHOLDER.sub("", str(message.id)))
     ]
     assert strange == []
 
 
-def test_arabic_tells_each_number_in_its_own_form() -> None:
+def test_arabic_has_a_form_for_each_number() -> None:
     with speaking("ar"):
-        told = [ngettext("%(num)s message", "%(num)s messages", number) for number in NUMBERS]
-    assert told[1:3] == ["رسالة واحدة", "رسالتان"]
-    assert [one.replace("\u00a0", " ") for one in told[3:5]] == ["3 رسائل", "10 رسائل"]
-    assert told[-1].replace("\u00a0", " ") == "1,111 رسالة"
+        words = [ngettext("%(num)s message", "%(num)s messages", number) for number in NUMBERS]
+    assert words[1:3] == ["رسالة واحدة", "رسالتان"]
+    assert [words.replace("\u00a0", " ") for words in words[3:5]] == ["3 رسائل", "10 رسائل"]
+    assert words[-1].replace("\u00a0", " ") == "1,111 رسالة"
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
 def test_a_template_says_nothing_in_one_language_only(file: Path) -> None:
     source = file.read_text("utf-8")
-    own = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL)
-    own = _NOT_SPOKEN.sub("", own)
-    spoken = [text for text in re.sub(r"<[^>]*>", "\n", own).splitlines() if _WORDS.search(text)]
+    text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL)
+    text = _NOT_SPOKEN.sub("", text)
+    spoken = [text for text in re.sub(r"<[^>]*>", "\n", text).splitlines() if _WORDS.search(text)]
     for name in _SPOKEN:
-        spoken += [text for text in re.findall(rf'\s{name}="([^"]*)"', own) if _WORDS.search(text)]
+        spoken += [text for text in re.findall(rf'\s{name}="([^"]*)"', text) if _WORDS.search(text)]
     assert spoken == []
     assert [text for text in _constants(source) if re.search(r"^[A-Z]|[a-z] [a-z]+ [a-z]", text)] == []
 
 
 def _constants(source: str) -> Iterator[str]:
-    """Texts that a template's expressions put into the page and that are not translated."""
+    """Yield texts that a template's expressions put into the page untranslated."""
     for output in Environment(autoescape=True).parse(source).find_all(nodes.Output):
         translated = {
             id(text)
@@ -228,8 +235,8 @@ def test_an_unknown_language_is_refused_with_those_that_are_known() -> None:
 
 def test_a_value_in_latin_letters_keeps_its_place_in_a_sentence_from_right_to_left() -> None:
     with speaking("ar"):
-        told = gettext("lost %(name)s %(number)s", name="list-v1", number=8)
-        assert told == "lost \u2068list-v1\u2069 8"
+        words = gettext("lost %(name)s %(number)s", name="list-v1", number=8)
+        assert words == "lost \u2068list-v1\u2069 8"
         assert gettext("%(time)s", time="\u22121.5") == "\u2068\u22121.5\u2069"
         assert gettext("%(time)s", time="9,998") == "9,998"
 
@@ -244,8 +251,8 @@ def test_isolates_in_a_strangers_text_cannot_end_the_one_around_it() -> None:
 def test_markup_in_a_sentence_stays_and_all_else_is_escaped() -> None:
     for code in language.LANGUAGES:
         with speaking(code):
-            told = gettext("%(one)s and %(other)s", one=Markup("<bdi>a</bdi>"), other="<b>")
-            assert isinstance(told, Markup)
-            assert "<bdi>a</bdi>" in told
-            assert "&lt;b&gt;" in told
-            assert "<b>" not in told
+            words = gettext("%(first)s and %(second)s", first=Markup("<bdi>a</bdi>"), second="<b>")
+            assert isinstance(words, Markup)
+            assert "<bdi>a</bdi>" in words
+            assert "&lt;b&gt;" in words
+            assert "<b>" not in words

@@ -1,4 +1,4 @@
-"""The words of a load test: the verdict, thresholds, settings, in English and Arabic."""
+"""Words of a load test: the verdict, thresholds, settings, in English and Arabic."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_verdict_on_a_run_that_was_ended_early_counts_the_rest(unsent: int, 
     [
         (
             lag(812.0, ok=False),
-            "Invalid: the generator was 812 ms behind its schedule (p99), so nothing here",
+            "Invalid: the generator was 812 ms behind its schedule (p99), so these figures",
         ),
         ({**lag(3.0, ok=False), "code": "generator_lag_max"}, "was 3 ms behind its schedule (max)"),
         (lag(None, ok=True), "Invalid: nothing was sent."),
@@ -83,8 +83,8 @@ def test_an_invalid_run_says_why(threshold: Threshold, words: str) -> None:
     ],
 )
 def test_figures_have_their_units(threshold: Threshold, words: str) -> None:
-    told = (limit_of(threshold), measured_of(threshold), outcome_of(threshold))
-    assert plain(", ".join(told)) == words
+    texts = (limit_of(threshold), measured_of(threshold), outcome_of(threshold))
+    assert plain(", ".join(texts)) == words
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from reports.words.numbers import duration, moment, number_list, round_duration,
 
 
 @pytest.mark.parametrize(
-    ("ms", "told"),
+    ("ms", "words"),
     [
         (None, numbers.EN_DASH),
         (0, "0 ms"),
@@ -30,12 +30,12 @@ from reports.words.numbers import duration, moment, number_list, round_duration,
         (-1500, f"{numbers.MINUS}1.5 s"),
     ],
 )
-def test_a_duration_is_written_for_people(ms: float | None, told: str) -> None:
-    assert duration(ms).replace(NARROW, " ") == told
+def test_a_duration_is_written_for_people(ms: float | None, words: str) -> None:
+    assert duration(ms).replace(NARROW, " ") == words
 
 
 @pytest.mark.parametrize(
-    ("ms", "told"),
+    ("ms", "words"),
     [
         (0.1, "0.1 ms"),
         (2.0, "2 ms"),
@@ -51,8 +51,8 @@ def test_a_duration_is_written_for_people(ms: float | None, told: str) -> None:
         (86_400_000, "24 h"),
     ],
 )
-def test_an_axis_is_labelled_without_what_is_zero(ms: float, told: str) -> None:
-    assert round_duration(ms).replace(NARROW, " ") == told
+def test_an_axis_is_labelled_without_what_is_zero(ms: float, words: str) -> None:
+    assert round_duration(ms).replace(NARROW, " ") == words
 
 
 def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
@@ -65,7 +65,7 @@ def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ms", "told"),
+    ("ms", "words"),
     [
         (0, "0 s"),
         (500, "500 ms"),
@@ -75,18 +75,19 @@ def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
         (54_800_000, "15:13:20"),
     ],
 )
-def test_a_moment_of_a_long_day_has_seconds(ms: int, told: str) -> None:
-    assert moment(ms).replace(NARROW, " ") == told
+def test_a_moment_of_a_long_day_has_seconds(ms: int, words: str) -> None:
+    assert moment(ms).replace(NARROW, " ") == words
 
 
 @pytest.mark.parametrize(
-    ("part", "told"), [(0, "0 %"), (1, "100 %"), (0.4, "40.0 %"), (0.000001, "0.01 %"), (0.999999, "99.99 %")]
+    ("part", "words"),
+    [(0, "0 %"), (1, "100 %"), (0.4, "40.0 %"), (0.000001, "0.01 %"), (0.999999, "99.99 %")],
 )
-def test_some_never_reads_as_none_nor_less_than_all_as_all(part: float, told: str) -> None:
-    assert share(part).replace(NARROW, " ") == told
+def test_only_0_is_written_as_0_percent_and_only_1_as_100_percent(part: float, words: str) -> None:
+    assert share(part).replace(NARROW, " ") == words
 
 
-def test_numbers_are_drawn_together() -> None:
+def test_neighbouring_numbers_become_ranges() -> None:
     assert number_list([3, 1, 2, 2, 7, 9, 10]) == f"1{numbers.EN_DASH}3, 7, 9, 10"
     assert number_list([]) == ""
     assert number_list([4, 5, 9, 10, 11], last=" and ") == f"4, 5 and 9{numbers.EN_DASH}11"

@@ -18,7 +18,7 @@ from tests.reports.example import HOSTILE, expectation
 ARABIC = re.compile("[\u0621-\u064a]")
 
 
-def _told(words: object) -> str:
+def _plain(words: object) -> str:
     return str(words).replace("\u00a0", " ")
 
 
@@ -32,10 +32,10 @@ def _of_queue(**more: object) -> ReplayResult:
 def test_the_queue_comes_first_then_the_others_then_the_outcomes_that_matched() -> None:
     result = example.incident(expectations=[expectation("queue"), expectation("buffer-v1")])
     verdict = replay_verdict(result)
-    assert _told(verdict.first) == (
+    assert _plain(verdict.first) == (
         "The queue lost, duplicated and reordered none of 5 messages in 1 recording"
     )
-    assert _told(verdict.rest) == "buffer-v1 lost 2 of 5 (40.0 %); all 2 expected outcomes matched."
+    assert _plain(verdict.rest) == "buffer-v1 lost 2 of 5 (40.0 %); all 2 expected outcomes matched."
     assert str(verdict) == f"{verdict.first}; {verdict.rest}"
 
 
@@ -48,24 +48,24 @@ def test_the_queue_comes_first_then_the_others_then_the_outcomes_that_matched() 
     ],
 )
 def test_expected_outcomes_are_counted(held: list[bool | None], words: str) -> None:
-    result = example.incident(expectations=[expectation("queue", held=one) for one in held])
-    assert _told(replay_verdict(result)).endswith(f"; {words}")
+    result = example.incident(expectations=[expectation("queue", held=is_held) for is_held in held])
+    assert _plain(replay_verdict(result)).endswith(f"; {words}")
 
 
 def test_an_outcome_that_did_not_match_is_the_headline() -> None:
     expectations = [expectation("queue", held=held) for held in (False, True, True, None)]
     result = example.incident(expectations=expectations)
-    assert _told(replay_verdict(result)) == (
+    assert _plain(replay_verdict(result)) == (
         "1 OF 3 EXPECTED OUTCOMES DID NOT MATCH; the queue lost, duplicated and reordered none of 5 messages in 1 "
         "recording; buffer-v1 lost 2 of 5 (40.0 %); 1 expected outcome not checked under these settings."
     )
     with speaking("ar"):
-        assert _told(replay_verdict(result).first).startswith("تنبيه")
+        assert _plain(replay_verdict(result).first).startswith("تنبيه")
 
 
 def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
-    assert _told(replay_verdict(harmed).first) == (
+    assert _plain(replay_verdict(harmed).first) == (
         "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 runs of 5 messages in 1 recording"
     )
 
@@ -73,37 +73,37 @@ def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
 def test_a_verdict_counts_repeated_runs() -> None:
     result = _of_queue()
     result["runs"] += [{**result["runs"][1], "run": 1}]
-    assert _told(replay_verdict(result).first).endswith("of 10 messages in 1 recording, 2 runs each")
+    assert _plain(replay_verdict(result).first).endswith("of 10 messages in 1 recording, 2 runs each")
 
 
-def test_without_the_queue_the_others_come_first_and_nothing_is_nothing() -> None:
+def test_without_the_queue_the_others_come_first_and_without_runs_the_verdict_says_so() -> None:
     result = example.incident(expectations=[])
     result["runs"] = result["runs"][:1]
-    assert _told(replay_verdict(result)) == "buffer-v1 lost 2 of 5 (40.0 %)."
+    assert _plain(replay_verdict(result)) == "buffer-v1 lost 2 of 5 (40.0 %)."
     result["runs"] = []
-    assert _told(replay_verdict(result)) == "Nothing was replayed."
+    assert _plain(replay_verdict(result)) == "Nothing was replayed."
 
 
 def test_a_sweep_recommends_with_what_it_costs() -> None:
     verdict = sweep_verdict(sweep_example.nine())
-    assert _told(verdict.first) == (
-        "A window of 8 s and 5 messages is recommended: nearest to the best waiting, AI calls and split turns"
+    assert _plain(verdict.first) == (
+        "A window of 8 s and 5 messages is recommended: the best compromise of waiting, AI calls and split turns"
     )
-    assert _told(verdict.rest) == (
+    assert _plain(verdict.rest) == (
         "95 % of the turns are answered within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and "
         "in 56 of 655 turns the user wrote on before the reply."
     )
     lossy = sweep_example.sweep(
         [sweep_example.choice(8, 5, idle_s=2), sweep_example.choice(12, 5, lost=1)], 0
     )
-    assert "5 messages, 2 s of silence is recommended" in _told(sweep_verdict(lossy))
-    assert _told(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
-    assert _told(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
+    assert "5 messages, 2 s of silence is recommended" in _plain(sweep_verdict(lossy))
+    assert _plain(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
+    assert _plain(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
 
 
 def test_a_sweep_of_few_turns_recommends_nothing() -> None:
     verdict = sweep_verdict(sweep_example.short())
-    assert _told(verdict) == (
+    assert _plain(verdict) == (
         "Too little to recommend settings: 1 turn of several messages; at least 200 are needed: replay longer "
         "recordings, or more of them."
     )
@@ -157,7 +157,7 @@ EXPECTATIONS: list[tuple[ExpectationResult, str, str]] = [
 def test_an_expected_outcome_has_a_name_and_a_sentence(
     result: ExpectationResult, name: str, words: str
 ) -> None:
-    assert (expectation_name(result), _told(expectation_words(result))) == (name, words)
+    assert (expectation_name(result), _plain(expectation_words(result))) == (name, words)
     with speaking("ar"):
         assert ARABIC.search(expectation_name(result))
         assert ARABIC.search(expectation_words(result))
