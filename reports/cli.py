@@ -363,9 +363,7 @@ def _update_baseline(options: argparse.Namespace) -> int:
     _check_outputs({"-o": options.output}, [options.result])
     baseline = baseline_of(read_result(options.result))
     if problem := next(contradictions(baseline), ""):
-        raise ResultError(
-            f"{options.result}: its baseline would be invalid: {problem}; make the result again"
-        )
+        raise ResultError(f"{options.result}: its baseline would be invalid: {problem}; make it again")
     _write(baseline_text(baseline), options.output)
     _print_name(options.output)
     return OK

@@ -21,8 +21,8 @@ class SystemFigures:
     """One system over all recordings and runs.
 
     Times are in ms, `reply_ms` from a turn's first message to its reply and `lag_ms` from its due time to its
-    hand-over; None if there are none. `low` and `high` are the 95 % interval of the share of lost messages, None if each
-    recording was replayed once.
+    hand-over; None if there are none. `low` and `high` are the 95 % interval of the share of lost messages, None
+    if each recording was replayed once.
     """
 
     system: str

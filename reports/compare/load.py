@@ -53,9 +53,7 @@ def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
         if not Quantile(share).can_tell(min(map(len, sides)))
     ]
     if unsure:
-        yield gettext(
-            "Too few samples to tell a change from luck: %(figures)s.", figures=gettext("; ").join(unsure)
-        )
+        yield gettext("Too few samples for a comparison: %(figures)s.", figures=gettext("; ").join(unsure))
     names = {"ai": gettext("claim to reply"), "generator_lag": gettext("generator lag")}
     for name in _SURROUNDINGS:
         old, new = _quantile(before, name, 0.5), _quantile(after, name, 0.5)

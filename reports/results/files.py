@@ -119,9 +119,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _cut_short(raw: bytes) -> str:
-    return (
-        f"ends in the middle, after {len(raw):,} bytes: the program that wrote it was stopped; make it again"
-    )
+    return f"ends in the middle, after {len(raw):,} bytes: its writer was stopped; make it again"
 
 
 def _checked(data: object) -> Result:

@@ -74,9 +74,9 @@ class StepValues(TypedDict, total=False):
 class Step(StepValues):
     """One step of a message through a system.
 
-    `known` and `late` are deliveries that were not stored: a repeated one, and one that came too late. `reason` is why a
-    webhook was `refused`. Of a `claimed` message, `batch` is the size of its batch, `copies` how often the message is in
-    it, and `trigger` what made it due. `attempts` is the number of tries before a message was `dead_lettered`.
+    `known` and `late` are deliveries that were not stored: a repeated one, and one that came too late. `reason` is why
+    a webhook was `refused`. Of a `claimed` message, `batch` is the size of its batch, `copies` how often the message
+    is in it, and `trigger` what made it due. `attempts` were made before a message was `dead_lettered`.
     """
 
     at_ms: int

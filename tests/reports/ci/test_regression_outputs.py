@@ -98,9 +98,7 @@ def test_a_failure_cannot_move_the_cursor_or_turn_the_text() -> None:
     text = junit_xml(replace(example.clean(), changes=[change], checks=[Check(evil, evil, False, evil)]))
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufffe\uffff]", text)
     (line,) = (
-        failure.text
-        for failure in ET.fromstring(text).iter("failure")
-        if (failure.text or "").startswith("worse")
+        node.text for node in ET.fromstring(text).iter("failure") if (node.text or "").startswith("worse")
     )
     assert line is not None
     assert "\n" not in line
@@ -129,10 +127,7 @@ def test_a_failure_lists_what_changed_and_is_bounded() -> None:
         "worse: conversation 1, message 4 (m4): answered after 15,011 ms → lost (dropped by a rewrite)"
     )
     root = ET.fromstring(junit_xml(example.endless()))
-    assert (
-        max(len((failure.text or "").splitlines()) for failure in root.iter("failure"))
-        == FAILURE_LINES_MAX + 1
-    )
+    assert max(len((node.text or "").splitlines()) for node in root.iter("failure")) == FAILURE_LINES_MAX + 1
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))

@@ -144,12 +144,8 @@ def test_the_figures_of_systems_and_runs_can_be_read_back() -> None:
 
 
 def test_all_files_of_a_page_together_stay_small() -> None:
-    messages = [
-        example.message(number, number * 1000, "a", phone=f"9665{number:08}") for number in range(5000)
-    ]
-    recordings = [
-        example.recording(f"{number}-{'x' * 60}", messages[number * 20 :][:20]) for number in range(250)
-    ]
+    messages = [example.message(user, user * 1000, "a", phone=f"9665{user:08}") for user in range(5000)]
+    recordings = [example.recording(f"{day}-{'x' * 60}", messages[day * 20 :][:20]) for day in range(250)]
     lost = [(message["phone"], message["id"]) for message in messages]
     runs = [example.run(recorded, name, lost=lost) for recorded in recordings for name in ("old", "older")]
     result = example.result(recordings, runs)

@@ -325,12 +325,8 @@ def test_a_conversation_that_is_asked_for_is_drawn_first() -> None:
 
 
 def test_a_conversation_that_is_asked_for_is_drawn_before_smaller_ones_of_other_recordings() -> None:
-    messages = [
-        example.message(number, number * 3000, "x" * 400, phone=f"{number % 40}") for number in range(1200)
-    ]
-    messages += [
-        example.message(number, number * 3000, "x" * 400, phone="last") for number in range(1200, 1230)
-    ]
+    messages = [example.message(turn, turn * 3000, "x" * 400, phone=f"{turn % 40}") for turn in range(1200)]
+    messages += [example.message(turn, turn * 3000, "x" * 400, phone="last") for turn in range(1200, 1230)]
     recordings = [
         example.recording(f"{name}.jsonl", messages[: 1230 if name == 0 else 1200]) for name in range(12)
     ]
@@ -340,9 +336,7 @@ def test_a_conversation_that_is_asked_for_is_drawn_before_smaller_ones_of_other_
 
 
 def test_what_has_no_room_is_left_out_and_counted() -> None:
-    messages = [
-        example.message(number, number * 3000, "x" * 400, phone=f"{number % 40}") for number in range(1200)
-    ]
+    messages = [example.message(turn, turn * 3000, "x" * 400, phone=f"{turn % 40}") for turn in range(1200)]
     recordings = [example.recording(f"{name}.jsonl", messages) for name in range(12)]
     runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
     html = render_replay_report(example.result(recordings, runs))

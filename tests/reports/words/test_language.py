@@ -50,9 +50,7 @@ def _page_messages() -> tuple[tuple[str, ...], ...]:
     plurals: dict[str, str] = {}
     for singular, plural in (*_in_sources(), *_in_templates()):
         plurals[singular] = plural or plurals.get(singular, "")
-    return tuple(
-        (singular, plural) if plural else (singular,) for singular, plural in sorted(plurals.items())
-    )
+    return tuple((text, plural) if plural else (text,) for text, plural in sorted(plurals.items()))
 
 
 def _in_sources() -> Iterator[tuple[str, str]]:
@@ -61,9 +59,7 @@ def _in_sources() -> Iterator[tuple[str, str]]:
         for call in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in KEYWORDS:
                 arguments = call.args[: KEYWORDS[call.func.id]]
-                yield from _message(
-                    [argument.value for argument in arguments if isinstance(argument, ast.Constant)]
-                )
+                yield from _message([node.value for node in arguments if isinstance(node, ast.Constant)])
 
 
 def _in_templates() -> Iterator[tuple[str, str]]:
@@ -71,9 +67,7 @@ def _in_templates() -> Iterator[tuple[str, str]]:
         for call in Environment(autoescape=True).parse(file.read_text("utf-8")).find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name in KEYWORDS:
                 arguments = call.args[: KEYWORDS[call.node.name]]
-                yield from _message(
-                    [argument.value for argument in arguments if isinstance(argument, nodes.Const)]
-                )
+                yield from _message([node.value for node in arguments if isinstance(node, nodes.Const)])
 
 
 def _message(texts: Sequence[object]) -> Iterator[tuple[str, str]]:
@@ -99,11 +93,10 @@ def _updated(code: str) -> str:
     """Return the file with exactly the messages that the pages have now, in alphabetical order."""
     catalogue, old = Catalog(locale=code, header_comment=""), _catalogue(code)
     for said in _page_messages():
-        old_message = old.get(said[0])
-        same = old_message is not None and old_message.pluralizable == (len(said) > 1)
+        entry = old.get(said[0])
+        same = entry is not None and entry.pluralizable == (len(said) > 1)
         catalogue.add(
-            said if len(said) > 1 else said[0],
-            old_message.string if old_message is not None and same else None,
+            said if len(said) > 1 else said[0], entry.string if entry is not None and same else None
         )
     written = io.BytesIO()
     write_po(written, catalogue, width=110, omit_header=True)
