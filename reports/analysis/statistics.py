@@ -208,7 +208,7 @@ def cliffs_delta(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def corrected_confidence(comparisons: int, confidence: float = 0.95) -> float:
-    """Return the confidence that each of so many intervals needs, so that all together are right with `confidence`.
+    """Return the confidence that each of `comparisons` intervals needs to be right together with `confidence`.
 
     The correction is Bonferroni's, for figures that depend on each other (p95 moves with p50). Comparisons of samples
     that are all equal need not be counted, since luck cannot change them.

@@ -34,7 +34,8 @@ _Key = tuple[str, str]
 class _Trust:
     """Flags for a run that answers other messages than before, which by itself changes its times and AI calls.
 
-    `fewer` is set if messages are no longer answered well, so that both may fall, and `more` if both may rise.
+    `fewer` is set if a message has a worse fate, so that both may fall; `more` if one is newly answered, so that both
+    may rise.
     """
 
     fewer: bool

@@ -37,7 +37,7 @@ FaultCode = Literal["kill-worker", "pause-redis", "restart-redis", "ai-errors"]
 
 
 class Threshold(TypedDict):
-    """A limit and the measured value, which is None, and `ok` true, if there was nothing to measure.
+    """A limit and the measured value. If nothing was measured, `measured` is None and `ok` is true.
 
     The limit of `answered` and `highest_rate` is a minimum, all others are maximums.
     """

@@ -26,16 +26,16 @@ SENTENCES: Mapping[CauseCode, str] = {
         "into it meanwhile. Writing its copy back, %(system)s erased %(messages)s."
     ),
     "written_back_unread": marked(
-        "A webhook wrote the buffer back as not done after its timer had run. No timer was left to have %(messages)s "
-        "read."
+        "A webhook wrote the buffer back as not done after its timer had run. No timer was left to start "
+        "the reading of %(messages)s."
     ),
     "timer_died": marked(
-        "The timer that was to have the buffer read died with the process that had started it. Nobody else looks for "
+        "The timer that should have had the buffer read died with the process that had set it. Nobody else looks for "
         "%(messages)s."
     ),
     "calls_failed": marked(
-        "The HTTP call that was to have the buffer read failed, and %(system)s does not repeat it. Nobody else looks "
-        "for %(messages)s."
+        "The HTTP call that should have had the buffer read failed, and %(system)s does not repeat it. Nobody else "
+        "looks for %(messages)s."
     ),
     "buffer_expired": marked(
         "Nobody wrote to the buffer for %(time)s, so Redis deleted it, before anybody had read %(messages)s."
@@ -48,7 +48,7 @@ SENTENCES: Mapping[CauseCode, str] = {
         "%(system)s erased %(messages)s."
     ),
     "dropped_after_crash": marked(
-        "The process that had %(messages)s in hand crashed. %(system)s then rewrote the list, %(purpose)s, and left "
+        "The process that was handling %(messages)s crashed. %(system)s then rewrote the list, %(purpose)s, and left "
         "out %(messages)s."
     ),
     "list_expired": marked(
@@ -73,12 +73,12 @@ SENTENCES: Mapping[CauseCode, str] = {
     "vanished": marked("%(system)s took %(messages)s, and no trace is left of what it did then."),
 }
 _LATER_TIMER_DIED = marked(
-    "The call that was to have the buffer read had failed, and the timer for try %(call)s died with the process that "
-    "had started it. Nobody else looks for %(messages)s."
+    "The call that should have had the buffer read failed, and the timer for try %(call)s died with the process that "
+    "had set it. Nobody else looks for %(messages)s."
 )
 _CALLS_FAILED = marked(
-    "The HTTP call that was to have the buffer read failed %(calls)s times, and %(system)s gave up. Nobody else looks "
-    "for %(messages)s."
+    "The HTTP call that should have had the buffer read failed %(calls)s times, and %(system)s gave up. Nobody else "
+    "looks for %(messages)s."
 )
 _PURPOSES: Mapping[RewriteStep, str] = {
     "mark_processing": marked("in order to mark what it had taken"),

@@ -127,7 +127,7 @@ def sweep_verdict(result: SweepResult) -> Verdict:
     sentences = [
         gettext(
             "95 %% of the turns are answered within %(waited)s of their first message, by %(calls)s AI calls for "
-            "%(sent)s messages, and in %(split)s of %(turns)s turns the user wrote on before the reply.",
+            "%(sent)s messages, and in %(split)s of %(turns)s turns the user wrote again before the reply.",
             waited=seconds(f"{(row['first_ms']['p95'] or 0) / 1000:.1f}"),
             calls=f"{row['ai_calls']:,}",
             sent=f"{row['sent']:,}",

@@ -208,7 +208,7 @@ def _threshold_rows(result: LoadResult) -> list[ThresholdRow]:
 
 def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
     rows = [
-        (gettext("answered"), ledger["answered"], "ok", gettext("a reply to it reached the sink")),
+        (gettext("answered"), ledger["answered"], "ok", gettext("a reply to it arrived")),
         (
             gettext("dead-lettered"),
             ledger["dead"],
@@ -217,12 +217,12 @@ def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
         ),
         (gettext("waiting"), ledger["waiting"], "warn", gettext("still in the queue when the drain ended")),
         (gettext("lost"), ledger["lost"], "bad", gettext("acknowledged, and then gone without an answer")),
-        (gettext("answered twice"), ledger["duplicates"], "bad", gettext("more than one reply holds it")),
+        (gettext("answered twice"), ledger["duplicates"], "bad", gettext("more than one reply answers it")),
         (
             gettext("out of order"),
             ledger["out_of_order"],
             "bad",
-            gettext("answered before a message that was safe earlier"),
+            gettext("answered before a message that was acknowledged earlier"),
         ),
         (
             gettext("failed requests"),

@@ -34,7 +34,7 @@ NOTES_MAX = 40
 SETTINGS_MAX = 60
 VERDICT_LENGTH_MAX = 400
 BAR_PX = 160
-"""Width of an interval's drawing; its middle is no change."""
+"""Width of an interval's drawing; its middle stands for no change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class RecordingView:
     id: str
     recording: ReplayedRecording
     settings: str
-    holds: str
+    contents: str
     tallies: Sequence[Tally]
     run_count: int
     remarks: Sequence[str]
@@ -108,7 +108,7 @@ def recording_view(
         id=identifier,
         recording=recording,
         settings=gettext(", ").join(f"{name}: {value}" for name, value in recording.info["settings"].items()),
-        holds=_holds(recording),
+        contents=_contents(recording),
         tallies=tallies,
         run_count=run_count,
         remarks=[words for run in first_runs for words in _remarks(run)],
@@ -122,17 +122,17 @@ def recording_view(
     )
 
 
-def _holds(recording: ReplayedRecording) -> str:
+def _contents(recording: ReplayedRecording) -> str:
     messages = sum(map(len, recording.numbers.values()))
-    holds = gettext(
+    contents = gettext(
         "%(messages)s in %(conversations)s",
         messages=ngettext("%(num)s message", "%(num)s messages", messages),
         conversations=ngettext("%(num)s conversation", "%(num)s conversations", len(recording.numbers)),
     )
     repeats = len(recording.info["messages"]) - messages
     if not repeats:
-        return holds
-    return f"{holds}; {ngettext('%(num)s repeated delivery', '%(num)s repeated deliveries', repeats)}"
+        return contents
+    return f"{contents}; {ngettext('%(num)s repeated delivery', '%(num)s repeated deliveries', repeats)}"
 
 
 def tally(counts: Mapping[str, int]) -> Tally:

@@ -41,7 +41,7 @@ class Moment:
     """A row: what the user wrote at that time, and what each system did."""
 
     at_ms: int
-    said: Sequence[tuple[int, str]]
+    messages: Sequence[tuple[int, str]]
     steps: Sequence[Sequence[Step]]
 
 
@@ -145,7 +145,9 @@ def _moments(messages: Sequence[Message], lanes: Sequence[Lane]) -> list[Moment]
     return [
         Moment(
             at_ms=start,
-            said=[(message.number, _text(message)) for message in messages if start <= message.at_ms < end],
+            messages=[
+                (message.number, _text(message)) for message in messages if start <= message.at_ms < end
+            ],
             steps=[[step for at_ms, step in of_lane if start <= at_ms < end] for of_lane in steps],
         )
         for start, end in pairwise([*starts, after_all])

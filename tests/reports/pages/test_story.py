@@ -34,7 +34,9 @@ def test_the_story_of_the_incident_runs_from_the_first_message_to_the_loss() -> 
     assert (story.recording, story.systems) == ("The incident", ["buffer-v1", "queue"])
     assert [lane.system for lane in story.figure.lanes] == ["buffer-v1", "queue"]
     assert [
-        (moment.at_ms, [number for number, _ in moment.said]) for moment in story.moments if moment.said
+        (moment.at_ms, [number for number, _ in moment.messages])
+        for moment in story.moments
+        if moment.messages
     ] == [
         (0, [1]),
         (3100, [2]),

@@ -91,7 +91,7 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     )
     assert _plain(verdict.rest) == (
         "95 % of the turns are answered within 15.6 s of their first message, by 655 AI calls for 1,000 messages, and "
-        "in 56 of 655 turns the user wrote on before the reply."
+        "in 56 of 655 turns the user wrote again before the reply."
     )
     lossy = sweep_example.sweep(
         [sweep_example.choice(8, 5, idle_s=2), sweep_example.choice(12, 5, lost=1)], 0
