@@ -20,7 +20,7 @@ from tests.reports import example, load_example
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, with a good result, one that lost a message, and a load test."""
+    """Return a working folder with a good result, one that lost a message, and a load test."""
     monkeypatch.chdir(tmp_path)
     good = example.incident()
     good["expectations"] = []
@@ -255,7 +255,7 @@ def test_outputs_are_checked_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("folder")
-def test_several_outputs_may_go_nowhere() -> None:
+def test_several_outputs_may_be_dev_null() -> None:
     nowhere = ["-o", os.devnull, "--junit", os.devnull, "--history", os.devnull]
     assert main(["compare", "good.json", "good.json", *nowhere]) == 0
 

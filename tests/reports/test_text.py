@@ -1,4 +1,4 @@
-"""Strangers' text, made fit to be shown."""
+"""Cleaning of untrusted text for display."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_characters_that_disguise_a_text_are_made_visible_and_arabic_stays() -> 
         assert printable(kept) == kept
 
 
-def test_a_label_is_one_line_that_cannot_turn_what_follows() -> None:
+def test_a_label_is_one_line_that_cannot_change_the_direction_of_other_text() -> None:
     assert one_line(" a\n\tb \u2067c") == "a b c"
 
 
@@ -51,5 +51,5 @@ def test_a_phone_number_is_shown_by_its_last_four_digits_wherever_it_stands() ->
     assert Phones([]).hide("nothing") == "nothing"
 
 
-def test_on_a_page_a_number_stays_with_its_unit_and_all_other_space_is_one() -> None:
+def test_no_break_spaces_stay_and_other_white_space_becomes_single() -> None:
     assert with_units(" 5\u00a0s \n\t later\u00a0\u00a0now\u2069 ") == "5\u00a0s later now"

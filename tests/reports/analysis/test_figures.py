@@ -144,7 +144,7 @@ def test_a_result_without_runs_has_no_figures() -> None:
     assert system_figures(example.result([], [], systems={"queue": "never ran"})) == []
 
 
-def test_hostile_names_are_names() -> None:
+def test_hostile_names_stay_names() -> None:
     result = example.hostile()
     sums = counts_by(result["runs"], "recording", "system")
     assert {key[0] for key in sums} == {info["name"] for info in result["recordings"]}

@@ -55,7 +55,7 @@ def test_counts_differ_as_scipys_binomial_says(
         assert differ == (2 * tail < 1 - confidence)
 
 
-def test_counts_of_nothing_do_not_differ() -> None:
+def test_counts_without_events_or_messages_do_not_differ() -> None:
     for counts in ((0, 0, 10, 10), (3, 4, 0, 10), (0, 9, 10, 0)):
         before, after, before_of, after_of = counts
         assert not counts_differ(before, after, before_of=before_of, after_of=after_of, confidence=0.95)
@@ -70,7 +70,7 @@ def test_counts_without_bound_are_compared_too() -> None:
 @given(
     st.lists(st.integers(0, 9), min_size=1, max_size=30), st.lists(st.integers(0, 9), min_size=1, max_size=30)
 )
-def test_cliffs_delta_is_what_the_pairs_say(before: list[int], after: list[int]) -> None:
+def test_cliffs_delta_is_the_mean_over_all_pairs(before: list[int], after: list[int]) -> None:
     pairs = [(old, new) for old in before for new in after]
     expected = sum((new > old) - (new < old) for old, new in pairs) / len(pairs)
     assert cliffs_delta(before, after) == pytest.approx(expected)
@@ -163,7 +163,7 @@ def test_an_error_of_floating_point_is_not_a_difference() -> None:
     assert not always_more.excludes_zero
 
 
-def test_pairs_see_what_the_spread_between_them_hides() -> None:
+def test_pairing_shows_a_difference_that_spread_hides() -> None:
     before = _drawn(1, 30)
     after = [value + 0.1 for value in before]
     paired = bootstrap_difference(before, after, Mean(), confidence=0.95, paired=True)

@@ -131,7 +131,7 @@ def test_a_step_is_found_at_its_run_with_its_commit() -> None:
     assert lost.rows[0].cells == ["6", "0", "0", "2", "2"]
     waits = next(plot for plot in plots if "p95" in plot.title)
     assert waits.caption == "No step."
-    assert len(plots) == 2  # of the AI calls nothing is known
+    assert len(plots) == 2  # the AI calls are unknown
 
 
 def test_a_trend_needs_two_runs() -> None:

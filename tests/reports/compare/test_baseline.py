@@ -38,7 +38,7 @@ def test_a_baseline_of_samples_says_the_same_as_well(tmp_path: Path) -> None:
         assert compare(read_result(path), after) == compare(before, after)
 
 
-def test_a_baseline_holds_nobodys_words_names_or_ids_and_a_line_a_conversation(tmp_path: Path) -> None:
+def test_a_baseline_has_no_texts_phones_or_ids_and_a_line_for_each_conversation(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
     write_baseline(baseline_of(BEFORE), path)
     text = path.read_text()

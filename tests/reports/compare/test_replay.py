@@ -70,7 +70,7 @@ def test_fates_of_messages_stand_before_figures_the_gravest_first() -> None:
     assert "in incident.jsonl: answered after 11,900 ms, twice; " in verdict
 
 
-def test_a_round_trip_more_is_not_a_regression_however_large_its_share() -> None:
+def test_one_more_round_trip_is_not_a_regression_however_large_its_share() -> None:
     def plant(run: Run) -> None:
         for name in ("p50", "p95", "max"):
             run["dispatch_lag_ms"][name] = (run["dispatch_lag_ms"][name] or 0) + 15
@@ -178,7 +178,7 @@ def test_the_total_of_ai_calls_is_judged_as_well() -> None:
     assert {change.level for change in compare(after, before).changes} == {"better", "changed"}
 
 
-def test_messages_that_are_answered_now_excuse_no_more_ai_calls_than_there_are() -> None:
+def test_each_newly_answered_message_excuses_one_more_ai_call() -> None:
     before = copy.deepcopy(BEFORE)
     lose(before["runs"][1])
     before["runs"][1]["ai_calls"] = 100

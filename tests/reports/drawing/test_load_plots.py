@@ -145,7 +145,7 @@ def test_any_timeline_can_be_plotted(length: int, highest: int) -> None:
     assert 2 <= rate.svg.count('<text class="end"') <= 7
 
 
-def test_the_largest_distance_is_the_one_that_trying_every_time_finds() -> None:
+def test_the_largest_distance_equals_that_of_an_exhaustive_search() -> None:
     chance = random.Random(11)
     for _ in range(30):
         left, right = (sorted(chance.randint(1, 40) for _ in range(chance.randint(1, 30))) for _ in range(2))

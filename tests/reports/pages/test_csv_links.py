@@ -84,7 +84,7 @@ def test_no_formula_begins_after_another_separator(separator: str, evil: str) ->
     assert second_cell == "a;b = c; (-1)"
 
 
-def test_what_a_file_cannot_hold_or_would_turn_its_reader_is_made_visible() -> None:
+def test_control_characters_in_a_file_are_made_visible() -> None:
     (_, (cell,)) = _read(csv_link("x.csv", ["a"], [["\x00\x1b \u202egnp \ud800"]]).address)
     assert cell == "␀␛ [U+202E]gnp \ufffd"
 

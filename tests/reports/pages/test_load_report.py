@@ -45,7 +45,7 @@ def test_an_invalid_run_proves_nothing() -> None:
     assert "This run is invalid" not in render_load_report(chaos())
 
 
-def test_nothing_sent_is_a_page_too() -> None:
+def test_a_run_without_messages_has_a_page() -> None:
     page = render_load_report(empty())
     assert "There is no timeline." in page
 

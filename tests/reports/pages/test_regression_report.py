@@ -67,7 +67,7 @@ def test_figures_of_systems_that_changed_come_first() -> None:
     assert [row[0] for row in rows] == ["Figure", "b", "lost", "a", "lost"]
 
 
-def test_changes_in_percent_have_the_space_of_all_percentages() -> None:
+def test_relative_changes_have_a_no_break_space_before_the_percent_sign() -> None:
     assert relative(100, 130) == "+30.0\u00a0%"
     assert relative(2, 103) == "+5,050\u00a0%"
     assert relative(0, 1) == "from 0"

@@ -109,7 +109,7 @@ def test_choices_are_drawn_by_their_costs() -> None:
     assert [tick.label for tick in drawing.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
 
 
-def test_those_on_top_of_each_other_share_a_mark_named_after_the_best() -> None:
+def test_overlapping_choices_share_a_mark_named_after_the_best() -> None:
     drawing = drawn(at(1, 10, 100), at(2, 10, 100, rank=1), at(3, 20, 50), at(4, 10.01, 100))
     labels = {mark.label: mark for mark in drawing.marks}
     assert set(labels) == {"2\u00a01\u00a04", "3"}

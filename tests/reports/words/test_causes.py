@@ -62,7 +62,7 @@ def test_the_cause_of_the_incident_reads_like_a_persons_account() -> None:
     assert arabic.startswith("وصلت الرسالتان ")
 
 
-def test_who_wrote_over_a_message_is_named() -> None:
+def test_messages_that_overwrote_another_are_named() -> None:
     cause = Cause(code="overwritten_by_webhook", writers=["m3", "m5"])
     assert cause_words(cause, "buffer-v1", [2], NUMBERS).startswith(
         "The webhook of messages 3 and 5 had read the buffer before message 2 came into it."

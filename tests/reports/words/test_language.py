@@ -33,7 +33,7 @@ UPDATE = "UPDATE_LANGUAGES"
 HEADERS = {
     "ar": "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);"
 }
-"""Rules of plural."""
+"""Plural rules by language."""
 
 NUMBERS = (0, 1, 2, 3, 10, 11, 26, 99, 100, 102, 103, 1111)
 _PLACEHOLDER = re.compile(r"%+\(\w+\)s")

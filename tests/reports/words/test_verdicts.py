@@ -23,7 +23,7 @@ def _plain(words: object) -> str:
 
 
 def _of_queue(**more: object) -> ReplayResult:
-    """The incident with the queue's run changed, and nothing expected."""
+    """Return the incident with a changed run of the queue and without expected outcomes."""
     result = example.incident(expectations=[])
     result["runs"][1].update(more)  # type: ignore[typeddict-item] # the keys are the caller's to get right
     return result
