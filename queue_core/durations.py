@@ -32,7 +32,7 @@ class DurationError(ValueError):
 def parse_duration_ms(text: str, *, is_above_0: bool = False, at_most_ms: float = DAY_MS) -> float:
     """Read a duration and return its milliseconds. Raises DurationError.
 
-    The limit is a day unless the caller sets another: more is mostly a slip of the unit. `is_above_0` refuses 0.
+    The limit is a day unless the caller sets another: a longer duration is mostly a wrong unit. `is_above_0` refuses 0.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match:

@@ -22,7 +22,7 @@ class Notes:
         await self._access.read(("SET", key, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:
-        """Return the key of the log's tags that all processes share: the first that any of them offered."""
+        """Store `key` as the key of the log's tags, unless a process did before; return the stored one."""
         log_key = self._access.keys.log_key
         _, stored = await self._access.read(("SET", log_key, key, "NX"), ("GET", log_key))
         return stored if isinstance(stored, bytes) else str(stored).encode()

@@ -40,7 +40,7 @@ _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
-"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`, redis-py before 8 in `("…`."""
+"""Code at the start of an error; Redis before 7 puts a script's error after `…: -`, redis-py before 8 in `("…`."""
 
 
 class ScriptRunner(Transport):
@@ -100,7 +100,7 @@ class ScriptRunner(Transport):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, every caller must be told
+        except Exception as error:  # noqa: BLE001 - every caller must get the error
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
@@ -158,7 +158,7 @@ def _result(call: Call[Result], answer: Any) -> Result:
 
 
 def _without_raw_text(words: str) -> str:
-    """Word a failed connection, of which redis-py gives a number and asyncio's own text."""
+    """Reword a failed connection, for which redis-py gives a number and asyncio's text."""
     failed = _CONNECTING.fullmatch(words)
     if not failed:
         return words

@@ -11,8 +11,8 @@ from queue_core.channels.evolution.parser import PHONE_JID
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
-OK, NOT_SO = 0, 1
-"""Exit codes: done; a check failed, something is left or was not found. Wrong usage or configuration is 2."""
+OK, FAILED = 0, 1
+"""Exit codes; a command failed when a check did, or when messages are left or not found. Wrong usage is 2."""
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
@@ -73,8 +73,8 @@ def add_command(
     parser = commands.add_parser(
         name,
         help=summary,
-        description=_laid_out(description),
-        epilog=_laid_out(epilog),
+        description=_filled(description),
+        epilog=_filled(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
@@ -84,7 +84,7 @@ def add_command(
     return parser
 
 
-def _laid_out(words: str) -> str:
+def _filled(words: str) -> str:
     """Fill paragraphs to a terminal's width; those with indented lines, such as examples, stay as they are."""
     paragraphs = textwrap.dedent(words).strip().split("\n\n")
     return "\n\n".join(

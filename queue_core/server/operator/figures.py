@@ -31,7 +31,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
 
 
 def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
-    """Write what voids the guarantees, then what should be seen to."""
+    """Write the errors, which void the guarantees, then the warnings."""
     if errors or warnings:
         write()
     for word, findings in (("ERROR", errors), ("warning", warnings)):

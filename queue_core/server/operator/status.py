@@ -66,7 +66,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Write the figures, once or again and again. A watch outlives a Redis that goes away."""
+    """Write the figures, once or again and again. With --watch it goes on while Redis is away."""
     async with open_queue(settings) as queue:
         await _write_status(queue, args)
         while args.watch:

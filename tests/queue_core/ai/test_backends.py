@@ -385,11 +385,11 @@ async def dripping() -> AsyncIterator[str]:
 async def test_an_answer_that_comes_too_slowly_is_given_up_on(session: aiohttp.ClientSession) -> None:
     """A limit on the time between two bytes would never end this one."""
     async with dripping() as url:
-        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+        with pytest.raises(RetryLaterError, match="cannot be reached: no complete answer"):
             await HttpBackend(Asking(session, timeout_s=0.3, waits_s=WAITS_S), url).answer(batch("x"))
 
 
 async def test_an_ai_that_hangs_is_given_up_on(session: aiohttp.ClientSession) -> None:
     async with stub(Answer({}, hangs=True)) as server:
-        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+        with pytest.raises(RetryLaterError, match="cannot be reached: no complete answer"):
             await HttpBackend(Asking(session, timeout_s=0.2, waits_s=WAITS_S), server.url).answer(batch("x"))

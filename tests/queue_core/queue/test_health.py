@@ -52,7 +52,7 @@ async def test_the_counts(redis_client: Redis) -> None:
     assert (report.active_conversations, report.waiting, report.in_flight) == (2, 1, 3)
     assert report.oldest_age_ms == queue.settings.lock_ttl_ms + 50, "what is in flight does not wait"
     assert (report.dead_letters, report.expired_leases, report.stranded_conversations) == (1, 1, 0)
-    assert about(report.warnings, "1 dead letter to")
+    assert about(report.warnings, "1 dead letter: see")
     assert about(report.warnings, "1 lease ran out")
 
 
@@ -98,7 +98,7 @@ async def test_what_there_is_no_time_for_is_said(
     monkeypatch.setattr(queue, "survey", slow)
     report = await examine(queue)
     assert report.active_conversations == 401
-    assert about(report.warnings, "time to count 200 of 401 conversations")
+    assert about(report.warnings, "only 200 of 401 conversations were counted")
 
 
 @on_newest
@@ -109,7 +109,7 @@ async def test_the_oldest_message_is_near_its_end(redis_client: Redis) -> None:
     now += 30_000
     assert not about((await examine(queue)).warnings, "oldest message")
     now += 1_000
-    assert about((await examine(queue)).warnings, "oldest message waits for 31 s")
+    assert about((await examine(queue)).warnings, "oldest message has waited for 31 s")
 
 
 async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_client: Redis) -> None:
@@ -340,7 +340,7 @@ def told(**changes: Any) -> ServerFacts:
         ({"eviction_policy": "volatile-lru"}, "noeviction"),
         ({"append_only": False}, "append-only"),
         ({"append_fsync": "no"}, "appendfsync is no"),
-        ({"append_failed": True}, "free its disk"),
+        ({"append_failed": True}, "free space on its disk"),
         ({"info": "forbidden", "config": "forbidden", "append_only": None}, "neither INFO nor CONFIG"),
     ],
     ids=str,

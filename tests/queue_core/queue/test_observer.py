@@ -144,7 +144,12 @@ async def test_a_lease_that_the_heartbeat_finds_lost(redis_client: Redis) -> Non
     queue, observer = MessageQueue(redis_client, quick(window_ms=0, lock_renew_ms=10)), Observer()
     await enqueue(queue, ["m1"])
     await Processor(queue, Bot(hang).handle, observer=observer).process_all_queues()
-    assert observer.told[-1] == ("lost", ("m1",), "the lease ran out and somebody else may hold it", 0)
+    assert observer.told[-1] == (
+        "lost",
+        ("m1",),
+        "the lease ran out, and another worker may hold the conversation",
+        0,
+    )
 
 
 async def test_one_that_raises_changes_nothing_and_is_logged_without_its_words(

@@ -121,7 +121,7 @@ async def test_what_is_not_written_down_yet_is_not_taken_over(
     async with running(processor):
         await happens(away)
         now += queue.settings.lock_ttl_ms
-        with pytest.raises(QueueUnavailableError, match="still being told"):
+        with pytest.raises(QueueUnavailableError, match="not recorded in it yet"):
             await processor.process_conversation("bot", "ali")
         is_away = False
         await at_rest(queue)
