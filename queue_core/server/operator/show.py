@@ -174,15 +174,11 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     if overview.dead:
         newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)
+        reason = _cut(newest.reason, is_full=is_full)
+        names = f"--instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}"
         facts += [
-            (
-                "dead letters",
-                f"{len(overview.dead):,}, the newest {since} ago: {_cut(newest.reason, is_full=is_full)}",
-            ),
-            (
-                "to see them",
-                f"python -m queue_core dead list --instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}",
-            ),
+            ("dead letters", f"{len(overview.dead):,}, the newest {since} ago: {reason}"),
+            ("to see them", f"python -m queue_core dead list {names}"),
         ]
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
