@@ -144,7 +144,7 @@ async def test_the_same_message_at_two_requests_at_once_is_answered_once(
 async def test_delivered_again_while_it_is_answered_and_redis_comes_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A message must not be queued beside the answer under way; nor may the user's next one, which would overtake it."""
+    """A message must not be queued beside the answer under way; nor may the user's next one, which would overtake."""
     go_on = asyncio.Event()
 
     async def wait(batch: Batch) -> None:
