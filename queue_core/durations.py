@@ -2,7 +2,7 @@
 
 A duration is a number and its unit: `us`, `ms`, `s`, `m`, `h` or `d`. The number has up to 12 digits, and up to 9 more
 after a point. Capital letters and surrounding blanks are allowed, blanks inside are not. 0 needs no unit; any other
-number without one is an error. Settings in the environment are plain numbers, since their names say the unit.
+number needs one. Settings in the environment are plain numbers, since their names say the unit.
 """
 
 from __future__ import annotations

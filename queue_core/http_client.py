@@ -31,12 +31,12 @@ class UnansweredError(Exception):
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
-    """An answer, whatever its status."""
+    """HTTP answer of any status."""
 
     status: int
     body: bytes
     retry_after_s: float | None
-    """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None without a readable one."""
+    """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None if it cannot be read."""
 
     @property
     def is_success(self) -> bool:

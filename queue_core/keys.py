@@ -89,7 +89,7 @@ class KeySpace:
         return f"{self._prefix}:log_key"
 
     def parse(self, key: str) -> tuple[int, str] | None:
-        """Return partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
+        """Return partition and encoded conversation of a conversation's key; None for any other key."""
         parts = self._conversation_key.fullmatch(key)
         return (int(parts[1]), parts[2]) if parts else None
 

@@ -54,7 +54,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     user_phone: str
     messages: tuple[QueueMessage, ...]
     token: int
-    """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older one."""
+    """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
     processor_id: str
     attempt: int
     """Number of this attempt, from 1."""

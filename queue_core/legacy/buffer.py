@@ -174,7 +174,7 @@ class LegacyBuffer(Generic[Kept]):
         self._decoder = decoder
 
     async def add(self, conversation: Conversation, message: Kept) -> None:
-        """Add a message that came just now; the one that creates the buffer starts its timer.
+        """Add a message that came just now; if it creates the buffer, it starts the timer.
 
         Raises QueueUnavailableError; then the message may be in the buffer all the same.
         """
@@ -214,7 +214,7 @@ class LegacyBuffer(Generic[Kept]):
         return created
 
     async def _read_for_add(self, conversation: Conversation) -> Buffer[Kept] | None:
-        """Return the buffer; from v2 on, one that is about to be processed is read again a moment later."""
+        """Return the buffer; from v2 on, a buffer that is about to be processed is read again a moment later."""
         buffer = await self.read(conversation)
         if buffer is None or buffer.processed or not self._rules.grace_wait_ms:
             return buffer
@@ -308,7 +308,7 @@ class LegacyBuffer(Generic[Kept]):
         return await self._host.set_if_absent(key, "locked", self._rules.lock_ms)
 
     async def _unlock(self, key: str) -> None:
-        """Delete the lock, which by now may have expired and be somebody else's."""
+        """Delete the lock, which may have expired and belong to another process by now."""
         try:
             await self._host.delete(key)
         except QueueUnavailableError:

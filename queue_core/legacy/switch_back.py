@@ -158,7 +158,7 @@ class LegacyIntake:
     def _added(self, adding: asyncio.Task[None]) -> None:
         self._adding.discard(adding)
         if not adding.cancelled():
-            adding.exception()  # the webhook that waits raises it; one that was cancelled does not
+            adding.exception()  # read for asyncio: a cancelled webhook does not raise it
 
 
 @dataclass(slots=True, eq=False)

@@ -43,7 +43,7 @@ class Access:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
-        """Run commands in one trip and return their answers. `options` say how redis-py reads them.
+        """Run commands in one round trip and return their answers. `options` say how redis-py reads them.
 
         Raises QueueUnavailableError when Redis does not answer.
         """

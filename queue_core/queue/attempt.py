@@ -1,6 +1,6 @@
-"""Attempts: a worker's steps with one batch: handle, record, send, complete; or fail, hand back, lose the lease.
+"""Attempts of a worker to finish a batch: handle, record, send, complete; or fail, hand back, lose the lease.
 
-`Attempts` takes them and records in Redis how they ended. The Processor decides what runs when.
+`Attempts` makes them and records in Redis how they ended. The Processor decides what runs when.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Attempt:
     stage: Literal["handle", "send", "complete"] = "handle"
     lease_lost: bool = False
     is_unrecorded: bool = False
-    """True while Redis is away and its end is not recorded there."""
+    """True while the end of the attempt is not recorded, because Redis is away."""
     reason: str = ""
     """Reason why it did not complete."""
     dead_lettered: int = 0
@@ -154,7 +154,7 @@ class Attempts:
         return "failed"
 
     async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step in Redis: try until Redis is back or the lease is lost."""
+        """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]

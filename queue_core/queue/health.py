@@ -28,7 +28,7 @@ LATENCY_MS_MAX = 100
 PAGE = 200
 """Conversations counted in one step of Redis, about a millisecond."""
 COUNTING_SHARE = 0.5
-"""Part of the deadline after which counting stops where it is, and the report says so."""
+"""Part of the deadline after which counting stops prefix it is, and the report says so."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
 
@@ -74,7 +74,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
     """Examine Redis and the queue within `redis_deadline_ms`. Faults of Redis are in the report, never raised.
 
-    Only a thorough examination looks for stranded conversations: that takes a walk over all keys.
+    Only a thorough examination looks for stranded conversations: that scans all keys.
     """
     examination = _Examination(queue, is_thorough=is_thorough)
     await examination.run()
@@ -142,10 +142,10 @@ class _Examination:
     async def _ask_servers(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
         facts = [await ask(name, run) for name, run in servers]
         for server in facts:
-            where = f"{server.name}: " if server.name else ""
-            self._errors += [where + error for error in errors_of(server)]
+            prefix = f"{server.name}: " if server.name else ""
+            self._errors += [prefix + error for error in errors_of(server)]
             waits = self._queue.settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
-            self._warnings += [where + warning for warning in warnings_of(server, waits_for_fsync=waits)]
+            self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 

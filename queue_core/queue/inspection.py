@@ -77,7 +77,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Counts that Redis keeps by itself."""
 
     conversations: tuple[int, ...]
-    """In the index of each partition."""
+    """Conversations in the index of each partition."""
     dead_letters: int
 
 

@@ -1,4 +1,4 @@
-"""Intake of a webhook's messages: into the queue, or, while Redis is away, answered on the spot.
+"""Intake of a webhook's messages: stored in the queue, or answered directly while Redis is away.
 
 A message is acknowledged only when it is stored or answered. When neither is possible an error is raised: the webhook
 answers 503, and the provider delivers again.

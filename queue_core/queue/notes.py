@@ -12,7 +12,7 @@ class Notes:
         self._access = access
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
-        """Return the value of a conversation; None when there is none or its time is over."""
+        """Return the value of a conversation; None when there is none, or it has expired."""
         (value,) = await self._access.read(("GET", self._access.keys.of(instance_name, user_phone).memory))
         return value  # type: ignore[no-any-return]  # bytes, or str from a client that decodes
 

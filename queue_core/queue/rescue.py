@@ -45,7 +45,7 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rescue:
-    """Repair of damage that no step of the queue does, but a manual change or a failover that lost a write can do."""
+    """Repair of damage from outside, such as a manual change or a failover that lost a write; the queue does none."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -53,7 +53,7 @@ class Rescue:
     async def run(self) -> Rescued:
         """Schedule conversations that fell out of the index, and delete locks and replies without messages.
 
-        Looks at all keys, a page at a time, for half a minute at the most. Safe at any time, beside workers and other
+        Looks at all keys, a page at a time, for half a minute at most. Safe at any time, beside workers and other
         rescues.
         """
         until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
@@ -77,9 +77,9 @@ class Rescue:
         is_complete = True
         async with aclosing(self._names("msg_queue", "list")) as pages:
             async for page in pages:
-                ours = [name for name in page if name[0] < len(self._access.keys.partitions)]
+                here = [name for name in page if name[0] < len(self._access.keys.partitions)]
                 elsewhere.update(name for name in page if name[0] >= len(self._access.keys.partitions))
-                missing = await self._missing_in_index(ours)
+                missing = await self._missing_in_index(here)
                 # Between the two reads a conversation may have been finished; a script reads both at one moment.
                 verdicts = await self._verdicts(missing, repair=False)
                 stranded.update(

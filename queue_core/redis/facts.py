@@ -161,7 +161,7 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
     if facts.replicas:
         warnings.append(
             "replicas may be promoted, and nothing waits for them: a failover can lose the last messages; "
-            "min-replicas-to-write and min-replicas-max-lag bound how many"
+            "set min-replicas-to-write and min-replicas-max-lag to limit how many"
         )
     return warnings
 

@@ -44,7 +44,7 @@ _UNAVAILABLE_CODE = re.compile(
 
 
 class ScriptRunner(Transport):
-    """Transport that runs the scripts on one Redis client. `round_trips` counts what went to Redis and back."""
+    """Transport that runs the scripts on one Redis client. `round_trips` counts its round trips."""
 
     def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
         self._redis = redis
@@ -55,9 +55,9 @@ class ScriptRunner(Transport):
         self.round_trips = 0
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Run a call together with others. The future raises QueueUnavailableError when Redis does not do it.
+        """Run a call together with others. The future raises QueueUnavailableError when Redis fails.
 
-        Cancelling the future does not take the call back.
+        Cancelling the future does not cancel the call.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((call, future))
@@ -118,7 +118,7 @@ class ScriptRunner(Transport):
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
-                while missing := _without_script(answers):  # again, should they be flushed in between
+                while missing := _without_script(answers):  # repeated in case they are flushed in between
                     await self._load_scripts({calls[index].script for index in missing})
                     again = await self._pipeline([calls[index] for index in missing])
                     for index, answer in zip(missing, again, strict=True):

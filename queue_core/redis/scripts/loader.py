@@ -113,7 +113,7 @@ def text(raw: Any) -> str:
 
 
 def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
-    """Yield the inputs that a field of a stub stands for: one, named fields of a Place or Partition, or all Rules."""
+    """Yield the inputs of one field of a stub: a single input, named fields of a Place or Partition, or all Rules."""
     kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
     if hint == Key:
         yield Input(name, is_key=True)

@@ -1,5 +1,5 @@
--- rescue: repairs damage that no step of the queue does, but a manual change, a failover that lost a write or another
--- program can do. `repair` '1' repairs, '0' only looks and writes nothing.
+-- rescue: repairs damage from outside, by a manual change, a failover that lost a write or another program; the queue
+-- does none. `repair` '1' repairs, '0' only looks and writes nothing.
 -- Returns 'stranded' (messages that no worker would look at; due now, or when a lease that is held ends)
 --   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
 

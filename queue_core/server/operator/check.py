@@ -32,8 +32,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             replica, stranded conversations and more; and says what to do about each. Errors void the guarantees;
             warnings do not yet.
 
-            It checks the Redis of REDIS_URL, else the one of a running `serve`. With --embedded it starts the one
-            that `serve` would start, checks that, and stops it.
+            It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
+            that `serve` would start, checks it, and stops it.
             """,
         epilog="""
             examples:
@@ -53,7 +53,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Examine and write the verdict."""
-    async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_words):
+    async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_name):
         report = await examine(queue)
     errors = list(report.errors)
     if not settings.use_queue_system:
@@ -63,9 +63,9 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
         )
     if args.json:
         facts = {**msgspec.to_builtins(report), "errors": errors}
-        write_json({"ok": not errors, "checked": redis_words, **facts})
+        write_json({"ok": not errors, "checked": redis_name, **facts})
         return FAILED if errors else OK
-    write_fields([("checked", redis_words), *figures(report)])
+    write_fields([("checked", redis_name), *figures(report)])
     write_findings(errors, report.warnings)
     write()
     warnings = quantity(len(report.warnings), "warning")

@@ -96,7 +96,7 @@ def moment(unix_ms: int) -> str:
 
 
 class Table:
-    """Rows in aligned columns, written page by page: columns only ever grow wider.
+    """Rows in aligned columns, written page by page: columns never become narrower.
 
     `numbers` names the columns that are aligned to the right. Cells must be visible text already.
     """

@@ -156,7 +156,7 @@ class _Progress(msgspec.Struct, kw_only=True):
 
 async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Post, watch, and write what happened."""
-    phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # for fiction, by the NANP
+    phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # reserved for fiction
     burst = secrets.token_hex(8).upper()
     progress = _Progress(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
     url = args.url or _local_url(settings)
@@ -185,7 +185,7 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
 
 def _local_url(settings: ServerSettings) -> str:
     """Return the address at which a server with these settings listens, seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound to
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - nothing listens here
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
 
 

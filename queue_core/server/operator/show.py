@@ -40,7 +40,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="everything about one conversation, texts included",
         description="""
             Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
-            when; when it is tried again and why the last attempt failed; a reply that is recorded and not yet done;
+            when; when it is tried again and why the last attempt failed; a reply that is recorded and not finished;
             dead letters; the last finished messages; statistics; and what the AI remembers.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
@@ -197,9 +197,8 @@ def _state(overview: _Overview) -> str:
             return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
     if not queued.pending:
-        return "nothing waits" + (
-            f"; {quantity(len(overview.dead), 'message')} given up" if overview.dead else ""
-        )
+        dead = len(overview.dead)
+        return f"nothing waits; {quantity(dead, 'message')} given up" if dead else "nothing waits"
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"

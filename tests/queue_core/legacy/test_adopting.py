@@ -18,9 +18,7 @@ from tests.queue_core.bot import happens, message, on_newest, quick
 from tests.queue_core.legacy.world import KEY, Gate, World
 
 
-async def test_buffers_of_a_killed_process_are_adopted_when_no_timer_can_be_alive(
-    redis_client: Redis,
-) -> None:
+async def test_buffers_of_a_killed_process_are_adopted_after_the_last_timer(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1")
     await world.receive("", phone="2")

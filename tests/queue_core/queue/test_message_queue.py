@@ -68,9 +68,7 @@ async def test_the_life_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
     assert await queue.statistics("bot", "nobody") == {}
 
 
-async def test_waiting_messages_are_shown_in_order_with_their_status(
-    queue: MessageQueue, clock: Clock
-) -> None:
+async def test_waiting_messages_are_shown_in_order_with_status(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     clock.now_ms += 8_000
     await queue.fail(await the_batch(queue), "no luck", after_ms=0)

@@ -136,9 +136,7 @@ async def test_the_reason_distinguishes_a_limit_from_a_timeout_of_the_handler(re
     }
 
 
-async def test_a_handler_that_lets_a_cancellation_through_is_not_retried_for_ever(
-    redis_client: Redis,
-) -> None:
+async def test_a_handler_that_lets_a_cancellation_through_has_failed(redis_client: Redis) -> None:
     """Something inside the handler was cancelled, not the handler: the attempt counts as failed."""
 
     async def await_something_cancelled(batch: Batch) -> None:

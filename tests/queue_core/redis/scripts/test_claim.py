@@ -77,9 +77,7 @@ class TestClaim:
         assert (await steps.fields(PLACE.lock))["tries"] == "1"
         assert (await steps.claim(34_999, "c2")).batches == []
 
-    async def test_a_repeated_claim_leaves_out_finished_and_taken_over_conversations(
-        self, steps: Steps
-    ) -> None:
+    async def test_a_repeated_claim_leaves_out_what_is_finished_or_taken_over(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
         await steps.complete(batch.token, 8_000)
