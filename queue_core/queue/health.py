@@ -28,7 +28,7 @@ LATENCY_MS_MAX = 100
 PAGE = 200
 """Conversations counted in one step of Redis, about a millisecond."""
 COUNTING_SHARE = 0.5
-"""Part of the deadline after which counting stops prefix it is, and the report says so."""
+"""Part of the deadline after which counting stops, and the report says so."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
 

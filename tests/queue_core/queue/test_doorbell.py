@@ -112,7 +112,7 @@ async def test_listening_goes_on_while_redis_stands_still(redis_server: Embedded
         await happens(bell.rung)
 
 
-async def test_a_quiet_bell_keeps_its_connection_when_the_socket_is_impatient(
+async def test_a_quiet_bell_keeps_its_connection_when_the_socket_timeout_is_short(
     redis_server: EmbeddedRedis,
 ) -> None:
     """Fault 17: a blocking command and the socket timeout meet."""
@@ -137,7 +137,7 @@ def test_blocks_for_half_of_the_socket_timeout(socket_timeout_s: float | None, b
 
 @on_newest
 async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
-    """redis-py may swallow a cancellation that comes at the wrong moment; then it must still end."""
+    """redis-py may swallow a cancellation that comes at the wrong moment; the doorbell must still end."""
     for turns in range(40):
         task = asyncio.create_task(Doorbell(redis_client, WAKE).listen())
         for _ in range(turns):

@@ -345,7 +345,7 @@ def facts_with(**changes: Any) -> ServerFacts:
     ],
     ids=str,
 )
-def test_what_is_an_error(changes: dict[str, Any], word: str) -> None:
+def test_each_error(changes: dict[str, Any], word: str) -> None:
     (error,) = errors_of(facts_with(**changes))
     assert word in error
     assert errors_of(SOUND) == []
@@ -366,7 +366,7 @@ def test_what_is_an_error(changes: dict[str, Any], word: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_a_warning(changes: dict[str, Any], word: str) -> None:
+def test_each_warning(changes: dict[str, Any], word: str) -> None:
     (warning,) = warnings_of(facts_with(**changes), waits_for_fsync=False)
     assert word in warning
     assert warnings_of(SOUND, waits_for_fsync=False) == []

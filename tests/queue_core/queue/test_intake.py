@@ -1,4 +1,4 @@
-"""The intake: stored, or answered on the spot while Redis is away, and never twice."""
+"""The intake: messages are stored, or answered directly while Redis is away, and never twice."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ class TestWrongUse:
         ("é" * 256, "x" * 512, "y" * 512),
     ],
 )
-async def test_hostile_names_live_and_die_like_others(
+async def test_hostile_names_work_like_others(
     queue: MessageQueue, clock: Clock, instance: str, phone: str, message_id: str
 ) -> None:
     hostile = message(message_id, phone, instance)
@@ -314,7 +314,7 @@ async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: Mess
 
 class TestManyMessages:
     async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
-        """Fault 33: Lua's unpack holds no more than some thousands."""
+        """Fault 33: Lua's unpack takes a few thousand values at most."""
         queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
         ids = [f"m{number}" for number in range(5_000)]
         await asyncio.gather(*(queue.enqueue(message(it)) for it in ids))

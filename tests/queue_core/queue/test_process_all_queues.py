@@ -74,7 +74,7 @@ async def test_the_report_says_when_to_come_again(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_one_pass_after_the_other_goes_on_where_the_last_one_ended(redis_client: Redis) -> None:
+async def test_the_next_pass_goes_on_where_the_last_pass_ended(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     processor = Processor(queue, bot.handle, bot.send, concurrency=2)
     ids = [f"m{number}" for number in range(10)]

@@ -392,7 +392,7 @@ async def test_redis_away_between_send_and_complete_for_longer_than_the_lease(
 
 
 @on_newest
-async def test_a_definite_failure_is_written_down_once_redis_is_back(
+async def test_a_definite_failure_is_recorded_once_redis_is_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse_once(batch: Batch) -> None:

@@ -75,7 +75,7 @@ async def test_a_conversation_in_work_is_not_taken_from_its_worker(redis_client:
 async def test_a_lock_and_a_reply_without_messages_are_deleted(
     redis_client: Redis, is_in_index: bool
 ) -> None:
-    """Left there, the reply would answer what the user writes next."""
+    """If it stayed, the reply would answer the user's next message."""
     queue = MessageQueue(redis_client, quick(window_ms=0))
     await enqueue(queue, ["m1"], "ali")
     (batch,) = (await queue.claim("p")).batches
@@ -142,8 +142,8 @@ async def test_more_keys_than_one_step_looks_at(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_beside_traffic_it_finds_nothing(redis_client: Redis) -> None:
-    """A conversation that is finished between two looks is not stranded."""
+async def test_a_rescue_beside_traffic_finds_nothing(redis_client: Redis) -> None:
+    """A conversation that is finished between two reads is not stranded."""
     queue, bot = MessageQueue(redis_client, quick(window_ms=0, max_messages=1)), Bot()
     rescues = []
     async with running(Processor(queue, bot.handle, bot.send)):

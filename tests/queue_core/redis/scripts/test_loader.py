@@ -129,7 +129,7 @@ def test_a_script_that_does_not_fit_its_stub_is_refused(
         define(BODY.replace(old, new))
 
 
-def test_fields_that_the_library_uses_deeper_down_count(define: Any) -> None:
+def test_fields_that_the_library_uses_in_nested_calls_count(define: Any) -> None:
     inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
     assert define("settle(partition, rules)\n", inputs).script.keys == ("partition.active",)
     with pytest.raises(ScriptMismatchError, match="of its partition"):
