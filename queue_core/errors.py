@@ -12,7 +12,7 @@ class InvalidSettingsError(QueueError, ValueError):
 
 
 class InvalidMessageError(QueueError, ValueError):
-    """A message that can never be queued: an empty instance or phone, or one over the size limit."""
+    """A message that can never be queued: its instance or phone is empty, or it is over the size limit."""
 
 
 class QueueUnavailableError(QueueError):

@@ -26,7 +26,7 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     """
 
     id: str = ""
-    """The provider's id; the queue makes one for a message that has an empty one."""
+    """Id that the provider gave; the queue makes an id when this is empty."""
     instance_name: str
     user_phone: str
     message: str

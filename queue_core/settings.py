@@ -23,7 +23,7 @@ def _whole(default: int, low: int, high: int) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Batching rules: when a conversation is due. Lua and `policy.py` read the same ones."""
+    """Batching rules: when a conversation is due. Lua and `policy.py` read the same rules."""
 
     window_ms: int = _whole(8_000, 0, 3_600_000)
     """A conversation is due this long after its oldest waiting message."""

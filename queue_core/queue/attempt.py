@@ -71,7 +71,7 @@ class Attempts:
             raise
 
     async def hand_back(self, attempt: Attempt) -> Outcome:
-        """Hand the batch back for another worker; one whose reply was sent is completed instead."""
+        """Hand the batch back for another worker; a batch whose reply was sent is completed instead."""
         batch = attempt.batch
         attempt.reason = "stopped before it was done"
         try:

@@ -45,7 +45,7 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rescue:
-    """Repair of damage from outside, such as a manual change or a failover that lost a write; the queue does none."""
+    """Repair of damage from outside, such as a manual change or a failover that lost a write; the queue causes none."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -77,9 +77,9 @@ class Rescue:
         is_complete = True
         async with aclosing(self._names("msg_queue", "list")) as pages:
             async for page in pages:
-                here = [name for name in page if name[0] < len(self._access.keys.partitions)]
+                inside = [name for name in page if name[0] < len(self._access.keys.partitions)]
                 elsewhere.update(name for name in page if name[0] >= len(self._access.keys.partitions))
-                missing = await self._missing_in_index(here)
+                missing = await self._missing_in_index(inside)
                 # Between the two reads a conversation may have been finished; a script reads both at one moment.
                 verdicts = await self._verdicts(missing, repair=False)
                 stranded.update(

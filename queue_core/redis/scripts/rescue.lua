@@ -1,5 +1,5 @@
 -- rescue: repairs damage from outside, by a manual change, a failover that lost a write or another program; the queue
--- does none. `repair` '1' repairs, '0' only looks and writes nothing.
+-- causes none. `repair` '1' repairs, '0' only looks and writes nothing.
 -- Returns 'stranded' (messages that no worker would look at; due now, or when a lease that is held ends)
 --   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
 

@@ -66,7 +66,7 @@ def add_command(
     epilog: str,
     has_json: bool = True,
 ) -> argparse.ArgumentParser:
-    """Add a command. `run` is None for one that only groups others.
+    """Add a command. `run` is None for a command that only groups others.
 
     `args.run` is then `run`; `args.wrong_usage` ends the process as argparse does, with a message and exit code 2.
     """

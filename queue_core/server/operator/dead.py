@@ -120,7 +120,7 @@ def _add_requeue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="""
             Puts dead letters at the end of their conversations, as if they arrived now, with all their attempts. Fix
             what made them fail first, or they come back. --all takes those that are there when the command begins,
-            oldest first, so what fails again meanwhile is not taken twice.
+            oldest first, so a message that fails again meanwhile is not taken twice.
             """,
         epilog="""
             examples:
