@@ -83,7 +83,7 @@ async def _queue_to_check(
 ) -> AsyncIterator[tuple[MessageQueue, str]]:
     """Yield the queue to check, and words that name its Redis.
 
-    Raises InvalidSettingsError when there is no Redis and none may be started, EmbeddedRedisError when it does not start.
+    Raises InvalidSettingsError without a Redis that may be used, EmbeddedRedisError when it does not start.
     """
     if settings.redis_url.get_secret_value():
         async with open_queue(settings) as queue:
