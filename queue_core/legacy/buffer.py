@@ -7,7 +7,7 @@ replays recordings against this code, and a deployment with `USE_QUEUE_SYSTEM=fa
 Its known losses are kept on purpose:
 
 - a message that comes while the AI is answering: it goes into the buffer, which is then marked as processed;
-- a message whose write another one, made at the same moment, overwrites;
+- a message whose write is overwritten by another write at the same moment;
 - a turn on which the AI or the sending fails: its buffer is marked as processed all the same;
 - a buffer whose timer is gone with its process, or could not reach the processor.
 """

@@ -302,7 +302,7 @@ async def adopt_leftovers(queue: MessageQueue, *, clock: Clock = unix_ms) -> int
 async def adopt_all_leftovers(
     queue: MessageQueue, *, clock: Clock = unix_ms, sleep: Sleep = asyncio.sleep
 ) -> int:
-    """Adopt at the start of a process, and again until nothing is left that is too young to be adopted.
+    """Adopt at the start of a process, and again until no buffer is too young to be adopted.
 
     Ends after 75 s at the latest, when buffers older than the process are gone. Waits for a Redis that is away.
     Returns the number of messages moved.

@@ -1,6 +1,6 @@
 """Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Of a Place or a Partition only the fields named beside it are sent.
+Only the fields named beside a Place or a Partition are sent.
 """
 
 from __future__ import annotations

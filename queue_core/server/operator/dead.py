@@ -147,7 +147,7 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog="""
             examples:
               python -m queue_core dead drop 0/1700000000000-0
-              python -m queue_core dead drop --all --yes --reason "later than"
+              python -m queue_core dead drop --all --yes --reason "late: delivered"
 
             exit codes: 0 dropped (with --all even if there were none); 1 an id was not found, or Redis is not
             available; 2 wrong usage (--all without --yes) or configuration
