@@ -39,7 +39,7 @@ class Expectation:
     """Expected outcomes of one system.
 
     Each tuple of ids is the exact set that must come out; None means that nothing is expected. Each mapping
-    in `log` must be matched by one log line of the run that has at least these fields with these values.
+    in `log` must match a log line of the run that has at least these fields with these values.
     """
 
     lost: tuple[str, ...] | None = None
@@ -49,7 +49,7 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Return every id that is named, in the order of the fields."""
+        """Returns every id that is named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 
@@ -108,7 +108,7 @@ class BadLine:
 class Recording:
     """A file's arrivals in the order of time (stable), with the fields of its `recording` event.
 
-    `name` is the file's name, with as many folders before it as tell it from the others loaded with it.
+    `name` is the file's name, with its folders as far as they are needed to tell it from the other files.
     `epoch_ms` is the Unix time of `at_ms` 0.
     """
 

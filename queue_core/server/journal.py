@@ -17,7 +17,7 @@ _log = logging.getLogger("queue_core.events")
 
 
 class Journal:
-    """Receiver of events, a method for each. It never raises, and logs neither phone numbers nor texts.
+    """Receiver of events, with a method for each kind. It never raises, and logs no phone numbers and no texts.
 
     It is also the Processor's ProcessingObserver.
     """

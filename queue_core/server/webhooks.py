@@ -42,7 +42,7 @@ class Receiver(Protocol):
     """A destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message, and returns which. If it raises, it did neither."""
+        """Stores or answers a message, and returns which of them it did. If it raises, it did neither."""
         ...
 
 
@@ -93,7 +93,7 @@ class Webhooks:
         return web.Response(text=text, content_type="text/plain")
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
-        """Hands all messages over at once. The receiver keeps those of one user in order."""
+        """Hands all messages to the receiver concurrently; it keeps those of each user in order."""
         skipped = Counter(inbound.skipped)
         answer = Counter[str]()
         wanted = []

@@ -61,13 +61,13 @@ def test_known_events_that_are_not_replayed(name: str) -> None:
 
 
 NOT_EVENTS: list[tuple[bytes, str]] = [
-    (b"{", "is not JSON: the line ends in the middle of an event; write one whole event a line"),
+    (b"{", "is not JSON: the line ends in the middle of an event; write one whole event per line"),
     (b'{"event":"message","at":12', "the line ends in the middle of an event"),
     (b'{"event":"mess', "the line ends in the middle of an event"),
     (b"hello", 'is not JSON: column 1 cannot be read, from "hello" on'),
     (
         b'{"event":"note"} {"event":"note"}',
-        "something follows the event at column 18; write one event a line",
+        "something follows the event at column 18; write one event per line",
     ),
     (b'{"event":"note"}\r{"event":"note"}', "something follows the event"),
     (b"{'event':'note'}", "column 2 cannot be read, from \"'event'"),
@@ -176,7 +176,7 @@ HEADERS: list[tuple[dict[str, Any], str]] = [
     (header(settings=[]), '"settings" must be an object, not a list'),
     (header(settings={"Ai": "x"}), 'unknown field "settings.Ai"'),
     (header(settings={"x_ai": "x"}), 'unknown field "settings.x_ai"'),
-    (header(settings={"ai": 7}), '"settings.ai" must be text as on the command line, not a number'),
+    (header(settings={"ai": 7}), '"settings.ai" must be text, as on the command line, not a number'),
     (header(settings={"ai": ""}), '"settings.ai" is empty'),
     (header(expect=None), '"expect" must be an object, not null'),
     (header(expect={"": {}}), '"expect" is empty'),
