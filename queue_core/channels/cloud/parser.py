@@ -87,13 +87,11 @@ def _kind_and_text(message: _Content) -> tuple[str, str]:
         return kind, _contacts(content)
     text_of = _KINDS.get(kind)
     if text_of is None:
-        return "unsupported", placeholders.unsupported(
-            kind if kind != "unsupported" else _inner_kind(message)
-        )
+        return "unsupported", placeholders.unsupported(kind if kind != "unsupported" else _real_kind(message))
     return kind, text_of(content if isinstance(content, dict) else {})
 
 
-def _inner_kind(message: _Content) -> str:
+def _real_kind(message: _Content) -> str:
     content = message.get("unsupported")
     return placeholders.name(content.get("type")) if isinstance(content, dict) else ""
 

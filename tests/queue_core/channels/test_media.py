@@ -32,7 +32,7 @@ def test_whatever_it_is_called_and_however_it_is_wrapped(value: str) -> None:
     assert without_media([{"anything": [value]}], 1_000)[0]["anything"][0]["omitted"] == "base64"
 
 
-def test_media_by_its_name_even_where_it_is_no_clean_base64() -> None:
+def test_media_is_known_by_its_name_even_if_it_is_not_clean_base64() -> None:
     assert without_media({"base64": PHOTO + "… (cut)"}, 1_000)["base64"]["omitted"] == "base64"
 
 

@@ -30,7 +30,7 @@ def header(**fields: Any) -> dict[str, Any]:
 
 
 def reason_of(line: bytes) -> str:
-    """The reason for which a line is refused; one printable line."""
+    """Returns the reason for which a line is refused; it must be one printable line."""
     with pytest.raises(LineError) as caught:
         parse_line(line)
     reason = str(caught.value)
@@ -56,7 +56,7 @@ def test_free_fields() -> None:
 
 @pytest.mark.parametrize("name", sorted(IGNORED_EVENTS))
 def test_known_events_that_are_not_replayed(name: str) -> None:
-    """A live recorder's remarks on what became of messages are read and passed over."""
+    """A live recorder's remarks on what became of messages are read and ignored."""
     assert parse_line(json.dumps({"event": name, "whatever": [1.5, None]}).encode()) is None
 
 
@@ -98,7 +98,7 @@ NOT_EVENTS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("line", "reason"), NOT_EVENTS)
 def test_lines_that_are_not_events(line: bytes, reason: str) -> None:
-    """The words say what is wrong with the line, in one printable line of their own."""
+    """The words say what is wrong with the line, in one printable line."""
     assert reason in reason_of(line)
 
 

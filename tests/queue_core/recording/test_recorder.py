@@ -1,4 +1,4 @@
-"""The recorder: what it writes is replayed by the simulator, shows nobody, and costs the bot nothing when it fails."""
+"""The recorder: the simulator replays its files, they show no user's identity, and its failures do no harm."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def only_file(folder: Path) -> Path:
 
 
 def record_a_life(into: Recorder, clock: Clock) -> None:
-    """A burst of three, a redelivery, a picture of somebody else, and all that can become of them."""
+    """Records a burst of three, a redelivery, another user's picture, and every outcome that they can have."""
     burst = [message("m1", "one meal"), message("m2", "for two"), message("m3", "how much?")]
     for number, delivery in enumerate([*burst, burst[0]]):
         clock.ms = START_MS + number * 300
@@ -200,7 +200,7 @@ def test_a_key_keeps_a_user_the_same_over_files_and_its_absence_does_not(tmp_pat
     assert not with_key & without
 
 
-def test_messages_without_an_id_are_messages_of_their_own(tmp_path: Path) -> None:
+def test_each_message_without_an_id_is_a_new_message(tmp_path: Path) -> None:
     into = Recorder(tmp_path)
     for _ in range(3):
         into.message(message(""), "text")
@@ -240,7 +240,7 @@ def test_the_longest_text_there_is_can_be_replayed(tmp_path: Path) -> None:
 
 
 def test_what_became_of_older_messages_makes_no_recording_without_messages(tmp_path: Path) -> None:
-    """After a restart turns are answered before anything arrives: a replay of the folder must not trip over it."""
+    """After a restart turns are answered before anything arrives: a replay of the folder must not fail at it."""
     into = Recorder(tmp_path)
     assert list(tmp_path.iterdir()) == [], "a file is made when there is something to write"
     into.sent(batch(message("before the restart")))
@@ -305,9 +305,7 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
         assert process.stdout.readline() == "started\n"
         path = only_file(tmp_path)
         size = path.stat().st_size
-        while (
-            path.stat().st_size < size + 100_000
-        ):  # until it is in full swing; the test's own timeout ends it
+        while path.stat().st_size < size + 100_000:  # until it is writing; the test's timeout ends the loop
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     (recording,) = load([tmp_path])
@@ -348,7 +346,7 @@ def test_a_folder_that_cannot_be_written_is_one_warning(
 
 
 class FullDisk:
-    """Stands for os.write on a disk with so many bytes free."""
+    """A substitute for os.write on a disk with `free` bytes left."""
 
     def __init__(self, free: int) -> None:
         self.free = free

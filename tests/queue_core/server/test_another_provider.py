@@ -1,4 +1,4 @@
-"""A provider that the product has never heard of: registered, and messages go in and replies out."""
+"""A provider that the product does not know: once it is registered, messages come in and replies go out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Pigeon(Provider):
 
 
 class PigeonChannel:
-    """Sends by `POST /bots/{bot}`."""
+    """A channel that sends by `POST /bots/{bot}`."""
 
     name = "pigeon"
 

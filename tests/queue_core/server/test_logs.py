@@ -1,4 +1,4 @@
-"""Logs: one line an event, whatever is in it."""
+"""Logs: one line per event, whatever is in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def configure_alone(format_: Any) -> None:
-    """As configure_logging, out of sight of pytest: half a surrogate pair in its reports breaks pytest-xdist."""
+    """Configures logging without pytest's handlers: half a surrogate pair in their reports breaks pytest-xdist."""
     configure_logging(format_, "info")
     LOG.handlers[:] = logging.getLogger().handlers[-1:]
     LOG.propagate = False

@@ -43,7 +43,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
-    """Every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
+    """Returns every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
     samples = {}
     for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         for sample in family.samples:
@@ -92,7 +92,7 @@ def test_recent_samples_are_bounded() -> None:
     assert scrape(metrics)['acknowledgement_recent_seconds{quantile="0.99"}'] == 0.001
 
 
-def test_a_turn_is_told_by_size_lag_trigger_and_outcome() -> None:
+def test_a_turn_is_counted_by_size_lag_trigger_and_outcome() -> None:
     metrics = Metrics()
     observer: ProcessingObserver = metrics
     observer.claimed(batch(3))
@@ -188,7 +188,7 @@ def test_gauges_show_the_health_report() -> None:
     assert scrape(metrics)["oldest_age_seconds"] == 0
 
 
-def test_what_an_unreachable_redis_holds_is_unknown_and_not_zero() -> None:
+def test_gauges_of_an_unreachable_redis_are_unknown_and_not_zero() -> None:
     metrics = Metrics()
     metrics.health(report(reachable=True, latency_ms=1.5, memory_used_bytes=5, waiting=9))
     metrics.health(report())
@@ -198,7 +198,7 @@ def test_what_an_unreachable_redis_holds_is_unknown_and_not_zero() -> None:
     assert all(math.isnan(samples[name]) for name in unknown)
 
 
-def test_every_process_tells_of_itself_and_each_registry_is_its_own() -> None:
+def test_each_process_has_metrics_of_itself_in_a_separate_registry() -> None:
     first, second = Metrics(), Metrics()
     first.rejected("body")
     assert scrape(second)['messages_rejected_total{reason="body"}'] == 0

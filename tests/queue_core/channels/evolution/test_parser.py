@@ -1,4 +1,4 @@
-"""Webhooks of the Evolution API become messages: every kind, every shape seen in the wild, and anything else."""
+"""Webhooks of the Evolution API become messages: every kind, every shape seen in practice, and random JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.queue_core.channels.anything import LIMIT, PHONE, json_values, likely
 
 
 def evolution(content: Any, *, key: dict[str, Any] | None = None, **item: Any) -> dict[str, Any]:
-    """The example with another content; `key` and `item` replace keys of its key and of its data."""
+    """Returns the example webhook with another content; `key` and `item` replace parts of its key and its data."""
     webhook = example_webhook("3EB0", "", phone=PHONE, instance="shop", unix_s=1_767_225_600, name="Sara")
     webhook["data"] |= {"message": content, **item}
     webhook["data"]["key"] |= key or {}
@@ -165,9 +165,9 @@ def test_other_events_are_counted(event: str, reason: str) -> None:
 
 
 def test_several_messages_in_one_webhook() -> None:
-    one, two = evolution({"conversation": "1"})["data"], evolution({"conversation": "2"})["data"]
-    own = evolution({"conversation": "3"}, key={"fromMe": True})["data"]
-    for data in ([one, own, two], {"messages": [one, own, two], "type": "notify"}):
+    first, second = evolution({"conversation": "1"})["data"], evolution({"conversation": "2"})["data"]
+    sent_by_bot = evolution({"conversation": "3"}, key={"fromMe": True})["data"]
+    for data in ([first, sent_by_bot, second], {"messages": [first, sent_by_bot, second], "type": "notify"}):
         inbound = parsed(evolution({}) | {"data": data})
         assert [message.message for message in inbound.messages] == ["1", "2"]
         assert inbound.skipped == {"own": 1}
