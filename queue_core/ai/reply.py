@@ -37,7 +37,7 @@ _LEFTOVER = re.compile(
     r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
     re.IGNORECASE,
 )
-"""Key of ours outside any object that could be read."""
+"""One of our keys outside every object that could be read."""
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _THINKING = r"\s{0,20}<summary>[^<]{0,200}thinking[^<]{0,200}</summary>"
 _HIDDEN = tuple(
@@ -76,7 +76,7 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     requested_fields: tuple[str, ...] = ()
     """Names of the fields that the AI wants to know."""
     data: dict[str, Any] | None = None
-    """The whole object, if there is one; the beginning of one that is cut off, if that holds its response."""
+    """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
 
 
 def extract(answer: str) -> ExtractedReply:
@@ -123,7 +123,7 @@ def _escaped_object(text: str) -> str | None:
 
 
 def _is_whole_object(text: str) -> bool:
-    """Returns True for one object and nothing else: tags can then only stand inside its strings."""
+    """Returns True if the text is one whole object: tags then stand inside its strings only."""
     bare = _bare(text)
     candidate = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
     return candidate is not None and candidate.is_whole and candidate.end == len(bare)

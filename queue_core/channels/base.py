@@ -118,7 +118,7 @@ class Channel(Protocol):
 
 
 class Provider(EnvironmentSettings, ABC):
-    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment, as CLOUD_APP_SECRET."""
+    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment: CLOUD_APP_SECRET."""
 
     name: ClassVar[str]
     """Name in routes, metrics, environment names and `message_data`."""

@@ -25,7 +25,7 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
 
 
 def parts_of(text: str, characters_max: int) -> list[str]:
-    """Splits a text into parts of at most so many characters, between paragraphs, lines or words if possible."""
+    """Splits a text into parts of at most `characters_max`, between paragraphs, lines or words if possible."""
     parts = []
     rest = text
     while len(rest) > characters_max:

@@ -109,7 +109,7 @@ class _Reader:
         return self._recording()
 
     def _check_kind(self, start: bytes) -> None:
-        """Refuses a file of another kind, and say how to convert it. Raises RecordingError."""
+        """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
         for mark, (kind, command) in _CONVERSIONS.items():
             if start.startswith(mark):
                 hint = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")

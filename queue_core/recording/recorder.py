@@ -1,6 +1,6 @@
 """The live recorder: writes down messages that arrive at a bot, and what becomes of them, as it happens.
 
-`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object a line:
+`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object per line:
 
 - `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what became of them while it watched. A replay
   of the folder reads these.
@@ -233,7 +233,7 @@ class _Files:
         return kind in self._open
 
     def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Writes one line; a file that is full is followed by another if this line may be the first in one."""
+        """Writes one line. If the file is full and `starts_file` allows it, the line begins another file."""
         if self._is_closed:
             return
         now_ms = self._now_ms()

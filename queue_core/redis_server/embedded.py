@@ -132,7 +132,7 @@ class EmbeddedRedis:
     def start(self) -> None:
         """Starts the server and returns when it answers. Does nothing when it runs.
 
-        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or it does not come up.
+        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or the server does not answer.
         """
         if self.is_running():
             return
@@ -216,7 +216,7 @@ class EmbeddedRedis:
         command = [str(program)]
         for name, value in options.items():
             command += [f"--{name}", value]
-        # A session of its own: Ctrl-C must not end the server before the program that uses it.
+        # A separate session: Ctrl-C must not end the server before the program that uses it.
         with _lock(self.data_dir) as lock, (self.data_dir / LOG_NAME).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program was found by us or named by the caller
                 command,

@@ -1,4 +1,4 @@
-"""The bot: it asks the AI about a turn, makes a reply of the answer, and sends it. Worker and direct path use it."""
+"""The bot: it asks the AI about a turn, turns the answer into a reply, and sends it. Worker and direct path use it."""
 
 from __future__ import annotations
 

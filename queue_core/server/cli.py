@@ -25,7 +25,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 _DESCRIPTION = """\
-A WhatsApp bot's message queue: webhooks in, one reply a turn out, nothing lost in between.
+A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing lost in between.
 
   serve    everything in one process; without REDIS_URL it starts its own redis-server
   web, worker, monitor

@@ -67,7 +67,7 @@ class ServerSettings(EnvironmentSettings):
     ignored_kinds: _Words = ()
     """Kinds of message, such as reaction,sticker, that are acknowledged and not queued."""
     typing: bool = True
-    """Show the user "typing…" once a message is queued."""
+    """true: show the user "typing…" once a message is queued."""
 
     providers: tuple[Provider, ...] = Field(
         default_factory=lambda: tuple(kind() for kind in registry.PROVIDERS)
@@ -87,7 +87,7 @@ class ServerSettings(EnvironmentSettings):
     ai_system_prompt: str = ""
     """System prompt, for openai."""
     ai_history_turns: Annotated[int, Field(ge=0, le=200)] = 10
-    """Turns of the conversation so far that are sent along, for openai."""
+    """Number of earlier turns that are sent to the AI, for openai."""
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
@@ -96,7 +96,7 @@ class ServerSettings(EnvironmentSettings):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
     grace_s: Annotated[float, Field(ge=0, le=600)] = 20.0
-    """Time for turns in work to finish after SIGTERM; then they are handed back to the queue."""
+    """Time for running turns to finish after SIGTERM; then they are handed back to the queue."""
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     """Seconds between two examinations of the queue by the monitor."""
 
@@ -117,7 +117,7 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def is_public(self) -> bool:
-        """True when others than this machine can reach the web app."""
+        """True when other machines can reach the web app."""
         if self.host == "localhost":
             return False
         try:

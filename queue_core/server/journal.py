@@ -110,7 +110,7 @@ class Journal:
         self.metrics.ai(backend, outcome, seconds)
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes a reply that was made of the AI's answer; it is not sent yet."""
+        """Notes the reply in the AI's answer; it is not sent yet."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 

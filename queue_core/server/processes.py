@@ -34,7 +34,7 @@ from queue_core.waiting import cancel_all
 Role = Literal["web", "worker", "monitor"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "monitor")
 Part = Callable[[Runtime, asyncio.Event], Coroutine[Any, Any, None]]
-"""A part of a process: it runs until the event is set, and then ends whatever it began."""
+"""A part of a process: it runs until the event is set, and then finishes its work."""
 
 END_S = 5.0
 """Time beyond `grace_s` for a process to end; then it is killed."""
@@ -225,7 +225,7 @@ async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
-    """Handles signals: the first sets the event, the second ends the process. An end that takes too long is cut off."""
+    """Handles signals: the first sets the event, the second ends the process. If the end takes too long, it is killed."""
     loop = asyncio.get_running_loop()
     handled = (signal.SIGTERM, signal.SIGINT)
 
@@ -234,7 +234,7 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
             _log.warning("%s again: ending at once; leases run out by themselves", number.name)
             logging.shutdown()
             os._exit(EXIT_AT_ONCE)
-        _log.info("%s: finishing what is in work", number.name)
+        _log.info("%s: finishing the running turns", number.name)
         stop.set()
         loop.call_later(end_within_s, _cut_off, end_within_s)
 

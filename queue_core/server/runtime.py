@@ -72,7 +72,7 @@ class Runtime:
         return report, cleaned
 
     async def monitor(self) -> None:
-        """Looks after the queue every MONITOR_EVERY_S, until cancelled."""
+        """Examines and repairs the queue every MONITOR_EVERY_S, until cancelled."""
         while True:
             report, _ = await self.look_after()
             _log.info(

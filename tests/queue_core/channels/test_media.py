@@ -28,7 +28,7 @@ def test_a_photo_becomes_its_length_and_hash() -> None:
 
 
 @pytest.mark.parametrize("value", [PHOTO, f"data:image/jpeg;base64,{PHOTO}", PHOTO.replace("A", "A\r\n")])
-def test_whatever_it_is_called_and_however_it_is_wrapped(value: str) -> None:
+def test_media_is_found_under_any_name_and_in_any_wrapper(value: str) -> None:
     assert without_media([{"anything": [value]}], 1_000)[0]["anything"][0]["omitted"] == "base64"
 
 
@@ -43,7 +43,7 @@ def test_bytes_as_javascript_writes_them(data: Any) -> None:
     }
 
 
-def test_short_ones_stay() -> None:
+def test_short_media_stays() -> None:
     value = {"mediaKey": PHOTO[:60], "list": [1, 2, 3]}
     assert without_media(value, 1_000) == value
 

@@ -218,7 +218,7 @@ async def test_the_console_prints_control_codes_as_text() -> None:
     assert written == ["→ bot/9\\x1b[2J, 2 messages:\n  one\n  \\x1b[31mtwo\\u202e سلام \u200d⭐"]
 
 
-# What lies below.
+# The HTTP client.
 
 
 async def test_a_post_that_reaches_nobody_differs_from_a_post_that_gets_no_answer(

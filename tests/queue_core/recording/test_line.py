@@ -19,13 +19,13 @@ from queue_core.recording.line import LineError, parse_line
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """A message event; a field set to `...` is left out."""
+    """Makes a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """A recording event."""
+    """Makes a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 

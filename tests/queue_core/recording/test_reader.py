@@ -48,13 +48,13 @@ def _bytes(line: object) -> bytes:
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """A message event; a field set to `...` is left out."""
+    """Makes a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """A recording event."""
+    """Makes a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 
@@ -151,7 +151,7 @@ def test_blank_lines_crlf_byte_order_mark_and_a_missing_last_newline(tmp_path: P
     "instance", ["bot:eu", "{bot}", "a b", "*", "بوت", "👩‍👩‍👧", "'; --", "\\", "\u200f1"]
 )
 def test_names_are_anything_a_user_may_be_called(write: Write, instance: str) -> None:
-    """Colons, braces and invisible marks are no reason to refuse a recording."""
+    """Colons, braces and invisible marks are allowed."""
     assert load_one(write(message(instance=instance))).arrivals[0].instance == instance
 
 
@@ -205,7 +205,7 @@ def test_expectations_name_messages_of_the_file(write: Write, outcome: str) -> N
 
 
 def test_skipped_lines_are_collected(write: Write) -> None:
-    """Nothing is passed over in silence, and what is left is read."""
+    """Each skipped line is reported, and the other lines are read."""
     path = write(b"{", header(title="T"), message(), message(at=-1), b"[]", message(id="m2", at="now"))
     loaded = load_one(path, skip_bad_lines=True)
     assert loaded.title == "T"

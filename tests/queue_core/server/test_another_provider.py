@@ -26,7 +26,7 @@ SECRET = "secret-of-the-pigeons"
 
 
 class Pigeon(Provider):
-    """A provider in the manner of Telegram: a bot's name in the path, a secret in a header, one update a post."""
+    """A provider like Telegram: a bot's name in the path, a secret in a header, one update per post."""
 
     name = "pigeon"
     paths = ("/webhook/pigeon/{bot}",)

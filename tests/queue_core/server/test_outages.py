@@ -76,7 +76,7 @@ async def test_redis_killed_after_the_enqueue(redis_server: EmbeddedRedis, tmp_p
 
 
 async def test_redis_killed_while_the_ai_works(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The worker holds on to its answer until Redis is back."""
+    """The worker keeps the AI's answer until Redis is back."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,

@@ -32,13 +32,13 @@ def make_site(redis_server: EmbeddedRedis) -> MakeSite:
 
 @pytest.fixture
 async def site(make_site: MakeSite) -> AsyncIterator[Site]:
-    """A site with the default settings."""
+    """Opens a site with the default settings."""
     async with make_site() as made:
         yield made
 
 
 def cloud(*messages: dict[str, Any]) -> dict[str, Any]:
-    """A webhook of the Cloud API."""
+    """Makes a webhook of the Cloud API."""
     return webhook_of(*messages, instance="1001")
 
 

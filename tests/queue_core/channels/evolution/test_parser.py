@@ -119,7 +119,7 @@ def test_kinds(name: str) -> None:
         ({"remoteJid": "11690@lid"}, "11690@lid", "11690@lid"),
     ],
 )
-def test_whose_a_message_is(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
+def test_the_user_of_a_message(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
     """One user, by phone or by linked id, is one conversation."""
     message = only(parsed(evolution({"conversation": "x"}, key=key)))
     assert (message.user_phone, message.message_data.get("reply_to")) == (phone, reply_to)
@@ -199,7 +199,7 @@ def test_a_quoted_message_is_kept() -> None:
     assert inside.message_data["quoted"] == beside.message_data["quoted"] == {"id": "Q1", "text": "this?"}
 
 
-def test_an_empty_id_is_no_id() -> None:
+def test_an_empty_id_counts_as_missing() -> None:
     for message_id in ("", None, 5):
         assert only(parsed(evolution({"conversation": "x"}, key={"id": message_id}))).id == ""
 
