@@ -132,7 +132,7 @@ class EmbeddedRedis:
     def start(self) -> None:
         """Starts the server and returns when it answers. Does nothing when it runs.
 
-        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or the server does not answer.
+        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or the server is silent.
         """
         if self.is_running():
             return

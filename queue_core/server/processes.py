@@ -225,7 +225,7 @@ async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
-    """Handles signals: the first sets the event, the second ends the process. If the end takes too long, it is killed."""
+    """Handles signals: the first sets the event, the second ends the process. After `end_within_s` it is killed."""
     loop = asyncio.get_running_loop()
     handled = (signal.SIGTERM, signal.SIGINT)
 
