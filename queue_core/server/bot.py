@@ -74,7 +74,7 @@ class Bot:
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
-                "no channel can send to this user: the one by which the message came is not configured"
+                "no channel can send to this user: the message came through a channel that is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
             await channel.send(batch, reply)

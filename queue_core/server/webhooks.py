@@ -4,7 +4,8 @@ The answer decides a message's fate, since a provider delivers again after 5xx a
 
 - 2xx: every message in the post is stored in Redis or answered already, or there was none to store;
 - 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
-- 4xx: the post can never become a message (400, 413, 415), or its sender is not allowed to post (401, 403).
+- 4xx: the post can never become a message (400, 408, 413, 415, 422), its sender is not allowed to post (401, 403), or
+  replies to it could not be sent (404).
 """
 
 from __future__ import annotations

@@ -62,5 +62,5 @@ def test_other_long_texts_stay() -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("piece", ["A", "A ", "=", " ", "A=", "data:a/b;base64,", "ع"])
-def test_a_long_value_takes_no_longer_than_it_is_long(piece: str) -> None:
+def test_a_long_value_takes_linear_time(piece: str) -> None:
     without_media({"x": piece * (5_000_000 // len(piece))}, 1_000)

@@ -125,7 +125,7 @@ def test_an_exception_is_on_the_line_of_its_event(format_: Any, capsys: Captured
         assert json.loads(line)["exception"].endswith(r"base 10: 'first\nsecond'")
 
 
-def test_what_cannot_be_shown_does_not_cost_the_line(
+def test_a_line_with_a_value_that_cannot_be_shown_is_logged(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own raises where a log must not

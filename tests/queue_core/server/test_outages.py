@@ -22,7 +22,7 @@ async def dead_letters(redis_server: EmbeddedRedis) -> list[tuple[str, str]]:
 
 
 async def deliver(server: Process, message_id: str, **names: str) -> str:
-    """Posts a message that must be acknowledged; returns how it was."""
+    """Posts a message that must be acknowledged; returns the kind of acknowledgement."""
     status, answer = await server.post("/webhook/evolution", evolution(message_id, **names))
     assert status == 200
     (how,) = answer
