@@ -122,11 +122,11 @@ class _Reader:
         self.is_whole = True
         self.cut_key = ""
 
-    def read(self, into: dict[str, Any], depth: int = 0) -> None:
-        """Reads the object whose brace is at `at` into `into`. After _NoObjectError, `into` holds its beginning."""
+    def read(self, target: dict[str, Any], depth: int = 0) -> None:
+        """Reads the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
         self._enter(depth)
         while not self._is_over("}") and (key := self._key()) is not None:
-            into[key] = self._value(depth, _AFTER_STRING)
+            target[key] = self._value(depth, _AFTER_STRING)
 
     def _list(self, depth: int) -> list[Any]:
         self._enter(depth)

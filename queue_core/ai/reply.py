@@ -99,7 +99,7 @@ def _extract(text: str, nested: int) -> ExtractedReply:
         whole = _whole_object_text(text)
         return ExtractedReply(text=around if whole is None else _for_user(whole))
     objects = [(answer.value, list(_layers(answer.value))) for answer in reversed(answers)]
-    reply = next((text for value, layers in objects if (text := _response_text(value, layers))), "")
+    reply = next((response for value, layers in objects if (response := _response_text(value, layers))), "")
     if nested and "response" in reply and _is_object(reply):
         inner_reply = _extract(reply, nested - 1)
         if inner_reply.data is not None:
@@ -252,7 +252,7 @@ def _whole_object_text(text: str) -> str | None:
     whole = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
     if whole is None or whole.end != len(bare):
         return None
-    return next((text for key in _TEXT_KEYS if (text := _text_of(whole.value.get(key)).strip())), "")
+    return next((part for key in _TEXT_KEYS if (part := _text_of(whole.value.get(key)).strip())), "")
 
 
 def _text_of(value: Any) -> str:

@@ -28,7 +28,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
         QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message="hello")
         for number in range(size)
     )
-    made = Batch(
+    turn = Batch(
         instance_name="bot",
         user_phone="1",
         messages=messages,
@@ -39,7 +39,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
         due_at_ms=10_000,
         claimed_at_ms=10_020,
     )
-    return msgspec.structs.replace(made, **values)
+    return msgspec.structs.replace(turn, **values)
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
@@ -105,7 +105,7 @@ def test_a_turn_is_counted_by_size_lag_trigger_and_outcome() -> None:
     assert samples['batches_total{outcome="handed back",trigger="retry"}'] == 0, "there before it happens"
     assert (samples["batch_size_sum"], samples["batch_size_count"]) == (8, 2)
     assert (samples['batch_size_bucket{le="3.0"}'], samples['batch_size_bucket{le="5.0"}']) == (1, 2)
-    assert samples["dispatch_lag_seconds_sum"] == pytest.approx(0.020), "clocks apart are no negative lag"
+    assert samples["dispatch_lag_seconds_sum"] == pytest.approx(0.020), "a wrong clock makes no negative lag"
     assert samples["retries_total"] == 0
 
 
@@ -143,7 +143,7 @@ def test_reasons_from_outside_do_not_fill_the_memory() -> None:
     metrics.skipped("own", 3)
     metrics.rejected("signature")
     samples = scrape(metrics)
-    assert samples['messages_skipped_total{reason="own"}'] == 3, "what is known has its place"
+    assert samples['messages_skipped_total{reason="own"}'] == 3, "a known reason keeps its label"
     assert samples['messages_rejected_total{reason="signature"}'] == 1
     assert sum(name.startswith("messages_skipped_total") for name in samples) < 40
     assert samples['messages_skipped_total{reason="other"}'] > 40_000
