@@ -53,8 +53,7 @@ class Rescue:
     async def run(self) -> Rescued:
         """Schedule conversations that fell out of the index, and delete locks and replies without messages.
 
-        Looks at all keys, a page at a time, for half a minute at most. Safe at any time, beside workers and other
-        rescues.
+        Looks at all keys, a page at a time, for half a minute at most. Safe beside workers and other rescues.
         """
         until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
         unscheduled = await self.unscheduled(until)
