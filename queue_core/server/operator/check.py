@@ -95,7 +95,7 @@ async def _queue_to_check(
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
             "REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
         )
     async with own_redis(settings) as server, connect(server.url) as client:
