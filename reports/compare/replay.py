@@ -34,8 +34,7 @@ _Key = tuple[str, str]
 class _Trust:
     """Flags for a run that answers other messages than before, which by itself changes its times and AI calls.
 
-    `fewer` is set if a message has a worse fate, so that both may fall; `more` if one is newly answered, so that both
-    may rise.
+    `fewer`: a message has a worse fate, so both may fall. `more`: one is newly answered, so both may rise.
     """
 
     fewer: bool

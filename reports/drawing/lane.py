@@ -241,8 +241,7 @@ class LaneLayout:
         width = max(width_px(label, LABEL_PX) + 9, last - first + 16, 17)
         left = min((first + last - width) / 2, self._scale.right_px + MARGIN_PX - width)
         spans = dict.fromkeys(index for number in numbers for index in self._spans_of.get(number, []))
-        title = _title(self._lane, messages)
-        return Box(kind, max(0.0, left), width, label, title, 0, numbers, tuple(spans))
+        return Box(kind, max(0.0, left), width, label, _title(self._lane, messages), 0, numbers, tuple(spans))
 
     def _repeats(self, y: float) -> list[Box]:
         """Return small marks for further deliveries of messages."""

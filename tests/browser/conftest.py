@@ -27,7 +27,7 @@ def _chromium() -> str | None:
 
 
 class Driven:
-    """A browser with the event loop of Playwright, which runs in a greenlet of this thread as long as the browser.
+    """A browser with the event loop of Playwright, which runs in a greenlet of this thread until the browser closes.
 
     While no test uses the browser, that loop is hidden from asyncio, so that other tests can run their own.
     """

@@ -45,9 +45,7 @@ def test_a_page_is_built_beside_the_result_of_any_kind(
 
 
 def test_tables_are_written_with_all_rows(folder: Path) -> None:
-    messages = [
-        example.message(number, number * 1000, "a", phone=f"9665{number:08}") for number in range(600)
-    ]
+    messages = [example.message(user, user * 1000, "a", phone=f"9665{user:08}") for user in range(600)]
     recorded = example.recording("day.jsonl", messages)
     lost = [(message["phone"], message["id"]) for message in messages]
     result = example.result([recorded], [example.run(recorded, "old", lost=lost)])

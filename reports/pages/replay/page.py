@@ -76,11 +76,9 @@ def _rendered(replay: AnalysedReplay, draw: Collection[int]) -> str:
 
 def _items(page: Page) -> list[OverviewItem]:
     return [
-        OverviewItem(
-            view.recording.name, conversation, view.figure_id(index) if index < len(view.figures) else ""
-        )
+        OverviewItem(view.recording.name, item, view.figure_id(index) if index < len(view.figures) else "")
         for view in page.recordings
-        for index, conversation in enumerate(view.ordered)
+        for index, item in enumerate(view.ordered)
     ]
 
 

@@ -83,11 +83,8 @@ def test_one_more_round_trip_is_not_a_regression_however_large_its_share() -> No
 def _slow_down(factor: float) -> Callable[[Run], None]:
     def plant(run: Run) -> None:
         for entry in run["ledger"]:
-            sent = next(
-                message["at_ms"]
-                for message in BEFORE["recordings"][0]["messages"]
-                if message["id"] == entry["id"]
-            )
+            messages = BEFORE["recordings"][0]["messages"]
+            sent = next(message["at_ms"] for message in messages if message["id"] == entry["id"])
             if entry["answered_at_ms"] is not None:
                 entry["answered_at_ms"] = sent + round((entry["answered_at_ms"] - sent) * factor)
         slower = round(15_047 * factor)
@@ -311,9 +308,7 @@ def test_a_missing_recording_is_one_change_and_the_rest_is_compared_over_all() -
     slower = copy.deepcopy(BEFORE)
     _slow_down(1.3)(slower["runs"][1])
     assert "message to reply, where answered both times, p50" in [
-        change.subject
-        for change in compare(_twice("another.jsonl"), slower).changes
-        if change.level == "worse"
+        change.subject for change in _of_level(compare(_twice("another.jsonl"), slower), "worse")
     ]
 
 

@@ -42,8 +42,8 @@ def test_hostile_text_stays_text_and_is_all_there() -> None:
     html = render_load_report(hostile())
     seen = Page(html).text
     for evil in HOSTILE[:5]:
-        places = [text for text in seen if evil in text]
-        assert len(places) >= 6, "settings twice, ids twice, a trigger, a process"
+        texts = [text for text in seen if evil in text]
+        assert len(texts) >= 6, "settings twice, ids twice, a trigger, a process"
     assert "\u202e" not in html
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", html)
 

@@ -102,9 +102,9 @@ def test_arabic_is_from_right_to_left_and_leaves_no_english_sentence() -> None:
 
 def test_choices_are_drawn_by_their_costs() -> None:
     drawing = drawn(at(1, 10, 100), at(2, 20, 50), at(3, 15, 75, rank=2))
-    places = {mark.label: (mark.x, mark.y) for mark in drawing.marks}
-    assert places["1"][0] < places["3"][0] < places["2"][0]
-    assert places["1"][1] < places["3"][1] < places["2"][1], "more AI calls are higher up"
+    positions = {mark.label: (mark.x, mark.y) for mark in drawing.marks}
+    assert positions["1"][0] < positions["3"][0] < positions["2"][0]
+    assert positions["1"][1] < positions["3"][1] < positions["2"][1], "more AI calls are higher up"
     assert [mark.kind for mark in drawing.marks if mark.label == "3"] == ["recommended"]
     assert [tick.label for tick in drawing.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
 

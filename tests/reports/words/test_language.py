@@ -174,18 +174,18 @@ def test_arabic_has_a_form_for_each_number() -> None:
     with speaking("ar"):
         words = [ngettext("%(num)s message", "%(num)s messages", number) for number in NUMBERS]
     assert words[1:3] == ["رسالة واحدة", "رسالتان"]
-    assert [words.replace("\u00a0", " ") for words in words[3:5]] == ["3 رسائل", "10 رسائل"]
+    assert [form.replace("\u00a0", " ") for form in words[3:5]] == ["3 رسائل", "10 رسائل"]
     assert words[-1].replace("\u00a0", " ") == "1,111 رسالة"
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
 def test_a_template_says_nothing_in_one_language_only(file: Path) -> None:
     source = file.read_text("utf-8")
-    text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL)
-    text = _NOT_SPOKEN.sub("", text)
-    spoken = [text for text in re.sub(r"<[^>]*>", "\n", text).splitlines() if _WORDS.search(text)]
+    markup = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", source, flags=re.DOTALL)
+    markup = _NOT_SPOKEN.sub("", markup)
+    spoken = [text for text in re.sub(r"<[^>]*>", "\n", markup).splitlines() if _WORDS.search(text)]
     for name in _SPOKEN:
-        spoken += [text for text in re.findall(rf'\s{name}="([^"]*)"', text) if _WORDS.search(text)]
+        spoken += [text for text in re.findall(rf'\s{name}="([^"]*)"', markup) if _WORDS.search(text)]
     assert spoken == []
     assert [text for text in _constants(source) if re.search(r"^[A-Z]|[a-z] [a-z]+ [a-z]", text)] == []
 

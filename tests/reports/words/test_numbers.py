@@ -80,8 +80,7 @@ def test_a_moment_of_a_long_day_has_seconds(ms: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "words"),
-    [(0, "0 %"), (1, "100 %"), (0.4, "40.0 %"), (0.000001, "0.01 %"), (0.999999, "99.99 %")],
+    ("part", "words"), [(0, "0 %"), (1, "100 %"), (0.4, "40.0 %"), (1e-6, "0.01 %"), (0.999999, "99.99 %")]
 )
 def test_only_0_is_written_as_0_percent_and_only_1_as_100_percent(part: float, words: str) -> None:
     assert share(part).replace(NARROW, " ") == words
