@@ -266,7 +266,7 @@ def replay_checks(result: ReplayResult) -> list[Check]:
     promises = {
         gettext("loses no message"): sum(len(run["lost"]) for run in of_queue),
         gettext("answers no message twice"): sum(len(run["duplicated"]) for run in of_queue),
-        gettext("hands no message over out of order"): sum(len(run["reordered"]) for run in of_queue),
+        gettext("hands messages over in order"): sum(len(run["reordered"]) for run in of_queue),
         gettext("comes to rest"): sum(not run["came_to_rest"] for run in of_queue),
     }
     checks = [

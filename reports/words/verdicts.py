@@ -119,7 +119,7 @@ def sweep_verdict(result: SweepResult) -> Verdict:
         )
     if result["recommended"] is None:
         return Verdict(
-            gettext("The queue harmed messages or did not come to rest with each choice of settings"),
+            gettext("The queue harmed messages or did not come to rest with every choice of settings"),
             gettext("the table shows what each choice lost, duplicated or reordered."),
         )
     rows = result["rows"]
