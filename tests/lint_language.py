@@ -16,7 +16,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("loadtests", "queue_core", "reports", "sim", "tests")
 PLANTED = "tests/test_lint_language.py"
-"""The file that holds faults on purpose."""
+"""A file that the check leaves out, since it has faults on purpose."""
 
 _FIRST = re.compile(r"(?:What|Whether|It|Its|The same|How|Why|Where|When)\b")
 _IS_NO = re.compile(r"(?<![Tt]here )\bis no [a-z]")

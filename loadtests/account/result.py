@@ -27,7 +27,7 @@ from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
-    """Put the result together, with the surroundings if the options name their folder."""
+    """Make the result, with the surroundings if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
     measured = cast("dict[str, list[float]]", latency_of(account.samples, account.events))
     latency = cast("LoadLatency", {name: thinned(times) for name, times in measured.items()})
@@ -73,18 +73,18 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
 
 def _surround(result: LoadResult, folder: Path) -> None:
     """Fill in the facts about the stack that `python -m loadtests run` has written."""
-    around, usage = read_surroundings(folder), read_usage(folder)
+    surroundings, usage = read_surroundings(folder), read_usage(folder)
     for second in result["timeline"]:
         if sample := usage.get(second["t_s"]):
             second["cpu"] = sample.cpu
             if second["redis_bytes"] is None:
                 second["redis_bytes"] = sample.redis_bytes
     result["faults"] = read_faults(folder, until_s=result["duration_s"] + result["drain_s"])
-    result["settings"] |= around.settings
-    result["system"] |= around.system
-    result["command"] = around.command
-    if around.predicted_ms:
-        result["predicted_ms"] = thinned(around.predicted_ms)
+    result["settings"] |= surroundings.settings
+    result["system"] |= surroundings.system
+    result["command"] = surroundings.command
+    if surroundings.predicted_ms:
+        result["predicted_ms"] = thinned(surroundings.predicted_ms)
 
 
 def thinned(values_ms: Sequence[float]) -> list[float]:
@@ -95,7 +95,7 @@ def thinned(values_ms: Sequence[float]) -> list[float]:
     ordered = sorted(values_ms)
     if len(ordered) > SAMPLES_KEPT_MAX:
         step = (len(ordered) - 1) / (SAMPLES_KEPT_MAX - 1)
-        ordered = [ordered[round(at * step)] for at in range(SAMPLES_KEPT_MAX)]
+        ordered = [ordered[round(index * step)] for index in range(SAMPLES_KEPT_MAX)]
     return [round(max(0.0, value_ms), 3) for value_ms in ordered]
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 READY_S = 30.0
 """Longest wait until a process is ready."""
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 REQUEST_TIMEOUT_S = 2.0
 APPEND_FSYNC: Final = "everysec"
 CONCURRENCY = "1000"
@@ -45,7 +45,7 @@ class StackError(Exception):
 class StackSettings:
     """Parts of the stack. The settings of the queue come from the environment (QUEUE_WINDOW_MS=…).
 
-    `port` is that of the web process; 0 takes a free one, also for `sink_port`. `redis_memory` is written as in
+    `port` is the port of the web process. 0 means any free port, also for `sink_port`. `redis_memory` is written as in
     redis.conf. With `is_legacy` the web process uses the legacy buffer instead of the queue.
     """
 
@@ -58,7 +58,7 @@ class StackSettings:
 
 
 class Stack:
-    """A deployment that can be started, broken, measured and stopped, by several threads if need be.
+    """A deployment that can be started, broken, measured and stopped, also from several threads.
 
     Args:
         settings: The parts.
@@ -136,7 +136,7 @@ class Stack:
     def spawn(
         self, name: str, command: Iterable[str], environment: Mapping[str, str]
     ) -> Callable[[], int | None]:
-        """Run a command beside the stack, with this process's output, until it ends or the stack does.
+        """Run a command beside the stack, with this process's output. The end of the stack ends it.
 
         Returns a function for its exit code, which is None while it runs.
         """
@@ -179,7 +179,7 @@ class Stack:
         """Make the AI answer 500 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
         status = self._request("sink", "POST", "/sink/ai-errors", json.dumps({"seconds": seconds}))
         if status != 200:
-            raise StackError(f"the sink gave {status or 'no answer'} to /sink/ai-errors")
+            raise StackError(f"the sink answered /sink/ai-errors with {status or 'nothing'}")
 
     # Measuring.
 
@@ -279,11 +279,11 @@ class Stack:
                 raise self._failure(name, f"ended with code {code} while starting")
             if time.monotonic() > deadline:
                 raise self._failure(name, f"was not ready within {READY_S:g} s")
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
 
-    def _failure(self, name: str, what: str) -> StackError:
+    def _failure(self, name: str, problem: str) -> StackError:
         tail = self._children.log_tail(name) or "(it is empty)"
-        return StackError(f"{name} {what}. All logs are in {self.log_folder}; {name}.log ends:\n{tail}")
+        return StackError(f"{name} {problem}. All logs are in {self.log_folder}; {name}.log ends:\n{tail}")
 
     def _request(self, name: str, method: str, path: str, body: str | None = None) -> int | None:
         """Send a request and return the status of the answer, or None when none comes."""
@@ -302,12 +302,12 @@ class Stack:
 
 
 def _claim_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    """Find free ports; 0 stands for any. All are held until all are known, so they differ. Raises ListenError."""
+    """Find free ports; 0 means any. Each stays bound until all are found, so they differ. Raises ListenError."""
     claimed = {}
     with contextlib.ExitStack() as held:
         for name, port in wanted.items():
             probe = held.enter_context(socket.socket())
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left may be taken
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also a port just closed
             try:
                 probe.bind((HOST, port))
             except OSError as error:

@@ -20,7 +20,7 @@ ENVIRON = {
 
 
 def family(pid: int) -> set[int]:
-    """Return all processes below a process, except the browser of other tests."""
+    """Return the ids of a process's descendants, except the browser of other tests."""
     pids: set[int] = set()
     for child in psutil.Process(pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):  # of a zombie
