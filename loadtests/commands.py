@@ -330,7 +330,7 @@ def _sink_settings(options: argparse.Namespace) -> SinkSettings:
 
 
 def _prepare_process() -> None:
-    """Make SIGTERM end this process as Ctrl-C does, which stops everything."""
+    """Make SIGTERM end this process as Ctrl-C does, and allow more open files."""
     signal.signal(signal.SIGTERM, _interrupt)
     _raise_limit_of_files()
 

@@ -56,7 +56,7 @@ class Generator:
         """True once `end` was called, here or in the master."""
         return self._ended.is_set()
 
-    def deal(self, account: Account) -> None:
+    def distribute(self, account: Account) -> None:
         """Give each process its part of the schedule. All messages of a conversation go to the same process."""
         self.account = account
         self._ended.clear()
@@ -65,7 +65,7 @@ class Generator:
             gevent.spawn(self._send, account.jobs, account.start_at)
             return
         workers = [worker.id for worker in runner.clients.all]
-        account.expect_from(len(workers))
+        account.set_senders(len(workers))
         for number, worker in enumerate(workers):
             part = [job for job in account.jobs if job[1] % len(workers) == number]
             runner.send_message("jobs", {"jobs": part, "start_at": account.start_at}, worker)

@@ -68,7 +68,7 @@ def _start(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = USAGE
         gevent.spawn_later(0.1, environment.runner.quit)  # type: ignore[union-attr]  # it is just starting
         return
-    environment.load.deal(account)  # type: ignore[attr-defined]
+    environment.load.distribute(account)  # type: ignore[attr-defined]
     gevent.spawn(_settle, environment, account)
 
 
@@ -107,7 +107,7 @@ def _settle(environment: Environment, account: Account) -> None:
             show_result(result, account.folder)
     except AccountError as error:
         _log.error("there is no result: %s", error)
-    except Exception:  # noqa: BLE001 - whatever it was, the run must end, and not with 0
+    except Exception:  # noqa: BLE001 - any error must end the run, with an exit code other than 0
         _log.exception("there is no result, because of a bug in the load test")
     account.settled.set()
     if environment.load.has_ended:  # type: ignore[attr-defined]

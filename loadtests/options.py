@@ -116,7 +116,7 @@ _LOAD = (
     Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
     Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
     Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
-    Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=("mixed", "evolution", "cloud")),
+    Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=CHANNELS),
     Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
     Option(
         "redeliver",
@@ -166,7 +166,7 @@ _LIMITS = tuple(
 _AROUND = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
-    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` notes faults and usage"),
+    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` writes faults and usage"),
 )
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),

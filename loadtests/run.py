@@ -43,7 +43,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """A load test to carry out. The command `locust` gets `locust_options`, and those for addresses and folders."""
+    """A load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]

@@ -17,7 +17,7 @@ from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 WARM_UP_S = 300.0
-"""Start of a stream of bursts that is left out, since it has too few users at first; as long as the longest turn."""
+"""Start of a stream of bursts that is not sent, since few turns have begun; as long as the longest turn."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0

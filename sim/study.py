@@ -75,8 +75,8 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """A run to do."""
+class _PlannedRun:
+    """A run that is still to do."""
 
     recording: int
     system: str
@@ -98,20 +98,19 @@ def carry_out_all(
 ) -> Iterator[ReplayResult]:
     """Carry out studies of the same recordings in shared processes; yields a result for each, in order."""
     recordings = studies[0].recordings
-    work = [_work(study) for study in studies]
+    work = [_planned_runs(study) for study in studies]
     flat = list(chain.from_iterable(work))
     messages = sum(len(recordings[run.recording].arrivals) for run in flat)
     jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
-    runs_of_all = _parallel(recordings, flat, jobs, done) if jobs > 1 else _serial(recordings, flat, done)
-    remaining = iter(runs_of_all)
+    remaining = iter(_parallel(recordings, flat, jobs, done) if jobs > 1 else _serial(recordings, flat, done))
     for study, planned in zip(studies, work, strict=True):
         runs = list(islice(remaining, len(planned)))
         yield _result(study, runs, _expectations(study, runs))
 
 
-def _work(study: Study) -> list[_Work]:
+def _planned_runs(study: Study) -> list[_PlannedRun]:
     return [
-        _Work(index, system, study.settings_for(recording), run)
+        _PlannedRun(index, system, study.settings_for(recording), run)
         for index, recording in enumerate(study.recordings)
         for system in study.systems
         for run in range(study.runs)
@@ -212,7 +211,7 @@ def _recording_info(recording: Recording) -> RecordingInfo:
     )
 
 
-def _do_run(recordings: Sequence[Recording], work: _Work) -> Run:
+def _do_run(recordings: Sequence[Recording], work: _PlannedRun) -> Run:
     recording = recordings[work.recording]
     try:
         return replay(recording, all_systems()[work.system], work.settings, work.run)
@@ -222,7 +221,9 @@ def _do_run(recordings: Sequence[Recording], work: _Work) -> Run:
         ) from error
 
 
-def _serial(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable[[Run], None]) -> list[Run]:
+def _serial(
+    recordings: Sequence[Recording], work: Sequence[_PlannedRun], done: Callable[[Run], None]
+) -> list[Run]:
     runs = []
     for planned in work:
         runs.append(_do_run(recordings, planned))
@@ -231,7 +232,7 @@ def _serial(recordings: Sequence[Recording], work: Sequence[_Work], done: Callab
 
 
 def _parallel(
-    recordings: Sequence[Recording], work: Sequence[_Work], jobs: int, done: Callable[[Run], None]
+    recordings: Sequence[Recording], work: Sequence[_PlannedRun], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
     """Start the largest runs first, in several processes; returns the runs in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))

@@ -37,7 +37,7 @@ def sources() -> list[Path]:
 
 
 def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
-    """Runs import-linter as `make lint` does, then on a copy in which queue_core imports sim."""
+    """Run import-linter as `make lint` does, then on a copy in which queue_core imports sim."""
     linter = Path(sysconfig.get_path("scripts")) / "lint-imports"
     command = [str(linter), "--no-cache"]
     good = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

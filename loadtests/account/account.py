@@ -98,7 +98,7 @@ class Account:
         """Scheduled time of the last sent message, in seconds from the start."""
         return max((sample.intended_at - self.start_at for sample in self.samples), default=0.0)
 
-    def expect_from(self, processes: int) -> None:
+    def set_senders(self, processes: int) -> None:
         """Set the number of processes that send."""
         self._senders_left = processes
 

@@ -56,14 +56,14 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         faults=[],
     )
     if options.surroundings:
-        _surround(result, Path(options.surroundings))
+        _add_surroundings(result, Path(options.surroundings))
     if account.unsent:
         result["unsent"] = account.unsent
     if account.plan.scenario == "ramp":
         steps = [step for step in steps_of(account.plan) if not account.unsent or step.to_s <= account.load_s]
         ramp = ramp_of(limits, steps, account.samples, account.events, account.start_at)
         result["ramp"] = ramp
-        result["valid"] = bool(account.samples)  # a step that overloads the generator is the end of the ramp
+        result["valid"] = bool(account.samples)  # an overloaded generator ends the ramp and leaves it valid
         result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
     else:
         result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
@@ -71,7 +71,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     return result
 
 
-def _surround(result: LoadResult, folder: Path) -> None:
+def _add_surroundings(result: LoadResult, folder: Path) -> None:
     """Fill in the facts about the stack that `python -m loadtests run` has written."""
     surroundings, usage = read_surroundings(folder), read_usage(folder)
     for second in result["timeline"]:
@@ -100,7 +100,7 @@ def thinned(values_ms: Sequence[float]) -> list[float]:
 
 
 def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
-    """Write samples.jsonl, one message a line, result.json, and the page, report.html."""
+    """Write samples.jsonl (a message in each line), result.json and the page report.html."""
     from reports.pages.load.page import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
 
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:

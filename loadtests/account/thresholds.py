@@ -73,7 +73,7 @@ def thresholds_of_ramp(
 
 
 def highest_rate(ramp: Sequence[RampStep]) -> int:
-    """Return the rate of the last step before one missed a threshold; 0 if the first step missed one."""
+    """Return the rate of the last step before the first miss; 0 if the first step missed a threshold."""
     rate = 0
     for step in ramp:
         if not all(threshold["ok"] for threshold in step["thresholds"]):

@@ -111,7 +111,7 @@ class Sink:
         return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
 
     async def evolution_presence(self, request: web.Request) -> web.Response:
-        """Take "typing…" by the Evolution API, which is not remembered."""
+        """Take "typing…" by the Evolution API, without recording it."""
         await request.read()
         return web.json_response({}, status=201)
 

@@ -63,7 +63,7 @@ class Stack:
     Args:
         settings: The parts.
         environ: The environment, of which QUEUE_ settings and secrets are used.
-        log_folder: The folder of the logs, which is made.
+        log_folder: The folder for the logs; `start` makes it.
 
     Raises ListenError when a port is taken.
     """
@@ -87,7 +87,7 @@ class Stack:
         )
         self.host = f"http://{HOST}:{self._ports['web']}"
         self.sink = f"http://{HOST}:{self._ports['sink']}"
-        self._cpu_before_s: dict[str, float] = {}
+        self._ended_cpu_s: dict[str, float] = {}
         self._lock = threading.RLock()
 
     @property
@@ -154,7 +154,7 @@ class Stack:
             raise ValueError(f"there is no worker {number}; there are {self.workers}")
         name = f"worker-{number}"
         with self._lock:
-            self._cpu_before_s[name] = self._cpu_s(name)
+            self._ended_cpu_s[name] = self._cpu_s(name)
             self._children.kill(name)
             self._spawn_worker(number)
         self._wait_until_ready(name, "/readyz")
@@ -172,7 +172,7 @@ class Stack:
     def restart_redis(self) -> None:
         """Stop Redis in good order and start it again on its data; return when it answers."""
         with self._lock:
-            self._cpu_before_s["redis"] = self._cpu_s("redis")
+            self._ended_cpu_s["redis"] = self._cpu_s("redis")
             self._redis.restart()
 
     def ai_errors(self, seconds: float) -> None:
@@ -201,7 +201,7 @@ class Stack:
         return Usage(used, self._redis_bytes())
 
     def _usage_of(self, name: str, pid: int) -> ProcessUsage:
-        cpu_s = self._cpu_before_s.get(name, 0.0)
+        cpu_s = self._ended_cpu_s.get(name, 0.0)
         memory_bytes = 0
         process = psutil.Process(pid)
         # Only a command beside the stack, such as Locust with --processes, has children.
@@ -215,7 +215,7 @@ class Stack:
 
     def _cpu_s(self, name: str) -> float:
         used = self.usage().processes.get(name)
-        return used.cpu_s if used else self._cpu_before_s.get(name, 0.0)
+        return used.cpu_s if used else self._ended_cpu_s.get(name, 0.0)
 
     def _redis_bytes(self) -> int | None:
         """Ask over a new connection, since an old one may still hold the answer of a paused server."""

@@ -65,4 +65,6 @@ class UsageLog:
             redis_bytes=usage.redis_bytes,
         )
         with self._path.open("ab", buffering=0) as log:
-            log.write(msgspec.json.encode(sample) + b"\n")  # in one piece, for another process reads it
+            log.write(
+                msgspec.json.encode(sample) + b"\n"
+            )  # in one write, because another process reads the file

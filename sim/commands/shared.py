@@ -33,7 +33,7 @@ class InputError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as those of the commands are."""
+    """A parser that prints an error in one line, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
         """End the program with the message and the command that helps."""
@@ -56,7 +56,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
-    """Add the recordings to replay."""
+    """Add the arguments that name the recordings, and how to read them."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
     )

@@ -117,7 +117,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks_made = 0
         self.interrupted = False
         """True makes the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
-        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed wants a class with its own call
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed's type is too narrow
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
@@ -195,7 +195,7 @@ class SimLoop(asyncio.BaseEventLoop):
         finally:
             self.close()
 
-    def call_soon_threadsafe(  # type: ignore[override]  # the base class's type is of one callback's arguments
+    def call_soon_threadsafe(  # type: ignore[override]  # the base class has narrower types
         self, callback: Callable[..., Any], *args: Any, **options: Any
     ) -> asyncio.Handle:
         """Schedule the callback as `call_soon` does. Raises RealInputOutputError in another thread."""

@@ -264,7 +264,7 @@ class _LatentSocket(AsyncFakeSocket):
 
 
 class _LatentConnection(FakeAsyncRedisConnection):
-    """redis-py's connection, ending in a _LatentSocket."""
+    """A connection of redis-py whose other end is a _LatentSocket."""
 
     def __init__(self, *, network: SimulatedRedis, latency_stream: random.Random, **options: Any) -> None:
         super().__init__(**options)

@@ -6,7 +6,7 @@ The rules:
   the system will still find it; else lost.
 - *Duplicated.* More than one reply answers the message, or one reply's batch contains it twice.
 - *Reordered.* Only the first reply to a message counts. The message is out of order when an earlier reply answered
-  a message that arrived after it, or when the one before it in its batch is later by (provider's timestamp, arrival).
+  a message that arrived after it, or when a message before it in its batch is later by (provider's timestamp, arrival).
 - *Latency.* For each batch that was answered, from the arrival of its first and of its last message to the reply.
 """
 

@@ -14,7 +14,7 @@ from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
-        "timer-dies": "an in-process timer of a buffer dies with the function instance that held it, silently",
+        "timer-dies": "an in-process timer of a buffer silently dies with its function instance",
         "http-fails": "an HTTP call of the bot to itself fails before it reaches its handler",
         "ai-fails": "the AI answers with an error after its service time",
     }

@@ -1,4 +1,4 @@
-"""The first repair of the buffer: a lock and a grace window."""
+"""The attempt to repair the buffer: a lock and a grace window."""
 
 from __future__ import annotations
 

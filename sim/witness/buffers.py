@@ -58,7 +58,7 @@ class BufferWitness:
 
     @contextmanager
     def attending(self, key: str) -> Iterator[None]:
-        """Count a reader of the buffer during the block, which may read it or start its timer."""
+        """Count one more reader during the block, which may read the buffer or start its timer."""
         self.attend(key)
         try:
             yield

@@ -76,7 +76,7 @@ class ListWitness:
             _step.reset(token)
 
     def crashed(self, key: str, messages: Sequence[Message]) -> None:
-        """Note that the processor of these messages has died; they stay in the list as `processing`."""
+        """Record that the processor of these messages has died; they stay in the list as `processing`."""
         self._crashed.update(messages)
         self.custody.take_back(key, messages)
 

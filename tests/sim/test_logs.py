@@ -54,7 +54,7 @@ def test_each_is_canonical(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_name_one_message_each(name: str) -> None:
-    """Expectations and results name messages by id alone, so no two conversations here share one."""
+    """Expectations and results name messages by id alone, so no two conversations here share an id."""
     conversations = defaultdict(set)
     for arrival in shipped(name).arrivals:
         conversations[arrival.id].add((arrival.instance, arrival.phone))

@@ -19,7 +19,7 @@ from sim.sweep import CHOICES_MAX, SAMPLES_MAX, are_best, choices, nearest_to_be
 from .test_cli import REPOSITORY, sim
 
 PAUSED = [0, 5, 20]
-"""Times of messages in seconds. The second one comes after a window of 4 s, during the AI call, or within 8 s."""
+"""Times of messages, in seconds: the second is sent after a window of 4 s, during the AI call, or within 8 s."""
 
 
 @pytest.fixture

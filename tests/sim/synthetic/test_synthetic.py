@@ -129,7 +129,7 @@ def test_turns_span_as_long_as_measured(span_s: int, measured: float) -> None:
 
 
 def test_the_day_has_the_messages_asked_for(day: Recording) -> None:
-    """Exactly, each delivered once or more, in the order of time, beginning within the hours."""
+    """Each message is delivered once or more, in the order of time, and turns begin within the hours."""
     assert len({arrival.id for arrival in day.arrivals}) == 20_000
     assert [arrival.at_ms for arrival in day.arrivals] == sorted(arrival.at_ms for arrival in day.arrivals)
     begins = [turn[0].at_ms for turns in _turns(day).values() for turn in turns]

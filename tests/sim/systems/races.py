@@ -193,7 +193,7 @@ RACES: tuple[Race, ...] = (
             LIST_V1: {},
         },
     ),
-    # As when a webhook writes a finished buffer back, but m2's: the cause must not be the dead timer of m1's buffer.
+    # The write-back happens to m2's buffer: its cause must not be the dead timer of m1's buffer.
     Race(
         name="after a dead timer, a webhook writes a finished buffer back as unprocessed",
         arrivals=said((0, "m1"), (20000, "m2"), (30000, "m3"), (35500, "m4")),
