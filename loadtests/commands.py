@@ -143,6 +143,16 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
+_EPILOG_OF_RUN = f"""\
+PLAN: faults at times from the start of the load, such as
+  {EXAMPLE}
+Faults: {", ".join(FAULTS)}.
+
+Exit code: 0: every threshold is met. 1: one is missed. 2: the command
+cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
+ended by itself, or a fault did not happen."""
+
+
 def _parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="python -m loadtests",
@@ -170,10 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run a whole load test: stack, Locust, faults, report",
         description="Starts the stack, sends the load with Locust, makes the faults happen, writes the report, and\n"
         "stops everything. What follows -- goes to Locust, as in: -- --processes 2",
-        epilog=f"PLAN: faults at times from the start of the load, such as\n  {EXAMPLE}\n"
-        f"Faults: {', '.join(FAULTS)}.\n\nExit code: 0: every threshold is met. 1: one is missed. 2: the command\n"
-        "cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack\n"
-        "ended by itself, or a fault did not happen.",
+        epilog=_EPILOG_OF_RUN,
     )
     _add(run, *_STACK, _AI, *_RUN)
     add_load_options(run)

@@ -75,7 +75,7 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class _PlannedRun:
+class _Planned:
     """A run that is still to do."""
 
     recording: int
@@ -108,9 +108,9 @@ def carry_out_all(
         yield _result(study, runs, _expectations(study, runs))
 
 
-def _planned_runs(study: Study) -> list[_PlannedRun]:
+def _planned_runs(study: Study) -> list[_Planned]:
     return [
-        _PlannedRun(index, system, study.settings_for(recording), run)
+        _Planned(index, system, study.settings_for(recording), run)
         for index, recording in enumerate(study.recordings)
         for system in study.systems
         for run in range(study.runs)
@@ -211,7 +211,7 @@ def _recording_info(recording: Recording) -> RecordingInfo:
     )
 
 
-def _do_run(recordings: Sequence[Recording], work: _PlannedRun) -> Run:
+def _do_run(recordings: Sequence[Recording], work: _Planned) -> Run:
     recording = recordings[work.recording]
     try:
         return replay(recording, all_systems()[work.system], work.settings, work.run)
@@ -222,7 +222,7 @@ def _do_run(recordings: Sequence[Recording], work: _PlannedRun) -> Run:
 
 
 def _serial(
-    recordings: Sequence[Recording], work: Sequence[_PlannedRun], done: Callable[[Run], None]
+    recordings: Sequence[Recording], work: Sequence[_Planned], done: Callable[[Run], None]
 ) -> list[Run]:
     runs = []
     for planned in work:
@@ -232,7 +232,7 @@ def _serial(
 
 
 def _parallel(
-    recordings: Sequence[Recording], work: Sequence[_PlannedRun], jobs: int, done: Callable[[Run], None]
+    recordings: Sequence[Recording], work: Sequence[_Planned], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
     """Start the largest runs first, in several processes; returns the runs in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))

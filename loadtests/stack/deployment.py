@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
 from loadtests.stack.usage import ProcessUsage, Usage
 from queue_core.redis_server.embedded import EmbeddedRedis
+from queue_core.redis_server.ports import claim_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -302,18 +302,14 @@ class Stack:
 
 
 def _claim_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    """Find free ports; 0 means any. Each stays bound until all are found, so they differ. Raises ListenError."""
+    """Return a free port for each server; 0 means any. Raises ListenError."""
     claimed = {}
-    with contextlib.ExitStack() as held:
-        for name, port in wanted.items():
-            probe = held.enter_context(socket.socket())
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also a port just closed
-            try:
-                probe.bind((HOST, port))
-            except OSError as error:
-                option = "--sink-port" if name == "sink" else "--port"
-                raise ListenError(
-                    f"cannot listen on {HOST}:{port}: {cause_of(error)}; choose another {option}"
-                ) from None
-            claimed[name] = probe.getsockname()[1]
+    for name, port in wanted.items():
+        try:
+            claimed[name] = claim_port(port, HOST)
+        except OSError as error:
+            option = "--sink-port" if name == "sink" else "--port"
+            raise ListenError(
+                f"cannot listen on {HOST}:{port}: {cause_of(error)}; choose another {option}"
+            ) from None
     return claimed

@@ -65,6 +65,4 @@ class UsageLog:
             redis_bytes=usage.redis_bytes,
         )
         with self._path.open("ab", buffering=0) as log:
-            log.write(
-                msgspec.json.encode(sample) + b"\n"
-            )  # in one write, because another process reads the file
+            log.write(msgspec.json.encode(sample) + b"\n")  # in one write for its reader

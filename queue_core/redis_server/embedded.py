@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from queue_core.redis_server.binaries import EmbeddedRedisError, RedisBinary, choose_redis_server
+from queue_core.redis_server.ports import claim_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,7 +210,12 @@ class EmbeddedRedis:
                 f"{self.data_dir} cannot be a folder of data ({(error.strerror or str(error)).lower()}): choose another"
             ) from None
         if self._port is not None:
-            self._port = _claim_port(self._port)
+            try:
+                self._port = claim_port(self._port)
+            except OSError as error:
+                raise EmbeddedRedisError(
+                    f"port {self._port} cannot be used: {error.strerror or error}"
+                ) from error
 
     def _launch(self, program: Path) -> None:
         options = {"port": str(self._port or 0), **self._options, "dir": str(self.data_dir)}
@@ -303,20 +309,6 @@ class EmbeddedRedis:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
-
-
-def _claim_port(port: int) -> int:
-    """Returns the port, or a free one for 0. A port in use is refused: its server would be taken for ours."""
-    with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as Redis does: a port just left may be taken
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise EmbeddedRedisError(f"port {port} cannot be used: {error.strerror or error}") from error
-        claimed: int = probe.getsockname()[1]
-        return claimed
 
 
 @contextlib.contextmanager

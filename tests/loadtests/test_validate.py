@@ -26,7 +26,7 @@ def test_the_arrivals_are_a_recording_that_is_simulated(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be_simulated_are_reported(tmp_path: Path) -> None:
     recording = recording_of(Plan(scenario="bursts", rate=600, duration_s=10), tmp_path / "arrivals.jsonl")
-    with pytest.raises(ScheduleError, match="the simulation failed: window"):
+    with pytest.raises(ScheduleError, match="the simulation failed: --window"):
         simulate(recording, "constant:1s", "soon")
 
 
