@@ -108,7 +108,7 @@ def _settle(environment: Environment, account: Account) -> None:
     except AccountError as error:
         _log.error("there is no result: %s", error)
     except Exception:  # noqa: BLE001 - any error must end the run, with an exit code other than 0
-        _log.exception("there is no result, because of a bug in the load test")
+        _log.exception("there is no result, because of an unexpected error")
     account.settled.set()
     if environment.load.has_ended:  # type: ignore[attr-defined]
         return  # somebody ended the load, and Locust goes on by itself

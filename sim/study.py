@@ -75,7 +75,7 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class _Task:
     """A run that is still to do."""
 
     recording: int
@@ -98,7 +98,7 @@ def carry_out_all(
 ) -> Iterator[ReplayResult]:
     """Carry out studies of the same recordings in shared processes; yields a result for each, in order."""
     recordings = studies[0].recordings
-    work = [_planned_runs(study) for study in studies]
+    work = [_tasks(study) for study in studies]
     flat = list(chain.from_iterable(work))
     messages = sum(len(recordings[run.recording].arrivals) for run in flat)
     jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
@@ -108,9 +108,9 @@ def carry_out_all(
         yield _result(study, runs, _expectations(study, runs))
 
 
-def _planned_runs(study: Study) -> list[_Planned]:
+def _tasks(study: Study) -> list[_Task]:
     return [
-        _Planned(index, system, study.settings_for(recording), run)
+        _Task(index, system, study.settings_for(recording), run)
         for index, recording in enumerate(study.recordings)
         for system in study.systems
         for run in range(study.runs)
@@ -211,7 +211,7 @@ def _recording_info(recording: Recording) -> RecordingInfo:
     )
 
 
-def _do_run(recordings: Sequence[Recording], work: _Planned) -> Run:
+def _do_run(recordings: Sequence[Recording], work: _Task) -> Run:
     recording = recordings[work.recording]
     try:
         return replay(recording, all_systems()[work.system], work.settings, work.run)
@@ -221,9 +221,7 @@ def _do_run(recordings: Sequence[Recording], work: _Planned) -> Run:
         ) from error
 
 
-def _serial(
-    recordings: Sequence[Recording], work: Sequence[_Planned], done: Callable[[Run], None]
-) -> list[Run]:
+def _serial(recordings: Sequence[Recording], work: Sequence[_Task], done: Callable[[Run], None]) -> list[Run]:
     runs = []
     for planned in work:
         runs.append(_do_run(recordings, planned))
@@ -232,7 +230,7 @@ def _serial(
 
 
 def _parallel(
-    recordings: Sequence[Recording], work: Sequence[_Planned], jobs: int, done: Callable[[Run], None]
+    recordings: Sequence[Recording], work: Sequence[_Task], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
     """Start the largest runs first, in several processes; returns the runs in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))
