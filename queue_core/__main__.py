@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     """Runs the command line, or says what to install where a package that it needs is missing."""
     try:
-        if sys.argv[1:2] == ["redis"]:  # needs nothing that `pip install .` does not bring
+        if sys.argv[1:2] == ["redis"]:  # `pip install .` brings all that it needs
             from queue_core.redis_server.command import main as run_redis  # noqa: PLC0415 - a package may be missing
 
             return run_redis(sys.argv[1:])
@@ -18,7 +18,7 @@ def main() -> int:
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or package == "queue_core" or package in sys.stdlib_module_names:
-            raise  # a mistake in this code, or a broken Python: installing cures neither
+            raise  # a mistake in this code, or a broken Python: installing does not help
         print(
             f"queue_core: the package {package} is missing: in the checkout of burstqueue, type "
             "pip install -e '.[server,embedded]', or make serve",

@@ -2,7 +2,7 @@
 
 A duration is a number and its unit: `us`, `ms`, `s`, `m`, `h` or `d`. The number has up to 12 digits, and up to 9 more
 after a point. Capital letters and surrounding blanks are allowed, blanks inside are not. 0 needs no unit; any other
-number without one is an error. Settings in the environment are plain numbers, since their names say the unit.
+number needs one. Settings in the environment are plain numbers, since their names say the unit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DurationError(ValueError):
 def parse_duration_ms(text: str, *, is_above_0: bool = False, at_most_ms: float = DAY_MS) -> float:
     """Read a duration and return its milliseconds. Raises DurationError.
 
-    The limit is a day unless the caller sets another: more is mostly a slip of the unit. `is_above_0` refuses 0.
+    The limit is a day unless the caller sets another: a longer duration is mostly a wrong unit. `is_above_0` refuses 0.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match:

@@ -12,33 +12,33 @@ class InvalidSettingsError(QueueError, ValueError):
 
 
 class InvalidMessageError(QueueError, ValueError):
-    """A message that can never be queued: an empty instance or phone, or one over the size limit."""
+    """A message that can never be queued: its instance or phone is empty, or it is over the size limit."""
 
 
 class QueueUnavailableError(QueueError):
-    """Redis did not answer in time or refused to write.
+    """Raised when Redis does not answer in time or refuses to write.
 
     The call may or may not have been carried out. Every call may be repeated without harm.
     """
 
 
 class UnsupportedRedisError(QueueError):
-    """The Redis server lacks something that the queue needs, such as Lua scripts."""
+    """Raised for a Redis server without something that the queue needs, such as Lua scripts."""
 
 
 class LeaseLostError(QueueError):
-    """The lease ran out and somebody else may hold the conversation; nothing was changed by this call."""
+    """Raised when the lease ran out; another worker may hold the conversation. The call changed nothing."""
 
 
 class DeadLetterNotFoundError(QueueError, KeyError):
-    """No dead letter has that id: it was requeued or dropped before."""
+    """Raised for an id that no dead letter has: it was requeued or dropped before, or is wrong."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else "no such dead letter"
 
 
 class RetryLaterError(QueueError):
-    """Raised by a handler or a sender: this attempt certainly did nothing, try again.
+    """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 
     `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After.
     """

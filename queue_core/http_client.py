@@ -1,7 +1,7 @@
 """POSTs of JSON to the AI and to WhatsApp.
 
-An error says whether the other side can have acted on the request, since a retry depends on it: without a connection it
-cannot (NotReachedError); without a whole answer nobody knows (UnansweredError).
+An error says whether the other side may have acted on the request, because a retry depends on that. After
+NotReachedError it did not; after UnansweredError it may have.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from yarl import URL
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """Limit on an answer; a longer one raises UnansweredError."""
 RETRY_AFTER_S_MAX = 600.0
-"""Longest wait that is taken from Retry-After."""
+"""Limit on the wait that Retry-After asks for."""
 
 
 class NotReachedError(Exception):
@@ -27,16 +27,16 @@ class NotReachedError(Exception):
 
 
 class UnansweredError(Exception):
-    """Raised when the answer did not come, or not whole: the request may have been carried out."""
+    """Raised when no complete answer came: the request may have been carried out."""
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
-    """An answer, whatever its status."""
+    """HTTP answer of any status."""
 
     status: int
     body: bytes
     retry_after_s: float | None
-    """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None without a readable one."""
+    """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None if it cannot be read."""
 
     @property
     def is_success(self) -> bool:
@@ -71,19 +71,19 @@ async def post_json(
     """
     connect_s = min(timeout_s, 10.0)
     timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s)
-    sent = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
+    all_headers = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
     # A file object is sent in pieces: a large body must not hold up everything else.
     data = io.BytesIO(msgspec.json.encode(body))
     try:
         async with session.post(
-            url, data=data, headers=sent, timeout=timeout, allow_redirects=False
+            url, data=data, headers=all_headers, timeout=timeout, allow_redirects=False
         ) as response:
             received = await _read(response)
             return HttpAnswer(response.status, received, _retry_after_s(response.headers.get("Retry-After")))
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         raise NotReachedError(f"no connection ({type(error).__name__})") from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise UnansweredError(f"no whole answer ({type(error).__name__})") from None
+        raise UnansweredError(f"no complete answer ({type(error).__name__})") from None
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

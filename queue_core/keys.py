@@ -17,7 +17,7 @@ _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
 Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
 Key = Annotated[str, "KEYS"]
-"""Key that a script declares as one, so that a cluster finds its slot; a plain str is an argument."""
+"""Key that a script gets in KEYS, so that a cluster finds its slot; a script gets a plain str in ARGV."""
 
 
 class Partition(NamedTuple):
@@ -28,7 +28,7 @@ class Partition(NamedTuple):
     active: Key
     """Sorted set: conversation → when it next needs attention, Unix ms."""
     wake: Key
-    """Stream of one entry, added to when something became due earlier than workers may know."""
+    """Stream of one entry, written when a conversation becomes due earlier than workers expect."""
     token: Key
     """The last fencing token."""
     dead: Key
@@ -77,7 +77,7 @@ class KeySpace:
         )
         self.partitions = tuple(self._partition(f"{prefix}:{{{number}}}:") for number in range(partitions))
         self.of = lru_cache(maxsize=16_384)(self._of)
-        """Function of instance and phone that returns the place of a conversation."""
+        """Returns the Place of a conversation, by instance and phone; cached."""
 
     def pattern(self, kind: Kind) -> str:
         """Return a pattern for SCAN: keys of a kind in all partitions, even in those that this deployment lacks."""
@@ -89,7 +89,7 @@ class KeySpace:
         return f"{self._prefix}:log_key"
 
     def parse(self, key: str) -> tuple[int, str] | None:
-        """Return partition and encoded conversation of a conversation's key; None for a key that `of` never makes."""
+        """Return partition and encoded conversation of a conversation's key; None for any other key."""
         parts = self._conversation_key.fullmatch(key)
         return (int(parts[1]), parts[2]) if parts else None
 
@@ -108,7 +108,7 @@ class KeySpace:
         return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
 
     def in_partition(self, number: int, conversation: str) -> Place:
-        """Return the place of an encoded conversation that lies in that partition."""
+        """Return the Place of an encoded conversation that lies in that partition."""
         partition = self.partitions[number]
         base = partition.base
         return Place(

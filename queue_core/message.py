@@ -15,25 +15,25 @@ SendState = Literal["not sent", "unsure", "sent"]
 MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
 TIMESTAMP_MS_MAX = 2**53
-"""Lua's numbers are exact up to here."""
+"""Limit on a timestamp: Lua's numbers are exact up to it."""
 
 
 class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One message of a user. Times are Unix milliseconds. JSON uses the camelCase names (`instanceName`, …).
 
-    What is stored holds only what never changes; `status`, `retry_count` and the times after `added_at` are
-    derived when somebody looks.
+    Redis stores only what never changes; `status`, `retry_count` and the times after `added_at` are computed when the
+    message is read.
     """
 
     id: str = ""
-    """The provider's id; the queue makes one for a message that has an empty one."""
+    """Id that the provider gave; the queue makes an id when this is empty."""
     instance_name: str
     user_phone: str
     message: str
     message_data: dict[str, Any] = {}
     """The whole webhook."""
     timestamp: int = 0
-    """The provider's own time; 0 is unknown."""
+    """Time by the provider's clock; 0 when unknown."""
     added_at: int = 0
     """Time at which Redis stored it, by Redis's clock."""
     status: Status = "pending"
@@ -54,10 +54,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     user_phone: str
     messages: tuple[QueueMessage, ...]
     token: int
-    """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older one."""
+    """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
     processor_id: str
     attempt: int
-    """1 for the first."""
+    """Number of this attempt, from 1."""
     trigger: Trigger
     due_at_ms: int
     claimed_at_ms: int
@@ -77,7 +77,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A message given up on. `raw` is what lay in Redis; `message` is None when that could not be read."""
+    """A message that was given up on. `raw` is its value in Redis; `message` is None when that could not be read."""
 
     id: str
     """Id of the dead letter, for requeue and drop; not that of the message."""
@@ -93,7 +93,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to an enqueue. All three mean that the message is safe and need not be delivered again."""
+    """Answer to an enqueue. All three statuses mean that the message is safe and need not be delivered again."""
 
     status: Literal["queued", "duplicate", "late"]
     id: str
@@ -163,7 +163,7 @@ def check_names(message: QueueMessage) -> None:
 
 
 def _check_types(message: QueueMessage) -> None:
-    """Raise InvalidMessageError for a value that could be stored and not be read again."""
+    """Raise InvalidMessageError for a value that could be stored but not read back."""
     if not isinstance(message.message, str):
         raise InvalidMessageError(f"message is of type {type(message.message).__name__}, must be str")
     if not isinstance(message.message_data, dict):

@@ -1,6 +1,6 @@
 """The rules of the queue as pure functions: when a turn is due, in which order, why, and how long to wait.
 
-`due_at_ms` is also written in Lua (`redis/scripts/lib.lua`), because Redis's clock decides; a test holds them together.
+`due_at_ms` is also written in Lua (`redis/scripts/lib.lua`), because Redis's clock decides; a test compares the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from queue_core.settings import QueueSettings, Rules
 
 
 def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
-    """Return when a conversation with `waiting` messages, added from `oldest_ms` to `newest_ms`, is to be answered."""
+    """Return the due time of a conversation with `waiting` messages that were added from `oldest_ms` to `newest_ms`."""
     if waiting >= rules.max_messages:
         return now_ms
     due = oldest_ms + _limit_ms(rules)
@@ -32,7 +32,7 @@ def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt:
 
 
 def _limit_ms(rules: Rules) -> int:
-    """Return how long after its oldest message a conversation is due at the latest: the cap, or the window."""
+    """Return the longest time from the oldest message to the due time: the cap, or the window."""
     return rules.cap_ms if rules.idle_ms and rules.cap_ms else rules.window_ms
 
 

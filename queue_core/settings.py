@@ -23,7 +23,7 @@ def _whole(default: int, low: int, high: int) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Batching rules: when a conversation is due. Lua and `policy.py` read the same ones."""
+    """Batching rules: when a conversation is due. Lua and `policy.py` read the same rules."""
 
     window_ms: int = _whole(8_000, 0, 3_600_000)
     """A conversation is due this long after its oldest waiting message."""
@@ -65,9 +65,9 @@ class QueueSettings(Rules):
     handler_timeout_ms: int = _whole(120_000, 1, 3_600_000)
     """A handler that takes longer is cancelled; the attempt counts as failed."""
     send_timeout_ms: int = _whole(30_000, 1, 3_600_000)
-    """A sender that takes longer is cancelled; nobody knows what it did by then, see `unsure_sends`."""
+    """A sender that takes longer is cancelled; it may have sent the reply by then, see `unsure_sends`."""
     unsure_sends: UnsureSends = "resend"
-    """A reply whose sending was cut off: send it (perhaps twice), or dead-letter it (perhaps never)."""
+    """Treatment of a reply that was perhaps sent: send it again (perhaps twice), or dead-letter it (perhaps never)."""
 
     dedupe_ttl_s: int = _whole(86_400, 1, 8 * 86_400)
     """A message id of the provider is remembered this long."""

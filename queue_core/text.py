@@ -1,4 +1,4 @@
-"""Text of unknown origin made harmless: everything that could steer a terminal or turn a line around is a code."""
+"""Text from unknown sources made safe to show: characters that control a terminal or reorder a line become codes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 
 _JOINERS = "\u200c\u200d"
-"""They shape Persian and emoji, and cannot reorder a line."""
+"""Joiners, which Persian and emoji need; they cannot reorder a line."""
 
 
 def visible(text: str) -> str:
@@ -23,7 +23,7 @@ def visible(text: str) -> str:
 
 
 def visible_json(line: str) -> str:
-    """Do so for a line of a log, with the codes of JSON, so that JSON stays the same JSON."""
+    """Make a line of a log safe to show with the escapes of JSON, so that a line of JSON keeps its value."""
     if line.isprintable():
         return line
     return "".join(character if character.isprintable() else _json_code(character) for character in line)
@@ -35,12 +35,12 @@ def _json_code(character: str) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """End a message about an unknown name: with the known one that is most like it, or with all of them."""
+    """Return the end of a message about an unknown name: the known name most like it, or all known names."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f'; did you mean "{close[0]}"?' if close else f"; known are {', '.join(names)}"
 
 
 def quantity(number: int, noun: str) -> str:
-    """Word a number with its noun, in the plural where that is due: "1 message", "1,200 messages"."""
+    """Write a number with its noun, in the plural unless it is 1: "1 message", "1,200 messages"."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,4 +1,4 @@
-"""Waits with a limit, and cancellations that reach their end."""
+"""Waits with a time limit, and cancellations that nothing can swallow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Result = TypeVar("Result")
 CANCEL_AGAIN_S = 0.05
 
 
-async def within(limit_ms: int, doing: Awaitable[Result]) -> Result:
-    """Await `doing`, and cancel it at the limit with a TimeoutError that names the limit."""
+async def within(limit_ms: int, awaitable: Awaitable[Result]) -> Result:
+    """Await `awaitable`, and cancel it at the limit with a TimeoutError that names the limit."""
     limit = asyncio.timeout(limit_ms / 1000)
     try:
         async with limit:
-            return await doing
+            return await awaitable
     except TimeoutError as error:
         if limit.expired():
             raise TimeoutError(f"took longer than {limit_ms} ms") from error
@@ -31,12 +31,12 @@ async def wait_for_event(event: asyncio.Event, timeout_s: float) -> None:
             await event.wait()
 
 
-async def cancellable(doing: Awaitable[Result]) -> Result:
-    """Await `doing`; when cancelled, end even if `doing` swallows a cancellation.
+async def cancellable(awaitable: Awaitable[Result]) -> Result:
+    """Await `awaitable`; when cancelled, end even if `awaitable` swallows a cancellation.
 
-    redis-py swallows one now and then up to Python 3.11: it sends by `asyncio.wait_for` (cpython issue 86296).
+    Up to Python 3.11 redis-py sometimes swallows one, because it uses `asyncio.wait_for` (cpython issue 86296).
     """
-    task = asyncio.ensure_future(doing)
+    task = asyncio.ensure_future(awaitable)
     try:
         return await asyncio.shield(task)
     finally:
@@ -53,4 +53,4 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
         await asyncio.wait(alive, timeout=CANCEL_AGAIN_S)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not complain
+            task.exception()  # read, so that asyncio does not log it

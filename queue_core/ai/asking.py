@@ -41,7 +41,7 @@ class Asking:
     async def post(self, url: str, body: Any, key: str, batch: Batch) -> HttpAnswer:
         """POSTs a body and returns the answer, which has a status of 2xx. A `key` is sent as bearer token.
 
-        Raises RetryLaterError. Its words hold the status and the API's error code, never a text of the user or the AI.
+        Raises RetryLaterError. Its message holds the status and the API's error code, but no text of the user or AI.
         """
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -66,7 +66,7 @@ class Asking:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch) -> str:
-        """Returns the value if it is a text for the user. Raises RetryLaterError for reasoning, calls or nothing.
+        """Returns the value if it is a text for the user. Raises RetryLaterError for anything else.
 
         Call it before the memory is written: an attempt that is repeated must leave no trace there.
         """
@@ -84,7 +84,7 @@ class Asking:
         retry_after_s: float | None = None,
         kind: type[RetryLaterError] = RetryLaterError,
     ) -> RetryLaterError:
-        """Makes the error to raise, with the wait of this attempt, or that of the AI's answer if it is longer."""
+        """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
         return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
 

@@ -6,10 +6,10 @@ from queue_core.message import Batch
 
 
 class EchoBackend:
-    """An AI that says what the user wrote."""
+    """An AI that repeats what the user wrote."""
 
     name = "echo"
 
     async def answer(self, batch: Batch) -> str:
-        """Returns the texts of the turn, a line each."""
+        """Returns the texts of the turn, one per line."""
         return batch.text

@@ -1,4 +1,4 @@
-"""An AI behind an HTTP endpoint of one's own."""
+"""An AI behind your own HTTP endpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HTML = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 class HttpBackend:
     """An HTTP endpoint that takes the turn as JSON, with `Authorization: Bearer` if there is a token.
 
-    The request: {"instance", "phone", "text" (the whole turn, a line a message), "ids", "attempt", "fencing_token",
+    The request: {"instance", "phone", "text" (the whole turn, one line per message), "ids", "attempt", "fencing_token",
     "trigger", "due_at", "claimed_at" (Unix ms by Redis's clock; 0 on the direct path),
     "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
 
     The answer is JSON or plain text. In JSON, `response` (or `answer`, `reply`, `text`, `message`, `output`) is the
-    text. JSON with `needsDataCollection` or `requestedFields`, or whose text lies deeper, is passed on whole. Of a JSON
-    array, as n8n sends it, the first object counts. A page of HTML comes from a proxy or a login: it is not an answer.
+    text. JSON with `needsDataCollection` or `requestedFields`, or without any such text, is passed on whole. Of a JSON
+    array, as n8n sends it, the first object counts. A page of HTML comes from a proxy or a login, and is refused.
     """
 
     name = "http"

@@ -17,7 +17,7 @@ from queue_core.message import well_formed
 CHARACTERS_MAX = 100_000
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
-"""Limit on nesting. Deeper values are left out of clean JSON; anything else is then not an object."""
+"""Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
 _SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
 _KEY = re.compile(r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|([A-Za-z_$][\w$-]{0,63}))\s{0,100}:")
@@ -36,8 +36,8 @@ _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|[A-Za-z_$][\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“][A-Za-z_$][\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
 )
-"""Text that may follow the end of a string in an object, a key that is cut off included. A quote before anything else
-belongs to the string."""
+"""Text that may follow a string in an object, such as the next key, even if it is cut off. A quote before any other
+text belongs to the string."""
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
 _CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -122,11 +122,11 @@ class _Reader:
         self.is_whole = True
         self.cut_key = ""
 
-    def read(self, into: dict[str, Any], depth: int = 0) -> None:
-        """Reads the object whose brace is at `at` into `into`. After _NoObjectError, `into` holds its beginning."""
+    def read(self, target: dict[str, Any], depth: int = 0) -> None:
+        """Reads the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
         self._enter(depth)
         while not self._is_over("}") and (key := self._key()) is not None:
-            into[key] = self._value(depth, _AFTER_STRING)
+            target[key] = self._value(depth, _AFTER_STRING)
 
     def _list(self, depth: int) -> list[Any]:
         self._enter(depth)
@@ -209,7 +209,7 @@ def _literal(text: str) -> Any:
 
 
 def _unescaped(text: str) -> str:
-    """Decodes the escapes of a string; a backslash that begins none stays."""
+    """Decodes the escapes of a string; a backslash that begins no escape stays."""
     return _ESCAPE.sub(_escaped, text)
 
 

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """Words of one side in a conversation."""
+    """Text of one side in a conversation."""
 
     role: Literal["user", "assistant"]
     text: str
@@ -39,26 +39,26 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Store(Protocol):
-    """Keeps one value for each conversation, as `MessageQueue.notes` does. Raises QueueError when it cannot."""
+    """A store of one value for each conversation, such as `MessageQueue.notes`. Raises QueueError when it fails."""
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
-        """Return the value, or None."""
+        """Returns the value, or None."""
         ...
 
     async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
-        """Replace the value; it is kept for `ttl_s`."""
+        """Replaces the value; it is kept for `ttl_s`."""
         ...
 
 
 class ConversationMemory:
-    """Keeps a Memory for each conversation for `ttl_s` after it was last written. Never raises for its store."""
+    """Memories of all conversations, each kept for `ttl_s` after its last write. Errors of the store are not raised."""
 
     def __init__(self, store: Store, *, ttl_s: int = 30 * 86_400) -> None:
         self._store = store
         self._ttl_s = ttl_s
 
     async def load(self, instance_name: str, user_phone: str) -> Memory:
-        """Return the memory of a conversation; an empty one when none is kept, or Redis does not answer."""
+        """Returns the memory of a conversation; an empty one when none is kept, or Redis does not answer."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 stored = await self._store.get(instance_name, user_phone)
@@ -68,7 +68,7 @@ class ConversationMemory:
             return Memory()
 
     async def save(self, instance_name: str, user_phone: str, memory: Memory) -> None:
-        """Replace the memory of a conversation."""
+        """Replaces the memory of a conversation."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 await self._store.put(instance_name, user_phone, _encoded(memory), ttl_s=self._ttl_s)

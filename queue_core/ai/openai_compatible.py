@@ -15,7 +15,7 @@ from queue_core.message import Batch, well_formed
 class OpenAiBackend:
     """An API with `POST {base_url}/chat/completions`. It remembers nothing, so the last turns are sent along.
 
-    `memory` keeps the AI's raw answers, so that the AI sees itself use the format that it was told to use.
+    `memory` keeps the AI's raw answers, so that it sees earlier answers in the format that it must use.
     """
 
     name = "openai"

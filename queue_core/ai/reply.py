@@ -17,11 +17,11 @@ from queue_core.ai.loose_json import LooseObject, read_object, read_string
 from queue_core.message import well_formed
 
 OBJECTS_TRIED_MAX = 64
-"""Braces that are tried as objects. After them only those before one of our keys are tried, to keep the time linear."""
+"""Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
 UNREAD_MAX = 8
-"""Limit like OBJECTS_TRIED_MAX, on braces that turn out to be prose. After twice as many, no further one is tried."""
+"""Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
 NESTED_MAX = 3
-"""Levels to which a `response` that is such an object itself is opened."""
+"""Depth to which objects inside objects are read, as when a `response` holds such an object again."""
 
 _OUR_KEYS = {
     "response": "response",
@@ -37,7 +37,7 @@ _LEFTOVER = re.compile(
     r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
     re.IGNORECASE,
 )
-"""Key of ours outside any object that could be read."""
+"""One of our keys outside every object that could be read."""
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _THINKING = r"\s{0,20}<summary>[^<]{0,200}thinking[^<]{0,200}</summary>"
 _HIDDEN = tuple(
@@ -52,7 +52,7 @@ _HIDDEN = tuple(
         (r"<\|(?:python_tag|tool_call)\|>|\[TOOL_CALLS\]", r"<\|(?:eom_id|eot_id|/tool_call)\|>"),
     )
 )
-"""Beginnings and ends of parts that are not for the user. A part without an end goes on to the last word."""
+"""Beginnings and ends of parts that are not for the user. A part without an end reaches to the end of the text."""
 _BARE_END = re.compile(r"</(?:think|thinking|reasoning)\s{0,9}>", re.IGNORECASE)
 """End of reasoning whose beginning is missing: everything before it is reasoning."""
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
@@ -76,11 +76,11 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     requested_fields: tuple[str, ...] = ()
     """Names of the fields that the AI wants to know."""
     data: dict[str, Any] | None = None
-    """The whole object, if there is one; the beginning of one that is cut off, if that holds its response."""
+    """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
 
 
 def extract(answer: str) -> ExtractedReply:
-    """Finds the reply in an answer. Never raises, whatever the answer is."""
+    """Finds the reply in an answer. Never raises."""
     return _extract(well_formed(answer), NESTED_MAX)
 
 
@@ -97,14 +97,14 @@ def _extract(text: str, nested: int) -> ExtractedReply:
         if key is not None and "{" not in text[: key.start()]:  # the object's brace is missing
             return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", nested - 1)
         whole = _whole_object_text(text)
-        return ExtractedReply(text=around if whole is None else _shown(whole))
+        return ExtractedReply(text=around if whole is None else _for_user(whole))
     objects = [(answer.value, list(_layers(answer.value))) for answer in reversed(answers)]
-    reply = next((said for value, layers in objects if (said := _said(value, layers))), "")
+    reply = next((response for value, layers in objects if (response := _response_text(value, layers))), "")
     if nested and "response" in reply and _is_object(reply):
         inner_reply = _extract(reply, nested - 1)
         if inner_reply.data is not None:
             return inner_reply
-    shown = _shown(reply) or around
+    shown = _for_user(reply) or around
     layers = [layer for _, object_layers in objects for layer in object_layers]
     return ExtractedReply(
         text=shown,
@@ -123,13 +123,13 @@ def _escaped_object(text: str) -> str | None:
 
 
 def _is_whole_object(text: str) -> bool:
-    """Returns True for one object and nothing else: tags can then only stand inside its strings."""
+    """Returns True if the text is one whole object: tags then stand inside its strings only."""
     bare = _bare(text)
     candidate = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
     return candidate is not None and candidate.is_whole and candidate.end == len(bare)
 
 
-def _shown(reply: str) -> str:
+def _for_user(reply: str) -> str:
     return _without_leftovers(_without_reasoning(reply).strip())
 
 
@@ -178,12 +178,12 @@ def _is_ours(candidate: LooseObject) -> bool:
         return True
     if candidate.is_whole or (candidate.value and not candidate.cut_key):
         return False
-    return any(key.startswith(_plain(candidate.cut_key)) for key in _OUR_KEYS)
+    return any(key.startswith(_normalized(candidate.cut_key)) for key in _OUR_KEYS)
 
 
 def _layers(value: dict[str, Any], depth: int = NESTED_MAX) -> Iterator[dict[str, Any]]:
     """Yields the entries with our keys: those of the object, then those of each object inside it."""
-    ours = {known: item for key, item in value.items() if (known := _OUR_KEYS.get(_plain(key)))}
+    ours = {known: item for key, item in value.items() if (known := _OUR_KEYS.get(_normalized(key)))}
     if ours:
         yield ours
     for item in value.values() if depth else ():
@@ -191,8 +191,8 @@ def _layers(value: dict[str, Any], depth: int = NESTED_MAX) -> Iterator[dict[str
             yield from _layers(item, depth - 1)
 
 
-def _said(value: dict[str, Any], layers: list[dict[str, Any]]) -> str:
-    """Returns the text of an object of ours; some models take another word for `response`."""
+def _response_text(value: dict[str, Any], layers: list[dict[str, Any]]) -> str:
+    """Returns the text of an object of ours; some models use another key than `response`."""
     knows_response = any("response" in layer for layer in layers)
     return _text_of(_first(layers, "response") if knows_response else value).strip()
 
@@ -201,7 +201,7 @@ def _first(layers: list[dict[str, Any]], name: str) -> Any:
     return next((layer[name] for layer in layers if name in layer), None)
 
 
-def _plain(key: str) -> str:
+def _normalized(key: str) -> str:
     return key.replace("_", "").replace("-", "").casefold()
 
 
@@ -252,7 +252,7 @@ def _whole_object_text(text: str) -> str | None:
     whole = read_object(bare, 0) if _IS_OBJECT.match(bare) else None
     if whole is None or whole.end != len(bare):
         return None
-    return next((said for key in _TEXT_KEYS if (said := _text_of(whole.value.get(key)).strip())), "")
+    return next((part for key in _TEXT_KEYS if (part := _text_of(whole.value.get(key)).strip())), "")
 
 
 def _text_of(value: Any) -> str:

@@ -80,7 +80,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         read: Callable[[Any], QueueMessage],
         skipped: Mapping[str, int] | None = None,
     ) -> Inbound:
-        """Reads each item, and counts those that `read` skips or finds invalid, beside those `skipped` before.
+        """Reads each item with `read`; adds those that it skips or refuses to the counts in `skipped`.
 
         Raises InvalidWebhookError when the webhook holds invalid items and nothing else.
         """
@@ -113,21 +113,21 @@ class Channel(Protocol):
         ...
 
     async def show_typing(self, message: QueueMessage) -> None:
-        """Shows the user "typing…". Raises nothing, since it does not matter enough."""
+        """Shows the user "typing…". Never raises, since a failure does no harm."""
         ...
 
 
 class Provider(EnvironmentSettings, ABC):
-    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment, as CLOUD_APP_SECRET."""
+    """A messaging provider. Its fields are its settings, named NAME_FIELD in the environment: CLOUD_APP_SECRET."""
 
     name: ClassVar[str]
     """Name in routes, metrics, environment names and `message_data`."""
     paths: ClassVar[tuple[str, ...]]
     """Paths of its webhooks, all below /webhook/; a part in braces, such as {instance}, is variable."""
     enabled_by: ClassVar[str]
-    """Field without which it cannot send."""
+    """Name of the field that it needs in order to send."""
     secured_by: ClassVar[str]
-    """Field with the secret by which its posts are recognised."""
+    """Name of the field with the secret that proves where a post comes from."""
 
     @classmethod
     def environment_name(cls, field: str) -> str:
@@ -150,11 +150,11 @@ class Provider(EnvironmentSettings, ABC):
 
     @abstractmethod
     def authenticate(self, post: Post) -> None:
-        """Raises UnauthorizedError unless the post shows the secret; always, if the settings have none."""
+        """Raises UnauthorizedError unless the post proves the secret; always raises if the settings have no secret."""
 
     @abstractmethod
     def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
-        """Returns the messages of a post. Raises InvalidWebhookError for a post that can never become one."""
+        """Returns the messages of a post. Raises InvalidWebhookError for a post that can never hold any."""
 
     @abstractmethod
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> Channel:

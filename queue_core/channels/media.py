@@ -19,7 +19,7 @@ def without_media(value: Any, characters_max: int) -> Any:
     """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} stands for longer media.
 
     `sha256` is the hash of the string as it came; the provider still has the media, by the message's key. Bytes as
-    JavaScript writes them, as a list of numbers or under numbered keys, go too.
+    JavaScript writes them, a list of numbers or an object with numbered keys, are replaced too.
     """
     if isinstance(value, dict | list) and len(value) > characters_max:
         items = value.values() if isinstance(value, dict) else value

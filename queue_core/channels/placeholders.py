@@ -14,11 +14,11 @@ NAME_CHARACTERS_MAX = 200
 
 def media(kind: str, content: Mapping[str, Any]) -> str:
     """Returns the caption, or else words such as "[image]", "[voice message, 7 s]" or "[document: offer.pdf]"."""
-    if caption := words(content.get("caption")):
+    if caption := text(content.get("caption")):
         return caption
     if kind == "document":
         return described(
-            "document", words(content.get("fileName") or content.get("filename") or content.get("title"))
+            "document", text(content.get("fileName") or content.get("filename") or content.get("title"))
         )
     if kind == "audio":
         is_voice = content.get("ptt") is True or content.get("voice") is True
@@ -29,7 +29,7 @@ def media(kind: str, content: Mapping[str, Any]) -> str:
 
 def location(content: Mapping[str, Any]) -> str:
     """Describes a location by name, address and coordinates, as far as they are known."""
-    names = [words(content.get("name")), words(content.get("address"))]
+    names = [text(content.get("name")), text(content.get("address"))]
     latitude = content.get("latitude", content.get("degreesLatitude"))
     longitude = content.get("longitude", content.get("degreesLongitude"))
     description = ", ".join(name for name in names if name)
@@ -53,18 +53,18 @@ def unsupported(kind: str) -> str:
     return described("unsupported message", kind)
 
 
-def words(value: Any) -> str:
+def text(value: Any) -> str:
     """Returns a text as it is; "" for anything else."""
     return value if isinstance(value, str) else ""
 
 
 def name(value: Any) -> str:
     """Returns a name on one line, cut to NAME_CHARACTERS_MAX; "" for anything but a text."""
-    return " ".join(words(value).split())[:NAME_CHARACTERS_MAX]
+    return " ".join(text(value).split())[:NAME_CHARACTERS_MAX]
 
 
 def whole_number(value: Any) -> int:
-    """Reads 12, 12.0, "12", or the protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
+    """Reads a number written as 12, 12.0, "12" or the protobuf Long {"low": 12, "high": 0}; 0 for anything else."""
     if isinstance(value, Mapping):
         low, high = whole_number(value.get("low")), whole_number(value.get("high"))
         return (high << 32) + (low & 0xFFFFFFFF)
@@ -78,7 +78,7 @@ def whole_number(value: Any) -> int:
 
 
 def timestamp_ms(value: Any) -> int:
-    """Returns Unix milliseconds for Unix seconds, or for milliseconds if a provider sends those; 0 if unknown."""
+    """Converts Unix seconds to milliseconds; milliseconds are returned as they are, and 0 for anything else."""
     seconds = whole_number(value)
     if not 0 < seconds < 2**53 // 1000:
         return 0
@@ -86,5 +86,5 @@ def timestamp_ms(value: Any) -> int:
 
 
 def is_coordinate(value: Any) -> bool:
-    """Returns True for a number that can stand in a location."""
+    """Returns True for a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""List of the providers that a deployment knows. A new provider is added here, and nowhere else outside its folder."""
+"""List of the providers that a deployment knows. A new provider needs its folder and an entry here."""
 
 from __future__ import annotations
 

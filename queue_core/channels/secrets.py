@@ -31,5 +31,5 @@ def without_secrets(value: Any) -> Any:
 
 
 def is_secret_name(name: str) -> bool:
-    """Returns True when what stands under this name is a secret."""
+    """Returns True for a name under which a secret stands."""
     return bool(_SECRET_NAME.search(_PUNCTUATION.sub("", name.lower())))

@@ -16,7 +16,7 @@ _MAYBE_DONE = frozenset({500, 502, 504})
 
 
 def address(base_url: str, before: str, name: str, after: str = "") -> URL:
-    """Returns `base_url/before/name/after`. Slashes and dots in the name are quoted, so that it leads nowhere else."""
+    """Returns `base_url/before/name/after`. The name's slashes and dots are quoted: it stays one part of the path."""
     quoted = quote(name, safe="", errors="replace").replace(".", "%2E")
     return URL(
         "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
@@ -25,7 +25,7 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
 
 
 def parts_of(text: str, characters_max: int) -> list[str]:
-    """Splits a text into parts of at most so many characters, between paragraphs, lines or words if possible."""
+    """Splits a text into parts of at most `characters_max`, between paragraphs, lines or words if possible."""
     parts = []
     rest = text
     while len(rest) > characters_max:
@@ -49,8 +49,8 @@ async def send_all(parts: list[str], send: Callable[[str], Awaitable[None]]) -> 
             raise SendUncertainError(f"after {number} of {len(parts)} parts: {error}") from error
 
 
-async def asked(request: Awaitable[HttpAnswer]) -> HttpAnswer:
-    """Awaits the answer. Raises RetryLaterError if no connection was made, SendUncertainError if no answer came."""
+async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:
+    """Makes a request. Raises RetryLaterError if no connection was made, SendUncertainError if no answer came."""
     try:
         return await request
     except NotReachedError as error:

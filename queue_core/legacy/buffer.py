@@ -7,7 +7,7 @@ replays recordings against this code, and a deployment with `USE_QUEUE_SYSTEM=fa
 Its known losses are kept on purpose:
 
 - a message that comes while the AI is answering: it goes into the buffer, which is then marked as processed;
-- a message whose write another one, made at the same moment, overwrites;
+- a message whose write is overwritten by another write at the same moment;
 - a turn on which the AI or the sending fails: its buffer is marked as processed all the same;
 - a buffer whose timer is gone with its process, or could not reach the processor.
 """
@@ -40,15 +40,15 @@ class BufferRules:
     call_retries_ms: tuple[int, ...] = ()
     """Waits before a timer's failed call of the processor is made again."""
     lock_ms: int = 0
-    """The lock of additions and marks expires after this time; 0 means that there is none."""
+    """The lock of additions and marks expires after this time; 0 means no lock."""
     add_waits_ms: tuple[int, ...] = ()
-    """Waits between the tries for the lock before an addition, which then goes on without."""
+    """Waits between the tries for the lock before an addition, which then goes on without it."""
     mark_waits_ms: tuple[int, ...] = ()
-    """Waits between the tries for the lock before a mark, which then goes on without."""
+    """Waits between the tries for the lock before a mark, which then goes on without it."""
     grace_ms: tuple[int, int] = (0, 0)
     """An addition to a buffer whose age lies between these two waits, and reads the buffer again."""
     grace_wait_ms: int = 0
-    """Length of that wait; 0 means that there is none."""
+    """Length of that wait; 0 means no wait."""
 
 
 BUFFER_V1 = BufferRules(buffer_ttl_s=15, processed_ttl_s=30)
@@ -95,7 +95,7 @@ class Buffer(msgspec.Struct, Generic[Kept], frozen=True):
 
 
 class CallFailedError(Exception):
-    """Raised by `BufferHost.call_processor`: the processor was not reached, or did not get to an end."""
+    """Raised by `BufferHost.call_processor`: the processor was not reached, or did not finish."""
 
 
 class TurnFailedError(Exception):
@@ -103,7 +103,7 @@ class TurnFailedError(Exception):
 
 
 class BufferHost(Protocol[Kept_contra]):
-    """Surroundings of the buffer: Redis, clock, timers, AI and log, all of which may be simulated.
+    """Environment of the buffer: Redis, clock, timers, AI and log, all of which may be simulated.
 
     The calls of Redis raise QueueUnavailableError when it does not answer.
     """
@@ -174,7 +174,7 @@ class LegacyBuffer(Generic[Kept]):
         self._decoder = decoder
 
     async def add(self, conversation: Conversation, message: Kept) -> None:
-        """Add a message that came just now; the one that creates the buffer starts its timer.
+        """Add a message that came just now; if it creates the buffer, it starts the timer.
 
         Raises QueueUnavailableError; then the message may be in the buffer all the same.
         """
@@ -184,7 +184,7 @@ class LegacyBuffer(Generic[Kept]):
             self._start_first_timer(conversation, message)
 
     async def read(self, conversation: Conversation) -> Buffer[Kept] | None:
-        """Return the buffer as it is by now; None when there is none, or the value is not a buffer."""
+        """Return the buffer of a conversation; None when there is no value, or it is not a buffer."""
         value = await self._host.get(self._host.buffer_key(conversation))
         if value is None:
             return None
@@ -207,14 +207,14 @@ class LegacyBuffer(Generic[Kept]):
         try:
             await self._write(conversation, buffer, self._rules.buffer_ttl_s)
         except QueueUnavailableError:
-            # Perhaps it was written. Then the message, delivered again, is added to it and starts no timer.
+            # The buffer may be written: the message, delivered again, is then added to it and starts no timer.
             if created:
                 self._start_first_timer(conversation, message)
             raise
         return created
 
     async def _read_for_add(self, conversation: Conversation) -> Buffer[Kept] | None:
-        """Return the buffer; from v2 on, one that is about to be processed is read again a moment later."""
+        """Return the buffer; from v2 on, a buffer that is about to be processed is read again a moment later."""
         buffer = await self.read(conversation)
         if buffer is None or buffer.processed or not self._rules.grace_wait_ms:
             return buffer
@@ -270,11 +270,11 @@ class LegacyBuffer(Generic[Kept]):
             async with self._lock(conversation, self._rules.mark_waits_ms):
                 await self._mark_processed(conversation)
         except QueueUnavailableError:
-            # Not a failed call: the next one would answer a second time.
+            # Not reported as a failed call: another call would answer a second time.
             self._host.log("buffer.mark_failed")
 
     async def _mark_processed(self, conversation: Conversation) -> None:
-        """Mark the buffer as it is by now, with the messages that came while the AI was answering."""
+        """Mark the buffer as processed, with the messages that came while the AI was answering."""
         buffer = await self.read(conversation)
         if buffer is None:
             self._host.log("buffer.expired_before_mark")
@@ -287,7 +287,7 @@ class LegacyBuffer(Generic[Kept]):
 
     @asynccontextmanager
     async def _lock(self, conversation: Conversation, waits_ms: Sequence[int]) -> AsyncIterator[None]:
-        """Try for the lock, `waits_ms` apart; whoever does not get it goes on anyway."""
+        """Try for the lock, `waits_ms` apart, and go on without it when all tries failed."""
         if not self._rules.lock_ms:
             yield
             return
@@ -308,8 +308,8 @@ class LegacyBuffer(Generic[Kept]):
         return await self._host.set_if_absent(key, "locked", self._rules.lock_ms)
 
     async def _unlock(self, key: str) -> None:
-        """Delete the lock, which by now may have expired and be somebody else's."""
+        """Delete the lock, which may have expired and belong to another process by now."""
         try:
             await self._host.delete(key)
         except QueueUnavailableError:
-            self._host.log("lock.not_released")  # what was done under it is done; it ends by itself
+            self._host.log("lock.not_released")  # the work under it is done; the lock expires by itself

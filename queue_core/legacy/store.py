@@ -20,7 +20,7 @@ from queue_core.redis.runner import explain
 from queue_core.redis.servers import scan
 
 MOVES_MAX = 10
-"""Tries to empty a buffer to which somebody adds meanwhile; after them it is left to the next process."""
+"""Tries to empty a buffer to which messages are still added; then it is left to the next process."""
 HandOver = Callable[[QueueMessage], Awaitable[object]]
 """Takes a message over, as `MessageQueue.enqueue` does; it may be called twice with one message."""
 Result = TypeVar("Result")
@@ -102,10 +102,10 @@ class LegacyStore:
                 return len(done)
         return len(done)
 
-    async def _in_time(self, doing: Awaitable[Result]) -> Result:
+    async def _in_time(self, awaitable: Awaitable[Result]) -> Result:
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await doing
+                return await awaitable
         except (RedisError, OSError) as error:
             explained = explain(error)
             if isinstance(explained, QueueUnavailableError):

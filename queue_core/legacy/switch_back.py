@@ -1,8 +1,8 @@
-"""The switch back: the legacy buffer on this deployment's Redis, and the ways out of it into the queue.
+"""Switch back to the legacy buffer, on this deployment's Redis, and the ways from there into the queue.
 
-With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 as `buffer.py` has it, with
-all that it is known to lose. This module adds the way forward: `close` hands over to the queue what the process has
-not answered, and `adopt_leftovers` takes over what a killed one left behind.
+With `USE_QUEUE_SYSTEM=false` new messages go to `LegacyIntake`, which runs buffer-v2 of `buffer.py`, with
+its known losses. This module adds the way forward: `close` hands over to the queue what the process has
+not answered, and `adopt_leftovers` takes over what a killed process left behind.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from queue_core.waiting import cancel_all, within
 ORPHAN_AGE_MS = 20_000
 """Age of a buffer whose timer (8 s) and retries (7 s in all) are over, with 5 s to spare."""
 ANSWERING_S = 30
-"""Time for which a buffer is known to be in the hands of the AI. A process that is killed there is forgotten then."""
+"""Time for which a buffer is marked as being answered, also when the process that answers it is killed."""
 ADOPTION_EVERY_S = 5.0
 ADOPTION_PASSES_MAX = 15
 """75 s in all: longer than a buffer lives (60 s)."""
@@ -59,8 +59,8 @@ def unix_ms() -> int:
 class LegacyIntake:
     """Intake of messages into the legacy buffer, which `handle` and `send`, those of the Processor, answer.
 
-    Messages are lost here as they were in the incident; `buffer.py` lists how. What is not in that list is not
-    lost: `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
+    Messages are lost here as they were in the incident; `buffer.py` lists how. Nothing else is lost:
+    `receive` raises unless the message is in Redis, and `close` hands over what was not answered.
 
     The buffer lies in the Redis of `queue`, with its settings. `grace_s` is how long `close` waits for turns that are
     being answered; `clock` (Unix ms) and `sleep` (seconds) are replaced in tests.
@@ -93,15 +93,15 @@ class LegacyIntake:
     async def receive(self, message: QueueMessage) -> Literal["buffered"]:
         """Put a message into its conversation's buffer.
 
-        Raises InvalidMessageError for what can never be a message, and QueueUnavailableError when Redis fails or this
-        process is ending: then it is to be delivered again. It is answered twice if it was in the buffer all the same;
-        unlike the queue, the buffer does not know a message again.
+        Raises InvalidMessageError for a message that can never be stored, and QueueUnavailableError when Redis fails or
+        this process is ending: then deliver it again. It is answered twice if it was in the buffer after all: unlike
+        the queue, the buffer does not detect duplicates.
         """
         check_names(message)
         message = msgspec.structs.replace(message, id=message.id or f"own-{uuid.uuid4().hex}")
         readable = decode(encode(message, self._settings.max_message_bytes))
         if readable is None:
-            raise InvalidMessageError("the message could not be read again")
+            raise InvalidMessageError("the message cannot be read back from its stored form")
         if self._is_closed:
             raise QueueUnavailableError("this process is ending and takes no more messages")
         conversation = message.instance_name, message.user_phone
@@ -158,7 +158,7 @@ class LegacyIntake:
     def _added(self, adding: asyncio.Task[None]) -> None:
         self._adding.discard(adding)
         if not adding.cancelled():
-            adding.exception()  # the webhook that waits raises it; one that was cancelled does not
+            adding.exception()  # read for asyncio: a cancelled webhook does not raise it
 
 
 @dataclass(slots=True, eq=False)
@@ -234,8 +234,8 @@ class _Host:
     async def answer(
         self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int
     ) -> None:
-        """Have the turn answered by handler and sender. While ending, one that fails counts as not called."""
-        await self._show_that_it_is_being_answered(conversation)
+        """Have the turn answered by handler and sender. While the process ends, a failed turn counts as not called."""
+        await self._mark_as_being_answered(conversation)
         batch = self._batch(conversation, messages, due_ms)
         try:
             reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
@@ -265,12 +265,12 @@ class _Host:
         if not task.cancelled() and (error := task.exception()):
             _log.error("a timer of the legacy buffer ended with an error", exc_info=error)
 
-    async def _show_that_it_is_being_answered(self, conversation: Conversation) -> None:
-        """Tell processes that look for buffers left behind."""
+    async def _mark_as_being_answered(self, conversation: Conversation) -> None:
+        """Set a key that keeps other processes from adopting the buffer."""
         try:
             await self._store.set_with_expiry(self._store.key("answering", conversation), "1", ANSWERING_S)
         except QueueUnavailableError as error:
-            _log.debug("not shown: %s", error)
+            _log.debug("not marked as being answered: %s", error)
 
     def _batch(self, conversation: Conversation, messages: Sequence[StoredMessage], due_ms: int) -> Batch:
         instance, phone = conversation
@@ -290,8 +290,8 @@ class _Host:
 async def adopt_leftovers(queue: MessageQueue, *, clock: Clock = unix_ms) -> int:
     """Move messages that killed processes left in the legacy buffer into the queue. Returns their number.
 
-    One pass over all keys of the server, a page at a time. Buffers stay that a live process may still answer: younger
-    than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_S` ago (a turn that takes the AI longer may be
+    One pass over all keys of the server, a page at a time. Buffers that a live process may still answer stay: those
+    younger than `ORPHAN_AGE_MS`, or given to the AI less than `ANSWERING_S` ago (a turn that takes the AI longer may be
     answered twice). Buffers live for 60 s, so call it soon; `adopt_all_leftovers` does so until there can be none.
     Raises QueueUnavailableError; messages that were moved before that are in the queue.
     """
@@ -302,7 +302,7 @@ async def adopt_leftovers(queue: MessageQueue, *, clock: Clock = unix_ms) -> int
 async def adopt_all_leftovers(
     queue: MessageQueue, *, clock: Clock = unix_ms, sleep: Sleep = asyncio.sleep
 ) -> int:
-    """Adopt at the start of a process, and again until nothing is left that is too young to be adopted.
+    """Adopt at the start of a process, and again until no buffer is too young to be adopted.
 
     Ends after 75 s at the latest, when buffers older than the process are gone. Waits for a Redis that is away.
     Returns the number of messages moved.
@@ -329,13 +329,13 @@ async def _adopt(store: LegacyStore, enqueue: HandOver, now_ms: int) -> tuple[in
     moved = young = 0
     async with aclosing(store.pages()) as pages:
         async for page in pages:
-            adopted = [await _adopt_one(store, key, enqueue, now_ms) for key in page]
+            adopted = [await _adopt_buffer(store, key, enqueue, now_ms) for key in page]
             moved += sum(filter(None, adopted))
             young += adopted.count(None)
     return moved, young
 
 
-async def _adopt_one(store: LegacyStore, key: str, enqueue: HandOver, now_ms: int) -> int | None:
+async def _adopt_buffer(store: LegacyStore, key: str, enqueue: HandOver, now_ms: int) -> int | None:
     """Return the number of messages moved; None when a live process may still answer the buffer."""
     buffer = decoded(await store.get(key))
     if buffer is None or buffer.processed:

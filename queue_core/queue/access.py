@@ -1,4 +1,4 @@
-"""One queue's way to its data, shared by the parts of a `MessageQueue`."""
+"""Access of a queue to its data, shared by the parts of a `MessageQueue`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Access:
     """Unix ms instead of Redis's clock, in simulations and tests."""
 
     def now(self) -> int | str:
-        """Return the time as the scripts take it: "" for Redis's own clock."""
+        """Return the time as the scripts expect it: "" for Redis's own clock."""
         return self.clock() if self.clock else ""
 
     async def now_ms(self) -> int:
-        """Return the time by which the queue goes, Redis's own unless a clock was given; Unix ms."""
+        """Return the queue's time in Unix ms: Redis's, unless a clock was given."""
         if self.clock:
             return self.clock()
         try:
@@ -43,7 +43,7 @@ class Access:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def read(self, *commands: tuple[Any, ...], **options: Any) -> list[Any]:
-        """Run commands in one trip and return their answers. `options` say how redis-py reads them.
+        """Run commands in one round trip and return their answers. `options` say how redis-py reads them.
 
         Raises QueueUnavailableError when Redis does not answer.
         """

@@ -1,6 +1,6 @@
-"""Attempts: the life of one batch in a worker. It is handled, recorded, sent, completed; or failed, handed back, lost.
+"""Attempts of a worker to finish a batch: handle, record, send, complete; or fail, hand back, lose the lease.
 
-`Attempts` takes a batch through it and tells Redis how it ended. The Processor decides what runs when.
+`Attempts` makes them and records in Redis how they ended. The Processor decides what runs when.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.waiting import within
 
 Handler = Callable[[Batch], Awaitable[str | None]]
-"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError choose what follows, others are retried."""
+"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError say what follows; others are retried."""
 Sender = Callable[[Batch, str], Awaitable[None]]
 """Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open."""
 Outcome = Literal["completed", "failed", "lost", "handed back"]
@@ -30,16 +30,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """A batch in work. `stage` says what a failure leaves open."""
+    """A batch in work. `stage` is the step that it has reached."""
 
     batch: Batch
     partition: int
     patience_s: float
-    """Longest time to try to tell Redis how it ended; then it is left to the next worker."""
+    """Longest time to try to record its end in Redis; then it is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
     lease_lost: bool = False
-    is_owing: bool = False
-    """True while Redis, which is away, has not been told of its end."""
+    is_unrecorded: bool = False
+    """True while the end of the attempt is not recorded, because Redis is away."""
     reason: str = ""
     """Reason why it did not complete."""
     dead_lettered: int = 0
@@ -48,7 +48,7 @@ class Attempt:
 
 
 class _RedisAwayError(Exception):
-    """Raised when an attempt waits no longer for Redis."""
+    """Raised when an attempt has waited for Redis long enough."""
 
 
 class Attempts:
@@ -61,17 +61,17 @@ class Attempts:
         self._send = send
 
     async def run(self, attempt: Attempt) -> Outcome:
-        """Take the batch as far as it goes. A cancellation is raised again, unless the lease was lost."""
+        """Take the batch through all steps. A cancellation is raised again, unless the lease was lost."""
         try:
             return await self._run(attempt)
         except asyncio.CancelledError:
             if attempt.lease_lost:
-                attempt.reason = "the lease ran out and somebody else may hold it"
+                attempt.reason = "the lease ran out, and another worker may hold the conversation"
                 return "lost"
             raise
 
     async def hand_back(self, attempt: Attempt) -> Outcome:
-        """Hand the batch back for another worker; one whose reply was sent is completed instead."""
+        """Hand the batch back for another worker; a batch whose reply was sent is completed instead."""
         batch = attempt.batch
         attempt.reason = "stopped before it was done"
         try:
@@ -79,7 +79,7 @@ class Attempts:
                 await self._queue.complete(batch)
                 attempt.reason = ""
                 return "completed"
-            # Of a reply that an earlier attempt recorded, this one knows nothing.
+            # An earlier attempt may have sent the reply that it recorded.
             await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
         except QueueError as error:
             _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
@@ -98,7 +98,7 @@ class Attempts:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled us: the handler let the cancellation of something of its own through.
+            # This task was not cancelled: the handler let the cancellation of something inside it through.
             reason = f"{attempt.stage}: CancelledError, raised by itself"
             return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
         except RetryLaterError as error:
@@ -154,7 +154,7 @@ class Attempts:
         return "failed"
 
     async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step in Redis: try until Redis is back or the lease is lost."""
+        """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]
@@ -163,7 +163,7 @@ class Attempts:
                 try:
                     return await step()
                 except QueueUnavailableError as error:
-                    attempt.is_owing = True
+                    attempt.is_unrecorded = True
                     if clock() > latest:
                         attempt.gave_up_on_redis = error
                         raise _RedisAwayError(str(error)) from error
@@ -171,4 +171,4 @@ class Attempts:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
         finally:
-            attempt.is_owing = False
+            attempt.is_unrecorded = False

@@ -24,7 +24,7 @@ class DeadLetters:
         self._access = access
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
-        """Yield the dead letters that are there when this begins, oldest first within a partition."""
+        """Yield the dead letters that exist when the iteration begins, oldest first within a partition."""
         partitions = self._access.keys.partitions
         newest = await self._access.read(
             *(("XREVRANGE", partition.dead, "+", "-", "COUNT", 1) for partition in partitions)
@@ -77,7 +77,7 @@ class DeadLetters:
 
 def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
     return DeadLetterNotFoundError(
-        f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never was one; "
+        f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never existed; "
         "the ids that `dead list` shows look like 0/1700000000000-0"
     )
 

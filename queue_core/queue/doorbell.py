@@ -1,4 +1,4 @@
-"""Doorbell: tells a worker, without polling, that something is due earlier than it knew.
+"""Doorbell: wakes a worker, without polling, when something is due earlier than the worker expects.
 
 Scripts add to the `wake` stream when they schedule a conversation before everything else in the index. Each
 worker blocks on that stream over a connection of its own. A stream, unlike pub/sub, keeps its last entry: a ring
@@ -33,8 +33,8 @@ class Doorbell:
     async def listen(self) -> None:
         """Run until cancelled. Rings at the start, and at each new entry of the stream.
 
-        Looks at the last entry after each silence: after a failover that may be an older one than it waits for, and a
-        client that reconnects by itself does not say so.
+        Reads the last entry again after each silence: after a failover it may be older than the one waited for, and a
+        client that reconnects by itself does not report it.
         """
         heard: bytes | str | None = None
         while True:

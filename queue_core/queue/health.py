@@ -28,13 +28,13 @@ LATENCY_MS_MAX = 100
 PAGE = 200
 """Conversations counted in one step of Redis, about a millisecond."""
 COUNTING_SHARE = 0.5
-"""Part of the deadline after which counting stops where it is, and the report says so."""
+"""Part of the deadline after which counting stops, and the report says so."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """State of Redis and of the queue on it. None and "" mean that a fact could not be learned."""
+    """State of Redis and of the queue on it. None and "" stand for unknown facts."""
 
     checked_at_ms: int
     """Unix ms by Redis's clock; by this machine's when Redis is away."""
@@ -42,7 +42,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     latency_ms: float | None = None
     """Round trip of a PING; on a cluster that of the slowest primary."""
     version: str = ""
-    """On a cluster the oldest; of all facts that follow, too, the worst one is reported."""
+    """On a cluster the oldest. The facts below, too, are the worst of all primaries."""
     memory_used_bytes: int | None = None
     memory_limit_bytes: int | None = None
     """0 when there is no limit."""
@@ -74,7 +74,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
     """Examine Redis and the queue within `redis_deadline_ms`. Faults of Redis are in the report, never raised.
 
-    Only a thorough examination looks for stranded conversations: that takes a walk over all keys.
+    Only a thorough examination looks for stranded conversations: that scans all keys.
     """
     examination = _Examination(queue, is_thorough=is_thorough)
     await examination.run()
@@ -102,7 +102,7 @@ class _Examination:
             async with asyncio.timeout(self._deadline_s):
                 await cancellable(self._steps())
         except TimeoutError:
-            self._away(f"it did not answer within {self._deadline_s * 1000:.0f} ms")
+            self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except UnsupportedRedisError as error:
             self._errors.append(str(error))
         except QueueError as error:
@@ -142,10 +142,10 @@ class _Examination:
     async def _ask_servers(self, servers: list[tuple[str, Callable[..., Any]]]) -> None:
         facts = [await ask(name, run) for name, run in servers]
         for server in facts:
-            where = f"{server.name}: " if server.name else ""
-            self._errors += [where + error for error in errors_of(server)]
+            prefix = f"{server.name}: " if server.name else ""
+            self._errors += [prefix + error for error in errors_of(server)]
             waits = self._queue.settings.wait_for_fsync and server.version_numbers >= WAITAOF_VERSION
-            self._warnings += [where + it for it in warnings_of(server, waits_for_fsync=waits)]
+            self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 
@@ -157,8 +157,8 @@ class _Examination:
             for first in range(0, max(size, 1), PAGE):
                 if self._is_past(COUNTING_SHARE):
                     self._warnings.append(
-                        f"there was time to count {counted.conversations:,} of "
-                        f"{quantity(sum(sizes.conversations), 'conversation')} only"
+                        f"only {counted.conversations:,} of {quantity(sum(sizes.conversations), 'conversation')} "
+                        "were counted in the time given"
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
@@ -177,17 +177,17 @@ class _Examination:
     def _judge(self, counted: _Counted, dead_letters: int) -> None:
         if dead_letters:
             self._warnings.append(
-                f"{quantity(dead_letters, 'dead letter')} to be looked at, then requeued or dropped"
+                f"{quantity(dead_letters, 'dead letter')}: see `dead list`, then requeue or drop"
             )
         if counted.expired_leases:
             self._warnings.append(
-                f"{quantity(counted.expired_leases, 'lease')} ran out and nobody took over yet: do workers run?"
+                f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
             )
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
-                f"the oldest message waits for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
-                f"{ttl_ms // 1000} s if no worker takes it: do workers run, and enough of them?"
+                f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
+                f"{ttl_ms // 1000} s if no worker takes it: are enough workers running?"
             )
 
     async def _find_stranded(self) -> None:
@@ -196,7 +196,7 @@ class _Examination:
         if unscheduled.stranded:
             self._errors.append(
                 f"{quantity(len(unscheduled.stranded), 'conversation')} with messages that no worker will look at: run "
-                "the monitor, which schedules them, and find out what wrote to Redis beside the queue"
+                "the monitor, which schedules them, and find out what else writes to this Redis"
             )
         if unscheduled.elsewhere:
             self._errors.append(

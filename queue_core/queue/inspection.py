@@ -61,7 +61,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     completed: list[QueueMessage]
     statistics: dict[str, int]
     attention_at_ms: int | None
-    """None for one that is not in the index: nothing waits, or it is stranded."""
+    """None when the conversation is not in the index: nothing waits, or it is stranded."""
     lease: Lease | None
     retry: Retry | None
     reply: RecordedReply | None
@@ -77,7 +77,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Counts that Redis keeps by itself."""
 
     conversations: tuple[int, ...]
-    """In the index of each partition."""
+    """Conversations in the index of each partition."""
     dead_letters: int
 
 
@@ -131,7 +131,7 @@ class Inspection:
         return _statistics(values)
 
     async def active_conversations(self) -> list[ActiveConversation]:
-        """Return every conversation with messages, the one that needs attention first at the front."""
+        """Return every conversation with messages, sorted by the time at which it needs attention."""
         conversations = []
         for partition in self._access.keys.partitions:
             command = ("ZRANGE", partition.active, 0, -1, "WITHSCORES")
@@ -156,8 +156,7 @@ class Inspection:
     def unfinished(self, run: Callable[..., Any]) -> dict[tuple[str, str], list[QueueMessage]]:
         """Return the messages of every active conversation, by instance and phone.
 
-        `run` executes a command and returns its answer at once: this is for a simulator, in which time stands still
-        while it looks.
+        `run` executes a command and returns its answer at once: a simulator calls this while its time stands still.
         """
         messages: dict[tuple[str, str], list[QueueMessage]] = {}
         for partition in self._access.keys.partitions:
@@ -189,7 +188,7 @@ class Inspection:
         )
 
     async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
-        """Count what lies in the conversations of those ranks of a partition's index."""
+        """Count the messages of the conversations from rank `first` to `last` of a partition's index."""
         call = scripts.Survey(partition=partition, now_ms=self._access.now(), first=first, last=last)
         return await self._access.transport.alone(call)
 

@@ -1,4 +1,4 @@
-"""Intake of a webhook's messages: into the queue, or, while Redis is away, answered on the spot.
+"""Intake of a webhook's messages: stored in the queue, or answered directly while Redis is away.
 
 A message is acknowledged only when it is stored or answered. When neither is possible an error is raised: the webhook
 answers 503, and the provider delivers again.
@@ -25,7 +25,7 @@ from queue_core.waiting import within
 Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
 
 UNSETTLED_MAX = 10_000
-"""Limit on messages answered while Redis was away and not yet told to it; further ones are refused."""
+"""Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
 _log = logging.getLogger(__name__)
 _Conversation = tuple[str, str]
@@ -34,9 +34,9 @@ _Conversation = tuple[str, str]
 class Intake:
     """Intake of one process; `handle` and `send` are those of the Processor.
 
-    Messages that were answered directly are told to Redis before anything else is enqueued, so that one whose enqueue
-    had succeeded, its answer lost, is not answered a second time. Only this process knows of them: if it dies before
-    Redis is back, or a worker takes such a message before Redis is told, the message is answered twice.
+    Messages that were answered directly are recorded in Redis before anything else is enqueued: such a message may lie
+    in the queue, if only the answer to its enqueue was lost. It is answered twice if this process dies before Redis is
+    back, or if a worker takes it before it is recorded.
 
     The messages of a conversation are stored or answered one after the other, in the order in which they came.
     """
@@ -52,14 +52,14 @@ class Intake:
 
     @property
     def unsettled(self) -> int:
-        """Count the messages answered directly that Redis was not told of yet."""
+        """Count the messages that were answered directly and are not recorded in Redis yet."""
         return len(self._unsettled)
 
     async def receive(self, message: QueueMessage) -> Acknowledgement:
         """Store or answer a message; all four answers mean that it must not be delivered again.
 
-        Raises InvalidMessageError for what can never be a message, and QueueUnavailableError (or what the handler
-        or sender raised) when it is neither stored nor answered.
+        Raises InvalidMessageError for a message that can never be stored, and QueueUnavailableError (or what the
+        handler or sender raised) when it is neither stored nor answered.
         """
         check_names(message)
         message = self._queue.with_id(message)
@@ -74,7 +74,7 @@ class Intake:
             return await self._answer(message)
 
     async def settle(self) -> None:
-        """Tell Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
+        """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
         while self._unsettled:
             async with self._settling:
                 keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
@@ -113,7 +113,7 @@ class Intake:
         """Run handler and sender at once, as for a batch of one message."""
         if len(self._unsettled) >= UNSETTLED_MAX:
             raise QueueUnavailableError(
-                f"Redis is away and {UNSETTLED_MAX} messages were answered without it"
+                f"Redis is away, and {UNSETTLED_MAX} messages were answered without it: deliver this one again later"
             )
         batch = _batch_of_one(message)
         settings = self._queue.settings

@@ -50,7 +50,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Number of messages that became dead letters in this step."""
     now_ms: int
     next_due_ms: int | None
-    """Time at which a conversation of this partition next needs attention, perhaps past; None when none waits."""
+    """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
 
 
 class MessageQueue:
@@ -81,7 +81,7 @@ class MessageQueue:
         self._rng = rng or random.SystemRandom()
         self._unanswered_claims: dict[tuple[str, int], str] = {}
 
-        # For people and monitors. Each of these is described where it is written.
+        # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
         self.now_ms = access.now_ms
         inspection = Inspection(access)
@@ -112,8 +112,8 @@ class MessageQueue:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
 
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
-        answer it directly and `withdraw` it later. A message without an id is given one here, so repeat
-        such a call only with `Receipt.id` known, or with the message that `with_id` made.
+        answer it directly and `withdraw` it later. A message without an id is given one here: to
+        repeat such a call, pass the message that `with_id` made, which keeps its id.
         """
         check_names(message)
         message = self.with_id(message)
@@ -147,7 +147,7 @@ class MessageQueue:
     async def withdraw(self, message: QueueMessage) -> str:
         """Note that a message was answered without the queue, so that the queue does not answer it too.
 
-        Returns "marked" (it was not stored), "withdrawn" (it was, and waits no more) or "in flight" (too late).
+        Returns "marked" (it was not stored), "withdrawn" (it was stored, and is removed) or "in flight" (too late).
         """
         check_names(message)
         place = self.keys.of(message.instance_name, message.user_phone)
@@ -171,8 +171,8 @@ class MessageQueue:
         """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
         `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
-        then its own. After QueueUnavailableError, or a cancellation, the same processor's next claim repeats this one:
-        conversations that were leased, the answer lost, are handed over then, and nothing else.
+        then that conversation's. After QueueUnavailableError, or a cancellation, the processor's next claim repeats
+        this one: it returns the conversations that this one leased, and no others.
         """
         chosen = self.keys.of(*only) if only else None
         if chosen:
@@ -206,9 +206,8 @@ class MessageQueue:
             if readable:
                 batches.append(batch)
             else:
-                with contextlib.suppress(
-                    QueueError
-                ):  # then the lease runs out and the next claim brings it again
+                # If this fails, the lease runs out and a later claim returns the batch again.
+                with contextlib.suppress(QueueError):
                     given_up += await self.fail(
                         batch, "unreadable: the value in Redis is not a message", dead=True
                     )
@@ -227,14 +226,14 @@ class MessageQueue:
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_reply(self, batch: Batch, reply: str) -> None:
-        """Keep the reply before it is sent, so that a crash does not ask the AI again. Raises LeaseLostError."""
+        """Store the reply before it is sent, so that the AI is not asked again after a crash. Raises LeaseLostError."""
         call = scripts.RecordReply(
             place=self._place_of(batch), now_ms=self._now(), token=batch.token, text=well_formed(reply)
         )
         _require_held(await self.transport.gathered(call), batch)
 
     async def record_sent(self, batch: Batch) -> None:
-        """Note that the reply reached the user, where `complete` does not follow at once. Raises LeaseLostError."""
+        """Note that the reply was sent, when `complete` does not follow at once. Raises LeaseLostError."""
         call = scripts.RecordSent(place=self._place_of(batch), now_ms=self._now(), token=batch.token)
         _require_held(await self.transport.gathered(call), batch)
 
@@ -259,7 +258,7 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
     ) -> int:
-        """End an attempt that failed: another follows after the backoff (or `after_ms`), or dead letters.
+        """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user.
         Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.

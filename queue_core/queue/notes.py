@@ -12,7 +12,7 @@ class Notes:
         self._access = access
 
     async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
-        """Return the value of a conversation; None when there is none or its time is over."""
+        """Return the value of a conversation; None when there is none, or it has expired."""
         (value,) = await self._access.read(("GET", self._access.keys.of(instance_name, user_phone).memory))
         return value  # type: ignore[no-any-return]  # bytes, or str from a client that decodes
 
@@ -22,7 +22,7 @@ class Notes:
         await self._access.read(("SET", key, value, "EX", ttl_s))
 
     async def share_log_key(self, key: bytes) -> bytes:
-        """Return the key of the log's tags that all processes share: the first that any of them offered."""
+        """Store `key` as the key of the log's tags, unless a process did before; return the stored one."""
         log_key = self._access.keys.log_key
         _, stored = await self._access.read(("SET", log_key, key, "NX"), ("GET", log_key))
         return stored if isinstance(stored, bytes) else str(stored).encode()

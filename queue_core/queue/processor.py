@@ -55,7 +55,7 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class ProcessingObserver(Protocol):
     """Observer of a Processor, for metrics and records. Its functions must not block.
 
-    An error that one raises is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
+    An error that they raise is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
     claimed while the processor stops is handed back and not reported.
     """
 
@@ -75,7 +75,7 @@ class _Pass:
 
     group: asyncio.TaskGroup
     patience_s: float = math.inf
-    """A batch whose end cannot be told to Redis for longer is left to the next worker."""
+    """Longest time to try to record the end of a batch in Redis; then it is left to the next worker."""
     in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
     error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -134,7 +134,7 @@ class Processor:
         return sum(len(work.in_work) for work in self._passes)
 
     async def run(self) -> None:
-        """Work until `stop`, once. When cancelled, it hands back the batches in work and ends at once."""
+        """Work until `stop`; call it only once. When cancelled, it hands back the batches in work and ends at once."""
         async with self._working() as work:
             bells = [work.group.create_task(bell.listen(), name="queue-doorbell") for bell in self._doorbells]
             claimers = [
@@ -150,7 +150,7 @@ class Processor:
                     task.cancel()
 
     async def stop(self) -> None:
-        """Claim no more. Batches in work may finish for `grace_s`, then are handed back, and `run` returns."""
+        """Stop claiming. Batches in work have `grace_s` to finish, the others are handed back, and `run` returns."""
         self._stopping = True
         self._slot_freed.set()
         for bell in self._doorbells:
@@ -159,16 +159,17 @@ class Processor:
     async def process_all_queues(self) -> ProcessingReport:
         """Make one pass over everything that is due now, for callers on a schedule.
 
-        Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended; one whose end
-        cannot be told to Redis for the length of a lease is left to the next worker. Raises RuntimeError when stopped.
+        Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended. A batch
+        whose end cannot be recorded in Redis within the length of a lease is left to the next worker. Raises
+        RuntimeError after `stop`.
         """
         return await self._one_pass(range(len(self._doorbells)), None)
 
     async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
-        """Make a pass over one conversation, if it is due; else the report says when it will be.
+        """Make a pass over one conversation, if it is due; otherwise the report says when it will be due.
 
-        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. Conversations that an earlier
-        claim of this processor leased, its answer lost, are worked on as well.
+        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. If the answer to an earlier
+        claim of this processor was lost, the conversations that it leased are worked on as well.
         """
         only = (instance_name, user_phone)
         return await self._one_pass([self._queue.keys.of(*only).partition], only)
@@ -190,7 +191,7 @@ class Processor:
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
-        """Open a pass, which leaves when all its batches have ended; until then their leases are renewed."""
+        """Open a pass, and wait at its end until all batches have ended; until then their leases are renewed."""
         work = _Pass(asyncio.TaskGroup(), patience_s)
         self._passes.add(work)
         try:
@@ -201,21 +202,21 @@ class Processor:
                     await asyncio.wait(work.in_work.values())
                 renew.cancel()
         finally:
-            # A task that is cancelled before its first step never takes it.
-            unbegun, work.in_work = work.in_work, {}
+            # A task that is cancelled before its first step never runs.
+            not_started, work.in_work = work.in_work, {}
             self._passes.discard(work)
-            await asyncio.gather(*(self._hand_back_unbegun(attempt, work) for attempt in unbegun))
+            await asyncio.gather(*(self._hand_back_not_started(attempt, work) for attempt in not_started))
 
     # Claiming.
 
     async def _claim_all_due(self, partition: int, work: _Pass, only: tuple[str, str] | None) -> int | None:
-        """Start everything that is due when it begins. Returns the time at which the partition next needs attention."""
+        """Start everything that is due at this moment. Returns the time at which the partition next needs attention."""
         began_ms = None
         while True:
-            await self._free_slot()
-            if self._owing(partition, but=work):  # a claim could take its lease over before it is ended
+            await self._wait_for_slot()
+            if self._unrecorded(partition, except_for=work):  # a claim could take over its lease
                 raise QueueUnavailableError(
-                    "Redis was away, and is still being told of batches that ended meanwhile"
+                    "Redis was away, and batches that ended meanwhile are not recorded in it yet: try again later"
                 )
             claimed = await self._claim(partition, work, only)
             if began_ms is None:
@@ -244,8 +245,8 @@ class Processor:
                     await wait_for_event(
                         bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
                     )
-            await self._wait_for_owing(partition)
-            await self._free_slot()
+            await self._wait_for_unrecorded(partition)
+            await self._wait_for_slot()
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
@@ -272,7 +273,7 @@ class Processor:
             self._slot_freed.set()
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
-            self._tell(lambda observer: observer.given_up(claimed.given_up))
+            self._notify(lambda observer: observer.given_up(claimed.given_up))
         if self._stopping:
             await self._hand_back_all(claimed)
         else:
@@ -287,39 +288,39 @@ class Processor:
                 await self._queue.claim(self.processor_id, limit=0, partition=partition)
             )
         except QueueError as error:
-            _log.warning("leases of the last claim, if there are any, run out by themselves: %s", error)
+            _log.warning("the last claim was not answered; its leases run out by themselves: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
         await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
 
-    async def _wait_for_owing(self, partition: int) -> None:
-        """Wait for batches whose end Redis was not told of: a claim could take over their leases."""
-        while not self._stopping and (owing := self._owing(partition)):
-            await asyncio.wait(owing, timeout=REDIS_RETRY_S[0])
+    async def _wait_for_unrecorded(self, partition: int) -> None:
+        """Wait for batches whose end is not recorded in Redis: a claim could take over their leases."""
+        while not self._stopping and (unrecorded := self._unrecorded(partition)):
+            await asyncio.wait(unrecorded, timeout=REDIS_RETRY_S[0])
 
-    def _owing(self, partition: int, *, but: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
+    def _unrecorded(self, partition: int, *, except_for: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
         return [
             task
             for work in self._passes
-            if work is not but
+            if work is not except_for
             for attempt, task in work.in_work.items()
-            if attempt.is_owing and attempt.partition == partition
+            if attempt.is_unrecorded and attempt.partition == partition
         ]
 
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
-    async def _free_slot(self) -> None:
+    async def _wait_for_slot(self) -> None:
         """Return when a slot is free, or on stop."""
         while self._free_slots() == 0 and not self._stopping:
             self._slot_freed.clear()
             await self._slot_freed.wait()
 
-    # What is in work.
+    # Batches in work.
 
     def _start(self, attempt: Attempt, work: _Pass) -> None:
         work.messages += len(attempt.batch.messages)
-        self._tell(lambda observer: observer.claimed(attempt.batch))
+        self._notify(lambda observer: observer.claimed(attempt.batch))
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
 
     async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
@@ -335,23 +336,23 @@ class Processor:
             self._slot_freed.set()
         return outcome
 
-    async def _hand_back_unbegun(self, attempt: Attempt, work: _Pass) -> None:
+    async def _hand_back_not_started(self, attempt: Attempt, work: _Pass) -> None:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
         work.outcomes[outcome] += 1
         work.dead_lettered += attempt.dead_lettered
         work.error = attempt.gave_up_on_redis or work.error
-        self._tell(
+        self._notify(
             lambda observer: observer.ended(attempt.batch, outcome, attempt.reason, attempt.dead_lettered)
         )
 
-    def _tell(self, tell: Callable[[ProcessingObserver], None]) -> None:
+    def _notify(self, report: Callable[[ProcessingObserver], None]) -> None:
         if self._observer is None:
             return
         try:
-            tell(self._observer)
-        except Exception as error:  # noqa: BLE001 - whatever watches the work must not change it
+            report(self._observer)
+        except Exception as error:  # noqa: BLE001 - an observer must not change the work
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
 
     async def _renew_leases(self, work: _Pass) -> None:

@@ -25,27 +25,27 @@ _Name = tuple[int, str]
 
 
 class Rescued(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of what a rescue put right."""
+    """Counts of what a rescue repaired."""
 
     stranded: int
     """Conversations whose messages no worker would ever have looked at; they are due now."""
     locks: int
-    """Locks and replies deleted that belonged to no message."""
+    """Locks and replies that were deleted because they had no messages."""
 
 
 class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
     """Conversations with messages that no worker will look at."""
 
     stranded: tuple[_Name, ...]
-    """They are missing in the index of their partition."""
+    """Conversations that are missing in the index of their partition."""
     elsewhere: int
-    """They lie in partitions that this deployment does not have."""
+    """Number of conversations in partitions that this deployment does not have."""
     is_complete: bool
-    """True when all keys were looked at in the time that there was."""
+    """True when there was time to look at all keys."""
 
 
 class Rescue:
-    """Repair of what no step of the queue leaves behind; a hand in the data or a failover that lost a write can."""
+    """Repair of damage from outside, such as a manual change or a failover that lost a write; the queue causes none."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -53,8 +53,7 @@ class Rescue:
     async def run(self) -> Rescued:
         """Schedule conversations that fell out of the index, and delete locks and replies without messages.
 
-        Looks at all keys, a page at a time, for half a minute at the most. Safe at any time, beside workers and other
-        rescues.
+        Looks at all keys, a page at a time, for half a minute at most. Safe beside workers and other rescues.
         """
         until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
         unscheduled = await self.unscheduled(until)
@@ -71,16 +70,16 @@ class Rescue:
         return rescued
 
     async def unscheduled(self, until: float) -> Unscheduled:
-        """Look for conversations that are missing in the index, up to that time of the event loop's clock."""
+        """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""
         stranded: set[_Name] = set()
         elsewhere: set[_Name] = set()
         is_complete = True
         async with aclosing(self._names("msg_queue", "list")) as pages:
             async for page in pages:
-                ours = [name for name in page if name[0] < len(self._access.keys.partitions)]
+                inside = [name for name in page if name[0] < len(self._access.keys.partitions)]
                 elsewhere.update(name for name in page if name[0] >= len(self._access.keys.partitions))
-                missing = await self._missing_in_index(ours)
-                # Between the two looks a conversation may have been finished: only a script sees one moment.
+                missing = await self._missing_in_index(inside)
+                # Between the two reads a conversation may have been finished; a script reads both at one moment.
                 verdicts = await self._verdicts(missing, repair=False)
                 stranded.update(
                     name for name, verdict in zip(missing, verdicts, strict=True) if verdict == "stranded"

@@ -16,12 +16,12 @@ FORMAT_VERSION = 1
 LINE_BYTES_MAX = 1024 * 1024
 MESSAGES_MAX = 2_000_000
 IDENTIFIER_LENGTH_MAX = 256
-"""Characters of an instance, a phone or an id."""
+"""Limit on the characters of an instance, a phone or an id."""
 KIND_LENGTH_MAX = 64
 TEXT_LENGTH_MAX = 65_536
 """Characters of a message's text; WhatsApp itself stops at this length."""
 SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
-"""Longest recording, and furthest that a provider's timestamp may be from the arrival: 20 years."""
+"""Longest recording, and longest time between a provider's timestamp and the arrival: 20 years."""
 YEAR_MIN, YEAR_MAX = 1970, 2199
 DEFAULT_EPOCH_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the start of recordings whose times are milliseconds from the start."""
@@ -38,8 +38,8 @@ IGNORED_EVENTS = frozenset({"batch", "dead_letter", "fallback", "note", "reply",
 class Expectation:
     """Expected outcomes of one system.
 
-    Each tuple of ids is the exact set that must come out; None means that nothing is expected. Each mapping
-    in `log` must be matched by one log line of the run that has at least these fields with these values.
+    Each tuple holds exactly the ids that are expected; None means that the outcome is not checked. Each mapping
+    in `log` must match a log line of the run that has at least these fields with these values.
     """
 
     lost: tuple[str, ...] | None = None
@@ -49,7 +49,7 @@ class Expectation:
     log: tuple[Mapping[str, int | str], ...] = ()
 
     def ids(self) -> tuple[str, ...]:
-        """Return every id that is named, in the order of the fields."""
+        """Returns every id that is named, in the order of the fields."""
         named = (self.lost, self.duplicated, self.reordered, self.dead_lettered)
         return tuple(message_id for ids in named if ids is not None for message_id in ids)
 
@@ -108,7 +108,7 @@ class BadLine:
 class Recording:
     """A file's arrivals in the order of time (stable), with the fields of its `recording` event.
 
-    `name` is the file's name, with as many folders before it as tell it from the others loaded with it.
+    `name` is the file's name, with its folders as far as they are needed to tell it from the other files.
     `epoch_ms` is the Unix time of `at_ms` 0.
     """
 

@@ -1,4 +1,4 @@
-"""Reader of one line of a recording: checks it, and refuses it in words when it breaks the format."""
+"""Reader of one line of a recording: checks it, and says why it breaks the format if it does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LineError(Exception):
 
 
 def parse_line(line: bytes) -> Header | MessageEvent | None:
-    """Read one line; None is an event that is known and not replayed. Raises LineError."""
+    """Reads one line; returns None for an event that is known but not replayed. Raises LineError."""
     event = _json_object(line)
     name = event.get("event")
     if "event" not in event:
@@ -63,7 +63,7 @@ def parse_line(line: bytes) -> Header | MessageEvent | None:
 
 
 def quote(value: str) -> str:
-    """Make text from a file fit for one line of an error message."""
+    """Quotes text from a file for an error message: shortened, and in one line."""
     short = value if len(value) <= 60 else value[:59] + "…"
     return f'"{visible(short)}"'
 
@@ -88,9 +88,9 @@ def _json_object(line: bytes) -> dict[str, Any]:
 
 def _json_words(error: json.JSONDecodeError, text: str) -> str:
     if error.msg == "Extra data":
-        return f"something follows the event at column {error.pos + 1}; write one event a line"
+        return f"something follows the event at column {error.pos + 1}; write one event per line"
     if error.pos >= len(text) or error.msg.startswith("Unterminated string"):
-        return "the line ends in the middle of an event; write one whole event a line"
+        return "the line ends in the middle of an event; write one whole event per line"
     return f"column {error.pos + 1} cannot be read, from {quote(text[error.pos :])} on"
 
 
@@ -154,7 +154,7 @@ def _timestamp(value: object, at: int, is_iso: bool) -> int:
 
 
 def _time(value: object, name: str) -> tuple[int, bool]:
-    """Read a time; returns milliseconds, and whether it was an ISO time."""
+    """Reads a time; returns milliseconds, and whether it was an ISO time."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value, False
     if isinstance(value, str):
@@ -165,7 +165,7 @@ def _time(value: object, name: str) -> tuple[int, bool]:
 
 
 def _iso_ms(value: str, name: str) -> int:
-    """Convert an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
+    """Converts an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
     match = _ISO_TIME.fullmatch(value)
     if match is None:
         raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
@@ -207,7 +207,7 @@ def _settings(value: object) -> dict[str, str]:
     _check_fields(settings, tuple(sorted(SETTING_NAMES)), "settings.")
     for name, setting in settings.items():
         if not isinstance(setting, str):
-            raise LineError(f'"settings.{name}" must be text as on the command line, not {_type(setting)}')
+            raise LineError(f'"settings.{name}" must be text, as on the command line, not {_type(setting)}')
         identifier(setting, f"settings.{name}")
     return settings
 
@@ -251,7 +251,7 @@ def _object(value: object, where: str) -> dict[str, Any]:
 
 
 def identifier(value: object, where: str) -> str:
-    """Check an instance, phone, id or other short name; `where` names it in the LineError."""
+    """Checks an instance, phone, id or other short name; `where` names it in the LineError."""
     if not isinstance(value, str):
         raise LineError(f"{quote(where)} must be text, not {_type(value)}")
     if not value.strip():

@@ -45,7 +45,7 @@ _CONVERSIONS = {
     b"{\0": (_UTF16, "iconv -f UTF-16LE -t UTF-8"),
     b"\0{": (_UTF16, "iconv -f UTF-16BE -t UTF-8"),
 }
-"""Files of other kinds by their first bytes, and the command that writes a recording of one."""
+"""First bytes of other kinds of files, with the kind and the command that converts such a file."""
 
 
 class RecordingError(Exception):
@@ -63,23 +63,23 @@ class RecordingError(Exception):
 
 
 def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recording]:
-    """Read files, and folders' `*.jsonl` by name (hidden ones excepted); a file named twice is read once.
+    """Reads files, and the `*.jsonl` files of folders except hidden ones; a file given twice is read once.
 
     With `skip_bad_lines`, broken lines are collected in `Recording.skipped`. Raises RecordingError for the
     first broken line otherwise, and always for what is not a recording at all: missing, unreadable, without
     messages, more than MESSAGES_MAX messages or BAD_LINES_MAX broken lines.
     """
-    once: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
     for path in paths:
         for file in _files(path):
-            once.setdefault(file.resolve(), file)
-    files = list(once.values())
+            unique.setdefault(file.resolve(), file)
+    files = list(unique.values())
     names = _short_names(files)
     return [_Reader(file, name, skip_bad_lines).read() for file, name in zip(files, names, strict=True)]
 
 
 class _Reader:
-    """Reads one file."""
+    """Reader of one file."""
 
     def __init__(self, path: Path, name: str, skip_bad_lines: bool) -> None:
         self._path = path
@@ -109,11 +109,11 @@ class _Reader:
         return self._recording()
 
     def _check_kind(self, start: bytes) -> None:
-        """Refuse a file of another kind, and say how to convert it. Raises RecordingError."""
+        """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
         for mark, (kind, command) in _CONVERSIONS.items():
             if start.startswith(mark):
-                typed = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")
-                raise RecordingError(self._path, None, f"is {kind}; convert it first: {typed}")
+                hint = visible(f"{command} {shlex.quote(str(self._path))} > recording.jsonl")
+                raise RecordingError(self._path, None, f"is {kind}; convert it first: {hint}")
 
     def _take(self, number: int, line: bytes | None) -> None:
         if line is None:
@@ -169,7 +169,7 @@ class _Reader:
         )
 
     def _checked_expect(self) -> Mapping[str, Expectation]:
-        """Return the expectations, or none of them where one names an id that the file does not hold."""
+        """Returns the expectations, or none at all if any of them names an id that the file does not hold."""
         missing = {
             message_id: name
             for name, expected in self._header.expect.items()
@@ -185,7 +185,7 @@ class _Reader:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yield numbered lines, None in place of a line that is too long. Never holds more than one line."""
+    """Yields numbered lines, None in place of a line that is too long. Never holds more than one line."""
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 2):
         number += 1
@@ -199,7 +199,7 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
 
 
 def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
-    """Sort the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
+    """Sorts the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not held twice.
     """
@@ -219,7 +219,7 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
 
 
 def _files(path: Path) -> list[Path]:
-    """Return the path itself, or the recordings in the folder. Raises RecordingError."""
+    """Returns the path itself, or the recordings in the folder. Raises RecordingError."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISDIR(mode):
@@ -247,7 +247,7 @@ def _regular(path: Path, mode: int) -> Path:
 
 
 def _short_names(files: Sequence[Path]) -> list[str]:
-    """Name each file by the shortest end of its path that none of the others has."""
+    """Names each file by the shortest end of its path that no other file has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)
     while True:

@@ -1,8 +1,8 @@
 """The live recorder: writes down messages that arrive at a bot, and what becomes of them, as it happens.
 
-`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object a line:
+`python -m sim replay` reads the recordings. Two kinds of files lie in the folder, both one JSON object per line:
 
-- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, with their fate as far as it saw that. A replay
+- `recording-<UTC>-<pid>.jsonl`: the messages that a process took in, and what became of them while it watched. A replay
   of the folder reads these.
 - `outcomes-<UTC>-<pid>.ndjson`: what became of messages that other processes, or this one before a restart, recorded.
 
@@ -36,9 +36,9 @@ Kind = Literal["recording", "outcomes"]
 MAX_BYTES = 1024**3
 """Limit of what one Recorder writes: it may share its disk with Redis, which must never run out of space."""
 FILE_BYTES_MAX = 64 * 1024**2
-"""Then the next file begins; fewer messages fit in than a replay takes (2,000,000)."""
+"""Size at which the next file begins; it holds fewer messages than a replay takes (2,000,000)."""
 RETRY_AFTER_MS = 60_000
-"""After a failed write nothing is tried for so long."""
+"""Time without another attempt after a failed write."""
 
 REASON_LENGTH_MAX = 200
 IDS_MAX = 2_000
@@ -60,11 +60,11 @@ def _wall_clock_ms() -> int:
 
 
 class Recorder:
-    """Records into `folder`, which is made if need be; a file is made when there is something to write.
+    """Writer of recordings into `folder`. Folder and files are made when there is something to write.
 
-    `hash_key` keeps a user the same over files and processes; without one each Recorder has its own. Each line is one
-    write at the end of the file, so that a killed process leaves whole lines. What cannot be written is counted and
-    warned of once, until writing works again. For one thread.
+    With the same `hash_key` a user has the same hash in all files; without a key each Recorder makes a new one. Each
+    line is one write at the end of the file, so that a killed process leaves whole lines. Events that cannot be written
+    are counted, with one warning, until writing works again. Not thread-safe.
     """
 
     def __init__(
@@ -85,19 +85,19 @@ class Recorder:
         self._warned_of_event = False
 
     def message(self, message: QueueMessage, kind: str) -> None:
-        """Record a delivery of a message, at the moment it arrives; a second delivery is recorded too."""
+        """Records a delivery of a message, at the moment it arrives; a second delivery is recorded too."""
         self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Record that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Records that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
         self._record_fate("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
-        """Record that a message was answered directly, since Redis was away."""
+        """Records that a message was answered directly, since Redis was away."""
         self._record_fate("fallback", lambda: self._of(message))
 
     def batch(self, batch: Batch) -> None:
-        """Record that a worker took a turn."""
+        """Records that a worker took a turn."""
         self._record_fate(
             "batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt}
         )
@@ -109,7 +109,7 @@ class Recorder:
         needs_data_collection: bool = False,
         requested_fields: tuple[str, ...] = (),
     ) -> None:
-        """Record that a reply was made; it is not sent yet."""
+        """Records that a reply was made; it is not sent yet."""
 
         def fields() -> dict[str, Any]:
             values = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
@@ -123,11 +123,11 @@ class Recorder:
         self._record_fate("reply", fields)
 
     def sent(self, batch: Batch) -> None:
-        """Record that a channel took the reply."""
+        """Records that a channel took the reply."""
         self._record_fate("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
-        """Record that messages were given up; unless texts are kept, the reason is cut to what cannot quote a user."""
+        """Records that messages were given up. Unless texts are kept, the reason quotes no user."""
 
         def fields() -> dict[str, Any]:
             messages = about.messages if isinstance(about, Batch) else (about,)
@@ -137,11 +137,11 @@ class Recorder:
         self._record_fate("dead_letter", fields)
 
     def note(self, text: str) -> None:
-        """Record a remark of the operator or the program; it is written as it is."""
+        """Records a remark of the operator or the program; it is written as it is."""
         self._record_fate("note", lambda: {"text": _clean(text)})
 
     def close(self) -> None:
-        """End the recording; later events are not recorded."""
+        """Ends the recording; later events are not recorded."""
         self._files.close()
 
     def _record_fate(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
@@ -153,7 +153,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - a message that cannot be recorded is delivered all the same
             if not self._warned_of_event:
                 self._warned_of_event = True
-                _log.warning("an event cannot be recorded (said once): %s", type(error).__name__)
+                _log.warning("an event cannot be recorded (reported once): %s", type(error).__name__)
             return
         # A replay refuses a recording without messages: until the first message, events go to the other file.
         starts_file = event == "message" or self._kind == "outcomes"
@@ -173,7 +173,7 @@ class Recorder:
 
     def _arrival(self, message: QueueMessage, kind: str, at_ms: int) -> str:
         is_plausible = message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX
-        # The queue takes each message without an id for a message of its own.
+        # The queue treats each message without an id as a new message.
         unique_id = f"none-{_letters(secrets.token_hex(8))}"
         return message_line(
             MessageEvent(
@@ -189,7 +189,7 @@ class Recorder:
         )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
-        """Return the fields that name the conversation and its messages, hashed."""
+        """Returns the fields that name the conversation and its messages, hashed."""
         fields: dict[str, Any] = {
             "instance": self._instance(about.instance_name),
             "phone": self._hashed("phone", about.user_phone),
@@ -209,7 +209,7 @@ class Recorder:
         return f"instance-{self._hashed('instance', name)}"
 
     def _hashed(self, kind: str, value: str) -> str:
-        """Hash a value to 16 letters without a digit: no hash in a file can be mistaken for a phone number."""
+        """Hashes a value to 16 letters without a digit: no hash in a file can be mistaken for a phone number."""
         data = f"{kind}\0{well_formed(value)}".encode()
         return _letters(hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()[:16])
 
@@ -233,7 +233,7 @@ class _Files:
         return kind in self._open
 
     def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Write one line; a file that is full is followed by another if this line may be the first in one."""
+        """Writes one line. If the file is full and `starts_file` allows it, the line begins another file."""
         if self._is_closed:
             return
         now_ms = self._now_ms()
@@ -257,7 +257,7 @@ class _Files:
 
     def _write(self, kind: Kind, line: bytes, now_ms: int) -> None:
         file = self._open.get(kind)
-        if file is None:  # its first lines are one write: never a recording without a message
+        if file is None:  # the first lines are one write, so that no recording is without a message
             line = self._header(kind) + self._gap(now_ms) + line
         if len(line) > self._bytes_left:
             _log.warning("recording ends here: it has reached its limit in bytes")
@@ -278,7 +278,7 @@ class _Files:
         return fate_line("note", now_ms, {"text": text}).encode()
 
     def _failed(self, error: Exception, now_ms: int) -> None:
-        """Close all files, so that the next attempt begins others and no file has a gap inside."""
+        """Closes all files, so that the next attempt begins others and no file has a gap inside."""
         if self._failed_at_ms is None:
             _log.warning("cannot record for now; messages are not affected: %s", error)
         self._failed_at_ms = now_ms
@@ -296,7 +296,7 @@ class _File:
         self.size = 0
         for number in range(1, 1_000):
             self._path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_SUFFIXES[kind]}"
-            # EXCL: neither a link that lies there nor the file of a container with the same pid is written to.
+            # EXCL: never write to an existing link, or to the file of a container with the same pid.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             with suppress(FileExistsError):
                 self._descriptor = os.open(self._path, flags, 0o600)
@@ -304,7 +304,7 @@ class _File:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
 
     def append(self, lines: bytes) -> None:
-        """Write the lines, all or none."""
+        """Writes the lines, all or none."""
         written = os.write(self._descriptor, lines)
         if written < len(lines):
             os.ftruncate(self._descriptor, self.size)
@@ -312,7 +312,7 @@ class _File:
         self.size += written
 
     def close(self) -> None:
-        """Close the file, and remove it if it is empty."""
+        """Closes the file, and removes it if it is empty."""
         with suppress(OSError):
             os.close(self._descriptor)
         if not self.size:
@@ -325,14 +325,14 @@ def _letters(hexadecimal: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Make text fit for a recording: without NUL and half surrogate pairs, and not too long."""
+    """Makes text fit for a recording: without NUL and half surrogate pairs, and not too long."""
     return well_formed(text[:TEXT_LENGTH_MAX]).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
-    """Return a reason without anything that a user wrote, and without phone numbers.
+    """Returns a reason without anything that a user wrote, and without phone numbers.
 
-    Errors of the queue, its AI backends and channels quote nobody; of an unforeseen one only the type is kept.
+    Errors of the queue, its AI backends and channels quote nobody; of other errors only the type is kept.
     """
     if unforeseen := _UNFORESEEN.match(reason):
         return unforeseen[0][:REASON_LENGTH_MAX]

@@ -20,9 +20,9 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dump(recording: Recording) -> Iterator[str]:
-    """Yield the lines of a recording, each with its newline. Equal recordings give equal bytes.
+    """Yields the lines of a recording, each with its newline. Equal recordings give equal bytes.
 
-    A field that the reader would fill in itself is left out. Loading the lines gives an equal recording, but for its
+    A field that the reader would fill in itself is left out. Loading the lines gives an equal recording, except for its
     name and for the lines that were skipped.
     """
     yield header_line(
@@ -42,7 +42,7 @@ def dump(recording: Recording) -> Iterator[str]:
 
 
 def header_line(header: Header) -> str:
-    """Write a `recording` event without its empty fields."""
+    """Writes a `recording` event without its empty fields."""
     fields: dict[str, object] = {"version": FORMAT_VERSION}
     for name in ("title", "source", "notes"):
         if value := getattr(header, name):
@@ -55,7 +55,7 @@ def header_line(header: Header) -> str:
 
 
 def message_line(event: MessageEvent) -> str:
-    """Write a `message` event without fields that have their usual value."""
+    """Writes a `message` event without fields that have their usual value."""
     time = iso_time if event.is_iso else int
     fields: dict[str, object] = {
         "at": time(event.at),
@@ -73,12 +73,12 @@ def message_line(event: MessageEvent) -> str:
 
 
 def fate_line(event: str, at_ms: int, fields: Mapping[str, object]) -> str:
-    """Write an event that is not replayed, at a Unix time."""
+    """Writes an event that is not replayed, at a Unix time."""
     return _line(event, {"at": iso_time(at_ms), **fields})
 
 
 def iso_time(at_ms: int) -> str:
-    """Write Unix milliseconds as an ISO 8601 time in UTC."""
+    """Writes Unix milliseconds as an ISO 8601 time in UTC."""
     moment = _UNIX_EPOCH + timedelta(milliseconds=at_ms)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 

@@ -24,7 +24,7 @@ def pack(command: tuple[Any, ...]) -> bytes:
 
 def _fastest_pack() -> Callable[[tuple[Any, ...]], bytes]:
     try:
-        import hiredis  # noqa: PLC0415 - the extra `fast` brings it, or does not
+        import hiredis  # noqa: PLC0415 - only the extra `fast` brings it
     except ImportError:
         return pack
     return hiredis.pack_command
@@ -34,7 +34,7 @@ _pack = _fastest_pack()
 
 
 class _FastPipelines:
-    """Connection that packs whole pipelines at once. Single commands, which may hold other types, redis-py packs."""
+    """Connection that packs whole pipelines. redis-py packs single commands, which may hold other types."""
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [b"".join(_pack(tuple(command)) for command in commands)]
@@ -58,9 +58,8 @@ _CONNECTIONS = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _Unix
 def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 32) -> Redis:
     """Return a client for `redis://`, `rediss://` or `unix://`; it connects when first used.
 
-    One retry: every script is idempotent, and a longer wait is the caller's to decide. The pool waits for a free
-    connection instead of failing. Raises InvalidSettingsError for a URL that cannot be one; the message shows no
-    password.
+    It retries once: every script is idempotent, and longer waits are for the caller to decide. The pool waits for a
+    free connection instead of failing. Raises InvalidSettingsError for an unusable URL; the message shows no password.
     """
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
@@ -71,7 +70,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
     keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # each raises ValueError when it cannot be one
+        host, _ = parts.hostname, parts.port  # each raises ValueError when it cannot be read
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections_max,
@@ -82,9 +81,9 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
             decode_responses=False,
             **keepalive,
         )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; connects to nothing; raises TypeError for an option that there is not
+        pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
-        # The cause may quote what stands where the port should be: the rest of a password that is not encoded.
+        # The cause may quote part of a password: if it is not encoded, its end is taken for the port.
         raise InvalidSettingsError(
             "this Redis URL cannot be used: its host, port or options cannot be read; "
             "in a password, write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"

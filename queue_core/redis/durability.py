@@ -26,7 +26,7 @@ class FsyncWait:
     async def command(self) -> tuple[Any, ...]:
         """Return the command to put at the end of a pipeline; empty where the server waits by itself.
 
-        Raises UnsupportedRedisError when this server cannot promise it.
+        Raises UnsupportedRedisError when this server cannot guarantee it.
         """
         if self._command is None:
             self._command = await self._choose()

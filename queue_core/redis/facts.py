@@ -17,18 +17,18 @@ from queue_core.redis.scripts.loader import text
 VERSION_MIN = (6, 2)
 WAITAOF_VERSION = (7, 2)
 MEMORY_SHARE_MAX = 0.8
-"""Part of maxmemory in use above which there is a warning."""
+"""Share of maxmemory in use above which there is a warning."""
 
-Asked = Literal["answered", "forbidden", "no such command"]
+Availability = Literal["answered", "forbidden", "no such command"]
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Facts about one server. None and "" mean that it did not say."""
+    """Facts about one server. None and "" stand for unknown facts."""
 
     name: str = ""
     """Host and port on a cluster, "" for a single server."""
-    info: Asked = "answered"
-    config: Asked = "answered"
+    info: Availability = "answered"
+    config: Availability = "answered"
     version: str = ""
     is_cluster: bool = False
     memory_used_bytes: int | None = None
@@ -56,16 +56,16 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 async def ask(name: str, run: Callable[..., Any]) -> ServerFacts:
     """Ask one server. A refusal to answer is a fact, not an error; raises redis-py's errors when it is away."""
-    info_asked, info = await _asked(run, "INFO")
-    fsync_asked, fsync = await _asked(run, "CONFIG", "GET", "append*")
-    _, memory = await _asked(run, "CONFIG", "GET", "maxmemory*")
+    info_availability, info = await _try_command(run, "INFO")
+    config_availability, fsync = await _try_command(run, "CONFIG", "GET", "append*")
+    _, memory = await _try_command(run, "CONFIG", "GET", "maxmemory*")
     config = fsync | memory
     role = info.get("role", "")
     enabled = info.get("aof_enabled", config.get("appendonly", ""))
     return ServerFacts(
         name=name,
-        info=info_asked,
-        config=fsync_asked,
+        info=info_availability,
+        config=config_availability,
         version=info.get("redis_version", ""),
         is_cluster=info.get("redis_mode") == "cluster" or bool(name),
         memory_used_bytes=_number(info.get("used_memory")),
@@ -84,18 +84,20 @@ def worst(servers: list[ServerFacts]) -> ServerFacts:
     """Return the worst of each fact over all servers."""
     fsyncs = {server.append_fsync for server in servers}
     append_only = {server.append_only for server in servers}
+    roles = {server.role for server in servers}
+    policies = {server.eviction_policy for server in servers}
     fullest = max(servers, key=lambda server: (server.memory_share, server.memory_used_bytes or 0))
     return ServerFacts(
         version=min(servers, key=lambda server: server.version_numbers).version,
         is_cluster=any(server.is_cluster for server in servers),
         memory_used_bytes=fullest.memory_used_bytes,
         memory_limit_bytes=fullest.memory_limit_bytes,
-        eviction_policy=max((it.eviction_policy for it in servers), key=lambda it: (it != "noeviction", it)),
+        eviction_policy=max(policies, key=lambda policy: (policy != "noeviction", policy)),
         append_only=False if False in append_only else None if None in append_only else True,
-        append_fsync=next((it for it in ("no", "", "everysec", "always") if it in fsyncs), ""),
+        append_fsync=next((fsync for fsync in ("no", "", "everysec", "always") if fsync in fsyncs), ""),
         append_failed=any(server.append_failed for server in servers),
         snapshot_failed=any(server.snapshot_failed for server in servers),
-        role=next((it for it in ("replica", "", "primary") if it in {server.role for server in servers}), ""),
+        role=next((role for role in ("replica", "", "primary") if role in roles), ""),
         replicas=max(server.replicas for server in servers),
     )
 
@@ -124,7 +126,7 @@ def errors_of(facts: ServerFacts) -> list[str]:
     if facts.append_failed:
         errors.append(
             "the last write to the append-only file failed: Redis refuses messages, or forgets them at a restart; "
-            "free its disk, and see its log"
+            "free space on its disk, and see its log"
         )
     if facts.info == "forbidden" and (facts.append_only is None or not facts.eviction_policy):
         errors.append(
@@ -144,22 +146,22 @@ def warnings_of(facts: ServerFacts, *, waits_for_fsync: bool) -> list[str]:
         )
     if facts.memory_limit_bytes == 0:
         warnings.append(
-            "maxmemory is not set: a Redis that fills the machine is killed; set it below what there is"
+            "maxmemory is not set: a Redis that fills the machine is killed; set it below the machine's memory"
         )
     if facts.memory_share >= 1:
         warnings.append(
             "Redis is full: it refuses new messages; give it more maxmemory, or see what fills it"
         )
     elif facts.memory_share > MEMORY_SHARE_MAX:
-        warnings.append(f"memory is {facts.memory_share:.0%} of maxmemory: a full Redis refuses new messages")
+        warnings.append(f"memory is {facts.memory_share:.0%} of maxmemory: raise it before Redis is full")
     if facts.snapshot_failed:
         warnings.append(
-            "the last snapshot (RDB) failed: Redis may refuse writes because of it; free its disk"
+            "the last snapshot (RDB) failed: Redis may refuse writes because of it; free space on its disk"
         )
     if facts.replicas:
         warnings.append(
             "replicas may be promoted, and nothing waits for them: a failover can lose the last messages; "
-            "min-replicas-to-write and min-replicas-max-lag bound how many"
+            "set min-replicas-to-write and min-replicas-max-lag to limit how many"
         )
     return warnings
 
@@ -184,7 +186,7 @@ def _unknowns(facts: ServerFacts) -> list[str]:
     return unknowns
 
 
-async def _asked(run: Callable[..., Any], *command: str) -> tuple[Asked, dict[str, str]]:
+async def _try_command(run: Callable[..., Any], *command: str) -> tuple[Availability, dict[str, str]]:
     try:
         answer = await run(*command)
     except NoPermissionError:

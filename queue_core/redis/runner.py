@@ -40,11 +40,11 @@ _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
-"""At the start of an error; Redis before 7 puts what happened in a script behind `…: -`, redis-py before 8 in `("…`."""
+"""Code at the start of an error; Redis before 7 puts a script's error after `…: -`, redis-py before 8 in `("…`."""
 
 
 class ScriptRunner(Transport):
-    """Transport that runs the scripts on one Redis client. `round_trips` counts what went to Redis and back."""
+    """Transport that runs the scripts on one Redis client. `round_trips` counts its round trips."""
 
     def __init__(self, redis: Redis, *, deadline_ms: int, wait_for_fsync: bool = False) -> None:
         self._redis = redis
@@ -55,9 +55,9 @@ class ScriptRunner(Transport):
         self.round_trips = 0
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
-        """Run a call together with others. The future raises QueueUnavailableError when Redis does not do it.
+        """Run a call together with others. The future raises QueueUnavailableError when Redis fails.
 
-        Cancelling the future does not take the call back.
+        Cancelling the future does not cancel the call.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((call, future))
@@ -100,7 +100,7 @@ class ScriptRunner(Transport):
             for _, future in batch:
                 future.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, every caller must be told
+        except Exception as error:  # noqa: BLE001 - every caller must get the error
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
@@ -118,7 +118,7 @@ class ScriptRunner(Transport):
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
-                while missing := _without_script(answers):  # again, should they be flushed in between
+                while missing := _without_script(answers):  # repeated in case they are flushed in between
                     await self._load_scripts({calls[index].script for index in missing})
                     again = await self._pipeline([calls[index] for index in missing])
                     for index, answer in zip(missing, again, strict=True):
@@ -158,7 +158,7 @@ def _result(call: Call[Result], answer: Any) -> Result:
 
 
 def _without_raw_text(words: str) -> str:
-    """Word a failed connection, of which redis-py gives a number and asyncio's own text."""
+    """Reword a failed connection, for which redis-py gives a number and asyncio's text."""
     failed = _CONNECTING.fullmatch(words)
     if not failed:
         return words

@@ -1,4 +1,4 @@
-"""The servers behind a client, one by one: a single Redis, or every primary of a cluster; and walks over their keys."""
+"""Servers behind a client, a single Redis or every primary of a cluster, and scans of their keys."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ async def scan(
 
 async def _scan_step(run: Run, cursor: int, pattern: str, redis_type: str) -> tuple[int, list[str]]:
     position, keys = await run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", redis_type)
-    if isinstance(position, dict):  # a cluster's client names one for each server that it asked
+    if isinstance(position, dict):  # a cluster's client returns a cursor for each server
         (position,) = position.values()
     return int(position), [text(key) for key in keys]

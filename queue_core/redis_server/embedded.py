@@ -1,7 +1,7 @@
 """A real `redis-server` run as a child process: for `serve`, for `redis`, for tests and benchmarks.
 
-The server listens on a unix socket or on loopback only, never loses what it holds to eviction, and does not outlive
-the process that started it.
+The server listens on a unix socket or on loopback only, never evicts data, and does not outlive the process that
+started it.
 
 How it dies with its parent: a shell of a few lines waits at the end of a pipe that this process holds open. When this
 process ends, by whatever means, the system closes the pipe and the shell stops the server. Linux could do the same by
@@ -50,11 +50,11 @@ rm -rf -- "$2"
 
 
 class EmbeddedRedis:
-    """One redis-server as a child process: start, stop, and every way of failing that a test wants.
+    """One redis-server as a child process: start, stop, and the failures that tests need.
 
-    All methods block, for some 10 ms to start and for as long as the server takes to write its data to stop; in
-    asyncio code use `async with`, which runs them in a thread. Data live in `data_dir`, or in a temporary folder that
-    `stop` removes; `kill` and `restart` keep it. A folder is used by one server at a time.
+    All methods block: `start` for about 10 ms, `stop` until the server has written its data. In asyncio code use
+    `async with`, which runs them in a thread. Data live in `data_dir`, or in a temporary folder that `stop` removes;
+    `kill` and `restart` keep it. A folder is used by one server at a time.
 
     Args:
         data_dir: Folder for data and log; made when missing. None: temporary.
@@ -63,7 +63,7 @@ class EmbeddedRedis:
         append_only: Keep an append-only file, so that data survive a restart.
         append_fsync: How often that file is forced to disk; "always" before each answer.
         config: More directives of redis.conf, which win over those chosen here.
-        start_timeout_s: Longest silence at the start. A server that says it is loading its data is waited for.
+        start_timeout_s: Longest wait for the server to answer. While it loads its data, the wait begins again.
     """
 
     def __init__(
@@ -99,9 +99,7 @@ class EmbeddedRedis:
     def binary(self) -> RedisBinary:
         """Program and version. Raises EmbeddedRedisError before the first start."""
         if self._binary is None:
-            raise EmbeddedRedisError(
-                "the server has not been started: which program it will be is not known yet"
-            )
+            raise EmbeddedRedisError("the server has not been started: its program is chosen at the start")
         return self._binary
 
     @property
@@ -135,13 +133,13 @@ class EmbeddedRedis:
     def start(self) -> None:
         """Starts the server and returns when it answers. Does nothing when it runs.
 
-        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or it does not come up.
+        Raises EmbeddedRedisError when there is no server to run, the data folder is in use, or the server is silent.
         """
         if self.is_running():
             return
         self._binary = choose_redis_server(self._server)
         is_first_start = self._temporary is None
-        if is_first_start:  # it holds the socket too: the path of one may have about 100 characters only
+        if is_first_start:  # it holds the socket too, whose path may have about 100 characters
             self._temporary = Path(tempfile.mkdtemp(prefix="burstqueue-"))
         try:
             self._prepare()
@@ -154,7 +152,7 @@ class EmbeddedRedis:
             raise
 
     def stop(self) -> None:
-        """Ends the server in an orderly way, data written; by force after 10 s. Removes a temporary folder."""
+        """Ends the server after it has written its data; kills it after 10 s. Removes a temporary folder."""
         self._end_process(signal.SIGTERM)
         self._remove_temporary_folder()
 
@@ -163,7 +161,7 @@ class EmbeddedRedis:
         self._end_process(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Starts the server again at the same address and data folder, after an orderly end if it still ran."""
+        """Stops the server if it runs, and starts it again with the same address and data folder."""
         self._end_process(signal.SIGTERM)
         self.start()
 
@@ -213,8 +211,9 @@ class EmbeddedRedis:
             try:
                 self._port = claim_port(self._port)
             except OSError as error:
+                reason = error.strerror or error
                 raise EmbeddedRedisError(
-                    f"port {self._port} cannot be used: {error.strerror or error}"
+                    f"port {self._port} cannot be used: {reason}; choose another"
                 ) from error
 
     def _launch(self, program: Path) -> None:
@@ -224,7 +223,7 @@ class EmbeddedRedis:
         command = [str(program)]
         for name, value in options.items():
             command += [f"--{name}", value]
-        # A session of its own: Ctrl-C must not end the server before the program that uses it.
+        # A separate session: Ctrl-C must not end the server before the program that uses it.
         with _lock(self.data_dir) as lock, (self.data_dir / LOG_NAME).open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program was found by us or named by the caller
                 command,
@@ -258,7 +257,7 @@ class EmbeddedRedis:
                 )
             if answer.startswith("-LOADING"):
                 deadline = time.monotonic() + self._start_timeout_s
-            elif answer:  # such as -NOAUTH: it is up, and it is for the caller to log in
+            elif answer:  # such as -NOAUTH: it is up; the caller must log in
                 return
             elif time.monotonic() > deadline:
                 raise EmbeddedRedisError(self._failure(f"did not answer within {self._start_timeout_s:g} s"))
@@ -294,7 +293,7 @@ class EmbeddedRedis:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(how)
-            process.send_signal(signal.SIGCONT)  # a paused server acts on no SIGTERM
+            process.send_signal(signal.SIGCONT)  # a paused server does not act on SIGTERM
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:

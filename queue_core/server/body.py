@@ -1,4 +1,4 @@
-"""Bodies of posts: read within limits, decoded as JSON. Broken text is repaired, since it may be a user's message."""
+"""Reader of request bodies: within limits, as JSON. Broken text is repaired, since it may be a user's message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BadBodyError(Exception):
 async def read_body(request: web.Request) -> bytes:
     """Reads the raw body. Raises BadBodyError when it is too large, too slow or not declared as JSON.
 
-    The content type matters: a page in a browser can post anything but JSON to this machine without being asked.
+    The content type matters: any web page can make a browser post to this machine, but not with that type.
     """
     if request.content_type.lower() != "application/json" and not request.content_type.endswith("+json"):
         raise BadBodyError(415, "post JSON with the header Content-Type: application/json")

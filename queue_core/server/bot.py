@@ -1,4 +1,4 @@
-"""The bot: it asks the AI about a turn, makes a reply of the answer, and sends it. Worker and direct path use it."""
+"""The bot: it asks the AI about a turn, turns the answer into a reply, and sends it. Worker and direct path use it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from queue_core.ai.memory import ConversationMemory
 
 TYPING_EVERY_S = 5.0
-"""Least time between two "typing…" for one user; WhatsApp shows each for longer."""
+"""Shortest time between two "typing…" for one user; WhatsApp shows each for longer."""
 TYPING_TASKS_MAX = 200
-"""Limit on "typing…" under way; more are left out, since they must never slow the intake down."""
+"""Limit on concurrent "typing…" calls; further ones are left out, since they must never slow the intake down."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,13 +74,13 @@ class Bot:
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
-                "no channel can send to this user: the one by which the message came is not configured"
+                "no channel can send to this user: the message came through a channel that is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
             await channel.send(batch, reply)
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
-        """Returns the channel to the user of a message; that of the terminal where no other is configured."""
+        """Returns the channel for the reply to a message; the console if no provider is configured."""
         return self._channels.get(str(message.message_data.get("channel"))) or self._channels.get("console")
 
     def show_typing(self, message: QueueMessage) -> None:
@@ -93,7 +93,7 @@ class Bot:
         await self._typing.close()
 
     async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Keeps the fields that the AI wants to know, with the conversation."""
+        """Stores the fields that the AI asks the user for, with the conversation."""
         if not (reply.needs_data_collection or reply.requested_fields):
             return
         memory = await self._memory.load(batch.instance_name, batch.user_phone)

@@ -25,16 +25,16 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 _DESCRIPTION = """\
-A WhatsApp bot's message queue: webhooks in, one reply a turn out, nothing lost in between.
+A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing lost in between.
 
-  serve    everything in one process; without REDIS_URL with a redis-server of its own
+  serve    everything in one process; without REDIS_URL it starts its own redis-server
   web, worker, monitor
-           the parts, as many of each as wanted; all of them need REDIS_URL
+           the parts, each as often as you want; all of them need REDIS_URL
   redis    a redis-server alone, for a bot of your own
   check, status, show, dead, drain, tick, send-test
-           for the operator
+           commands for the operator
 
-It is configured by the environment and by .env; docs/server.md has the table of settings.
+Settings come from the environment and from .env; docs/server.md lists them.
 """
 
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         ("serve", processes.ALL_ROLES, "run everything in one process"),
         ("web", ("web",), "take webhooks, put messages into the queue"),
         ("worker", ("worker",), "take turns from the queue, ask the AI, send the replies"),
-        ("monitor", ("monitor",), "look after the queue and say what is wrong"),
+        ("monitor", ("monitor",), "check the queue, repair it, and log what is wrong"),
     ):
         command = commands.add_parser(name, help=about, description=about.capitalize() + ".")
         if "web" in roles:
@@ -64,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
     tick = commands.add_parser(
         "tick",
         formatter_class=raw,
-        help="one pass over everything that is due",
-        description="One pass over everything that is due: for cron, or to see what a worker would do.\n"
+        help="make one pass over everything that is due",
+        description="Makes one pass over everything that is due: for cron, or to see what a worker would do.\n"
         "Prints a ProcessingReport as JSON; exit code 0, or 1 when an attempt failed.",
     )
     tick.set_defaults(run=_tick)
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of the output has gone: nothing to complain about
+        sys.stderr.close()  # the program that read the output has ended: not an error
         return EXIT_FAILED
 
 

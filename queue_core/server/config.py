@@ -26,7 +26,7 @@ from queue_core.settings import QueueSettings
 
 ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
-"""Beginnings of our names. An unknown name that begins like this, or like a provider, is probably a mistake."""
+"""Prefixes of settings. An unknown name with one of them, or with a provider's, is probably a mistake."""
 
 
 def _list_of_words(value: Any) -> Any:
@@ -39,10 +39,10 @@ _Group = TypeVar("_Group")
 
 
 class ServerSettings(EnvironmentSettings):
-    """Everything outside the queue itself; the queue's own settings are in `queue`. Names are environment names."""
+    """Settings of everything but the queue, whose settings are in `queue`. Names in capitals are environment names."""
 
     redis_url: SecretStr = SecretStr("")
-    """redis://, rediss:// or unix://; empty: `serve` runs a redis-server of its own, and other commands use that."""
+    """Address, redis://, rediss:// or unix://; empty: `serve` runs its own redis-server, which other commands use."""
     data_dir: Path = Path("data")
     """Folder of that redis-server's data."""
     use_queue_system: bool = True
@@ -55,11 +55,11 @@ class ServerSettings(EnvironmentSettings):
     monitor_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port for /healthz, /readyz and /metrics of a worker or monitor; 0: none."""
     reuse_port: bool = False
-    """Several `web` processes of one machine share the port."""
+    """true: several `web` processes on one machine share the port."""
     body_bytes_max: Annotated[int, Field(ge=1_024, le=1_073_741_824)] = 26_214_400
-    """A larger webhook is refused (413)."""
+    """Size limit of a webhook; a larger one is refused (413)."""
     media_bytes_max: Annotated[int, Field(ge=0, le=16_777_216)] = 8_192
-    """Longer inline base64 is replaced by its length and hash before the message is queued."""
+    """Limit on inline base64; longer media is replaced by length and hash before the message is queued."""
     operator_token: SecretStr = SecretStr("")
     """Bearer token of /queue-processor, /queue-monitor and /process-queued-messages; they are off without one."""
     allow_unsigned_webhooks: bool = False
@@ -67,7 +67,7 @@ class ServerSettings(EnvironmentSettings):
     ignored_kinds: _Words = ()
     """Kinds of message, such as reaction,sticker, that are acknowledged and not queued."""
     typing: bool = True
-    """Show the user "typing…" once a message is queued."""
+    """true: show the user "typing…" once a message is queued."""
 
     providers: tuple[Provider, ...] = Field(
         default_factory=lambda: tuple(kind() for kind in registry.PROVIDERS)
@@ -87,29 +87,29 @@ class ServerSettings(EnvironmentSettings):
     ai_system_prompt: str = ""
     """System prompt, for openai."""
     ai_history_turns: Annotated[int, Field(ge=0, le=200)] = 10
-    """Turns of the conversation so far that are sent along, for openai."""
+    """Number of earlier turns that are sent to the AI, for openai."""
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
-    """Waits before each retry while the AI cannot be reached or is overloaded; together longer than its restart."""
+    """Waits before each retry while the AI cannot be reached or is overloaded; in sum longer than its restart takes."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 50
     """Conversations that one worker answers at a time."""
     grace_s: Annotated[float, Field(ge=0, le=600)] = 20.0
-    """Time for turns in work to finish after SIGTERM; then they are handed back to the queue."""
+    """Time for running turns to finish after SIGTERM; then they are handed back to the queue."""
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     """Seconds between two examinations of the queue by the monitor."""
 
     record_to: Path | None = None
-    """Folder to record what arrives in, for `sim replay`; empty: no recording."""
+    """Folder for recordings of what arrives, for `sim replay`; empty: no recording."""
     record_text: bool = False
     """Record the texts too."""
     record_key: SecretStr = SecretStr("")
     """Key that hashes phones and ids in recordings; empty: a new one at each start."""
     log_key: SecretStr = SecretStr("")
-    """Key that makes the tags of conversations in the log; empty: one that is made once and kept in Redis."""
+    """Key that makes the tags of conversations in the log; empty: a random key, made once and kept in Redis."""
     log_format: Literal["text", "json"] = "text"
-    """Log lines for people or for machines."""
+    """Format of log lines: for people, or as JSON."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event that is logged."""
 
@@ -117,7 +117,7 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def is_public(self) -> bool:
-        """True when others than this machine can reach the web app."""
+        """True when other machines can reach the web app."""
         if self.host == "localhost":
             return False
         try:
@@ -127,14 +127,14 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def has_channel(self) -> bool:
-        """True when replies can go anywhere but to the terminal."""
+        """True when a provider can send replies; otherwise they are printed on the terminal."""
         return any(provider.is_enabled for provider in self.providers)
 
     def with_ai(self, *, may_echo: bool = False) -> ServerSettings:
-        """Returns the settings with an AI to ask: the one that is set, or an echo where that can reach no user.
+        """Returns the settings with an AI: the one that is set, or an echo if no user can be reached.
 
-        `may_echo` allows the echo everywhere. Raises InvalidSettingsError when a real queue or a real channel would
-        be answered by an echo that nobody asked for.
+        `may_echo` allows the echo everywhere. Otherwise raises InvalidSettingsError when no AI is set but a Redis or
+        a channel is.
         """
         if self.ai:
             return self
@@ -147,14 +147,14 @@ class ServerSettings(EnvironmentSettings):
 
 
 class Loaded(BaseModel):
-    """Settings, and warnings of names that look like mistakes."""
+    """Settings, and warnings about names that look like mistakes."""
 
     settings: ServerSettings
     warnings: tuple[str, ...]
 
 
 class FaultySettingsError(InvalidSettingsError):
-    """Raised for settings with faults, one a line; `warnings` may explain them, such as by a misspelt name."""
+    """Raised for wrong settings, with one fault per line; `warnings` may explain them, such as a misspelt name."""
 
     def __init__(self, faults: Iterable[str], warnings: Iterable[str] = ()) -> None:
         super().__init__("\n".join(faults))
@@ -177,13 +177,13 @@ def environment_names() -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Loaded:
-    """Reads settings from `environ`, which wins, and from a file. Empty values count as not set.
+    """Reads settings from a file and from `environ`, which takes precedence. Empty values count as not set.
 
     Without `env_file` the file is `.env`, if there is one; a file that is named must exist. Raises
     InvalidSettingsError, which lists every fault and shows no secret.
     """
-    in_file, warnings = _from_file(env_file)
-    given = {name: value for name, value in {**in_file, **environ}.items() if value}
+    file_values, warnings = _from_file(env_file)
+    given = {name: value for name, value in {**file_values, **environ}.items() if value}
     names = environment_names()
     faults: list[str] = []
 
@@ -205,7 +205,7 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     queue = read(QueueSettings, "queue")
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     faults += _contradictions(settings) if not faults else []
-    warnings += _suspects(in_file, environ, names)
+    warnings += _suspects(file_values, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)
     return Loaded(settings=settings, warnings=tuple(warnings))
@@ -286,16 +286,16 @@ def _faults_of_secrets(settings: ServerSettings) -> Iterator[str]:
 
 
 def _suspects(
-    in_file: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
+    file_values: Mapping[str, str], environ: Mapping[str, str], names: Mapping[str, str]
 ) -> Iterator[str]:
     """Yields a warning for each name that is probably a mistake.
 
-    The file is ours, so any name with one of our prefixes counts; most of the environment belongs to others.
+    In the file any name with one of our prefixes counts; most of the environment belongs to other programs.
     """
     prefixes = (*_PREFIXES, *(kind.environment_name("") for kind in registry.PROVIDERS))
-    for name in sorted({*in_file, *environ} - set(names)):
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in in_file else 0.9)
-        if close or name.startswith(prefixes if name in in_file else "QUEUE_"):
+    for name in sorted({*file_values, *environ} - set(names)):
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.85 if name in file_values else 0.9)
+        if close or name.startswith(prefixes if name in file_values else "QUEUE_"):
             close = close or difflib.get_close_matches(name, names, n=1, cutoff=0.75)
             hint = f"; did you mean {close[0]}?" if close else ""
             yield f"{name} is not a setting and changes nothing{hint}"

@@ -1,4 +1,4 @@
-"""Fitting of messages that are larger than the queue takes: they are cut, and never refused for their size."""
+"""Shortening of messages that are too large for the queue: they are cut, and never refused for their size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fitted(NamedTuple):
 
     message: QueueMessage
     missing: Part | None
-    """None when it is whole."""
+    """Part that was left out; None if the message is whole."""
 
 
 def fit(message: QueueMessage, bytes_max: int) -> Fitted:

@@ -17,7 +17,7 @@ _log = logging.getLogger("queue_core.events")
 
 
 class Journal:
-    """Receiver of events, a method for each. It never raises, and logs neither phone numbers nor texts.
+    """Receiver of events, with a method for each kind. It never raises, and logs no phone numbers and no texts.
 
     It is also the Processor's ProcessingObserver.
     """
@@ -110,7 +110,7 @@ class Journal:
         self.metrics.ai(backend, outcome, seconds)
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes a reply that was made of the AI's answer; it is not sent yet."""
+        """Notes the reply in the AI's answer; it is not sent yet."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 

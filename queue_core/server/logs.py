@@ -78,7 +78,7 @@ def _timestamp(record: logging.LogRecord) -> str:
 def _event(record: logging.LogRecord) -> str:
     try:
         return _cut(record.getMessage())
-    except Exception:  # noqa: BLE001 - arguments that do not fit are no reason to lose the line
+    except Exception:  # noqa: BLE001 - a line with arguments that do not fit is still logged
         return _cut(str(record.msg))
 
 
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
         return float(value)
     try:
         return _cut(str(value))
-    except Exception:  # noqa: BLE001 - a value that cannot be shown is no reason to lose the line
+    except Exception:  # noqa: BLE001 - a line with a value that cannot be shown is still logged
         return f"<{type(value).__name__}>"
 
 
@@ -118,7 +118,7 @@ def _cut(text: str, *, keeps_end: bool = False) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Returns a value as it stands after `key=`: in quotes if it could be taken for more than one."""
+    """Formats a value for `key=value`: in quotes if it holds spaces, quotes or `=`."""
     if not isinstance(value, str):
         return json.dumps(value)
     return value if _BARE_VALUE.fullmatch(value) else json.dumps(value, ensure_ascii=False)

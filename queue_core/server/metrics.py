@@ -48,7 +48,7 @@ RECENT_SAMPLES_MAX = 5_000
 QUANTILES = (0.5, 0.99)
 
 OTHER = "other"
-"""Label value that stands for all further ones, once a label has FURTHER_VALUES_MAX that were not known."""
+"""Label value that stands for all others, once a label has FURTHER_VALUES_MAX values that were not foreseen."""
 REJECTED_REASONS = (
     *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
 )
@@ -62,7 +62,7 @@ _LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z _.-]{0,47}")
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own. For one thread; methods do not raise."""
+    """The metrics of one process, in a separate registry. Not thread-safe; methods do not raise."""
 
     def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
@@ -147,7 +147,7 @@ class Metrics:
         """Counts a message that was stored without its webhook, or with its text cut."""
         self._cut.labels(part).inc()
 
-    # At the worker: the shape of a ProcessingObserver, and the two calls that take long.
+    # At the worker: the methods of a ProcessingObserver, and the two slow calls.
 
     def claimed(self, batch: Batch) -> None:
         """Counts a turn that a worker took."""
@@ -239,24 +239,22 @@ class _HealthGauges:
     """Gauges of the queue and of Redis."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def gauge(name: str, about: str) -> Gauge:
-            made = Gauge(f"burstqueue_{name}", about, registry=registry)
-            made.set(math.nan)
-            return made
+        def new(name: str, about: str) -> Gauge:
+            gauge = Gauge(f"burstqueue_{name}", about, registry=registry)
+            gauge.set(math.nan)
+            return gauge
 
-        self._up = gauge("redis_up", "1 when Redis answers, else 0")
-        self._latency = gauge("redis_latency_seconds", "One PING and back")
-        self._memory = gauge("redis_memory_used_bytes", "Memory that Redis uses")
-        self._oldest_age = gauge("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
+        self._up = new("redis_up", "1 when Redis answers, else 0")
+        self._latency = new("redis_latency_seconds", "One PING and back")
+        self._memory = new("redis_memory_used_bytes", "Memory that Redis uses")
+        self._oldest_age = new("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
         self._counts = {
-            "waiting": gauge("depth", "Messages that wait"),
-            "in_flight": gauge("in_flight", "Messages that workers are working on"),
-            "active_conversations": gauge("active_conversations", "Conversations with messages"),
-            "dead_letters": gauge("dead_letters_waiting", "Dead letters to be looked at"),
-            "expired_leases": gauge(
-                "expired_leases", "Leases that ran out and that nobody has taken over yet"
-            ),
-            "stranded_conversations": gauge(
+            "waiting": new("depth", "Messages that wait"),
+            "in_flight": new("in_flight", "Messages that workers are working on"),
+            "active_conversations": new("active_conversations", "Conversations with messages"),
+            "dead_letters": new("dead_letters_waiting", "Dead letters to be looked at"),
+            "expired_leases": new("expired_leases", "Leases that ran out and that nobody has taken over yet"),
+            "stranded_conversations": new(
                 "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"
             ),
         }
@@ -264,14 +262,14 @@ class _HealthGauges:
     def set(self, report: HealthReport) -> None:
         is_up = report.reachable
         self._up.set(1 if is_up else 0)
-        self._latency.set(_known(is_up, report.latency_ms) / 1000)
-        self._memory.set(_known(is_up, report.memory_used_bytes))
-        self._oldest_age.set(_known(is_up, report.oldest_age_ms or 0) / 1000)
+        self._latency.set(_or_nan(is_up, report.latency_ms) / 1000)
+        self._memory.set(_or_nan(is_up, report.memory_used_bytes))
+        self._oldest_age.set(_or_nan(is_up, report.oldest_age_ms or 0) / 1000)
         for name, gauge in self._counts.items():
             value = getattr(report, name)
-            if value is not None or not is_up:  # what was not looked for stays as it was
-                gauge.set(_known(is_up, value))
+            if value is not None or not is_up:  # a count that was not examined keeps its value
+                gauge.set(_or_nan(is_up, value))
 
 
-def _known(is_up: bool, value: float | None) -> float:
+def _or_nan(is_up: bool, value: float | None) -> float:
     return value if is_up and value is not None else math.nan

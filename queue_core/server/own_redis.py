@@ -17,7 +17,7 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
 LOOK_EVERY_S = 0.5
-"""Time between two checks that the server lives; one that died is started again."""
+"""Time between two checks that the server lives; a server that died is started again."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,14 +37,14 @@ def redis_url(settings: ServerSettings) -> str:
         if url := _address_file(settings).read_text("utf-8").strip():
             return url
     raise InvalidSettingsError(
-        f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
-        "REDIS_URL=redis://…"
+        f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+        "REDIS_URL=redis://…, or start `serve`"
     )
 
 
 @asynccontextmanager
 async def open_queue(settings: ServerSettings) -> AsyncIterator[MessageQueue]:
-    """Opens the queue for a command. Raises InvalidSettingsError when there is no Redis to use."""
+    """Opens the queue for a command. Raises InvalidSettingsError when no Redis is configured."""
     async with connect(redis_url(settings)) as client:
         yield MessageQueue(client, settings.queue)
 
@@ -82,4 +82,4 @@ async def _keep_running(server: EmbeddedRedis) -> None:
             await asyncio.wait([start])  # a start that is under way must not leave a server behind
             raise
         except EmbeddedRedisError as error:
-            _log.error("redis-server does not start: %s", error)
+            _log.error("redis-server cannot be started; trying again: %s", error)

@@ -34,10 +34,10 @@ from queue_core.waiting import cancel_all
 Role = Literal["web", "worker", "monitor"]
 ALL_ROLES: tuple[Role, ...] = ("web", "worker", "monitor")
 Part = Callable[[Runtime, asyncio.Event], Coroutine[Any, Any, None]]
-"""A part of a process: it runs until the event is set, and then ends whatever it began."""
+"""A part of a process: it runs until the event is set, and then finishes its work."""
 
 END_S = 5.0
-"""Time for an end beyond `grace_s`; then it is cut off."""
+"""Time beyond `grace_s` for a process to end; then it is killed."""
 EXIT_CUT_OFF = 1
 EXIT_AT_ONCE = 130
 
@@ -46,8 +46,8 @@ _log = logging.getLogger("queue_core.events")
 
 async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False) -> None:
     """Runs the roles until a signal. Raises the error that prevents the start, or that ended a role early."""
-    answers = "web" in roles or "worker" in roles  # the web process answers while Redis is away
-    if answers:
+    asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
+    if asks_ai:
         settings = settings.with_ai(may_echo=starts_redis)
     stop = asyncio.Event()
     with _signals(stop, settings.grace_s + END_S):
@@ -59,14 +59,14 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
             runtime = await stack.enter_async_context(open_runtime(settings, records=records))
             await _check_redis(runtime)
-            if answers:
+            if asks_ai:
                 _warn_of_stand_ins(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
 
 async def _check_redis(runtime: Runtime) -> None:
-    """Raises for a Redis that cannot carry the queue; warns of one that is away, since it may come back."""
+    """Raises if Redis is not fit for the queue; only warns if Redis is away, since it may come back."""
     try:
         await runtime.queue.check()
     except QueueUnavailableError as error:
@@ -76,14 +76,14 @@ async def _check_redis(runtime: Runtime) -> None:
 def _warn_of_stand_ins(settings: ServerSettings) -> None:
     """Warns of an echo in place of an AI, and of replies that go to the terminal."""
     if settings.ai == "echo":
-        _log.warning("an echo answers, not an AI: set AI and AI_URL for one")
+        _log.warning("an echo answers instead of an AI: set AI and AI_URL")
     if not settings.has_channel:
         names = ", ".join(provider.environment_name(provider.enabled_by) for provider in settings.providers)
         _log.warning("replies are printed, since no channel is configured: set one of %s", names)
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:
-    """Runs all parts until all have ended. One that ends by itself ends the others, in good order."""
+    """Runs all parts until all have ended. When one ends by itself, the others are stopped in good order."""
     parts: dict[Role, Part] = {"web": _web, "worker": _worker, "monitor": _monitor}
 
     async def until_stopped(part: Part) -> None:
@@ -92,10 +92,10 @@ async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Ev
         finally:
             stop.set()
 
-    working = [asyncio.create_task(until_stopped(parts[role]), name=role) for role in roles]
+    tasks = [asyncio.create_task(until_stopped(parts[role]), name=role) for role in roles]
     if "web" not in roles and runtime.settings.monitor_port:
-        working.append(asyncio.create_task(until_stopped(_health_only), name="health"))
-    results = await asyncio.gather(*working, return_exceptions=True)
+        tasks.append(asyncio.create_task(until_stopped(_health_only), name="health"))
+    results = await asyncio.gather(*tasks, return_exceptions=True)
     for error in results:
         if isinstance(error, BaseException):
             raise error
@@ -111,11 +111,11 @@ async def _worker(runtime: Runtime, stop: asyncio.Event) -> None:
 
 
 async def _monitor(runtime: Runtime, stop: asyncio.Event) -> None:
-    looking = asyncio.create_task(runtime.monitor(), name="looking")
-    await _until(stop, looking)
-    if looking.done():
-        looking.result()
-    await cancel_all([looking])
+    monitoring = asyncio.create_task(runtime.monitor(), name="monitor")
+    await _until(stop, monitoring)
+    if monitoring.done():
+        monitoring.result()
+    await cancel_all([monitoring])
 
 
 async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
@@ -204,7 +204,7 @@ async def _listening(
 
 
 def _cause(error: OSError | UnicodeError) -> str:
-    """Words the system's reason, without asyncio's own prose around it."""
+    """Returns the system's reason, without asyncio's text around it."""
     if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: no domain can have such a name
         return "this machine has no such address"
     return os.strerror(error.errno).lower() if error.errno else "the address cannot be used"
@@ -225,7 +225,7 @@ async def _until(stop: asyncio.Event, task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
-    """Handles signals: the first sets the event, the second ends the process. An end that takes too long is cut off."""
+    """Handles signals: the first sets the event, the second ends the process. After `end_within_s` it is killed."""
     loop = asyncio.get_running_loop()
     handled = (signal.SIGTERM, signal.SIGINT)
 
@@ -234,7 +234,7 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
             _log.warning("%s again: ending at once; leases run out by themselves", number.name)
             logging.shutdown()
             os._exit(EXIT_AT_ONCE)
-        _log.info("%s: finishing what is in work", number.name)
+        _log.info("%s: finishing the running turns", number.name)
         stop.set()
         loop.call_later(end_within_s, _cut_off, end_within_s)
 
@@ -248,6 +248,6 @@ def _signals(stop: asyncio.Event, end_within_s: float) -> Iterator[None]:
 
 
 def _cut_off(end_within_s: float) -> None:
-    _log.error("the end took longer than %g s and is cut off; leases run out by themselves", end_within_s)
+    _log.error("did not end within %g s, so it is killed; leases run out by themselves", end_within_s)
     logging.shutdown()
     os._exit(EXIT_CUT_OFF)

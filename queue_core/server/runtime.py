@@ -64,15 +64,15 @@ class Runtime:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
         report = await examine(self.queue)
         self.metrics.health(report)
-        for level, words in ((logging.ERROR, report.errors), (logging.WARNING, report.warnings)):
-            for word in words:
-                _log.log(level, "health: %s", word)
+        for level, sentences in ((logging.ERROR, report.errors), (logging.WARNING, report.warnings)):
+            for sentence in sentences:
+                _log.log(level, "health: %s", sentence)
         if any(cleaned.values()):
-            _log.error("the monitor repaired what should never be broken", extra=cleaned)
+            _log.error("the monitor repaired the queue; this should never be needed", extra=cleaned)
         return report, cleaned
 
     async def monitor(self) -> None:
-        """Looks after the queue every MONITOR_EVERY_S, until cancelled."""
+        """Examines and repairs the queue every MONITOR_EVERY_S, until cancelled."""
         while True:
             report, _ = await self.look_after()
             _log.info(
@@ -90,7 +90,7 @@ class Runtime:
 
 
 def print_reply(line: str) -> None:
-    """Prints a reply on the terminal, for want of a channel."""
+    """Prints a reply on the terminal, when no channel is configured."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -102,10 +102,10 @@ async def open_runtime(
     records: Literal["recording", "outcomes"] | None = None,
     write: Callable[[str], None] = print_reply,
 ) -> AsyncIterator[Runtime]:
-    """Opens the parts, and closes them at the end. Redis need not be there yet.
+    """Opens the parts, and closes them at the end. Redis need not be reachable yet.
 
     `records` is the kind of file that this process writes to RECORD_TO, if that is set. Raises InvalidSettingsError
-    when there is no Redis to use.
+    when no Redis is configured.
     """
     recorder = None
     if settings.record_to and records:

@@ -37,7 +37,7 @@ class ConversationTags:
         return hmac.digest(self._key, name, hashlib.sha256).hex()[:TAG_CHARACTERS]
 
     async def share_key(self, notes: Notes) -> bool:
-        """Takes the key that Redis keeps, or gives Redis this one; returns False while Redis is away."""
+        """Takes the key from Redis, or stores this one there if Redis has none; returns False while Redis is away."""
         if self._is_shared:
             return True
         try:
@@ -51,11 +51,11 @@ class ConversationTags:
 
     async def keep_sharing(self, notes: Notes) -> None:
         """Tries to share the key until that succeeds."""
-        while not await self.share_key(notes):  # noqa: ASYNC110 - nothing tells when Redis is back
+        while not await self.share_key(notes):  # noqa: ASYNC110 - nothing signals that Redis is back
             await asyncio.sleep(RETRY_EVERY_S)
 
     async def find(self, tag: str, queue: MessageQueue) -> list[tuple[str, str]]:
-        """Finds instance and phone of the conversations with a tag: mostly one, none if nothing is kept of it.
+        """Finds instance and phone of the conversations with a tag: usually one, none if Redis holds nothing of it.
 
         Raises QueueUnavailableError.
         """

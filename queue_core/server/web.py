@@ -57,10 +57,10 @@ class Web:
             )
         return app
 
-    # For those who keep the process running.
+    # For supervisors and load balancers.
 
     async def healthz(self, request: web.Request) -> web.Response:
-        """Answers that the process is alive; says nothing of Redis."""
+        """Answers that the process is alive; does not look at Redis."""
         return web.json_response({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:

@@ -4,7 +4,8 @@ The answer decides a message's fate, since a provider delivers again after 5xx a
 
 - 2xx: every message in the post is stored in Redis or answered already, or there was none to store;
 - 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
-- 4xx: the post can never become a message (400, 413, 415), or its sender is not allowed to post (401, 403).
+- 4xx: the post can never become a message (400, 408, 413, 415, 422), its sender is not allowed to post (401, 403), or
+  replies to it could not be sent (404).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Receiver(Protocol):
     """A destination of messages: the queue with its direct path, or the legacy buffer."""
 
     async def receive(self, message: QueueMessage) -> str:
-        """Stores or answers a message, and returns which. If it raises, it did neither."""
+        """Stores or answers a message, and returns which of them it did. If it raises, it did neither."""
         ...
 
 
@@ -93,7 +94,7 @@ class Webhooks:
         return web.Response(text=text, content_type="text/plain")
 
     async def _take(self, inbound: Inbound, body_bytes: int, began: float) -> web.Response:
-        """Hands all messages over at once. The receiver keeps those of one user in order."""
+        """Hands all messages to the receiver concurrently; it keeps those of each user in order."""
         skipped = Counter(inbound.skipped)
         answer = Counter[str]()
         wanted = []

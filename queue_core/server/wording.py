@@ -20,7 +20,7 @@ _WORDS = {
     "too_short": "needs at least {min_length}, separated by commas",
     "too_long": "takes at most {max_length}, separated by commas",
 }
-"""Sentence of each kind of fault, filled in from what pydantic says of it."""
+"""Sentence for each type of error in pydantic, filled in from the error's context."""
 _FORMS = {"http": ", such as https://host/path", "v": ", such as v23.0"}
 """Examples, by the beginning of the pattern that a value does not match."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from queue_core.channels.base import SendUncertainError
-from queue_core.channels.sending import address, asked, parts_of, raise_for, send_all
+from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -18,7 +18,7 @@ TEXT_CHARACTERS_MAX = 4_096
 PAIR_RATE_LIMIT = 131056
 """Code for too many messages between one pair of users: one per 6 s is allowed in the long run."""
 
-# Error codes of the Cloud API, from its documentation. Everything else goes by the HTTP status.
+# Documented error codes of the Cloud API: wait, give up, check the access, perhaps sent. For others the status decides.
 _WAITS_MS = {4: 60_000, 80007: 60_000, 130429: 10_000, 131048: 300_000, 131056: 8_000, 133016: 600_000}
 _NEVER = frozenset({100, 131009, 131026, 131030, 131047, 131051, 131052, 132000, 132001})
 _ACCESS = frozenset({0, 3, 10, 190, 200, 299, 131005, 131031, 131042, 368})
@@ -49,7 +49,7 @@ class CloudChannel:
                 "type": "text",
                 "text": {"preview_url": False, "body": part},
             }
-            answer = await asked(self._post(batch.instance_name, body))
+            answer = await perform(self._post(batch.instance_name, body))
             if not answer.is_success:
                 _raise_for_code(_error_code(answer), answer)
             raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
@@ -65,7 +65,7 @@ class CloudChannel:
             "typing_indicator": {"type": "text"},
         }
         with contextlib.suppress(QueueError):
-            await asked(self._post(message.instance_name, body))
+            await perform(self._post(message.instance_name, body))
 
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
         url = address(self._base_url, "", phone_number_id, "messages")

@@ -12,7 +12,7 @@ PATH = "/webhook/cloud"
 def example_webhook(
     message_id: str, text: str, *, phone: str, instance: str, unix_s: int = 0, name: str = "Somebody"
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's own."""
+    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
     message = example_message(message_id, "text", {"body": text}, phone=phone, unix_s=unix_s)
     return webhook_of(message, instance=instance, name=name)
 

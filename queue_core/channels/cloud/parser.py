@@ -15,7 +15,7 @@ _Content = Mapping[str, Any]
 
 
 def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
-    """Reads the messages of a webhook, in its order. Raises InvalidWebhookError for one that can never hold any."""
+    """Reads the messages of a webhook, in order. Raises InvalidWebhookError for JSON that can never hold any."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
     items: list[tuple[Any, _Content]] = []
@@ -36,7 +36,7 @@ def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
         changes = entry.get("changes") if isinstance(entry, dict) else None
         for change in changes if isinstance(changes, list) else ():
             if isinstance(change, dict) and isinstance(change.get("value"), dict):
-                yield placeholders.words(change.get("field")), change["value"]
+                yield placeholders.text(change.get("field")), change["value"]
 
 
 def _count(value: Any) -> int:
@@ -45,10 +45,10 @@ def _count(value: Any) -> int:
 
 def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessage:
     metadata = value.get("metadata")
-    instance = placeholders.words(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
-    phone = placeholders.words(message.get("from")) if isinstance(message, dict) else ""
+    instance = placeholders.text(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
+    phone = placeholders.text(message.get("from")) if isinstance(message, dict) else ""
     if not instance.strip() or not phone.strip():
-        raise InvalidWebhookError("no message in it says whose it is (metadata.phone_number_id, from)")
+        raise InvalidWebhookError("no message has both metadata.phone_number_id and from")
     kind, text = _kind_and_text(message)
     contact = _contact_of(value, phone)
     data: dict[str, Any] = {
@@ -62,10 +62,10 @@ def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessag
     if name := placeholders.name(profile.get("name") if isinstance(profile, dict) else ""):
         data["name"] = name
     context = message.get("context")
-    if isinstance(context, dict) and (quoted := placeholders.words(context.get("id"))):
+    if isinstance(context, dict) and (quoted := placeholders.text(context.get("id"))):
         data["quoted"] = {"id": quoted, "text": ""}
     return QueueMessage(
-        id=placeholders.words(message.get("id")),
+        id=placeholders.text(message.get("id")),
         instance_name=instance,
         user_phone=phone,
         message=text,
@@ -87,11 +87,11 @@ def _kind_and_text(message: _Content) -> tuple[str, str]:
         return kind, _contacts(content)
     text_of = _KINDS.get(kind)
     if text_of is None:
-        return "unsupported", placeholders.unsupported(kind if kind != "unsupported" else _said_kind(message))
+        return "unsupported", placeholders.unsupported(kind if kind != "unsupported" else _real_kind(message))
     return kind, text_of(content if isinstance(content, dict) else {})
 
 
-def _said_kind(message: _Content) -> str:
+def _real_kind(message: _Content) -> str:
     content = message.get("unsupported")
     return placeholders.name(content.get("type")) if isinstance(content, dict) else ""
 
@@ -113,7 +113,7 @@ def _interactive(content: _Content) -> str:
         reply = content.get(name)
         if isinstance(reply, dict):
             chosen = reply.get("title") or reply.get("body") or reply.get("name") or reply.get("id")
-            return placeholders.words(chosen) or "[chose something]"
+            return placeholders.text(chosen) or "[chose something]"
     return "[chose something]"
 
 
@@ -128,7 +128,7 @@ def _contacts(cards: Any) -> str:
 def _order(content: _Content) -> str:
     items = content.get("product_items")
     counted = f"{_count(items)} items" if _count(items) != 1 else "1 item"
-    text = placeholders.words(content.get("text"))
+    text = placeholders.text(content.get("text"))
     return f"[order: {counted}]" + (f" {text}" if text else "")
 
 
@@ -138,7 +138,7 @@ def _system(content: _Content) -> str:
 
 # Kinds of messages, and the words for each. Contacts are a list, so they are handled apart.
 _KINDS: dict[str, Callable[[_Content], str]] = {
-    "text": lambda content: placeholders.words(content.get("body")),
+    "text": lambda content: placeholders.text(content.get("body")),
     "image": _media("image"),
     "video": _media("video"),
     "audio": _media("audio"),
@@ -146,7 +146,7 @@ _KINDS: dict[str, Callable[[_Content], str]] = {
     "document": _media("document"),
     "sticker": _media("sticker"),
     "location": placeholders.location,
-    "button": lambda content: placeholders.words(content.get("text")) or "[chose something]",
+    "button": lambda content: placeholders.text(content.get("text")) or "[chose something]",
     "interactive": _interactive,
     "reaction": _reaction,
     "order": _order,

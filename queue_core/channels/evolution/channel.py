@@ -7,13 +7,13 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.channels.sending import address, asked, parts_of, raise_for, send_all
+from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
 
 TEXT_CHARACTERS_MAX = 60_000
-"""WhatsApp takes texts of up to 65,536 characters."""
+"""Limit on one message; WhatsApp itself takes up to 65,536 characters."""
 TYPING_MS = 8_000
 """Time for which the user sees "typing…"."""
 TYPING_TIMEOUT_S = 15.0
@@ -38,7 +38,7 @@ class EvolutionChannel:
 
         async def send_part(part: str) -> None:
             body = {"number": number, "text": part}
-            answer = await asked(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
+            answer = await perform(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
             _raise_for_refusal(answer)
             raise_for(
                 answer,
@@ -52,7 +52,7 @@ class EvolutionChannel:
         """See Channel.show_typing."""
         body = {"number": _number(message), "presence": "composing", "delay": TYPING_MS}
         with contextlib.suppress(QueueError):
-            await asked(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
+            await perform(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
         url = address(self._base_url, path, instance)

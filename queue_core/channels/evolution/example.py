@@ -10,7 +10,7 @@ PATH = "/webhook/evolution"
 def example_webhook(
     message_id: str, text: str, *, phone: str, instance: str, unix_s: int = 0, name: str = "Somebody"
 ) -> dict[str, Any]:
-    """Returns the body that the provider posts for one text message. `name` is the user's own."""
+    """Returns the body that the provider posts for one text message. `name` is the user's profile name."""
     return {
         "event": "messages.upsert",
         "instance": instance,

@@ -1,4 +1,4 @@
-"""Webhooks of the Evolution API (v1 and v2): one event a POST, its messages in the shape of Baileys.
+"""Webhooks of the Evolution API (v1 and v2): one event per POST, with messages as the library Baileys writes them.
 
 Seen in practice: the event as `messages.upsert`, `MESSAGES_UPSERT` or, in a path, `messages-upsert`; `data` as one
 message, as an array, or holding `messages`; times as numbers, strings or protobuf Longs.
@@ -55,7 +55,7 @@ def parse_evolution(payload: Any, *, instance: str = "", event: str = "", media_
     event = re.sub(r"[^a-z]", ".", event.lower())
     if event != "messages.upsert":
         return Inbound(skipped={"receipt" if event == "messages.update" else "event": 1})
-    instance = placeholders.words(payload.get("instance")) or instance
+    instance = placeholders.text(payload.get("instance")) or instance
     if not instance.strip():
         raise InvalidWebhookError("the webhook names no instance")
     return Inbound.of(_items(payload.get("data")), lambda item: _message(item, instance, media_bytes_max))
@@ -73,8 +73,8 @@ def _items(data: Any) -> list[Any]:
 def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
     key = item.get("key") if isinstance(item, dict) else None
     if not isinstance(key, dict):
-        raise InvalidWebhookError("a message without data.key: nothing says whose it is")
-    jid = placeholders.words(key.get("remoteJid"))
+        raise InvalidWebhookError("a message without data.key, so its user is unknown")
+    jid = placeholders.text(key.get("remoteJid"))
     for ending, reason in _SKIPPED_JIDS:
         if jid.endswith(ending):
             raise SkippedError(reason)
@@ -95,7 +95,7 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
     if quoted := _quoted(item, content):
         data["quoted"] = quoted
     return QueueMessage(
-        id=placeholders.words(key.get("id")),
+        id=placeholders.text(key.get("id")),
         instance_name=instance,
         user_phone=phone,
         message=text,
@@ -105,15 +105,15 @@ def _message(item: Any, instance: str, media_bytes_max: int) -> QueueMessage:
 
 
 def _user(key: _Content, jid: str) -> tuple[str, str]:
-    """Returns the name of a conversation, and the address to send to if it is not that name.
+    """Returns the user's id in the queue, and the address to send to if it is another.
 
-    The name is the user's phone. Behind a linked id (`…@lid`) the phone stands in `remoteJidAlt`, in older versions in
-    `senderPn`; where neither is given, the linked id is the name.
+    The id is the phone number. For a linked id (`…@lid`) the number stands in `remoteJidAlt`, in older versions in
+    `senderPn`; where neither is given, the linked id itself is used.
     """
     if not jid:
-        raise InvalidWebhookError("a message without data.key.remoteJid: nothing says whose it is")
+        raise InvalidWebhookError("a message without data.key.remoteJid, so its user is unknown")
     for address in (jid, key.get("remoteJidAlt"), key.get("senderPn"), key.get("participantAlt")):
-        if phone := PHONE_JID.fullmatch(placeholders.words(address)):
+        if phone := PHONE_JID.fullmatch(placeholders.text(address)):
             return phone[1], ""
     if jid.endswith("@lid"):
         return jid, jid
@@ -141,7 +141,7 @@ def _kind_and_text(content: _Content) -> tuple[str, str]:
     if not unknown:
         if "senderKeyDistributionMessage" in content:
             raise SkippedError("protocol")
-        return "unsupported", placeholders.unsupported("")  # WhatsApp could not decrypt it, for one
+        return "unsupported", placeholders.unsupported("")  # for example, WhatsApp could not decrypt it
     return "unsupported", placeholders.unsupported(placeholders.name(unknown).removesuffix("Message"))
 
 
@@ -185,7 +185,7 @@ def _choice(*paths: tuple[str, ...]) -> Callable[[_Content], str]:
             value: Any = part
             for name in path:
                 value = value.get(name) if isinstance(value, dict) else None
-            if text := placeholders.words(value):
+            if text := placeholders.text(value):
                 return text
         return "[chose something]"
 
@@ -198,7 +198,7 @@ def _poll(part: _Content) -> str:
 
 # Kinds of messages: our name of each, and its words.
 _KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
-    "extendedTextMessage": ("text", lambda part: placeholders.words(part.get("text"))),
+    "extendedTextMessage": ("text", lambda part: placeholders.text(part.get("text"))),
     "imageMessage": _media("image"),
     "videoMessage": _media("video"),
     "ptvMessage": _media("video"),
@@ -224,7 +224,7 @@ _KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
     "pollCreationMessageV2": ("poll", _poll),
     "pollCreationMessageV3": ("poll", _poll),
     "pollUpdateMessage": ("poll", lambda _: "[voted in a poll]"),
-    "orderMessage": ("order", lambda part: placeholders.words(part.get("message")) or "[order]"),
+    "orderMessage": ("order", lambda part: placeholders.text(part.get("message")) or "[order]"),
     "productMessage": ("product", lambda _: "[product]"),
     "groupInviteMessage": ("invite", lambda _: "[invitation to a group]"),
     "eventMessage": (
@@ -235,7 +235,7 @@ _KINDS: dict[str, tuple[str, Callable[[_Content], str]]] = {
 
 
 def _quoted(item: _Content, content: _Content) -> dict[str, str]:
-    """Returns id and text of the message that this one answers; nothing if it answers none."""
+    """Returns id and text of the message that this message quotes; {} if it quotes none."""
     contexts = [part.get("contextInfo") for part in content.values() if isinstance(part, dict)]
     for context in (*contexts, item.get("contextInfo"), content.get("contextInfo")):
         if isinstance(context, dict) and isinstance(context.get("quotedMessage"), dict):
@@ -243,5 +243,5 @@ def _quoted(item: _Content, content: _Content) -> dict[str, str]:
                 _, text = _kind_and_text(_unwrapped(context["quotedMessage"]))
             except SkippedError:
                 text = ""
-            return {"id": placeholders.words(context.get("stanzaId")), "text": text}
+            return {"id": placeholders.text(context.get("stanzaId")), "text": text}
     return {}

@@ -1,6 +1,6 @@
 """Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Of a Place or a Partition only the fields named beside it are sent.
+Only the fields named beside a Place or a Partition are sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, tex
 from queue_core.settings import Rules
 
 Standing = Literal["held", "settled", "lost"]
-"""State of a lease: held by the caller, finished by an earlier call of the same, or over."""
+"""State of a lease: held by the caller, settled by the same call made before, or lost."""
 
 
 class EnqueueAnswer(NamedTuple):
@@ -24,7 +24,7 @@ class EnqueueAnswer(NamedTuple):
 
 
 class LeasedAnswer(NamedTuple):
-    """One leased conversation, as Redis has it."""
+    """One leased conversation, as `claim.lua` returns it."""
 
     conversation: str
     token: int
@@ -219,7 +219,7 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
 
 @stub("withdraw")
 class Withdraw(Call[str], frozen=True, kw_only=True):
-    """Takes out what was answered without the queue: "marked", "withdrawn" or "in flight"."""
+    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
     place: Annotated[Place, "queue lock active wake completed reply conversation"]
@@ -233,7 +233,7 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
 
 @stub("rescue")
 class Rescue(Call[str], frozen=True, kw_only=True):
-    """Finds, and on demand puts right, a conversation that nobody would look at: "stranded", "orphan" or "fine"."""
+    """Checks, and repairs on demand, a conversation that no worker would look at: "stranded", "orphan" or "fine"."""
 
     read = staticmethod(text)
     place: Annotated[Place, "queue lock reply active wake conversation"]

@@ -1,8 +1,8 @@
 -- claim: leases conversations that are due, oldest due time first, and hands over their waiting messages.
 -- A conversation whose lease ran out is due again, so a crashed worker needs nobody to clean up; the attempt counts.
 -- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases, renewed.
--- `only` is a conversation: no other one is leased, and next_due_ms is its own; '' allows all.
--- Returns {now_ms, next_due_ms or -1, given_up, batches}, a batch being
+-- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
+-- Returns {now_ms, next_due_ms or -1, given_up, batches}; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, elements}
 
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
@@ -46,7 +46,7 @@ local function settle_head(place)
   local tries = tries_of(place)
   local count, reason = 0, nil
   if #tries >= max_attempts then
-    -- A recorded reply answers its whole batch; without one only those go that had all the attempts.
+    -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
     count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
     reason = 'given up after ' .. #tries .. ' attempts: the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')

@@ -32,7 +32,7 @@ local count = 0
 if mode == 'dead' then
   count = size
 elseif #tries >= max_attempts then
-  -- A recorded reply answers its whole batch; without one only those go that had all the attempts.
+  -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
   count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
   reason = 'given up after ' .. #tries .. ' attempts: ' .. reason
 end

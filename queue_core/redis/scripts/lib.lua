@@ -71,8 +71,8 @@ local function schedule(place, at)
   end
 end
 
--- Schedules a conversation to which a message was added. In flight or in backoff, the end of that schedules it.
--- Already due, it keeps its due time.
+-- Schedules a conversation to which a message was added. If it is in flight or in
+-- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
   if redis.call('EXISTS', place.lock) == 0 then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)

@@ -32,7 +32,7 @@ CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
 class ScriptMismatchError(Exception):
-    """A script and its stub disagree, or a stub does not say how an input is read."""
+    """Raised when a script and its stub disagree, or a stub does not say how an input is read."""
 
 
 class Input(NamedTuple):
@@ -50,8 +50,8 @@ class LuaScript:
 
     def __init__(self, name: str, inputs: list[Input]) -> None:
         self.name = name
-        self.keys = tuple(it.path for it in inputs if it.is_key)
-        self.arguments = tuple(it.path for it in inputs if not it.is_key)
+        self.keys = tuple(item.path for item in inputs if item.is_key)
+        self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
         body, lib = _read(name), _read("lib")
         self._check(body, lib)
@@ -97,7 +97,7 @@ def stub(name: str) -> Callable[[CallType], CallType]:
 
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
-        inputs = [it for field in cls.__struct_fields__ for it in _inputs(cls.__name__, field, hints[field])]
+        inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
         cls.script = script = LuaScript(name, inputs)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
@@ -113,7 +113,7 @@ def text(raw: Any) -> str:
 
 
 def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
-    """Yield the inputs of one field of a stub: itself, the fields named of a Place or Partition, or all Rules."""
+    """Yield the inputs of one field of a stub: a single input, named fields of a Place or Partition, or all Rules."""
     kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
     if hint == Key:
         yield Input(name, is_key=True)
@@ -135,14 +135,14 @@ def _preamble(inputs: list[Input]) -> str:
     counted = {True: 0, False: 0}
     tables: dict[str, list[str]] = {}
     lines = []
-    for it in inputs:
-        counted[it.is_key] += 1
-        read = it.reading.format(f"{'KEYS' if it.is_key else 'ARGV'}[{counted[it.is_key]}]")
-        table, _, field = it.path.partition(".")
+    for item in inputs:
+        counted[item.is_key] += 1
+        read = item.reading.format(f"{'KEYS' if item.is_key else 'ARGV'}[{counted[item.is_key]}]")
+        table, _, field = item.path.partition(".")
         if field:
             tables.setdefault(table, []).append(f"{field} = {read}")
         else:
-            lines.append(f"local {it.path} = {read}\n")
+            lines.append(f"local {item.path} = {read}\n")
     return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
         lines
     )

@@ -1,4 +1,4 @@
-"""Names in a Lua script, found by its words: enough to see that a script uses what its stub declares, and no more."""
+"""Names in a Lua script, found by regular expressions: enough to check that it uses exactly what its stub declares."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def used_names(source: str) -> set[str]:
 
 
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
-    """Return names used in a script that nobody defines: inputs are `known`; the library and Lua define the others."""
+    """Return names that a script uses and that are neither inputs (`known`) nor defined by it, the library or Lua."""
     lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
-    return sorted(used_names(body) - _own_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
+    return sorted(used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
 
 
 def used_fields(table: str, body: str, lib: str) -> set[str]:
@@ -57,7 +57,7 @@ def _code(source: str) -> str:
     return re.sub(r"\{[^{}]*\}", lambda table: re.sub(r"\w+ = ", "", table[0]), code)
 
 
-def _own_names(code: str) -> set[str]:
+def _defined_names(code: str) -> set[str]:
     """Return locals, variables of loops, functions and their parameters."""
     groups = [group for pair in (*_LOCAL.findall(code), *_FUNCTION.findall(code)) for group in pair]
     return {name.strip() for group in groups for name in group.split(",")}

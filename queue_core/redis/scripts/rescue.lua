@@ -1,5 +1,5 @@
--- rescue: repairs what no step of this queue leaves behind; a hand in the data, a failover that lost a write or another
--- program can. `repair` '1' repairs, '0' only looks and writes nothing.
+-- rescue: repairs damage from outside, by a manual change, a failover that lost a write or another program; the queue
+-- causes none. `repair` '1' repairs, '0' only looks and writes nothing.
 -- Returns 'stranded' (messages that no worker would look at; due now, or when a lease that is held ends)
 --   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
 
@@ -17,7 +17,7 @@ end
 
 allow_when_full(place.lock)
 if verdict == 'stranded' then
-  -- Whoever holds it may be at work on it.
+  -- The worker that holds it may still be answering.
   local lease_ends = tonumber(redis.call('HGET', place.lock, 'expiresAt') or 0)
   schedule(place, math.max(now_ms, lease_ends))
 else

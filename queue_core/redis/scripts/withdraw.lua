@@ -1,6 +1,6 @@
 -- withdraw: notes that a message was answered without the queue. Marks its id as seen, and removes it from the list if
 -- an enqueue whose answer was lost had stored it.
--- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (a worker answers it, or has: too late)
+-- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker answers it, or did)
 
 redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 local tries = tries_of(place)

@@ -1,4 +1,4 @@
-"""The operator's commands: looking at the queue, mending it, trying it out. Each command has a module."""
+"""The operator's commands: looking at the queue, repairing it, testing it. Each command has a module."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ from queue_core.channels.evolution.parser import PHONE_JID
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
-OK, NOT_SO = 0, 1
-"""Exit codes: done; a check failed, something is left or was not found. Wrong usage or configuration is 2."""
+OK, FAILED = 0, 1
+"""Exit codes; FAILED says that a check failed, or that messages are left or not found. Wrong usage is 2."""
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
 """Runs a command; returns the exit code."""
 
 _PUNCTUATION = re.compile(r"[\s()./+\-\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Characters of a number written for people, with the marks of direction that copying brings along."""
+"""Characters of a number written for people, with the direction marks that copying adds."""
 
 
 def duration_s(text: str) -> float:
@@ -66,15 +66,15 @@ def add_command(
     epilog: str,
     has_json: bool = True,
 ) -> argparse.ArgumentParser:
-    """Add a command. `run` is None for one that only groups others.
+    """Add a command. `run` is None for a command that only groups others.
 
     `args.run` is then `run`; `args.wrong_usage` ends the process as argparse does, with a message and exit code 2.
     """
     parser = commands.add_parser(
         name,
         help=summary,
-        description=_laid_out(description),
-        epilog=_laid_out(epilog),
+        description=_filled(description),
+        epilog=_filled(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
@@ -84,7 +84,7 @@ def add_command(
     return parser
 
 
-def _laid_out(words: str) -> str:
+def _filled(words: str) -> str:
     """Fill paragraphs to a terminal's width; those with indented lines, such as examples, stay as they are."""
     paragraphs = textwrap.dedent(words).strip().split("\n\n")
     return "\n\n".join(

@@ -13,7 +13,7 @@ from queue_core.queue.health import examine
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command
+from queue_core.server.operator.arguments import FAILED, OK, add_command
 from queue_core.server.operator.figures import figures, write_findings
 from queue_core.server.operator.output import write, write_fields, write_json
 from queue_core.server.own_redis import open_queue, own_redis, redis_url
@@ -32,8 +32,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             replica, stranded conversations and more; and says what to do about each. Errors void the guarantees;
             warnings do not yet.
 
-            It checks the Redis of REDIS_URL, else the one of a running `serve`. With --embedded it starts the one
-            that `serve` would start, checks that, and stops it.
+            It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
+            that `serve` would start, checks it, and stops it.
             """,
         epilog="""
             examples:
@@ -53,7 +53,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Examine and write the verdict."""
-    async with _queue_to_check(settings, may_start=args.embedded) as (queue, which):
+    async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_name):
         report = await examine(queue)
     errors = list(report.errors)
     if not settings.use_queue_system:
@@ -63,17 +63,17 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
         )
     if args.json:
         facts = {**msgspec.to_builtins(report), "errors": errors}
-        write_json({"ok": not errors, "checked": which, **facts})
-        return NOT_SO if errors else OK
-    write_fields([("checked", which), *figures(report)])
+        write_json({"ok": not errors, "checked": redis_name, **facts})
+        return FAILED if errors else OK
+    write_fields([("checked", redis_name), *figures(report)])
     write_findings(errors, report.warnings)
     write()
-    warned = quantity(len(report.warnings), "warning")
+    warnings = quantity(len(report.warnings), "warning")
     if errors:
         void = "voids" if len(errors) == 1 else "void"
-        write(f"FAILED: {quantity(len(errors), 'error')} {void} the guarantees; {warned}")
-        return NOT_SO
-    write(f"OK: nothing voids the guarantees; {warned}")
+        write(f"FAILED: {quantity(len(errors), 'error')} {void} the guarantees; {warnings}")
+        return FAILED
+    write(f"OK: nothing voids the guarantees; {warnings}")
     return OK
 
 
@@ -81,9 +81,9 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
 async def _queue_to_check(
     settings: ServerSettings, *, may_start: bool
 ) -> AsyncIterator[tuple[MessageQueue, str]]:
-    """Yield the queue, and in words which Redis it is on.
+    """Yield the queue to check, and words that name its Redis.
 
-    Raises InvalidSettingsError when there is none and none may be started, EmbeddedRedisError when it does not start.
+    Raises InvalidSettingsError without a Redis that may be used, EmbeddedRedisError when it does not start.
     """
     if settings.redis_url.get_secret_value():
         async with open_queue(settings) as queue:
@@ -95,7 +95,7 @@ async def _queue_to_check(
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"no Redis is named, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
+            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
             "REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
         )
     async with own_redis(settings) as server, connect(server.url) as client:
@@ -104,7 +104,7 @@ async def _queue_to_check(
 
 
 async def _serve_runs(settings: ServerSettings) -> bool:
-    """Return True if the Redis answers whose address a `serve` left; one that was killed leaves it too."""
+    """Return True if the Redis of a `serve` answers; the address that a killed `serve` leaves is not enough."""
     try:
         redis_url(settings)
     except InvalidSettingsError:

@@ -12,7 +12,7 @@ from queue_core.errors import DeadLetterNotFoundError, QueueError
 from queue_core.message import DeadLetter
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, phone_spellings
+from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -20,10 +20,10 @@ from queue_core.server.operator.output import (
     moment,
     name,
     shortened,
-    tell,
     write,
     write_fields,
     write_json,
+    write_remark,
 )
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity, visible
@@ -50,7 +50,7 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
               python -m queue_core dead list --reason timeout
               python -m queue_core dead requeue --all --reason timeout
 
-            `python -m queue_core dead COMMAND --help` tells more.
+            `python -m queue_core dead COMMAND --help` explains each.
             """,
         has_json=False,
     )
@@ -98,14 +98,14 @@ def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_show,
         summary="show one, with its text and reply",
         description="""
-            Shows all that is known of one dead letter: reason, attempts, the message with its text, and the reply if
+            Shows all that is known about one dead letter: reason, attempts, the message with its text, and the reply if
             one was recorded and perhaps never sent. --json adds the webhook that brought it.
             """,
         epilog="""
             example:
               python -m queue_core dead show 0/1700000000000-0
 
-            exit codes: 0 shown; 1 there is none with that id, or Redis is not available; 2 wrong usage
+            exit codes: 0 shown; 1 no dead letter has that id, or Redis is not available; 2 wrong usage
             """,
     )
     parser.add_argument("id", metavar="ID", help="as `dead list` shows it, such as 0/1700000000000-0")
@@ -118,9 +118,9 @@ def _add_requeue(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         run_requeue,
         summary="put them back into the queue",
         description="""
-            Puts dead letters at the end of their conversations, as if they arrived now, with all their attempts. Mend
+            Puts dead letters at the end of their conversations, as if they arrived now, with all their attempts. Fix
             what made them fail first, or they come back. --all takes those that are there when the command begins,
-            oldest first, so what fails again meanwhile is not taken twice.
+            oldest first, so a message that fails again meanwhile is not taken twice.
             """,
         epilog="""
             examples:
@@ -147,7 +147,7 @@ def _add_drop(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog="""
             examples:
               python -m queue_core dead drop 0/1700000000000-0
-              python -m queue_core dead drop --all --yes --reason "later than"
+              python -m queue_core dead drop --all --yes --reason "late: delivered"
 
             exit codes: 0 dropped (with --all even if there were none); 1 an id was not found, or Redis is not
             available; 2 wrong usage (--all without --yes) or configuration
@@ -196,7 +196,7 @@ async def run_list(args: argparse.Namespace, settings: ServerSettings) -> int:
     elif not args.json:
         write("no dead letters" + (f" with {_filters(args)}" if _filters(args) else ""))
     if is_cut:
-        tell(f"these are the first {quantity(shown, 'dead letter')}; --limit 0 lists all of them")
+        write_remark(f"these are the first {quantity(shown, 'dead letter')}; --limit 0 lists all of them")
     return OK
 
 
@@ -207,9 +207,9 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
             letter = await queue.dead_letter(args.id)
         except DeadLetterNotFoundError as error:
             complain(str(error))
-            return NOT_SO
+            return FAILED
     if args.json:
-        write_json(_as_json(letter, with_text=True, is_whole=True))
+        write_json(_as_json(letter, with_text=True, with_message=True))
         return OK
     message = letter.message
     fields = [
@@ -236,10 +236,10 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 async def run_requeue(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Put dead letters back."""
+    """Put dead letters back into the queue."""
     _check_choice(args)
     async with open_queue(settings) as queue:
-        return await _work_off(queue, args, queue.requeue, "requeued")
+        return await _process(queue, args, queue.requeue, "requeued")
 
 
 async def run_drop(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -248,7 +248,7 @@ async def run_drop(args: argparse.Namespace, settings: ServerSettings) -> int:
     if args.all and not args.yes:
         args.wrong_usage("--all deletes dead letters for good: look at `dead list`, then add --yes")
     async with open_queue(settings) as queue:
-        return await _work_off(queue, args, queue.drop, "dropped")
+        return await _process(queue, args, queue.drop, "dropped")
 
 
 def _check_choice(args: argparse.Namespace) -> None:
@@ -267,10 +267,10 @@ def _filters(args: argparse.Namespace) -> str:
     )
 
 
-async def _work_off(
+async def _process(
     queue: MessageQueue, args: argparse.Namespace, step: Callable[[str], Awaitable[None]], done_word: str
 ) -> int:
-    """Take the step for each chosen dead letter and write how many there were."""
+    """Take the step for each chosen dead letter and write their number."""
     done = 0
     missing: dict[str, DeadLetterNotFoundError] = {}
     try:
@@ -288,18 +288,18 @@ async def _work_off(
                     raise outcome
     except QueueError:
         if done:
-            words = f"{quantity(done, 'dead letter')} {done_word} before this failed"
-            tell(f"{words}; giving the command again goes on from there")
+            words = f"{quantity(done, 'dead letter')} {done_word} before the failure"
+            write_remark(f"{words}; run the command again to continue")
         raise
     if args.all:
-        missing = {}  # somebody else took them meanwhile
+        missing = {}  # requeued or dropped by another command meanwhile
     if args.json:
         write_json({done_word: done, "notFound": list(missing)})
     else:
         write(f"{quantity(done, 'dead letter')} {done_word}")
     for error in missing.values():
         complain(str(error))
-    return NOT_SO if missing else OK
+    return FAILED if missing else OK
 
 
 async def _matching(queue: MessageQueue, args: argparse.Namespace) -> AsyncGenerator[DeadLetter, None]:
@@ -329,7 +329,7 @@ def _row(letter: DeadLetter, *, with_text: bool) -> list[str]:
     return cells
 
 
-def _as_json(letter: DeadLetter, *, with_text: bool, is_whole: bool = False) -> dict[str, Any]:
+def _as_json(letter: DeadLetter, *, with_text: bool, with_message: bool = False) -> dict[str, Any]:
     message = letter.message
     shown: dict[str, Any] = {
         "id": letter.id,
@@ -343,7 +343,7 @@ def _as_json(letter: DeadLetter, *, with_text: bool, is_whole: bool = False) -> 
     if with_text:
         shown["text"] = message.message if message else None
         shown["reply"] = letter.reply
-    if is_whole:
+    if with_message:
         shown["message"] = message.as_dict() if message else None
         shown["raw"] = None if message else letter.raw
     return shown

@@ -10,21 +10,21 @@ import msgspec
 from queue_core.errors import QueueUnavailableError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command, duration_s
-from queue_core.server.operator.output import age, tell, write, write_json
+from queue_core.server.operator.arguments import FAILED, OK, add_command, duration_s
+from queue_core.server.operator.output import age, write, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 
 LOOK_S = 0.5
 """Wait between two looks."""
-TELL_CHANGE_S = 1.0
-"""Shortest wait until a change is told."""
-TELL_S = 5.0
-"""Wait until the same is told again."""
-WALK_S_MAX = 30.0
+REPORT_CHANGE_S = 1.0
+"""Shortest time between two reports of a change."""
+REPORT_S = 5.0
+"""Time after which an unchanged state is reported again."""
+SCAN_S_MAX = 30.0
 """Longest search for stranded conversations."""
 BACKLOG_MS = 5_000
-"""A conversation that is overdue for longer is one that nobody works on."""
+"""A conversation that has been due for longer is reported as overdue."""
 
 
 def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,30 +56,30 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Wait until the queue is empty. A Redis that goes away meanwhile is waited for too."""
+    """Wait until the queue is empty. If Redis goes away meanwhile, wait for it too."""
     clock = asyncio.get_running_loop().time
     began = clock()
-    said, said_at = "", -TELL_S
+    reported, reported_at = "", -REPORT_S
     async with open_queue(settings) as queue:
         await queue.check()
         while True:
             try:
-                left = await _left(queue)
-                words = left.words()
+                remaining = await _read_remaining(queue)
+                words = remaining.words()
             except QueueUnavailableError as error:
-                left, words = None, f"Redis does not answer, trying again: {error}"
+                remaining, words = None, f"Redis does not answer, trying again: {error}"
             waited = clock() - began
-            if left and left.is_empty:
-                return _drained(args, left, waited)
-            if clock() - said_at >= (TELL_S if words == said else TELL_CHANGE_S):
-                tell(f"{age(waited * 1000):>12}  {words}")
-                said, said_at = words, clock()
+            if remaining and remaining.is_empty:
+                return _drained(args, remaining, waited)
+            if clock() - reported_at >= (REPORT_S if words == reported else REPORT_CHANGE_S):
+                write_remark(f"{age(waited * 1000):>12}  {words}")
+                reported, reported_at = words, clock()
             if waited >= args.timeout:
-                return _not_drained(args, left, words)
+                return _not_drained(args, remaining, words)
             await asyncio.sleep(min(LOOK_S, args.timeout - waited))
 
 
-class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Messages and conversations that the queue still holds."""
 
     messages: int
@@ -89,7 +89,7 @@ class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     unreachable: int
     """Conversations that no worker will ever look at."""
     is_complete: bool
-    """True when there was time to look for those."""
+    """True when there was time to look at all keys."""
     dead_letters: int
 
     @property
@@ -108,39 +108,39 @@ class _Left(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return words
 
 
-async def _left(queue: MessageQueue) -> _Left:
+async def _read_remaining(queue: MessageQueue) -> _Remaining:
     conversations = await queue.active_conversations()
     messages = await queue.depth()
     now_ms = await queue.now_ms()
     unreachable, is_complete = 0, True
-    if not messages:  # the last step, for it takes a walk over all keys
-        unscheduled = await queue.unscheduled(asyncio.get_running_loop().time() + WALK_S_MAX)
+    if not messages:  # done last, because it scans all keys
+        unscheduled = await queue.unscheduled(asyncio.get_running_loop().time() + SCAN_S_MAX)
         unreachable = len(unscheduled.stranded) + unscheduled.elsewhere
         is_complete = unscheduled.is_complete
-    return _Left(
+    return _Remaining(
         messages=messages,
         conversations=len(conversations),
-        overdue=sum(it.attention_at_ms < now_ms - BACKLOG_MS for it in conversations),
+        overdue=sum(conversation.attention_at_ms < now_ms - BACKLOG_MS for conversation in conversations),
         unreachable=unreachable,
         is_complete=is_complete,
         dead_letters=(await queue.sizes()).dead_letters,
     )
 
 
-def _drained(args: argparse.Namespace, left: _Left, waited_s: float) -> int:
+def _drained(args: argparse.Namespace, remaining: _Remaining, waited_s: float) -> int:
     if args.json:
-        write_json({"empty": True, "waitedMs": round(waited_s * 1000), **msgspec.to_builtins(left)})
+        write_json({"empty": True, "waitedMs": round(waited_s * 1000), **msgspec.to_builtins(remaining)})
     else:
-        dead = quantity(left.dead_letters, "dead letter")
-        write("empty" + (f"; {dead}: see `python -m queue_core dead list`" if left.dead_letters else ""))
+        dead = quantity(remaining.dead_letters, "dead letter")
+        write("empty" + (f"; {dead}: see `python -m queue_core dead list`" if remaining.dead_letters else ""))
     return OK
 
 
-def _not_drained(args: argparse.Namespace, left: _Left | None, words: str) -> int:
-    if left is None:
+def _not_drained(args: argparse.Namespace, remaining: _Remaining | None, words: str) -> int:
+    if remaining is None:
         raise QueueUnavailableError(words)
     if args.json:
-        write_json({"empty": False, "waitedMs": round(args.timeout * 1000), **msgspec.to_builtins(left)})
+        write_json({"empty": False, "waitedMs": round(args.timeout * 1000), **msgspec.to_builtins(remaining)})
     else:
         write(f"not empty after {age(args.timeout * 1000)}: {words}")
-    return NOT_SO
+    return FAILED

@@ -16,6 +16,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
     latency = "unknown" if report.latency_ms is None else f"{report.latency_ms:.1f} ms"
     role = f"{report.role or 'role unknown'}{' of a cluster' if report.is_cluster else ''}"
     oldest = "none waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
+    stranded = report.stranded_conversations
     return [
         ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
@@ -26,12 +27,12 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("oldest", oldest),
         ("dead letters", f"{report.dead_letters:,}"),
         ("expired leases", f"{report.expired_leases:,}"),
-        ("stranded", quantity(report.stranded_conversations or 0, "conversation")),
+        ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]
 
 
 def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
-    """Write what voids the guarantees, then what should be seen to."""
+    """Write the errors, which void the guarantees, then the warnings."""
     if errors or warnings:
         write()
     for word, findings in (("ERROR", errors), ("warning", warnings)):

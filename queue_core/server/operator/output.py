@@ -14,7 +14,7 @@ from queue_core.text import visible
 NAME_CELLS_MAX = 40
 """Instance names and phones are cut to this width in tables; JSON has them whole."""
 TEXT_CELLS_MAX = 80
-"""Message texts and reasons are cut to this width unless all of them was asked for."""
+"""Message texts and reasons are cut to this width, unless the option for whole texts is given."""
 
 
 def write(line: str = "") -> None:
@@ -22,18 +22,18 @@ def write(line: str = "") -> None:
     _write_to(sys.stdout, line)
 
 
-def tell(line: str) -> None:
-    """Write one line to standard error: progress and remarks."""
+def write_remark(line: str) -> None:
+    """Write one line to standard error, such as progress."""
     _write_to(sys.stderr, line)
 
 
 def complain(line: str) -> None:
-    """Write to standard error why a command did not do what was asked."""
-    tell(f"queue_core: {line}")
+    """Write to standard error why a command failed."""
+    write_remark(f"queue_core: {line}")
 
 
 def write_json(value: Any, *, on_one_line: bool = False) -> None:
-    """Write JSON in ASCII, so that no text in it can do anything to a terminal."""
+    """Write JSON in ASCII, so that no text in it can control a terminal."""
     write(json.dumps(value, indent=None if on_one_line else 2))
 
 
@@ -55,8 +55,8 @@ def width(text: str) -> int:
 
 
 def shortened(text: str, cells: int) -> str:
-    """Make a text visible and cut it to so many columns."""
-    shown = visible(text[: cells * 4])  # enough of it: a text of megabytes is not looked at whole
+    """Make a text visible and cut it to at most `cells` columns."""
+    shown = visible(text[: cells * 4])  # enough: a text of megabytes is not read whole
     if width(shown) <= cells and len(text) <= cells * 4:
         return shown
     kept, used = [], 1
@@ -74,7 +74,7 @@ def name(text: str) -> str:
 
 
 def age(milliseconds: float) -> str:
-    """Word a length of time, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
+    """Write a duration for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
     seconds = max(0.0, milliseconds / 1000)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
@@ -88,7 +88,7 @@ def age(milliseconds: float) -> str:
 
 
 def moment(unix_ms: int) -> str:
-    """Word a time in UTC, to the second; one that no calendar has is shown as the number."""
+    """Write a time in UTC, to the second; a time outside the calendar is written as its number."""
     try:
         return datetime.fromtimestamp(unix_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
@@ -96,7 +96,7 @@ def moment(unix_ms: int) -> str:
 
 
 class Table:
-    """Rows in aligned columns, written page by page: columns only ever grow wider.
+    """Rows in aligned columns, written page by page: columns never become narrower.
 
     `numbers` names the columns that are aligned to the right. Cells must be visible text already.
     """

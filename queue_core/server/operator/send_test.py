@@ -1,4 +1,4 @@
-"""`send-test`: a burst through the front door of a running server, followed until it is answered."""
+"""`send-test`: a burst of messages posted to a running server, and watched until it is answered."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from queue_core.message import DeadLetter, QueueMessage, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import (
-    NOT_SO,
+    FAILED,
     OK,
     add_command,
     count,
@@ -59,7 +59,7 @@ def add_send_test(commands: argparse._SubParsersAction[argparse.ArgumentParser])
               python -m queue_core send-test
               python -m queue_core send-test --count 5 --instance mybot --phone 5511999990000 --text "are you there?"
 
-            exit codes: 0 all messages finished; 1 not taken, not finished in time, or given up on; 2 wrong usage or
+            exit codes: 0 all messages finished; 1 not accepted, not finished in time, or given up on; 2 wrong usage or
             configuration
             """,
     )
@@ -129,8 +129,8 @@ def _instance(text: str) -> str:
     return text
 
 
-class _Course(msgspec.Struct, kw_only=True):
-    """Course of the burst. Times by Redis's clock, Unix ms, but for the acknowledgements."""
+class _Progress(msgspec.Struct, kw_only=True):
+    """Progress of the burst. Times are Unix ms by Redis's clock."""
 
     ids: list[str]
     began_at_ms: int = 0
@@ -156,13 +156,13 @@ class _Course(msgspec.Struct, kw_only=True):
 
 async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Post, watch, and write what happened."""
-    phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # for fiction, by the NANP
+    phone = args.phone or f"1202555{random.SystemRandom().randrange(100, 200):04}"  # reserved for fiction
     burst = secrets.token_hex(8).upper()
-    course = _Course(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
-    url = args.url or _own_url(settings)
+    progress = _Progress(ids=[f"TEST{burst}{number:04}" for number in range(1, args.count + 1)])
+    url = args.url or _local_url(settings)
     async with open_queue(settings) as queue, new_session() as session:
         await queue.check()
-        for number, message_id in enumerate(course.ids, 1):
+        for number, message_id in enumerate(progress.ids, 1):
             text = f"{args.text} {number}"
             posted_at = time.perf_counter()
             payload = example_webhook(
@@ -176,16 +176,16 @@ async def run_send_test(args: argparse.Namespace, settings: ServerSettings) -> i
             problem = await _post(session, settings, url, payload)
             if problem:
                 complain(f"message {number} of {args.count}: {problem}")
-                return NOT_SO
-            course.acknowledged_ms.append((time.perf_counter() - posted_at) * 1000)
-        await _watch(queue, args.instance, phone, course, args.wait)
-    _write(args, phone, course)
-    return OK if course.is_answered else NOT_SO
+                return FAILED
+            progress.acknowledged_ms.append((time.perf_counter() - posted_at) * 1000)
+        await _watch(queue, args.instance, phone, progress, args.wait)
+    _write(args, phone, progress)
+    return OK if progress.is_answered else FAILED
 
 
-def _own_url(settings: ServerSettings) -> str:
+def _local_url(settings: ServerSettings) -> str:
     """Return the address at which a server with these settings listens, seen from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - not bound to
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - nothing listens here
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port or 8080}"
 
 
@@ -208,101 +208,101 @@ def _refusal(answer: HttpAnswer) -> str:
     body = answer.json()
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     if not answer.is_success:
-        said = visible(str(fields.get("error", "")))[:300]
-        hint = "; is EVOLUTION_WEBHOOK_SECRET the server's?" if answer.status in (401, 403) else ""
-        return f"the server answered {answer.status} {said}{hint}".replace("  ", " ")
+        error = visible(str(fields.get("error", "")))[:300]
+        hint = "; set EVOLUTION_WEBHOOK_SECRET as the server has it" if answer.status in (401, 403) else ""
+        return f"the server answered {answer.status} {error}{hint}".replace("  ", " ")
     if fields.get("buffered"):
         return "taken by the legacy buffer (the server runs with USE_QUEUE_SYSTEM=false), so it cannot be watched"
     if fields.get("answered"):
-        return "answered without the queue: the server cannot reach Redis; `check` says more"
+        return "answered without the queue: the server cannot reach Redis; run `check` to see why"
     if fields.get("skipped"):
         return f"acknowledged and skipped: {visible(str(fields['skipped']))[:300]}; see IGNORED_KINDS"
     return ""
 
 
-async def _watch(queue: MessageQueue, instance: str, phone: str, course: _Course, wait_s: float) -> None:
-    """Look until all of them are finished or dead, or the time is over."""
+async def _watch(queue: MessageQueue, instance: str, phone: str, progress: _Progress, wait_s: float) -> None:
+    """Read the queue until all messages are finished or dead, or the time is over."""
     clock = asyncio.get_running_loop().time
     end = clock() + wait_s
-    ours = set(course.ids)
+    ids = set(progress.ids)
     while True:
-        course.pending = [it for it in await queue.pending(instance, phone) if it.id in ours]
-        for message in course.pending:
-            _note_arrival(course, message)
-            if course.taken_at_ms is None:
-                course.taken_at_ms = message.processing_started_at
+        progress.pending = [message for message in await queue.pending(instance, phone) if message.id in ids]
+        for message in progress.pending:
+            _note_arrival(progress, message)
+            if progress.taken_at_ms is None:
+                progress.taken_at_ms = message.processing_started_at
         for message in await queue.completed(instance, phone):
-            if message.id in ours:
-                _note_arrival(course, message)
-                course.finished[message.id] = message.completed_at or 0
-        course.pending = [message for message in course.pending if message.id not in course.finished]
-        if course.is_answered:
+            if message.id in ids:
+                _note_arrival(progress, message)
+                progress.finished[message.id] = message.completed_at or 0
+        progress.pending = [message for message in progress.pending if message.id not in progress.finished]
+        if progress.is_answered:
             return
-        if not course.pending or clock() >= end:
-            await _look_for_dead(queue, ours, course)
+        if not progress.pending or clock() >= end:
+            await _look_for_dead(queue, ids, progress)
             return
         await asyncio.sleep(LOOK_S)
 
 
-def _note_arrival(course: _Course, message: QueueMessage) -> None:
-    if message.id == course.ids[0]:
-        course.began_at_ms = message.added_at
+def _note_arrival(progress: _Progress, message: QueueMessage) -> None:
+    if message.id == progress.ids[0]:
+        progress.began_at_ms = message.added_at
 
 
-async def _look_for_dead(queue: MessageQueue, ours: set[str], course: _Course) -> None:
+async def _look_for_dead(queue: MessageQueue, ids: set[str], progress: _Progress) -> None:
     async for letter in queue.iterate_dead_letters():
-        if letter.message and letter.message.id in ours:
-            course.dead.append(letter)
+        if letter.message and letter.message.id in ids:
+            progress.dead.append(letter)
 
 
-def _write(args: argparse.Namespace, phone: str, course: _Course) -> None:
-    finished_at_ms = max(course.finished.values(), default=None)
+def _write(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
+    finished_at_ms = max(progress.finished.values(), default=None)
     if args.json:
         write_json(
             {
-                "ok": course.is_answered,
+                "ok": progress.is_answered,
                 "instanceName": args.instance,
                 "userPhone": phone,
-                "ids": course.ids,
-                "acknowledgedMs": [round(took, 1) for took in course.acknowledged_ms],
-                "takenMs": _since(course, course.taken_at_ms),
-                "finishedMs": _since(course, finished_at_ms),
-                "turns": course.turns,
+                "ids": progress.ids,
+                "acknowledgedMs": [round(took, 1) for took in progress.acknowledged_ms],
+                "takenMs": _since(progress, progress.taken_at_ms),
+                "finishedMs": _since(progress, finished_at_ms),
+                "turns": progress.turns,
                 "waiting": [
                     {"id": message.id, "status": message.status, "retryCount": message.retry_count}
-                    for message in course.pending
+                    for message in progress.pending
                 ],
-                "dead": [{"id": letter.id, "reason": letter.reason} for letter in course.dead],
+                "dead": [{"id": letter.id, "reason": letter.reason} for letter in progress.dead],
             }
         )
         return
-    total = quantity(len(course.ids), "message")
+    total = quantity(len(progress.ids), "message")
     facts = [
         ("conversation", f"{visible(args.instance)} {phone}"),
-        ("acknowledged", f"{total}, the slowest after {max(course.acknowledged_ms):.0f} ms"),
+        ("acknowledged", f"{total}, the slowest after {max(progress.acknowledged_ms):.0f} ms"),
     ]
-    if course.taken_at_ms is not None:
-        facts.append(("taken", _after(course, course.taken_at_ms)))
-    elif course.finished:
+    if progress.taken_at_ms is not None:
+        facts.append(("taken", _after(progress, progress.taken_at_ms)))
+    elif progress.finished:
         facts.append(("taken", f"not seen: it was done within {LOOK_S * 1000:.0f} ms"))
     if finished_at_ms is not None:
-        turns = f"{len(course.finished)} of {total} in {quantity(len(course.turns), 'turn')}"
-        facts.append(("finished", f"{_after(course, finished_at_ms)}, {turns}"))
+        turns = f"{len(progress.finished)} of {total} in {quantity(len(progress.turns), 'turn')}"
+        facts.append(("finished", f"{_after(progress, finished_at_ms)}, {turns}"))
     write_fields(facts)
-    _write_rest(args, phone, course)
+    _write_rest(args, phone, progress)
 
 
-def _write_rest(args: argparse.Namespace, phone: str, course: _Course) -> None:
+def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
     """Write what is not finished, and why."""
-    for letter in course.dead:
+    for letter in progress.dead:
         write(f"given up: {visible(letter.reason)} (dead letter {letter.id})")
-    if course.pending:
-        retries = max(message.retry_count for message in course.pending)
-        in_work = sum(message.status == "processing" for message in course.pending)
-        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; is a worker running? `show` tells more"
-        messages = quantity(len(course.pending), "message")
+    if progress.pending:
+        retries = max(message.retry_count for message in progress.pending)
+        in_work = sum(message.status == "processing" for message in progress.pending)
+        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; is a worker running? See `show`"
+        messages = quantity(len(progress.pending), "message")
         write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
-    missing = len(course.ids) - len(course.finished) - len(course.dead) - len(course.pending)
+    missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)
     if missing:
         write(
             f"{quantity(missing, 'message')} of {phone} cannot be found in this queue: does the server use the same "
@@ -310,9 +310,9 @@ def _write_rest(args: argparse.Namespace, phone: str, course: _Course) -> None:
         )
 
 
-def _since(course: _Course, at_ms: int | None) -> int | None:
-    return None if at_ms is None else at_ms - course.began_at_ms
+def _since(progress: _Progress, at_ms: int | None) -> int | None:
+    return None if at_ms is None else at_ms - progress.began_at_ms
 
 
-def _after(course: _Course, at_ms: int) -> str:
-    return f"after {age(at_ms - course.began_at_ms)}"
+def _after(progress: _Progress, at_ms: int) -> str:
+    return f"after {age(at_ms - progress.began_at_ms)}"

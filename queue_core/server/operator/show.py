@@ -13,7 +13,7 @@ from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
-from queue_core.server.operator.arguments import NOT_SO, OK, add_command, count, phone_spellings
+from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
@@ -40,7 +40,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="everything about one conversation, texts included",
         description="""
             Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
-            when; when it is tried again and why the last attempt failed; a reply that is recorded and not yet done;
+            when; when it is tried again and why the last attempt failed; a reply that is recorded and not finished;
             dead letters; the last finished messages; statistics; and what the AI remembers.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
@@ -75,7 +75,7 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--full", action="store_true", help="do not cut long texts")
 
 
-class _Known(msgspec.Struct, kw_only=True):
+class _Overview(msgspec.Struct, kw_only=True):
     """Everything that is known about one conversation."""
 
     instance: str
@@ -85,43 +85,43 @@ class _Known(msgspec.Struct, kw_only=True):
     memory: Memory
 
     @property
-    def is_anything(self) -> bool:
+    def has_content(self) -> bool:
         return self.queued.is_known or bool(self.dead) or self.memory != Memory()
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Read and write it."""
+    """Read the conversation and write it."""
     async with open_queue(settings) as queue:
         if args.phone is None:
             names = await _find(args.instance, queue, settings)
             if len(names) != 1:
                 _complain_of_tag(args.instance, names)
-                return NOT_SO
+                return FAILED
         else:
             names = [(args.instance, phone) for phone in phone_spellings(args.phone)]
         for instance, phone in names:
-            known = await _read(queue, instance, phone)
-            if known.is_anything:
+            overview = await _read(queue, instance, phone)
+            if overview.has_content:
                 break
         else:
             complain(
                 f"nothing is known about {name(args.instance)} {name(args.phone)}: `status` lists who waits; "
                 f"finished messages are kept for {age(settings.queue.completed_ttl_s * 1000)}"
             )
-            return NOT_SO
-    finished = known.queued.completed[-args.finished :] if args.finished else []
+            return FAILED
+    finished = overview.queued.completed[-args.finished :] if args.finished else []
     if args.json:
-        write_json(_as_json(known, finished, is_full=args.full))
+        write_json(_as_json(overview, finished, is_full=args.full))
         return OK
-    write_fields(_facts(known, is_full=args.full))
-    _write_pending(known.queued, is_full=args.full)
-    _write_finished(known.queued, finished, is_full=args.full)
-    _write_memory(known.memory, is_full=args.full)
+    write_fields(_facts(overview, is_full=args.full))
+    _write_pending(overview.queued, is_full=args.full)
+    _write_finished(overview.queued, finished, is_full=args.full)
+    _write_memory(overview.memory, is_full=args.full)
     return OK
 
 
-async def _read(queue: MessageQueue, instance: str, phone: str) -> _Known:
-    return _Known(
+async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
+    return _Overview(
         instance=instance,
         phone=phone,
         queued=await queue.conversation(instance, phone),
@@ -137,7 +137,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Known:
 async def _find(tag: str, queue: MessageQueue, settings: ServerSettings) -> list[tuple[str, str]]:
     tags = ConversationTags(settings.log_key.get_secret_value().encode())
     await tags.share_key(queue.notes)
-    return await tags.find(tag, queue)  # raises if Redis did not answer before either
+    return await tags.find(tag, queue)  # raises when Redis does not answer
 
 
 def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
@@ -147,16 +147,20 @@ def _complain_of_tag(tag: str, names: list[tuple[str, str]]) -> None:
             "`status` lists who waits"
         )
     for instance, phone in names:
-        complain(f"more than one conversation has this tag; type: show {_typed(instance)} {_typed(phone)}")
+        complain(f"more than one conversation has this tag; type: show {_quoted(instance)} {_quoted(phone)}")
 
 
-def _typed(text: str) -> str:
+def _quoted(text: str) -> str:
     return shlex.quote(visible(text))
 
 
-def _facts(known: _Known, *, is_full: bool) -> list[tuple[str, str]]:
-    queued = known.queued
-    facts = [("instance", visible(known.instance)), ("phone", visible(known.phone)), ("state", _state(known))]
+def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
+    queued = overview.queued
+    facts = [
+        ("instance", visible(overview.instance)),
+        ("phone", visible(overview.phone)),
+        ("state", _state(overview)),
+    ]
     if lease := queued.lease:
         held = f"{quantity(lease.messages, 'message')}, for {age(queued.now_ms - lease.locked_at_ms)}"
         facts.append(("lease", f"{held}, by {visible(lease.processor_id)}, token {visible(lease.token)}"))
@@ -167,18 +171,14 @@ def _facts(known: _Known, *, is_full: bool) -> list[tuple[str, str]]:
         facts.append(
             ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=is_full)}")
         )
-    if known.dead:
-        newest = known.dead[-1]
+    if overview.dead:
+        newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)
+        reason = _cut(newest.reason, is_full=is_full)
+        names = f"--instance {_quoted(overview.instance)} --phone {_quoted(overview.phone)}"
         facts += [
-            (
-                "dead letters",
-                f"{len(known.dead):,}, the newest {since} ago: {_cut(newest.reason, is_full=is_full)}",
-            ),
-            (
-                "to see them",
-                f"python -m queue_core dead list --instance {_typed(known.instance)} --phone {_typed(known.phone)}",
-            ),
+            ("dead letters", f"{len(overview.dead):,}, the newest {since} ago: {reason}"),
+            ("to see them", f"python -m queue_core dead list {names}"),
         ]
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
@@ -188,8 +188,8 @@ def _facts(known: _Known, *, is_full: bool) -> list[tuple[str, str]]:
     return facts
 
 
-def _state(known: _Known) -> str:
-    queued = known.queued
+def _state(overview: _Overview) -> str:
+    queued = overview.queued
     now_ms, at_ms = queued.now_ms, queued.attention_at_ms
     if lease := queued.lease:
         left_ms = lease.expires_at_ms - now_ms
@@ -197,9 +197,10 @@ def _state(known: _Known) -> str:
             return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
     if not queued.pending:
-        return "nothing waits" + (f"; {quantity(len(known.dead), 'message')} given up" if known.dead else "")
+        dead = len(overview.dead)
+        return f"nothing waits; {quantity(dead, 'message')} given up" if dead else "nothing waits"
     if at_ms is None:
-        return "STRANDED: it has messages and no due time; `python -m queue_core monitor` puts it back"
+        return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
     if retry := queued.retry:
         return f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
@@ -264,7 +265,7 @@ def _cut(words: str, *, is_full: bool) -> str:
     return visible(words) if is_full else shortened(words, TEXT_CELLS_MAX)
 
 
-def _as_json(known: _Known, finished: list[QueueMessage], *, is_full: bool) -> dict[str, Any]:
+def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool) -> dict[str, Any]:
     def listed(messages: list[QueueMessage]) -> list[dict[str, Any]]:
         left_out = () if is_full else ("messageData",)
         return [
@@ -272,10 +273,10 @@ def _as_json(known: _Known, finished: list[QueueMessage], *, is_full: bool) -> d
             for message in messages
         ]
 
-    queued, memory = known.queued, known.memory
+    queued, memory = overview.queued, overview.memory
     return {
-        "instanceName": known.instance,
-        "userPhone": known.phone,
+        "instanceName": overview.instance,
+        "userPhone": overview.phone,
         "nowMs": queued.now_ms,
         "attentionAtMs": queued.attention_at_ms,
         "lease": msgspec.to_builtins(queued.lease),
@@ -283,7 +284,7 @@ def _as_json(known: _Known, finished: list[QueueMessage], *, is_full: bool) -> d
         "reply": msgspec.to_builtins(queued.reply),
         "pending": listed(queued.pending),
         "finished": listed(finished),
-        "deadLetters": [letter.id for letter in known.dead],
+        "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
         "memory": {
             "conversationId": memory.conversation_id,

@@ -39,8 +39,8 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         run_status,
         summary="figures of the queue, and who is due next",
         description="""
-            Shows what waits, what is in work, how old the oldest is, dead letters, and the conversations that need
-            attention next. An overdue conversation means that no worker runs, or too few.
+            Shows what waits, what is in work, the age of the oldest message, dead letters, and the conversations that
+            need attention next. An overdue conversation means that too few workers run, or none.
             """,
         epilog="""
             examples:
@@ -66,7 +66,7 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
-    """Write the figures, once or again and again. A watch outlives a Redis that goes away."""
+    """Write the figures, once or repeatedly. With --watch it goes on while Redis is away."""
     async with open_queue(settings) as queue:
         await _write_status(queue, args)
         while args.watch:

@@ -70,7 +70,7 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         7,
     )
     assert (body["trigger"], body["due_at"], body["claimed_at"]) == ("window", 1_000, 1_005)
-    assert [(one["id"], one["text"], one["kind"]) for one in body["messages"]] == [
+    assert [(message["id"], message["text"], message["kind"]) for message in body["messages"]] == [
         ("m1", "one", "image"),
         ("m2", "two", "image"),
     ]
@@ -164,7 +164,7 @@ async def test_dify_that_is_not_there_is_not_asked_twice(asking: Asking, memory:
     assert len(server.bodies) == 1
 
 
-async def test_openai_is_told_what_was_said(asking: Asking, memory: ConversationMemory) -> None:
+async def test_openai_gets_the_conversation_so_far(asking: Asking, memory: ConversationMemory) -> None:
     async with stub(*(chat_answer(f"answer {number}") for number in range(4))) as server:
         openai = OpenAiBackend(
             asking, f"{server.url}/v1", KEY, "some-model", memory, system_prompt="Be kind.", history_turns=2
@@ -179,8 +179,8 @@ async def test_openai_is_told_what_was_said(asking: Asking, memory: Conversation
             {"role": "user", "content": "question 0"},
         ],
     }
-    said = [message["content"] for message in server.bodies[3]["messages"]]
-    assert said == ["Be kind.", "question 1", "answer 1", "question 2", "answer 2", "question 3"]
+    contents = [message["content"] for message in server.bodies[3]["messages"]]
+    assert contents == ["Be kind.", "question 1", "answer 1", "question 2", "answer 2", "question 3"]
 
 
 async def test_openai_answers_in_parts(asking: Asking, memory: ConversationMemory) -> None:
@@ -193,14 +193,14 @@ async def test_openai_answers_in_parts(asking: Asking, memory: ConversationMemor
 async def test_a_history_that_is_refused_is_left_out(
     asking: Asking, memory: ConversationMemory, status: int
 ) -> None:
-    """One too long for the model would be refused with every turn to come."""
+    """A history that is too long for the model would be refused at every later turn."""
     refusal = Answer({"error": {"code": "context_length_exceeded"}}, status=status)
     async with stub(chat_answer("one"), refusal, chat_answer("two")) as server:
         openai = OpenAiBackend(asking, server.url, "", "m", memory)
         await openai.answer(batch("a"))
         assert await openai.answer(batch("b")) == "two"
-    said = [[message["content"] for message in body["messages"]] for body in server.bodies]
-    assert said == [["a"], ["a", "one", "b"], ["b"]]
+    contents = [[message["content"] for message in body["messages"]] for body in server.bodies]
+    assert contents == [["a"], ["a", "one", "b"], ["b"]]
     assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["b", "two"]
 
 
@@ -279,7 +279,7 @@ async def test_an_answer_without_text_is_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told", "wait_ms"),
+    ("answer", "message", "wait_ms"),
     [
         (
             Answer({"code": "app_unavailable", "message": "secret words"}, status=400),
@@ -303,13 +303,13 @@ async def test_an_answer_without_text_is_tried_again(
     ],
 )
 async def test_failures_are_tried_again_after_a_while(
-    asking: Asking, answer: Answer, told: str, wait_ms: int
+    asking: Asking, answer: Answer, message: str, wait_ms: int
 ) -> None:
     """The words name the status and the API's code, and never a text, a key or an address."""
     async with stub(answer) as server:
         with pytest.raises(RetryLaterError) as raised:
             await HttpBackend(asking, server.url, KEY).answer(batch("secret words"))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert raised.value.after_ms == wait_ms
     for hidden in ("secret", KEY, "127.0.0.1", "<script>"):
         assert hidden not in str(raised.value)
@@ -355,7 +355,7 @@ async def test_malformed_json_is_tried_again(asking: Asking, memory: Conversatio
 
 @asynccontextmanager
 async def dripping() -> AsyncIterator[str]:
-    """The address of a server that goes on with its answer for ever, a little at a time; it answers one request."""
+    """Runs a server whose answer never ends and comes a little at a time; yields its address. It takes one request."""
     stopped, ended = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -385,11 +385,11 @@ async def dripping() -> AsyncIterator[str]:
 async def test_an_answer_that_comes_too_slowly_is_given_up_on(session: aiohttp.ClientSession) -> None:
     """A limit on the time between two bytes would never end this one."""
     async with dripping() as url:
-        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+        with pytest.raises(RetryLaterError, match="cannot be reached: no complete answer"):
             await HttpBackend(Asking(session, timeout_s=0.3, waits_s=WAITS_S), url).answer(batch("x"))
 
 
 async def test_an_ai_that_hangs_is_given_up_on(session: aiohttp.ClientSession) -> None:
     async with stub(Answer({}, hangs=True)) as server:
-        with pytest.raises(RetryLaterError, match="cannot be reached: no whole answer"):
+        with pytest.raises(RetryLaterError, match="cannot be reached: no complete answer"):
             await HttpBackend(Asking(session, timeout_s=0.2, waits_s=WAITS_S), server.url).answer(batch("x"))

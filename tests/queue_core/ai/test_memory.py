@@ -34,7 +34,7 @@ async def test_the_oldest_is_forgotten_when_there_is_too_much(redis_client: Redi
 
 
 async def test_what_is_left_of_a_history_begins_with_the_user(redis_client: Redis) -> None:
-    """APIs refuse one that begins with an answer, and would do so with every turn to come."""
+    """APIs refuse a history that begins with an answer, and would refuse it at every later turn."""
     memory = ConversationMemory(MessageQueue(redis_client).notes)
     for pairs in (4, 5, 7):
         turns = [Turn("user", "x" * 40_000), Turn("assistant", "y" * 40_000)] * pairs

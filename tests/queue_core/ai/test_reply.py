@@ -168,7 +168,7 @@ def test_whichever_character_is_missing_no_json_is_shown(missing: int) -> None:
     assert not set('{}[]":') & set(text)
 
 
-def test_what_was_cut_off_before_its_text_is_no_object_to_say_nothing_by() -> None:
+def test_an_object_cut_off_before_its_text_does_not_mean_an_empty_reply() -> None:
     assert extract('{"needsDataCollection": true, "respo').data is None
     assert extract('{"needsDataCollection": true, "response": "').data is None
     assert extract('{"response": "", "needsDataCollection": true}').data is not None
@@ -231,7 +231,7 @@ def test_the_text_of_a_clean_object_comes_through_as_it_is(text: str) -> None:
         "{response:",
     ],
 )
-def test_a_megabyte_of_nonsense_takes_no_longer_than_it_is_long(piece: str) -> None:
-    """Anything that looked again at what it had seen would take hours."""
+def test_a_megabyte_of_nonsense_takes_linear_time(piece: str) -> None:
+    """Code that read the same text again and again would take hours."""
     for before in ("", '{"response": "', '{"a": '):
         extract(before + piece * (1_000_000 // len(piece)))

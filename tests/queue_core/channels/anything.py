@@ -1,4 +1,4 @@
-"""Any JSON, and JSON that looks like a webhook; and checks that every provider's parser is held to."""
+"""Random JSON, some of it like a webhook, and checks that every provider's parser must pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from queue_core.message import encode
 
 PHONE = "966500000001"
 LIMIT = 64
-"""Media longer than this are left out."""
+"""Limit on media in these tests; longer media is left out."""
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
@@ -79,7 +79,7 @@ likely = st.recursive(
 
 
 def only(inbound: Inbound) -> QueueMessage:
-    """The one message of a webhook that brought nothing else."""
+    """Returns the message of a webhook that must hold one message and nothing else."""
     assert inbound.skipped == {}
     (message,) = inbound.messages
     return message

@@ -28,11 +28,11 @@ def test_a_photo_becomes_its_length_and_hash() -> None:
 
 
 @pytest.mark.parametrize("value", [PHOTO, f"data:image/jpeg;base64,{PHOTO}", PHOTO.replace("A", "A\r\n")])
-def test_whatever_it_is_called_and_however_it_is_wrapped(value: str) -> None:
+def test_media_is_found_under_any_name_and_in_any_wrapper(value: str) -> None:
     assert without_media([{"anything": [value]}], 1_000)[0]["anything"][0]["omitted"] == "base64"
 
 
-def test_media_by_its_name_even_where_it_is_no_clean_base64() -> None:
+def test_media_is_known_by_its_name_even_if_it_is_not_clean_base64() -> None:
     assert without_media({"base64": PHOTO + "… (cut)"}, 1_000)["base64"]["omitted"] == "base64"
 
 
@@ -43,7 +43,7 @@ def test_bytes_as_javascript_writes_them(data: Any) -> None:
     }
 
 
-def test_short_ones_stay() -> None:
+def test_short_media_stays() -> None:
     value = {"mediaKey": PHOTO[:60], "list": [1, 2, 3]}
     assert without_media(value, 1_000) == value
 
@@ -62,5 +62,5 @@ def test_other_long_texts_stay() -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("piece", ["A", "A ", "=", " ", "A=", "data:a/b;base64,", "ع"])
-def test_a_long_value_takes_no_longer_than_it_is_long(piece: str) -> None:
+def test_a_long_value_takes_linear_time(piece: str) -> None:
     without_media({"x": piece * (5_000_000 // len(piece))}, 1_000)

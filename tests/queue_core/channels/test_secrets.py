@@ -1,4 +1,4 @@
-"""Secrets in webhooks: gone at any depth, whatever they are called, and nothing else with them."""
+"""Secrets in webhooks: they are removed at any depth and under any name, and nothing else is."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_names_of_other_things(name: str) -> None:
     assert not is_secret_name(name)
 
 
-def test_they_go_at_any_depth_and_everything_else_stays() -> None:
+def test_secrets_are_removed_at_any_depth_and_the_rest_stays() -> None:
     value = {"a": [{"apikey": "s", "b": 1}, ["token", {"token": {"c": 2}}]], "text": "my password: 1234"}
     assert without_secrets(value) == {"a": [{"b": 1}, ["token", {}]], "text": "my password: 1234"}
     assert value["a"][0] == {"apikey": "s", "b": 1}, "what was given is left as it is"

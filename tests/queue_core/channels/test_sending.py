@@ -1,4 +1,4 @@
-"""Channels against a real HTTP server: what is sent, and what every refusal says about whether the user has it."""
+"""Channels against a real HTTP server: what is sent, and whether the user may have it after each refusal."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_evolution_sends(session: aiohttp.ClientSession) -> None:
     assert server.headers[0]["apikey"] == TOKEN
 
 
-async def test_evolution_sends_to_a_linked_id_where_that_is_all_it_knows(
+async def test_evolution_sends_to_a_linked_id_if_it_knows_no_phone(
     session: aiohttp.ClientSession,
 ) -> None:
     async with stub(SENT) as server:
@@ -71,7 +71,7 @@ async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
 
 @BOTH
 @pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
-async def test_a_name_leads_nowhere_else(session: aiohttp.ClientSession, kind: str, name: str) -> None:
+async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kind: str, name: str) -> None:
     async with stub(SENT) as server:
         await channel_of(kind, session, server.url).send(batch("x", instance=name), "hi")
     (path,) = server.paths
@@ -210,7 +210,7 @@ def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
     assert parts_of(text, 10) == expected
 
 
-async def test_the_console_shows_hostile_text_and_does_not_obey_it() -> None:
+async def test_the_console_prints_control_codes_as_text() -> None:
     written: list[str] = []
     channel = ConsoleChannel(written.append)
     await channel.send(batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
@@ -218,10 +218,10 @@ async def test_the_console_shows_hostile_text_and_does_not_obey_it() -> None:
     assert written == ["→ bot/9\\x1b[2J, 2 messages:\n  one\n  \\x1b[31mtwo\\u202e سلام \u200d⭐"]
 
 
-# What lies below.
+# The HTTP client.
 
 
-async def test_a_post_that_reaches_nobody_is_told_from_one_that_is_not_answered(
+async def test_a_post_that_reaches_nobody_differs_from_a_post_that_gets_no_answer(
     session: aiohttp.ClientSession,
 ) -> None:
     async with stub(Answer(cut=True)) as server:

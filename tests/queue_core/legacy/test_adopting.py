@@ -18,7 +18,7 @@ from tests.queue_core.bot import happens, message, on_newest, quick
 from tests.queue_core.legacy.world import KEY, Gate, World
 
 
-async def test_what_a_killed_process_left_is_adopted_once_no_timer_can_be_left(redis_client: Redis) -> None:
+async def test_buffers_of_a_killed_process_are_adopted_after_the_last_timer(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1")
     await world.receive("", phone="2")
@@ -33,7 +33,7 @@ async def test_what_a_killed_process_left_is_adopted_once_no_timer_can_be_left(r
 
 
 @on_newest
-async def test_what_a_live_process_is_answering_is_not_adopted(redis_client: Redis) -> None:
+async def test_a_buffer_that_a_live_process_is_answering_is_not_adopted(redis_client: Redis) -> None:
     ai = Gate()
     world = World(redis_client, ai)
     await world.receive("m1")
@@ -47,7 +47,7 @@ async def test_what_a_live_process_is_answering_is_not_adopted(redis_client: Red
 
 
 @on_newest
-async def test_what_a_process_was_answering_when_it_was_killed_is_adopted(redis_client: Redis) -> None:
+async def test_a_buffer_being_answered_by_a_killed_process_is_adopted_later(redis_client: Redis) -> None:
     ai = Gate()
     world = World(redis_client, ai, grace_s=0.0)
     await world.receive("m1")
@@ -58,21 +58,21 @@ async def test_what_a_process_was_answering_when_it_was_killed_is_adopted(redis_
     assert await world.adopt() == 0
     (answering,) = [key async for key in redis_client.scan_iter("wa:legacy_answering:*")]
     assert 0 < await redis_client.pttl(answering) <= 30_000
-    await redis_client.delete(answering)  # as time does
+    await redis_client.delete(answering)  # as its expiry does
     assert (await world.adopt(), await world.queued()) == (1, ["m1"])
 
 
 @on_newest
-async def test_a_buffer_is_deleted_only_when_all_of_it_is_in_the_queue(redis_client: Redis) -> None:
+async def test_a_buffer_is_deleted_only_when_all_its_messages_are_in_the_queue(redis_client: Redis) -> None:
     world = World(redis_client)
     await world.receive("m1", "m2")
     await world.is_killed()
     world.time.move(20_000)
 
-    async def fails_on_m2(one: QueueMessage) -> None:
-        if one.id == "m2":
+    async def fails_on_m2(taken: QueueMessage) -> None:
+        if taken.id == "m2":
             raise QueueUnavailableError("away")
-        await world.queue.enqueue(one)
+        await world.queue.enqueue(taken)
 
     with pytest.raises(QueueUnavailableError):
         await world.adopt(fails_on_m2)
@@ -81,7 +81,7 @@ async def test_a_buffer_is_deleted_only_when_all_of_it_is_in_the_queue(redis_cli
 
 
 @on_newest
-async def test_what_the_queue_refuses_for_good_does_not_keep_the_rest(
+async def test_a_message_that_the_queue_refuses_does_not_hold_up_the_others(
     redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(redis_client)
@@ -89,10 +89,10 @@ async def test_what_the_queue_refuses_for_good_does_not_keep_the_rest(
     await world.is_killed()
     world.time.move(20_000)
 
-    async def refuses_m1(one: QueueMessage) -> None:
-        if one.id == "m1":
+    async def refuses_m1(taken: QueueMessage) -> None:
+        if taken.id == "m1":
             raise InvalidMessageError("too large")
-        await world.queue.enqueue(one)
+        await world.queue.enqueue(taken)
 
     await world.adopt(refuses_m1)
     assert await world.queued() == ["m2"]
@@ -117,8 +117,8 @@ async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: 
     world.time.move(20_000)
     adopted: list[str] = []
 
-    async def enqueue(one: QueueMessage) -> None:
-        adopted.append(one.id)
+    async def enqueue(taken: QueueMessage) -> None:
+        adopted.append(taken.id)
 
     assert await world.adopt(enqueue) == 1_500
     assert sorted(adopted) == sorted(f"m{user}" for user in range(1_500))

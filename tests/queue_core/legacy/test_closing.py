@@ -15,7 +15,7 @@ from tests.queue_core.bot import PATIENCE_S, happens, on_newest
 from tests.queue_core.legacy.world import KEY, PHONE, Gate, World
 
 
-async def test_closing_hands_over_what_waits_for_its_timer(redis_client: Redis) -> None:
+async def test_closing_hands_over_messages_that_wait_for_a_timer(redis_client: Redis) -> None:
     world = World(redis_client)
     kept = QueueMessage(
         id="m1", instance_name="bot", user_phone=PHONE, message="text", message_data={"webhook": {"a": 1}}
@@ -34,7 +34,7 @@ async def test_closing_hands_over_what_waits_for_its_timer(redis_client: Redis) 
 
 
 @on_newest
-async def test_closing_lets_an_answer_finish_and_hands_over_what_came_meanwhile(redis_client: Redis) -> None:
+async def test_closing_lets_an_answer_finish_and_hands_over_later_messages(redis_client: Redis) -> None:
     ai = Gate()
     world = World(redis_client, ai)
     await world.receive("m1", "m2")
@@ -54,7 +54,7 @@ async def test_closing_lets_an_answer_finish_and_hands_over_what_came_meanwhile(
 
 @on_newest
 @pytest.mark.parametrize("how", ["takes too long", "fails"])
-async def test_an_answer_that_does_not_come_while_closing_is_left_to_the_queue(
+async def test_an_answer_that_does_not_come_in_time_is_left_to_the_queue(
     redis_client: Redis, how: str
 ) -> None:
     ai = Gate()
@@ -73,17 +73,17 @@ async def test_an_answer_that_does_not_come_while_closing_is_left_to_the_queue(
 
 
 @on_newest
-async def test_what_another_process_adds_while_it_is_handed_over_is_handed_over_too(
+async def test_messages_added_during_the_hand_over_are_handed_over_too(
     redis_client: Redis,
 ) -> None:
     world, other = World(redis_client), World(redis_client)
     await world.receive("m1")
     seen: list[str] = []
 
-    async def enqueue(one: QueueMessage) -> None:
+    async def enqueue(taken: QueueMessage) -> None:
         if not seen:
             await other.receive("m2")
-        seen.append(one.id)
+        seen.append(taken.id)
 
     await world.intake.close(enqueue)
     assert seen == ["m1", "m2"]

@@ -18,7 +18,7 @@ from tests.queue_core.bot import Bot, message, on_newest, quick
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, World
 
 
-async def test_without_redis_nothing_is_accepted(redis_server: EmbeddedRedis) -> None:
+async def test_without_redis_no_message_is_accepted(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         bot = Bot()
         intake = LegacyIntake(MessageQueue(redis, quick(redis_deadline_ms=500)), bot.handle, bot.send)
@@ -44,7 +44,7 @@ async def test_a_redis_that_hangs_is_not_waited_for(redis_server: EmbeddedRedis)
 
 @on_newest
 async def test_an_error_of_redis_shows_no_phone(redis_client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server with commands renamed quotes what it was asked."""
+    """A server with renamed commands quotes the whole command."""
 
     async def get(key: str) -> None:
         raise ResponseError(f"unknown or disabled GET, with args beginning with: '{key}'")
@@ -59,7 +59,7 @@ async def test_an_error_of_redis_shows_no_phone(redis_client: Redis, monkeypatch
 
 
 @on_newest
-async def test_what_lies_there_and_is_no_buffer_is_replaced(redis_client: Redis) -> None:
+async def test_a_value_that_is_not_a_buffer_is_replaced(redis_client: Redis) -> None:
     world = World(redis_client)
     for garbage in (b"{", b'{"messages":[]}', b"\xff"):
         await redis_client.set(KEY, garbage)
@@ -72,13 +72,13 @@ async def test_what_lies_there_and_is_no_buffer_is_replaced(redis_client: Redis)
 
 @on_newest
 async def test_a_write_whose_answer_was_lost_starts_its_timer_all_the_same(redis_client: Redis) -> None:
-    """Else what is delivered again would be added to a buffer that has none, and nobody would read it."""
+    """Otherwise a message delivered again would be added to a buffer without a timer, and never be read."""
     world = World(redis_client)
     world.unreliable.loses_answers_to = ("set", KEY)
     with pytest.raises(QueueUnavailableError):
         await world.receive("m1")
     world.unreliable.loses_answers_to = None
-    await redis_client.delete(LOCK)  # it ends by itself after 3 s
+    await redis_client.delete(LOCK)  # as its expiry does after 3 s
     await world.receive("m1", "m2")
     world.time.move(8_000)
     await world.at_rest()
@@ -127,7 +127,7 @@ async def test_a_timer_that_never_finds_redis_leaves_the_buffer_to_be_adopted(
 
 
 @on_newest
-async def test_a_mark_that_fails_is_no_reason_to_answer_again(redis_client: Redis) -> None:
+async def test_a_mark_that_fails_does_not_cause_a_second_answer(redis_client: Redis) -> None:
     async def goes_away(batch: Batch) -> None:
         world.unreliable.is_away = True
 

@@ -1,4 +1,4 @@
-"""The legacy buffer in production: what it answers, and what it loses.
+"""The legacy buffer in production: its answers and its losses.
 
 That the buffer behaves as the old bot's did, step by step, is tested where it is replayed: tests/sim.
 """
@@ -48,10 +48,8 @@ async def test_a_burst_is_answered_as_one_turn(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_the_incident_is_the_same_as_ever(
-    redis_client: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A message that comes during the AI call is lost, and the two lines on record are in the log."""
+async def test_the_incident_happens_again(redis_client: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """A message that comes during the AI call is lost, and the log has the two lines that were recorded then."""
     caplog.set_level(logging.INFO, "queue_core.legacy.switch_back")
     ai = Gate()
     world = World(redis_client, ai)
@@ -68,10 +66,8 @@ async def test_the_incident_is_the_same_as_ever(
     assert world.time.sleeping_ms == []
     assert world.bot.sent_ids == ["m1", "m2", "m3"]
     lines = [(record.getMessage(), vars(record)) for record in caplog.records]
-    appended = [
-        (it["totalMessages"], it["timespan"]) for said, it in lines if said == "legacy buffer.appended"
-    ]
-    read = [(it["messageCount"], it["timespan"]) for said, it in lines if said == "legacy buffer.read"]
+    appended = [(log["totalMessages"], log["timespan"]) for event, log in lines if event.endswith("appended")]
+    read = [(log["messageCount"], log["timespan"]) for event, log in lines if event.endswith("read")]
     assert appended == [(2, 3_100), (3, 6_649), (4, 10_976), (5, 13_200)]
     assert read == [(3, 6_649)]
     world.time.move(120_000)
@@ -95,7 +91,7 @@ async def test_a_turn_on_which_the_ai_fails_is_lost(
     assert PHONE not in caplog.text
 
 
-async def test_a_lock_that_somebody_else_holds_is_waited_for_a_little_and_then_ignored(
+async def test_a_lock_that_is_held_is_tried_for_a_short_time_and_then_ignored(
     redis_client: Redis,
 ) -> None:
     world = World(redis_client)
@@ -115,11 +111,11 @@ async def test_a_lock_that_somebody_else_holds_is_waited_for_a_little_and_then_i
     assert world.bot.asked_ids == [("m1", "m2")]
 
 
-async def test_names_do_not_mix_and_the_whole_message_is_kept(redis_client: Redis) -> None:
+async def test_users_are_kept_apart_and_the_whole_message_is_kept(redis_client: Redis) -> None:
     """The old bot's keys mixed these users up."""
     world = World(redis_client)
     for instance, phone in (("bot:eu", "1"), ("bot", "eu:1"), ("{bot}", "\ud800*")):
-        one = QueueMessage(
+        whole = QueueMessage(
             id=f"m {instance}",
             instance_name=instance,
             user_phone=phone,
@@ -127,12 +123,12 @@ async def test_names_do_not_mix_and_the_whole_message_is_kept(redis_client: Redi
             message_data={"channel": "cloud", "webhook": {"deep": [{"1": None}]}},
             timestamp=1_767_225_600_000,
         )
-        assert await world.intake.receive(one) == "buffered"
+        assert await world.intake.receive(whole) == "buffered"
     assert world.intake.waiting == 3
     world.time.move(8_000)
     await world.at_rest()
     asked = {(batch.instance_name, batch.user_phone): batch.messages for batch in world.bot.asked}
-    assert {names: [one.id for one in messages] for names, messages in asked.items()} == {
+    assert {names: [message.id for message in messages] for names, messages in asked.items()} == {
         ("bot:eu", "1"): ["m bot:eu"],
         ("bot", "eu:1"): ["m bot"],
         ("{bot}", "\ud800*"): ["m {bot}"],
@@ -155,7 +151,7 @@ async def test_names_do_not_mix_and_the_whole_message_is_kept(redis_client: Redi
         ),
     ],
 )
-async def test_refuses_what_can_never_be_a_message(redis_client: Redis, unfit: QueueMessage) -> None:
+async def test_refuses_a_message_that_can_never_be_stored(redis_client: Redis, unfit: QueueMessage) -> None:
     world = World(redis_client)
     with pytest.raises(InvalidMessageError):
         await world.intake.receive(unfit)

@@ -39,23 +39,23 @@ class Time:
 
     @property
     def sleeping_ms(self) -> list[int]:
-        """Time that each sleeper has still to sleep."""
+        """Remaining time of each sleeper."""
         return sorted(at_ms - self.now_ms for at_ms, sleeper in self._sleepers if not sleeper.done())
 
     def move(self, by_ms: int) -> None:
-        """Moves the clock and wakes whoever is to be awake by then."""
+        """Moves the clock and wakes the sleepers whose time is over."""
         self.now_ms += by_ms
         for at_ms, sleeper in self._sleepers:
             if at_ms <= self.now_ms and not sleeper.done():
                 sleeper.set_result(None)
 
     async def until_somebody_sleeps(self, *sleeping_ms: int) -> None:
-        """Waits for exactly these sleepers."""
+        """Waits until the sleepers have exactly these remaining times."""
         await eventually(lambda: self.sleeping_ms == list(sleeping_ms), f"sleepers of {sleeping_ms} ms")
 
 
 class Gate:
-    """An AI that is asked, and answers when it may; with an error if there is one."""
+    """An AI that answers when it may, with an error if one is set."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -70,7 +70,7 @@ class Gate:
 
 
 class Unreliable:
-    """A client whose Redis can be away, or do what it is asked and lose the answer."""
+    """A client whose Redis can be away, or carry out a call and lose the answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -119,23 +119,23 @@ class World:
             assert await self.intake.receive(message(message_id, phone)) == "buffered"
 
     async def is_killed(self) -> None:
-        """Without grace, and without another word to Redis."""
+        """Ends the process without grace and without another call to Redis."""
         self.unreliable.is_away = True
         await self.intake.close(None)
         self.unreliable.is_away = False
 
     def queue_of_a_process(self, enqueue: Any = None) -> MessageQueue:
-        """The queue over the client that fails, with an enqueue that does not, or the one given."""
+        """Returns the queue over the unreliable client, with a reliable enqueue, or with the one given."""
         queue = MessageQueue(self.unreliable, quick())
         queue.enqueue = enqueue or self.queue.enqueue  # type: ignore[method-assign]
         return queue
 
     async def adopt(self, enqueue: HandOver | None = None) -> int:
-        """One pass of another process."""
+        """Makes one adoption pass of another process."""
         return await adopt_leftovers(self.queue_of_a_process(enqueue), clock=self.time.clock)
 
     async def at_rest(self) -> None:
         await eventually(lambda: self.intake.waiting == 0, "every timer ended")
 
     async def queued(self, phone: str = PHONE) -> list[str]:
-        return [one.id for one in await self.queue.pending("bot", phone)]
+        return [pending.id for pending in await self.queue.pending("bot", phone)]

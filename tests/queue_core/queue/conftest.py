@@ -1,4 +1,4 @@
-"""A queue whose time stands still, for the tests of what it does."""
+"""Fixtures: a queue and the clock that it uses, which stands still."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ EPOCH_MS = 1_790_000_000_000
 
 
 class Clock:
-    """The time that the queue is given, Unix ms."""
+    """Clock of the queue, Unix ms."""
 
     def __init__(self) -> None:
         self.now_ms = EPOCH_MS
 
     def __call__(self) -> int:
-        """The time."""
+        """Returns the time."""
         return self.now_ms
 
 
@@ -31,5 +31,5 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(redis_client: Redis, clock: Clock) -> MessageQueue:
-    """A queue that goes by that clock."""
+    """A queue that uses that clock."""
     return MessageQueue(redis_client, clock=clock, rng=random.Random(1))

@@ -38,7 +38,7 @@ async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue,
     "unknown",
     ["0/1-1", "7/1-1", "", "x", "0/", "/1-1", "0/1", "-1/1-1", "0/٣-٤", "\u0660/1-1", "0/" + "9" * 20 + "-0"],
 )
-async def test_a_dead_letter_that_there_is_not(queue: MessageQueue, unknown: str) -> None:
+async def test_an_unknown_dead_letter(queue: MessageQueue, unknown: str) -> None:
     for step in (queue.requeue, queue.drop, queue.dead_letter):
         with pytest.raises(DeadLetterNotFoundError, match="no dead letter"):
             await step(unknown)
@@ -51,10 +51,10 @@ async def test_more_dead_letters_than_a_page(queue: MessageQueue, clock: Clock) 
     assert [letter.message.id for letter in letters if letter.message] == [f"m{n}" for n in range(count)]
 
 
-async def test_those_that_come_while_they_are_walked_through_are_left_for_the_next_walk(
+async def test_dead_letters_that_come_during_an_iteration_are_left_for_the_next(
     queue: MessageQueue,
 ) -> None:
-    """Or a command that requeues all of them would never end, should they fail again at once."""
+    """Otherwise a command that requeues all of them would never end if they failed again at once."""
     for number in range(3):
         await queue.enqueue(message(f"m{number}", timestamp=1))
     seen = []
@@ -65,7 +65,7 @@ async def test_those_that_come_while_they_are_walked_through_are_left_for_the_ne
     assert len(await queue.dead_letters()) == 6
 
 
-async def test_one_is_found_by_its_id_without_a_look_at_the_others(
+async def test_a_dead_letter_is_found_by_its_id_without_reading_the_others(
     queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(3)))

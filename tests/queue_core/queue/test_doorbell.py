@@ -1,4 +1,4 @@
-"""The doorbell: rings are heard, also those during a reconnect, and it blocks for less than the socket waits."""
+"""The doorbell: rings are heard, even during a reconnect, and reads end before the socket's timeout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAKE = "wa:{0}:wake"
 
 @asynccontextmanager
 async def listening(redis: Redis) -> AsyncIterator[Doorbell]:
-    """A doorbell that has rung for its start, and not since."""
+    """A doorbell that has rung at its start, and not since."""
     bell = Doorbell(redis, WAKE)
     task = asyncio.create_task(bell.listen())
     try:
@@ -67,7 +67,7 @@ async def test_every_kind_of_client_hears_each_ring_once(
 
 
 @pytest.mark.parametrize("how", ["client kill", "reset", "restart"])
-async def test_a_ring_while_it_is_cut_off_is_heard_afterwards(redis_server: EmbeddedRedis, how: str) -> None:
+async def test_a_ring_during_a_disconnect_is_heard_afterwards(redis_server: EmbeddedRedis, how: str) -> None:
     async with (
         Redis.from_url(redis_server.url) as direct,
         Proxy(redis_server.url) as proxy,
@@ -86,7 +86,7 @@ async def test_a_ring_while_it_is_cut_off_is_heard_afterwards(redis_server: Embe
 
 
 async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: EmbeddedRedis) -> None:
-    """After a failover the stream may be behind what was heard last, and redis-py reconnects without a word."""
+    """After a failover the stream may end before the last ring heard, and redis-py reconnects silently."""
     async with (
         Redis.from_url(redis_server.url) as direct,
         connect(redis_server.url, socket_timeout_s=0.4) as redis,
@@ -102,7 +102,7 @@ async def test_a_redis_that_comes_back_with_older_data_is_heard(redis_server: Em
             await happens(bell.rung)
 
 
-async def test_a_redis_that_stands_still_is_no_reason_to_end(redis_server: EmbeddedRedis) -> None:
+async def test_listening_goes_on_while_redis_stands_still(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url, socket_timeout_s=0.2) as redis, listening(redis) as bell:
         redis_server.pause()
         await asyncio.sleep(1.5)
@@ -112,7 +112,7 @@ async def test_a_redis_that_stands_still_is_no_reason_to_end(redis_server: Embed
         await happens(bell.rung)
 
 
-async def test_a_quiet_bell_keeps_its_connection_when_the_socket_is_impatient(
+async def test_a_quiet_bell_keeps_its_connection_when_the_socket_timeout_is_short(
     redis_server: EmbeddedRedis,
 ) -> None:
     """Fault 17: a blocking command and the socket timeout meet."""
@@ -130,14 +130,14 @@ async def test_a_quiet_bell_keeps_its_connection_when_the_socket_is_impatient(
 @pytest.mark.parametrize(
     ("socket_timeout_s", "block_ms"), [(None, BLOCK_MS_MAX), (0.4, 200), (0.001, 1), (1_000, BLOCK_MS_MAX)]
 )
-def test_blocks_for_half_of_what_the_socket_waits(socket_timeout_s: float | None, block_ms: int) -> None:
+def test_blocks_for_half_of_the_socket_timeout(socket_timeout_s: float | None, block_ms: int) -> None:
     redis = Redis(socket_timeout=socket_timeout_s)
     assert Doorbell(redis, WAKE)._block_ms() == block_ms
 
 
 @on_newest
 async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
-    """redis-py may swallow a cancellation that comes at the wrong moment; then it must still end."""
+    """redis-py may swallow a cancellation that comes at the wrong moment; the doorbell must still end."""
     for turns in range(40):
         task = asyncio.create_task(Doorbell(redis_client, WAKE).listen())
         for _ in range(turns):
@@ -150,7 +150,7 @@ async def test_ends_when_cancelled_at_any_moment(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_a_stream_that_is_none_is_retried_without_a_storm(redis_client: Redis) -> None:
+async def test_a_key_that_is_not_a_stream_is_retried_with_pauses(redis_client: Redis) -> None:
     await redis_client.set(WAKE, "something else")
     bell = Doorbell(redis_client, WAKE)
     task = asyncio.create_task(bell.listen())

@@ -1,4 +1,4 @@
-"""The health report: what it counts, what it warns of, what it calls an error, and that nothing makes it raise."""
+"""The health report: its counts, warnings and errors, and that it never raises."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def about(complaints: tuple[str, ...] | list[str], word: str) -> list[str]:
     return [it for it in complaints if word in it]
 
 
-# What it counts.
+# Counts.
 
 
 async def test_the_counts(redis_client: Redis) -> None:
@@ -52,7 +52,7 @@ async def test_the_counts(redis_client: Redis) -> None:
     assert (report.active_conversations, report.waiting, report.in_flight) == (2, 1, 3)
     assert report.oldest_age_ms == queue.settings.lock_ttl_ms + 50, "what is in flight does not wait"
     assert (report.dead_letters, report.expired_leases, report.stranded_conversations) == (1, 1, 0)
-    assert about(report.warnings, "1 dead letter to")
+    assert about(report.warnings, "1 dead letter: see")
     assert about(report.warnings, "1 lease ran out")
 
 
@@ -71,7 +71,7 @@ async def test_more_conversations_than_a_page_in_several_partitions(redis_client
 
 
 @on_newest
-async def test_it_is_cheap_with_ten_thousand_conversations(redis_client: Redis) -> None:
+async def test_a_report_on_ten_thousand_conversations_is_cheap(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=60_000, **PATIENT))
     await asyncio.gather(*(enqueue(queue, ["m1"], f"user-{number}") for number in range(10_000)))
     await redis_client.config_resetstat()
@@ -84,7 +84,7 @@ async def test_it_is_cheap_with_ten_thousand_conversations(redis_client: Redis) 
 
 
 @on_newest
-async def test_what_there_is_no_time_for_is_said(
+async def test_a_count_that_runs_out_of_time_is_reported(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = MessageQueue(redis_client, quick(redis_deadline_ms=2_000))
@@ -98,7 +98,7 @@ async def test_what_there_is_no_time_for_is_said(
     monkeypatch.setattr(queue, "survey", slow)
     report = await examine(queue)
     assert report.active_conversations == 401
-    assert about(report.warnings, "time to count 200 of 401 conversations")
+    assert about(report.warnings, "only 200 of 401 conversations were counted")
 
 
 @on_newest
@@ -109,7 +109,7 @@ async def test_the_oldest_message_is_near_its_end(redis_client: Redis) -> None:
     now += 30_000
     assert not about((await examine(queue)).warnings, "oldest message")
     now += 1_000
-    assert about((await examine(queue)).warnings, "oldest message waits for 31 s")
+    assert about((await examine(queue)).warnings, "oldest message has waited for 31 s")
 
 
 async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_client: Redis) -> None:
@@ -135,11 +135,11 @@ async def test_partitions_that_were_taken_away_are_an_error(redis_client: Redis)
     assert about(report.errors, "set partitions (now 1) back")
 
 
-# What Redis says of itself.
+# Facts about Redis.
 
 
 @every_version
-async def test_a_redis_as_it_should_be(binary: Any) -> None:
+async def test_a_redis_without_faults(binary: Any) -> None:
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always", config=GOOD) as server:
         async with connect(server.url) as redis:
             report = await examine(MessageQueue(redis, quick(**PATIENT)))
@@ -167,8 +167,8 @@ async def test_a_redis_that_voids_the_guarantee(binary: Any) -> None:
 
 @every_version
 @pytest.mark.parametrize("forbidden", [["config"], ["info"], ["config", "info"]], ids="-".join)
-async def test_a_user_who_may_not_ask(binary: Any, forbidden: list[str]) -> None:
-    """As on a managed Redis: what can be learned is, and what cannot is said."""
+async def test_a_user_without_rights_to_read_facts(binary: Any, forbidden: list[str]) -> None:
+    """As on a managed Redis: known facts are in the report, unknown ones are named."""
     with EmbeddedRedis(
         server=binary.path, port=0, append_only=True, append_fsync="always", config=GOOD
     ) as server:
@@ -228,7 +228,7 @@ async def test_a_cluster(cluster_client: RedisCluster) -> None:
     assert (await examine(queue)).active_conversations == 40
 
 
-async def test_fakeredis_is_told_for_what_it_is(redis_client: Redis) -> None:
+async def test_fakeredis_is_reported_as_not_a_real_redis(redis_client: Redis) -> None:
     report = await examine(MessageQueue(redis_client, quick(**PATIENT)))
     is_fake = "fakeredis" in type(redis_client).__module__
     assert bool(about(report.warnings, "not a real Redis")) == is_fake
@@ -328,7 +328,7 @@ SOUND = ServerFacts(
 )
 
 
-def told(**changes: Any) -> ServerFacts:
+def facts_with(**changes: Any) -> ServerFacts:
     return msgspec.structs.replace(SOUND, **changes)
 
 
@@ -340,13 +340,13 @@ def told(**changes: Any) -> ServerFacts:
         ({"eviction_policy": "volatile-lru"}, "noeviction"),
         ({"append_only": False}, "append-only"),
         ({"append_fsync": "no"}, "appendfsync is no"),
-        ({"append_failed": True}, "free its disk"),
+        ({"append_failed": True}, "free space on its disk"),
         ({"info": "forbidden", "config": "forbidden", "append_only": None}, "neither INFO nor CONFIG"),
     ],
     ids=str,
 )
-def test_what_is_an_error(changes: dict[str, Any], word: str) -> None:
-    (error,) = errors_of(told(**changes))
+def test_each_error(changes: dict[str, Any], word: str) -> None:
+    (error,) = errors_of(facts_with(**changes))
     assert word in error
     assert errors_of(SOUND) == []
 
@@ -366,25 +366,25 @@ def test_what_is_an_error(changes: dict[str, Any], word: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_a_warning(changes: dict[str, Any], word: str) -> None:
-    (warning,) = warnings_of(told(**changes), waits_for_fsync=False)
+def test_each_warning(changes: dict[str, Any], word: str) -> None:
+    (warning,) = warnings_of(facts_with(**changes), waits_for_fsync=False)
     assert word in warning
     assert warnings_of(SOUND, waits_for_fsync=False) == []
-    assert errors_of(told(**changes)) == []
+    assert errors_of(facts_with(**changes)) == []
 
 
-def test_who_waits_for_the_disk_need_not_be_warned_of_everysec() -> None:
-    assert warnings_of(told(append_fsync="everysec"), waits_for_fsync=True) == []
+def test_a_queue_that_waits_for_the_disk_gets_no_warning_of_everysec() -> None:
+    assert warnings_of(facts_with(append_fsync="everysec"), waits_for_fsync=True) == []
 
 
-def test_of_a_cluster_the_worst_is_reported() -> None:
+def test_the_worst_facts_of_a_cluster_are_reported() -> None:
     others = [
-        told(version="7.0.15", append_only=None),
-        told(memory_used_bytes=90, append_fsync="everysec"),
-        told(eviction_policy="allkeys-lru", role="replica", append_only=False),
+        facts_with(version="7.0.15", append_only=None),
+        facts_with(memory_used_bytes=90, append_fsync="everysec"),
+        facts_with(eviction_policy="allkeys-lru", role="replica", append_only=False),
     ]
-    found = worst([SOUND, *others])
-    assert found == ServerFacts(
+    combined = worst([SOUND, *others])
+    assert combined == ServerFacts(
         version="7.0.15",
         memory_used_bytes=90,
         memory_limit_bytes=100,

@@ -1,4 +1,4 @@
-"""All that is known of one conversation, in each of its states."""
+"""Everything that the queue holds about one conversation, in each of its states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.queue_core.bot import message
 from tests.queue_core.queue.conftest import EPOCH_MS, Clock
 
 
-async def test_nothing_is_known(queue: MessageQueue) -> None:
+async def test_an_unknown_conversation(queue: MessageQueue) -> None:
     nothing = await queue.conversation("bot", "1")
     assert not nothing.is_known
     assert nothing == Conversation(

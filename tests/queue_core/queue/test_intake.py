@@ -1,4 +1,4 @@
-"""The intake: stored, or answered on the spot while Redis is away, and never twice."""
+"""The intake: messages are stored, or answered directly while Redis is away, and never twice."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Away:
 
 @asynccontextmanager
 async def behind_a_proxy(server: EmbeddedRedis, **settings: int) -> AsyncIterator[tuple[Proxy, MessageQueue]]:
-    """A queue whose Redis can lose answers. Its scripts are loaded, so that it is theirs that are lost."""
+    """A queue whose Redis can lose answers. Its scripts are loaded, so that only their answers are lost."""
     async with Proxy(server.url) as proxy, connect(proxy.url) as redis:
         queue = MessageQueue(redis, quick(redis_deadline_ms=300, **settings))
         await queue.enqueue(message("first", "somebody else"))
@@ -76,7 +76,7 @@ async def test_stores_while_redis_is_there(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_refuses_what_can_never_be_a_message(redis_client: Redis) -> None:
+async def test_refuses_a_message_that_can_never_be_stored(redis_client: Redis) -> None:
     bot = Bot()
     intake = Intake(MessageQueue(redis_client, quick()), bot.handle, bot.send)
     with pytest.raises(InvalidMessageError, match="user_phone is empty"):
@@ -244,7 +244,7 @@ async def test_settling_survives_the_loss_of_its_own_answer(redis_server: Embedd
         await check_ledger(queue, ["first", "m1"], bot.sent_ids)
 
 
-async def test_too_late_to_withdraw_is_known_as_the_one_way_to_answer_twice(
+async def test_a_message_that_a_worker_took_cannot_be_withdrawn_and_is_answered_twice(
     redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with behind_a_proxy(redis_server, window_ms=0) as (proxy, queue):
@@ -265,13 +265,13 @@ async def test_settles_by_itself_when_redis_is_back(
 ) -> None:
     away, bot = Away(redis_client, monkeypatch), Bot()
     intake = Intake(away.queue, bot.handle, bot.send)
-    for number in range(600):  # more than one pipeline of them
+    for number in range(600):  # more than one pipeline holds
         await intake.receive(message(f"m{number}", f"user-{number % 7}"))
     settling = asyncio.create_task(intake.settle_when_back(every_s=0.01))
     await asyncio.sleep(0.05)
     assert intake.unsettled == 600
     away.is_away = False
-    await eventually(lambda: intake.unsettled == 0, "Redis is told")
+    await eventually(lambda: intake.unsettled == 0, "every message is settled")
     settling.cancel()
     await asyncio.wait([settling])
     assert settling.cancelled()
@@ -279,7 +279,7 @@ async def test_settles_by_itself_when_redis_is_back(
 
 
 @on_newest
-async def test_what_is_kept_until_then_is_bounded(
+async def test_the_number_of_unsettled_messages_is_limited(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(direct, "UNSETTLED_MAX", 3)
@@ -311,7 +311,7 @@ async def test_webhooks_and_media_of_answered_messages_are_not_kept(
 
 
 @on_newest
-async def test_nothing_of_a_conversation_stays_when_its_turn_is_over(
+async def test_nothing_of_a_conversation_stays_in_memory_after_its_turn(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached = asyncio.Event()

@@ -1,4 +1,4 @@
-"""MessageQueue as those see it who use it: webhooks, workers, people."""
+"""MessageQueue as webhooks, workers and people use it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_the_life_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
     assert await queue.statistics("bot", "nobody") == {}
 
 
-async def test_what_waits_is_shown_in_order_with_its_status(queue: MessageQueue, clock: Clock) -> None:
+async def test_waiting_messages_are_shown_in_order_with_status(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     clock.now_ms += 8_000
     await queue.fail(await the_batch(queue), "no luck", after_ms=0)
@@ -105,7 +105,7 @@ async def test_conversations_are_shown_by_when_they_need_attention(queue: Messag
         (QueueSettings(max_messages=1), [0], "size", 0),
     ],
 )
-async def test_a_turn_is_due_by_the_rule_and_says_which(
+async def test_a_turn_is_due_by_a_rule_and_names_it(
     redis_client: Redis,
     clock: Clock,
     settings: QueueSettings,
@@ -138,7 +138,7 @@ async def test_a_user_who_never_stops_is_answered_again_and_again(queue: Message
     assert max(waits) == 2_800
 
 
-async def test_an_empty_id_is_no_id(queue: MessageQueue) -> None:
+async def test_an_empty_id_is_replaced(queue: MessageQueue) -> None:
     first, second = await queue.enqueue(message("")), await queue.enqueue(message(""))
     assert first.status == second.status == "queued"
     assert first.id.startswith("own-")
@@ -185,7 +185,7 @@ async def test_a_stale_holder_can_change_nothing(queue: MessageQueue, clock: Clo
         await queue.complete(stale)
 
 
-async def test_what_was_told_twice_is_harmless(queue: MessageQueue, clock: Clock) -> None:
+async def test_a_repeated_end_is_harmless(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     await queue.enqueue(message("m1", phone="2"))
     clock.now_ms += 8_000
@@ -197,7 +197,7 @@ async def test_what_was_told_twice_is_harmless(queue: MessageQueue, clock: Clock
     assert len(await queue.dead_letters()) == 1
 
 
-async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goes_on(
+async def test_a_value_that_is_not_a_message_becomes_a_dead_letter_and_the_rest_goes_on(
     queue: MessageQueue, clock: Clock
 ) -> None:
     """Fault 27: somebody else wrote into the list."""
@@ -216,7 +216,7 @@ async def test_what_is_no_message_becomes_a_dead_letter_and_the_conversation_goe
     assert (await the_batch(queue)).ids == ("m1",)
 
 
-async def test_withdraw_tells_what_became_of_the_message(queue: MessageQueue, clock: Clock) -> None:
+async def test_withdraw_returns_the_fate_of_the_message(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     assert await queue.withdraw(message("m1")) == "withdrawn"
     assert await queue.withdraw(message("m2")) == "marked"
@@ -225,7 +225,7 @@ async def test_withdraw_tells_what_became_of_the_message(queue: MessageQueue, cl
 
 
 class TestLostAnswers:
-    """Faults 15, 16: Redis did it, and the caller did not learn."""
+    """Faults 15, 16: Redis carried out the call, and the answer was lost."""
 
     async def test_a_cancelled_claim_is_repeated_by_the_next(self, queue: MessageQueue, clock: Clock) -> None:
         await queue.enqueue(message("m1"))
@@ -261,7 +261,7 @@ class TestWrongUse:
             await queue.enqueue(message(message_data={"media": "x" * 262_144}))
         assert await queue.redis.keys() == []
 
-    async def test_one_that_is_refused_harms_none_beside_it(self, queue: MessageQueue) -> None:
+    async def test_a_refused_message_does_not_affect_others(self, queue: MessageQueue) -> None:
         results = await asyncio.gather(
             queue.enqueue(message("m1")),
             queue.enqueue(message("m2", message_data={"a": object()})),
@@ -283,7 +283,7 @@ class TestWrongUse:
         ("é" * 256, "x" * 512, "y" * 512),
     ],
 )
-async def test_hostile_names_live_and_die_like_others(
+async def test_hostile_names_work_like_others(
     queue: MessageQueue, clock: Clock, instance: str, phone: str, message_id: str
 ) -> None:
     hostile = message(message_id, phone, instance)
@@ -314,7 +314,7 @@ async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: Mess
 
 class TestManyMessages:
     async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
-        """Fault 33: Lua's unpack holds no more than some thousands."""
+        """Fault 33: Lua's unpack takes a few thousand values at most."""
         queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
         ids = [f"m{number}" for number in range(5_000)]
         await asyncio.gather(*(queue.enqueue(message(it)) for it in ids))
@@ -352,7 +352,7 @@ class TestManyMessages:
 
 
 async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue, clock: Clock) -> None:
-    """All the kinds of keys at once, each with what it may have for a time to live (seconds)."""
+    """All kinds of keys at once, each with its allowed times to live in seconds."""
     for phone in ("1", "2", "3"):
         await queue.enqueue(message("m1", phone=phone))
     await queue.enqueue(message("late", timestamp=1))
@@ -380,7 +380,7 @@ async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue,
     }
 
 
-async def test_a_client_that_decodes_answers_does_as_well(clock: Clock, redis_client: Redis) -> None:
+async def test_a_client_that_decodes_answers_works_too(clock: Clock, redis_client: Redis) -> None:
     options = {**redis_client.connection_pool.connection_kwargs, "decode_responses": True}
     pool = type(redis_client.connection_pool)(
         connection_class=redis_client.connection_pool.connection_class, **options
@@ -396,7 +396,7 @@ async def test_a_client_that_decodes_answers_does_as_well(clock: Clock, redis_cl
 
 
 async def test_by_redis_s_own_clock(redis_client: Redis) -> None:
-    """I7: no clock of ours is asked."""
+    """I7: this machine's clock is not used."""
     queue = MessageQueue(redis_client, QueueSettings(window_ms=0))
     receipt = await queue.enqueue(message())
     seconds, microseconds = await redis_client.time()

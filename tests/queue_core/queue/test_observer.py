@@ -1,4 +1,4 @@
-"""The observer of a processor: hears of each batch once when it begins and once when it ends, and can break nothing."""
+"""The observer of a processor: called once when a batch begins and once when it ends; its errors change nothing."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ pytestmark = on_newest
 
 
 class Observer:
-    """Notes what it is told, in order."""
+    """Notes every call, in order."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[object, ...]] = []
+        self.calls: list[tuple[object, ...]] = []
 
     def claimed(self, batch: Batch) -> None:
-        """A batch goes into work."""
-        self.told.append(("claimed", batch.ids, batch.attempt))
+        """Notes that a batch goes into work."""
+        self.calls.append(("claimed", batch.ids, batch.attempt))
 
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """An attempt is over."""
-        self.told.append((outcome, batch.ids, reason, dead_lettered))
+        """Notes that an attempt is over."""
+        self.calls.append((outcome, batch.ids, reason, dead_lettered))
 
     def given_up(self, messages: int) -> None:
-        """Dead letters made by a claim."""
-        self.told.append(("given up", messages))
+        """Notes dead letters made by a claim."""
+        self.calls.append(("given up", messages))
 
 
 async def test_an_answered_turn(redis_client: Redis) -> None:
@@ -48,7 +48,7 @@ async def test_an_answered_turn(redis_client: Redis) -> None:
     async with running(Processor(queue, bot.handle, bot.send, observer=observer)):
         await enqueue(queue, ["m1", "m2"])
         await at_rest(queue)
-    assert observer.told == [("claimed", ("m1", "m2"), 1), ("completed", ("m1", "m2"), "", 0)]
+    assert observer.calls == [("claimed", ("m1", "m2"), 1), ("completed", ("m1", "m2"), "", 0)]
 
 
 async def test_failures_with_their_reasons(redis_client: Redis) -> None:
@@ -60,7 +60,7 @@ async def test_failures_with_their_reasons(redis_client: Redis) -> None:
         await enqueue(queue, ["m1", "m2"])
         await at_rest(queue)
     ids = ("m1", "m2")
-    assert observer.told == [
+    assert observer.calls == [
         ("claimed", ids, 1),
         ("failed", ids, "HTTP 503", 0),
         ("claimed", ids, 2),
@@ -68,7 +68,7 @@ async def test_failures_with_their_reasons(redis_client: Redis) -> None:
     ]
 
 
-async def test_what_a_claim_gives_up(redis_client: Redis) -> None:
+async def test_messages_that_a_claim_gives_up(redis_client: Redis) -> None:
     now = 1_700_000_000_000
     queue, observer = MessageQueue(redis_client, quick(queue_ttl_s=60), clock=lambda: now), Observer()
     await enqueue(queue, ["m1", "m2"], "ali")
@@ -76,12 +76,12 @@ async def test_what_a_claim_gives_up(redis_client: Redis) -> None:
     await redis_client.zadd(queue.keys.partitions[0].active, {"bot:mona": now})
     now += 60_001
     report = await Processor(queue, Bot().handle, observer=observer).process_all_queues()
-    assert observer.told == [("given up", 3)]
+    assert observer.calls == [("given up", 3)]
     assert (report.conversations, report.dead_lettered) == (0, 3)
 
 
 @pytest.mark.parametrize("how", ["stop", "cancel"])
-async def test_what_is_handed_back(redis_client: Redis, how: str) -> None:
+async def test_a_batch_that_is_handed_back(redis_client: Redis, how: str) -> None:
     reached = asyncio.Event()
 
     async def hang(batch: Batch) -> None:
@@ -98,7 +98,7 @@ async def test_what_is_handed_back(redis_client: Redis, how: str) -> None:
     else:
         task.cancel()
     await asyncio.wait([task], timeout=PATIENCE_S)
-    assert observer.told == [
+    assert observer.calls == [
         ("claimed", ("m1",), 1),
         ("handed back", ("m1",), "stopped before it was done", 0),
     ]
@@ -117,7 +117,7 @@ async def test_a_batch_cancelled_before_its_first_step_has_ended_too(
     monkeypatch.setattr(observer, "claimed", cancel_and_note)
     task = asyncio.create_task(Processor(queue, Bot().handle, observer=observer).run())
     await asyncio.wait([task], timeout=PATIENCE_S)
-    assert [told[0] for told in observer.told] == ["claimed", "handed back"]
+    assert [call[0] for call in observer.calls] == ["claimed", "handed back"]
     assert (await queue.claim("other")).batches[0].attempt == 1
 
 
@@ -130,12 +130,12 @@ async def test_a_lost_lease(redis_client: Redis) -> None:
     await enqueue(queue, ["m1"])
     report = await Processor(queue, Bot(take_over).handle, observer=observer).process_all_queues()
     assert report.lost_leases == 1
-    _, (outcome, ids, reason, dead) = observer.told
+    _, (outcome, ids, reason, dead) = observer.calls
     assert (outcome, ids, dead) == ("lost", ("m1",), 0)
     assert "is over" in str(reason)
 
 
-async def test_a_lease_that_the_heartbeat_finds_lost(redis_client: Redis) -> None:
+async def test_a_lease_that_a_renewal_finds_lost(redis_client: Redis) -> None:
     async def hang(batch: Batch) -> None:
         await redis_client.zadd(queue.keys.partitions[0].active, {"bot:201000000001": 0})
         await queue.claim("somebody else")
@@ -144,10 +144,11 @@ async def test_a_lease_that_the_heartbeat_finds_lost(redis_client: Redis) -> Non
     queue, observer = MessageQueue(redis_client, quick(window_ms=0, lock_renew_ms=10)), Observer()
     await enqueue(queue, ["m1"])
     await Processor(queue, Bot(hang).handle, observer=observer).process_all_queues()
-    assert observer.told[-1] == ("lost", ("m1",), "the lease ran out and somebody else may hold it", 0)
+    reason = "the lease ran out, and another worker may hold the conversation"
+    assert observer.calls[-1] == ("lost", ("m1",), reason, 0)
 
 
-async def test_one_that_raises_changes_nothing_and_is_logged_without_its_words(
+async def test_an_observer_that_raises_changes_nothing_and_its_words_are_not_logged(
     redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Observer):

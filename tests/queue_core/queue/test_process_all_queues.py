@@ -1,4 +1,4 @@
-"""One pass over all that is due, for those who call it from cron."""
+"""One pass over all conversations that are due, as cron would start it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import PATIENCE_S, Bot, check_ledger, enqueue, happens, on_newest, quick
 
 
-async def test_a_pass_reports_what_it_came_to(redis_client: Redis) -> None:
+async def test_a_pass_reports_its_counts(redis_client: Redis) -> None:
     now = 1_700_000_000_000
 
     async def as_the_user_is(batch: Batch) -> None:
@@ -74,7 +74,7 @@ async def test_the_report_says_when_to_come_again(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_one_pass_after_the_other_goes_on_where_the_last_one_ended(redis_client: Redis) -> None:
+async def test_the_next_pass_goes_on_where_the_last_pass_ended(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     processor = Processor(queue, bot.handle, bot.send, concurrency=2)
     ids = [f"m{number}" for number in range(10)]
@@ -88,7 +88,7 @@ async def test_one_pass_after_the_other_goes_on_where_the_last_one_ended(redis_c
     await check_ledger(queue, ids, bot.sent_ids)
 
 
-async def test_a_pass_ends_with_users_who_never_stop(redis_client: Redis) -> None:
+async def test_a_pass_ends_even_with_users_who_never_stop(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=0, max_messages=1))
     sent = 0
 
@@ -122,7 +122,7 @@ async def test_a_pass_takes_over_what_a_dead_worker_left(redis_client: Redis) ->
     assert bot.asked[0].attempt == 2
 
 
-async def test_redis_away_at_the_start_of_a_pass_is_said_plainly(redis_server: EmbeddedRedis) -> None:
+async def test_redis_away_at_the_start_of_a_pass_raises(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
         queue, bot = MessageQueue(redis, quick(window_ms=0, redis_deadline_ms=500)), Bot()
         await enqueue(queue, ["m1"])
@@ -136,10 +136,10 @@ async def test_redis_away_at_the_start_of_a_pass_is_said_plainly(redis_server: E
 
 
 @pytest.mark.parametrize("concurrency", [1, 10])
-async def test_redis_away_in_the_middle_of_a_pass_is_said_plainly(
+async def test_redis_away_in_the_middle_of_a_pass_raises(
     redis_server: EmbeddedRedis, concurrency: int
 ) -> None:
-    """With one slot the next claim finds out, with ten it is the batches in work: neither waits for ever."""
+    """With one slot the next claim fails, with ten the batches in work do: neither waits for ever."""
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait(batch: Batch) -> None:

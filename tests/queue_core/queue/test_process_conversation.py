@@ -1,4 +1,4 @@
-"""One pass over one conversation, for those who are called about it."""
+"""One pass over one conversation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_nobody_else_is_answered(redis_client: Redis, partitions: int) -> 
     assert await queue.depth() == 22
 
 
-async def test_what_is_not_due_waits_and_the_report_says_until_when(redis_client: Redis) -> None:
+async def test_a_turn_that_is_not_due_waits_and_the_report_says_until_when(redis_client: Redis) -> None:
     now = NOW_MS
     queue, bot = MessageQueue(redis_client, quick(window_ms=1_000), clock=lambda: now), Bot()
     await enqueue(queue, ["m1"], "ali")
@@ -57,14 +57,14 @@ async def test_what_is_not_due_waits_and_the_report_says_until_when(redis_client
     assert bot.sent_ids == ["m1"]
 
 
-async def test_what_nobody_ever_wrote(redis_client: Redis) -> None:
+async def test_an_unknown_conversation(redis_client: Redis) -> None:
     report = await Processor(MessageQueue(redis_client, quick()), Bot().handle).process_conversation(
         "bot", "x"
     )
     assert (report.conversations, report.next_due_ms) == (0, None)
 
 
-async def test_what_is_held_is_left_alone(redis_client: Redis) -> None:
+async def test_a_conversation_that_another_worker_holds_is_left_alone(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     await enqueue(queue, ["m1"], "ali")
     (held,) = (await queue.claim("other")).batches
@@ -101,7 +101,7 @@ async def test_beside_a_run_of_the_same_processor(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_what_is_not_written_down_yet_is_not_taken_over(
+async def test_a_batch_whose_end_is_not_recorded_yet_is_not_taken_over(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis was away for longer than the lease: the run knows what it sent, and a pass must not send it again."""
@@ -121,14 +121,14 @@ async def test_what_is_not_written_down_yet_is_not_taken_over(
     async with running(processor):
         await happens(away)
         now += queue.settings.lock_ttl_ms
-        with pytest.raises(QueueUnavailableError, match="still being told"):
+        with pytest.raises(QueueUnavailableError, match="not recorded in it yet"):
             await processor.process_conversation("bot", "ali")
         is_away = False
         await at_rest(queue)
     assert bot.sent_ids == ["m1"]
 
 
-async def test_a_claim_whose_answer_was_lost_is_made_up_for_first(redis_server: EmbeddedRedis) -> None:
+async def test_a_claim_whose_answer_was_lost_is_repeated_first(redis_server: EmbeddedRedis) -> None:
     async with Proxy(redis_server.url) as proxy, connect(proxy.url) as redis:
         queue, bot = MessageQueue(redis, quick(window_ms=0, redis_deadline_ms=300)), Bot()
         await enqueue(queue, ["m1"], "ali")
@@ -144,7 +144,7 @@ async def test_a_claim_whose_answer_was_lost_is_made_up_for_first(redis_server: 
 
 
 @on_newest
-async def test_a_stopped_processor_says_so_and_leases_nothing(redis_client: Redis) -> None:
+async def test_a_stopped_processor_raises_and_leases_nothing(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     await enqueue(queue, ["m1"], "ali")
     processor = Processor(queue, bot.handle, bot.send)

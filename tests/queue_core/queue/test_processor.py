@@ -1,4 +1,4 @@
-"""The processor's way from a due turn to its answer: limits, order, and when it wakes."""
+"""The processor, from a due turn to its answer: limits, order, and when it wakes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_turn_is_answered_once_and_finished(redis_client: Redis) -> None
 
 @on_newest
 @pytest.mark.parametrize("reply", [None, ""])
-async def test_no_reply_is_nothing_to_send(redis_client: Redis, reply: str | None) -> None:
+async def test_without_a_reply_nothing_is_sent(redis_client: Redis, reply: str | None) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
 
     async def handle(batch: Batch) -> str | None:
@@ -61,12 +61,12 @@ async def test_without_a_sender_the_handler_does_all(redis_client: Redis) -> Non
 
 
 @on_newest
-def test_a_concurrency_of_nothing_is_refused(redis_client: Redis) -> None:
+def test_a_concurrency_of_0_is_refused(redis_client: Redis) -> None:
     with pytest.raises(ValueError, match="concurrency is 0, must be at least 1"):
         Processor(MessageQueue(redis_client), Bot().handle, concurrency=0)
 
 
-# Who works on what.
+# Limits and order.
 
 
 @on_newest
@@ -97,7 +97,7 @@ async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, p
 
 @on_newest
 async def test_tokens_of_two_partitions_may_be_the_same(redis_client: Redis) -> None:
-    """Each partition counts its own, from the clock: at the same millisecond they are equal."""
+    """Each partition counts its own tokens from the clock: at the same millisecond they are equal."""
     queue = MessageQueue(redis_client, quick(partitions=8, window_ms=0), clock=lambda: 1_700_000_000_000)
     bot = Bot()
     ids = [f"m{number}" for number in range(40)]
@@ -153,7 +153,7 @@ async def test_a_slow_user_delays_nobody(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_nothing_of_what_was_worked_on_is_kept_in_memory(redis_client: Redis) -> None:
+async def test_finished_batches_are_not_kept_in_memory(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(window_ms=0)), Bot()
     processor = Processor(queue, bot.handle, bot.send)
     async with running(processor):
@@ -196,7 +196,7 @@ async def test_sleeps_until_something_is_due_without_polling(redis_client: Redis
 
 
 @on_newest
-async def test_an_idle_worker_asks_redis_for_next_to_nothing(redis_client: Redis) -> None:
+async def test_an_idle_worker_sends_redis_almost_nothing(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
     async with running(Processor(queue, bot.handle, bot.send)):
         await eventually(lambda: runner_of(queue).round_trips >= 1, "a first look")

@@ -69,7 +69,7 @@ async def test_backoff_lies_between_the_attempts(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_retry_later_names_its_own_time(redis_client: Redis) -> None:
+async def test_retry_later_sets_the_wait(redis_client: Redis) -> None:
     begun: list[float] = []
 
     async def busy_once(batch: Batch) -> None:
@@ -118,7 +118,7 @@ async def test_a_handler_that_hangs_is_cancelled_and_tried_again(redis_client: R
 
 
 @on_newest
-async def test_the_reason_tells_a_limit_from_the_handlers_own_timeout(redis_client: Redis) -> None:
+async def test_the_reason_distinguishes_a_limit_from_a_timeout_of_the_handler(redis_client: Redis) -> None:
     async def fail(batch: Batch) -> None:
         if batch.user_phone == "hangs":
             await asyncio.Event().wait()
@@ -136,8 +136,8 @@ async def test_the_reason_tells_a_limit_from_the_handlers_own_timeout(redis_clie
     }
 
 
-async def test_a_handler_that_lets_a_cancellation_through_is_no_endless_loop(redis_client: Redis) -> None:
-    """Something inside it was cancelled, it was not: that counts as an attempt that failed."""
+async def test_a_handler_that_lets_a_cancellation_through_has_failed(redis_client: Redis) -> None:
+    """Something inside the handler was cancelled, not the handler: the attempt counts as failed."""
 
     async def await_something_cancelled(batch: Batch) -> None:
         inner = asyncio.ensure_future(asyncio.Event().wait())

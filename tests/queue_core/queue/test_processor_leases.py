@@ -35,7 +35,7 @@ class Gate:
         self.open = asyncio.Event()
 
     async def __call__(self, batch: Batch) -> None:
-        """The hook."""
+        """Waits at the gate, the first time."""
         if not self.reached.is_set():
             self.reached.set()
             await self.open.wait()
@@ -164,7 +164,7 @@ async def test_stop_lets_what_is_in_work_finish(redis_client: Redis) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "cancel"])
-async def test_what_does_not_finish_is_handed_back_at_once_and_uncounted(
+async def test_a_batch_that_does_not_finish_is_handed_back_at_once_and_not_counted(
     redis_client: Redis, how: str
 ) -> None:
     gate = Gate()
@@ -184,7 +184,7 @@ async def test_what_does_not_finish_is_handed_back_at_once_and_uncounted(
 
 @on_newest
 @pytest.mark.parametrize("how", ["stop", "cancel"])
-async def test_what_is_cut_off_while_it_is_sent_is_unsure(redis_client: Redis, how: str) -> None:
+async def test_a_reply_cut_off_while_it_is_sent_is_unsure(redis_client: Redis, how: str) -> None:
     gate = Gate()
     queue, bot = MessageQueue(redis_client, quick()), Bot(on_send=gate)
     processor = Processor(queue, bot.handle, bot.send, grace_s=0.05)
@@ -220,7 +220,7 @@ async def test_a_batch_that_was_sent_is_completed_by_the_cancellation(
 
 
 @pytest.mark.parametrize("how", ["stop", "cancel"])
-async def test_a_claim_that_is_answered_after_the_end_is_handed_back(
+async def test_leases_of_a_claim_that_is_answered_after_the_end_are_handed_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
@@ -248,7 +248,7 @@ async def test_a_claim_that_is_answered_after_the_end_is_handed_back(
 
 
 @on_newest
-async def test_what_comes_too_late_does_not_say_that_an_unsure_reply_was_not_sent(
+async def test_a_batch_claimed_too_late_keeps_its_unsure_reply_unsure(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=0))
@@ -282,7 +282,7 @@ async def test_a_batch_cancelled_before_its_first_step_is_handed_back(
 
     async def claim_and_cancel(processor_id: str, **asked: Any) -> object:
         claimed = await claim(processor_id, **asked)
-        # In line between the claimer, which is woken by this answer, and the batch's task, which that creates.
+        # Runs after the claimer, which this answer wakes, and before the batch's task, which the claimer creates.
         loop = asyncio.get_running_loop()
         loop.call_soon(lambda: loop.call_soon(task.cancel))
         return claimed
@@ -392,7 +392,7 @@ async def test_redis_away_between_send_and_complete_for_longer_than_the_lease(
 
 
 @on_newest
-async def test_a_definite_failure_is_written_down_once_redis_is_back(
+async def test_a_definite_failure_is_recorded_once_redis_is_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse_once(batch: Batch) -> None:

@@ -1,4 +1,4 @@
-"""Rescue: what fell out of the index comes back, what belongs to no message goes, and nothing else is touched."""
+"""Rescue: lost index entries come back, locks without messages go, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOTHING = Rescued(stranded=0, locks=0)
 
 
 async def strand(queue: MessageQueue, phone: str) -> None:
-    """Delete what a person deletes who tidies up too much."""
+    """Deletes the index entry of a conversation, as a person who tidies up might."""
     keys = queue.keys.of("bot", phone)
     await queue.redis.zrem(queue.keys.partitions[keys.partition].active, keys.conversation)
 
@@ -58,7 +58,7 @@ async def test_a_worker_that_sleeps_is_woken_for_it(redis_client: Redis) -> None
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
-async def test_what_somebody_works_on_is_not_taken_from_him(redis_client: Redis) -> None:
+async def test_a_conversation_in_work_is_not_taken_from_its_worker(redis_client: Redis) -> None:
     now = NOW_MS
     queue = MessageQueue(redis_client, quick(window_ms=0), clock=lambda: now)
     await enqueue(queue, ["m1"], "ali")
@@ -75,7 +75,7 @@ async def test_what_somebody_works_on_is_not_taken_from_him(redis_client: Redis)
 async def test_a_lock_and_a_reply_without_messages_are_deleted(
     redis_client: Redis, is_in_index: bool
 ) -> None:
-    """Left there, the reply would answer what the user writes next."""
+    """If it stayed, the reply would answer the user's next message."""
     queue = MessageQueue(redis_client, quick(window_ms=0))
     await enqueue(queue, ["m1"], "ali")
     (batch,) = (await queue.claim("p")).batches
@@ -98,7 +98,7 @@ async def test_a_reply_alone_is_found_too(redis_client: Redis) -> None:
     assert await keys_of(redis_client, "wa") == []
 
 
-async def test_what_is_well_stays_as_it_is(redis_client: Redis) -> None:
+async def test_a_sound_conversation_stays_as_it_is(redis_client: Redis) -> None:
     now = NOW_MS
     queue = MessageQueue(redis_client, quick(window_ms=0, partitions=3), clock=lambda: now)
     for phone in ("waits", "held", "in backoff", "100%: {x}\n", "٩٦٦", "\udc00"):
@@ -123,7 +123,7 @@ async def test_what_is_well_stays_as_it_is(redis_client: Redis) -> None:
         "wa:{9}:msg_queue:a:b",
     ],
 )
-async def test_what_is_no_key_of_ours_is_left_alone(redis_client: Redis, key: Any) -> None:
+async def test_foreign_keys_are_left_alone(redis_client: Redis, key: Any) -> None:
     queue = MessageQueue(redis_client, quick())
     await redis_client.rpush(key, "x")
     assert await queue.rescue() == NOTHING
@@ -142,18 +142,18 @@ async def test_more_keys_than_one_step_looks_at(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_beside_traffic_it_finds_nothing(redis_client: Redis) -> None:
-    """A conversation that is finished between two looks is not stranded."""
+async def test_a_rescue_beside_traffic_finds_nothing(redis_client: Redis) -> None:
+    """A conversation that is finished between two reads is not stranded."""
     queue, bot = MessageQueue(redis_client, quick(window_ms=0, max_messages=1)), Bot()
-    found = []
+    rescues = []
     async with running(Processor(queue, bot.handle, bot.send)):
         for number in range(40):
             await asyncio.gather(
                 *(enqueue(queue, [f"m{number}-{phone}"], f"user-{phone}") for phone in range(20))
             )
-            found.append(await queue.rescue())
+            rescues.append(await queue.rescue())
         await at_rest(queue)
-    assert set(map(str, found)) == {str(NOTHING)}
+    assert set(map(str, rescues)) == {str(NOTHING)}
     assert len(bot.sent_ids) == 800
 
 

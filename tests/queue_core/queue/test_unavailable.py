@@ -1,4 +1,4 @@
-"""A Redis that refuses: full, a replica, its disk full, loading, without Lua. Each for real, on every version."""
+"""A Redis that refuses: full, a replica, with a full disk, loading, without Lua; on real servers of every version."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class TestFull:
         assert await queue.depth() == 0
         assert (await queue.enqueue(message("m1"))).status == "queued", "no trace was left of it"
 
-    async def test_what_is_there_is_worked_off(self, real_redis: Redis) -> None:
+    async def test_stored_messages_are_still_answered(self, real_redis: Redis) -> None:
         queue = MessageQueue(real_redis, NO_WAIT)
         for phone in ("done", "dead", "worn out", "released"):
             await queue.enqueue(message("m1", phone))
@@ -159,7 +159,7 @@ async def test_a_redis_without_lua_is_named_as_such(label: str, command: str) ->
                 assert "966500" not in str(caught.value)
 
 
-async def test_a_user_without_the_right_to_scripts_is_told_which(real_redis: Redis) -> None:
+async def test_the_error_names_the_right_that_a_user_lacks(real_redis: Redis) -> None:
     await real_redis.acl_setuser(
         "poor", enabled=True, passwords="+pw", keys="*", categories=["+@all", "-@scripting"]
     )
@@ -174,7 +174,7 @@ async def test_a_user_without_the_right_to_scripts_is_told_which(real_redis: Red
         await real_redis.acl_deluser("poor")
 
 
-async def test_a_wrong_password_is_told_without_it(real_redis: Redis) -> None:
+async def test_the_error_about_a_wrong_password_does_not_show_it(real_redis: Redis) -> None:
     url = f"unix://default:hunter2@{real_redis.connection_pool.connection_kwargs['path']}"
     await real_redis.config_set("requirepass", "secret")
     try:
@@ -188,7 +188,7 @@ async def test_a_wrong_password_is_told_without_it(real_redis: Redis) -> None:
         await real_redis.config_set("requirepass", "")
 
 
-async def test_a_server_that_is_not_there_is_told_with_its_address() -> None:
+async def test_the_error_about_a_missing_server_shows_its_address() -> None:
     async with connect("redis://:hunter2@127.0.0.1:1/0") as redis:
         with pytest.raises(QueueUnavailableError, match=r"127\.0\.0\.1:1") as caught:
             await MessageQueue(redis).check()

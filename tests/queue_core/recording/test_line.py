@@ -19,18 +19,18 @@ from queue_core.recording.line import LineError, parse_line
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """A message event; a field set to `...` is left out."""
+    """Makes a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """A recording event."""
+    """Makes a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 
 def reason_of(line: bytes) -> str:
-    """The reason for which a line is refused; one printable line."""
+    """Returns the reason for which a line is refused; it must be one printable line."""
     with pytest.raises(LineError) as caught:
         parse_line(line)
     reason = str(caught.value)
@@ -56,18 +56,18 @@ def test_free_fields() -> None:
 
 @pytest.mark.parametrize("name", sorted(IGNORED_EVENTS))
 def test_known_events_that_are_not_replayed(name: str) -> None:
-    """A live recorder's remarks on what became of messages are read and passed over."""
+    """A live recorder's remarks on what became of messages are read and ignored."""
     assert parse_line(json.dumps({"event": name, "whatever": [1.5, None]}).encode()) is None
 
 
 NOT_EVENTS: list[tuple[bytes, str]] = [
-    (b"{", "is not JSON: the line ends in the middle of an event; write one whole event a line"),
+    (b"{", "is not JSON: the line ends in the middle of an event; write one whole event per line"),
     (b'{"event":"message","at":12', "the line ends in the middle of an event"),
     (b'{"event":"mess', "the line ends in the middle of an event"),
     (b"hello", 'is not JSON: column 1 cannot be read, from "hello" on'),
     (
         b'{"event":"note"} {"event":"note"}',
-        "something follows the event at column 18; write one event a line",
+        "something follows the event at column 18; write one event per line",
     ),
     (b'{"event":"note"}\r{"event":"note"}', "something follows the event"),
     (b"{'event':'note'}", "column 2 cannot be read, from \"'event'"),
@@ -98,7 +98,7 @@ NOT_EVENTS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("line", "reason"), NOT_EVENTS)
 def test_lines_that_are_not_events(line: bytes, reason: str) -> None:
-    """The words say what is wrong with the line, in one printable line of their own."""
+    """The words say what is wrong with the line, in one printable line."""
     assert reason in reason_of(line)
 
 
@@ -176,7 +176,7 @@ HEADERS: list[tuple[dict[str, Any], str]] = [
     (header(settings=[]), '"settings" must be an object, not a list'),
     (header(settings={"Ai": "x"}), 'unknown field "settings.Ai"'),
     (header(settings={"x_ai": "x"}), 'unknown field "settings.x_ai"'),
-    (header(settings={"ai": 7}), '"settings.ai" must be text as on the command line, not a number'),
+    (header(settings={"ai": 7}), '"settings.ai" must be text, as on the command line, not a number'),
     (header(settings={"ai": ""}), '"settings.ai" is empty'),
     (header(expect=None), '"expect" must be an object, not null'),
     (header(expect={"": {}}), '"expect" is empty'),

@@ -15,7 +15,7 @@ from queue_core.recording.writer import dump
 from queue_core.text import visible
 
 FILES = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200)
-"""Each example writes a file, whose time depends on the disk."""
+"""Settings without a deadline: each example writes a file, and disks differ in speed."""
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(str.strip)
 LOG_LINES = st.dictionaries(NAMES, st.integers(-(10**18), 10**18) | TEXTS, max_size=3).map(
@@ -25,7 +25,7 @@ LOG_LINES = st.dictionaries(NAMES, st.integers(-(10**18), 10**18) | TEXTS, max_s
 
 @st.composite
 def recordings(draw: st.DrawFn) -> Recording:
-    """Recordings as `load` returns them."""
+    """Draws a recording as `load` returns it."""
     conversations = st.sampled_from(draw(st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=3)))
     ids = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
     times = sorted(draw(st.lists(st.integers(0, 10**9), min_size=1, max_size=12)))

@@ -1,4 +1,4 @@
-"""Reading and writing recordings: every broken line has a name, a place and a reason."""
+"""Reading and writing recordings: every error names file, line and reason."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def _bytes(line: object) -> bytes:
 
 
 def message(**fields: Any) -> dict[str, Any]:
-    """A message event; a field set to `...` is left out."""
+    """Makes a message event; a field set to `...` is left out."""
     event = {"event": "message", "at": 0, "instance": "bot", "phone": "a", "id": "m1", "text": "hi"} | fields
     return {name: value for name, value in event.items() if value is not ...}
 
 
 def header(**fields: Any) -> dict[str, Any]:
-    """A recording event."""
+    """Makes a recording event."""
     return {"event": "recording", "version": 1} | fields
 
 
@@ -65,14 +65,14 @@ def load_one(path: Path, *, skip_bad_lines: bool = False) -> Recording:
 
 
 def error_of(path: Path) -> RecordingError:
-    """The error that loading raises."""
+    """Returns the error that loading raises."""
     with pytest.raises(RecordingError) as caught:
         load([path])
     return caught.value
 
 
 def reason_at(path: Path, line: int | None) -> str:
-    """The reason of the error, which must be at that line."""
+    """Returns the reason of the error, which must be at that line."""
     error = error_of(path)
     assert error.line == line
     assert error.path == str(path)
@@ -126,13 +126,13 @@ def test_iso_times_count_from_the_earliest(write: Write) -> None:
 
 
 def test_arrivals_are_sorted_and_ties_keep_their_order(write: Write) -> None:
-    """Recordings of concurrent webhooks interleave; that is no error."""
+    """Recordings of concurrent webhooks interleave; that is not an error."""
     events = [message(id=name, at=at) for name, at in (("c", 5), ("a", 1), ("d", 5), ("b", 1))]
     assert [arrival.id for arrival in load_one(write(*events)).arrivals] == ["a", "b", "c", "d"]
 
 
 def test_a_second_delivery_has_the_first_ones_timestamp(write: Write) -> None:
-    """A message has one provider's time, however often it is delivered; another user's id is another."""
+    """All deliveries of a message have the same provider's time; the same id of another user is another message."""
     path = write(
         message(at=9000), message(at=100, timestamp=90), message(at=5000), message(at=7000, phone="b")
     )
@@ -141,9 +141,9 @@ def test_a_second_delivery_has_the_first_ones_timestamp(write: Write) -> None:
 
 def test_blank_lines_crlf_byte_order_mark_and_a_missing_last_newline(tmp_path: Path) -> None:
     """Marks that editors and other systems leave in text files change nothing."""
-    one, two = _bytes(message()), _bytes(message(id="m2"))
+    first, second = _bytes(message()), _bytes(message(id="m2"))
     path = tmp_path / "x.jsonl"
-    path.write_bytes(b"\xef\xbb\xbf\r\n \t\r\n" + _bytes(header()) + b"\r\n" + one + b"\r\n\n\n" + two)
+    path.write_bytes(b"\xef\xbb\xbf\r\n \t\r\n" + _bytes(header()) + b"\r\n" + first + b"\r\n\n\n" + second)
     assert [arrival.id for arrival in load_one(path).arrivals] == ["m1", "m2"]
 
 
@@ -151,7 +151,7 @@ def test_blank_lines_crlf_byte_order_mark_and_a_missing_last_newline(tmp_path: P
     "instance", ["bot:eu", "{bot}", "a b", "*", "بوت", "👩‍👩‍👧", "'; --", "\\", "\u200f1"]
 )
 def test_names_are_anything_a_user_may_be_called(write: Write, instance: str) -> None:
-    """Colons, braces and invisible marks are no reason to refuse a recording."""
+    """Colons, braces and invisible marks are allowed."""
     assert load_one(write(message(instance=instance))).arrivals[0].instance == instance
 
 
@@ -199,13 +199,13 @@ def test_lines_after_an_overlong_one_keep_their_numbers(write: Write) -> None:
 
 @pytest.mark.parametrize("outcome", ["lost", "duplicated", "reordered", "dead_lettered"])
 def test_expectations_name_messages_of_the_file(write: Write, outcome: str) -> None:
-    """An id that no message has can never come out."""
+    """An outcome with an id that no message has can never match."""
     path = write(header(expect={"queue": {outcome: ["m1", "m9"]}}), message())
     assert reason_at(path, 1) == 'expect.queue names "m9", which no message has'
 
 
 def test_skipped_lines_are_collected(write: Write) -> None:
-    """Nothing is passed over in silence, and what is left is read."""
+    """Each skipped line is reported, and the other lines are read."""
     path = write(b"{", header(title="T"), message(), message(at=-1), b"[]", message(id="m2", at="now"))
     loaded = load_one(path, skip_bad_lines=True)
     assert loaded.title == "T"
@@ -226,7 +226,7 @@ def test_expectations_that_name_a_skipped_message_are_dropped_and_reported(write
 def test_too_many_broken_lines_are_an_error_even_when_skipping(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of rubbish is no recording."""
+    """A file of rubbish is not a recording."""
     monkeypatch.setattr(reader, "BAD_LINES_MAX", 2)
     path = write(message(), b"1", b"2", b"3")
     with pytest.raises(RecordingError, match=r"x\.jsonl:4: more than 2 broken lines; the last: must be"):
@@ -342,7 +342,7 @@ def test_folders_are_read_by_name(write: Write, tmp_path: Path) -> None:
     assert [recording.name for recording in loaded] == ["a.jsonl", "b.jsonl", "e.jsonl"]
 
 
-def test_files_of_the_same_name_are_told_apart(write: Write, tmp_path: Path) -> None:
+def test_files_of_the_same_name_get_different_names(write: Write, tmp_path: Path) -> None:
     """Results are listed by name, so two recordings never share one."""
     for name in ("mon/p/x.jsonl", "tue/p/x.jsonl", "tue/q/x.jsonl", "tue/q/y.jsonl"):
         write(message(), name=name)
@@ -356,7 +356,7 @@ def test_files_of_the_same_name_are_told_apart(write: Write, tmp_path: Path) -> 
 
 
 def test_dump_is_canonical() -> None:
-    """Keys in the format's order, defaults left out, no escapes, one newline a line."""
+    """Keys in the format's order, defaults left out, no escapes, one newline per line."""
     recording = Recording(
         name="x",
         title="عنوان",

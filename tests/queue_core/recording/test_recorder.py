@@ -1,4 +1,4 @@
-"""The recorder: what it writes is replayed by the simulator, shows nobody, and costs the bot nothing when it fails."""
+"""The recorder: the simulator replays its files, they show no user's identity, and its failures do no harm."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ def only_file(folder: Path) -> Path:
     return path
 
 
-def record_a_life(into: Recorder, clock: Clock) -> None:
-    """A burst of three, a redelivery, a picture of somebody else, and all that can become of them."""
+def record_a_life(recorder: Recorder, clock: Clock) -> None:
+    """Records a burst of three, a redelivery, another user's picture, and every outcome that they can have."""
     burst = [message("m1", "one meal"), message("m2", "for two"), message("m3", "how much?")]
     for number, delivery in enumerate([*burst, burst[0]]):
         clock.ms = START_MS + number * 300
-        into.message(delivery, "text")
-        into.acknowledged(delivery, "duplicate" if number == 3 else "queued")
+        recorder.message(delivery, "text")
+        recorder.acknowledged(delivery, "duplicate" if number == 3 else "queued")
     picture = message(f"picture-{PHONE}", "[image]", user_phone="966500009999", timestamp=START_MS - 2_000)
-    into.message(picture, "image")
-    into.fallback(picture)
-    into.acknowledged(picture, "answered")
+    recorder.message(picture, "image")
+    recorder.fallback(picture)
+    recorder.acknowledged(picture, "answered")
     clock.ms = START_MS + 8_003
     turn = batch(*burst)
-    into.batch(turn)
-    into.reply(turn, "it is 20", True, ("name", "city"))
-    into.sent(turn)
-    into.dead_letter(picture, "late")
-    into.note("the operator was here")
-    into.close()
+    recorder.batch(turn)
+    recorder.reply(turn, "it is 20", True, ("name", "city"))
+    recorder.sent(turn)
+    recorder.dead_letter(picture, "late")
+    recorder.note("the operator was here")
+    recorder.close()
 
 
 def test_a_burst_is_read_back_by_the_simulator(tmp_path: Path) -> None:
@@ -146,20 +146,20 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
 
 def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
     clock = Clock()
-    into = Recorder(tmp_path, now_ms=clock)
+    recorder = Recorder(tmp_path, now_ms=clock)
     instances = ("bot", "+966 50 000 1234", "١٢٣٤٥٦٧٨", f"shop-{PHONE}", "a\nb", "", "x" * 300, "\ud800")
     for number, instance in enumerate(instances):
         secret = message(f"{PHONE}@s.whatsapp.net-{number}", "my secret", instance_name=instance)
-        into.message(secret, "secret 966500001234")
-        into.batch(batch(secret))
-        into.reply(batch(secret), "you said my secret", requested_fields=("my secret",))
+        recorder.message(secret, "secret 966500001234")
+        recorder.batch(batch(secret))
+        recorder.reply(batch(secret), "you said my secret", requested_fields=("my secret",))
         for reason in (
             "handle: ValueError: my secret",
             "the AI choked on: my secret",
             f"no such user {PHONE} or +966 50-000 1234",
         ):
-            into.dead_letter(batch(secret), reason)
-    into.close()
+            recorder.dead_letter(batch(secret), reason)
+    recorder.close()
     content = only_file(tmp_path).read_text("utf-8")
     for event in content.splitlines():
         assert "secret" not in event
@@ -174,11 +174,11 @@ def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
 
 
 def test_texts_are_shown_when_asked_for_and_phones_are_not(tmp_path: Path) -> None:
-    into = Recorder(tmp_path, show_text=True)
-    into.message(message(text="one meal"), "text")
-    into.reply(batch(message()), "20 riyals", requested_fields=("name",))
-    into.dead_letter(message(), "handle: ValueError: one meal")
-    into.close()
+    recorder = Recorder(tmp_path, show_text=True)
+    recorder.message(message(text="one meal"), "text")
+    recorder.reply(batch(message()), "20 riyals", requested_fields=("name",))
+    recorder.dead_letter(message(), "handle: ValueError: one meal")
+    recorder.close()
     _, arrival, reply, dead = lines_of(only_file(tmp_path))
     assert arrival["text"] == "one meal"
     assert (reply["text"], reply["requested_fields"]) == ("20 riyals", ["name"])
@@ -188,9 +188,9 @@ def test_texts_are_shown_when_asked_for_and_phones_are_not(tmp_path: Path) -> No
 
 def test_a_key_keeps_a_user_the_same_over_files_and_its_absence_does_not(tmp_path: Path) -> None:
     def phone_by(name: str, key: bytes | None) -> str:
-        into = Recorder(tmp_path / name, hash_key=key)
-        into.message(message(), "text")
-        into.close()
+        recorder = Recorder(tmp_path / name, hash_key=key)
+        recorder.message(message(), "text")
+        recorder.close()
         return str(lines_of(only_file(tmp_path / name))[1]["phone"])
 
     with_key = {phone_by("a", KEY), phone_by("b", KEY)}
@@ -200,12 +200,12 @@ def test_a_key_keeps_a_user_the_same_over_files_and_its_absence_does_not(tmp_pat
     assert not with_key & without
 
 
-def test_messages_without_an_id_are_messages_of_their_own(tmp_path: Path) -> None:
-    into = Recorder(tmp_path)
+def test_each_message_without_an_id_is_a_new_message(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path)
     for _ in range(3):
-        into.message(message(""), "text")
-        into.acknowledged(message(""), "queued")
-    into.close()
+        recorder.message(message(""), "text")
+        recorder.acknowledged(message(""), "queued")
+    recorder.close()
     (recording,) = load([tmp_path])
     assert len({arrival.id for arrival in recording.arrivals}) == 3
 
@@ -222,32 +222,32 @@ def test_whatever_arrives_makes_a_recording(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[tuple[str, str, str, str, str, int]]
 ) -> None:
     folder = tmp_path_factory.mktemp("recordings")
-    into = Recorder(folder, show_text=True)
+    recorder = Recorder(folder, show_text=True)
     for instance, phone, message_id, text, kind, timestamp in arrivals:
         hostile = message(message_id, text, instance_name=instance, user_phone=phone, timestamp=timestamp)
-        into.message(hostile, kind)
-        into.dead_letter(hostile, text)
-    into.close()
+        recorder.message(hostile, kind)
+        recorder.dead_letter(hostile, text)
+    recorder.close()
     (recording,) = load([folder])
     assert len(recording.arrivals) == len(arrivals)
 
 
 def test_the_longest_text_there_is_can_be_replayed(tmp_path: Path) -> None:
-    into = Recorder(tmp_path, show_text=True)
-    into.message(message(text="\x01" * 200_000), "text")
-    into.close()
+    recorder = Recorder(tmp_path, show_text=True)
+    recorder.message(message(text="\x01" * 200_000), "text")
+    recorder.close()
     assert len(load([tmp_path])[0].arrivals[0].text) == TEXT_LENGTH_MAX
 
 
 def test_what_became_of_older_messages_makes_no_recording_without_messages(tmp_path: Path) -> None:
-    """After a restart turns are answered before anything arrives: a replay of the folder must not trip over it."""
-    into = Recorder(tmp_path)
+    """After a restart turns are answered before anything arrives: a replay of the folder must not fail at it."""
+    recorder = Recorder(tmp_path)
     assert list(tmp_path.iterdir()) == [], "a file is made when there is something to write"
-    into.sent(batch(message("before the restart")))
+    recorder.sent(batch(message("before the restart")))
     assert only_file(tmp_path).suffix == ".ndjson"
-    into.message(message(), "text")
-    into.sent(batch(message()))
-    into.close()
+    recorder.message(message(), "text")
+    recorder.sent(batch(message()))
+    recorder.close()
     outcomes, recording = sorted(tmp_path.iterdir())
     assert [event["event"] for event in lines_of(outcomes)] == ["recording", "sent"]
     assert [event["event"] for event in lines_of(recording)] == ["recording", "message", "sent"]
@@ -255,9 +255,9 @@ def test_what_became_of_older_messages_makes_no_recording_without_messages(tmp_p
 
 
 def test_a_worker_writes_outcomes(tmp_path: Path) -> None:
-    into = Recorder(tmp_path, kind="outcomes", hash_key=KEY)
-    into.batch(batch(message("m1"), message("m2")))
-    into.close()
+    recorder = Recorder(tmp_path, kind="outcomes", hash_key=KEY)
+    recorder.batch(batch(message("m1"), message("m2")))
+    recorder.close()
     assert re.fullmatch(r"outcomes-\d{8}T\d{6}Z-\d+\.ndjson", only_file(tmp_path).name)
     header, taken = lines_of(only_file(tmp_path))
     assert header["event"] == "recording"
@@ -278,10 +278,10 @@ _CHILD = """
 import sys
 from queue_core import QueueMessage
 from queue_core.recording.recorder import Recorder
-into = Recorder(sys.argv[1], show_text=True)
+recorder = Recorder(sys.argv[1], show_text=True)
 for number in range(int(sys.argv[2])):
     text = "x" * (number % 2_000)
-    into.message(QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message=text), "text")
+    recorder.message(QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message=text), "text")
     if number == 50:
         print("started", flush=True)
 """
@@ -305,9 +305,7 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
         assert process.stdout.readline() == "started\n"
         path = only_file(tmp_path)
         size = path.stat().st_size
-        while (
-            path.stat().st_size < size + 100_000
-        ):  # until it is in full swing; the test's own timeout ends it
+        while path.stat().st_size < size + 100_000:  # until it is writing; the test's timeout ends the loop
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     (recording,) = load([tmp_path])
@@ -318,9 +316,9 @@ def test_a_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
 def test_nobody_else_may_read_a_recording(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        into = Recorder(tmp_path / "new")
-        into.message(message(), "text")
-        into.close()
+        recorder = Recorder(tmp_path / "new")
+        recorder.message(message(), "text")
+        recorder.close()
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -337,18 +335,18 @@ def test_a_folder_that_cannot_be_written_is_one_warning(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     clock = Clock()
-    into = Recorder(tmp_path / folder, now_ms=clock)
+    recorder = Recorder(tmp_path / folder, now_ms=clock)
     for minute in range(5):
         clock.ms = START_MS + minute * 60_000
-        into.message(message(), "text")
-        into.sent(batch(message()))
-    into.close()
+        recorder.message(message(), "text")
+        recorder.sent(batch(message()))
+    recorder.close()
     assert len(warnings_of(caplog)) == 1
     assert "messages are not affected" in warnings_of(caplog)[0]
 
 
 class FullDisk:
-    """Stands for os.write on a disk with so many bytes free."""
+    """A substitute for os.write on a disk with `free` bytes left."""
 
     def __init__(self, free: int) -> None:
         self.free = free
@@ -371,9 +369,9 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
     disk = FullDisk(free)
     monkeypatch.setattr("queue_core.recording.recorder.os.write", disk)
     clock = Clock()
-    into = Recorder(tmp_path, now_ms=clock)
+    recorder = Recorder(tmp_path, now_ms=clock)
     for number in range(50):
-        into.message(message(f"m{number}"), "text")
+        recorder.message(message(f"m{number}"), "text")
     assert len(warnings_of(caplog)) == 1
     assert disk.attempts < 10, "a disk that is full is left alone for a while"
     kept = sum(len(recording.arrivals) for recording in load([tmp_path])) if any(tmp_path.iterdir()) else 0
@@ -381,8 +379,8 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
 
     disk.free = 10**9
     clock.ms += RETRY_AFTER_MS
-    into.message(message("after"), "text")
-    into.close()
+    recorder.message(message("after"), "text")
+    recorder.close()
     newest = max(tmp_path.iterdir(), key=lambda path: path.name)
     assert [event["event"] for event in lines_of(newest)] == ["recording", "note", "message"]
     assert lines_of(newest)[1]["text"] == f"{50 - kept} events before this could not be recorded"
@@ -393,9 +391,9 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
 def test_it_stops_at_its_limit_before_the_disk_is_full(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    into = Recorder(tmp_path, max_bytes=2_000)
+    recorder = Recorder(tmp_path, max_bytes=2_000)
     for number in range(100):
-        into.message(message(f"m{number}"), "text")
+        recorder.message(message(f"m{number}"), "text")
     assert only_file(tmp_path).stat().st_size <= 2_000
     assert len(load([tmp_path])[0].arrivals) > 5
     assert len(warnings_of(caplog)) == 1
@@ -403,11 +401,11 @@ def test_it_stops_at_its_limit_before_the_disk_is_full(
 
 def test_a_long_recording_is_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("queue_core.recording.recorder.FILE_BYTES_MAX", 2_000)
-    into = Recorder(tmp_path, hash_key=KEY)
+    recorder = Recorder(tmp_path, hash_key=KEY)
     for number in range(100):
-        into.message(message(f"m{number}"), "text")
-        into.sent(batch(message(f"m{number}")))
-    into.close()
+        recorder.message(message(f"m{number}"), "text")
+        recorder.sent(batch(message(f"m{number}")))
+    recorder.close()
     recordings = load([tmp_path])
     assert len(recordings) > 5
     assert sum(len(recording.arrivals) for recording in recordings) == 100
@@ -416,14 +414,14 @@ def test_a_long_recording_is_several_files(tmp_path: Path, monkeypatch: pytest.M
 def test_a_message_that_cannot_be_recorded_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    into = Recorder(tmp_path)
+    recorder = Recorder(tmp_path)
     broken: Any = message(user_phone=5, text=PHONE)
     for _ in range(3):
-        into.message(broken, "text")
-        into.dead_letter(broken, "reason")
-    into.message(message(), "text")
-    into.close()
-    into.message(message("after the end"), "text")
+        recorder.message(broken, "text")
+        recorder.dead_letter(broken, "reason")
+    recorder.message(message(), "text")
+    recorder.close()
+    recorder.message(message("after the end"), "text")
     assert len(load([tmp_path])[0].arrivals) == 1
     (warning,) = warnings_of(caplog)
     assert PHONE not in warning

@@ -16,7 +16,7 @@ USERS = 40
 
 
 class Clock:
-    """The time that the queue is given, Unix ms."""
+    """Clock of the queue, Unix ms."""
 
     now_ms = EPOCH_MS
 
@@ -45,7 +45,7 @@ async def claim_all(queue: MessageQueue) -> list[Batch]:
     return [batch for claimed in claims for batch in claimed.batches]
 
 
-async def test_the_cluster_will_do(queue: MessageQueue) -> None:
+async def test_the_cluster_passes_the_check(queue: MessageQueue) -> None:
     await queue.check()
 
 
@@ -71,7 +71,7 @@ async def test_the_life_of_many_turns_in_gathered_calls(queue: MessageQueue, clo
     assert (await queue.conversation("bot", "7")).statistics["processedMessages"] == 2
 
 
-async def test_failures_dead_letters_and_what_people_do_with_them(queue: MessageQueue, clock: Clock) -> None:
+async def test_failures_and_dead_letters_requeued_and_dropped(queue: MessageQueue, clock: Clock) -> None:
     await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
     clock.now_ms += 8_000
     batches = await claim_all(queue)
@@ -92,7 +92,7 @@ async def test_failures_dead_letters_and_what_people_do_with_them(queue: Message
     assert len(await claim_all(queue)) == 2 + 19
 
 
-async def test_scripts_that_the_cluster_lost_are_brought_again(queue: MessageQueue) -> None:
+async def test_scripts_that_the_cluster_lost_are_loaded_again(queue: MessageQueue) -> None:
     await queue.redis.script_flush()
     receipts = await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
     assert {receipt.status for receipt in receipts} == {"queued"}

@@ -1,4 +1,4 @@
-"""connect: what a URL must be, and that no error shows a password."""
+"""connect: which URLs it takes, and that no error shows a password."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_good_url_makes_a_client_that_waits_and_gives_up(url: str, expected: d
         "redis://localhost?hunter2=1",
     ],
 )
-def test_a_url_that_cannot_be_is_refused_without_showing_a_password(url: str) -> None:
+def test_an_unusable_url_is_refused_without_showing_a_password(url: str) -> None:
     with pytest.raises(InvalidSettingsError, match="Redis URL") as caught:
         connect(url)
     assert "hunter2" not in str(caught.value)
@@ -79,7 +79,7 @@ async def test_it_connects_over_tcp_and_over_a_unix_socket(tcp: bool) -> None:
         (("X", "", 0, -17), b"*4\r\n$1\r\nX\r\n$0\r\n\r\n$1\r\n0\r\n$3\r\n-17\r\n"),
     ],
 )
-def test_commands_are_packed_as_the_protocol_has_them(
+def test_commands_are_packed_as_the_protocol_requires(
     command: tuple[str | bytes | int, ...], packed: bytes
 ) -> None:
     assert pack(command) == packed

@@ -1,4 +1,4 @@
-"""Strict mode: what is acknowledged is on the disk."""
+"""Strict mode: an acknowledged message is on the disk."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def message(number: int) -> QueueMessage:
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 @pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
-async def test_what_is_acknowledged_survives_a_kill(binary: RedisBinary, fsync: Fsync) -> None:
-    """Fault 20: Redis is killed (-9) right after an enqueue; a server that cannot promise it is refused."""
+async def test_acknowledged_messages_survive_a_kill(binary: RedisBinary, fsync: Fsync) -> None:
+    """Fault 20: Redis is killed (-9) right after an enqueue; a server that cannot guarantee this is refused."""
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync=fsync) as server:
         async with Redis.from_url(server.url) as client:
             queue = MessageQueue(client, STRICT)
@@ -44,18 +44,18 @@ async def test_what_is_acknowledged_survives_a_kill(binary: RedisBinary, fsync: 
 async def test_a_duplicate_is_acknowledged_behind_a_write_of_its_own(binary: RedisBinary) -> None:
     """WAITAOF waits for its own connection's writes, and a duplicate has stored nothing."""
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always") as server:
-        async with Redis.from_url(server.url) as one, Redis.from_url(server.url) as other:
-            await MessageQueue(one, STRICT).enqueue(message(1))
-            before = await _changes(one)
-            assert (await MessageQueue(other, STRICT).enqueue(message(1))).status == "duplicate"
-            assert await _changes(one) > before
-            before = await _changes(one)
-            assert (await MessageQueue(other).enqueue(message(1))).status == "duplicate"
-            assert await _changes(one) == before, "who does not wait for the disk need not write"
+        async with Redis.from_url(server.url) as first, Redis.from_url(server.url) as second:
+            await MessageQueue(first, STRICT).enqueue(message(1))
+            before = await _changes(first)
+            assert (await MessageQueue(second, STRICT).enqueue(message(1))).status == "duplicate"
+            assert await _changes(first) > before
+            before = await _changes(first)
+            assert (await MessageQueue(second).enqueue(message(1))).status == "duplicate"
+            assert await _changes(first) == before, "who does not wait for the disk need not write"
 
 
 @pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)
-async def test_a_duplicate_is_one_even_when_redis_is_full(binary: RedisBinary) -> None:
+async def test_a_duplicate_is_recognised_even_when_redis_is_full(binary: RedisBinary) -> None:
     with EmbeddedRedis(server=binary.path, append_only=True, append_fsync="always") as server:
         async with Redis.from_url(server.url) as client:
             queue = MessageQueue(client, STRICT)
@@ -67,7 +67,7 @@ async def test_a_duplicate_is_one_even_when_redis_is_full(binary: RedisBinary) -
 
 
 async def _changes(redis: Redis) -> int:
-    """Writes that changed something, as Redis counts them."""
+    """Returns Redis's count of writes that changed something."""
     return int((await redis.info("persistence"))["rdb_changes_since_last_save"])
 
 

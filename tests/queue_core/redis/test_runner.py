@@ -1,4 +1,4 @@
-"""The runner: what travels together, in which order, and who hears of what went wrong."""
+"""The runner: which calls travel together, in which order, and which callers get an error."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_call_alone_waits_for_no_pipeline(
 
 
 @pytest.mark.parametrize("count", [1, 3, 300])
-async def test_scripts_that_the_server_lost_are_brought_again(queue: MessageQueue, count: int) -> None:
+async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue, count: int) -> None:
     """Fault 19: SCRIPT FLUSH or a restart; NOSCRIPT inside a pipeline."""
     await queue.redis.script_flush()
     receipts = await enqueue_all(queue, count)
@@ -143,7 +143,7 @@ async def test_an_answer_that_cannot_be_read_reaches_its_caller_only(
     assert [isinstance(result, Receipt) for result in results] == [True, False, True]
 
 
-async def test_without_redis_every_caller_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_redis_every_caller_gets_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     server = FakeServer()
     async with FakeAsyncRedis(server=server) as redis:
         queue = MessageQueue(redis, SETTINGS)
@@ -167,7 +167,7 @@ class TestCancelledCallers:
         assert [type(result).__name__ for result in results] == ["Receipt", "CancelledError", "Receipt"]
         assert await ids(queue) == ["m0", "m1", "m2"]
 
-    async def test_an_error_that_nobody_awaits_any_more_is_no_warning(self, queue: MessageQueue) -> None:
+    async def test_an_error_that_nobody_awaits_any_more_causes_no_warning(self, queue: MessageQueue) -> None:
         await queue.redis.set(queue.keys.of("bot", "1").queue, "no list")
         caller = asyncio.create_task(queue.enqueue(message(1)))
         await asyncio.sleep(0)
@@ -196,7 +196,7 @@ class TestCancelledCallers:
 
 
 class TestDeadline:
-    async def test_every_caller_is_told_in_time_and_the_runner_lives_on(
+    async def test_every_caller_gets_an_error_in_time_and_the_runner_goes_on(
         self, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         queue = MessageQueue(redis_client, QueueSettings(redis_deadline_ms=30))
@@ -217,7 +217,7 @@ class TestDeadline:
         assert (await queue.enqueue(message(1))).status == "queued"
 
     async def test_a_real_server_that_stalls(self, real_redis: Redis) -> None:
-        """Fault 16: what was asked is done when the server goes on, and the answer is nobody else's."""
+        """Fault 16: the call is carried out when the server goes on, and no other caller gets its answer."""
         queue = MessageQueue(real_redis, QueueSettings(redis_deadline_ms=100))
         await queue.enqueue(message(0))
         await real_redis.client_pause(300)
@@ -229,11 +229,11 @@ class TestDeadline:
         assert sorted(await ids(queue)) == ["m0", "m1", "m2"]
 
 
-async def test_check_is_silent_on_a_redis_that_will_do(redis_client: Redis) -> None:
+async def test_check_passes_on_a_sound_redis(redis_client: Redis) -> None:
     await MessageQueue(redis_client).check()
 
 
-async def test_check_finds_a_redis_that_is_not_there() -> None:
+async def test_check_raises_without_a_redis() -> None:
     server = FakeServer()
     server.connected = False
     async with FakeAsyncRedis(server=server) as redis:

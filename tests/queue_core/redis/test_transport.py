@@ -1,4 +1,4 @@
-"""The seam between queue and Redis: what carries the calls can be replaced, and the queue does not notice."""
+"""Transport: the queue works with any carrier of its calls, not only with Redis."""
 
 from __future__ import annotations
 

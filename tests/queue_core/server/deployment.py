@@ -31,7 +31,7 @@ QUICK = {
 
 
 class Process:
-    """One process, and what it said."""
+    """One process, its log and its output."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -43,15 +43,15 @@ class Process:
         self.url = ""
 
     async def says(self, start: str, times: int = 1) -> dict[str, Any]:
-        """The last of so many events of its log that begin so."""
+        """Waits for `times` events in the log that begin with `start`, and returns the last."""
         async with asyncio.timeout(PATIENCE_S), self._said:
-            while len(found := [event for event in self.events if event["event"].startswith(start)]) < times:
-                assert not self._is_silent, f"it ended; it said {self.events}"
+            while len(lines := [event for event in self.events if event["event"].startswith(start)]) < times:
+                assert not self._is_silent, f"the process ended; its log: {self.events}"
                 await self._said.wait()
-            return found[-1]
+            return lines[-1]
 
     async def prints(self, part: str) -> str:
-        """The line of its output that holds this."""
+        """Waits for a line of output that holds `part`, and returns it."""
         async with asyncio.timeout(PATIENCE_S), self._said:
             while True:
                 for line in self.printed:
@@ -60,7 +60,7 @@ class Process:
                 await self._said.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """SIGKILL, SIGSTOP, SIGCONT, SIGTERM."""
+        """Sends a signal to the process."""
         self._process.send_signal(number)
 
     async def ended(self) -> int:
@@ -69,7 +69,7 @@ class Process:
             return await self._process.wait()
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Status and JSON of the answer."""
+        """Posts JSON; returns status and JSON of the answer."""
         async with (
             aiohttp.ClientSession() as session,
             session.post(self.url + path, json=body, **options) as response,
@@ -77,7 +77,7 @@ class Process:
             return response.status, await response.json()
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Status and text of the answer."""
+        """Gets a page; returns status and text of the answer."""
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
             return response.status, await response.text()
 
@@ -103,7 +103,7 @@ class Process:
                 self._said.notify_all()
 
     async def kill(self) -> None:
-        """Ends it, if it still lives, and what is left of it here."""
+        """Kills the process if it still lives, and ends the tasks that read its output."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGCONT)
             self._process.kill()
@@ -115,15 +115,15 @@ class Process:
 async def running(
     *arguments: str, environment: Mapping[str, str], folder: Path, ready: str = "listening on"
 ) -> AsyncIterator[Process]:
-    """A process, started in `folder` and ready when it says so; killed at the end if it still lives."""
-    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ}
+    """Starts a process in `folder`, waits until it logs `ready`, and kills it at the end if it still lives."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "queue_core",
         *arguments,
         cwd=folder,
-        env={**own, "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PORT": "0", **environment},
+        env={**kept, "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PORT": "0", **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

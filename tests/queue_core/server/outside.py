@@ -13,11 +13,11 @@ from aiohttp import web
 from queue_core.channels.evolution.example import example_webhook
 
 PATIENCE_S = 30.0
-"""Longest wait for something that must happen; only a failing test waits so long."""
+"""Longest wait for something that must happen; only a failing test waits this long."""
 
 
 class Gate:
-    """Holds whoever comes through while it is shut, and says that somebody came."""
+    """A gate that stops requests while it is shut; a test can wait for the first of them."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -25,27 +25,27 @@ class Gate:
         self._came = asyncio.Event()
 
     def shut(self) -> None:
-        """From now on everybody waits."""
+        """Makes requests wait from now on."""
         self._came.clear()
         self._open.clear()
 
     def open(self) -> None:
-        """Everybody goes on."""
+        """Lets waiting and later requests pass."""
         self._open.set()
 
     async def somebody_waits(self) -> None:
-        """Returns once somebody has come since it was shut."""
+        """Waits until a request has arrived since the gate was shut."""
         async with asyncio.timeout(PATIENCE_S):
             await self._came.wait()
 
     async def pass_through(self) -> None:
-        """For the servers."""
+        """Waits while the gate is shut; the servers call it for each request."""
         self._came.set()
         await self._open.wait()
 
 
 class Outside:
-    """The AI answers "re" and the ids it was asked about, so that what was sent tells which messages it answers."""
+    """An AI and an Evolution API. The AI answers "re" and the ids of the turn, so a reply shows what it answers."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -54,13 +54,13 @@ class Outside:
         self.sent: list[tuple[str, str]] = []
         self.typing: list[str] = []
         self.ai_statuses: list[int] = []
-        """Answered in turn instead of a reply; 0 cuts the connection."""
+        """Statuses that the AI answers next, instead of a reply; 0 cuts the connection."""
         self.send_statuses: list[int] = []
         self.before_ai = Gate()
         self.before_send = Gate()
-        """Before the message counts as sent."""
+        """Gate before the message counts as sent."""
         self.after_send = Gate()
-        """After it counts as sent, before the answer."""
+        """Gate after it counts as sent, before the answer."""
         self._changed = asyncio.Condition()
 
     @property
@@ -74,17 +74,17 @@ class Outside:
         return len(self.sent)
 
     async def has_sent(self, ids: list[str]) -> None:
-        """Returns when each of the ids was answered at least once."""
+        """Waits until each of the ids was answered at least once."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: set(ids) <= set(self.sent_ids))
 
     async def has_asked(self, times: int) -> None:
-        """Returns when the AI was asked so often."""
+        """Waits until the AI was asked this often."""
         async with asyncio.timeout(PATIENCE_S), self._changed:
             await self._changed.wait_for(lambda: len(self.asked) >= times)
 
     def answered_once(self, ids: list[str], *, may_repeat: list[str] | None = None) -> None:
-        """Asserts that each of the ids was answered, and none twice but those that may be."""
+        """Asserts that each of the ids was answered, and only those in `may_repeat` more than once."""
         counts = Counter(self.sent_ids)
         assert set(counts) == set(ids)
         twice = {message_id for message_id, count in counts.items() if count > 1}
@@ -122,7 +122,7 @@ class Outside:
             self._changed.notify_all()
 
     def environment(self) -> dict[str, str]:
-        """Return the settings with which a deployment uses all this."""
+        """Returns the settings with which a deployment uses these servers."""
         return {
             "AI": "http",
             "AI_URL": f"{self.url}/ai",
@@ -145,7 +145,7 @@ async def _planned(request: web.Request, statuses: list[int]) -> int:
 
 @asynccontextmanager
 async def outside() -> AsyncIterator[Outside]:
-    """Both servers, listening on loopback."""
+    """Runs both servers on loopback."""
     stub = Outside()
     app = web.Application()
     app.add_routes(
@@ -175,7 +175,7 @@ def evolution(
     instance: str = "bot",
     **changes: Any,
 ) -> dict[str, Any]:
-    """A webhook of the Evolution API with one text message; `changes` replace keys of its data."""
+    """Makes a webhook of the Evolution API with one text message; `changes` replace keys of its data."""
     webhook = example_webhook(message_id, text, phone=phone, instance=instance)
     webhook["data"] |= changes
     return webhook

@@ -19,7 +19,7 @@ from queue_core.server.webhooks import Webhooks
 
 
 class Site:
-    """The app, listening, and what is behind it."""
+    """The listening app, with its runtime and the replies that it printed."""
 
     def __init__(self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str]) -> None:
         self.client = client
@@ -27,7 +27,7 @@ class Site:
         self.printed = printed
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
-        """Status and JSON of the answer."""
+        """Posts JSON; returns status and JSON of the answer."""
         response = await self.client.post(path, json=body, **options)
         return response.status, await response.json()
 
@@ -46,14 +46,14 @@ class Site:
         conversations = await self.runtime.queue.active_conversations()
         return [
             message
-            for one in conversations
-            for message in await self.queued(one.instance_name, one.user_phone)
+            for name in conversations
+            for message in await self.queued(name.instance_name, name.user_phone)
         ]
 
 
 @asynccontextmanager
 async def open_site(**environment: str) -> AsyncIterator[Site]:
-    """A site by its environment."""
+    """Opens a site with these settings."""
     settings = config.load(environment, os.devnull).settings.with_ai(may_echo=True)
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:

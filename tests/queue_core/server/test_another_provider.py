@@ -1,4 +1,4 @@
-"""A provider that the product has never heard of: registered, and messages go in and replies out."""
+"""A provider that the product does not know: once it is registered, messages come in and replies go out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queue_core import InvalidSettingsError, QueueMessage
 from queue_core.channels import registry
 from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Channel, Inbound, InvalidWebhookError, Post, Provider, UnauthorizedError
-from queue_core.channels.sending import address, asked, raise_for
+from queue_core.channels.sending import address, perform, raise_for
 from queue_core.environment import Url
 from queue_core.http_client import post_json
 from queue_core.message import Batch
@@ -26,7 +26,7 @@ SECRET = "secret-of-the-pigeons"
 
 
 class Pigeon(Provider):
-    """A provider in the manner of Telegram: a bot's name in the path, a secret in a header, one update a post."""
+    """A provider like Telegram: a bot's name in the path, a secret in a header, one update per post."""
 
     name = "pigeon"
     paths = ("/webhook/pigeon/{bot}",)
@@ -61,7 +61,7 @@ class Pigeon(Provider):
 
 
 class PigeonChannel:
-    """Sends by `POST /bots/{bot}`."""
+    """A channel that sends by `POST /bots/{bot}`."""
 
     name = "pigeon"
 
@@ -73,7 +73,7 @@ class PigeonChannel:
     async def send(self, batch: Batch, reply: str) -> None:
         url = address(self._loft, "bots", batch.instance_name)
         body = {"chat": int(batch.user_phone), "text": reply}
-        answer = await asked(post_json(self._session, url, body, timeout_s=self._timeout_s))
+        answer = await perform(post_json(self._session, url, body, timeout_s=self._timeout_s))
         raise_for(answer, detail="the loft", settings="PIGEON_LOFT")
 
     async def show_typing(self, message: QueueMessage) -> None:

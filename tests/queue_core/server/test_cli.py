@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """As somebody types it, in an empty folder."""
+    """Runs a command as an operator types it, in an empty folder."""
     return subprocess.run(
         [sys.executable, "-m", "queue_core", *arguments],
         cwd=folder,
@@ -34,7 +34,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for command in (
         "serve",
         "web",
@@ -48,7 +48,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "tick",
         "send-test",
     ):
-        assert command in told
+        assert command in output
         with pytest.raises(SystemExit):
             parser().parse_args([command, "--help"])
         assert "usage: " in capsys.readouterr().out
@@ -107,7 +107,7 @@ def test_a_redis_that_is_away_ends_a_command_with_1(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_port_in_use_is_told(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = run("serve", "--port", port, folder=tmp_path, REDIS_URL=redis_server.url)
@@ -123,7 +123,7 @@ def test_a_port_in_use_is_told(tmp_path: Path, redis_server: EmbeddedRedis) -> N
     ("host", "cause"),
     [("host.invalid", "no such address"), ("a..b", "no such address"), ("192.0.2.1", "cannot assign")],
 )
-def test_an_address_of_another_machine_is_told(
+def test_an_address_of_another_machine_is_reported(
     tmp_path: Path, redis_server: EmbeddedRedis, host: str, cause: str
 ) -> None:
     given = {"HOST": host, "MONITOR_PORT": "8099", "AI": "echo", "ALLOW_UNSIGNED_WEBHOOKS": "true"}

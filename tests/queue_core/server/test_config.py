@@ -20,7 +20,7 @@ def faults_of(**environ: str) -> str:
     return str(raised.value)
 
 
-def test_nothing_given_is_the_defaults() -> None:
+def test_an_empty_environment_gives_the_defaults() -> None:
     loaded = load({}, NO_FILE)
     assert (loaded.settings, loaded.warnings) == (ServerSettings(), ())
     assert loaded.settings.queue == QueueSettings()
@@ -43,16 +43,16 @@ def test_every_setting_of_the_queue_has_a_name() -> None:
     )
 
 
-def test_all_faults_are_told_at_once_by_the_names_that_people_use() -> None:
-    told = faults_of(
+def test_all_faults_are_reported_together_with_the_names_of_settings() -> None:
+    faults = faults_of(
         PORT="eighty", AI="magic", EVOLUTION_URL="ftp://x", QUEUE_LOCK_TTL_MS="x", QUEUE_WINDOW_MS="soon"
     )
     for name in ("PORT", "AI", "EVOLUTION_URL", "QUEUE_LOCK_TTL_MS", "QUEUE_WINDOW_MS"):
-        assert f"{name}: " in told
+        assert f"{name}: " in faults
 
 
-def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
-    told = faults_of(
+def test_a_wrong_value_is_reported_in_plain_words(tmp_path: Path) -> None:
+    faults = faults_of(
         PORT="70000",
         CONCURRENCY="0",
         MONITOR_PORT="9" * 5_000,
@@ -67,7 +67,7 @@ def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
         QUEUE_LATE_MESSAGES="drop",
         QUEUE_WINDOW_MS="1.5",
     )
-    assert set(told.splitlines()) == {
+    assert set(faults.splitlines()) == {
         "PORT: must be at most 65535",
         "CONCURRENCY: must be at least 1",
         "MONITOR_PORT: has too many digits",
@@ -87,14 +87,14 @@ def test_a_wrong_value_is_told_in_our_words(tmp_path: Path) -> None:
             load({}, name)
 
 
-def test_what_the_queue_itself_finds_wrong_is_told_too() -> None:
-    told = faults_of(QUEUE_WINDOW_MS="-1", QUEUE_LOCK_TTL_MS="100", PORT="70000")
+def test_faults_that_the_queue_finds_are_reported_too() -> None:
+    faults = faults_of(QUEUE_WINDOW_MS="-1", QUEUE_LOCK_TTL_MS="100", PORT="70000")
     for name in ("QUEUE_WINDOW_MS is -1", "QUEUE_LOCK_RENEW_MS (5000)", "PORT: "):
-        assert name in told
+        assert name in faults
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "name"),
     [
         ({"AI": "dify", "AI_URL": "http://ai"}, "AI_KEY"),
         ({"AI": "openai", "AI_URL": "http://ai"}, "AI_MODEL"),
@@ -107,8 +107,8 @@ def test_what_the_queue_itself_finds_wrong_is_told_too() -> None:
         ({"REDIS_URL": "http://redis"}, "REDIS_URL"),
     ],
 )
-def test_what_does_not_go_together(environ: dict[str, str], told: str) -> None:
-    assert faults_of(**environ).startswith(f"{told}: ")
+def test_settings_that_contradict_each_other(environ: dict[str, str], name: str) -> None:
+    assert faults_of(**environ).startswith(f"{name}: ")
 
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -116,7 +116,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 
 @pytest.mark.parametrize("host", [*LOCAL, "0.0.0.0", "10.0.0.1", "bot.example"])
 def test_a_public_address_needs_a_secret(host: str) -> None:
-    """Or to be told that it does not."""
+    """Unless the settings allow it to have none."""
     is_public = host not in LOCAL
     if is_public:
         assert faults_of(HOST=host).startswith("HOST: ")
@@ -149,7 +149,7 @@ def test_no_secret_is_ever_shown() -> None:
 
 
 def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
-    """Any of our prefixes in our file; in the environment, which is everybody's, only what is very like ours."""
+    """In the file, any name with our prefixes; in the environment, which others share, only names close to ours."""
     path = tmp_path / ".env"
     path.write_text("LOCK_TTL=5\nAI_MODL=x\nCLOUD_SDK_VERSION=1\nDATABASE_URL=x\n")
     given = {"QUEUE_WINDOW": "8"}
@@ -159,13 +159,13 @@ def test_what_looks_like_a_mistake_is_warned_of(tmp_path: Path) -> None:
     assert [warning.split()[0] for warning in warnings] == ["AI_MODL", "CLOUD_SDK_VERSION", "QUEUE_WINDOW"]
     assert "did you mean AI_MODEL?" in warnings[0]
     assert "did you mean QUEUE_WINDOW_MS?" in warnings[2]
-    assert raised.value.warnings == warnings, "they are told beside faults too"
+    assert raised.value.warnings == warnings, "warnings stand beside faults too"
 
 
 def test_lines_of_the_file_that_set_nothing_are_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In our words alone, and without their text, which may be a secret."""
+    """Without the text of the line, which may be a secret, and without the library's own warning."""
     path = tmp_path / ".env"
     path.write_text('\ufeff# ours\nLOG_LEVEL=debug\nAI_KEY\nnot a setting\nexport GRACE_S=7\n\nPORT="8080\n')
     loaded = load({}, path)

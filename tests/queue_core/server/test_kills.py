@@ -1,4 +1,4 @@
-"""Processes are killed, frozen and told to stop at every step of a turn: nothing is lost, hardly anything doubled."""
+"""Processes are killed, frozen and stopped at every step of a turn: nothing is lost, little is sent twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
 ) -> None:
     """While the AI works, before the send, after it: another worker takes over when the lease is over.
 
-    A reply on record is not asked for again. Only one that was being sent may reach the user twice. A frozen worker
+    A recorded reply is not asked for again. Only a reply that was being sent may reach the user twice. A frozen worker
     that wakes up changes nothing.
     """
     async with outside() as world:
@@ -139,7 +139,7 @@ async def test_sigterm_lets_a_turn_finish(redis_server: EmbeddedRedis, tmp_path:
 
 
 async def test_a_second_sigterm_ends_it_at_once(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The AI never answers and there is all the time in the world: out at once, and the next process answers."""
+    """The AI never answers and `GRACE_S` is long: the process ends at once, and the next one answers."""
     async with outside() as world:
         settings = environment(world, redis_server, GRACE_S="600")
         async with running("serve", environment=settings, folder=tmp_path) as server:

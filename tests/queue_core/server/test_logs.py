@@ -1,4 +1,4 @@
-"""Logs: one line an event, whatever is in it."""
+"""Logs: one line per event, whatever is in it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def configure_alone(format_: Any) -> None:
-    """As configure_logging, out of sight of pytest: half a surrogate pair in its reports breaks pytest-xdist."""
+    """Configures logging without pytest's handlers: half a surrogate pair in their reports breaks pytest-xdist."""
     configure_logging(format_, "info")
     LOG.handlers[:] = logging.getLogger().handlers[-1:]
     LOG.propagate = False
@@ -125,7 +125,7 @@ def test_an_exception_is_on_the_line_of_its_event(format_: Any, capsys: Captured
         assert json.loads(line)["exception"].endswith(r"base 10: 'first\nsecond'")
 
 
-def test_what_cannot_be_shown_does_not_cost_the_line(
+def test_a_line_with_a_value_that_cannot_be_shown_is_logged(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own raises where a log must not

@@ -28,7 +28,7 @@ def batch(size: int = 3, **values: Any) -> Batch:
         QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message="hello")
         for number in range(size)
     )
-    made = Batch(
+    turn = Batch(
         instance_name="bot",
         user_phone="1",
         messages=messages,
@@ -39,11 +39,11 @@ def batch(size: int = 3, **values: Any) -> Batch:
         due_at_ms=10_000,
         claimed_at_ms=10_020,
     )
-    return msgspec.structs.replace(made, **values)
+    return msgspec.structs.replace(turn, **values)
 
 
 def scrape(metrics: Metrics) -> dict[str, float]:
-    """Every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
+    """Returns every sample as Prometheus would store it: `name{label="value",…}` without the prefix."""
     samples = {}
     for family in text_string_to_metric_families(metrics.exposition()[0].decode()):
         for sample in family.samples:
@@ -92,7 +92,7 @@ def test_recent_samples_are_bounded() -> None:
     assert scrape(metrics)['acknowledgement_recent_seconds{quantile="0.99"}'] == 0.001
 
 
-def test_a_turn_is_told_by_size_lag_trigger_and_outcome() -> None:
+def test_a_turn_is_counted_by_size_lag_trigger_and_outcome() -> None:
     metrics = Metrics()
     observer: ProcessingObserver = metrics
     observer.claimed(batch(3))
@@ -105,7 +105,7 @@ def test_a_turn_is_told_by_size_lag_trigger_and_outcome() -> None:
     assert samples['batches_total{outcome="handed back",trigger="retry"}'] == 0, "there before it happens"
     assert (samples["batch_size_sum"], samples["batch_size_count"]) == (8, 2)
     assert (samples['batch_size_bucket{le="3.0"}'], samples['batch_size_bucket{le="5.0"}']) == (1, 2)
-    assert samples["dispatch_lag_seconds_sum"] == pytest.approx(0.020), "clocks apart are no negative lag"
+    assert samples["dispatch_lag_seconds_sum"] == pytest.approx(0.020), "a wrong clock makes no negative lag"
     assert samples["retries_total"] == 0
 
 
@@ -143,7 +143,7 @@ def test_reasons_from_outside_do_not_fill_the_memory() -> None:
     metrics.skipped("own", 3)
     metrics.rejected("signature")
     samples = scrape(metrics)
-    assert samples['messages_skipped_total{reason="own"}'] == 3, "what is known has its place"
+    assert samples['messages_skipped_total{reason="own"}'] == 3, "a known reason keeps its label"
     assert samples['messages_rejected_total{reason="signature"}'] == 1
     assert sum(name.startswith("messages_skipped_total") for name in samples) < 40
     assert samples['messages_skipped_total{reason="other"}'] > 40_000
@@ -188,7 +188,7 @@ def test_gauges_show_the_health_report() -> None:
     assert scrape(metrics)["oldest_age_seconds"] == 0
 
 
-def test_what_an_unreachable_redis_holds_is_unknown_and_not_zero() -> None:
+def test_gauges_of_an_unreachable_redis_are_unknown_and_not_zero() -> None:
     metrics = Metrics()
     metrics.health(report(reachable=True, latency_ms=1.5, memory_used_bytes=5, waiting=9))
     metrics.health(report())
@@ -198,7 +198,7 @@ def test_what_an_unreachable_redis_holds_is_unknown_and_not_zero() -> None:
     assert all(math.isnan(samples[name]) for name in unknown)
 
 
-def test_every_process_tells_of_itself_and_each_registry_is_its_own() -> None:
+def test_each_process_has_metrics_of_itself_in_a_separate_registry() -> None:
     first, second = Metrics(), Metrics()
     first.rejected("body")
     assert scrape(second)['messages_rejected_total{reason="body"}'] == 0

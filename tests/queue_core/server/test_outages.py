@@ -15,14 +15,14 @@ def environment(world: Outside, redis_server: EmbeddedRedis, **changes: str) -> 
 
 
 async def dead_letters(redis_server: EmbeddedRedis) -> list[tuple[str, str]]:
-    """Id and reason of each."""
+    """Returns id and reason of each dead letter."""
     async with connect(redis_server.url) as client:
         letters = await MessageQueue(client, QueueSettings()).dead_letters()
     return [(letter.message.id if letter.message else "", letter.reason) for letter in letters]
 
 
 async def deliver(server: Process, message_id: str, **names: str) -> str:
-    """Posts a message that must be acknowledged; says how it was."""
+    """Posts a message that must be acknowledged; returns the kind of acknowledgement."""
     status, answer = await server.post("/webhook/evolution", evolution(message_id, **names))
     assert status == 200
     (how,) = answer
@@ -30,7 +30,7 @@ async def deliver(server: Process, message_id: str, **names: str) -> str:
 
 
 async def test_redis_killed_before_the_enqueue(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Answered directly; and known when it is delivered again, before and after Redis is back."""
+    """The message is answered directly, and recognised when it is delivered again, before and after Redis is back."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
@@ -76,7 +76,7 @@ async def test_redis_killed_after_the_enqueue(redis_server: EmbeddedRedis, tmp_p
 
 
 async def test_redis_killed_while_the_ai_works(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """The worker holds on to its answer until Redis is back."""
+    """The worker keeps the AI's answer until Redis is back."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,

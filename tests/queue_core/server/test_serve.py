@@ -56,7 +56,7 @@ async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_was_in_work_at_a_restart_is_answered_after_it(tmp_path: Path) -> None:
-    """SIGTERM while the AI works, and no patience: handed back, kept on disk, answered by the next process."""
+    """SIGTERM while the AI works, and GRACE_S is short: handed back, kept on disk, answered by the next process."""
     async with outside() as world:
         environment = {**QUICK, **world.environment(), "GRACE_S": "0"}
         world.before_ai.shut()
@@ -142,7 +142,7 @@ async def test_what_it_records_is_replayed(tmp_path: Path) -> None:
     assert replayed.returncode == 0
 
 
-async def test_a_monitor_needs_no_ai_and_speaks_of_none(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
+async def test_a_monitor_needs_no_ai_and_warns_of_none(tmp_path: Path, redis_server: EmbeddedRedis) -> None:
     environment = {**QUICK, "REDIS_URL": redis_server.url, "MONITOR_EVERY_S": "1"}
     async with running("monitor", environment=environment, folder=tmp_path, ready="health") as monitor:
         await monitor.says("health", times=2)

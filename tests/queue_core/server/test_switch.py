@@ -1,4 +1,4 @@
-"""The switch back to the legacy buffer, and forward again, as the README tells it, under traffic."""
+"""The switch back to the legacy buffer, and forward again, as docs/operate.md describes it, under traffic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def environment(world: Outside, redis_server: EmbeddedRedis, *, queue: bool) -> 
 
 
 async def burst(server: Process, name: str, users: int, expected: str) -> list[str]:
-    """Two messages of each user, acknowledged as `expected`; returns their ids."""
+    """Posts two messages of each user, which must be acknowledged as `expected`; returns their ids."""
     ids = []
     for number in range(2):
         for user in range(users):
@@ -53,7 +53,7 @@ async def test_back_and_forward_again_with_nothing_lost(redis_server: EmbeddedRe
 async def test_the_legacy_buffer_answers_a_burst_as_one_turn(
     redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    """8 s after its first message, as the old system did."""
+    """The turn is due 8 s after its first message, as in the old system."""
     async with outside() as world:
         settings = environment(world, redis_server, queue=False)
         async with running("serve", environment=settings, folder=tmp_path) as server:

@@ -26,19 +26,19 @@ MakeSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 @pytest.fixture
 def make_site(redis_server: EmbeddedRedis) -> MakeSite:
-    """A site by its environment."""
+    """Returns a function that opens a site with given settings."""
     return partial(open_site, REDIS_URL=redis_server.url, OPERATOR_TOKEN=TOKEN)
 
 
 @pytest.fixture
 async def site(make_site: MakeSite) -> AsyncIterator[Site]:
-    """A site with the default settings."""
+    """Opens a site with the default settings."""
     async with make_site() as made:
         yield made
 
 
 def cloud(*messages: dict[str, Any]) -> dict[str, Any]:
-    """A webhook of the Cloud API."""
+    """Makes a webhook of the Cloud API."""
     return webhook_of(*messages, instance="1001")
 
 
@@ -72,12 +72,12 @@ async def test_the_path_says_what_the_payload_does_not(
     assert message.instance_name == ("other" if "instance" in payload else "bot")
 
 
-async def test_what_is_no_message_of_a_user_is_acknowledged_and_counted(site: Site) -> None:
-    own = evolution("m1")
-    own["data"]["key"]["fromMe"] = True
+async def test_things_that_no_user_wrote_are_acknowledged_and_counted(site: Site) -> None:
+    sent_by_bot = evolution("m1")
+    sent_by_bot["data"]["key"]["fromMe"] = True
     group = evolution("m2")
     group["data"]["key"]["remoteJid"] = "12345@g.us"
-    for body in (own, group, {"event": "connection.update", "instance": "bot", "data": {}}):
+    for body in (sent_by_bot, group, {"event": "connection.update", "instance": "bot", "data": {}}):
         status, answer = await site.post("/webhook/evolution", body)
         assert status == 200
         assert sum(answer["skipped"].values()) == 1
@@ -117,7 +117,7 @@ async def test_media_bytes_do_not_fill_redis(site: Site) -> None:
 
 
 async def test_evolution_must_show_the_secret_where_one_is_set(make_site: MakeSite) -> None:
-    """As header or field `apikey`, as bearer token, or in the path."""
+    """The secret may be a header or field `apikey`, a bearer token, or a part of the path."""
     async with make_site(EVOLUTION_WEBHOOK_SECRET=SECRET) as site:
         for number, options in enumerate(
             [{"headers": {"apikey": SECRET}}, {"headers": {"Authorization": f"Bearer {SECRET}"}}]
@@ -318,7 +318,7 @@ async def test_one_conversation_is_processed_by_name(make_site: MakeSite) -> Non
             assert "instance" in answer["error"]
 
 
-async def test_the_monitor_reports_and_puts_right(site: Site) -> None:
+async def test_the_monitor_reports_and_repairs(site: Site) -> None:
     await site.post("/webhook/evolution", evolution("m1"))
     queue = site.runtime.queue
     await queue.redis.zrem(queue.keys.partitions[0].active, queue.keys.of("bot", "966500000001").conversation)
@@ -326,7 +326,7 @@ async def test_the_monitor_reports_and_puts_right(site: Site) -> None:
     assert status == 200
     assert report["cleaned"]["stranded"] == 1
     assert report["waiting"] == 1
-    assert [one.user_phone for one in await queue.active_conversations()] == ["966500000001"]
+    assert [name.user_phone for name in await queue.active_conversations()] == ["966500000001"]
 
 
 @pytest.mark.parametrize("path", ["/queue-processor", "/queue-monitor", "/process-queued-messages"])
@@ -359,7 +359,7 @@ async def test_health_with_redis_and_without(make_site: MakeSite, redis_server: 
         assert "burstqueue_redis_up 0.0" in await (await site.client.get("/metrics")).text()
 
 
-async def test_metrics_tell_how_fast_messages_are_acknowledged(site: Site) -> None:
+async def test_metrics_show_how_fast_messages_are_acknowledged(site: Site) -> None:
     for number in range(20):
         await site.post("/webhook/evolution", evolution(f"m{number}", phone=f"96650000{number:04}"))
     exposition = await (await site.client.get("/metrics")).text()
@@ -377,7 +377,7 @@ async def test_metrics_tell_how_fast_messages_are_acknowledged(site: Site) -> No
 # What is cut and what is removed.
 
 
-async def test_a_text_that_is_cut_is_said_in_answer_log_and_metrics(
+async def test_answer_log_and_metrics_report_a_text_that_is_cut(
     make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the text and without the phone."""

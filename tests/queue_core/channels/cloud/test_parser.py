@@ -15,7 +15,7 @@ from tests.queue_core.channels.anything import LIMIT, PHONE, json_values, likely
 
 
 def cloud(*messages: Any, **value: Any) -> dict[str, Any]:
-    """The example with these messages; `value` replaces keys beside them."""
+    """Returns the example webhook with these messages; `value` replaces keys beside them."""
     webhook = webhook_of(*messages, instance="1001", name="Sara")
     webhook["entry"][0]["changes"][0]["value"] |= value
     return webhook
@@ -79,11 +79,11 @@ def test_receipts_errors_and_other_fields_are_counted() -> None:
 def test_one_post_for_several_users() -> None:
     messages = [message_of("text", {"body": str(n)}, f"m{n}") | {"from": f"96650{n % 3}"} for n in range(9)]
     inbound = parsed(cloud(*messages))
-    assert [(one.user_phone, one.message) for one in inbound.messages] == [
+    assert [(message.user_phone, message.message) for message in inbound.messages] == [
         (f"96650{n % 3}", str(n)) for n in range(9)
     ]
-    assert all(len(json.dumps(one.message_data)) < 600 for one in inbound.messages), (
-        "each holds its own part only"
+    assert all(len(json.dumps(message.message_data)) < 600 for message in inbound.messages), (
+        "a message holds its part of the post only"
     )
 
 
@@ -95,7 +95,7 @@ def test_a_reply_names_what_it_answers() -> None:
     }
 
 
-def test_a_message_of_nobody_is_counted_among_others_and_refused_alone() -> None:
+def test_a_message_without_a_user_is_counted_among_others_and_refused_alone() -> None:
     bad = message_of("text", {"body": "x"}) | {"from": None}
     inbound = parsed(cloud(bad, message_of("text", {"body": "y"})))
     assert (len(inbound.messages), inbound.skipped) == (1, {"invalid": 1})

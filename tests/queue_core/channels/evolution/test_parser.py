@@ -1,4 +1,4 @@
-"""Webhooks of the Evolution API become messages: every kind, every shape seen in the wild, and anything else."""
+"""Webhooks of the Evolution API become messages: every kind, every shape seen in practice, and random JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.queue_core.channels.anything import LIMIT, PHONE, json_values, likely
 
 
 def evolution(content: Any, *, key: dict[str, Any] | None = None, **item: Any) -> dict[str, Any]:
-    """The example with another content; `key` and `item` replace keys of its key and of its data."""
+    """Returns the example webhook with another content; `key` and `item` replace parts of its key and its data."""
     webhook = example_webhook("3EB0", "", phone=PHONE, instance="shop", unix_s=1_767_225_600, name="Sara")
     webhook["data"] |= {"message": content, **item}
     webhook["data"]["key"] |= key or {}
@@ -119,7 +119,7 @@ def test_kinds(name: str) -> None:
         ({"remoteJid": "11690@lid"}, "11690@lid", "11690@lid"),
     ],
 )
-def test_whose_a_message_is(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
+def test_the_user_of_a_message(key: dict[str, Any], phone: str, reply_to: str | None) -> None:
     """One user, by phone or by linked id, is one conversation."""
     message = only(parsed(evolution({"conversation": "x"}, key=key)))
     assert (message.user_phone, message.message_data.get("reply_to")) == (phone, reply_to)
@@ -165,9 +165,9 @@ def test_other_events_are_counted(event: str, reason: str) -> None:
 
 
 def test_several_messages_in_one_webhook() -> None:
-    one, two = evolution({"conversation": "1"})["data"], evolution({"conversation": "2"})["data"]
-    own = evolution({"conversation": "3"}, key={"fromMe": True})["data"]
-    for data in ([one, own, two], {"messages": [one, own, two], "type": "notify"}):
+    first, second = evolution({"conversation": "1"})["data"], evolution({"conversation": "2"})["data"]
+    sent_by_bot = evolution({"conversation": "3"}, key={"fromMe": True})["data"]
+    for data in ([first, sent_by_bot, second], {"messages": [first, sent_by_bot, second], "type": "notify"}):
         inbound = parsed(evolution({}) | {"data": data})
         assert [message.message for message in inbound.messages] == ["1", "2"]
         assert inbound.skipped == {"own": 1}
@@ -199,7 +199,7 @@ def test_a_quoted_message_is_kept() -> None:
     assert inside.message_data["quoted"] == beside.message_data["quoted"] == {"id": "Q1", "text": "this?"}
 
 
-def test_an_empty_id_is_no_id() -> None:
+def test_an_empty_id_counts_as_missing() -> None:
     for message_id in ("", None, 5):
         assert only(parsed(evolution({"conversation": "x"}, key={"id": message_id}))).id == ""
 

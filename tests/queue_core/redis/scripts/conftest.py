@@ -1,4 +1,4 @@
-"""The fixture of the tests of scripts."""
+"""Fixture of the tests of scripts."""
 
 from __future__ import annotations
 

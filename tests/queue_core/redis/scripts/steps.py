@@ -1,4 +1,4 @@
-"""The stubs filled in, on fakeredis and on every real server, and what they leave behind."""
+"""Calls of the scripts, on fakeredis and on every real server, and reads of what they leave behind."""
 
 from __future__ import annotations
 
@@ -128,15 +128,15 @@ class Steps:
     async def run(self, call: Call[Result], changed: dict[str, Any] | None = None) -> Result:
         return await self.runner.alone(msgspec.structs.replace(call, **(changed or {})))
 
-    # What is there afterwards.
+    # Reads of what the steps leave behind.
 
     async def due(self, phone: str = "1") -> int | None:
         score = await self.redis.zscore(SHARED.active, SPACE.of("bot", phone).conversation)
         return None if score is None else int(score) - NOW
 
     async def ids(self, key: str = PLACE.queue) -> str:
-        found = [decode(element) for element in await self.redis.lrange(key, 0, -1)]
-        return " ".join(message.id for message in found if message)
+        messages = [decode(element) for element in await self.redis.lrange(key, 0, -1)]
+        return " ".join(message.id for message in messages if message)
 
     async def fields(self, key: str) -> dict[str, str]:
         return {text(name): text(value) for name, value in (await self.redis.hgetall(key)).items()}
@@ -148,7 +148,7 @@ class Steps:
         ]
 
     async def everything(self) -> dict[str, Any]:
-        """All data, but for times to live."""
+        """Returns all data except times to live."""
         readers: dict[Any, Any] = {
             b"list": lambda key: self.redis.lrange(key, 0, -1),
             b"hash": self.redis.hgetall,

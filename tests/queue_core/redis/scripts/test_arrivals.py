@@ -1,4 +1,4 @@
-"""Messages in and out again: enqueue, requeue, withdraw; each answer, and what it leaves behind."""
+"""Scripts that add and remove messages: enqueue, requeue, withdraw; each answer, and the data left behind."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TestEnqueue:
         assert await steps.enqueue("m1", 700) == ("duplicate", NOW, 0)
         assert await steps.everything() == before
 
-    async def test_in_strict_mode_a_duplicate_writes_what_is_there(self, steps: Steps) -> None:
+    async def test_in_strict_mode_a_duplicate_writes_the_same_value_again(self, steps: Steps) -> None:
         await steps.enqueue("m1", 0, waits_for_disk=1, dedupe_ttl_ms=50_000)
         before = await steps.everything()
         left_ms = await steps.redis.pttl(PLACE.seen_of("m1"))
@@ -54,7 +54,7 @@ class TestEnqueue:
         ("age_ms", "late_is_dead", "status"),
         [(DAY_MS, 1, "queued"), (DAY_MS + 1, 1, "late"), (DAY_MS + 1, 0, "queued"), (-DAY_MS, 1, "queued")],
     )
-    async def test_late_is_what_is_older_than_ids_are_remembered(
+    async def test_a_message_older_than_the_memory_of_ids_is_late(
         self, steps: Steps, age_ms: int, late_is_dead: int, status: str
     ) -> None:
         answer = await steps.enqueue("m1", provider_ms=NOW - age_ms, late_is_dead=late_is_dead)
@@ -62,7 +62,7 @@ class TestEnqueue:
         assert answer.added_at_ms == NOW
         assert (await steps.due() is None) == (status == "late")
 
-    async def test_late_is_a_dead_letter_with_the_reason(self, steps: Steps) -> None:
+    async def test_a_late_message_is_a_dead_letter_with_the_reason(self, steps: Steps) -> None:
         assert await steps.enqueue("m1", provider_ms=NOW - 7 * DAY_MS) == ("late", NOW, 0)
         ((_, fields),) = await steps.dead()
         assert fields["reason"] == f"late: delivered {7 * 86_400} s after it was written"
@@ -77,7 +77,7 @@ class TestEnqueue:
         assert due is not None
         assert due + NOW == answer.added_at_ms + 8_000
 
-    async def test_a_ring_only_for_what_is_due_before_all_else(self, steps: Steps) -> None:
+    async def test_a_ring_only_for_a_conversation_that_is_due_first(self, steps: Steps) -> None:
         await steps.enqueue("m1", 0)
         first = await steps.redis.xrange(SHARED.wake)
         await steps.enqueue("m1", 100, phone="2")
@@ -100,7 +100,7 @@ class TestRequeue:
         assert again.added_at == NOW + 2_000
         assert await steps.dead() == []
 
-    async def test_it_is_scheduled_like_one_that_arrives(self, steps: Steps) -> None:
+    async def test_a_requeued_message_is_scheduled_like_an_arrival(self, steps: Steps) -> None:
         await steps.enqueue("m0", provider_ms=NOW - 2 * DAY_MS)
         ((dead_id, _),) = await steps.dead()
         for number in range(1, 5):
@@ -124,7 +124,7 @@ class TestRequeue:
         assert await steps.requeue(dead_id) is False
         assert await steps.everything() == before
 
-    async def test_what_is_no_message_stays_what_it_is(self, steps: Steps) -> None:
+    async def test_a_value_that_is_not_a_message_is_requeued_unchanged(self, steps: Steps) -> None:
         fields: Any = {"conversation": PLACE.conversation, "reason": "unreadable", "at": 1, "attempts": 1}
         dead_id = await steps.redis.xadd(SHARED.dead, {**fields, "message": "rubbish"})
         await steps.requeue(text(dead_id))
@@ -161,8 +161,8 @@ class TestWithdraw:
             "it is being answered, only not at this moment"
         )
 
-    async def test_a_reply_on_record_keeps_its_messages(self, steps: Steps) -> None:
-        """Handed back with its reply: were one of its messages taken out, the reply would cover one that came later."""
+    async def test_a_recorded_reply_keeps_its_messages(self, steps: Steps) -> None:
+        """After a batch is handed back with its reply: if a message left it, the reply would cover a later one."""
         await steps.enqueue("m1")
         await steps.enqueue("m2")
         batch = await steps.leased(8_000)
@@ -174,7 +174,7 @@ class TestWithdraw:
         assert [message.id for message in map(decode, again.elements) if message] == ["m1", "m2"]
 
     @pytest.mark.parametrize("rubbish", ["5", "true", "null", '"id"', "[]", "{", "\0"])
-    async def test_what_is_no_message_is_passed_over(self, steps: Steps, rubbish: str) -> None:
+    async def test_a_value_that_is_not_a_message_is_skipped(self, steps: Steps, rubbish: str) -> None:
         await steps.redis.rpush(PLACE.queue, rubbish)
         await steps.enqueue("m1")
         assert await steps.withdraw("m1") == "withdrawn"

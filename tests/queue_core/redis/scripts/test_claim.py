@@ -1,4 +1,4 @@
-"""Claiming: who gets what, when, how often, and what becomes a dead letter instead."""
+"""Claims: which conversations are leased, when, how often, and which messages are given up instead."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class TestClaim:
         assert await steps.ids() == "m5 m6"
         assert await steps.due() == 8_000
 
-    async def test_repeated_it_hands_over_the_same_again(self, steps: Steps) -> None:
+    async def test_a_repeated_claim_returns_the_same_again(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         await steps.enqueue("m1", phone="2")
         first = await steps.claim(8_000)
@@ -66,8 +66,8 @@ class TestClaim:
         assert again.batches == first.batches
         assert (await steps.claim(8_100, "c2")).batches == []
 
-    async def test_repeated_it_renews_the_leases(self, steps: Steps) -> None:
-        """The holder begins only now: what is left of the lease may be less than a heartbeat's wait."""
+    async def test_a_repeated_claim_renews_the_leases(self, steps: Steps) -> None:
+        """The holder begins only now: the lease might otherwise end before the first renewal."""
         await steps.enqueue("m1")
         await steps.claim(8_000)
         again = await steps.claim(20_000)
@@ -77,7 +77,7 @@ class TestClaim:
         assert (await steps.fields(PLACE.lock))["tries"] == "1"
         assert (await steps.claim(34_999, "c2")).batches == []
 
-    async def test_repeated_it_hands_over_no_more_what_is_finished_or_taken_over(self, steps: Steps) -> None:
+    async def test_a_repeated_claim_leaves_out_what_is_finished_or_taken_over(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
         await steps.complete(batch.token, 8_000)
@@ -91,7 +91,7 @@ class TestClaim:
         assert (second.attempt, second.due_ms) == (2, NOW + 23_000)
         assert second.token > first.token
 
-    async def test_after_the_last_attempt_the_dead_letters_hold_it(self, steps: Steps) -> None:
+    async def test_after_the_last_attempt_a_message_is_a_dead_letter(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         for attempt in range(4):
             assert (await steps.leased(8_000 + attempt * 15_000, f"c{attempt}")).attempt == attempt + 1
@@ -113,7 +113,7 @@ class TestClaim:
         ((_, fields),) = await steps.dead()
         assert fields["reason"].endswith("; error before that: no luck")
 
-    async def test_what_nobody_took_for_too_long_is_a_dead_letter(self, steps: Steps) -> None:
+    async def test_a_message_that_waited_too_long_is_a_dead_letter(self, steps: Steps) -> None:
         await steps.enqueue("m1", 0)
         await steps.enqueue("m2", 5_000)
         answer = await steps.claim(3_600_001)
@@ -122,7 +122,7 @@ class TestClaim:
         ((_, fields),) = await steps.dead()
         assert fields["reason"] == "expired: no worker took it for over 3600 s"
 
-    async def test_what_expired_beyond_one_batch_is_never_handed_over(self, steps: Steps) -> None:
+    async def test_expired_messages_beyond_one_batch_are_never_handed_over(self, steps: Steps) -> None:
         """Downtime: more messages expired than one step gives up."""
         for number in range(7):
             await steps.enqueue(f"m{number}")
@@ -131,7 +131,7 @@ class TestClaim:
         assert answers[0].next_due_ms == NOW + 3_600_001
         assert answers[2].next_due_ms is None
 
-    async def test_what_was_tried_does_not_expire(self, steps: Steps) -> None:
+    async def test_a_message_that_was_tried_does_not_expire(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         await steps.leased(8_000)
         assert (await steps.leased(7_200_000, "c2")).attempt == 2

@@ -1,4 +1,4 @@
-"""Steps of whoever holds a lease: extend, record, complete, fail; each answer, and that the others change nothing."""
+"""Steps of a lease's holder: extend, record, complete, fail; each answer, and that nobody else changes anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TestExtend:
         assert await steps.due() == 27_000
         assert (await steps.fields(PLACE.lock))["expiresAt"] == str(NOW + 27_000)
 
-    async def test_held_on_after_the_lease_ran_out_as_long_as_nobody_took_over(self, steps: Steps) -> None:
+    async def test_a_lease_that_ran_out_is_held_until_somebody_takes_over(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
         assert await steps.extend(batch.token, 60_000) == "held"
@@ -153,7 +153,7 @@ class TestFail:
         again = await steps.leased(20_000, "c2")
         assert (again.reply, again.send_state) == ("hello", state)
 
-    async def test_only_those_die_that_had_every_attempt(self, steps: Steps) -> None:
+    async def test_only_messages_that_had_every_attempt_become_dead_letters(self, steps: Steps) -> None:
         """m2 came during the first attempt, m3 during the last."""
         await steps.enqueue("m1")
         first = await steps.leased(8_000, max_attempts=3)
@@ -172,7 +172,7 @@ class TestFail:
         assert await steps.fail(fourth.token, at=10_700, max_attempts=3) == ("held", 1)
         assert await steps.ids() == "m3"
 
-    async def test_a_recorded_reply_answers_its_whole_batch_and_dies_with_it(self, steps: Steps) -> None:
+    async def test_a_recorded_reply_is_given_up_with_its_whole_batch(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         first = await steps.leased(8_000, max_attempts=2)
         await steps.enqueue("m2", 8_000)
@@ -185,7 +185,7 @@ class TestFail:
 
 
 async def step_by_name(steps: Steps, name: str, token: int, at: int) -> Any:
-    """Takes a step that ends a lease or needs it; of `fail` the name is the mode."""
+    """Takes a step of a lease's holder, by its name; for `fail` that is the mode."""
     if name in ("retry", "dead", "release"):
         return (await steps.fail(token, name, at))[0]
     return await getattr(steps, name)(token, *([] if name.startswith("record") else [at]))
@@ -195,7 +195,7 @@ ENDS = ["complete", "retry", "dead", "release"]
 
 
 @pytest.mark.parametrize("name", ["extend", "record_reply", "record_sent", *ENDS])
-async def test_whoever_lost_the_lease_changes_nothing(steps: Steps, name: str) -> None:
+async def test_a_lost_lease_changes_nothing(steps: Steps, name: str) -> None:
     await steps.enqueue("m1")
     assert await step_by_name(steps, name, 1, 0) == "lost", "nobody has claimed it yet"
     first = await steps.leased(8_000)
@@ -207,7 +207,7 @@ async def test_whoever_lost_the_lease_changes_nothing(steps: Steps, name: str) -
 
 
 @pytest.mark.parametrize("name", ENDS)
-async def test_an_end_repeated_is_settled_and_changes_nothing(steps: Steps, name: str) -> None:
+async def test_a_repeated_end_is_settled_and_changes_nothing(steps: Steps, name: str) -> None:
     await steps.enqueue("m1")
     batch = await steps.leased(8_000)
     await step_by_name(steps, name, batch.token, 8_000)

@@ -57,7 +57,7 @@ return now_ms + size
 
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """Makes a stub with the inputs given, of a script with the text given."""
+    """A function that makes a stub with given inputs of a script with a given text."""
     loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
     (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
@@ -129,7 +129,7 @@ def test_a_script_that_does_not_fit_its_stub_is_refused(
         define(BODY.replace(old, new))
 
 
-def test_fields_that_the_library_uses_deeper_down_count(define: Any) -> None:
+def test_fields_that_the_library_uses_in_nested_calls_count(define: Any) -> None:
     inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
     assert define("settle(partition, rules)\n", inputs).script.keys == ("partition.active",)
     with pytest.raises(ScriptMismatchError, match="of its partition"):
@@ -144,14 +144,14 @@ def test_fields_that_the_library_uses_deeper_down_count(define: Any) -> None:
         ("more", str, r"does not use \['more'\]"),
     ],
 )
-def test_a_stub_that_does_not_say_what_travels_is_refused(
+def test_a_stub_that_does_not_declare_its_inputs_exactly_is_refused(
     define: Any, name: str, declared: Any, complaint: str
 ) -> None:
     with pytest.raises(ScriptMismatchError, match=complaint):
         define(inputs={**INPUTS, name: declared})
 
 
-def test_a_rule_that_lua_does_not_obey_is_refused(define: Any) -> None:
+def test_a_rule_that_lua_does_not_use_is_refused(define: Any) -> None:
     """A field of Rules whose part in `due_at` is still missing."""
     forgetful = BODY.replace("schedule(place, rules)", "redis.call('ZADD', place.active, rules.window_ms)")
     with pytest.raises(ScriptMismatchError, match=r"uses \['window_ms'\] of its rules"):
@@ -183,5 +183,5 @@ def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"), [(b"held", "held"), ("held", "held"), ("é".encode(), "é"), (b"\xff", "�"), (5, "5")]
 )
-def test_text_reads_answers_of_either_kind_of_client(raw: Any, expected: str) -> None:
+def test_text_reads_answers_of_clients_that_decode_and_of_others(raw: Any, expected: str) -> None:
     assert text(raw) == expected

@@ -236,7 +236,7 @@ async def test_without_redis_it_says_how_far_it_came(
     monkeypatch.setattr(DeadLetters, "requeue", only_the_first)
     with pytest.raises(QueueUnavailableError):
         await console.run("dead", "requeue", "--all")
-    assert "1 dead letter requeued before this failed" in capsys.readouterr().err
+    assert "1 dead letter requeued before the failure" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
