@@ -42,7 +42,7 @@ from sim.engine.distributions import parse_distribution
 WORKERS_MAX = 64
 RATE_MAX = 10_000_000
 FILES_MAX = 65_536
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 INTERRUPTED = 130
 
 _MEMORY = re.compile(r"[0-9]{1,12}(b|k|kb|m|mb|g|gb)?", re.IGNORECASE)
@@ -121,24 +121,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.locust_options = words[split + 1 :]
     options.shown_command = shlex.join(["python", "-m", "loadtests", *words])
     if unknown:
-        hint = "; options of Locust go behind --" if options.command == "run" else ""
+        hint = "; write options of Locust after --" if options.command == "run" else ""
         options.parser.error(f"{unknown[0]!r} is not an option of {options.command}{hint}")
     if options.locust_options and options.command != "run":
-        options.parser.error("only `run` hands options on to Locust: leave out -- and what follows it")
+        options.parser.error("only `run` passes options to Locust: leave out -- and everything after it")
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
     except (PlanError, ScheduleError, ListenError) as error:
-        return _refuse(str(error), USAGE)
+        return _fail(str(error), USAGE)
     except (StackError, EmbeddedRedisError) as error:
-        return _refuse(str(error), INVALID)
+        return _fail(str(error), INVALID)
     except OSError as error:
-        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), INVALID)
     except KeyboardInterrupt:
-        return _refuse("interrupted", INTERRUPTED)
+        return _fail("interrupted", INTERRUPTED)
 
 
-def _refuse(text: str, code: int) -> int:
+def _fail(text: str, code: int) -> int:
     sys.stderr.write(f"loadtests: {text}\n")
     return code
 
@@ -223,7 +223,7 @@ def _stack(options: argparse.Namespace) -> int:
         with temporary_folder() as folder, Stack(settings, os.environ, folder) as stack:
             _show(stack)
             while True:
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(CHECK_EVERY_S)
                 stack.check()
     except KeyboardInterrupt:
         return OK  # the usual end
@@ -254,7 +254,7 @@ def _load(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    """Draw once, simulate, measure, compare."""
+    """Compare the reply times of the same messages in the simulator and in a real stack."""
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     path = out / "arrivals.jsonl"
@@ -337,7 +337,7 @@ def _sink_settings(options: argparse.Namespace) -> SinkSettings:
 
 
 def _prepare_process() -> None:
-    """Make SIGTERM end this process as Ctrl-C does, which stops everything."""
+    """Make SIGTERM end this process as Ctrl-C does, and allow more open files."""
     signal.signal(signal.SIGTERM, _interrupt)
     _raise_limit_of_files()
 
@@ -347,7 +347,7 @@ def _interrupt(_: int, __: FrameType | None) -> None:
 
 
 def _raise_limit_of_files() -> None:
-    """Allow a connection for each of a thousand users, also in child processes, which inherit the limit."""
+    """Allow enough open files for a thousand connections, here and in child processes, which inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, FILES_MAX)
     if soft != resource.RLIM_INFINITY and soft < wanted:

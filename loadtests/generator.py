@@ -1,4 +1,4 @@
-"""The load generator: sends a process's part of the schedule, each message at its moment, and waits for no answer."""
+"""The load generator: sends this process's part of the schedule on time, without waiting for answers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from queue_core.channels.cloud import example as cloud
 from queue_core.channels.evolution import example as evolution
 
 DELIVERIES_MAX = 6
-"""Attempts to deliver a message; then it is given up, as by a provider."""
+"""Attempts to deliver a message before the generator gives up, as a provider does."""
 UNDER_WAY_MAX = 2_000
-"""Requests at a time; with more, the generator falls behind, and the run is invalid."""
+"""Largest number of open requests. A load that needs more makes the generator late and the run invalid."""
 CONNECTIONS_MAX = 512
 TIMEOUT_S = 30.0
 REPORT_EVERY_S = 1.0
@@ -36,7 +36,7 @@ PHONE_NUMBER_ID = "100000000000001"
 
 
 class Generator:
-    """The generator of one process. In a distributed run the master's only deals out, and the workers' only send."""
+    """The generator of one process. In a distributed run the master only distributes, and the workers only send."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
@@ -53,11 +53,11 @@ class Generator:
 
     @property
     def has_ended(self) -> bool:
-        """True once the load was told to end."""
+        """True once `end` was called, here or in the master."""
         return self._ended.is_set()
 
-    def deal(self, account: Account) -> None:
-        """Hand each process its part: all messages of a conversation to the same process."""
+    def distribute(self, account: Account) -> None:
+        """Give each process its part of the schedule. All messages of a conversation go to the same process."""
         self.account = account
         self._ended.clear()
         runner = self._environment.runner
@@ -65,13 +65,13 @@ class Generator:
             gevent.spawn(self._send, account.jobs, account.start_at)
             return
         workers = [worker.id for worker in runner.clients.all]
-        account.expect_from(len(workers))
+        account.set_senders(len(workers))
         for number, worker in enumerate(workers):
             part = [job for job in account.jobs if job[1] % len(workers) == number]
             runner.send_message("jobs", {"jobs": part, "start_at": account.start_at}, worker)
 
     def end(self) -> None:
-        """Send no new message in any process. Requests under way are finished, and all samples reported."""
+        """Stop all processes from sending. Open requests are finished, and all samples reported."""
         self._ended.set()
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message("end")

@@ -1,10 +1,10 @@
-"""The locustfile: sends a schedule of webhooks that waits for no answer, then settles the account.
+"""The locustfile: sends webhooks on a schedule, without waiting for answers, then writes the result.
 
-With `--master/--worker` or `--processes` the master draws the schedule, deals it out by conversation, and keeps the
-account. Locust's number of users changes nothing.
+With `--master/--worker` or `--processes` the master draws the schedule, distributes it by conversation, and keeps the
+account. Locust's number of users has no effect.
 
-Whoever ends Locust before the schedule (`--run-time`, the button Stop) ends the sending; what was sent is settled. An
-interrupt (Ctrl-C) ends it without a result.
+A load that is ended early (`--run-time`, the button Stop) has a result for the messages that were sent. An interrupt
+(Ctrl-C) leaves no result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger("loadtests")
 
 
 class WhatsApp(User):
-    """The user that Locust needs to run at all. The schedule is sent beside it."""
+    """A user that does nothing: Locust does not run without users, but the generator sends the messages."""
 
     wait_time = constant(1)
 
@@ -49,13 +49,13 @@ def _prepare(environment: Environment, **_: Any) -> None:
     environment.load = Generator(environment)  # type: ignore[attr-defined]
     options = environment.parsed_options
     if options is not None and not options.surroundings and not isinstance(environment.runner, WorkerRunner):
-        # Locust's own help ends before it reads this file, so it has none of these options.
+        # Locust prints its help before it reads this file, so these options are missing there.
         _log.info("scenarios, thresholds and other options: python -m loadtests run --help")
 
 
 @events.test_start.add_listener
 def _start(environment: Environment, **_: Any) -> None:
-    """Open the account and deal out the schedule; in a worker, do nothing."""
+    """Open the account and distribute the schedule; in a worker, do nothing."""
     if isinstance(environment.runner, WorkerRunner):
         return
     options = environment.parsed_options
@@ -68,7 +68,7 @@ def _start(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = USAGE
         gevent.spawn_later(0.1, environment.runner.quit)  # type: ignore[union-attr]  # it is just starting
         return
-    environment.load.deal(account)  # type: ignore[attr-defined]
+    environment.load.distribute(account)  # type: ignore[attr-defined]
     gevent.spawn(_settle, environment, account)
 
 
@@ -93,25 +93,25 @@ def _interrupt(environment: Environment, **_: Any) -> None:
 
 
 def _settle(environment: Environment, account: Account) -> None:
-    """Wait for the load and the drain, write the result, and end a run that nobody looks at in a browser."""
+    """Wait for the load and the drain, write the result, and end Locust, or only the load if it has a web page."""
     try:
         account.run()
         result = result_of(account, account.settle())
         write(result, account.samples, account.folder)
         environment.process_exit_code = _exit_code(result)
-        if environment.web_ui is None:  # below Locust's own tables
+        if environment.web_ui is None:  # show the result after Locust's tables
             events.quit.add_listener(  # type: ignore[no-untyped-call] # Locust has no types
                 lambda **_: show_result(result, account.folder)
             )
         else:
             show_result(result, account.folder)
     except AccountError as error:
-        _log.error("the account cannot be settled, so there is no result: %s", error)
-    except Exception:  # noqa: BLE001 - whatever it was, the run must end, and not with 0
-        _log.exception("the account cannot be settled, so there is no result")
+        _log.error("there is no result: %s", error)
+    except Exception:  # noqa: BLE001 - any error must end the run, with an exit code other than 0
+        _log.exception("there is no result, because of an unexpected error")
     account.settled.set()
     if environment.load.has_ended:  # type: ignore[attr-defined]
-        return  # by somebody who goes on from here
+        return  # somebody ended the load, and Locust goes on by itself
     runner = environment.runner
     assert runner is not None
     if environment.web_ui is None:

@@ -47,7 +47,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 
 def duration(*, is_above_0: bool) -> Callable[[str], str]:
-    """Make a reader of durations, which returns the text."""
+    """Make a reader that checks a duration and returns its text."""
 
     def read(text: str) -> str:
         parse_duration_ms(text, is_above_0=is_above_0)
@@ -57,15 +57,15 @@ def duration(*, is_above_0: bool) -> Callable[[str], str]:
 
 
 def folder(text: str) -> str:
-    """Return the name of a folder as it is. Refuses one that cannot be made or written to."""
+    """Return the name of a folder. Raises ValueError when the folder cannot be made or written to."""
     path = Path(text).absolute()
-    existing = next(above for above in (path, *path.parents) if above.exists())
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ValueError(f"{text!r} is not a folder that can be written to")
     return text
 
 
-def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+def _choice(names: Sequence[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in names:
             raise ValueError(f"{text!r} is not one of {', '.join(names)}")
@@ -75,7 +75,7 @@ def _one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 
 def _checked(read: Callable[[str], object]) -> Callable[[str], object]:
-    """Make a reader for argparse, which shows the message of this error only."""
+    """Make a reader for argparse, which shows the messages of ArgumentTypeError only."""
 
     def check(text: str) -> object:
         try:
@@ -87,7 +87,7 @@ def _checked(read: Callable[[str], object]) -> Callable[[str], object]:
 
 
 class Option(NamedTuple):
-    """An option; `unit` stands for its value in the help, and "" for a default that is not shown."""
+    """An option. `unit` names its value in the help, which does not show a default of ""."""
 
     name: str
     unit: str
@@ -97,10 +97,10 @@ class Option(NamedTuple):
     choices: tuple[str, ...] | None = None
 
     def add_to(self, parser: Any, **changes: Any) -> None:
-        """Add it to a parser of argparse or of Locust, or to a group of one."""
+        """Add the option to a parser of argparse or of Locust, or to a group of options."""
         shown = f"{self.default:g}" if isinstance(self.default, float) else self.default
         settings = {
-            "type": _checked(_one_of(self.choices) if self.choices else self.read),
+            "type": _checked(_choice(self.choices) if self.choices else self.read),
             "default": self.default,
             "metavar": self.unit,
             "help": self.help if shown == "" else f"{self.help} ({shown})",
@@ -116,7 +116,7 @@ _LOAD = (
     Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
     Option("recording", "FILE", "", "recorded: the .jsonl file to send"),
     Option("speed", "N", 1.0, "recorded: how many times as fast", number(0.001, 1000)),
-    Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=("mixed", "evolution", "cloud")),
+    Option("channel", "NAME", "mixed", "mixed, evolution or cloud", choices=CHANNELS),
     Option("drain", "TIME", "60s", "longest wait for replies after the load", duration(is_above_0=False)),
     Option(
         "redeliver",
@@ -134,14 +134,14 @@ def _limit(default: float, unit: str, meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of the thresholds, each by the name of its option."""
+    """The limits of the thresholds. Each field has the name of its option."""
 
-    max_lost: int = _limit(0, "MESSAGES", "acknowledged, and gone without an answer")
+    max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
     max_duplicates: int = _limit(0, "MESSAGES", "answered more than once")
-    max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was safe earlier")
+    max_out_of_order: int = _limit(0, "MESSAGES", "answered before an older message")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
-    max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from when a message is due to its 2xx")
-    max_lag_p99: float = _limit(250.0, "MS", "p99 of the time from when a turn is due to its claim")
+    max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from a message's scheduled moment to its 2xx")
+    max_lag_p99: float = _limit(250.0, "MS", "p99 of the time from a turn's due time to its claim")
     max_redis_mb: float = _limit(50.0, "MB", "memory of Redis")
     max_generator_lag_p99: float = _limit(
         200.0, "MS", "p99 of how late the generator sends; more is an invalid run, exit code 3"
@@ -149,7 +149,7 @@ class Limits:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Self:
-        """Take them from the options."""
+        """Return the limits that the options set."""
         return cls(**{limit.name: getattr(options, limit.name) for limit in fields(cls)})
 
 
@@ -166,7 +166,7 @@ _LIMITS = tuple(
 _AROUND = (
     Option("sink", "URL", "http://127.0.0.1:8090", "address of the sink"),
     Option("out", "DIR", OUT, "folder for the report, the result and all samples", folder),
-    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` notes faults and usage"),
+    Option("surroundings", "DIR", "", "folder in which `python -m loadtests run` writes faults and usage"),
 )
 _GROUPS = (
     ("Load", "\n".join(f"{name:<10}{meaning}" for name, meaning in SCENARIOS.items()), _LOAD),
@@ -175,7 +175,7 @@ _GROUPS = (
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that `typed_options` hands on to Locust, which has their defaults."""
+    """Add the options that `typed_options` passes to Locust, without defaults: Locust has them."""
     for title, description, options in _GROUPS:
         group = parser.add_argument_group(title, description)
         for option in options:
@@ -183,7 +183,7 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_locust_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the load to those of Locust, which also reads them from variables."""
+    """Add the options of the load to Locust, which also reads them from environment variables."""
     for title, description, options in (*_GROUPS, ("Around the load", None, _AROUND)):
         group = parser.add_argument_group(title, description)
         for option in options:
@@ -192,7 +192,7 @@ def add_locust_options(parser: argparse.ArgumentParser) -> None:
 
 
 def typed_options(options: argparse.Namespace) -> list[str]:
-    """Return the options of the load that were typed."""
+    """Return the options of the load that the user typed, as words of a command line."""
     values = vars(options)
     keys = [option.name.replace("-", "_") for _, _, group in _GROUPS for option in group]
     return [f"--{key.replace('_', '-')}={values[key]}" for key in keys if key in values]

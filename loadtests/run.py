@@ -1,7 +1,7 @@
-"""A load test from start to end: the stack, Locust against it, the faults, and what everything used.
+"""A load test from start to end: the stack, Locust, the faults, and the usage of CPU and memory.
 
-A temporary folder passes facts between this process and Locust's: see `account.surroundings`. Locust's process writes
-the result and the report into `out`, once it has them; nothing there changes before.
+A temporary folder passes facts between this process and Locust's: see `account.surroundings`. Nothing in `out` changes
+until Locust's process writes the result and the report there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loadtests.stack.usage import UsageLog
 
 OK, MISSED, USAGE, INVALID = 0, 1, 2, 3
 """Exit codes; those of Locust are the same."""
-LOOK_EVERY_S = 0.1
+CHECK_EVERY_S = 0.1
 LOCUST = (sys.executable, "-m", "locust", "-f", "loadtests", "--headless", "--only-summary")
 """The command of the load generator. Its working directory is the repository, where it finds its settings."""
 
@@ -43,7 +43,7 @@ def temporary_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class LoadRun:
-    """A load test to carry out. The addresses and the folders are added to `locust` and its options."""
+    """A load test to carry out. `locust_options`, and options for addresses and folders, are added to `locust`."""
 
     stack: StackSettings
     plan: tuple[Fault, ...]
@@ -67,7 +67,7 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
         with Stack(run.stack, environ, folder / "logs") as stack:
             system = {"redis": stack.redis_version}
             Surroundings(run.command, dict(run.settings), system, list(run.predicted_ms)).write(folder)
-            chaos = Chaos(run.plan, stack, changed=lambda felt: write_faults(felt, folder))
+            chaos = Chaos(run.plan, stack, changed=lambda faults: write_faults(faults, folder))
             try:
                 code = _watch(run, stack, chaos, folder)
             finally:
@@ -89,8 +89,8 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
 
 def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:
     """Run Locust to its end and return its exit code. Raises StackError when a part of the stack ends before it."""
-    places = {"host": stack.host, "sink": stack.sink, "out": run.out.absolute(), "surroundings": folder}
-    options = [f"--{name}={value}" for name, value in places.items()]
+    values = {"host": stack.host, "sink": stack.sink, "out": run.out.absolute(), "surroundings": folder}
+    options = [f"--{name}={value}" for name, value in values.items()]
     exit_code = stack.spawn("locust", [*run.locust, *options, *run.locust_options], {})
     started_at: float | None = None
     usage = UsageLog(folder / USAGE_LOG)
@@ -102,5 +102,5 @@ def _watch(run: LoadRun, stack: Stack, chaos: Chaos, folder: Path) -> int:
                 chaos.start(started_at)
         elif usage.is_due(t_s := time.time() - started_at):
             usage.add(t_s, stack.usage())
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(CHECK_EVERY_S)
     return code if code >= 0 else 128 - code

@@ -1,4 +1,4 @@
-"""Who writes what, and when: every arrival of a scenario, drawn before the load begins.
+"""The schedule: all messages of a scenario and their times, drawn before the load begins.
 
 An open model: the schedule does not wait for answers. Equal options and seed give equal arrivals.
 """
@@ -17,7 +17,7 @@ from queue_core.recording.reader import RecordingError, load
 from sim.synthetic.day import MESSAGES_MAX, SyntheticSettings, synthesize
 
 WARM_UP_S = 300.0
-"""Longest turn: bursts are taken from a stream that has run for this long."""
+"""Start of a stream of bursts that is not sent, since few turns have begun; as long as the longest turn."""
 STORM_USERS = 8
 STORM_MESSAGES = 100
 STORM_S = 10.0
@@ -43,7 +43,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Arrivals to draw. `rate` is messages a minute."""
+    """The description of the messages to draw. `rate` is messages a minute."""
 
     scenario: Scenario = "bursts"
     rate: float = 600.0

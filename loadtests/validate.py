@@ -19,7 +19,7 @@ from sim.study import ReplayFailedError, Study, carry_out
 
 DISTANCE_AIM = 0.05
 RUNS = 5
-"""Simulations with different seeds, which make a smooth curve."""
+"""Number of simulations, each with another seed; together they make a smooth curve."""
 LOOPBACK_REDIS = "lognormal:0.3ms:1ms"
 """Round trip to a Redis on the same machine."""
 

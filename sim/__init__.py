@@ -2,5 +2,5 @@
 
 import logging
 
-# What the queue warns of in a replay is an outcome, and stands in the result; it is no news for the terminal.
+# The result of a replay reports what the queue warns about, so its warnings are not shown on the terminal.
 logging.getLogger("queue_core").addHandler(logging.NullHandler())

@@ -18,7 +18,7 @@ def _run() -> int:
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("", "queue_core", "reports", "sim") or package in sys.stdlib_module_names:
-            raise  # a mistake in this code, or a broken Python: installing cures neither
+            raise  # a bug in this code, or a broken Python: installing a package does not help
         print(
             f"sim: the package {package} is missing: in the checkout of burstqueue, type pip install -e '.[sim]', "
             "or make replay",

@@ -22,7 +22,7 @@ from sim.study import ReplayFailedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code. KeyboardInterrupt is the caller's (see __main__)."""
+    """Run the command line and return its exit code. KeyboardInterrupt passes through (see __main__)."""
     parser, commands = _parser()
     words = with_negative_values(sys.argv[1:] if arguments is None else arguments)
     options, unknown = parser.parse_known_args(words)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sim: {error}", file=sys.stderr)
         return BAD_OUTCOME
     except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        # The reader of the output has gone; without this, Python prints an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_OUTCOME
 

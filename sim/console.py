@@ -30,10 +30,10 @@ from reports.words.expectations import expectation_words
 from sim.engine.outcome import quantiles
 
 WIDTH_MAX = 100_000
-"""Columns of a table or a line that nothing cuts."""
+"""Width, in columns, at which no table and no line is cut."""
 CAUSES_MAX = 6
-HELD_MAX = 12
-"""Expected outcomes that matched are listed up to so many, and counted beyond that."""
+MATCHED_MAX = 12
+"""Largest number of matched expectations that are listed; more are only counted."""
 NAMES_MAX = 8
 
 _COLUMNS = (
@@ -65,7 +65,7 @@ def print_table(table: Table, console: Console) -> None:
 
 @contextmanager
 def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
-    """Show a bar on standard error, if that is a terminal and `shown`; yields what to call at the end of each run."""
+    """Show a progress bar if `shown` and on a terminal; yields a function to call at the end of each run."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
@@ -115,9 +115,9 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
     console.print()
 
 
-def in_words(words: object) -> str:
-    """Make a sentence fit for a terminal: harmless, and with plain spaces, at which lines may end."""
-    return visible(str(words).replace(NARROW, " "))
+def terminal_text(text: object) -> str:
+    """Return a text without control characters, and with plain spaces, so that its lines can wrap."""
+    return visible(str(text).replace(NARROW, " "))
 
 
 def _show_recording(
@@ -179,22 +179,22 @@ def _row(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> list[Tex
 
 
 def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, Quantiles]:
-    """Return the waits from first and last messages over all runs."""
+    """Return the times from a turn's first and last message to its reply, over all runs."""
     if len(runs) == 1:
         return runs[0]["latency_ms"]["first"], runs[0]["latency_ms"]["last"]
     arrivals = arrivals_ms(recording)
     waits = [waits_ms(batch, arrivals) for run in runs for batch in run["batches"]]
-    return quantiles(each[0] for each in waits if each), quantiles(each[1] for each in waits if each)
+    return quantiles(wait[0] for wait in waits if wait), quantiles(wait[1] for wait in waits if wait)
 
 
 def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Console) -> None:
-    """Print why one system lost messages, alike reasons together, and which faults struck."""
+    """Print why a system lost messages, grouped by reason, and which faults struck."""
     system = runs[0]["system"] if runs else ""
     losses = recording.losses(runs)
     for loss in losses[:CAUSES_MAX]:
         ids = list(dict.fromkeys(message_id for _, message_id in loss.messages))
         shown = ", ".join(ids[:NAMES_MAX]) + (", …" if len(ids) > NAMES_MAX else "")
-        console.print(Text(in_words(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
+        console.print(Text(terminal_text(f"  {system}: {len(loss.messages)} lost ({shown}): {loss.words}")))
     if others := losses[CAUSES_MAX:]:
         lost = sum(len(loss.messages) for loss in others)
         console.print(Text(f"  {system}: {lost} lost for {_count(len(others), 'other reason')}, see --json"))
@@ -203,11 +203,11 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
         fired.update(run["faults"])
     if struck := [f"{name} {_count(count, 'time')}" for name, count in fired.items() if count]:
         console.print(Text(f"  {system}: faults that struck: {', '.join(struck)}"))
-    restless = sum(not run["came_to_rest"] for run in runs)
-    if restless:
+    unfinished = sum(not run["came_to_rest"] for run in runs)
+    if unfinished:
         console.print(
             Text(
-                f"  {system}: did not come to rest in {restless} of {_count(len(runs), 'run')}",
+                f"  {system}: did not come to rest in {unfinished} of {_count(len(runs), 'run')}",
                 style="bold red",
             )
         )
@@ -216,16 +216,16 @@ def _show_causes(recording: ReplayedRecording, runs: Sequence[Run], console: Con
 def _show_expectations(expectations: Sequence[ExpectationResult], console: Console) -> None:
     console.print(Text("Expected outcomes", style="bold"))
     marks = {True: ("matched", "green"), False: ("NOT MATCHED", "bold red"), None: ("not checked", "yellow")}
-    held = sum(result["held"] is True for result in expectations)
-    if held > HELD_MAX:
-        console.print(Text(f"  matched      {_count(held, 'outcome')}"))
+    matched = sum(result["held"] is True for result in expectations)
+    if matched > MATCHED_MAX:
+        console.print(Text(f"  matched      {_count(matched, 'outcome')}"))
     for result in expectations:
-        if result["held"] is True and held > HELD_MAX:
+        if result["held"] is True and matched > MATCHED_MAX:
             continue
         mark, style = marks[result["held"]]
         line = Text("  ").append(f"{mark:<12}", style=style)
         words = f" {result['recording']}, {result['system']}: {expectation_words(result)}"
-        console.print(line.append(in_words(words)))
+        console.print(line.append(terminal_text(words)))
     console.print()
 
 

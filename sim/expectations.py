@@ -1,4 +1,4 @@
-"""Expected outcomes, checked against what a replay gave: a recording is a regression test."""
+"""Check of a replay against the expected outcomes in its recording."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def check(
 ) -> list[ExpectationResult]:
     """Check a recording's expectations in every one of its runs.
 
-    `recorded` are the settings with the recording's own and nothing else. Where those `used` differ in something that
-    affects a system, its expectations hold under other conditions and are not checked. Systems without a run are left
-    out.
+    `recorded` are the settings that the recording asks for, `used` those of the runs. Where a difference between them
+    affects a system, its expectations are not checked. Systems without a run are left out.
     """
     results: list[ExpectationResult] = []
     for system, expected in recording.expect.items():
@@ -73,26 +72,26 @@ def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[
 
 
 def _compare(outcome: ExpectationResult, runs: Iterable[Run]) -> None:
-    """Fill in the actual outcome: of the first run in which it did not match, else of the last."""
+    """Fill in the actual outcome: that of the first run that does not match, or of the last run if all match."""
     for run in runs:
         if outcome["outcome"] == "logged":
             outcome["held"] = any(_matches(line, outcome["fields"]) for line in run["log"])
         else:
-            outcome["actual"] = _plain(run, outcome["outcome"])
+            outcome["actual"] = _recorded_ids(run, outcome["outcome"])
             outcome["held"] = sorted(outcome["actual"]) == sorted(outcome["expected"])
         if not outcome["held"]:
             outcome["run"], outcome["seed"] = run["run"], run["seed"]
             return
 
 
-def _plain(run: Run, outcome: str) -> list[str]:
-    """Return the ids in one of a run's lists without their conversation, as in the recording."""
-    plain = {}
+def _recorded_ids(run: Run, outcome: str) -> list[str]:
+    """Return a run's list of ids as written in the recording, without the conversation."""
+    ids = {}
     for entry in run["ledger"]:
-        plain[entry["id"]] = entry["id"]
-        plain[f"{entry['instance']}/{entry['phone']}/{entry['id']}"] = entry["id"]
-    ids: list[str] = run[outcome]  # type: ignore[literal-required] # a list of ids
-    return list(dict.fromkeys(plain[name] for name in ids))
+        ids[entry["id"]] = entry["id"]
+        ids[f"{entry['instance']}/{entry['phone']}/{entry['id']}"] = entry["id"]
+    names: list[str] = run[outcome]  # type: ignore[literal-required] # a list of ids
+    return list(dict.fromkeys(ids[name] for name in names))
 
 
 def _matches(line: Mapping[str, Any], fields: Mapping[str, object]) -> bool:

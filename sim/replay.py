@@ -22,19 +22,18 @@ from sim.engine.world import SimulatedFault, World, first_of
 REST_LIMIT_MS = 2 * 3600 * 1000
 """Time after the last message by which everything must have come to rest."""
 REST_CHECK_S = 1.0
-"""Period of asking a system that is idle but not at rest."""
+"""Time between two checks of a system that is idle but not at rest."""
 
 
 def run_seed(seed: int, run_number: int) -> int:
-    """Derive the seed of one of several runs; the first has the seed itself, so that a single run repeats it."""
+    """Return the seed of a run. Run 0 has the seed itself, so a single run repeats the first of several."""
     return seed if run_number == 0 else derived_seed("run", seed, run_number)
 
 
 def replay(recording: Recording, system: type[System], settings: SimSettings, run_number: int = 0) -> Run:
     """Replay a recording against a system once. Equal arguments give an equal result, on every machine.
 
-    Raises SimulationError and its kinds when the simulation cannot go on, and what the system's own code raises
-    where it has a bug.
+    Raises SimulationError when the simulation cannot go on, and any exception that a bug in the system's code raises.
     """
     seed = run_seed(settings.seed, run_number)
 
@@ -58,7 +57,7 @@ class _Replay:
     async def result(self) -> Run:
         world, system = self._world, self._system
         try:
-            came_to_rest = await first_of(self._live(), world)
+            came_to_rest = await first_of(self._reach_rest(), world)
             at_rest_ms = world.ledger.changed_at_ms if came_to_rest else world.now_ms()
             await first_of(system.settle(), world)
             pending = system.pending_ids()
@@ -77,7 +76,8 @@ class _Replay:
             await world.cancel_daemons()
             await world.redis.close()
 
-    async def _live(self) -> bool:
+    async def _reach_rest(self) -> bool:
+        """Send all messages and wait for rest; returns False when it does not come within REST_LIMIT_MS."""
         world = self._world
         await self._system.start()
         conversations: dict[Conversation, list[Arrival]] = {}
@@ -100,7 +100,7 @@ class _Replay:
             await self._world.quiet()
 
     def _user(self, arrivals: list[Arrival]) -> Generator[simpy.Event, Any, None]:
-        """Send a user's messages: each reaches the webhook at its recorded time, whatever became of those before."""
+        """Send a user's messages, each at its recorded time, even when an earlier one failed."""
         world = self._world
         for arrival in arrivals:
             if arrival.at_ms > world.env.now:

@@ -1,6 +1,6 @@
-"""A study: runs of every recording on every system, as often as asked for, on one processor or on several.
+"""A study: replays of every recording on every system, once or several times, in one process or several.
 
-The result depends on recordings, systems, settings and the version of Python alone: not on the number of jobs, the
+The result depends only on recordings, systems, settings and the version of Python, not on the number of jobs, the
 machine, or the time.
 """
 
@@ -30,11 +30,11 @@ from sim.replay import replay
 from sim.systems import all_systems
 
 SMALL_STUDY_MESSAGES = 1500
-"""Up to so many messages in all, further processes take longer to start than they save."""
+"""Number of messages up to which starting more processes takes longer than it saves."""
 
 QUEUE = "queue"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""Version of Python: others resume tasks that are ready at one moment in another order, and so draw other numbers."""
+"""Version of Python, on which results depend: it sets the order of tasks that are ready at the same moment."""
 
 
 class ReplayFailedError(Exception):
@@ -43,9 +43,9 @@ class ReplayFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Recordings to replay, on systems by name, with settings.
+    """Recordings to replay, names of systems, and settings.
 
-    `options` are the command line's (see `settings.with_options`); they win over a recording's own.
+    `options` come from the command line (see `settings.with_options`) and override a recording's settings.
     """
 
     recordings: Sequence[Recording]
@@ -56,27 +56,27 @@ class Study:
     command: str = ""
 
     def recorded_settings(self, recording: Recording) -> SimSettings:
-        """Return the defaults, changed by the recording's own settings. Raises SettingsError."""
+        """Return the defaults, changed by the recording's settings. Raises SettingsError."""
         try:
             return with_options(SimSettings(seed=self.settings.seed), recording.settings)
         except SettingsError as error:
             raise SettingsError(f"{recording.name}: settings.{error}") from None
 
     def settings_for(self, recording: Recording) -> SimSettings:
-        """Return the recording's own settings, changed by the command line's options. Raises SettingsError."""
+        """Return the recording's settings, changed by the command line's options. Raises SettingsError."""
         recorded = replace(self.recorded_settings(recording), faults=self.settings.faults)
         try:
             settings = with_options(recorded, self.options)
         except SettingsError as error:
             raise SettingsError(f"--{error}") from None
         if "cap" in self.options and not settings.idle_ms:
-            raise SettingsError("--cap: has an effect with --idle only; add a silence, as in --idle 3s")
+            raise SettingsError("--cap: has no effect without --idle; add it, as in --idle 3s")
         return settings
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """One run to make."""
+class _Task:
+    """A run that is still to do."""
 
     recording: int
     system: str
@@ -85,10 +85,10 @@ class _Work:
 
 
 def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None) -> ReplayResult:
-    """Make every run and put the result together. `done` is called with each run as it ends, in any order.
+    """Do every run and return the result. `done` is called with each run as it ends, in any order.
 
-    Raises SettingsError for a recording whose settings cannot be used, and ReplayFailedError. On KeyboardInterrupt
-    the other processes are ended before it is passed on.
+    Raises SettingsError for a recording whose settings cannot be used, and ReplayFailedError. KeyboardInterrupt
+    ends the other processes first.
     """
     return next(carry_out_all([study], jobs=jobs, done=done))
 
@@ -96,21 +96,21 @@ def carry_out(study: Study, *, jobs: int = 1, done: Callable[[Run], None] = lamb
 def carry_out_all(
     studies: Sequence[Study], *, jobs: int = 1, done: Callable[[Run], None] = lambda _: None
 ) -> Iterator[ReplayResult]:
-    """Carry out studies of the same recordings, which share the processes; results come in the order of the studies."""
+    """Carry out studies of the same recordings in shared processes; yields a result for each, in order."""
     recordings = studies[0].recordings
-    work = [_work(study) for study in studies]
+    work = [_tasks(study) for study in studies]
     flat = list(chain.from_iterable(work))
     messages = sum(len(recordings[run.recording].arrivals) for run in flat)
     jobs = min(jobs, len(flat)) if messages > SMALL_STUDY_MESSAGES else 1
-    made = iter(_in_processes(recordings, flat, jobs, done) if jobs > 1 else _here(recordings, flat, done))
+    remaining = iter(_parallel(recordings, flat, jobs, done) if jobs > 1 else _serial(recordings, flat, done))
     for study, planned in zip(studies, work, strict=True):
-        runs = list(islice(made, len(planned)))
+        runs = list(islice(remaining, len(planned)))
         yield _result(study, runs, _expectations(study, runs))
 
 
-def _work(study: Study) -> list[_Work]:
+def _tasks(study: Study) -> list[_Task]:
     return [
-        _Work(index, system, study.settings_for(recording), run)
+        _Task(index, system, study.settings_for(recording), run)
         for index, recording in enumerate(study.recordings)
         for system in study.systems
         for run in range(study.runs)
@@ -131,10 +131,10 @@ def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
 
 
 def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
-    """Estimate the share of messages lost, by recording and system, with its interval.
+    """Estimate the share of lost messages, with its interval, for each recording and system.
 
-    The interval takes messages for independent. Within a run they are not, so it is too narrow where losses come in
-    groups; runs are independent, and `runs_with_loss` counts those.
+    The interval assumes independent messages, so it is too narrow where losses within a run come in groups. Runs are
+    independent: `runs_with_loss` counts those that lost a message.
     """
     grouped: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -160,7 +160,7 @@ def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
 
 
 def is_clean(runs: Sequence[Run], expectations: Sequence[ExpectationResult]) -> bool:
-    """Return whether the queue harmed no message and came to rest, and every expected outcome matched."""
+    """Return True if the queue came to rest, lost, duplicated and reordered nothing, and all expectations matched."""
     of_queue = [run for run in runs if run["system"] == QUEUE]
     return all(
         run["came_to_rest"] and not (run["lost"] or run["duplicated"] or run["reordered"]) for run in of_queue
@@ -211,7 +211,7 @@ def _recording_info(recording: Recording) -> RecordingInfo:
     )
 
 
-def _make_run(recordings: Sequence[Recording], work: _Work) -> Run:
+def _do_run(recordings: Sequence[Recording], work: _Task) -> Run:
     recording = recordings[work.recording]
     try:
         return replay(recording, all_systems()[work.system], work.settings, work.run)
@@ -221,22 +221,22 @@ def _make_run(recordings: Sequence[Recording], work: _Work) -> Run:
         ) from error
 
 
-def _here(recordings: Sequence[Recording], work: Sequence[_Work], done: Callable[[Run], None]) -> list[Run]:
+def _serial(recordings: Sequence[Recording], work: Sequence[_Task], done: Callable[[Run], None]) -> list[Run]:
     runs = []
     for planned in work:
-        runs.append(_make_run(recordings, planned))
+        runs.append(_do_run(recordings, planned))
         done(runs[-1])
     return runs
 
 
-def _in_processes(
-    recordings: Sequence[Recording], work: Sequence[_Work], jobs: int, done: Callable[[Run], None]
+def _parallel(
+    recordings: Sequence[Recording], work: Sequence[_Task], jobs: int, done: Callable[[Run], None]
 ) -> list[Run]:
-    """Make the runs on several processors, the largest first; they come back in the order of `work`."""
+    """Start the largest runs first, in several processes; returns the runs in the order of `work`."""
     by_size = sorted(range(len(work)), key=lambda index: -len(recordings[work[index].recording].arrivals))
     runs: dict[int, Run] = {}
     with contextlib.closing(
-        spread(_make_run, recordings, [work[index] for index in by_size], jobs=jobs)
+        spread(_do_run, recordings, [work[index] for index in by_size], jobs=jobs)
     ) as made:
         for position, run in made:
             runs[by_size[position]] = run

@@ -24,7 +24,7 @@ from sim.study import Study, carry_out_all
 
 CHOICES_MAX = 200
 SAMPLES_MAX = 300
-"""Reply times that are kept of each choice."""
+"""Number of reply times that a result keeps for each choice."""
 DEFAULT_GRID: Mapping[str, Sequence[str]] = {"window": ("4s", "8s", "12s"), "max-messages": ("3", "5", "8")}
 
 
@@ -36,30 +36,30 @@ def choices(grid: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
     for name, values in grid.items():
         if not values or not all(value.strip() for value in values):
             raise SettingsError(f"--{name}: write a list of values such as 4s,8s,12s, none of them empty")
-    made = [
+    combinations = [
         dict(zip(grid, (value.strip() for value in values), strict=True))
         for values in product(*grid.values())
     ]
-    if len(made) > CHOICES_MAX:
-        raise SettingsError(f"these are {len(made)} combinations; give at most {CHOICES_MAX}")
-    return made
+    if len(combinations) > CHOICES_MAX:
+        raise SettingsError(f"these are {len(combinations)} combinations; give at most {CHOICES_MAX}")
+    return combinations
 
 
 def sweep(
     study: Study,
-    made: Sequence[Mapping[str, str]],
+    combinations: Sequence[Mapping[str, str]],
     *,
     jobs: int = 1,
     done: Callable[[Run], None] = lambda _: None,
 ) -> SweepResult:
-    """Replay the study's recordings under each choice, which wins over the study's options and a recording's settings.
+    """Replay the study's recordings under each choice, which overrides the study's options and a recording's settings.
 
-    Raises what `carry_out_all` raises.
+    Raises the errors of `carry_out_all`.
     """
-    studies = [replace(study, options={**study.options, **choice}) for choice in made]
+    studies = [replace(study, options={**study.options, **choice}) for choice in combinations]
     results = carry_out_all(studies, jobs=jobs, done=done)
     rows = [_row(choice, result) for choice, result in zip(studies, results, strict=True)]
-    for row, is_best in zip(rows, unbeaten(rows), strict=True):
+    for row, is_best in zip(rows, are_best(rows), strict=True):
         row["is_best"] = is_best
     turns_of_several = max((row["turns_of_several"] for row in rows), default=0) // study.runs
     nearest = nearest_to_best(rows)
@@ -112,7 +112,7 @@ def _row(study: Study, result: ReplayResult) -> SweepRow:
 
 
 def _times(result: ReplayResult) -> tuple[list[int], list[int], list[int], int]:
-    """Collect waits from first and last messages, dispatch lags, and the number of split turns, over all runs."""
+    """Return times from first and last messages to replies, dispatch lags, and the number of split turns."""
     first: list[int] = []
     last: list[int] = []
     lags: list[int] = []
@@ -152,23 +152,23 @@ def _costs(row: SweepRow) -> tuple[float, float, float]:
     return (row["first_ms"]["p95"] or 0, row["ai_calls"], row["split_turns"])
 
 
-def _beats(row: SweepRow, other: SweepRow) -> bool:
-    """Return whether a row is better in one cost and worse in none; a clean row beats every other."""
+def _is_better(row: SweepRow, other: SweepRow) -> bool:
+    """Return True if a row is better in one cost and worse in none, or if it is clean and the other is not."""
     if is_clean(row) != is_clean(other):
         return is_clean(row)
     pairs = list(zip(_costs(row), _costs(other), strict=True))
     return all(left <= right for left, right in pairs) and any(left < right for left, right in pairs)
 
 
-def unbeaten(rows: Sequence[SweepRow]) -> list[bool]:
-    """Mark the rows that no other row beats."""
-    return [not any(_beats(other, row) for other in rows) for row in rows]
+def are_best(rows: Sequence[SweepRow]) -> list[bool]:
+    """Return True for each row that has no better row."""
+    return [not any(_is_better(other, row) for other in rows) for row in rows]
 
 
 def nearest_to_best(rows: Sequence[SweepRow]) -> int | None:
-    """Return the index of the clean row that is nearest to the lowest of each cost; None where no row is clean.
+    """Return the index of the clean row whose costs are nearest to the lowest ones; None if no row is clean.
 
-    Each cost is scaled to its range.
+    For the distance each cost is scaled to its range.
     """
     costs = {index: _costs(row) for index, row in enumerate(rows) if is_clean(row) and row["turns"]}
     if not costs:

@@ -1,11 +1,11 @@
-"""Fixtures of all tests: Redis clients on fakeredis and on every real server of this machine, and hypothesis profiles.
+"""Fixtures of all tests: Redis clients on fakeredis and on every redis-server found, and hypothesis profiles.
 
-Which fixture to ask for:
+The fixtures of Redis:
 
 - `redis_client`: a client; the test runs once on fakeredis and once on each version of Redis found.
-- `real_redis`: the same on the real ones only, for what fakeredis does not have (`INFO`, `WAIT`, memory, load).
+- `real_redis`: a client of each version of Redis found, for what fakeredis lacks (`INFO`, `WAIT`, memory, load).
 - `cluster_client`: a client of a Redis Cluster of one node, on the oldest and the newest version found.
-- `redis_server`: a server of the test's own, to kill, pause and restart; it keeps its data on disk.
+- `redis_server`: a server for one test, which may kill, pause and restart it; it keeps its data on disk.
 
 The first three share a server for each version and pytest worker, emptied before each test. A machine without any
 redis-server is an error, not a reason to skip: the `test` extra brings one wherever there is a wheel.
@@ -33,10 +33,10 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 ServerOf = Callable[[str], EmbeddedRedis]
 
 hypothesis.settings.register_profile(
-    "ci",  # the same examples every time, so that a red run is the change's doing
+    "ci",  # the same examples every time, so that a new failure comes from a change of the code
     max_examples=50,
     derandomize=True,
-    deadline=None,  # a busy machine is no bug
+    deadline=None,  # slowness of the machine is not a failure
     print_blob=True,
 )
 hypothesis.settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
@@ -44,11 +44,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def _servers_by_label() -> dict[str, RedisBinary]:
-    """Oldest first, one for each major and minor version."""
-    found = sorted(
+    """Return one server for each major and minor version, oldest first."""
+    binaries = sorted(
         find_all_redis_servers(), key=lambda binary: [int(part) for part in binary.version.split(".")]
     )
-    return {f"redis-{binary.version.rpartition('.')[0]}": binary for binary in found}
+    return {f"redis-{binary.version.rpartition('.')[0]}": binary for binary in binaries}
 
 
 SERVERS = _servers_by_label()
@@ -68,7 +68,7 @@ def _binary(label: str) -> RedisBinary:
 
 @pytest.fixture(scope="session")
 def server_of() -> Iterator[ServerOf]:
-    """The worker's shared server of a version, started when first asked for."""
+    """A function that returns the shared server of a version, which it starts at the first call."""
     with ExitStack() as stack:
         started: dict[str, EmbeddedRedis] = {}
 
@@ -116,13 +116,13 @@ async def real_redis(request: pytest.FixtureRequest, server_of: ServerOf) -> Asy
 
 @pytest.fixture
 def redis_server() -> Iterator[EmbeddedRedis]:
-    """A server of the test's own, newest version, each write on disk before it is answered."""
+    """A server for one test, of the newest version, which writes to disk before it answers."""
     with EmbeddedRedis(server=_binary(REAL[-1]).path, append_only=True, append_fsync="always") as server:
         yield server
 
 
 def _free_cluster_port() -> int:
-    """A port such that it and its cluster bus (10,000 above it, fixed before Redis 7) are both free."""
+    """Return a free port whose cluster bus (the port 10,000 above it, fixed before Redis 7) is free too."""
     for _ in range(1_000):
         with socket.socket() as client_side, socket.socket() as bus_side:
             client_side.bind(("127.0.0.1", 0))
@@ -144,7 +144,7 @@ def cluster_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedRedis]:
     ) as server:
         with redis.Redis.from_url(server.url) as node:
             node.execute_command("CLUSTER ADDSLOTS", *range(16_384))
-            # A node keeps refusing writes for its first 2 s: it might have been away.
+            # A node refuses writes for the first 2 s after its start.
             deadline = time.monotonic() + 10
             while node.cluster("INFO")["cluster_state"] != "ok":
                 assert time.monotonic() < deadline, (

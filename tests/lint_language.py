@@ -16,14 +16,14 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("loadtests", "queue_core", "reports", "sim", "tests")
 PLANTED = "tests/test_lint_language.py"
-"""The file that holds faults on purpose."""
+"""A file that the check leaves out, since it has faults on purpose."""
 
 _FIRST = re.compile(r"(?:What|Whether|It|Its|The same|How|Why|Where|When)\b")
 _IS_NO = re.compile(r"(?<![Tt]here )\bis no [a-z]")
 
 
 def faults(source: str, file: str) -> Iterator[str]:
-    """Yields `file:line: fault` for each fault in a module's source."""
+    """Yield `file:line: fault` for each fault in a module's source."""
     tree = ast.parse(source)
     docstrings = dict.fromkeys(_docstrings(tree))
     for docstring in docstrings:
@@ -39,7 +39,7 @@ def faults(source: str, file: str) -> Iterator[str]:
 
 
 def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Yields the string under each definition, and under each attribute and constant."""
+    """Yield the string under each definition, and under each attribute and constant."""
     for node in ast.walk(tree):
         body = getattr(node, "body", ())
         for statement in body if isinstance(body, list) else ():  # a lambda's body is an expression
@@ -49,7 +49,7 @@ def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
 
 
 def check(folders: Iterable[str] = FOLDERS) -> list[str]:
-    """Returns the faults of every Python file in the folders."""
+    """Return the faults of every Python file in the folders."""
     lines: list[str] = []
     for folder in folders:
         path = REPOSITORY / folder
@@ -61,7 +61,7 @@ def check(folders: Iterable[str] = FOLDERS) -> list[str]:
 
 
 def main() -> int:
-    """Prints the faults and returns the exit code."""
+    """Print the faults and return the exit code."""
     lines = check()
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 1 if lines else 0

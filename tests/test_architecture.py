@@ -24,7 +24,7 @@ HEAVY = {
 
 
 def tracked_files() -> list[Path]:
-    """Return the files that git tracks or would track; every file below where this is not a checkout."""
+    """Return the files that git tracks or would track; outside a checkout, all files of the packages."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
@@ -37,7 +37,7 @@ def sources() -> list[Path]:
 
 
 def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
-    """Runs import-linter as `make lint` does, then on a copy in which queue_core imports sim."""
+    """Run import-linter as `make lint` does, then on a copy in which queue_core imports sim."""
     linter = Path(sysconfig.get_path("scripts")) / "lint-imports"
     command = [str(linter), "--no-cache"]
     good = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
@@ -56,7 +56,7 @@ def test_import_rules_hold_and_a_breach_is_found(tmp_path: Path) -> None:
 
 
 def touches_of_redis(source: str) -> list[str]:
-    """Yield the places that reach through a queue to its client or its keys."""
+    """Return the expressions that use the client or the keys of a queue."""
     nodes = list(ast.walk(ast.parse(source)))
     called = [node.func for node in nodes if isinstance(node, ast.Call)]
     return [
@@ -90,7 +90,7 @@ def test_files_and_functions_stay_short(path: Path) -> None:
             assert lines <= LINES_OF_A_FUNCTION_MAX, f"{node.name} has {lines} lines"
 
 
-def test_no_file_names_a_path_of_somebodys_machine() -> None:
+def test_no_file_has_a_local_absolute_path() -> None:
     local = re.compile(r"(?<![\w.-])/(?:work|root|home|Users)/")
     for path in tracked_files():
         try:
@@ -121,7 +121,7 @@ def test_the_wheel_carries_everything_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_wheel_works_without_the_repository(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked where the repository is not in sight: imports work, and the command line replays a recording."""
+    """The wheel, unpacked outside the repository, can be imported, and its command line replays a recording."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
     recording = tmp_path / "one.jsonl"

@@ -1,4 +1,4 @@
-"""The check of the language finds what it is for, and leaves everything else alone."""
+"""The check of the language: it finds faults, and lets all other text pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands after a plain `pip install .`, which brings redis and msgspec only: each says what is missing."""
+"""Commands after a plain `pip install .`, which installs only redis and msgspec: each names the missing package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plain_packages(tmp_path: Path) -> Path:
 
 
 def run(packages: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a module as after the plain installation: `-S` leaves out whatever else is installed here."""
+    """Run a module with the plain packages only: `-S` hides all other installed packages."""
     return subprocess.run(
         [sys.executable, "-S", "-m", *arguments],
         cwd=packages.parent,
@@ -52,7 +52,7 @@ def run(packages: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_missing_package_is_named_with_the_command_that_installs_it(
     plain_packages: Path, command: str, extra: str
 ) -> None:
-    """In one line, with exit code 2; and by a path to the checkout, not by a name that anybody could register."""
+    """The message is one line and installs from the checkout, not by a name that anybody could register."""
     ended = run(plain_packages, *command.split())
     assert ended.returncode == 2
     name = command.split(maxsplit=1)[0]
@@ -74,7 +74,7 @@ def test_nothing_advises_to_install_a_name_from_an_index() -> None:
     assert [path for path in files if "install burstqueue" in path.read_text("utf-8").replace("'", "")] == []
 
 
-def test_redis_for_a_bot_of_ones_own_needs_no_more(plain_packages: Path) -> None:
+def test_the_redis_command_needs_no_other_packages(plain_packages: Path) -> None:
     ended = run(plain_packages, "queue_core", "redis", "--help")
     assert ended.returncode == 0, ended.stderr
     assert "REDIS_URL" in ended.stdout

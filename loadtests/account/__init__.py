@@ -1,1 +1,1 @@
-"""The account of a run, the ledger, the thresholds and the result that are made of it, and how they are shown."""
+"""The account of a load test, and its ledger, thresholds, result and console output."""

@@ -1,4 +1,4 @@
-"""The account of a run: the schedule, the samples of all processes, the sink's events, and the deployment's rest."""
+"""The account of a load test: the schedule, the samples of all processes, the sink's events, and what still waits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from reports.results.load import Second
 from reports.results.writing import write_whole
 
 LEAD_S = 2.0
-"""Time between dealing out the schedule and its first message."""
-LOOK_EVERY_S = 1.0
-PROGRESS_EVERY_LOOKS = 10
+"""Time between distributing the schedule and its first message."""
+MEASURE_EVERY_S = 1.0
+MEASUREMENTS_PER_PROGRESS = 10
 HTTP_TIMEOUT_S = 10.0
 
 Job = tuple[float, int, str, str]
@@ -39,11 +39,11 @@ _log = logging.getLogger("loadtests")
 
 
 class AccountError(Exception):
-    """A deployment or a sink that cannot be asked; the message says which, and what to do."""
+    """A deployment or a sink that does not answer; the message says which, and what to do."""
 
 
-class _Held(NamedTuple):
-    """Amounts in the deployment: unfinished messages, dead letters, bytes of Redis's memory. None: not known."""
+class _Measurement(NamedTuple):
+    """Unfinished messages, dead letters and bytes of memory in the deployment's Redis; None is unknown."""
 
     waiting: int | None = None
     dead: int | None = None
@@ -51,7 +51,7 @@ class _Held(NamedTuple):
 
 
 class Account:
-    """The account of one run, kept in a single process also where many send.
+    """The account of one load test. A single process keeps it, even when several processes send.
 
     Raises ScheduleError, AccountError, ValueError or OSError when the run cannot begin.
     """
@@ -68,10 +68,10 @@ class Account:
         self.settled = Signal()
         """Set when the result is written, or when nobody waits for it any more."""
         self._drain_s_max = seconds_of(options, "drain")
-        seconds_of(options, "redeliver")  # for the generator; a mistake in it is reported here
+        seconds_of(options, "redeliver")  # checked here, used by the generator
         self._sink = options.sink.rstrip("/")
-        self._looks: list[_Held] = []
-        self._missing = 1
+        self._measurements: list[_Measurement] = []
+        self._senders_left = 1
         self._is_complete = Signal()
         _log.info("drawing the schedule: %s", self.plan.scenario)
         numbers: dict[str, int] = {}
@@ -81,7 +81,7 @@ class Account:
             for number, arrival in enumerate(arrivals_of(self.plan))
         ]
         _ask("POST", f"{self._sink}/sink/reset", _SINK_HINT)
-        _, self._dead_before = self._held_for_sure()
+        _, self._dead_before = self._waiting_and_dead()
         self.start_at = time.time() + LEAD_S
         if options.surroundings:
             write_whole(f"{self.start_at:.3f}\n", Path(options.surroundings, STARTED))
@@ -90,46 +90,46 @@ class Account:
 
     @property
     def unsent(self) -> int:
-        """Messages of the schedule that were not sent, because the load was ended before."""
+        """Number of scheduled messages that were not sent because the load was ended early."""
         return len(self.jobs) - len(self.samples)
 
     @property
     def load_s(self) -> float:
-        """Seconds from the start to the last message that was sent, by the schedule."""
+        """Scheduled time of the last sent message, in seconds from the start."""
         return max((sample.intended_at - self.start_at for sample in self.samples), default=0.0)
 
-    def expect_from(self, processes: int) -> None:
+    def set_senders(self, processes: int) -> None:
         """Set the number of processes that send."""
-        self._missing = processes
+        self._senders_left = processes
 
     def add(self, samples: list[Sample], *, is_last: bool) -> None:
-        """Take the samples of a process since its last report."""
+        """Add the samples that a process made since its last report."""
         self.samples += samples
         if is_last:
-            self._missing -= 1
-            if self._missing == 0:
+            self._senders_left -= 1
+            if self._senders_left == 0:
                 self._is_complete.set()
 
     def run(self) -> None:
-        """Wait until the load has ended, and then for the replies, at most for the time of the drain."""
+        """Wait until the load has ended, and then for the replies, no longer than the drain time."""
         gevent.sleep(max(0.0, self.start_at - time.time()))
-        while not self._is_complete.wait(self._until_next_look()):
-            self._look()
+        while not self._is_complete.wait(self._until_next_measurement()):
+            self._measure()
         sent_at = time.time()
         while time.time() - sent_at < self._drain_s_max and not self._is_all_answered():
-            gevent.sleep(self._until_next_look())
-            self._look()
+            gevent.sleep(self._until_next_measurement())
+            self._measure()
         self.drain_s = time.time() - sent_at
 
     def settle(self) -> Ledger:
-        """Close the account. Raises AccountError when the deployment or the sink cannot be asked."""
+        """Make the ledger. Raises AccountError when the deployment or the sink does not answer."""
         # In this order, so that a message answered in between is not missing from both.
-        waiting, dead = self._held_for_sure()
+        waiting, dead = self._waiting_and_dead()
         self._read_sink()
         return ledger_of(self.samples, self.events, dead=max(0, dead - self._dead_before), waiting=waiting)
 
     def timeline(self) -> list[Second]:
-        """Return the run second by second, without the CPU."""
+        """Return the figures of each second, without CPU usage."""
         sent, acknowledged, replied, failed = (Counter[int]() for _ in range(4))
         for sample in self.samples:
             sent[int(sample.sent_at - self.start_at)] += 1
@@ -139,36 +139,36 @@ class Account:
         for event in self.events:
             if event.event == "sent":
                 replied[int(event.at / 1000 - self.start_at)] += len(event.ids)
-        length = max([len(self._looks), *sent, *acknowledged, *replied], default=0) + 1
-        looks = [*self._looks, *[_Held()] * (length - len(self._looks))]
+        length = max([len(self._measurements), *sent, *acknowledged, *replied], default=0) + 1
+        measurements = [*self._measurements, *[_Measurement()] * (length - len(self._measurements))]
         return [
             Second(
-                t_s=at,
-                sent=sent[at],
-                acknowledged=acknowledged[at],
-                replied=replied[at],
-                failed=failed[at],
-                depth=look.waiting,
-                redis_bytes=look.redis_bytes,
+                t_s=second,
+                sent=sent[second],
+                acknowledged=acknowledged[second],
+                replied=replied[second],
+                failed=failed[second],
+                depth=measurement.waiting,
+                redis_bytes=measurement.redis_bytes,
                 cpu=None,
             )
-            for at, look in enumerate(looks)
+            for second, measurement in enumerate(measurements)
         ]
 
-    def _until_next_look(self) -> float:
+    def _until_next_measurement(self) -> float:
         elapsed = time.time() - self.start_at
-        return max(0.05, LOOK_EVERY_S * (len(self._looks) + 1) - elapsed)
+        return max(0.05, MEASURE_EVERY_S * (len(self._measurements) + 1) - elapsed)
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         try:
-            self._looks.append(self._held())
+            self._measurements.append(self._measured())
         except AccountError:
-            self._looks.append(_Held())
-        if len(self._looks) % PROGRESS_EVERY_LOOKS == 0:
-            waiting = self._looks[-1].waiting
+            self._measurements.append(_Measurement())
+        if len(self._measurements) % MEASUREMENTS_PER_PROGRESS == 0:
+            waiting = self._measurements[-1].waiting
             queue = "" if waiting is None else f", {waiting:,} in the queue"
             counts = f"{len(self.samples):,} of {len(self.jobs):,} sent"
-            _log.info("%d s: messages: %s%s", len(self._looks), counts, queue)
+            _log.info("%d s: messages: %s%s", len(self._measurements), counts, queue)
 
     def _is_all_answered(self) -> bool:
         self._read_sink()
@@ -180,7 +180,7 @@ class Account:
         answer = _ask("GET", f"{self._sink}/sink/events?after={after}", _SINK_HINT)
         self.events += _EVENTS.decode_lines(answer.content)
 
-    def _held(self) -> _Held:
+    def _measured(self) -> _Measurement:
         answer = _ask("GET", f"{self.host}/metrics", _HOST_HINT)
         figures: dict[str, float] = {}
         for line in answer.text.splitlines():
@@ -188,18 +188,18 @@ class Account:
             if name.startswith("burstqueue_") and "{" not in name:
                 figures[name.removeprefix("burstqueue_")] = float(value)
         depth, in_flight = _known(figures, "depth"), _known(figures, "in_flight")
-        return _Held(
+        return _Measurement(
             waiting=None if depth is None or in_flight is None else depth + in_flight,
             dead=_known(figures, "dead_letters_waiting"),
             redis_bytes=_known(figures, "redis_memory_used_bytes"),
         )
 
-    def _held_for_sure(self) -> tuple[int, int]:
-        """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are not known."""
-        held = self._held()
-        if held.waiting is None or held.dead is None:
-            raise AccountError(f"{self.host}/metrics has no depth of the queue: does its Redis run?")
-        return held.waiting, held.dead
+    def _waiting_and_dead(self) -> tuple[int, int]:
+        """Return the numbers of waiting messages and of dead letters. Raises AccountError when they are unknown."""
+        measured = self._measured()
+        if measured.waiting is None or measured.dead is None:
+            raise AccountError(f"{self.host}/metrics has no depth of the queue: check that its Redis runs")
+        return measured.waiting, measured.dead
 
 
 def _ask(method: str, url: str, hint: str) -> requests.Response:
@@ -214,6 +214,6 @@ def _ask(method: str, url: str, hint: str) -> requests.Response:
 
 
 def _known(figures: dict[str, float], name: str) -> int | None:
-    """Return a figure, or None when it is missing or NaN, the sign for an unknown one."""
+    """Return a figure, or None when it is missing or NaN, which stands for unknown."""
     value = figures.get(name, math.nan)
     return None if math.isnan(value) else int(value)

@@ -1,4 +1,4 @@
-"""The console of a load test, in the words of the page."""
+"""Output of a load test on the console, with the words of the report."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _ramp_table(ramp: Sequence[RampStep]) -> list[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out columns, the first on the left, all others on the right."""
+    """Align the first column to the left and all others to the right."""
     columns = list(zip(heads, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     return [

@@ -42,7 +42,7 @@ def answered_ids(events: Iterable[Event]) -> Counter[str]:
 
 
 def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, waiting: int) -> Ledger:
-    """Count the fates of messages. `dead` and `waiting` are the deployment's own counts for this run."""
+    """Count what became of the messages. `dead` and `waiting` are the deployment's counts for this run."""
     counts = answered_ids(events)
     known = {sample.id for sample in samples}
     acknowledged = [sample for sample in samples if sample.acknowledged_at is not None]
@@ -68,7 +68,7 @@ def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, 
 
 
 def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> int:
-    """Count messages answered in an earlier turn than a message that was acknowledged before they were sent."""
+    """Count messages answered before an older one, which was acknowledged before they were sent."""
     turn_of: dict[str, int] = {}
     replies = [event for event in events if event.event == "sent"]
     for number, reply in enumerate(sorted(replies, key=lambda reply: reply.at)):
@@ -81,25 +81,25 @@ def _out_of_order(acknowledged: Iterable[Sample], events: Iterable[Event]) -> in
     wrong = 0
     for messages in by_conversation.values():
         latest_turn = -1
-        safe = sorted(messages, key=lambda sample: sample.acknowledged_at or 0.0)
-        at = 0
+        older = sorted(messages, key=lambda sample: sample.acknowledged_at or 0.0)
+        index = 0
         for sample in sorted(messages, key=lambda sample: sample.sent_at):
-            while at < len(safe) and (safe[at].acknowledged_at or 0.0) <= sample.sent_at:
-                latest_turn = max(latest_turn, turn_of[safe[at].id])
-                at += 1
+            while index < len(older) and (older[index].acknowledged_at or 0.0) <= sample.sent_at:
+                latest_turn = max(latest_turn, turn_of[older[index].id])
+                index += 1
             wrong += turn_of[sample.id] < latest_turn
     return wrong
 
 
 def lag_ms_of(event: Event) -> float | None:
-    """Return the time from when a turn was due to its first claim, by Redis's clock; None for other events."""
+    """Return how late a turn was first claimed, by Redis's clock; None for other events."""
     if event.event != "ai" or event.attempt != 1 or event.trigger == "direct" or not event.due_at:
         return None
     return max(0.0, event.claimed_at - event.due_at)
 
 
 def latency_of(samples: Iterable[Sample], events: Iterable[Event]) -> LoadLatency:
-    """Return every latency of a run in ms, unsorted; LATENCIES in `reports.words.load` has the two ends of each."""
+    """Return every latency of a run in ms, unsorted; LATENCIES in `reports.words.load` explains each."""
     latency = LoadLatency(
         acknowledgement=[], dispatch_lag=[], ai=[], reply=[], reply_from_first=[], generator_lag=[]
     )

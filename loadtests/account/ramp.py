@@ -1,4 +1,4 @@
-"""A ramp, step by step, with the thresholds of each."""
+"""The steps of a ramp, each with its thresholds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ramp_of(
     events: Iterable[Event],
     start_at: float,
 ) -> list[RampStep]:
-    """Return each step with its thresholds. A turn belongs to the step that its first message was to be sent in."""
+    """Return each step with its thresholds. A turn belongs to the step in which its first message was due."""
     intended = {sample.id: sample for sample in samples}
     lags: list[tuple[float, float]] = []
     answered: set[str] = set()

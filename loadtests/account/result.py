@@ -27,7 +27,7 @@ from reports.results.writing import json_text, write_whole
 
 
 def result_of(account: Account, ledger: Ledger) -> LoadResult:
-    """Put the result together, with the surroundings if the options name their folder."""
+    """Make the result, with the surroundings if the options name their folder."""
     options, limits = account.options, Limits.of(account.options)
     measured = cast("dict[str, list[float]]", latency_of(account.samples, account.events))
     latency = cast("LoadLatency", {name: thinned(times) for name, times in measured.items()})
@@ -56,14 +56,14 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         faults=[],
     )
     if options.surroundings:
-        _surround(result, Path(options.surroundings))
+        _add_surroundings(result, Path(options.surroundings))
     if account.unsent:
         result["unsent"] = account.unsent
     if account.plan.scenario == "ramp":
         steps = [step for step in steps_of(account.plan) if not account.unsent or step.to_s <= account.load_s]
         ramp = ramp_of(limits, steps, account.samples, account.events, account.start_at)
         result["ramp"] = ramp
-        result["valid"] = bool(account.samples)  # a step that overloads the generator is the end of the ramp
+        result["valid"] = bool(account.samples)  # an overloaded generator ends the ramp and leaves it valid
         result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
     else:
         result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
@@ -71,20 +71,20 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
     return result
 
 
-def _surround(result: LoadResult, folder: Path) -> None:
+def _add_surroundings(result: LoadResult, folder: Path) -> None:
     """Fill in the facts about the stack that `python -m loadtests run` has written."""
-    around, usage = read_surroundings(folder), read_usage(folder)
+    surroundings, usage = read_surroundings(folder), read_usage(folder)
     for second in result["timeline"]:
         if sample := usage.get(second["t_s"]):
             second["cpu"] = sample.cpu
             if second["redis_bytes"] is None:
                 second["redis_bytes"] = sample.redis_bytes
     result["faults"] = read_faults(folder, until_s=result["duration_s"] + result["drain_s"])
-    result["settings"] |= around.settings
-    result["system"] |= around.system
-    result["command"] = around.command
-    if around.predicted_ms:
-        result["predicted_ms"] = thinned(around.predicted_ms)
+    result["settings"] |= surroundings.settings
+    result["system"] |= surroundings.system
+    result["command"] = surroundings.command
+    if surroundings.predicted_ms:
+        result["predicted_ms"] = thinned(surroundings.predicted_ms)
 
 
 def thinned(values_ms: Sequence[float]) -> list[float]:
@@ -95,12 +95,12 @@ def thinned(values_ms: Sequence[float]) -> list[float]:
     ordered = sorted(values_ms)
     if len(ordered) > SAMPLES_KEPT_MAX:
         step = (len(ordered) - 1) / (SAMPLES_KEPT_MAX - 1)
-        ordered = [ordered[round(at * step)] for at in range(SAMPLES_KEPT_MAX)]
+        ordered = [ordered[round(index * step)] for index in range(SAMPLES_KEPT_MAX)]
     return [round(max(0.0, value_ms), 3) for value_ms in ordered]
 
 
 def write(result: LoadResult, samples: Sequence[Sample], folder: Path) -> None:
-    """Write samples.jsonl, one message a line, result.json, and the page, report.html."""
+    """Write samples.jsonl (a message in each line), result.json and the page report.html."""
     from reports.pages.load.page import write_load_report  # noqa: PLC0415 - matplotlib takes a second to import
 
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as lines:

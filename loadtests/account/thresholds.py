@@ -20,13 +20,13 @@ _P99: dict[Lag, tuple[ThresholdCode, ThresholdCode]] = {
 
 
 def at_most(code: ThresholdCode, limit: float, measured: float | None, unit: Unit = "") -> Threshold:
-    """Make a threshold that a value above the limit misses."""
+    """Make a threshold that is met by values up to the limit."""
     ok = measured is None or measured <= limit
     return Threshold(code=code, limit=limit, measured=measured, unit=unit, ok=ok)
 
 
 def at_least(code: ThresholdCode, limit: float, measured: float, unit: Unit) -> Threshold:
-    """Make a threshold that a value below the limit misses."""
+    """Make a threshold that is met by values from the limit upwards."""
     return Threshold(code=code, limit=limit, measured=measured, unit=unit, ok=measured >= limit)
 
 
@@ -67,13 +67,13 @@ def counts_at_most(limits: Limits, counts: LoadLedger) -> list[Threshold]:
 def thresholds_of_ramp(
     limits: Limits, counts: LoadLedger, first_rate: float, ramp: Sequence[RampStep]
 ) -> list[Threshold]:
-    """Return the thresholds of a ramp: it must come through its first step, whose rate is `first_rate`."""
+    """Return the thresholds of a ramp. It must meet those of its first step, whose rate is `first_rate`."""
     rate = at_least("highest_rate", round(first_rate), highest_rate(ramp), "/min")
     return [rate, *counts_at_most(limits, counts)]
 
 
 def highest_rate(ramp: Sequence[RampStep]) -> int:
-    """Return the rate of the last step before the first that missed a threshold; 0 when it was the first."""
+    """Return the rate of the last step before the first miss; 0 if the first step missed a threshold."""
     rate = 0
     for step in ramp:
         if not all(threshold["ok"] for threshold in step["thresholds"]):

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A turn as in the request to the AI, with its names; `due_at` and `claimed_at` are Unix ms."""
+    """A turn, with the field names of the request to the AI; `due_at` and `claimed_at` are Unix ms."""
 
     ids: list[str] = []
     instance: str = ""
@@ -18,7 +18,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Event(Turn, frozen=True, kw_only=True):
-    """An `ai`, `ai-error` or `sent`. `at` is Unix ms, `service_ms` the time that the AI takes to answer."""
+    """An event: `ai`, `ai-error` or `sent`. `at` is Unix ms, `service_ms` the time that the AI takes to answer."""
 
     n: int
     event: str

@@ -1,6 +1,6 @@
 """The sink: an HTTP server that plays the AI and WhatsApp, and remembers all requests and their times.
 
-The AI answers "turn N". A reply with that text shows which turn is answered, and so which message ids.
+The AI answers "turn N", so the text of a reply shows which turn it answers, and with it which messages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEED_DEFAULT = 1
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """Enough for a turn of 100 messages of 256 kB."""
 SERVICE_MS_MAX = 600_000.0
-"""Longest service time, since no client waits longer; a longer one is cut."""
+"""Longest service time; longer draws are cut to it, since no client waits longer."""
 AI_ERRORS_S_MAX = 3600.0
 BACKLOG = 1024
 END_S = 0.1
@@ -98,7 +98,7 @@ class Sink:
         return web.json_response({"response": f"turn {number}"})
 
     def _fails(self, turn: Turn) -> bool:
-        """Decide by the turn and the attempt, so that the next attempt may succeed."""
+        """Return True if the AI fails now. The draw depends on the attempt, so the next attempt may succeed."""
         luck = _uniform(self._settings.seed, "error", _name(turn), turn.attempt)
         return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
 
@@ -111,7 +111,7 @@ class Sink:
         return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
 
     async def evolution_presence(self, request: web.Request) -> web.Response:
-        """Take "typing…" by the Evolution API, which is not remembered."""
+        """Take "typing…" by the Evolution API, without recording it."""
         await request.read()
         return web.json_response({}, status=201)
 
@@ -135,10 +135,10 @@ class Sink:
         shown = msgspec.structs.replace(turn, instance=instance, phone=str(phone or ""))
         return self._record("sent", number, shown)
 
-    # Questions and orders of the load test.
+    # Requests of the load test.
 
     async def events(self, request: web.Request) -> web.Response:
-        """Return JSON lines, from the event after number `after` on."""
+        """Return the events after number `after`, as JSON lines."""
         after = request.query.get("after", "0")
         if not after.isascii() or not after.isdecimal():
             raise web.HTTPBadRequest(text="after must be the number of an event, or 0 for all")
@@ -174,7 +174,7 @@ class Sink:
 
 
 def _name(turn: Turn) -> str:
-    """Name a turn by its first message, or by its conversation if that has no id."""
+    """Name a turn by its first message, or by its conversation if the message has no id."""
     first = turn.ids[0] if turn.ids else ""
     return first or f"{turn.instance} {turn.phone}"
 
@@ -194,7 +194,7 @@ async def _decoded(request: web.Request, kind: Any) -> Any:
 
 
 def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str], None]) -> None:
-    """Run a sink until SIGINT or SIGTERM; `listening` gets its address. Raises DistributionError, ListenError."""
+    """Run a sink until SIGINT or SIGTERM; calls `listening` with its address. Raises DistributionError, ListenError."""
     app = Sink(settings).app()
     is_ipv6 = ":" in host
     try:
@@ -210,6 +210,6 @@ def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str
 
 
 def cause_of(error: OSError) -> str:
-    """Return the system's words for an error, without those that a library puts around them."""
-    number = error.errno or 0  # negative for the name of a host that is not known
+    """Return the operating system's message for an error, without the additions of a library."""
+    number = error.errno or 0  # negative for an unknown host name
     return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()

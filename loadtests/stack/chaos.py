@@ -29,7 +29,7 @@ _FAULT = re.compile(r"([a-z-]+)@([^:@]+)(?::([^:@]+))?")
 
 
 class PlanError(ValueError):
-    """A plan that cannot be carried out; the message has the part that is wrong."""
+    """A plan that cannot be carried out; the message quotes the wrong part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Fault:
         return f"{self.code}@{self.at_s:g}s" + (f":{self.lasts_s:g}s" if self.lasts_s else "")
 
 
-class FeltFault(msgspec.Struct, frozen=True):
-    """A fault that has begun, in seconds from the start of the load; `end_s` is None until the part works again."""
+class InjectedFault(msgspec.Struct, frozen=True):
+    """A fault that has begun. Times count from the start of the load; `end_s` is None until the fault has ended."""
 
     code: FaultCode
     start_s: float
@@ -114,9 +114,9 @@ class Chaos:
     Args:
         plan: The faults.
         target: The deployment.
-        changed: Function of all faults that have begun, in this order; called whenever a fault begins or ends.
+        changed: Function that takes all faults that have begun, oldest first; called when a fault begins or ends.
         now: Function that returns the Unix time in seconds.
-        wait: Function that sleeps for some seconds, or returns True at once after `stop`. None: the real one.
+        wait: Function that sleeps for some seconds, or returns True at once after `stop`; tests replace it.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Chaos:
         plan: Iterable[Fault],
         target: Target,
         *,
-        changed: Callable[[list[FeltFault]], None],
+        changed: Callable[[list[InjectedFault]], None],
         now: Callable[[], float] = time.time,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
@@ -135,7 +135,7 @@ class Chaos:
         self._stopped = threading.Event()
         self._wait = wait or self._stopped.wait
         self._lock = threading.Lock()
-        self._felt: dict[int, FeltFault] = {}  # by number in the plan, since faults may be equal
+        self._injected: dict[int, InjectedFault] = {}  # by number in the plan, since faults may be equal
         self._threads: list[threading.Thread] = []
         self.errors: list[str] = []
         """Faults that could not be carried out, each with the reason."""
@@ -144,7 +144,7 @@ class Chaos:
     def missed(self) -> list[Fault]:
         """Faults that have not begun."""
         with self._lock:
-            return [fault for number, fault in enumerate(self._plan) if number not in self._felt]
+            return [fault for number, fault in enumerate(self._plan) if number not in self._injected]
 
     def start(self, load_started_at: float) -> None:
         """Begin; the times of the plan count from `load_started_at`, Unix time in seconds."""
@@ -172,9 +172,9 @@ class Chaos:
         delay_s = load_started_at + fault.at_s - self._now()
         if delay_s > 0 and self._wait(delay_s):
             return
-        felt = FeltFault(fault.code, round(self._now() - load_started_at, 3))
+        injected = InjectedFault(fault.code, round(self._now() - load_started_at, 3))
         with self._lock:
-            self._felt[number] = felt
+            self._injected[number] = injected
             self._report()
         try:
             self._strike(fault, worker)
@@ -183,11 +183,11 @@ class Chaos:
                 self.errors.append(f"{fault}: {error}")
         with self._lock:
             end_s = round(self._now() - load_started_at, 3)
-            self._felt[number] = msgspec.structs.replace(felt, end_s=end_s)
+            self._injected[number] = msgspec.structs.replace(injected, end_s=end_s)
             self._report()
 
     def _report(self) -> None:
-        self._changed(sorted(self._felt.values(), key=lambda felt: felt.start_s))
+        self._changed(sorted(self._injected.values(), key=lambda injected: injected.start_s))
 
     def _strike(self, fault: Fault, worker: int) -> None:
         if fault.code == "kill-worker":

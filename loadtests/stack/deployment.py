@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 READY_S = 30.0
 """Longest wait until a process is ready."""
-LOOK_EVERY_S = 0.05
+CHECK_EVERY_S = 0.05
 REQUEST_TIMEOUT_S = 2.0
 APPEND_FSYNC: Final = "everysec"
 CONCURRENCY = "1000"
@@ -45,7 +45,7 @@ class StackError(Exception):
 class StackSettings:
     """Parts of the stack. The settings of the queue come from the environment (QUEUE_WINDOW_MS=…).
 
-    `port` is that of the web process; 0 takes a free one, also for `sink_port`. `redis_memory` is written as in
+    `port` is the port of the web process. 0 means any free port, also for `sink_port`. `redis_memory` is written as in
     redis.conf. With `is_legacy` the web process uses the legacy buffer instead of the queue.
     """
 
@@ -58,12 +58,12 @@ class StackSettings:
 
 
 class Stack:
-    """A deployment that can be started, broken, measured and stopped, by several threads if need be.
+    """A deployment that can be started, broken, measured and stopped, also from several threads.
 
     Args:
         settings: The parts.
         environ: The environment, of which QUEUE_ settings and secrets are used.
-        log_folder: The folder of the logs, which is made.
+        log_folder: The folder for the logs; `start` makes it.
 
     Raises ListenError when a port is taken.
     """
@@ -87,7 +87,7 @@ class Stack:
         )
         self.host = f"http://{HOST}:{self._ports['web']}"
         self.sink = f"http://{HOST}:{self._ports['sink']}"
-        self._cpu_before_s: dict[str, float] = {}
+        self._ended_cpu_s: dict[str, float] = {}
         self._lock = threading.RLock()
 
     @property
@@ -136,7 +136,7 @@ class Stack:
     def spawn(
         self, name: str, command: Iterable[str], environment: Mapping[str, str]
     ) -> Callable[[], int | None]:
-        """Run a command beside the stack, with this process's output, until it ends or the stack does.
+        """Run a command beside the stack, with this process's output. The end of the stack ends it.
 
         Returns a function for its exit code, which is None while it runs.
         """
@@ -154,7 +154,7 @@ class Stack:
             raise ValueError(f"there is no worker {number}; there are {self.workers}")
         name = f"worker-{number}"
         with self._lock:
-            self._cpu_before_s[name] = self._cpu_s(name)
+            self._ended_cpu_s[name] = self._cpu_s(name)
             self._children.kill(name)
             self._spawn_worker(number)
         self._wait_until_ready(name, "/readyz")
@@ -172,14 +172,14 @@ class Stack:
     def restart_redis(self) -> None:
         """Stop Redis in good order and start it again on its data; return when it answers."""
         with self._lock:
-            self._cpu_before_s["redis"] = self._cpu_s("redis")
+            self._ended_cpu_s["redis"] = self._cpu_s("redis")
             self._redis.restart()
 
     def ai_errors(self, seconds: float) -> None:
         """Make the AI answer 500 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
         status = self._request("sink", "POST", "/sink/ai-errors", json.dumps({"seconds": seconds}))
         if status != 200:
-            raise StackError(f"the sink gave {status or 'no answer'} to /sink/ai-errors")
+            raise StackError(f"the sink answered /sink/ai-errors with {status or 'nothing'}")
 
     # Measuring.
 
@@ -201,7 +201,7 @@ class Stack:
         return Usage(used, self._redis_bytes())
 
     def _usage_of(self, name: str, pid: int) -> ProcessUsage:
-        cpu_s = self._cpu_before_s.get(name, 0.0)
+        cpu_s = self._ended_cpu_s.get(name, 0.0)
         memory_bytes = 0
         process = psutil.Process(pid)
         # Only a command beside the stack, such as Locust with --processes, has children.
@@ -215,7 +215,7 @@ class Stack:
 
     def _cpu_s(self, name: str) -> float:
         used = self.usage().processes.get(name)
-        return used.cpu_s if used else self._cpu_before_s.get(name, 0.0)
+        return used.cpu_s if used else self._ended_cpu_s.get(name, 0.0)
 
     def _redis_bytes(self) -> int | None:
         """Ask over a new connection, since an old one may still hold the answer of a paused server."""
@@ -279,11 +279,11 @@ class Stack:
                 raise self._failure(name, f"ended with code {code} while starting")
             if time.monotonic() > deadline:
                 raise self._failure(name, f"was not ready within {READY_S:g} s")
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(CHECK_EVERY_S)
 
-    def _failure(self, name: str, what: str) -> StackError:
+    def _failure(self, name: str, problem: str) -> StackError:
         tail = self._children.log_tail(name) or "(it is empty)"
-        return StackError(f"{name} {what}. All logs are in {self.log_folder}; {name}.log ends:\n{tail}")
+        return StackError(f"{name} {problem}. All logs are in {self.log_folder}; {name}.log ends:\n{tail}")
 
     def _request(self, name: str, method: str, path: str, body: str | None = None) -> int | None:
         """Send a request and return the status of the answer, or None when none comes."""
@@ -302,7 +302,7 @@ class Stack:
 
 
 def _claim_ports(wanted: Mapping[str, int]) -> dict[str, int]:
-    """Find a port for each server; 0 stands for any. Raises ListenError."""
+    """Return a free port for each server; 0 means any. Raises ListenError."""
     claimed = {}
     for name, port in wanted.items():
         try:

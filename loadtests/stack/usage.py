@@ -27,7 +27,7 @@ class Usage:
 
 
 class UsageSample(msgspec.Struct, frozen=True):
-    """A line of the log. `cpu` has shares of one core since the line before."""
+    """A line of the log. `cpu` is the share of one core that each process used since the previous line."""
 
     t_s: float
     cpu: dict[str, float]
@@ -45,7 +45,7 @@ class UsageLog:
         path.touch()
 
     def is_due(self, t_s: float) -> bool:
-        """Say whether it is time for the next sample, t_s seconds after the start."""
+        """Return True if the next sample is due, `t_s` seconds after the start."""
         return t_s >= self._next_s
 
     def add(self, t_s: float, usage: Usage) -> None:
@@ -65,4 +65,4 @@ class UsageLog:
             redis_bytes=usage.redis_bytes,
         )
         with self._path.open("ab", buffering=0) as log:
-            log.write(msgspec.json.encode(sample) + b"\n")  # in one piece, for another process reads it
+            log.write(msgspec.json.encode(sample) + b"\n")  # in one write for its reader

@@ -32,10 +32,10 @@ from sim.systems import all_systems
 REPORT = Path("reports/out/replay.html")
 _SETTINGS = ("ai", "redis-latency", *RULE_OPTIONS)
 _RULES = {
-    "window_ms": "answer so long after a turn's first message",
+    "window_ms": "answer this long after a turn's first message",
     "max_messages": "answer at once when N messages wait",
-    "idle_ms": "answer after so long a silence; 0 is off",
-    "cap_ms": "with --idle, instead of --window: answer at the latest so long after the first message; 0 is off",
+    "idle_ms": "answer after this much silence; 0 is off",
+    "cap_ms": "with --idle, instead of --window: answer this long after the first message at the latest; 0 is off",
 }
 
 
@@ -65,7 +65,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="let a fault strike with a probability from 0 to 1; may be repeated. "
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
     )
-    queue = parser.add_argument_group("the queue", "the older systems keep the constants they had")
+    queue = parser.add_argument_group("the queue", "the rules of the older systems are fixed")
     for option, rule in RULE_OPTIONS.items():
         metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
         words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
@@ -75,7 +75,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay, show and write; returns the exit code. Raises InputError and what replaying raises."""
+    """Replay, show and write; returns the exit code. Raises InputError and the errors of `carry_out`."""
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     study = _study(options, recordings)
     check_outputs(options)
@@ -99,7 +99,7 @@ def _write_report(result: ReplayResult, path: Path, language: str) -> None:
 
 
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
-    """Make the study. Raises InputError or SettingsError for what cannot be done."""
+    """Make the study. Raises InputError or SettingsError for options that cannot be used."""
     known = all_systems()
     named = [(name, "--system") for name in options.system]
     named += [(name, f"{recording.name}: expect") for recording in recordings for name in recording.expect]

@@ -16,7 +16,7 @@ from rich.text import Text
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
 from reports.words.verdicts import Verdict
-from sim.console import console_for, in_words
+from sim.console import console_for, terminal_text
 from sim.engine.settings import SimSettings
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
@@ -33,7 +33,7 @@ class InputError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, as those of the commands are."""
+    """A parser that prints an error in one line, as the commands do."""
 
     def error(self, message: str) -> NoReturn:
         """End the program with the message and the command that helps."""
@@ -56,7 +56,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def add_paths(parser: argparse.ArgumentParser) -> None:
-    """Add the recordings to replay."""
+    """Add the arguments that name the recordings, and how to read them."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
     )
@@ -70,7 +70,7 @@ def add_paths(parser: argparse.ArgumentParser) -> None:
 def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the settings of the simulated world, and return their group."""
     defaults = SimSettings()
-    world = parser.add_argument_group("the world", "a recording's own settings hold unless given here")
+    world = parser.add_argument_group("the world", "these options override the settings in a recording")
     world.add_argument(
         "--ai",
         metavar="SPEC",
@@ -80,7 +80,7 @@ def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     world.add_argument(
         "--redis-latency",
         metavar="SPEC",
-        help=f"round trip to Redis, written likewise (default: {defaults.redis_latency})",
+        help=f"round trip to Redis, in the same form (default: {defaults.redis_latency})",
     )
     world.add_argument(
         "--runs",
@@ -100,7 +100,7 @@ def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
-    """Add what is written and where, and how the work is done; `report` is the default."""
+    """Add the options for output and processes; `report` is the default file of the report."""
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report", type=Path, default=report, metavar="FILE", help="the report (default: %(default)s)"
@@ -128,7 +128,7 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Find out now, rather than after all the work, that a file cannot be written. Raises InputError."""
+    """Check, before all the work, that every output file can be written. Raises InputError."""
     outputs = [path for path in (options.report, options.json) if path is not None]
     if len(outputs) > len({path.resolve() for path in outputs}):
         raise InputError(f"--report and --json: both name {outputs[0]}; give them different files")
@@ -139,7 +139,7 @@ def check_outputs(options: argparse.Namespace) -> None:
     }
     for path in outputs:
         if path.resolve() in inputs:
-            raise InputError(f"{path}: is a recording to replay; write the result to another file")
+            raise InputError(f"{path} is a recording to replay; write the result to another file")
         if path != STANDARD_OUTPUT:
             _check_writable(path)
 
@@ -182,11 +182,11 @@ def publish(
         show(result, console)
         if options.report not in (None, STANDARD_OUTPUT):
             console.print(f"Report: {options.report}", markup=False)
-    console.print(Text(in_words(verdict), style=style))
+    console.print(Text(terminal_text(verdict), style=style))
 
 
 def command_line(command: str, options: argparse.Namespace, given: Mapping[str, str], *words: str) -> str:
-    """Make the command that gives this result: what changes it, and no more. Absolute paths are shortened to names.
+    """Return the command that repeats this result, without options that do not change it or absolute paths.
 
     `given` are options by name, as they were typed; `words` follow them.
     """
@@ -200,6 +200,6 @@ def command_line(command: str, options: argparse.Namespace, given: Mapping[str, 
 
 
 def given_options(options: argparse.Namespace, names: Iterable[str]) -> dict[str, str]:
-    """Return those of the named options that were typed."""
+    """Return the options among `names` that the user typed."""
     values = {name: getattr(options, name.replace("-", "_")) for name in names}
     return {name: text for name, text in values.items() if text is not None}

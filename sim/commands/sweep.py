@@ -1,4 +1,4 @@
-"""`python -m sim sweep`: which settings of the queue to choose for recorded bursts."""
+"""`python -m sim sweep`: recordings replayed under many settings of the queue, and the settings to choose."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="replay recordings on the queue under many settings, and show what each choice costs",
         description="Replays recordings on the queue under every combination of the settings given, and shows what "
         "each costs in waiting, AI calls and interrupted turns.",
-        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any of them; 1 when it did; 2 "
+        epilog="Exit code: 0 when the queue lost, duplicated and reordered nothing under any setting; 1 when it did; 2 "
         "for input that cannot be read.",
     )
     add_paths(parser)
@@ -52,7 +52,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay every choice, write and show; returns the exit code. Raises InputError and what replaying raises."""
+    """Replay every choice, write and show; returns the exit code. Raises InputError and the errors of `sweep`."""
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     lists, world = given_options(options, _LISTS), given_options(options, ("ai", "redis-latency"))
     grid = choices({**DEFAULT_GRID, **{name: text.split(",") for name, text in lists.items()}})

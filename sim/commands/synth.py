@@ -16,15 +16,15 @@ from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSetti
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("synth", help="write a synthetic recording from the figures of real chats")
+    parser = commands.add_parser("synth", help="write a synthetic recording that is like real chats")
     parser.set_defaults(run=run)
-    usual = SyntheticSettings()
+    defaults = SyntheticSettings()
     options: tuple[tuple[str, Callable[[str], object], object, str, str], ...] = (
-        ("--messages", whole_number(1, MESSAGES_MAX), usual.messages, "N", "how many messages"),
-        ("--hours", _number(1e-3, HOURS_MAX), usual.hours, "H", "time in which turns begin, from midnight"),
-        ("--seed", whole_number(0, SEED_MAX), usual.seed, "N", "seed of everything random"),
-        ("--instance", _instance, usual.instance, "NAME", "the bot's name"),
-        ("--redeliveries", _number(0, 1), usual.redeliveries, "SHARE", "share of repeated deliveries"),
+        ("--messages", whole_number(1, MESSAGES_MAX), defaults.messages, "N", "how many messages"),
+        ("--hours", _number(1e-3, HOURS_MAX), defaults.hours, "H", "hours in which turns begin"),
+        ("--seed", whole_number(0, SEED_MAX), defaults.seed, "N", "seed of everything random"),
+        ("--instance", _instance, defaults.instance, "NAME", "the bot's name"),
+        ("--redeliveries", _number(0, 1), defaults.redeliveries, "SHARE", "share of repeated deliveries"),
     )
     for option, convert, default, metavar, words in options:
         parser.add_argument(
@@ -33,8 +33,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--lang",
         choices=LANGUAGES,
-        default=usual.language,
-        help=f"what users write (default {usual.language})",
+        default=defaults.language,
+        help=f"what users write (default {defaults.language})",
     )
     parser.add_argument(
         "-o",

@@ -1,1 +1,1 @@
-"""The engine: time, network, world, and the ledger that sees everything."""
+"""The engine of the simulator: time, network, the world around a system, and the ledger of all messages."""

@@ -5,8 +5,8 @@
     lognormal:MEDIAN:SIGMA     lognormal; SIGMA, a bare number, is the standard deviation of the logarithm
     lognormal:MEDIAN:P95       lognormal; P95, a duration, is the 95th percentile
 
-Times are durations (`queue_core.durations`). Every sample costs exactly one draw from its stream (inversion), so that
-two systems that draw from equal streams get equal values for as long as they draw equally often.
+Times are durations (`queue_core.durations`). Every sample takes exactly one draw from its stream (inversion), so
+two systems with equal streams get equal values as long as they draw equally often.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Distribution(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Constant(Distribution):
-    """Always the same duration. A sample takes a draw and does not use it, so that streams stay aligned."""
+    """A duration that is always the same. A sample takes a draw without using it, so that streams stay aligned."""
 
     value_ms: float
 
@@ -55,7 +55,7 @@ class Constant(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class Exponential(Distribution):
-    """Exponential by its mean."""
+    """An exponential distribution, given by its mean."""
 
     mean_ms: float
 
@@ -66,7 +66,7 @@ class Exponential(Distribution):
 
 @dataclass(frozen=True, slots=True)
 class LogNormal(Distribution):
-    """Lognormal by its median and the standard deviation of its logarithm."""
+    """A lognormal distribution, given by its median and the standard deviation of its logarithm."""
 
     median_ms: float
     sigma: float

@@ -1,4 +1,4 @@
-"""The ledger: every step of every message, as only the simulator can see them."""
+"""The ledger: every step of every message, also those that the system itself cannot see."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Conversation(NamedTuple):
 
 
 class LedgerError(Exception):
-    """A message that nobody sent, or an empty batch, in a report of a system: a bug in the system."""
+    """A bug in a system: it reported a message that nobody sent, or an empty batch."""
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Ledger:
         self.batches: list[Batch] = []
         self.replies: list[Reply] = []
         self.changed_at_ms = 0
-        """Time of the last step that was written down."""
+        """Time of the last recorded step."""
 
     def entries(self) -> Iterable[Entry]:
         """Return all messages, conversation by conversation, each in the order of arrival."""
@@ -106,13 +106,13 @@ class Ledger:
         """Note that the provider delivers a message, perhaps not for the first time."""
         conversation = Conversation(arrival.instance, arrival.phone)
         messages = self._entries.setdefault(conversation, {})
-        again = arrival.id in messages
-        if not again:
+        is_known = arrival.id in messages
+        if not is_known:
             messages[arrival.id] = Entry(
                 conversation, arrival.id, arrival.at_ms, arrival.timestamp_ms, self._ranks
             )
             self._ranks += 1
-        self.note(conversation, arrival.id, "sent_again" if again else "sent")
+        self.note(conversation, arrival.id, "sent_again" if is_known else "sent")
 
     def stored(self, conversation: Conversation, message_id: str) -> None:
         """Note that the system has stored the message."""
@@ -176,7 +176,7 @@ class Ledger:
                 self.note(conversation, message_id, "answered")
 
     def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
-        """Note that the system put the message among its dead letters, which people look at."""
+        """Note that the system gave the message up and keeps it as a dead letter."""
         self.entry(conversation, message_id).is_dead = True
         self.note(conversation, message_id, "dead_lettered", attempts=attempts)
 

@@ -1,15 +1,15 @@
 """asyncio on SimPy's clock: production code runs unmodified, and waiting costs no time.
 
-Rules for how time moves, and for the order of things that happen at one instant:
+Rules for the passing of time, and for the order of events at one instant:
 
 1. While a callback or task is ready, it runs, and time stands still.
-2. When nothing is ready, SimPy takes its next step if that lies before asyncio's next timer, or at the same time
-   (within TIE_MS, because one clock counts milliseconds and the other seconds). Whatever the step made ready
-   runs before the next step.
+2. When nothing is ready, SimPy takes its next step if it is due before asyncio's next timer, or at the same time
+   (within TIE_MS, because one clock counts milliseconds and the other seconds). Tasks that the step made ready
+   run before the next step.
 3. Otherwise the clock moves to asyncio's next timer. Timers of one instant fire in the order of their times, and
    timers of exactly one time in the heap's order, which is the same in every run.
-4. When there is neither a step nor a timer, nothing can ever happen again: SimulationDeadlock, with the names of
-   the tasks that still wait, instead of a program that hangs.
+4. When there is neither a step nor a timer, the loop raises SimulationDeadlock, with the names of the tasks that
+   still wait, because nothing can happen any more.
 
 No real input or output is possible on this loop; attempts raise RealInputOutputError.
 """
@@ -29,9 +29,9 @@ import simpy
 T = TypeVar("T")
 
 TIE_MS = 1e-5
-"""Ten nanoseconds: a SimPy event and a timer no further apart are simultaneous."""
+"""Ten nanoseconds: a SimPy event and a timer are simultaneous up to this distance."""
 TURNS_WITHOUT_TIME_MAX = 1_000_000
-"""Limit of turns of the loop at one instant: more are an endless loop, not work."""
+"""Limit of turns of the loop at one instant; more are taken for an endless loop."""
 _RESOLUTION_S = 1e-8
 
 
@@ -39,8 +39,8 @@ class SimulationError(RuntimeError):
     """An error after which the simulation cannot go on."""
 
 
-class SimulationDeadlock(SimulationError):  # noqa: N818 - the established word
-    """Tasks that wait for what can no longer happen; the message names them."""
+class SimulationDeadlock(SimulationError):  # noqa: N818 - "deadlock" is the usual term
+    """A deadlock: tasks wait for events that can no longer happen; the message names the tasks."""
 
 
 class SimulationStalled(SimulationError):  # noqa: N818 - as above
@@ -74,9 +74,9 @@ class SimEnvironment(simpy.Environment):
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task whose place in a set depends on the order of creation, not on its address in memory.
+    """A task whose hash is its number, so that the order of a set of tasks is the same in every run.
 
-    asyncio and its users keep tasks in sets; without this, runs would differ where such a set is iterated.
+    asyncio and its users iterate over sets of tasks; by default their order depends on addresses in memory.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, sequence: int, **options: Any) -> None:
@@ -108,7 +108,7 @@ class SimLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.env = env or SimEnvironment()
         self.errors: list[BaseException] = []
-        """Exceptions that nobody awaited: of callbacks, and of tasks that were dropped."""
+        """Exceptions of callbacks, and of tasks that nobody awaits."""
         self._selector = _Selector(self)
         self._clock_resolution = _RESOLUTION_S
         self._reached_s = 0.0
@@ -116,12 +116,12 @@ class SimLoop(asyncio.BaseEventLoop):
         self._turns_at_ms = -1.0
         self._tasks_made = 0
         self.interrupted = False
-        """Set it, from a signal handler too, to have KeyboardInterrupt raised before time next moves."""
-        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed wants a class with its own call
+        """True makes the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed's type is too narrow
         self.set_exception_handler(self._keep_error)
 
     def time(self) -> float:
-        """Return simulated seconds, never before the timer that has just fired, whatever the rounding of ms to s."""
+        """Return simulated seconds, not less than the time of the last timer, even after rounding ms to s."""
         return max(self.env.now / 1000, self._reached_s)
 
     def let_time_pass(self, *, may_wait: bool) -> None:
@@ -145,13 +145,13 @@ class SimLoop(asyncio.BaseEventLoop):
                 self._clock_resolution = max(_RESOLUTION_S, 4 * math.ulp(timer_s))
                 return
             else:
-                raise SimulationDeadlock(self._deadlock_words())
+                raise SimulationDeadlock(self._deadlock_message())
 
     def until(self, event: simpy.Event) -> asyncio.Future[Any]:
         """Make a future of a SimPy event: `value = await loop.until(env.process(...))` also raises its failure."""
         future = self.create_future()
 
-        def fire(fired: Any) -> None:  # an Event, whose `ok` SimPy's types take for always true
+        def fire(fired: Any) -> None:  # an Event; SimPy's type of `ok` is wrong
             if future.done():
                 return
             if fired.ok:
@@ -183,7 +183,7 @@ class SimLoop(asyncio.BaseEventLoop):
         return event
 
     def shut_down(self) -> None:
-        """Cancel what still runs, oldest first, let it clean up, and close. Safe after any error."""
+        """Cancel all running tasks, oldest first, wait for their cleanup, and close. Safe after any error."""
         try:
             with contextlib.suppress(SimulationError):
                 tasks = self._tasks()
@@ -195,10 +195,10 @@ class SimLoop(asyncio.BaseEventLoop):
         finally:
             self.close()
 
-    def call_soon_threadsafe(  # type: ignore[override]  # the base class's type is of one callback's arguments
+    def call_soon_threadsafe(  # type: ignore[override]  # the base class has narrower types
         self, callback: Callable[..., Any], *args: Any, **options: Any
     ) -> asyncio.Handle:
-        """Call soon, as `call_soon` does. Raises RealInputOutputError in another thread."""
+        """Schedule the callback as `call_soon` does. Raises RealInputOutputError in another thread."""
         if self.is_running() and threading.get_ident() != self._thread_id:  # type: ignore[attr-defined]
             raise RealInputOutputError(
                 "call_soon_threadsafe from another thread: a simulation has one thread"
@@ -226,26 +226,26 @@ class SimLoop(asyncio.BaseEventLoop):
         if self._turns > TURNS_WITHOUT_TIME_MAX:
             raise SimulationStalled(
                 f"{TURNS_WITHOUT_TIME_MAX} turns of the loop at {self.env.now:.3f} ms: tasks keep each other busy "
-                f"without ever waiting: {self._waiting_words()}"
+                f"without ever waiting: {self._waiting_tasks()}"
             )
 
     def _tasks(self) -> list[SimTask]:
         tasks = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
         return sorted(tasks, key=lambda task: task.sequence)
 
-    def _deadlock_words(self) -> str:
+    def _deadlock_message(self) -> str:
         return (
-            f"at {self.env.now:.3f} ms nothing is left that could happen: no task is ready, no timer runs, SimPy has "
-            f"no event. Still waiting: {self._waiting_words()}"
+            f"deadlock at {self.env.now:.3f} ms: no task is ready, no timer runs, and SimPy has no event. "
+            f"Still waiting: {self._waiting_tasks()}"
         )
 
-    def _waiting_words(self) -> str:
-        words = []
+    def _waiting_tasks(self) -> str:
+        tasks = []
         for task in self._tasks():
             stack = task.get_stack(limit=1)
-            where = f" in {stack[0].f_code.co_qualname}, line {stack[0].f_lineno}" if stack else ""
-            words.append(f"{task.get_name()}{where}")
-        return "; ".join(words) or "no task"
+            location = f" in {stack[0].f_code.co_qualname}, line {stack[0].f_lineno}" if stack else ""
+            tasks.append(f"{task.get_name()}{location}")
+        return "; ".join(tasks) or "no task"
 
 
 def _forbidden(name: str) -> Callable[..., NoReturn]:
@@ -292,8 +292,8 @@ for _name in (
 def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment | None = None) -> T:
     """Run `main(loop)` in simulated time and return its result.
 
-    Raises what `main` raises, SimulationDeadlock, SimulationStalled, an exception of a SimPy process that nobody
-    waited for, or else the first exception that nobody awaited.
+    Raises the exceptions of `main`, SimulationDeadlock, SimulationStalled, and the first exception of a SimPy process,
+    callback or task that nobody waits for.
     """
     loop = SimLoop(env)
     with _interrupting(loop):
@@ -310,7 +310,7 @@ def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment |
 def _interrupting(loop: SimLoop) -> Generator[None, None, None]:
     """Let Ctrl-C end the simulation between two steps.
 
-    Python raises KeyboardInterrupt anywhere, where it can be lost: in Redis's Lua, most of all.
+    Python may raise KeyboardInterrupt at any line, also where it gets lost, such as inside Redis's Lua.
     """
     if (
         threading.current_thread() is not threading.main_thread()

@@ -1,10 +1,10 @@
 """Redis in simulated time, and the network in front of it.
 
-Only `SimulatedRedis` depends on the server behind the clients, which is fakeredis, a server in pure Python: another
-one has to hand out the same two kinds of client and the same time.
+The server is fakeredis, which is pure Python. Only `SimulatedRedis` depends on it: another server would have to provide
+the same two kinds of client and the same clock.
 
-A caller that gives up (a timeout, a cancellation) stops waiting, but bytes on their way still reach the server and are
-executed there, as with a real one.
+A caller that gives up (a timeout, a cancellation) stops waiting, but its request still reaches the server and is
+executed there, as with a real server.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ LUA_CALLS_PER_COLLECTION = 1000
 
 
 def unix_seconds(epoch_ms: int, now_ms: float) -> float:
-    """Compute Unix time as of `time.time()` from the recording's start and the simulated time since.
+    """Return the Unix time, like `time.time()`, from the recording's start and the simulated time since.
 
-    Rounded to whole microseconds first, then chosen such that both ways to read it are exact: `round(t * 1e6)`
-    gives these microseconds and `int(t * 1000)` their milliseconds. So a clock read after a timer for
-    millisecond m never says m - 1.
+    The time is rounded to whole microseconds, and the float is chosen so that both `round(t * 1e6)` and
+    `int(t * 1000)` are exact: after a timer for millisecond m the clock does not read m - 1.
     """
     microseconds = epoch_ms * 1000 + round(now_ms * 1000)
     seconds = microseconds / 1_000_000
@@ -47,7 +46,7 @@ def unix_seconds(epoch_ms: int, now_ms: float) -> float:
 
 
 class _SimulatedTimeModule:
-    """A stand-in for the module `time` inside fakeredis: `time()` is simulated, the rest is the module's."""
+    """A stand-in for the module `time` inside fakeredis: `time()` is simulated, all else is the real module's."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.time = clock
@@ -60,8 +59,8 @@ class _SimulatedTimeModule:
 def server_time(clock: Callable[[], float]) -> Iterator[None]:
     """Give fakeredis the Unix time of `clock`, in seconds: expiry, TIME and stream ids follow it.
 
-    Only fakeredis's own modules are changed, and put back. A process runs one simulation at a time: a second one raises
-    RuntimeError.
+    Only fakeredis's modules are changed, until the end of the block. A process can run one simulation at a time: a
+    second one raises RuntimeError.
     """
     modules = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "fakeredis"]
     if any(isinstance(vars(module).get("time"), _SimulatedTimeModule) for module in modules):
@@ -102,8 +101,8 @@ class SimulatedRedis:
     def client(self, name: str, **options: Any) -> redis.asyncio.Redis:
         """Make a redis-py client with its own connections, as for one process; `name` names its stream of latencies.
 
-        A connection costs a round trip to open; after that, each pipeline or command costs one. Options are
-        those of redis-py's connections.
+        Opening a connection takes a round trip, and so does each pipeline or command. `options` are those of
+        redis-py's connections.
         """
         self._keep_compiled_scripts()
         pool = redis.asyncio.BlockingConnectionPool(
@@ -129,12 +128,12 @@ class SimulatedRedis:
         return self._latency.sample_ms(stream)
 
     def next_socket(self) -> int:
-        """Number the connections in the order they are opened."""
+        """Return the number of the next connection, in the order of opening."""
         self._sockets_made += 1
         return self._sockets_made
 
     def _keep_compiled_scripts(self) -> None:
-        """Keep fakeredis from compiling a script and collecting Lua's garbage at each call, most of its time."""
+        """Keep fakeredis from spending most of its time on compiling scripts and collecting Lua's garbage."""
         if self._lua is None:
             socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)
             self._lua = _LuaRuntime(socket._get_server_runtime(self.server))
@@ -148,7 +147,7 @@ class SimulatedRedis:
 
 
 class _OrderedSet(dict[Any, None]):
-    """The part of a set that fakeredis uses, in the order of insertion."""
+    """An ordered set, with the methods that fakeredis uses."""
 
     def add(self, item: Any) -> None:
         self[item] = None
@@ -169,7 +168,7 @@ class _LuaRuntime:
         return getattr(self._runtime, name)
 
     def execute(self, code: bytes | str) -> Any:
-        """Run a chunk; fakeredis's order to collect garbage is followed every LUA_CALLS_PER_COLLECTION calls."""
+        """Run a chunk. Garbage is collected at every LUA_CALLS_PER_COLLECTION-th request of fakeredis."""
         if code == "collectgarbage()":
             self._calls += 1
             if self._calls % LUA_CALLS_PER_COLLECTION:
@@ -181,7 +180,7 @@ class _LuaRuntime:
 
 
 class _LatentSocket(AsyncFakeSocket):
-    """The server's end of a connection: requests arrive, and replies leave, half a round trip late and in order."""
+    """The server's end of a connection. Requests and replies take half a round trip each and keep their order."""
 
     def __init__(self, *args: Any, network: SimulatedRedis, stream: random.Random, **options: Any) -> None:
         self._number = network.next_socket()
@@ -202,7 +201,7 @@ class _LatentSocket(AsyncFakeSocket):
         return self is other
 
     def sendall(self, data: Any) -> None:
-        """Put a request on the way. What is sent at one instant travels together and pays one round trip."""
+        """Send a request. Data that is sent at one instant travels together, in one round trip."""
         if not self._reachable():
             raise self._connection_error_class("Connection closed by server.")
         loop = self._network.loop
@@ -216,7 +215,7 @@ class _LatentSocket(AsyncFakeSocket):
         loop.call_at(self._request_due_s, self._receive, self._sending)
 
     def put_response(self, msg: Any) -> None:
-        """Put a reply on the way back."""
+        """Send a reply."""
         loop = self._network.loop
         now_s = loop.time()
         if self._replying and self._replied_at_s == now_s:
@@ -224,7 +223,7 @@ class _LatentSocket(AsyncFakeSocket):
             return
         self._replying, self._replied_at_s = [msg], now_s
         self._reply_due_s = max(self._reply_due_s, now_s + self._half_s)
-        loop.call_at(self._reply_due_s, self._hand_over, self._replying)
+        loop.call_at(self._reply_due_s, self._deliver, self._replying)
 
     def hang_up(self) -> None:
         """Close the client's end; the server notices once everything sent before has reached it."""
@@ -232,7 +231,7 @@ class _LatentSocket(AsyncFakeSocket):
         self._network.loop.call_at(due_s, self._notice_closed)
 
     def _server_or_none(self) -> FakeServer | None:
-        """Return the server, which fakeredis sets to None when a socket is closed, against its own annotation."""
+        """Return the server, or None when the socket is closed, which fakeredis's type annotation does not say."""
         return self._server
 
     def _reachable(self) -> bool:
@@ -245,14 +244,14 @@ class _LatentSocket(AsyncFakeSocket):
         if self._reachable():
             super().sendall(b"".join(chunks))
 
-    def _hand_over(self, replies: list[Any]) -> None:
+    def _deliver(self, replies: list[Any]) -> None:
         if replies is self._replying:
             self._replying = []
         for reply in replies:
             super().put_response(reply)
 
     def _notice_closed(self) -> None:
-        """Close the server's end; a blocking command of the client ends without taking anything."""
+        """Close the server's end. A blocking command of the client ends as if its time were over."""
         if self._server_or_none() is None:
             return
         if self._blocked:
@@ -265,7 +264,7 @@ class _LatentSocket(AsyncFakeSocket):
 
 
 class _LatentConnection(FakeAsyncRedisConnection):
-    """redis-py's connection, ending in a _LatentSocket."""
+    """A connection of redis-py whose other end is a _LatentSocket."""
 
     def __init__(self, *, network: SimulatedRedis, latency_stream: random.Random, **options: Any) -> None:
         super().__init__(**options)
@@ -295,7 +294,7 @@ class _LatentConnection(FakeAsyncRedisConnection):
             socket.hang_up()
 
     async def _read_response(self, **options: Any) -> Any:
-        """Read a response by redis-py's rules: fakeredis has no socket timeout, and takes `inf` for a number."""
+        """Read a response with the timeouts of redis-py: fakeredis ignores the socket's and cannot wait for `inf`."""
         timeout = options.pop("timeout", None)
         if timeout is not None or not self.socket_timeout:
             return await super()._read_response(timeout=None if timeout == math.inf else timeout, **options)

@@ -1,13 +1,12 @@
-"""The outcome of a run: its record (`reports.results.replay.Run`), made from a ledger at rest.
+"""The outcome of a run: a `reports.results.replay.Run`, made from its ledger at the end.
 
 The rules:
 
-- *Fate.* Answered if a reply to it was ever sent; else dead-lettered; else pending if it waits where the
-  system will still look; else lost.
-- *Duplicated.* An id that more than one reply answers, or that one reply's batch holds twice.
-- *Reordered.* Each conversation's first replies in the order of time give the order of handing over. An id is out
-  of order when an earlier reply answered a message that arrived after it, or when a message that precedes it
-  in its batch belongs behind it by (provider's timestamp, arrival).
+- *Fate.* A message is answered if a reply to it was sent; else dead-lettered if it is a dead letter; else pending if
+  the system will still find it; else lost.
+- *Duplicated.* More than one reply answers the message, or one reply's batch contains it twice.
+- *Reordered.* Only the first reply to a message counts. The message is out of order when an earlier reply answered
+  a message that arrived after it, or when a message before it in its batch is later by (provider's timestamp, arrival).
 - *Latency.* For each batch that was answered, from the arrival of its first and of its last message to the reply.
 """
 
@@ -37,7 +36,7 @@ def outcome(
     at_rest_ms: int,
     came_to_rest: bool,
 ) -> Run:
-    """Make the record of one run. `pending` are ids that the system says still wait."""
+    """Make the record of one run. `pending` are the ids that still wait, by the system's `pending_ids`."""
     ledger = world.ledger
     entries = sorted(ledger.entries(), key=lambda entry: entry.rank)
     waiting = {
@@ -81,7 +80,7 @@ def outcome(
 
 
 def quantiles(values: Iterable[int]) -> Quantiles:
-    """Reduce values to the quantiles of a result."""
+    """Return the quantiles that a result has of a list of values."""
     ordered = sorted(values)
     if not ordered:
         return Quantiles(p50=None, p95=None, max=None)
@@ -113,12 +112,12 @@ def reordered(ledger: Ledger) -> set[int]:
 
 
 def _entries_of(ledger: Ledger, conversation: Conversation, ids: Iterable[str]) -> list[Entry]:
-    """Return the entries of those ids that belong to the conversation; others were handed over under a wrong name."""
+    """Return the entries of the ids that belong to the conversation, without ids of another conversation."""
     return [entry for message_id in ids if (entry := ledger.find(conversation, message_id)) is not None]
 
 
 def _displaced(batch: Sequence[Entry]) -> set[int]:
-    """Return the ranks of entries that stand behind an entry which belongs behind them."""
+    """Return the ranks of entries that come after a later one in their batch."""
     ranks: set[int] = set()
     latest = (-math.inf, -1)
     for entry in batch:
@@ -131,7 +130,7 @@ def _displaced(batch: Sequence[Entry]) -> set[int]:
 
 
 class _Names:
-    """Names of messages in lists over the whole recording: the id, with its conversation where two share the id."""
+    """Unique names of a recording's messages: the id, with the conversation before it if two messages share the id."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._counts = Counter(entry.id for entry in entries)

@@ -1,8 +1,8 @@
 """Work spread over processes that can be stopped at any moment.
 
-The executor of `concurrent.futures` reads results in a thread of its own: a process that is killed while it writes one
-leaves that thread waiting for the rest, and the program never ends. Here the caller reads the results, each from a pipe
-that only one process writes to, so that the end of a process is the end of its pipe.
+The executor of `concurrent.futures` reads results in a separate thread: when a process is killed while it writes, that
+thread waits forever, and the program never ends. Here each process has its own pipe, which the caller reads; when the
+process ends, its pipe is closed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class ProcessDiedError(Exception):
-    """A process that ended without an answer: something killed it."""
+    """A process that was killed before it returned a result."""
 
 
 def spread(
@@ -32,12 +32,12 @@ def spread(
 ) -> Generator[tuple[int, Result], None, None]:
     """Call `function(shared, task)` for every task in `jobs` fresh processes, each of which is sent `shared` once.
 
-    Yields the index of each task with its result, as they end. Closing the iterator, and any exception, ends the
-    processes at once. Only the caller receives SIGINT; it must be the main thread.
+    Yields the index and the result of each task when it ends. Closing the iterator, and any exception, ends the
+    processes at once. Only the caller, which must be the main thread, receives SIGINT.
 
     Raises:
         ProcessDiedError: a process was killed.
-        Exception: what `function` raised, with its traceback as a note.
+        Exception: an exception of `function`, with its traceback as a note.
     """
     rest = iter(enumerate(tasks))
     with _processes(function, shared, jobs) as started:
@@ -79,54 +79,54 @@ def _died() -> ProcessDiedError:
 def _processes(
     function: Callable[[Shared, Task], Result], shared: Shared, jobs: int
 ) -> Iterator[list[Connection]]:
-    """Start processes that wait for tasks; only they hold their ends of the pipes."""
+    """Start processes that wait for tasks; yields our end of the pipe to each."""
     context = multiprocessing.get_context("spawn")
     started = []
-    ours: list[Connection] = []
+    connections: list[Connection] = []
     try:
-        with _deaf_children():
+        with _children_without_sigint():
             for _ in range(jobs):
-                mine, theirs = context.Pipe()
-                ours.append(mine)
-                with theirs:
-                    process = context.Process(target=_work, args=(function, shared, theirs), daemon=True)
+                parent_end, child_end = context.Pipe()
+                connections.append(parent_end)
+                with child_end:  # closed here, so that the end of the child closes the pipe
+                    process = context.Process(target=_work, args=(function, shared, child_end), daemon=True)
                     process.start()
                 started.append(process)
-        yield ours
+        yield connections
     finally:
         for process in started:
             process.kill()
         for process in started:
             process.join()
-        for connection in ours:
+        for connection in connections:
             connection.close()
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started inside, even while they start; this process gets it at the end."""
-    heard: list[int] = []
+def _children_without_sigint() -> Iterator[None]:
+    """Block SIGINT in processes started inside the block; in this process it takes effect after the block."""
+    received: list[int] = []
     resource_tracker.ensure_running()  # starting it later would lift the block
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGINT, before)
-    if heard and before is not signal.SIG_IGN:
+    if received and before is not signal.SIG_IGN:
         raise KeyboardInterrupt
 
 
 def _work(function: Callable[[Shared, Task], Result], shared: Shared, connection: Connection) -> None:
-    """Do tasks until the pipe is closed. The process ends with its parent, in the middle of a task too."""
+    """Do tasks until the pipe is closed. The process ends with its parent, even in the middle of a task."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             task = connection.recv()
             try:
                 answer: tuple[Result | None, Exception | None] = function(shared, task), None
-            except Exception as error:  # noqa: BLE001 - it is raised where the result is wanted
+            except Exception as error:  # noqa: BLE001 - the parent process raises it
                 error.add_note("".join(traceback.format_exception(error)))
                 answer = None, error
             connection.send(answer)

@@ -1,7 +1,7 @@
-"""Redis over HTTP, as the older bots used it (Upstash REST): every call is a request of its own.
+"""Redis over HTTP, as the older bots used it (Upstash REST), with one request for each call.
 
-Requests share no connection, so they may overtake each other, and others may come between two calls of one webhook.
-Within the server each call is atomic.
+Requests do not share a connection, so they may overtake each other, and requests of others may come between two calls
+of one webhook. Each call is atomic on the server.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from sim.engine.loop import SimLoop
 Command = tuple[str | int, ...]
 
 _READS = frozenset({"EXISTS", "GET", "LLEN", "LRANGE", "SCARD", "SISMEMBER", "SMEMBERS", "TTL", "TYPE"})
-"""Every other command is taken to write to the key that is its first argument."""
+"""Commands that do not write. All others count as writes to the key in their first argument."""
 
 
 class WriteObserver(Protocol):
-    """An observer, called within each write to a key, when it is executed.
+    """A function that is called when a write to a key is executed.
 
-    `before` and `after` are the key's value: text, a list of texts (a set's members sorted), or None when there
-    is none. `client` is the RestRedis that wrote.
+    `before` and `after` are the key's values: text, a list of texts (a set's members sorted), or None for no
+    value. `client` is the RestRedis that wrote.
     """
 
     def __call__(self, key: str, before: Any, after: Any, client: object) -> None:
-        """Take note; nothing may be awaited here."""
+        """Handle the write, without waiting."""
         ...
 
 
 class RestRedis:
-    """A client. Replies are decoded to text; a missing value is None; an error reply raises redis.ResponseError."""
+    """A client of Redis over HTTP. Replies are text, or None; an error reply raises redis.ResponseError."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class RestRedis:
         return replies
 
     def peek(self, *command: str | int) -> Any:
-        """Read from the server in no time, as only the simulator can: for the ledger, never for a system."""
+        """Read from the server without a delay. Only the simulator may do so, for its ledger, not a system."""
         return self._run(command)
 
     def watch(self, observer: WriteObserver) -> None:
-        """Call `observer` for each write, by any client over HTTP of this server, that touches a key."""
+        """Call `observer` for each write of any HTTP client of this server."""
         self._observers.append(observer)
 
     async def _request(self, execute: Callable[[], Any]) -> Any:
@@ -91,7 +91,7 @@ class RestRedis:
         return replies
 
     def _observed(self, commands: list[Command], execute: Callable[[], Any]) -> Any:
-        """Execute, and tell the observers each touched key's value before and after."""
+        """Execute, and call the observers with the value of each written key before and after."""
         if not self._observers:
             return execute()
         keys = dict.fromkeys(key for command in commands for key in _written_keys(command))

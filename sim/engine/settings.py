@@ -1,4 +1,4 @@
-"""Settings of a replay, their defaults, and their changes by options and recordings."""
+"""Settings of a replay, and how options and recordings change their defaults."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sim.engine.distributions import DistributionError, parse_distribution
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
-        "timer-dies": "an in-process timer of a buffer dies with the function instance that held it, silently",
+        "timer-dies": "an in-process timer of a buffer silently dies with its function instance",
         "http-fails": "an HTTP call of the bot to itself fails before it reaches its handler",
         "ai-fails": "the AI answers with an error after its service time",
     }
 )
-"""Faults by name. Each has a rate from 0 to 1 (a probability per occasion), 0 unless it is set."""
+"""Faults by name. Each has a rate from 0 to 1, its probability at each occasion; the default is 0."""
 
 
 class SettingsError(ValueError):
@@ -30,7 +30,7 @@ class SettingsError(ValueError):
 class SimSettings(Rules):
     """Everything that a replay depends on besides its recording and system.
 
-    The batching rules are the queue's; the older systems keep the constants they had.
+    The batching rules apply to the queue only; those of the older systems are fixed.
     `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
     """
 

@@ -1,4 +1,4 @@
-"""Random streams, one for each purpose: drawing more from one changes no other."""
+"""Random streams, one for each purpose, so that a draw from one does not change the others."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WebhookFailedError(Exception):
-    """An answer of a webhook other than 2xx, so that the provider has no acknowledgement."""
+    """A webhook that was not acknowledged: its answer is not 2xx."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
@@ -42,29 +42,29 @@ class System(ABC):
 
     @abstractmethod
     async def webhook(self, arrival: Arrival) -> None:
-        """Take one delivery. Returning acknowledges it (2xx).
+        """Handle one delivery. Returning acknowledges it (2xx).
 
-        Raises WebhookFailedError, or one of the simulated faults (AiError, HttpError), when it does not. Any
-        other exception is a bug in the system and fails the run.
+        WebhookFailedError, and the simulated faults (AiError, HttpError), leave it unacknowledged. Any other
+        exception is a bug in the system and fails the run.
         """
 
     @abstractmethod
     def at_rest(self) -> bool:
-        """Return whether nothing more will happen without new messages; called only while no activity is alive.
+        """Return True if nothing will happen without new messages; called only while no activity is alive.
 
-        The simulator asks, so the system may look where the real one could not.
+        The system may use facts here that only the simulator can see.
         """
 
     @abstractmethod
     def pending_ids(self) -> dict[Conversation, list[str]]:
-        """Return the ids that wait where the system will still look."""
+        """Return the ids of waiting messages that the system will still find."""
 
     def cause(self, conversation: Conversation, message_id: str) -> Cause:
         """Return the cause of a loss that no `ledger.lose` has explained."""
         return Cause(code="vanished")
 
     async def settle(self) -> None:  # noqa: B027 - a hook, like start
-        """Report what only the end shows; called once, at rest, before the outcome is taken."""
+        """Report final facts to the ledger; called once, at rest, before the outcome is taken."""
 
     async def stop(self) -> None:  # noqa: B027 - a hook, like start
         """End; called once, after the outcome was taken. Daemons are cancelled afterwards."""

@@ -22,10 +22,10 @@ from sim.engine.streams import stream
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
-    """A failure outside the system, by a fault that has a rate."""
+    """A failure outside the system, caused by one of the FAULTS."""
 
     reason: ClassVar[Refusal]
-    """Reason of the webhook that fails by it."""
+    """Reason that a webhook gives when the fault makes it fail."""
 
 
 class AiError(SimulatedFault):
@@ -43,8 +43,8 @@ class HttpError(SimulatedFault):
 class World:
     """Everything that a system can reach. Times are milliseconds from the start of the recording.
 
-    Random streams depend on seed, recording, run and purpose. What surrounds every system alike (the AI's time for
-    the n-th call of a conversation, faults) is the same for all systems; latencies depend on the system as well.
+    Random streams depend on seed, recording, run and purpose. Those of the AI's times and of faults are equal for all
+    systems: the n-th AI call of a conversation takes equally long in each. Those of latencies differ by system.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class World:
     def spawn(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
         """Start a foreground activity: the run is not at rest while it lives.
 
-        An exception in it fails the run, unless it is a simulated fault, which a caller who awaits it gets.
+        An exception in it fails the run. A simulated fault does not: only a caller that awaits the task gets it.
         """
         task = self.loop.create_task(coroutine, name=name)
         self._activities[task] = None
@@ -112,8 +112,8 @@ class World:
     async def http_call(self, handler: Callable[[], Awaitable[None]]) -> None:
         """Make an HTTP request of the bot to itself: half a round trip, the handler as an activity, half a trip back.
 
-        A caller that is cancelled does not stop the handler. Raises HttpError when the fault `http-fails` says
-        so (the handler never runs) or when the handler ended with a simulated fault (status 500).
+        A caller that is cancelled does not stop the handler. Raises HttpError when the fault `http-fails` strikes
+        (the handler never runs) or when the handler ended with a simulated fault (status 500).
         """
         half_s = self._latency.sample_ms(self._http_stream) / 2000
         await asyncio.sleep(half_s)
@@ -126,7 +126,7 @@ class World:
         await asyncio.sleep(half_s)
 
     def fault(self, name: str) -> bool:
-        """Return whether this fault strikes now. Each call takes one draw from the fault's own stream."""
+        """Return True if this fault strikes now. Each call takes one draw from the fault's stream."""
         rate = self.settings.fault_rate(name)
         if rate <= 0:
             return False
@@ -135,7 +135,7 @@ class World:
         return strikes
 
     def log(self, event: str, **fields: int | str) -> None:
-        """Write a line to the run's log, as the system's own log would have it."""
+        """Write a line to the run's log, with the event and fields of the system's real log."""
         self.log_lines.append({"at_ms": self.now_ms(), "event": event, **fields})
 
     async def quiet(self) -> None:
@@ -145,7 +145,7 @@ class World:
 
     async def failure(self) -> None:
         """Wait for an activity or daemon to fail, and raise its exception. Never returns otherwise."""
-        await asyncio.shield(self._failed)  # whoever stops waiting must not cancel it for others
+        await asyncio.shield(self._failed)  # a caller that is cancelled must not cancel it for others
 
     async def cancel_daemons(self) -> None:
         """Cancel every daemon and activity, and wait until they have ended."""
@@ -211,7 +211,7 @@ class Ai:
 
 
 class WhatsApp:
-    """The send API: half a round trip later the user sees the reply."""
+    """The send API. The user sees a reply half a round trip after it is sent."""
 
     def __init__(self, world: World) -> None:
         self._world = world

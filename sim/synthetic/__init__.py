@@ -1,1 +1,1 @@
-"""Made-up recordings, drawn from figures of how people really write."""
+"""Synthetic recordings, drawn from the statistics of real chats."""

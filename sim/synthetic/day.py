@@ -1,7 +1,7 @@
-"""Synthetic recordings: a made-up day, drawn from figures of how people really write.
+"""Synthetic recordings: a made-up day, drawn from the statistics of real chats.
 
-Measured: how many messages a turn has and how far apart they are (14 real one-to-one chats with seconds,
-185,000 messages, 99,526 turns). Assumed: the shape of the day, who writes how often, the share of pictures
+Measured: the number of messages in a turn and the time between them (14 real one-to-one chats with times in seconds,
+185,000 messages, 99,526 turns). Assumed: the turns in each hour, how often each user writes, the shares of pictures
 and voice notes, and how often a provider delivers again. Equal arguments give equal bytes.
 """
 
@@ -24,22 +24,22 @@ TURN_LENGTH_MAX = 130
 """The longest turn that was measured."""
 _TAIL_START = len(TURN_LENGTH_SHARES) + 1
 _TAIL_EXPONENT = 2.9
-"""From 10 on P(length >= k) falls as k to the minus this: the slope between the measured 5.2 % with at least
-5 messages and 0.7 % with at least 10. Among 99,526 turns it expects 0.4 of 130 or more; the longest of those
-measured has 130."""
+"""From 10 on, P(length >= k) is proportional to k ** -_TAIL_EXPONENT: the slope between the measured 5.2 % with at
+least 5 messages and 0.7 % with at least 10. It expects 0.4 of 99,526 turns to have 130 messages or more; the longest
+measured turn has 130."""
 
 GAP_LOG_MEAN = 2.118
 GAP_LOG_SIGMA = 1.207
 GAP_LOG_SHIFT_S = 0.5
 """ln(gap in seconds + shift) of two messages in a turn is close to normal with this mean and deviation. The
-measured gaps have a heavier tail: the 99th percentile is 212 s and this gives 127 s."""
+measured gaps have a heavier tail: their 99th percentile is 212 s, that of the model 127 s."""
 TURN_GAP_MS_MAX = 300_000
-"""A longer silence ends a turn: no gap in a turn is longer, all between turns of one user are."""
+"""Longest gap within a turn; a longer silence of the user ends the turn."""
 
 HOUR_WEIGHTS = (5, 3, 2, 1, 1, 2, 3, 4, 6, 7, 8, 8, 8, 8, 7, 8, 9, 10, 11, 12, 13, 13, 11, 8)
 """Assumed relative rate of turns in each hour from midnight: quiet at night, busiest in the evening."""
 NEW_USER_SHARE = 0.4
-"""Assumed share of turns that open a conversation; who wrote more often gets more of the others."""
+"""Assumed share of turns by new users. The other turns go to users in proportion to their turns so far."""
 _USER_TRIES = 8
 KIND_SHARES = {"text": 0.90, "image": 0.04, "audio": 0.04, "sticker": 0.01, "document": 0.01}
 """Assumed."""
@@ -48,7 +48,7 @@ ARABIC_USER_SHARE = 0.7
 """Assumed, for `--lang mixed`."""
 
 REDELIVERY_WAITS_MS = (5_000, 10_000)
-"""A provider that got no answer in time tries again after 5 s, then after twice as long (Evolution API)."""
+"""Waits of a provider before it delivers an unanswered message again (Evolution API)."""
 
 LANGUAGES = (*PHRASES, "mixed")
 MESSAGES_MAX = 1_000_000
@@ -58,7 +58,7 @@ _MS_AN_HOUR = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSettings:
-    """Settings of a synthetic recording. `hours` is the time in which turns begin; the last may end later."""
+    """Settings of a synthetic recording. `hours` is the time in which turns begin; the last turn may end later."""
 
     messages: int = 2000
     hours: float = 24.0
@@ -109,7 +109,7 @@ def turn_length(rng: Random) -> int:
     if length < _TAIL_START:
         return length
     while True:
-        # P(length >= k) = (k / 10) ** -2.9: the inverse of a uniform number, cut off at the longest measured
+        # The inverse of P(length >= k) = (k / 10) ** -2.9 at a uniform number, drawn again above the longest turn
         tail = int(_TAIL_START * (1.0 - rng.random()) ** (-1.0 / _TAIL_EXPONENT))
         if tail <= TURN_LENGTH_MAX:
             return tail
@@ -161,7 +161,7 @@ def _turn_lengths(messages: int, rng: Random) -> Iterator[int]:
 
 
 def _turn_start_ms(hours: float, rng: Random) -> int:
-    """Draw a point of a Poisson process whose rate is the day's profile, given the number of points."""
+    """Draw the start of a turn, with a probability in proportion to the weight of its hour."""
     while True:
         at_ms = int(rng.random() * hours * _MS_AN_HOUR)
         weight = HOUR_WEIGHTS[at_ms // _MS_AN_HOUR % 24]
@@ -170,7 +170,7 @@ def _turn_start_ms(hours: float, rng: Random) -> int:
 
 
 class _Users:
-    """Writers of the turns; nobody begins a turn within TURN_GAP_MS_MAX of the end of their last."""
+    """Writers of the turns. A user's turns are more than TURN_GAP_MS_MAX apart."""
 
     def __init__(self, rng: Random, language: str) -> None:
         self._rng = rng
@@ -180,7 +180,7 @@ class _Users:
         self._last_ms: list[int] = []
 
     def take(self, start_ms: int, end_ms: int) -> tuple[str, str]:
-        """Choose a user for a turn, starts in ascending order; returns phone and language."""
+        """Choose a user for the next turn, in the order of starts; returns phone and language."""
         user = self._choose(start_ms)
         self._writer_of_turn.append(user)
         self._last_ms[user] = end_ms

@@ -1,4 +1,4 @@
-"""Phrases of the made-up users of `day.py`, written for this project: nobody's messages."""
+"""Phrases of the synthetic users of `day.py`, written for this project, not taken from real messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Phrases of one language: to begin a turn, to go on, and captions of pictures and files."""
+    """Phrases of one language: the first messages of turns, further messages, and captions of pictures and files."""
 
     openers: tuple[str, ...]
     follow_ups: tuple[str, ...]

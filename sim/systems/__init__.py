@@ -14,7 +14,7 @@ __all__ = ["System", "all_systems"]
 
 @cache
 def all_systems() -> dict[str, type[System]]:
-    """Return every system by name, in their order. Raises ValueError when two modules use one name."""
+    """Return every system by name, sorted by `order`. Raises ValueError when two systems have the same name."""
     classes: list[type[System]] = []
     for module_info in sorted(pkgutil.iter_modules(__path__), key=lambda info: info.name):
         if module_info.name.startswith("_"):

@@ -17,7 +17,7 @@ from sim.witness.buffers import DECODER, KEY_PREFIX, BufferedMessage, BufferWitn
 
 
 class BufferSystem(System):
-    """A buffer in which webhooks gather a turn; a timer in the webhook's own process has it answered 8 s later."""
+    """A buffer in which webhooks collect a turn. A timer in the first webhook's process answers it 8 s later."""
 
     rules: ClassVar[BufferRules]
 
@@ -41,7 +41,7 @@ class BufferSystem(System):
         return Cause(code="never_written")
 
     async def webhook(self, arrival: Arrival) -> None:
-        """Add the message to the buffer; only the one that created the buffer starts a timer."""
+        """Add the message to the buffer. The message that creates the buffer also starts its timer."""
         conversation = Conversation(arrival.instance, arrival.phone)
         self._deliveries += 1
         message = BufferedMessage(
@@ -90,10 +90,10 @@ class _Host:
         timer: Callable[[], Coroutine[Any, Any, None]],
         attempt: int,
     ) -> None:
-        """Start the timer, unless the function instance dies that it would run in."""
+        """Start the timer, unless its function instance dies."""
         key = buffer_key(conversation)
         if self._world.fault("timer-dies"):
-            self._witness.nobody_reads(key, Cause(code="timer_died", call=attempt))
+            self._witness.timer_failed(key, Cause(code="timer_died", call=attempt))
             return
         self._witness.attend(key)
         self._world.spawn(self._attended(key, timer), name="buffer timer")
@@ -114,19 +114,19 @@ class _Host:
         self, conversation: legacy_buffer.Conversation, messages: Sequence[BufferedMessage], due_ms: int
     ) -> None:
         """Ask the AI about the messages, joined by spaces, and send its reply."""
-        asked, key = Conversation(*conversation), buffer_key(conversation)
+        user, key = Conversation(*conversation), buffer_key(conversation)
         batch = [message.identity for message in messages]
         text = " ".join(message.text for message in messages)
-        ids = self._witness.claim(key, asked, batch, due_ms)
+        ids = self._witness.claim(key, user, batch, due_ms)
         try:
-            reply = await self._world.ai.answer(asked, ids, text)
-            await self._world.whatsapp.send(asked, ids, reply)
+            reply = await self._world.ai.answer(user, ids, text)
+            await self._world.whatsapp.send(user, ids, reply)
         except AiError as error:
             self._witness.custody.lose(key, batch, Cause(code="ai_failed"))
             raise TurnFailedError(str(error)) from error
 
     def gave_up(self, conversation: legacy_buffer.Conversation, calls: int) -> None:
-        self._witness.nobody_reads(buffer_key(conversation), Cause(code="calls_failed", calls=calls))
+        self._witness.timer_failed(buffer_key(conversation), Cause(code="calls_failed", calls=calls))
 
     def log(self, event: str, **fields: int | str) -> None:
         self._world.log(event, **fields)

@@ -1,6 +1,6 @@
 """The base of both lists: a Redis list per conversation, deleted and pushed again at each step.
 
-Behaviour read off the bot's public source (AbdelrahimE/convgo, commits ea15918 and 9bc9501).
+The behaviour follows the bot's public source (AbdelrahimE/convgo, commits ea15918 and 9bc9501).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ LOGGED: Mapping[RewriteStep, str] = {
 
 
 class ListSystem(System):
-    """A list that webhooks push to; an HTTP call every 3 s walks all active lists one after another.
+    """A list that webhooks push to. Every 3 s an HTTP call processes all active lists one after another.
 
-    `poll_offset_ms` is the first tick of the scheduler's clock, counted from the start of the recording. It
-    is random: nothing ties the scheduler to the users.
+    `poll_offset_ms` is the time from the start of the recording to the scheduler's first tick. It is random, because
+    the scheduler does not depend on the users.
     """
 
     batch_max: ClassVar[int | None] = None
@@ -58,7 +58,7 @@ class ListSystem(System):
         self.world.spawn_daemon(self._every(MONITOR_MS, self._recover_orphans), name="list monitor")
 
     def at_rest(self) -> bool:
-        """Return whether no message is left in any list."""
+        """Return True if all lists are empty."""
         self.witness.sweep()
         return not self.witness.custody.all_waiting()
 
@@ -71,7 +71,7 @@ class ListSystem(System):
         return Cause(code="never_pushed")
 
     async def webhook(self, arrival: Arrival) -> None:
-        """Push the message; when Redis fails, answer it in the webhook itself."""
+        """Push the message; when Redis fails, answer it directly."""
         conversation = Conversation(arrival.instance, arrival.phone)
         key = list_key(conversation)
         self._entries += 1
@@ -105,7 +105,7 @@ class ListSystem(System):
             self.world.log("scheduler.call_failed")
 
     async def _active(self) -> list[tuple[str, Conversation]]:
-        """Return the active lists in a fixed order (Redis promises none), without keys that do not split in three."""
+        """Return the active lists, sorted, without keys that have more than KEY_PARTS parts."""
         keys: list[str] = sorted(await self.redis.call("SMEMBERS", ACTIVE))
         parts = [(key, key.split(":")) for key in keys]
         return [(key, Conversation(part[1], part[2])) for key, part in parts if len(part) == KEY_PARTS]
@@ -172,7 +172,7 @@ class ListSystem(System):
             self.witness.custody.lose(key, [entry.identity for entry in batch], cause_of_loss)
 
     async def _rewrite(self, key: str, step: RewriteStep, entries: Sequence[Entry]) -> None:
-        """Delete the list and push the entries in the given order, so that the last one comes to its head."""
+        """Delete the list and push the entries in the given order; the last one becomes the list's head."""
         pushes = [("LPUSH", key, encode(entry)) for entry in entries]
         last = ("EXPIRE", key, LIST_TTL_S) if entries else ("SREM", ACTIVE, key)
         with self.witness.rewriting(step):
@@ -180,7 +180,7 @@ class ListSystem(System):
         self.world.log("list.rewritten", step=LOGGED[step], pushedBack=len(entries))
 
     async def _recover_orphans(self) -> None:
-        """Set messages back to pending that have been `processing` for more than 30 min."""
+        """Reset messages to `pending` that have been `processing` for more than 30 min."""
         for key, _ in await self._active():
             orphans = {entry.entry_id for entry in await self._read(key) if self._orphaned(entry)}
             if orphans:
@@ -202,5 +202,5 @@ class ListSystem(System):
 
 
 def list_key(conversation: Conversation) -> str:
-    """Return the key of a conversation's list, which the bot splits again at each `:`."""
+    """Return the key of a conversation's list. The bot later splits it at each `:`."""
     return f"{KEY_PREFIX}{conversation.instance}:{conversation.phone}"

@@ -9,7 +9,7 @@ from sim.systems._buffer import BufferSystem
 
 
 class BufferV1(BufferSystem):
-    """No lock; a failed call of the timer is only logged; buffers live 15 s."""
+    """The buffer without a lock: a failed call of the timer is only logged, and buffers live 15 s."""
 
     name: ClassVar[str] = "buffer-v1"
     order: ClassVar[int] = 10

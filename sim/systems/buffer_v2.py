@@ -1,4 +1,4 @@
-"""The buffer with the lock and the grace window that were to repair it."""
+"""The attempt to repair the buffer: a lock and a grace window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sim.systems._buffer import BufferSystem
 
 
 class BufferV2(BufferSystem):
-    """A lock that is given up on after a few tries, a grace window around 8 s, retried calls, longer TTLs."""
+    """The buffer with a lock (ignored after a few tries), a grace window around 8 s, retried calls, and longer TTLs."""
 
     name: ClassVar[str] = "buffer-v2"
     order: ClassVar[int] = 20

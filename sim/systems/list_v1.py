@@ -10,11 +10,11 @@ from sim.witness.lists import Entry
 
 
 class ListV1(ListSystem):
-    """Mark-as-processing pushes back only the messages that were read."""
+    """The list whose mark-as-processing pushes back only the messages that were read."""
 
     name: ClassVar[str] = "list-v1"
     order: ClassVar[int] = 30
 
     async def entries_to_keep(self, key: str, batch: Sequence[Entry]) -> Sequence[Entry]:
-        """Return the batch, and nothing else that may be in the list."""
+        """Return only the batch, although the list may have got more messages."""
         return [self.processing(entry) for entry in batch]

@@ -10,7 +10,7 @@ from sim.witness.lists import Entry, decode
 
 
 class ListV2(ListSystem):
-    """Mark-as-processing reads the list again and pushes all of it back; at most 10 messages a batch."""
+    """The list whose mark-as-processing reads the list again and pushes all of it back; up to 10 messages a batch."""
 
     name: ClassVar[str] = "list-v2"
     order: ClassVar[int] = 40

@@ -1,4 +1,4 @@
-"""`queue_core` itself, unmodified, in simulated time: one process serves webhooks, two processes work."""
+"""The real `queue_core` in simulated time: one process serves webhooks, and two workers answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sim.engine.world import World
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0
-"""Longer than `queue_core.connect`'s 5 s, so that idle workers block for 30 s at a time: a day takes less work."""
+"""Longer than the 5 s of `queue_core.connect`: idle workers block for 30 s at a time, which makes replays faster."""
 CONCURRENCY = 50
 """Conversations that one worker answers at a time."""
 
 
 class QueueSystem(System):
-    """The queue as it is deployed, only with Redis, time and randomness given by the World."""
+    """The queue as it is deployed, except that Redis, time and randomness come from the World."""
 
     name = "queue"
     order = 50
@@ -52,7 +52,7 @@ class QueueSystem(System):
             )
             for number in range(1, WORKERS + 1)
         ]
-        self._eye = world.redis.rest("omniscient")
+        self._observer = world.redis.rest("observer")
 
     async def start(self) -> None:
         """Start the workers."""
@@ -84,13 +84,13 @@ class QueueSystem(System):
 
     def at_rest(self) -> bool:
         """Return True when no conversation has messages."""
-        return not self._web.unfinished(self._eye.peek)
+        return not self._web.unfinished(self._observer.peek)
 
     def pending_ids(self) -> dict[Conversation, list[str]]:
         """Return the ids of the messages that no worker has finished."""
         return {
             Conversation(*name): [message.id for message in messages]
-            for name, messages in self._web.unfinished(self._eye.peek).items()
+            for name, messages in self._web.unfinished(self._observer.peek).items()
         }
 
     async def settle(self) -> None:

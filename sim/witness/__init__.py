@@ -1,1 +1,1 @@
-"""Witnesses of the old systems: they note each loss, with its cause, at the moment it happens."""
+"""Witnesses of the old systems, which record each loss and its cause at the moment it happens."""

@@ -1,4 +1,4 @@
-"""The witness of a buffer: notes each loss, with its cause, at the moment it happens."""
+"""The witness of a buffer, which records each loss and its cause at the moment it happens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sim.witness.custody import Custody, Message
 KEY_PREFIX = "msg_buffer:"
 
 _answering: ContextVar[tuple[str, ...]] = ContextVar("answering", default=())
-"""Ids that the present processor has handed to the AI."""
+"""Ids that this task's processor has passed to the AI."""
 
 
 class BufferedMessage(msgspec.Struct, frozen=True):
@@ -42,23 +42,23 @@ DECODER = msgspec.json.Decoder(Buffer[BufferedMessage])
 
 
 class BufferWitness:
-    """An observer of every write of a buffer, which counts the webhooks, timers and processors that may still read it.
+    """An observer of all writes to buffers. It counts each buffer's readers: webhooks, timers and processors.
 
-    It notes that a message is stored, and that it is lost: when a write drops it, when its buffer is marked as
+    A message is stored when a write adds it. It is lost when a write drops it, when its buffer is marked as
     processed, when its buffer expires, and when the last reader of its buffer has gone.
     """
 
     def __init__(self, world: World, redis: RestRedis, ttl_s: int) -> None:
         self._ttl_s = ttl_s
-        self._attention: dict[str, int] = {}
-        self._broken: dict[str, Cause] = {}
+        self._readers: dict[str, int] = {}
+        self._timer_failures: dict[str, Cause] = {}
         self._redis = redis
         self._redis.watch(self._observe)
         self.custody = Custody(world.ledger)
 
     @contextmanager
     def attending(self, key: str) -> Iterator[None]:
-        """Count a reader for the time of the block: it may read the buffer, or start a timer that will."""
+        """Count one more reader during the block, which may read the buffer or start its timer."""
         self.attend(key)
         try:
             yield
@@ -67,26 +67,26 @@ class BufferWitness:
 
     def attend(self, key: str) -> None:
         """Count one more reader of the buffer: a webhook, timer or processor."""
-        self._attention[key] = self._attention.get(key, 0) + 1
+        self._readers[key] = self._readers.get(key, 0) + 1
 
     def leave(self, key: str) -> None:
-        """Count one reader less; after the last, the messages that still wait in the buffer are lost."""
-        self._attention[key] -= 1
+        """Count one reader less. After the last reader, the messages that still wait in the buffer are lost."""
+        self._readers[key] -= 1
         waiting = self.custody.waiting(key)
-        if self._attention[key] > 0 or not waiting:
+        if self._readers[key] > 0 or not waiting:
             return
         held = _contents(self._redis.peek("GET", key))
         self.custody.lose(key, [message for message in waiting if message not in held], self._expired())
-        cause = self._broken.get(key, Cause(code="written_back_unread"))
+        cause = self._timer_failures.get(key, Cause(code="written_back_unread"))
         self.custody.lose(key, [message for message in waiting if message in held], cause)
 
-    def nobody_reads(self, key: str, cause: Cause) -> None:
-        """Note that the timer of the present buffer has gone, and why."""
-        self._broken[key] = cause
+    def timer_failed(self, key: str, cause: Cause) -> None:
+        """Record why the buffer's timer will not read it."""
+        self._timer_failures[key] = cause
 
-    def claim(self, key: str, asked: Conversation, messages: Sequence[Message], due_ms: int) -> list[str]:
-        """Note that the processor has taken the messages to answer `asked`; returns the ids that are really of it."""
-        ids = self.custody.claim(key, asked, messages, "timer", due_ms)
+    def claim(self, key: str, user: Conversation, messages: Sequence[Message], due_ms: int) -> list[str]:
+        """Record that the processor answers the messages to `user`; returns the ids that belong to the user."""
+        ids = self.custody.claim(key, user, messages, "timer", due_ms)
         _answering.set(tuple(dict.fromkeys(ids)))
         return ids
 
@@ -109,7 +109,7 @@ class BufferWitness:
             self.custody.lose(key, [message for message in waiting if message in now], marked)
             return
         if not old.keys() & now.keys():
-            self._broken.pop(key, None)
+            self._timer_failures.pop(key, None)
         for message in added:
             self.custody.store(key, message)
 
@@ -120,5 +120,5 @@ class BufferWitness:
 
 
 def _contents(value: str | None) -> dict[Message, None]:
-    """Return the messages of a buffer as Redis holds it."""
+    """Return the messages in a buffer's value in Redis."""
     return {} if value is None else dict.fromkeys(entry.identity for entry in DECODER.decode(value).messages)

@@ -10,16 +10,16 @@ from sim.engine.ledger import Conversation, Ledger
 
 
 class Message(NamedTuple):
-    """One delivery of a message, by the conversation that it belongs to, whatever key it lies under."""
+    """One delivery of a message, with the conversation that it belongs to, even under another's key."""
 
     conversation: Conversation
     id: str
     delivery: int
-    """Number of the webhook call: a second delivery of an id has another."""
+    """Number of the webhook call, which differs between two deliveries of an id."""
 
 
 class Custody:
-    """The stored messages that still wait, by key, to be handed to the AI.
+    """The stored messages that wait for the AI, by their keys in Redis.
 
     A message is in custody from the write that put it into Redis until a batch claims it or it is lost.
     """
@@ -29,12 +29,12 @@ class Custody:
         self._waiting: dict[str, dict[Message, None]] = {}
 
     def store(self, key: str, message: Message) -> None:
-        """Note that Redis holds the message under `key` from now on."""
+        """Record that the message was stored in Redis under `key`."""
         self._waiting.setdefault(key, {})[message] = None
         self._ledger.stored(message.conversation, message.id)
 
     def take_back(self, key: str, messages: Iterable[Message]) -> None:
-        """Note that these claimed messages are still in Redis after their processor has died."""
+        """Record that claimed messages are still in Redis after their processor has died."""
         self._waiting.setdefault(key, {}).update(dict.fromkeys(messages))
 
     def claim(
@@ -45,24 +45,24 @@ class Custody:
         trigger: str,
         due_ms: int | None,
     ) -> list[str]:
-        """Note that a handler has taken the messages to answer `conversation`; returns the ids that are really of it.
+        """Record that a handler answers the messages in `conversation`; returns the ids that belong to it.
 
-        `due_ms` is when they were due by the system's own rule. Where two conversations share a key, the other's
-        messages are answered to the wrong user: lost.
+        `due_ms` is the due time by the system's rule. Messages of another conversation that shares the key are
+        lost, because their answer goes to the wrong user.
         """
         for message in messages:
             self._waiting.get(key, {}).pop(message, None)
         ids = [message.id for message in messages if message.conversation == conversation]
         if ids:
             self._ledger.claimed(conversation, ids, trigger, due_ms)
-        foreign = [message for message in messages if message.conversation != conversation]
-        self.lose(key, foreign, Cause(code="shared_key"))
+        others = [message for message in messages if message.conversation != conversation]
+        self.lose(key, others, Cause(code="shared_key"))
         return ids
 
     def lose(self, key: str, messages: Iterable[Message], cause: Cause) -> None:
-        """Note that nobody will read these messages again, and why.
+        """Record that these messages are lost, and why.
 
-        A message of which another delivery still waits is not lost.
+        A message is not lost while another delivery of it waits.
         """
         for message in messages:
             waiting = self._waiting.get(key, {})

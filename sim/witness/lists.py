@@ -1,4 +1,4 @@
-"""The witness of a list: notes each loss, with its cause, at the moment it happens."""
+"""The witness of a list, which records each loss and its cause at the moment it happens."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sim.witness.custody import Custody, Message
 
 KEY_PREFIX = "msg_queue:"
 KEY_PARTS = 3
-"""Parts of a key between its colons; the scheduler leaves out a key with more."""
+"""Number of parts of a key, separated by colons; the scheduler ignores keys with more."""
 LIST_TTL_S = 3600
 
 _step: ContextVar[RewriteStep | None] = ContextVar("list_rewrite_step", default=None)
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One element of a list, one delivery of a message. `entry_id` is the list's own, `id` the provider's."""
+    """An element of a list: one delivery of a message. The list makes `entry_id`, the provider makes `id`."""
 
     entry_id: int
     instance: str
@@ -43,7 +43,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def decode(values: Sequence[str] | None) -> list[Entry]:
-    """Decode the entries of a list, in the order in which Redis holds them; none when the key is absent."""
+    """Decode the entries of a list, in Redis's order; a missing key has none."""
     return [msgspec.json.decode(value, type=Entry) for value in values or ()]
 
 
@@ -53,10 +53,10 @@ def encode(entry: Entry) -> str:
 
 
 class ListWitness:
-    """An observer of every write of a list.
+    """An observer of all writes to lists.
 
-    It notes that a message is stored, and that it is lost: when a rewrite drops it before a handler has taken it, and
-    when its list has expired.
+    A message is stored when a write adds it. It is lost when a rewrite drops it before a handler has taken it, and
+    when its list expires.
     """
 
     def __init__(self, world: World, redis: RestRedis) -> None:
@@ -68,7 +68,7 @@ class ListWitness:
 
     @contextmanager
     def rewriting(self, step: RewriteStep) -> Iterator[None]:
-        """Count writes of this task inside the block as part of `step`."""
+        """Mark the writes of this task inside the block as part of `step`."""
         token = _step.set(step)
         try:
             yield
@@ -76,12 +76,12 @@ class ListWitness:
             _step.reset(token)
 
     def crashed(self, key: str, messages: Sequence[Message]) -> None:
-        """Note that the processor of these messages has died; they stay in the list as `processing`."""
+        """Record that the processor of these messages has died; they stay in the list as `processing`."""
         self._crashed.update(messages)
         self.custody.take_back(key, messages)
 
     def sweep(self) -> None:
-        """Note messages that have expired since the last write to their lists."""
+        """Record messages that have expired since the last write to their lists."""
         for key in self._keys:
             waiting = self.custody.waiting(key)
             if waiting:

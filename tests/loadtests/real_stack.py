@@ -20,10 +20,10 @@ ENVIRON = {
 
 
 def family(pid: int) -> set[int]:
-    """Return all processes below a process, except the browser of other tests."""
+    """Return the ids of a process's descendants, except the browser of other tests."""
     pids: set[int] = set()
     for child in psutil.Process(pid).children():
-        with contextlib.suppress(psutil.NoSuchProcess):  # of a zombie
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie has no command line
             if any("playwright" in word for word in child.cmdline()):
                 continue
         pids.add(child.pid)

@@ -1,4 +1,4 @@
-"""A run on the real stack, with a program in the place of Locust: faults, surroundings, exit codes."""
+"""A run on the real stack, with a program instead of Locust: faults, surroundings, exit codes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ while over() < int(options["faults"]) or time.monotonic() < deadline - 37:
 shutil.copytree(surroundings, out / "copy")
 sys.exit(int(options["exit"]))
 """
-"""A program in the place of Locust: it starts a load, waits for the faults and 3 s, and leaves no result."""
+"""A program instead of Locust: it starts a load, waits until all faults have ended and 3 s passed, and exits."""
 
 
 def load_run(out: Path, plan: str, *options: str) -> LoadRun:
@@ -60,7 +60,7 @@ def files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_carries_out_the_plan_and_notes_the_surroundings(tmp_path: Path) -> None:
+def test_a_run_carries_out_the_plan_and_writes_the_surroundings(tmp_path: Path) -> None:
     earlier = earlier_run(tmp_path)
     plan = "kill-worker@200ms,pause-redis@300ms:300ms,ai-errors@0s:200ms"
     before = family(os.getpid())
@@ -70,9 +70,9 @@ def test_a_run_carries_out_the_plan_and_notes_the_surroundings(tmp_path: Path) -
     assert faults.keys() == {"kill-worker", "pause-redis", "ai-errors"}
     assert 0.3 <= faults["pause-redis"]["start_s"] < 2
     assert all(fault["start_s"] < fault["end_s"] < 40 for fault in faults.values())
-    around = read_surroundings(tmp_path / "copy")
-    assert (around.command, around.settings) == ("python -m loadtests run", {"workers": 1})
-    assert around.system["redis"]
+    written = read_surroundings(tmp_path / "copy")
+    assert (written.command, written.settings) == ("python -m loadtests run", {"workers": 1})
+    assert written.system["redis"]
     assert {"web", "sink", "redis", "locust"} <= list(read_usage(tmp_path / "copy").values())[-1].cpu.keys()
     assert files(tmp_path / "logs").keys() == {"redis.log", "sink.log", "web.log", "worker-1.log"}
     assert earlier["logs/web.log"] not in files(tmp_path / "logs").values()

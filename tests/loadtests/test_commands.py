@@ -27,7 +27,7 @@ def run(*arguments: str) -> int | str | None:
     [
         ("", "a command is missing: type stack, run, validate or sink"),
         ("rum", "'rum' is not a command: type stack, run, validate or sink"),
-        ("run --rat 5", "'--rat' is not an option of run; options of Locust go behind --"),
+        ("run --rat 5", "'--rat' is not an option of run; write options of Locust after --"),
         ("sink --rate 5", "'--rate' is not an option of sink"),
         ("run --rate", "--rate: its value is missing"),
         ("run --legacy=yes", "--legacy: it takes no value"),
@@ -44,7 +44,7 @@ def run(*arguments: str) -> int | str | None:
         ),
         ("stack --workers 0", "--workers: '0' is not a whole number from 1 to 64"),
         ("stack --redis-memory lots", "--redis-memory: 'lots' is not a size of memory: write it as in 50mb"),
-        ("stack -- -u 3", "only `run` hands options on to Locust: leave out -- and what follows it"),
+        ("stack -- -u 3", "only `run` passes options to Locust: leave out -- and everything after it"),
         ("sink --ai constant:5", "--ai: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
         ("sink --ai-errors 2", "--ai-errors: '2' is not a number from 0 to 1"),
     ],
@@ -52,7 +52,7 @@ def run(*arguments: str) -> int | str | None:
 def test_a_command_line_that_cannot_be_carried_out_is_refused_in_one_sentence(
     arguments: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a second line about the help, if the options themselves are wrong."""
+    """A second line names the help if an option is wrong."""
     assert run(*arguments.split()) == 2
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == f"loadtests: {message}"

@@ -22,7 +22,7 @@ def test_no_module_has_the_name_of_a_library(name: str) -> None:
 
 
 def test_no_module_but_the_locustfile_has_users_or_an_effect_when_it_is_loaded_by_its_bare_name() -> None:
-    """Run as Locust does it, one after the other in a fresh process, with threads and listeners counted."""
+    """Load the modules as Locust does, in a fresh process, and count listeners and threads."""
     code = (
         "import sys, threading; from locust import events; from locust.util.load_locustfile import load_locustfile\n"
         "def listeners(): return sum(len(hook._handlers) for hook in vars(events).values())\n"
@@ -42,7 +42,7 @@ def test_no_module_but_the_locustfile_has_users_or_an_effect_when_it_is_loaded_b
 
 
 def test_the_options_of_the_load_are_options_of_locust_too() -> None:
-    """A wrong name is refused with those that there are."""
+    """A wrong name is refused with a list of the names."""
     command = [sys.executable, "-m", "locust", "-f", "loadtests", "--headless", "--scenario", "stom"]
     ended = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
     assert ended.returncode == 2

@@ -33,7 +33,7 @@ def run(folder: Path, *options: str, locust: tuple[str, ...] = ()) -> tuple[int,
     return done.returncode, json.loads(path.read_text("utf-8")) if path.exists() else {}, done.stdout
 
 
-def test_a_load_that_meets_everything(tmp_path: Path) -> None:
+def test_a_load_that_meets_all_thresholds(tmp_path: Path) -> None:
     code, result, output = run(tmp_path, "--scenario", "steady", "--rate", "1200", "--duration", "4s")
     assert code == 0, output
     ledger = result["ledger"]
@@ -53,7 +53,7 @@ def test_a_load_that_meets_everything(tmp_path: Path) -> None:
 
 
 def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_path: Path) -> None:
-    """Each sends its part, every message once; no acknowledgement takes less than nothing."""
+    """Two processes send every message once. Each acknowledgement misses its limit of 0 ms."""
     code, result, output = run(
         tmp_path,
         *("--scenario", "steady", "--rate", "1200", "--duration", "4s", "--max-ack-p99", "0"),
@@ -93,7 +93,7 @@ def test_a_scenario_that_cannot_be_drawn_ends_the_run(
 
 
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")])
-def test_a_run_that_locust_ends_early_settles_what_was_sent(
+def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
     tmp_path: Path, processes: tuple[str, ...]
 ) -> None:
     code, result, output = run(

@@ -60,7 +60,7 @@ def test_a_ramp_grows() -> None:
 
 
 def test_a_recording_is_sent_as_it_was_or_faster(tmp_path: Path) -> None:
-    """A second delivery is the provider's doing, not the user's: it is left out."""
+    """A second delivery comes from the provider, not from the user, and is left out."""
     path = recording(
         tmp_path,
         '{"event":"recording","version":1}',
@@ -71,10 +71,11 @@ def test_a_recording_is_sent_as_it_was_or_faster(tmp_path: Path) -> None:
         '{"event":"message","at":9000,"instance":"bot","phone":"b","id":"m1"}',
     )
     arrivals = arrivals_of(Plan(scenario="recorded", recording=path, speed=2))
-    assert [(one.at_s, one.user, one.text) for one in arrivals] == [(0, "bot/a", "hello"), (2, "bot/b", "")]
+    sent = [(arrival.at_s, arrival.user, arrival.text) for arrival in arrivals]
+    assert sent == [(0, "bot/a", "hello"), (2, "bot/b", "")]
 
 
-def test_a_broken_recording_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_broken_recording_is_reported_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ScheduleError, match=r"mine\.jsonl:1: "):
         arrivals_of(Plan(scenario="recorded", recording=recording(tmp_path, "not json")))
 

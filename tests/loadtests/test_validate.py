@@ -1,4 +1,4 @@
-"""The check of the simulator's prediction, up to the stack."""
+"""The check of the simulator's prediction, without the stack."""
 
 from __future__ import annotations
 

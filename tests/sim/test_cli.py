@@ -1,4 +1,4 @@
-"""The command line as its users meet it: a subprocess, good and bad input."""
+"""The command line in a subprocess, with good and bad input."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_broken_lines_are_skipped_and_counted_on_request(tmp_path: Path) -> None
             [str(INCIDENT), "--max-messages", "99999999"],
             "--max-messages: must be from 1 to 1000, not 99999999",
         ),
-        ([str(INCIDENT), "--cap", "5s"], "--cap: has an effect with --idle only"),
+        ([str(INCIDENT), "--cap", "5s"], "--cap: has no effect without --idle"),
         ([str(INCIDENT), "--json", "x", "--report", "x"], "give them different files"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
@@ -179,14 +179,14 @@ def test_options_that_cannot_be_used(tmp_path: Path, arguments: list[str], reaso
     assert list(tmp_path.rglob("*.html")) == []
 
 
-def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "one.jsonl"
     path.write_text(ONE)
     for paths in ("one.jsonl", "."):
         done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith(
-            "sim: one.jsonl: is a recording to replay; write the result to another file"
+            "sim: one.jsonl is a recording to replay; write the result to another file"
         )
     assert path.read_text() == ONE
 
@@ -232,7 +232,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str, after_s: float) -> None:
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
-        time.sleep(after_s)  # while it starts, or works; wherever that is, the outcome must be the same
+        time.sleep(after_s)  # while it starts or works; the outcome must be the same
         os.killpg(child.pid, signal.SIGINT)
         _, errors = child.communicate(timeout=60)
     assert child.returncode == 130

@@ -1,4 +1,4 @@
-"""Same recording, system, settings and seed: the same bytes, wherever and however they are computed."""
+"""Determinism: equal recordings, systems, settings and seeds give equal bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expected outcomes: facts of what was expected, what came of it, and why it was not checked."""
+"""Expected outcomes: they match, do not match, or are not checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
 def _checked(
     expected: Expectation, *, options: dict[str, str] | None = None, faults: dict[str, float] | None = None
 ) -> list[ExpectationResult]:
-    """Result of an expectation of buffer-v1 in the incident, which is replayed as it was recorded."""
+    """Replay the incident with its recorded settings, and check an expectation of buffer-v1."""
     (shipped,) = load([INCIDENT])
     recording: Recording = replace(shipped, expect={"buffer-v1": expected})
     recorded = with_options(SimSettings(), recording.settings)
@@ -63,4 +63,4 @@ def test_other_settings_leave_an_outcome_unchecked_and_are_named() -> None:
     assert lost["changes"] == [
         {"setting": "ai", "now": "constant:1s", "then": "constant:7s"},
         {"setting": "ai-fails", "now": 0.5, "then": 0},
-    ], "the window is the queue's alone"
+    ], "the window affects the queue only"

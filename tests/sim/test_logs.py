@@ -25,19 +25,19 @@ NONE = Expectation(lost=(), duplicated=(), reordered=())
 
 
 def shipped(name: str) -> Recording:
-    """One shipped recording."""
+    """Load a shipped recording."""
     (recording,) = load([LOGS / name])
     return recording
 
 
 def times(name: str) -> list[int]:
-    """Arrival times of a shipped recording."""
+    """Return the arrival times of a shipped recording."""
     return [arrival.at_ms for arrival in shipped(name).arrivals]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_says_what_it_is_and_expects_the_queue_to_lose_nothing(name: str) -> None:
-    """Whoever reads a report needs the title, the source and what was chosen."""
+def test_each_describes_itself_and_expects_the_queue_to_lose_nothing(name: str) -> None:
+    """Readers of a report need the title, the source, and the facts that were made up."""
     recording = shipped(name)
     assert recording.title
     assert recording.source
@@ -48,13 +48,13 @@ def test_each_says_what_it_is_and_expects_the_queue_to_lose_nothing(name: str) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_canonical(name: str) -> None:
-    """As `dump` writes it, so that changes show as what they are."""
+    """Each file is exactly what `dump` writes, so that a diff shows only real changes."""
     assert "".join(dump(shipped(name))) == (LOGS / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ids_name_one_message_each(name: str) -> None:
-    """Expectations and results name messages by id alone, so no two conversations here share one."""
+    """Expectations and results name messages by id alone, so no two conversations here share an id."""
     conversations = defaultdict(set)
     for arrival in shipped(name).arrivals:
         conversations[arrival.id].add((arrival.instance, arrival.phone))
@@ -70,9 +70,9 @@ def test_no_phone_could_be_dialled(name: str) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "synthetic-day.jsonl"])
 def test_expected_outcomes_match(name: str, seed: int) -> None:
-    """Whatever the seed; and the queue hands over each batch within 50 ms of its due time.
+    """The outcomes match under each seed, and the queue claims each batch within 50 ms of its due time.
 
-    The synthetic day takes too long to be among them.
+    The synthetic day is left out, because it takes too long.
     """
     recording = shipped(name)
     settings = with_options(SimSettings(seed=seed), recording.settings)
@@ -87,7 +87,7 @@ def test_expected_outcomes_match(name: str, seed: int) -> None:
 
 
 def test_the_readme_lists_exactly_these() -> None:
-    """Each recording has its line on where it comes from."""
+    """Each recording has a line about its source."""
     listed = re.findall(
         r"^\| `([^`]+\.jsonl)` \|[^|]+\|[^|]+\|$", (LOGS / "README.md").read_text(), re.MULTILINE
     )
@@ -95,7 +95,7 @@ def test_the_readme_lists_exactly_these() -> None:
 
 
 def test_the_readme_names_every_setting_and_event() -> None:
-    """A recording may set whatever changes its outcome, and readers find the names in one place."""
+    """The README lists the names of all settings and events that a recording may have."""
     readme = (LOGS / "README.md").read_text(encoding="utf-8")
     (settings,) = (line for line in readme.splitlines() if line.startswith("| `settings`"))
     assert {name for name in SETTING_NAMES if f"`{name}`" in settings} == SETTING_NAMES
@@ -113,7 +113,7 @@ def test_the_readmes_examples_can_be_read(tmp_path: Path) -> None:
     assert load([path])[0].expect["buffer-v1"].lost == ("m4", "m5")
 
 
-def test_the_incident_holds_what_is_on_record() -> None:
+def test_the_incident_holds_the_known_facts() -> None:
     """Texts, the three times, two lost messages and two log lines."""
     incident = shipped("incident.jsonl")
     by_id = {arrival.id: arrival for arrival in incident.arrivals}
@@ -163,7 +163,7 @@ def test_sixty_users_at_once() -> None:
 
 
 def test_one_user_does_not_stop() -> None:
-    """Never silent for as long as a window, for two minutes."""
+    """The user writes for two minutes, without a silence as long as the window."""
     of_user = times("never-stops.jsonl")
     assert of_user[-1] >= 115_000
     assert max(later - earlier for earlier, later in pairwise(of_user)) < 8000
@@ -179,7 +179,7 @@ def test_a_message_is_delivered_three_times() -> None:
 
 
 def test_after_downtime_timestamps_are_before_the_start() -> None:
-    """The messages were sent before the first of them arrived, and arrive in no order."""
+    """All messages were sent before the first one arrived, and they arrive out of order."""
     arrivals = shipped("after-downtime.jsonl").arrivals
     assert all(-20 * 60_000 <= arrival.timestamp_ms < 0 for arrival in arrivals)
     sent = [arrival.timestamp_ms for arrival in arrivals if arrival.phone == "user-10"]
@@ -187,7 +187,7 @@ def test_after_downtime_timestamps_are_before_the_start() -> None:
 
 
 def test_hostile_names_collide_where_they_are_joined_by_a_colon() -> None:
-    """Two conversations that are one to whoever does not encode them."""
+    """Two conversations have the same key in a system that does not encode names."""
     conversations = {(arrival.instance, arrival.phone) for arrival in shipped("hostile-names.jsonl").arrivals}
     assert len(conversations) == 20
     assert {("bot:eu", "1"), ("bot", "eu:1")} <= conversations

@@ -31,9 +31,9 @@ def run(recording: Recording, number: int, settings: SimSettings) -> Run:
 def test_nothing_is_ever_lost_doubled_or_displaced(recording: Recording, latency: str) -> None:
     for number in range(40):
         settings = SimSettings(redis_latency=latency, faults={"ai-fails": 0.02 * (number % 10)})
-        found = run(recording, number, settings)
-        assert found["came_to_rest"]
-        assert (found["lost"], found["duplicated"], found["pending"]) == ([], [], []), number
-        assert found["answered"] + len(found["dead_lettered"]) == found["sent"]
-        if not found["dead_lettered"]:
-            assert found["reordered"] == [], number
+        outcome = run(recording, number, settings)
+        assert outcome["came_to_rest"]
+        assert (outcome["lost"], outcome["duplicated"], outcome["pending"]) == ([], [], []), number
+        assert outcome["answered"] + len(outcome["dead_lettered"]) == outcome["sent"]
+        if not outcome["dead_lettered"]:
+            assert outcome["reordered"] == [], number

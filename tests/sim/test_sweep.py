@@ -1,4 +1,4 @@
-"""Settings compared: what each choice costs, computed by hand, and the command as its users meet it."""
+"""Sweeps: the costs of each choice, computed by hand, and the command in a subprocess."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from reports.results.sweep import SweepResult, SweepRow
 from reports.words.verdicts import sweep_verdict
 from sim.engine.settings import SettingsError, SimSettings
 from sim.study import Study
-from sim.sweep import CHOICES_MAX, SAMPLES_MAX, choices, nearest_to_best, sweep, thinned, unbeaten
+from sim.sweep import CHOICES_MAX, SAMPLES_MAX, are_best, choices, nearest_to_best, sweep, thinned
 
 from .test_cli import REPOSITORY, sim
 
 PAUSED = [0, 5, 20]
-"""Seconds at which somebody writes: on while a window of 4 s is being answered, and within one of 8 s."""
+"""Times of messages, in seconds: the second is sent after a window of 4 s, during the AI call, or within 8 s."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def swept(*paths: Path, **grid: str) -> SweepResult:
 
 
 def row(**changes: object) -> SweepRow:
-    usual: SweepRow = {
+    default: SweepRow = {
         "window_ms": 8000,
         "max_messages": 5,
         "idle_ms": 0,
@@ -75,7 +75,7 @@ def row(**changes: object) -> SweepRow:
         "reply_ms": [9000, 12_000],
         "is_best": False,
     }
-    return {**usual, **changes}  # type: ignore[typeddict-item]
+    return {**default, **changes}  # type: ignore[typeddict-item]
 
 
 def costing(wait_s: int, ai_calls: int, split_turns: int, **changes: object) -> SweepRow:
@@ -106,43 +106,43 @@ def test_the_number_of_messages_and_the_silence_are_choices_too(write_recording:
     assert round((never["first_ms"]["max"] or 0) / 1000) == 14
 
 
-def test_a_choice_wins_over_what_the_recording_was_made_with(tmp_path: Path) -> None:
+def test_a_choice_overrides_the_settings_of_the_recording(tmp_path: Path) -> None:
     head = '{"event":"recording","version":1,"settings":{"window":"2s","ai":"constant:1s"}}\n'
     lines = [
         json.dumps({"event": "message", "at": at, "instance": "b", "phone": "1", "id": f"m{at}", "text": "x"})
         for at in (0, 5000)
     ]
-    path = tmp_path / "own.jsonl"
+    path = tmp_path / "settings.jsonl"
     path.write_text(head + "\n".join(lines) + "\n", "utf-8")
-    (one,) = swept(path, window="8s")["rows"]
-    assert one["ai_calls"] == 1
+    (only_row,) = swept(path, window="8s")["rows"]
+    assert only_row["ai_calls"] == 1
 
 
 def test_costs_of_several_recordings_and_runs_are_added(write_recording: Callable[..., Path]) -> None:
-    one, other = write_recording(*PAUSED), write_recording(0, name="other.jsonl")
-    both = swept(one, other, window="8s")
+    first, second = write_recording(*PAUSED), write_recording(0, name="other.jsonl")
+    both = swept(first, second, window="8s")
     assert both["recordings"] == ["one.jsonl", "other.jsonl"]
     assert both["rows"][0]["sent"] == 4
     assert both["rows"][0]["ai_calls"] == 3
 
 
-def test_a_choice_that_is_best_at_something_is_unbeaten() -> None:
+def test_a_choice_that_is_best_in_one_cost_is_best() -> None:
     quick, cheap, between, worse = rows = [
         costing(5, 9, 9),
         costing(20, 2, 2),
         costing(12, 5, 5),
         costing(13, 5, 6),
     ]
-    assert unbeaten(rows) == [True, True, True, False]
+    assert are_best(rows) == [True, True, True, False]
     assert nearest_to_best(rows) == rows.index(between)
-    assert unbeaten([quick, quick]) == [True, True], "equals do not beat each other"
-    assert unbeaten([worse, cheap]) == [True, True]
+    assert are_best([quick, quick]) == [True, True], "equal choices are both best"
+    assert are_best([worse, cheap]) == [True, True]
 
 
-def test_a_choice_that_loses_is_beaten_and_never_recommended_however_quick() -> None:
+def test_a_choice_that_loses_messages_is_never_recommended_however_quick() -> None:
     rows = [costing(1, 1, 0, lost=1), costing(20, 9, 9), costing(1, 1, 0, came_to_rest=False)]
-    assert unbeaten(rows) == [False, True, False]
-    assert unbeaten([rows[0], costing(2, 1, 0, twice=1)]) == [True, False], "where all lose, costs count"
+    assert are_best(rows) == [False, True, False]
+    assert are_best([rows[0], costing(2, 1, 0, twice=1)]) == [True, False], "where all lose, costs count"
     assert nearest_to_best(rows) == 1
     assert nearest_to_best([rows[0], rows[2]]) is None
     assert nearest_to_best([]) is None

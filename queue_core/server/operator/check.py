@@ -95,8 +95,8 @@ async def _queue_to_check(
             return
     if not may_start:
         raise InvalidSettingsError(
-            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: set "
-            "REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
+            f"REDIS_URL is not set, and no `python -m queue_core serve` runs with its data in {settings.data_dir}/: "
+            "set REDIS_URL=redis://…, or type check --embedded to check the redis-server that serve would start"
         )
     async with own_redis(settings) as server, connect(server.url) as client:
         words = f"redis-server {server.binary.version}, started for this check as serve does"

@@ -1,4 +1,4 @@
-"""The ledger: it closes, and finds faults that are planted."""
+"""The ledger: its counts add up, and it finds planted faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The surroundings of a load, from the process that notes them to the one that reads them."""
+"""The surroundings of a load, written by one process and read by another."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from loadtests.account.surroundings import (
     read_usage,
     write_faults,
 )
-from loadtests.stack.chaos import FeltFault
+from loadtests.stack.chaos import InjectedFault
 from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
 
 
 def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
-    noted = Surroundings("the command", {"workers": 2, "ai": "constant:1s"}, {"redis": "8"}, [1.5])
-    noted.write(tmp_path)
-    assert read_surroundings(tmp_path) == noted
+    written = Surroundings("the command", {"workers": 2, "ai": "constant:1s"}, {"redis": "8"}, [1.5])
+    written.write(tmp_path)
+    assert read_surroundings(tmp_path) == written
     assert read_faults(tmp_path, until_s=9.0) == []
-    write_faults([FeltFault("kill-worker", 1.0, 2.5), FeltFault("ai-errors", 3.0)], tmp_path)
+    write_faults([InjectedFault("kill-worker", 1.0, 2.5), InjectedFault("ai-errors", 3.0)], tmp_path)
     assert read_faults(tmp_path, until_s=9.0) == [
         {"code": "kill-worker", "start_s": 1.0, "end_s": 2.5},
         {"code": "ai-errors", "start_s": 3.0, "end_s": 9.0},
     ]
 
 
-def test_a_sample_of_usage_is_about_the_second_before_it(tmp_path: Path) -> None:
+def test_a_sample_of_usage_measures_the_second_before_it(tmp_path: Path) -> None:
     log = UsageLog(tmp_path / USAGE_LOG)
     for t_s in (0.1, 1.1, 2.0):
         log.add(t_s, Usage({"web": ProcessUsage(t_s, 100)}, 7))

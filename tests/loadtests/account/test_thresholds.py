@@ -1,4 +1,4 @@
-"""Thresholds: missing them, and the same p99 on console and page."""
+"""Thresholds: values that miss them, and equal p99s on console and page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reports.load_example import empty
 @pytest.mark.parametrize("slow", [1, 2])
 @pytest.mark.parametrize("size", [1, 2, 99, 100, 101])
 def test_a_threshold_and_the_table_of_the_page_show_the_same(size: int, slow: int) -> None:
-    times_ms = [5.0 + at / 1000 for at in range(size)][: max(size - slow, 0)] + [900.0] * min(slow, size)
+    times_ms = [5.0 + n / 1000 for n in range(size)][: max(size - slow, 0)] + [900.0] * min(slow, size)
     result = empty()
     result["latency_ms"]["acknowledgement"] = times_ms
     result["thresholds"] = thresholds_of(Limits(), result["ledger"], result["latency_ms"], [])
@@ -71,7 +71,7 @@ def step(rate: int, *, ok: bool) -> RampStep:
     ("steps", "rate"),
     [([True, True], 200), ([True, False], 100), ([False, True], 0), ([True, False, True], 100), ([], 0)],
 )
-def test_a_ramp_came_as_far_as_the_step_before_the_first_that_missed(steps: list[bool], rate: int) -> None:
+def test_the_highest_rate_is_that_of_the_step_before_the_first_miss(steps: list[bool], rate: int) -> None:
     ramp = [step(100 * number, ok=ok) for number, ok in enumerate(steps, 1)]
     assert highest_rate(ramp) == rate
     thresholds = thresholds_of_ramp(Limits(), empty()["ledger"], 100, ramp)

@@ -181,7 +181,7 @@ async def test_a_request_that_cannot_be_read_is_refused_and_not_listed(
 
 
 async def test_the_command_prints_its_address_and_listens_until_sigterm() -> None:
-    """SIGTERM ends it also while an answer takes long."""
+    """SIGTERM also ends it while an answer is pending."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "loadtests", "sink", "--port", "0", "--ai", "constant:1h"),
         stdout=asyncio.subprocess.PIPE,

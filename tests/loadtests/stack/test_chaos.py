@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from loadtests.stack.chaos import EXAMPLE, Chaos, Fault, FeltFault, PlanError, parse_plan
+from loadtests.stack.chaos import EXAMPLE, Chaos, Fault, InjectedFault, PlanError, parse_plan
 
 PATIENCE_S = 30.0
 
@@ -50,9 +50,9 @@ class Clock:
         return False
 
 
-def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[FeltFault]]:
+def carried_out(plan: str, target: Recorder) -> tuple[Chaos, list[InjectedFault]]:
     """Carry out a plan on a clock that its waits move."""
-    reports: list[list[FeltFault]] = [[]]
+    reports: list[list[InjectedFault]] = [[]]
     clock = Clock()
     chaos = Chaos(parse_plan(plan), target, changed=reports.append, now=clock.now, wait=clock.wait)
     chaos.start(1000.0)
@@ -109,13 +109,13 @@ def test_other_faults_may_come_while_redis_is_paused() -> None:
         ("ai-errors@20s:10s", ["ai-errors 10"], 10),
     ],
 )
-def test_a_fault_strikes_at_its_time_and_is_over_when_it_says(
+def test_a_fault_strikes_at_its_time_and_lasts_as_long_as_planned(
     plan: str, done: list[str], lasts_s: float
 ) -> None:
     target = Recorder()
-    chaos, felt = carried_out(plan, target)
+    chaos, injected = carried_out(plan, target)
     assert target.done == done
-    assert felt == [FeltFault(parse_plan(plan)[0].code, 20.0, 20.0 + lasts_s)]
+    assert injected == [InjectedFault(parse_plan(plan)[0].code, 20.0, 20.0 + lasts_s)]
     assert (chaos.missed, chaos.errors) == ([], [])
 
 
@@ -127,15 +127,15 @@ def test_workers_are_killed_in_turn() -> None:
 
 def test_stopping_ends_faults_that_last_and_lists_those_that_never_began() -> None:
     target = Recorder()
-    reports: list[list[FeltFault]] = []
+    reports: list[list[InjectedFault]] = []
     plan = parse_plan("pause-redis@0s:1h,kill-worker@1h")
     chaos = Chaos(plan, target, changed=reports.append, now=lambda: 1000.0)
     chaos.start(1000.0)
     assert target.paused.wait(PATIENCE_S)
-    assert reports[-1] == [FeltFault("pause-redis", 0.0, None)], "it is not over"
+    assert reports[-1] == [InjectedFault("pause-redis", 0.0, None)], "it is not over"
     chaos.stop()
     assert target.done == ["pause", "resume"]
-    assert reports[-1] == [FeltFault("pause-redis", 0.0, 0.0)]
+    assert reports[-1] == [InjectedFault("pause-redis", 0.0, 0.0)]
     assert [fault.code for fault in chaos.missed] == ["kill-worker"]
 
 
@@ -145,11 +145,11 @@ def test_a_fault_that_fails_is_reported_and_does_not_stop_another() -> None:
             raise RuntimeError("it does not come back")
 
     target = Broken()
-    chaos, felt = carried_out("restart-redis@1s,kill-worker@2s", target)
+    chaos, injected = carried_out("restart-redis@1s,kill-worker@2s", target)
     assert chaos.errors == ["restart-redis@1s: it does not come back"]
     assert target.done == ["kill 1"]
-    assert all(fault.end_s is not None for fault in felt)
-    assert len(felt) == 2
+    assert all(fault.end_s is not None for fault in injected)
+    assert len(injected) == 2
 
 
 def test_all_faults_of_a_plan_that_was_not_started_are_missed() -> None:

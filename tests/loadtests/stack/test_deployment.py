@@ -55,11 +55,11 @@ def sent_ids(stack: Stack) -> list[str]:
     return [sent for event in events(stack) if event["event"] == "sent" for sent in event["ids"]]
 
 
-def eventually(is_so: Callable[[], bool], what: str) -> None:
-    """Ask again and again until it is so; fail after PATIENCE_S."""
+def eventually(condition: Callable[[], bool], description: str) -> None:
+    """Wait until the condition holds; fail after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}"
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {description}"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""`python -m sim synth` writes what it says, or says why not."""
+"""`python -m sim synth`: it writes a recording, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from queue_core.recording.reader import load
 from sim.cli import main
 
 
-def test_the_command_writes_what_it_says(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_the_recording_names_its_command(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """The recording's source names the command that makes the same bytes, to a file or to standard output."""
     path = tmp_path / "x.jsonl"
     asked = ("--messages", "40", "--hours", "2.5", "--seed", "9", "--instance", "مطعم 1", "--lang", "mixed")
@@ -44,7 +44,7 @@ def test_the_command_writes_what_it_says(tmp_path: Path, capfdbinary: pytest.Cap
     ],
 )
 def test_bad_options(option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The words name the option and what is allowed."""
+    """The message names the option and the values that are allowed."""
     with pytest.raises(SystemExit) as exited:
         main(["synth", f"{option}={value}"])
     assert exited.value.code == 2
@@ -54,7 +54,7 @@ def test_bad_options(option: str, value: str, words: str, capsys: pytest.Capture
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2 and the operating system's words."""
+    """The exit code is 2, and the message has the operating system's reason."""
     path = tmp_path / "file" / "x.jsonl"
     path.parent.touch()
     assert main(["synth", "--messages", "5", "-o", str(path)]) == 2

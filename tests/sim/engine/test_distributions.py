@@ -1,4 +1,4 @@
-"""Distributions as people write them."""
+"""Distributions: reading them and drawing from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sim.engine.distributions import Constant, DistributionError, Exponential, L
         ("lognormal:2s:1000", "1000 has no unit"),
     ],
 )
-def test_what_cannot_be_read_is_refused_in_words(text: str, words: str) -> None:
+def test_a_text_that_is_not_a_distribution_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(DistributionError) as caught:
         parse_distribution(text)
     assert words in str(caught.value)

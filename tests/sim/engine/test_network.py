@@ -1,4 +1,4 @@
-"""Redis in simulated time: what a call costs, what the server's clock says, and what cannot be taken back."""
+"""Redis in simulated time: the time of calls, the server's clock, and requests whose caller gave up."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_observers_see_each_write_with_the_value_before_and_after() -> None:
     async def test(loop: SimLoop, redis: SimulatedRedis) -> list[tuple[Any, ...]]:
         seen: list[tuple[Any, ...]] = []
         client = redis.rest("bot")
-        client.watch(lambda key, before, after, who: seen.append((key, before, after, who is client)))
+        client.watch(lambda key, before, after, writer: seen.append((key, before, after, writer is client)))
         await client.call("SET", "k", "1")
         await client.call("GET", "k")
         await client.multi(("RPUSH", "l", "a"), ("DEL", "k"))
@@ -86,7 +86,7 @@ def test_observers_see_each_write_with_the_value_before_and_after() -> None:
     assert with_redis(test) == [("k", None, "1", True), ("l", None, ["a"], True), ("k", "1", None, True)]
 
 
-def test_what_was_sent_is_carried_out_even_when_the_caller_gives_up() -> None:
+def test_a_request_is_executed_even_when_the_caller_gives_up() -> None:
     async def test(loop: SimLoop, redis: SimulatedRedis) -> Any:
         client = redis.client("web")
         await client.ping()
@@ -112,7 +112,7 @@ def test_calls_of_one_connection_keep_their_order() -> None:
     assert with_redis(test) == [str(number).encode() for number in range(20)]
 
 
-def test_a_blocking_read_ends_with_what_comes_or_with_its_time() -> None:
+def test_a_blocking_read_ends_with_new_data_or_at_its_timeout() -> None:
     async def test(loop: SimLoop, redis: SimulatedRedis) -> list[Any]:
         reader, writer = redis.client("reader"), redis.client("writer")
         await asyncio.gather(reader.ping(), writer.ping())
@@ -156,7 +156,7 @@ def test_the_servers_clock_its_expiry_and_its_ids_are_simulated() -> None:
 
 @given(now_ms=st.integers(0, 20 * 365 * 86_400_000))
 @example(now_ms=0)
-def test_a_clock_read_at_a_millisecond_never_says_the_one_before(now_ms: int) -> None:
+def test_a_clock_read_at_a_millisecond_does_not_show_the_millisecond_before(now_ms: int) -> None:
     seconds = unix_seconds(EPOCH_MS, float(now_ms))
     assert int(seconds * 1000) == EPOCH_MS + now_ms
     assert round(seconds * 1_000_000) == (EPOCH_MS + now_ms) * 1000

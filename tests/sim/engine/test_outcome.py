@@ -1,4 +1,4 @@
-"""Rules of what counts as lost, answered twice, out of order, each with the fault planted that it looks for."""
+"""Rules for lost messages, messages answered twice, and messages out of order, each with a planted fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def arrival(at_ms: int, message_id: str, *, phone: str = "1", timestamp_ms: int 
 
 
 class Scripted(System):
-    """A system that hands over what the test says, batch by batch, after everything has arrived."""
+    """A system that answers the batches of a plan, after all messages have arrived."""
 
     name = "scripted"
     order = 0
@@ -76,7 +76,7 @@ def played(
 THREE = (arrival(0, "a"), arrival(100, "b"), arrival(200, "c"))
 
 
-def test_everything_in_order_is_nothing_to_report() -> None:
+def test_a_run_in_good_order_has_nothing_to_report() -> None:
     run = played(*THREE, plan=[["a", "b"], ["c"]])
     assert (run["sent"], run["answered"], run["lost"]) == (3, 3, [])
     assert (run["duplicated"], run["reordered"], run["causes"]) == ([], [], {})
@@ -85,7 +85,7 @@ def test_everything_in_order_is_nothing_to_report() -> None:
     assert run["latency_ms"]["last"] == {"p50": 15, "p95": 105, "max": 105}
 
 
-def test_what_is_nowhere_is_lost_and_has_a_cause() -> None:
+def test_a_message_that_is_nowhere_is_lost_and_has_a_cause() -> None:
     run = played(*THREE, plan=[["a"]])
     assert run["lost"] == ["b", "c"]
     assert run["causes"] == {"b": {"code": "vanished"}, "c": {"code": "vanished"}}
@@ -110,7 +110,7 @@ def test_what_waits_is_pending_and_what_was_given_up_is_dead_lettered() -> None:
     assert (run["pending"], run["dead_lettered"], run["lost"]) == (["b"], ["c"], [])
 
 
-def test_an_answer_after_all_is_an_answer() -> None:
+def test_a_message_that_was_answered_is_not_pending() -> None:
     run = played(*THREE, plan=[["a", "b", "c"]], waiting=("a",))
     assert (run["answered"], run["pending"]) == (3, [])
 
@@ -162,5 +162,5 @@ def test_an_id_that_nobody_sent_fails_the_run() -> None:
     [([], (None, None, None)), ([7], (7, 7, 7)), (range(1, 101), (50, 95, 100)), ([3, 1, 2], (2, 3, 3))],
 )
 def test_quantiles_are_nearest_ranks(values: list[int], expected: tuple[int | None, ...]) -> None:
-    found = quantiles(values)
-    assert (found["p50"], found["p95"], found["max"]) == expected
+    result = quantiles(values)
+    assert (result["p50"], result["p95"], result["max"]) == expected

@@ -1,4 +1,4 @@
-"""Work in several processes: every answer once, every failure told, and an end at any moment."""
+"""Work in several processes: every result once, every failure reported, and an end at any moment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dying(shared: None, task: int) -> int:
 
 
 def writing(path: str, task: int) -> bytes:
-    """The second answer is so large that its process is in the middle of writing it until somebody reads."""
+    """Return an answer, for task 1 so large that the process is still writing it when the caller begins to read."""
     if task == 0:
         return b""
     Path(path).touch()
@@ -68,7 +68,7 @@ def test_a_killed_process_is_reported() -> None:
         list(spread(dying, None, range(9), jobs=2))
 
 
-def test_a_stop_in_the_middle_of_an_answer_is_an_end(tmp_path: Path) -> None:
+def test_a_process_can_be_stopped_in_the_middle_of_an_answer(tmp_path: Path) -> None:
     marker = tmp_path / "writing"
     program = f"""
 import time
@@ -88,12 +88,12 @@ if __name__ == "__main__":
         print(index, len(answer))
         answers.close()
 """
-    done = ran(program, tmp_path)
+    done = run_program(program, tmp_path)
     assert (done.stdout.split(), done.stderr, done.returncode) == (["interrupted", "0", str(LARGE)], "", 0)
 
 
 def test_ctrl_c_while_a_process_writes_its_answer_ends_everything(tmp_path: Path) -> None:
-    """A process that is stopped while it writes stays there for ever: reading it must be possible to interrupt."""
+    """A process that is stopped while it writes never finishes, so the caller's read must be interruptible."""
     program = """
 import os, signal, threading, time
 from multiprocessing import active_children
@@ -115,11 +115,11 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", active_children())
 """
-    done = ran(program, tmp_path)
+    done = run_program(program, tmp_path)
     assert (done.stdout.split(), done.stderr, done.returncode) == (["interrupted", "[]"], "", 0)
 
 
-def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 from sim.engine.processes import spread
 from tests.sim.engine.test_processes import sleeping
@@ -137,8 +137,8 @@ if __name__ == "__main__":
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def ran(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """A program of its own, for how it ends is what is looked at."""
+def run_program(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in a new process and return its output and exit code."""
     (folder / "program.py").write_text(program, "utf-8")
     return subprocess.run(
         [sys.executable, "program.py"],
@@ -163,5 +163,5 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")  # who ended and was not asked for its exit code yet is still listed
+    status = Path(f"/proc/{pid}/stat")  # a zombie is still listed
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

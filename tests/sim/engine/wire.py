@@ -1,4 +1,4 @@
-"""Listening in on a system under test: its calls of Redis, its log, and what it hands to the AI."""
+"""Recorders of a system under test: of its calls of Redis, its log, and the texts that its AI gets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sim.systems._list import ListSystem
 
 
 class Wire:
-    """Notes when each call of Redis starts; of values that are written, only that there was one."""
+    """A recorder of calls of Redis and of the times at which they start; written values are left out."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, str]] = []
 
     def tap(self, system: System) -> None:
-        """Put this between an old system and its Redis."""
+        """Record the calls of an old system."""
         assert isinstance(system, BufferSystem | ListSystem)
         call, multi = system.redis.call, system.redis.multi
 
@@ -35,11 +35,11 @@ class Wire:
         system.redis.multi = noted_multi  # type: ignore[method-assign]
 
     def commands(self, until_ms: int | None = None) -> list[str]:
-        """The calls in the order in which they started, a transaction as one."""
+        """Return the calls in the order in which they started; a transaction is one call."""
         return [command for at_ms, command in self.calls if until_ms is None or at_ms < until_ms]
 
     def times_ms(self, beginning: str) -> list[int]:
-        """Return the times at which calls that begin so were started."""
+        """Return the start times of calls whose text begins with `beginning`."""
         return [at_ms for at_ms, command in self.calls if command.startswith(beginning)]
 
     def _note(self, system: System, command: str) -> None:
@@ -47,21 +47,21 @@ class Wire:
 
 
 def events(run: Run, event: str) -> list[dict[str, Any]]:
-    """Log lines of one kind, without their name."""
+    """Return the log lines of an event, without its name."""
     return [
         {key: line[key] for key in line if key != "event"} for line in run["log"] if line["event"] == event
     ]
 
 
 def listen_to_ai(system: System, texts: list[str]) -> None:
-    """Collect what the AI is given."""
+    """Collect the texts that the AI gets."""
     answer = system.world.ai.answer
 
-    async def heard(conversation: Conversation, ids: Sequence[str], text: str) -> str:
+    async def recorded_answer(conversation: Conversation, ids: Sequence[str], text: str) -> str:
         texts.append(text)
         return await answer(conversation, ids, text)
 
-    system.world.ai.answer = heard  # type: ignore[method-assign]
+    system.world.ai.answer = recorded_answer  # type: ignore[method-assign]
 
 
 def _shown(command: Sequence[str | int]) -> str:

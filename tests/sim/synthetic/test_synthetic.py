@@ -1,4 +1,4 @@
-"""The synthetic recordings follow the figures they claim to follow."""
+"""Synthetic recordings follow the measured and the assumed figures."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ MEASURED_GAP_QUANTILES_S = {0.05: 1, 0.10: 2, 0.25: 3, 0.50: 7, 0.75: 16, 0.90: 
 
 
 def sampling_error(share: float, count: int) -> float:
-    """Four standard deviations of a share that was counted in a sample."""
+    """Return four standard deviations of a share that was counted in a sample."""
     return 4 * math.sqrt(share * (1 - share) / count)
 
 
 @pytest.fixture(scope="module")
 def lengths() -> list[int]:
-    """Turn lengths, many enough to see the figures."""
+    """Return enough turn lengths for a comparison with the figures."""
     rng = Random(11)
     return [turn_length(rng) for _ in range(TURNS)]
 
 
 @pytest.fixture(scope="module")
 def gaps() -> list[int]:
-    """Gaps in ascending order, many enough to see the figures."""
+    """Return enough gaps for a comparison with the figures, in ascending order."""
     rng = Random(12)
     return sorted(gap_ms(rng) for _ in range(TURNS))
 
 
 @pytest.fixture(scope="module")
 def day() -> Recording:
-    """A long recording."""
+    """Return a long recording."""
     return synthesize(SyntheticSettings(messages=20_000, hours=48, seed=3, redeliveries=0.05))
 
 
 def _turns(recording: Recording) -> dict[str, list[list[Arrival]]]:
-    """First deliveries by user, cut where the silence is longer than a turn allows."""
+    """Return each user's turns, made of first deliveries; a silence of more than TURN_GAP_MS_MAX ends a turn."""
     turns: dict[str, list[list[Arrival]]] = defaultdict(list)
     seen: set[str] = set()
     for arrival in recording.arrivals:
@@ -86,7 +86,7 @@ def test_turn_lengths_follow_the_table(lengths: list[int]) -> None:
 
 
 def test_the_longer_a_turn_the_likelier_it_goes_on(lengths: list[int]) -> None:
-    """Rising, so not geometric."""
+    """The probability rises, so the lengths are not geometric."""
     for k, measured in enumerate(MEASURED_CONTINUATION, start=1):
         reached = sum(length >= k for length in lengths)
         went_on = sum(length > k for length in lengths) / reached
@@ -100,7 +100,7 @@ def test_turn_lengths_have_a_long_tail(lengths: list[int]) -> None:
 
 
 def test_gaps_follow_the_measured_quantiles(gaps: list[int]) -> None:
-    """Within the fit's error of a tenth and the resolution of a second; above, the fit's tail is too light."""
+    """The fit is exact to a tenth and a second up to the 90th percentile. Above, its tail is too light."""
     for quantile, measured_s in MEASURED_GAP_QUANTILES_S.items():
         drawn_s = gaps[int(quantile * TURNS)] / 1000
         assert abs(drawn_s - measured_s) <= 1 + 0.1 * measured_s
@@ -129,7 +129,7 @@ def test_turns_span_as_long_as_measured(span_s: int, measured: float) -> None:
 
 
 def test_the_day_has_the_messages_asked_for(day: Recording) -> None:
-    """Exactly, each delivered once or more, in the order of time, beginning within the hours."""
+    """Each message is delivered once or more, in the order of time, and turns begin within the hours."""
     assert len({arrival.id for arrival in day.arrivals}) == 20_000
     assert [arrival.at_ms for arrival in day.arrivals] == sorted(arrival.at_ms for arrival in day.arrivals)
     begins = [turn[0].at_ms for turns in _turns(day).values() for turn in turns]
@@ -138,7 +138,7 @@ def test_the_day_has_the_messages_asked_for(day: Recording) -> None:
 
 
 def test_turns_in_the_day_keep_their_lengths(day: Recording) -> None:
-    """Users' turns stay apart by more than the longest gap, so that cutting at it finds them again."""
+    """A user's turns are more than the longest gap apart, so that `_turns` finds the turns that were drawn."""
     lengths = [len(turn) for turns in _turns(day).values() for turn in turns]
     count = len(lengths)
     several = sum(length > 1 for length in lengths) / count
@@ -207,11 +207,11 @@ def test_languages() -> None:
 
 def test_same_arguments_same_bytes_another_seed_others() -> None:
     """The generator is a function of its arguments."""
-    one, same, other = (
+    first, again, other = (
         list(dump(synthesize(SyntheticSettings(messages=300, seed=seed)))) for seed in (5, 5, 6)
     )
-    assert one == same
-    assert one[1:] != other[1:]
+    assert first == again
+    assert first[1:] != other[1:]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""The races of the old systems as data: what arrives when, and who loses what by it, for every system alike.
+"""The races of the old systems as data: arrivals, and the messages that each system loses.
 
 Times are exact: latencies and service times are constant, faults strike by number, and the scheduler of the lists
-ticks at 0, 3000, 6000 ms, ... So each interleaving is forced, not hoped for. A Redis call started at t is executed at
+ticks at 0, 3000, 6000 ms, ... So each interleaving is certain. A Redis call started at t is executed at
 t + latency / 2 and returns at t + latency.
 """
 
@@ -40,11 +40,11 @@ LIST_EXPIRED: CauseCode = "list_expired"
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """One scenario. `loses` names each old system it is about, with what it loses and by which cause.
+    """A scenario. `loses` names the old systems to test, with the lost messages and the cause of each loss.
 
-    `ai` is one service time for all calls, or one per call in their order (the last one goes on). `strikes` says for
-    each fault at which of its occasions, in their order, it strikes; `rates` is for those that always do. `slow_calls`
-    has round trips in ms for some of an old system's calls of Redis, by their number from 1.
+    `ai` are the service times of calls, in order; the last one is repeated. `strikes` lists for a fault whether it
+    strikes at its first occasion, its second, and so on; `rates` is for faults that always strike. `slow_calls` are
+    round trips in ms of an old system's calls of Redis, by the number of the call, from 1.
     """
 
     name: str
@@ -59,14 +59,14 @@ class Race:
 
 
 def said(*messages: tuple[int, str], instance: str = "bot", phone: str = "1") -> tuple[Arrival, ...]:
-    """Messages of one user, given as (time in ms, id)."""
+    """Make the messages of one user, given as (time in ms, id)."""
     return tuple(
         Arrival(at_ms, instance, phone, name, f"text of {name}", "text", at_ms) for at_ms, name in messages
     )
 
 
 def recording_of(name: str, arrivals: Iterable[Arrival]) -> Recording:
-    """A recording of these messages, without expectations or settings of its own."""
+    """Make a recording of these messages, without expectations or settings."""
     return Recording(
         name=name,
         title=name,
@@ -80,8 +80,8 @@ def recording_of(name: str, arrivals: Iterable[Arrival]) -> Recording:
     )
 
 
-def play(race: Race, system: str, also: Callable[[System], None] | None = None) -> Run:
-    """Replay the scenario against a system; `also` may change the system before it starts."""
+def play(race: Race, system: str, prepare: Callable[[System], None] | None = None) -> Run:
+    """Replay the scenario against a system; `prepare` may change the system before it starts."""
     rates = dict(race.rates) | dict.fromkeys(race.strikes, 0.5)
     settings = SimSettings(
         ai=f"constant:{race.ai[0]}", redis_latency=f"constant:{race.latency}", faults=rates, seed=1
@@ -95,8 +95,8 @@ def play(race: Race, system: str, also: Callable[[System], None] | None = None) 
             self.redis._round_trip_ms = _with_slow_calls(self.redis._round_trip_ms, race.slow_calls)
         if isinstance(self, ListSystem):
             self.poll_offset_ms = 0
-        if also is not None:
-            also(self)
+        if prepare is not None:
+            prepare(self)
 
     staged: Any = type("Staged", (system_class,), {"__init__": start})
     return replay(recording_of(race.name, race.arrivals), staged, settings)
@@ -119,7 +119,7 @@ class _ByNumber(Random):
 
 
 class _OneAfterAnother(Distribution):
-    """Service times in a given order; the last one goes on for ever."""
+    """Service times in a given order; the last one is repeated."""
 
     def __init__(self, times_ms: list[float]) -> None:
         self._times_ms = times_ms
@@ -193,7 +193,7 @@ RACES: tuple[Race, ...] = (
             LIST_V1: {},
         },
     ),
-    # As two above for m2's buffer: the cause must not be the dead timer of m1's.
+    # The write-back happens to m2's buffer: its cause must not be the dead timer of m1's buffer.
     Race(
         name="after a dead timer, a webhook writes a finished buffer back as unprocessed",
         arrivals=said((0, "m1"), (20000, "m2"), (30000, "m3"), (35500, "m4")),

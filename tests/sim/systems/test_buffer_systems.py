@@ -1,4 +1,4 @@
-"""buffer-v1 and buffer-v2, step by step as the bot's source has them."""
+"""buffer-v1 and buffer-v2, step by step as in the bot's source."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ LOCK = "lock:buffer:bot:1"
 
 
 def second_message_at(at_ms: int, system: str = V1) -> Run:
-    """A conversation of two messages; a round trip is 100 ms and the AI takes 7 s."""
+    """Replay a conversation of two messages; a round trip is 100 ms and the AI takes 7 s."""
     return play(Race(name="two messages", arrivals=said((0, "m1"), (at_ms, "m2")), loses={}), system)
 
 
 @pytest.mark.parametrize("system", [V1, V2])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_incident_shows_the_two_lines_on_record_and_loses_messages_4_and_5(
-    system: str, seed: int
-) -> None:
+def test_the_incident_shows_its_two_log_lines_and_loses_messages_4_and_5(system: str, seed: int) -> None:
     recording = recording_of("incident", INCIDENT)
     run = replay(recording, all_systems()[system], SimSettings(seed=seed, ai="constant:7s"))
     appended = [(line["totalMessages"], line["timespan"]) for line in events(run, "buffer.appended")]
@@ -76,7 +74,7 @@ def test_the_ai_gets_the_messages_by_arrival_joined_by_one_space() -> None:
     [(8140, False), (8160, True), (12000, True), (15340, True), (15360, False)],
 )
 def test_v1_loses_the_second_message_from_the_read_to_the_mark(at_ms: int, lost: bool) -> None:
-    """The processor reads at 8300, so a write after that is too late, and looks again at 15500 to mark."""
+    """The processor reads at 8300 and again at 15500 to mark; a message written in between is lost."""
     assert second_message_at(at_ms)["lost"] == (["m2"] if lost else [])
 
 
@@ -156,15 +154,15 @@ def test_causes_name_the_writers_the_call_and_the_number_of_calls() -> None:
     assert (calls["causes"]["m1"]["code"], calls["causes"]["m1"]["calls"]) == ("calls_failed", 4)
 
 
-def test_a_second_delivery_is_taken_for_a_message_of_its_own() -> None:
+def test_a_second_delivery_is_taken_for_another_message() -> None:
     run = play(Race(name="twice", arrivals=said((0, "m1"), (1000, "m1")), loses={}), V1)
     assert [batch["ids"] for batch in run["batches"]] == [["m1", "m1"]]
     assert run["duplicated"] == ["m1"]
 
 
 def test_a_colon_in_a_name_mixes_two_users() -> None:
-    one, other = said((0, "m1"), phone="eu:1"), said((3000, "m2"), instance="bot:eu")
-    run = play(Race(name="colon", arrivals=one + other, loses={}), V1)
+    first, second = said((0, "m1"), phone="eu:1"), said((3000, "m2"), instance="bot:eu")
+    run = play(Race(name="colon", arrivals=first + second, loses={}), V1)
     assert run["lost"] == ["m2"]
     assert run["causes"]["m2"]["code"] == "shared_key"
     assert [batch["ids"] for batch in run["batches"]] == [["m1"]]

@@ -1,4 +1,4 @@
-"""list-v1 and list-v2, step by step as the bot's source has them. The scheduler ticks at 0, 3000, 6000 ms, ..."""
+"""list-v1 and list-v2, step by step as in the bot's source. The scheduler ticks at 0, 3000, 6000 ms, ..."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ HALF_AN_HOUR_MS = 1_800_000
 
 
 def race(*messages: tuple[int, str], **options: Any) -> Race:
-    """A conversation with a round trip of 100 ms and an AI that takes 7 s, unless told otherwise."""
+    """Make a conversation, by default with a round trip of 100 ms and an AI that takes 7 s."""
     return Race(name="a conversation", arrivals=said(*messages), loses={}, **options)
 
 
 def crash_in_first_ai_call(system: System) -> None:
-    """The function instance that makes the first AI call is killed 1 s into it."""
+    """Kill the function instance that makes the first AI call, 1 s after the call began."""
     answer = system.world.ai.answer
     calls = iter(range(1_000_000))
 
@@ -58,13 +58,13 @@ def crash_in_first_ai_call(system: System) -> None:
 def test_the_calls_of_one_message_from_the_webhook_to_the_unlock(system: str, second_read: list[str]) -> None:
     wire = Wire()
     play(race((500, "m1"), ai=("1s",)), system, wire.tap)
-    look = ["SMEMBERS active_queues", f"SET {LOCK} {{}} NX EX 60", f"LRANGE {KEY} 0 -1"]
+    read = ["SMEMBERS active_queues", f"SET {LOCK} {{}} NX EX 60", f"LRANGE {KEY} 0 -1"]
     unlock = [f"GET {LOCK}", f"DEL {LOCK}"]
     mark = [*second_read, f"DEL {KEY}; LPUSH {KEY}; EXPIRE {KEY} 3600"]
     complete = [f"LRANGE {KEY} 0 -1", f"DEL {KEY}; SREM active_queues {KEY}"]
 
     def numbered(number: int) -> list[str]:
-        return [command.format(number) for command in look]
+        return [command.format(number) for command in read]
 
     not_ready = [*numbered(1), *unlock, *numbered(2), *unlock]
     assert wire.commands() == [ADD, *not_ready, *numbered(3), *mark, *complete, *unlock]
@@ -79,7 +79,7 @@ def test_nobody_polls_redis_while_no_list_is_active(system: str) -> None:
 
 @LISTS
 def test_the_window_is_8_s_from_the_oldest_message(system: str) -> None:
-    """Ages are taken 350 ms after a tick: at that of 9000 m1 is 8000 ms old, or 1 ms too young."""
+    """Ages are measured 350 ms after a tick. After the tick at 9000, m1 is 8000 ms old, or 1 ms too young."""
     for at_ms, claimed_at_ms in ((1350, 9350), (1351, 12350)):
         (batch,) = play(race((at_ms, "m1")), system)["batches"]
         assert batch["trigger"] == "window"
@@ -113,10 +113,10 @@ def test_the_ai_gets_the_messages_in_their_order_joined_by_one_space(system: str
 
 @LISTS
 def test_each_rewrite_reverses_the_list(system: str) -> None:
-    """m2 and m3 lie newest first, after mark-as-completed of m1 oldest first, then newest first again."""
+    """m2 and m3 are newest first, then oldest first (m1 was marked as completed), then newest first again."""
     orders: list[list[str]] = []
 
-    def look(system: System) -> None:
+    def watch(system: System) -> None:
         assert isinstance(system, ListSystem)
 
         def note(key: str, before: Any, after: Any, client: object) -> None:
@@ -125,7 +125,7 @@ def test_each_rewrite_reverses_the_list(system: str) -> None:
 
         system.redis.watch(note)
 
-    play(race((500, "m1"), (12000, "m2"), (13000, "m3")), system, look)
+    play(race((500, "m1"), (12000, "m2"), (13000, "m3")), system, watch)
     assert orders == [["m1"], ["m1"], ["m2", "m1"], ["m3", "m2", "m1"], ["m2", "m3"], ["m3", "m2"], []]
 
 
@@ -146,7 +146,7 @@ def test_a_message_during_the_ai_call_waits_for_its_own_window(system: str) -> N
 
 @LISTS
 def test_an_expired_lock_is_not_deleted_by_its_former_owner(system: str) -> None:
-    """The first processor comes back at 79 s; the lock is the second one's until 132 s."""
+    """The first processor finishes at 79 s; until 132 s the second processor holds the lock."""
     wire = Wire()
     run = play(race((500, "m1"), (20000, "m2"), ai=("70s", "70s"), latency="10ms"), system, wire.tap)
     starts = [batch["claimed_at_ms"] for batch in run["batches"]]
@@ -221,7 +221,7 @@ def test_when_redis_and_the_ai_fail_the_message_is_lost(system: str) -> None:
 
 
 def refuse_the_first_write(system: System) -> None:
-    """Redis cannot be reached when the first message is pushed."""
+    """Make the push of the first message fail, as if Redis could not be reached."""
     assert isinstance(system, ListSystem)
     multi: Callable[..., Any] = system.redis.multi
     calls = iter(range(1_000_000))
@@ -235,7 +235,7 @@ def refuse_the_first_write(system: System) -> None:
 
 
 @LISTS
-def test_a_second_delivery_is_an_entry_of_its_own(system: str) -> None:
+def test_a_second_delivery_is_another_entry(system: str) -> None:
     run = play(race((500, "m1"), (600, "m1")), system)
     assert [batch["ids"] for batch in run["batches"]] == [["m1", "m1"]]
     assert run["duplicated"] == ["m1"]
@@ -250,7 +250,7 @@ def test_a_second_delivery_during_the_ai_call_is_answered_again(system: str) -> 
 
 @LISTS
 def test_a_pass_walks_the_lists_in_a_fixed_order(system: str) -> None:
-    """Redis promises none for a set, and a run must not depend on it."""
+    """Redis does not order the members of a set, and a run must not depend on their order."""
     users = [said((500, f"m{phone}"), phone=str(phone)) for phone in (3, 8, 1, 6, 4, 2, 7, 5)]
     arrivals = tuple(arrival for user in users for arrival in user)
     run = play(Race(name="order", arrivals=arrivals, loses={}, ai=("0.1s",), latency="10ms"), system)
