@@ -15,7 +15,7 @@ CALLS_MAX = 3
 
 def outcome_words(outcome: Outcome) -> str:
     """Write a message's fate, and what else went wrong with it."""
-    return ", ".join([fate_words(outcome.fate), *outcome_flaws(outcome)])
+    return gettext(", ").join([fate_words(outcome.fate), *outcome_flaws(outcome)])
 
 
 def outcome_flaws(outcome: Outcome) -> list[str]:
@@ -50,7 +50,7 @@ def span_title(span: Span) -> str:
     ]
     if span.replied_at_ms is not None:
         parts.append(gettext("reply at %(moment)s", moment=duration(span.replied_at_ms)))
-    return ", ".join(parts)
+    return gettext(", ").join(parts)
 
 
 def lane_words(lane: Lane) -> str:
@@ -77,11 +77,13 @@ def lane_words(lane: Lane) -> str:
         if numbers
     ]
     if parts:
-        return ", ".join(parts)
+        return gettext(", ").join(parts)
     return gettext("answered") if count == 1 else gettext("all %(number)s answered", number=count)
 
 
 def short_list(values: Sequence[int], length_max: int = 60) -> str:
     """List numbers, with runs as ranges; a list that is too long is cut at its end."""
-    words = number_list(values)
-    return words if len(words) <= length_max else words[: words.rindex(",", 0, length_max)] + ", …"
+    words, separator = number_list(values), gettext(", ")
+    if len(words) <= length_max:
+        return words
+    return f"{words[: words.rindex(separator, 0, length_max)]}{separator}…"

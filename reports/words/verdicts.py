@@ -48,7 +48,9 @@ def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
         gettext("lost %(number)s", number=f"{counts['lost']:,}"): counts["lost"],
         gettext("duplicated %(number)s", number=f"{counts['duplicated']:,}"): counts["duplicated"],
         gettext("reordered %(number)s", number=f"{counts['reordered']:,}"): counts["reordered"],
-        gettext("did not come to rest in %(number)s runs", number=f"{restless:,}"): restless,
+        ngettext(
+            "did not come to rest in %(num)s run", "did not come to rest in %(num)s runs", restless
+        ): restless,
     }
     parts = [words for words, number in harms.items() if number]
     if not parts and is_first:

@@ -66,7 +66,7 @@ def test_an_outcome_that_did_not_match_is_the_headline() -> None:
 def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     harmed = _of_queue(lost=["m1"], duplicated=["m2", "m3"], came_to_rest=False)
     assert _plain(replay_verdict(harmed).first) == (
-        "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 runs of 5 messages in 1 recording"
+        "THE QUEUE lost 1 and duplicated 2 and did not come to rest in 1 run of 5 messages in 1 recording"
     )
 
 
