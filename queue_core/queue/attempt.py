@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -107,6 +108,7 @@ class Attempts:
             return await self._failed(attempt, str(error), not_sent=True, dead=True)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
+            _log.warning("%s: %s", attempt.stage, _place_of(error))
             return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
         return "completed"
 
@@ -172,3 +174,9 @@ class Attempts:
                 pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
         finally:
             attempt.is_unrecorded = False
+
+
+def _place_of(error: Exception) -> str:
+    """Name an error and the line that raised it, without its message, which may quote a user."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}, in {frame.name}"

@@ -29,7 +29,7 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
 
   serve    everything in one process; without REDIS_URL it starts its own redis-server
   web, worker, monitor
-           the parts, each as often as you want; all of them need REDIS_URL
+           the parts, each as often as you want; on one REDIS_URL
   redis    a redis-server alone, for a bot of your own
   check, status, show, dead, drain, tick, send-test
            commands for the operator

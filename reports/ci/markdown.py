@@ -11,7 +11,7 @@ from reports.words.figures import figure_name, in_unit, relative, unit_of
 from reports.words.language import gettext, ngettext
 
 LINES_MAX = 59
-ROWS_MAX = 10
+ROWS_MAX = 5
 NOTES_MAX = 4
 CELL_LENGTH_MAX = 160
 _SPECIAL = re.compile(r"[\\`*_{}\[\]|<>&~$]|:(?=//)|w(?=ww\.)", re.IGNORECASE)
@@ -38,10 +38,12 @@ def markdown_summary(comparison: Comparison) -> str:
             gettext("Now"),
             gettext("Why"),
         ),
-        [
-            *(_change_row(change) for change in comparison.changes if change.level == "worse"),
-            *(_effect_row(effect) for effect in comparison.effects if effect.level == "worse"),
-        ],
+        [_change_row(change) for change in comparison.changes if change.level == "worse"],
+    )
+    lines += _table(
+        gettext("Figures that are worse"),
+        (gettext("Where"), gettext("Figure"), gettext("Before"), gettext("Now"), gettext("Change")),
+        [_effect_row(effect) for effect in comparison.effects if effect.level == "worse"],
     )
     lines += _table(
         gettext("What failed"),
@@ -83,7 +85,7 @@ def _change_row(change: Change) -> tuple[str, ...]:
 
 def _effect_row(effect: Effect) -> tuple[str, ...]:
     before, after = in_unit(effect.before, effect.unit), in_unit(effect.after, effect.unit)
-    return effect.group, "", effect.name, before, after, relative(effect.before, effect.after)
+    return effect.group, effect.name, before, after, relative(effect.before, effect.after)
 
 
 def _check_row(check: Check) -> tuple[str, ...]:

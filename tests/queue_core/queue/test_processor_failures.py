@@ -50,6 +50,22 @@ async def test_a_handler_that_always_crashes_ends_in_dead_letters(redis_client: 
 
 
 @on_newest
+async def test_the_log_names_the_line_that_failed_and_nothing_that_a_user_wrote(
+    redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash(batch: Batch) -> None:
+        raise RuntimeError(f"cannot answer {batch.text!r}")
+
+    queue, bot = MessageQueue(redis_client, quick(max_retry_count=0)), Bot(crash)
+    async with running(Processor(queue, bot.handle, bot.send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert f"handle: RuntimeError in {__file__}, line " in caplog.text
+    assert ", in crash" in caplog.text
+    assert "cannot answer" not in caplog.text
+
+
+@on_newest
 async def test_backoff_lies_between_the_attempts(redis_client: Redis) -> None:
     begun: list[float] = []
 

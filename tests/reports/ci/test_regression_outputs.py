@@ -150,7 +150,7 @@ def test_a_summary_counts_the_rows_that_it_leaves_out() -> None:
     more = [
         int(line.split()[-6].replace(",", "")) for line in lines if line.endswith("more are in the report.")
     ]
-    shown = len([line for line in lines if line.startswith("|")]) - 6
+    shown = len([line for line in lines if line.startswith("|")]) - 8
     row_count = (
         len(comparison.notes)
         + sum(change.level == "worse" for change in comparison.changes)
