@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ async def test_dead_letters_and_how_to_see_them(console: Console) -> None:
     await console.bury("two", "the AI said\x1b 503", phone="966500000001")
     shown = await console.run("show", "bot", "966500000001")
     assert "nothing waits; 2 messages given up" in shown.out
-    assert r"2, the newest 0.0 s ago: the AI said\x1b 503" in shown.out
+    assert re.search(r"2, the newest [\d.]+ s ago: the AI said\\x1b 503", shown.out)
     command = "python -m queue_core dead list --instance bot --phone 966500000001"
     assert command in shown.out
     assert len((await console.run(*command.split()[3:])).lines) == 1 + 2
