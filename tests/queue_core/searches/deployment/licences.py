@@ -1,0 +1,155 @@
+"""Licences: what a run must show before a reply may be sent twice, or the AI be asked again.
+
+A process that lives and reaches Redis has none. One that died, stood still, was stopped, or was cut off from a Redis that others
+reach, cannot be told from a dead one by those others.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tests.queue_core.searches.deployment.network import ALL_PARTS
+from tests.queue_core.searches.deployment.outside import ANSWER_S_MAX
+from tests.queue_core.searches.deployment.processes import Process
+from tests.queue_core.searches.deployment.run import Result
+from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
+
+SETTLED_MS = 4_000
+"""Time in which an intake that reaches Redis has recorded what it answered: a second of sleep, a call, its retry."""
+LOST_CALL_MS = 1_600
+"""Time for which the loss of one call may keep a process busy: its deadline."""
+
+
+class Licences:
+    """Reader of a run's trace, which finds the excuses of its processes."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+        self._trace = result.trace
+        self._plan = result.plan
+        self._settings = result.plan.settings
+
+    # Troubles of processes.
+
+    def is_undone(self, process: Process, from_ms: float, to_ms: float) -> bool:
+        """Return True if the process died, stood still, or was cut off from Redis alone, between two times."""
+        return (
+            _lies_in(process.died_ms, from_ms, to_ms)
+            or any(_overlap(span, (from_ms, to_ms)) for span in process.frozen_ms)
+            or self.cut_off_ms(process, from_ms, to_ms) > 0
+        )
+
+    def cut_off_ms(self, process: Process, from_ms: float, to_ms: float) -> float:
+        """Return for how long, between two times, only this process could not reach Redis."""
+        return sum(
+            max(0.0, min(outage.at_ms + outage.for_ms, to_ms) - max(outage.at_ms, from_ms))
+            for outage in self._plan.outages
+            if outage.process == process.name
+        )
+
+    def quiet_ms(self, process: Process, at_ms: float) -> float:
+        """Return for how long, up to a time, the process ran and reached Redis without any fault."""
+        troubles = [process.started_ms]
+        for outage in self._plan.outages:
+            if outage.process in ("", process.name) and outage.at_ms <= at_ms:
+                troubles.append(min(outage.at_ms + outage.for_ms, at_ms))
+        for began_ms, ended_ms in process.frozen_ms:
+            if began_ms <= at_ms:
+                troubles.append(min(ended_ms, at_ms))
+        for struck_ms, struck, _, _ in self._trace.struck:
+            if struck is process and struck_ms <= at_ms:
+                troubles.append(min(struck_ms + LOST_CALL_MS, at_ms))
+        return at_ms - max(troubles)
+
+    # Replies that were sent twice.
+
+    def to_send_again(self, first: Sending, again_ms: float) -> str | None:
+        """Return the licence to send a part once more after `first`, if there is one."""
+        if first.token == 0:
+            return None
+        if first.end == "uncertain":
+            return "the send API left it open"
+        confirmed_ms = max(
+            step.at_ms
+            for step in self._trace.of_token(first.token, "record_reply", "record_sent")
+            if step.answer == "held" and step.at_ms <= first.began_ms
+        )
+        noted_ms = min((step.at_ms for step in self._notes(first)), default=math.inf)
+        if self.is_undone(first.process, confirmed_ms, min(noted_ms, again_ms)):
+            return "its process died, stood still or was cut off before it was noted"
+        if first.end == "cancelled" and first.process.stopped_ms is not None:
+            return "its process was stopped while it sent"
+        return None
+
+    def _notes(self, sending: Sending) -> list[Executed]:
+        return [
+            step
+            for step in self._trace.of_token(sending.token, "complete", "record_sent")
+            if step.answer in ("held", "settled")
+            and (step.script == "complete" or step.parts == ALL_PARTS or step.parts >= sending.part)
+        ]
+
+    def of_direct_path(self, message_id: str, direct: Sending, other: Sending | None) -> str | None:
+        """Return the licence of a message that was answered on the direct path and once more."""
+        deliveries = {it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id}
+        processes = {id(it.process) for it in self._trace.deliveries if it.message_id == message_id}
+        if len(processes) > 1:
+            return f"it was delivered to several processes: {', '.join(deliveries)}"
+        withdrawn_ms = min(
+            (
+                step.at_ms
+                for step in self._trace.executed
+                if step.script == "withdraw" and step.ids == (message_id,)
+            ),
+            default=math.inf,
+        )
+        asked_ms = direct.began_ms - self._settings.redis_deadline_ms - 600
+        if self.is_undone(direct.process, asked_ms, withdrawn_ms) and not self.cut_off_ms(
+            direct.process, asked_ms, withdrawn_ms
+        ):
+            return "its process died or stood still between the last question to Redis and the record"
+        claims = [
+            step.at_ms
+            for step in self._trace.executed
+            if step.script == "claim"
+            and message_id in step.ids
+            and (other is None or step.token == other.token)
+        ]
+        sent_ms = direct.ended_ms or math.inf
+        if any(
+            at_ms <= withdrawn_ms
+            and (at_ms <= sent_ms + SETTLED_MS or self.quiet_ms(direct.process, at_ms) < SETTLED_MS)
+            for at_ms in claims
+        ):
+            return "a worker reached Redis before its process did"
+        return None
+
+    # Calls of the AI.
+
+    def to_ask_again(self, first: Ask, again: Ask) -> str | None:
+        """Return the licence to ask the AI about a message once more."""
+        if first.token == 0 or again.token == 0:
+            return "the direct path"
+        if first.end == "failed":
+            return "the AI failed"
+        if any(step.answer == "superseded" for step in self._trace.of_token(first.token, "record_reply")):
+            return "superseded"
+        if any(token == first.token for _, _, _, token in self._trace.struck):
+            return "Redis refused a step of its lease"
+        claimed_ms = min(step.at_ms for step in self._trace.of_token(first.token, "claim"))
+        if self.is_undone(first.process, claimed_ms, again.began_ms):
+            return "its process died, stood still or was cut off"
+        if first.end == "cancelled" and first.process.stopped_ms is not None:
+            return "its process was stopped"
+        return None
+
+
+def _lies_in(at_ms: float | None, from_ms: float, to_ms: float) -> bool:
+    return at_ms is not None and from_ms <= at_ms <= to_ms
+
+
+def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] <= second[1] and second[0] <= first[1]
+
+
+__all__ = ["ANSWER_S_MAX", "Licences"]
