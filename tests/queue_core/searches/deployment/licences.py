@@ -69,17 +69,24 @@ class Licences:
             return None
         if first.end == "uncertain":
             return "the send API left it open"
-        confirmed_ms = max(
-            step.at_ms
-            for step in self._trace.of_token(first.token, "record_reply", "record_sent")
-            if step.answer == "held" and step.at_ms <= first.began_ms
-        )
+        confirmed_ms = self.confirmed_ms(first)
+        if confirmed_ms is None:
+            return None
         noted_ms = min((step.at_ms for step in self._notes(first)), default=math.inf)
         if self.is_undone(first.process, confirmed_ms, min(noted_ms, again_ms)):
             return "its process died, stood still or was cut off before it was noted"
         if first.end == "cancelled" and first.process.stopped_ms is not None:
             return "its process was stopped while it sent"
         return None
+
+    def confirmed_ms(self, sending: Sending) -> float | None:
+        """Return the time at which Redis last confirmed the lease of a sending before it began."""
+        confirmations = (
+            step.at_ms
+            for step in self._trace.of_token(sending.token, "record_reply", "record_sent")
+            if step.answer == "held" and step.at_ms <= sending.began_ms
+        )
+        return max(confirmations, default=None)
 
     def _notes(self, sending: Sending) -> list[Executed]:
         return [
@@ -89,7 +96,7 @@ class Licences:
             and (step.script == "complete" or step.parts == ALL_PARTS or step.parts >= sending.part)
         ]
 
-    def of_direct_path(self, message_id: str, direct: Sending, other: Sending | None) -> str | None:
+    def of_direct_path(self, message_id: str, direct: Sending) -> str | None:
         """Return the licence of a message that was answered on the direct path and once more."""
         deliveries = {it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id}
         processes = {id(it.process) for it in self._trace.deliveries if it.message_id == message_id}
@@ -111,9 +118,7 @@ class Licences:
         claims = [
             step.at_ms
             for step in self._trace.executed
-            if step.script == "claim"
-            and message_id in step.ids
-            and (other is None or step.token == other.token)
+            if step.script == "claim" and message_id in step.ids
         ]
         sent_ms = direct.ended_ms or math.inf
         if any(

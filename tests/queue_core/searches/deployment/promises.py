@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from tests.queue_core.searches.deployment.licences import Licences
+from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
 
 TAKEOVER_SLACK_MS = 3_500
 """Time on top of `lock_ttl_ms` until a dead worker's turn is taken over: a lost call, the pause after it, a look."""
+NOTICED_MS = 500
+"""Time, on top of `lock_renew_ms` and one lost call, in which a worker that works again notices that it lost a lease."""
+DIRECT_SLACK_MS = 200
+BEGUN_MS = 4_000
+"""Time in which a worker that runs and reaches Redis begins what it claimed: the answer may be lost a few times."""
 
 
 class PromiseBrokenError(AssertionError):
@@ -43,12 +49,15 @@ class Promises:
         """Yield every breach."""
         yield from self._trace.errors
         yield from self._answered()
+        yield from self._confirmed_before_the_send()
         yield from self._sent_once()
         yield from self._asked_once()
+        yield from self._directly_in_need_only()
         yield from self._one_at_a_time()
         yield from self._in_order()
         yield from self._nothing_stranded()
         yield from self._taken_over()
+        yield from self._begun()
 
     def _answered(self) -> Iterator[str]:
         """O1: what was acknowledged was sent whole, or is a dead letter that says why."""
@@ -62,12 +71,29 @@ class Promises:
                 yield from self._all_attempts_made(message_id)
 
     def _all_attempts_made(self, message_id: str) -> Iterator[str]:
-        claims = [it for it in self._trace.executed if it.script == "claim" and message_id in it.ids]
-        if len(claims) <= self._settings.max_retry_count:
-            yield f"{message_id} is a dead letter after {len(claims)} attempts"
+        """Yield a breach if none of the messages that shared its last batch had all attempts."""
+        claims = {it.token: it for it in self._trace.executed if it.script == "claim"}
+        ids = next(it.ids for it in reversed(claims.values()) if message_id in it.ids)
+        attempts = max(sum(it in claim.ids for claim in claims.values()) for it in ids)
+        if attempts <= self._settings.max_retry_count:
+            yield f"{message_id} is a dead letter after {attempts} attempts"
 
     def _is_sent(self, message_id: str) -> bool:
         return all((message_id, part) in self._sendings for part in range(1, self._result.plan.parts + 1))
+
+    def _confirmed_before_the_send(self) -> Iterator[str]:
+        """O2: right before a send Redis confirmed the lease; a process that stood still meanwhile asked again."""
+        limit_ms = self._settings.lock_ttl_ms / 2 + HALF_TRIP_MS
+        for sending in self._trace.sendings:
+            if sending.token == 0:
+                continue
+            confirmed_ms = self._licences.confirmed_ms(sending)
+            if confirmed_ms is None:
+                yield f"{' '.join(sending.ids)} was sent without a confirmation of the lease"
+            elif sending.began_ms - confirmed_ms > limit_ms and not any(
+                began_ms >= confirmed_ms + HALF_TRIP_MS for began_ms, _ in sending.process.frozen_ms
+            ):
+                yield f"{' '.join(sending.ids)} was sent on a confirmation of {confirmed_ms / 1000:.3f} s"
 
     def _sent_once(self) -> Iterator[str]:
         """O2: no message is in two replies, or in a reply and a dead letter, without a licence."""
@@ -78,14 +104,14 @@ class Promises:
         for message_id, (reason, dead_ms) in self._result.dead.items():
             if self._is_sent(message_id):
                 last = self._sendings[message_id, self._result.plan.parts][-1]
-                direct = last.token == 0 and self._licences.of_direct_path(message_id, last, None)
+                direct = last.token == 0 and self._licences.of_direct_path(message_id, last)
                 if not direct and not self._licences.to_send_again(last, dead_ms):
                     yield f"{message_id} was sent, and is a dead letter without a licence: {reason}"
 
     def _may_send_again(self, message_id: str, first: Sending, again: Sending) -> bool:
         if first.token == 0 or again.token == 0:
-            direct, other = (first, again) if first.token == 0 else (again, first)
-            return self._licences.of_direct_path(message_id, direct, other) is not None
+            direct = first if first.token == 0 else again
+            return self._licences.of_direct_path(message_id, direct) is not None
         if self._settings.unsure_sends == "dead-letter":
             return False
         return self._licences.to_send_again(first, again.began_ms) is not None
@@ -103,6 +129,15 @@ class Promises:
                 recorded = [it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"]
                 if again.token and recorded and recorded[0].at_ms < again.began_ms:
                     yield f"the AI was asked about {message_id}, whose reply was recorded before"
+
+    def _directly_in_need_only(self) -> Iterator[str]:
+        """The direct path asks Redis right before it sends: it cannot have reached Redis for long then."""
+        limit_ms = 2 * self._settings.redis_deadline_ms + DIRECT_SLACK_MS
+        for sending in self._trace.sendings:
+            if sending.token == 0 and self._licences.quiet_ms(sending.process, sending.began_ms) > limit_ms:
+                ids = " ".join(sending.ids)
+                if sending.part == 1:
+                    yield f"{ids} was answered directly, though {sending.process.name} could reach Redis"
 
     def _one_at_a_time(self) -> Iterator[str]:
         """O3: handlers and sends of two leases of a conversation do not overlap."""
@@ -125,9 +160,16 @@ class Promises:
         return ended_ms if died_ms is None else min(ended_ms, died_ms)
 
     def _is_excused(self, first: Ask | Sending, second: Ask | Sending) -> bool:
+        """Return True if the older holder could not know that it lost its lease; it has a moment to notice."""
         older = min(first, second, key=lambda work: work.token)
         claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
-        return self._licences.is_undone(older.process, claimed_ms, second.began_ms)
+        if not self._licences.is_undone(older.process, claimed_ms, second.began_ms):
+            return False
+        together_until_ms = min(self._end_of(first), self._end_of(second))
+        together_ms = together_until_ms - second.began_ms
+        quiet_ms = self._licences.quiet_ms(older.process, together_until_ms)
+        noticed_ms = self._settings.lock_renew_ms + self._settings.redis_deadline_ms + NOTICED_MS
+        return min(together_ms, quiet_ms) < noticed_ms
 
     def _in_order(self) -> Iterator[str]:
         """O4: what was stored first is answered first; the direct path is left out, which cannot know."""
@@ -175,6 +217,27 @@ class Promises:
                         f"to {after / 1000:.3f} s, though {worker.name} could have taken it over"
                     )
                     break
+
+    def _begun(self) -> Iterator[str]:
+        """What a worker claimed it begins: no lease is held for nobody."""
+        claims = {it.token: it for it in reversed(self._trace.executed) if it.script == "claim"}
+        for token, claim in claims.items():
+            signs = [work.began_ms for work in [*self._trace.asks, *self._trace.sendings] if work.token == token]
+            signs += [it.at_ms for it in self._trace.executed if it.token == token and it.script != "claim"]
+            signs += [at_ms for at_ms, _, _, refused in self._trace.struck if refused == token]
+            next_claims = [
+                it.at_ms
+                for it in self._trace.executed
+                if it.script == "claim" and it.conversation == claim.conversation and it.token > token
+            ]
+            begun_ms = min([*signs, *next_claims], default=self._result.ended_ms)
+            gone_ms = min(claim.process.died_ms or begun_ms, claim.process.stopped_ms or begun_ms)
+            quiet_ms = self._licences.quiet_ms(claim.process, begun_ms)
+            if gone_ms >= begun_ms and min(quiet_ms, begun_ms - claim.at_ms) > BEGUN_MS:
+                yield (
+                    f"{claim.conversation} was claimed by {claim.process.name} at {claim.at_ms / 1000:.3f} s "
+                    f"and not begun until {begun_ms / 1000:.3f} s"
+                )
 
     def _next_step(self, claim: Executed, died_ms: float) -> float:
         """Return the time at which the conversation was claimed again, or its lease ended, after a death."""
