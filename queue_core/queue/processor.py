@@ -290,6 +290,8 @@ class Processor:
             )
         )
         self._slots_claimed_for += limit
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -307,9 +309,21 @@ class Processor:
         if self._stopping:
             await self._hand_back_all(claimed)
         else:
+            is_late = clock() - asked_at > self._settings.lock_ttl_ms / 2000
             for batch in claimed.batches:
-                self._start(batch, work)
+                if not is_late or await self._is_still_held(batch):
+                    self._start(batch, work)
         return claimed
+
+    async def _is_still_held(self, batch: Batch) -> bool:
+        """Return False if this process stood still before it read a claim's answer, and has lost the lease."""
+        try:
+            await self._queue.extend(batch)
+        except LeaseLostError:
+            return False
+        except QueueError as error:
+            _log.warning("lease %d could not be renewed: %s", batch.token, error)
+        return True
 
     async def _hand_back_unanswered(self, partition: int) -> None:
         """Hand back the leases of a claim whose answer was lost."""

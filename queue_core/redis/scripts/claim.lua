@@ -161,7 +161,8 @@ end
 local function renew_kept()
   for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
     local place = place_in(partition, conversation)
-    if redis.call('HGET', place.lock, 'token') == token then
+    local holder = redis.call('HGET', place.lock, 'token')
+    if holder == token then
       renew(place)
     end
   end
