@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -69,15 +69,17 @@ class Bot:
         self._journal.replied(batch, reply)
         return reply.text or None
 
-    async def send(self, batch: Batch, reply: str) -> None:
-        """Sends through the channel by which the newest message came. Raises as Channel.send does."""
+    async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
+        """Sends through the channel by which the newest message came. Yields and raises as Channel.send does."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
                 "no channel can send to this user: the message came through a channel that is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
-            await channel.send(batch, reply)
+            async with aclosing(channel.send(batch, reply)) as sending:
+                async for _ in sending:
+                    yield
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
         """Returns the channel for the reply to a message; the console if no provider is configured."""
