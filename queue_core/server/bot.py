@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,7 +22,7 @@ from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.errors import GiveUpError, RetryLaterError
-from queue_core.message import Batch, QueueMessage
+from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.waiting import cancel_all
@@ -29,7 +30,7 @@ from queue_core.waiting import cancel_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queue_core.ai.memory import ConversationMemory
+    from queue_core.ai.memory import ConversationMemory, Memory
 
 TYPING_EVERY_S = 5.0
 """Shortest time between two "typing…" for one user; WhatsApp shows each for longer."""
@@ -56,18 +57,19 @@ class Bot:
         self._memory = memory
         self._typing = _Typing()
 
-    async def handle(self, batch: Batch) -> str | None:
-        """Returns the reply to a turn; None if the AI says, by an empty `response`, that there is nothing to say."""
+    async def handle(self, batch: Batch) -> Reply:
+        """Returns the reply to a turn; it is empty if the AI has nothing to say, which an empty `response` means.
+
+        What the AI remembers is saved once the reply is recorded, so that a dropped answer leaves no trace.
+        """
         with _timed(
             lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
         ):
             answer = await self._backend.answer(batch)
-        reply = extract(answer)
+        reply = extract(answer.text)
         if not reply.text and not any(key.lower() == "response" for key in reply.data or {}):
             raise RetryLaterError("the AI's answer holds nothing for the user")
-        await self._remember(batch, reply)
-        self._journal.replied(batch, reply)
-        return reply.text or None
+        return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends through the channel by which the newest message came. Yields and raises as Channel.send does."""
@@ -94,17 +96,18 @@ class Bot:
         """Ends every "typing…" that is under way."""
         await self._typing.close()
 
-    async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Stores the fields that the AI asks the user for, with the conversation."""
-        if not (reply.needs_data_collection or reply.requested_fields):
-            return
-        memory = await self._memory.load(batch.instance_name, batch.user_phone)
-        memory = msgspec.structs.replace(
-            memory,
-            needs_data_collection=reply.needs_data_collection,
-            requested_fields=reply.requested_fields,
-        )
-        await self._memory.save(batch.instance_name, batch.user_phone, memory)
+    async def _recorded(self, batch: Batch, reply: ExtractedReply, memory: Memory | None) -> None:
+        """Notes the reply, and saves the AI's memory with the fields that it asks the user for."""
+        self._journal.replied(batch, reply)
+        conversation = batch.instance_name, batch.user_phone
+        if reply.needs_data_collection or reply.requested_fields:
+            memory = msgspec.structs.replace(
+                memory or await self._memory.load(*conversation),
+                needs_data_collection=reply.needs_data_collection,
+                requested_fields=reply.requested_fields,
+            )
+        if memory:
+            await self._memory.save(*conversation, memory)
 
 
 class _Typing:
