@@ -45,9 +45,8 @@ class OpenAiBackend:
 
         A history that has become too long for the model would otherwise be refused at every later turn.
         """
-        memory = Memory()
-        if self._memory:
-            memory = await self._memory.load(batch.instance_name, batch.user_phone)
+        known = await self._memory.load(batch.instance_name, batch.user_phone) if self._memory else None
+        memory = known or Memory()
         try:
             answer = await self._ask(memory, batch)
         except RefusedError:
@@ -56,7 +55,7 @@ class OpenAiBackend:
             memory = msgspec.structs.replace(memory, history=())
             answer = await self._ask(memory, batch)
         text = self._asking.text(_content(answer.json()), batch)
-        if not self._memory:
+        if not known:
             return Answer(text)
         history = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
         return Answer(text, msgspec.structs.replace(memory, history=history[-self._history_max :]))

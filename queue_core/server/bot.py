@@ -100,9 +100,12 @@ class Bot:
         """Notes the reply, and saves the AI's memory with the fields that it asks the user for."""
         self._journal.replied(batch, reply)
         conversation = batch.instance_name, batch.user_phone
-        if reply.needs_data_collection or reply.requested_fields:
+        is_asking = reply.needs_data_collection or bool(reply.requested_fields)
+        if is_asking and not memory:
+            memory = await self._memory.load(*conversation)
+        if is_asking and memory:
             memory = msgspec.structs.replace(
-                memory or await self._memory.load(*conversation),
+                memory,
                 needs_data_collection=reply.needs_data_collection,
                 requested_fields=reply.requested_fields,
             )

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, RetryLaterError
+from queue_core import MessageQueue, QueueUnavailableError, RetryLaterError
 from queue_core.ai.asking import Asking
 from queue_core.ai.base import Backend
 from queue_core.ai.dify import DifyBackend
@@ -64,6 +64,13 @@ async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str
     if answer.memory:
         await memory.save(turn.instance_name, turn.user_phone, answer.memory)
     return answer.text
+
+
+async def remembered(memory: ConversationMemory) -> Memory:
+    """Returns the memory of the conversation."""
+    loaded = await memory.load("bot", "966500000001")
+    assert loaded is not None
+    return loaded
 
 
 async def test_echo() -> None:
@@ -145,7 +152,7 @@ async def test_half_a_surrogate_pair_is_sent_as_a_replacement(
         await HttpBackend(asking, server.url).answer(batch("x", name="\ud83d"))
     assert server.bodies[0]["messages"][-1]["content"] == "ok \ufffd"
     assert server.bodies[1]["messages"][0]["data"] == {"name": "\ufffd"}
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["ok \ufffd", "Hi"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["ok \ufffd", "Hi"]
 
 
 async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationMemory) -> None:
@@ -170,7 +177,27 @@ async def test_dify_begins_anew_when_it_has_forgotten(asking: Asking, memory: Co
         await used(dify, batch("a"), memory)
         assert await used(dify, batch("b"), memory) == "again"
     assert [body["conversation_id"] for body in server.bodies] == ["", "c-1", ""]
-    assert (await memory.load("bot", "966500000001")).conversation_id == "c-2"
+    assert (await remembered(memory)).conversation_id == "c-2"
+
+
+class Unreadable:
+    """Store of memories that does not answer."""
+
+    async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
+        raise QueueUnavailableError("away")
+
+    async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
+        raise AssertionError("it would replace a memory that is still there")
+
+
+async def test_a_memory_that_cannot_be_read_is_not_replaced(asking: Asking) -> None:
+    memory = ConversationMemory(Unreadable())
+    async with stub(dify_answer(), chat_answer()) as server:
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
+            assert await used(backend, batch("x"), memory) == "Hi"
 
 
 async def test_dify_that_is_not_there_is_not_asked_twice(asking: Asking, memory: ConversationMemory) -> None:
@@ -218,7 +245,7 @@ async def test_a_history_that_is_refused_is_left_out(
         assert await used(openai, batch("b"), memory) == "two"
     contents = [[message["content"] for message in body["messages"]] for body in server.bodies]
     assert contents == [["a"], ["a", "one", "b"], ["b"]]
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["b", "two"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["b", "two"]
 
 
 async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
@@ -230,7 +257,7 @@ async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
         with pytest.raises(RetryLaterError, match="400"):
             await used(openai, batch("b"), memory)
     assert len(server.bodies) == 3
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["a", "one"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["a", "one"]
 
 
 async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
@@ -242,7 +269,7 @@ async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
         with pytest.raises(RetryLaterError, match="503"):
             await used(dify, batch("b"), memory)
     assert len(server.bodies) == 3
-    assert (await memory.load("bot", "966500000001")).conversation_id == "c-1"
+    assert (await remembered(memory)).conversation_id == "c-1"
 
 
 @pytest.mark.parametrize("text", ["<think>They ask", '{"response": "', "<tool_call>{}</tool_call>"])
@@ -256,7 +283,7 @@ async def test_what_is_asked_for_again_is_not_remembered(
         ):
             with pytest.raises(RetryLaterError, match="no text for the user"):
                 await backend.answer(batch("x"))
-    assert await memory.load("bot", "966500000001") == Memory()
+    assert await remembered(memory) == Memory()
 
 
 async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: ConversationMemory) -> None:
@@ -267,7 +294,7 @@ async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: Conver
         ):
             with pytest.raises(RetryLaterError):
                 await backend.answer(batch("secret words"))
-    kept = await memory.load("bot", "966500000001")
+    kept = await remembered(memory)
     assert (kept.conversation_id, kept.history) == ("", ())
 
 

@@ -51,17 +51,19 @@ class Ai:
         self.is_silent = False
 
     async def answer(self, batch: Batch) -> Answer:
-        memory = await self._memory.load(*USER)
+        known = await self._memory.load(*USER)
+        memory = known or Memory()
         self.asked.append(" ".join([*(turn.text for turn in memory.history), batch.text]).replace("\n", " "))
         answer: dict[str, Any] = {"response": "" if self.is_silent else f"re {batch.text}"}
         if self.asks_for:
             answer["requestedFields"] = [self.asks_for]
         history = (*memory.history, Turn("user", batch.text))
-        return Answer(json.dumps(answer), Memory(history=history, requested_fields=memory.requested_fields))
+        updated = Memory(history=history, requested_fields=memory.requested_fields)
+        return Answer(json.dumps(answer), updated if known else None)
 
     async def remembered(self) -> tuple[list[str], tuple[str, ...]]:
         """Return the texts of the history, and the names of the data that were asked for."""
-        memory = await self._memory.load(*USER)
+        memory = await self._memory.load(*USER) or Memory()
         return [turn.text for turn in memory.history], memory.requested_fields
 
 
@@ -173,6 +175,7 @@ async def test_a_superseded_turn_is_counted_logged_and_recorded(
     assert last["ai_dropped_seconds_total"] == first["ai_dropped_seconds_total"], "the second answer was sent"
     assert last["retries_total"] == 0
     assert [len(note["ids"]) for note in world.recorded("superseded")] == [1]
+    assert world.journal._answered_s == {}
 
 
 async def test_an_answer_without_anything_to_say_is_remembered(world: World) -> None:
@@ -185,16 +188,37 @@ async def test_an_answer_without_anything_to_say_is_remembered(world: World) -> 
 async def test_memory_and_the_data_that_is_asked_for_are_one_write(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = []
-
-    async def save(_: ConversationMemory, instance: str, phone: str, memory: Memory) -> None:
-        saved.append((instance, phone, [turn.text for turn in memory.history], memory.requested_fields))
-
-    monkeypatch.setattr(ConversationMemory, "save", save)
+    saved = saves(monkeypatch)
     world.ai.asks_for = "name"
     await world.enqueue("m1")
     await world.work()
-    assert saved == [(*USER, ["m1"], ("name",))]
+    assert saved == [(["m1"], ("name",))]
+
+
+async def test_a_memory_that_cannot_be_read_is_not_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def load(*_: object) -> None:
+        """Read nothing, as when Redis is slow."""
+
+    monkeypatch.setattr(ConversationMemory, "load", load)
+    saved = saves(monkeypatch)
+    world.ai.asks_for = "name"
+    await world.enqueue("m1")
+    await world.work()
+    assert (world.channel.sent, saved) == (["re", "m1"], [])
+
+
+def saves(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], tuple[str, ...]]]:
+    """Replace the saving of memories; return the list of what is saved, as `Ai.remembered` does."""
+    saved = []
+
+    async def save(_: ConversationMemory, instance: str, phone: str, memory: Memory) -> None:
+        assert (instance, phone) == USER
+        saved.append(([turn.text for turn in memory.history], memory.requested_fields))
+
+    monkeypatch.setattr(ConversationMemory, "save", save)
+    return saved
 
 
 async def test_a_refused_part_is_sent_again_without_another_answer(world: World) -> None:
@@ -226,6 +250,7 @@ async def test_a_direct_answer_is_remembered_and_recorded(
     assert await Intake(world.queue, world.bot.handle, world.bot.send).receive(message) == "answered"
     assert await world.ai.remembered() == (["m1"], ())
     assert len(world.recorded("reply")) == 1
+    assert world.journal._answered_s == {}, "no attempt of a worker would end it"
 
 
 def test_what_waits_for_an_older_message_is_counted_apart_from_other_refusals(world: World) -> None:
