@@ -24,7 +24,16 @@ REASONS: dict[Reason, str] = {
 
 MAY_EXPIRE = {"seen", "queue_stats", "completed", "last_claim"}
 """Kinds of key that have a TTL, all of them."""
-NEVER_EXPIRE = {"msg_queue", "processing_lock", "reply", "active_queues", "dead_letters", "token", "wake"}
+NEVER_EXPIRE = {
+    "msg_queue",
+    "processing_lock",
+    "reply",
+    "active_queues",
+    "dead_letters",
+    "token",
+    "wake",
+    "looks",
+}
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 
 
