@@ -33,7 +33,7 @@ def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
 def record_reply_tried_once(patch: pytest.MonkeyPatch) -> None:
     """Count a reply that cannot be recorded at once as a failed attempt."""
 
-    async def confirm(self: Attempts, attempt: Attempt, step: Step) -> None:
+    async def confirm(self: Attempts, attempt: Attempt, step: Step, take: object = None) -> None:
         await step()
 
     patch.setattr(Attempts, "_confirm", confirm)
@@ -73,10 +73,10 @@ def direct_path_does_not_ask_again(patch: pytest.MonkeyPatch) -> None:
         finally:
             self.__dict__["is_answering"] = False
 
-    async def storing(self: Intake, message: QueueMessage) -> Acknowledgement:
+    async def storing(self: Intake, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
         if self.__dict__.get("is_answering"):
             raise QueueUnavailableError("not asked")
-        return await store(self, message)
+        return await store(self, message, is_again=is_again)
 
     patch.setattr(Intake, "_answer", answering)
     patch.setattr(Intake, "_store", storing)
@@ -107,7 +107,16 @@ def withdraw_before_the_send(patch: pytest.MonkeyPatch) -> None:
 
 
 def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
-    """Renew leases no more often while Redis is away."""
+    """Renew leases no more often while Redis is away, and not by claims either."""
+    is_renewed = Processor._is_renewed
+
+    async def renewed(self: Processor, attempt: Attempt, work: Any) -> bool:
+        try:
+            return await is_renewed(self, attempt, work)
+        finally:
+            attempt.is_unrenewed = False
+
+    patch.setattr(Processor, "_is_renewed", renewed)
     patch.setattr(processor, "RENEW_AGAIN_S_MAX", math.inf)
 
 
@@ -143,7 +152,7 @@ def superseded_turns_are_sent(patch: pytest.MonkeyPatch) -> None:
 def frozen_processes_trust_old_answers(patch: pytest.MonkeyPatch) -> None:
     """Send on a confirmation that was answered long ago."""
 
-    async def confirm(self: Attempts, attempt: Attempt, step: Step) -> None:
+    async def confirm(self: Attempts, attempt: Attempt, step: Step, take: object = None) -> None:
         await self._persist(attempt, step)
 
     patch.setattr(Attempts, "_confirm", confirm)

@@ -127,6 +127,7 @@ def queue_settings(**narrowed: st.SearchStrategy[Any]) -> st.SearchStrategy[Queu
     """Return a strategy for settings; `narrowed` replaces strategies of single settings."""
     varied: dict[str, st.SearchStrategy[Any]] = {
         "lock_ttl_ms": st.sampled_from([15_000, 9_000]),
+        "renewals": st.sampled_from([3, 2]),
         "deadline_ms": st.sampled_from([1_500, 500]),
         "window_ms": st.sampled_from([1_000, 3_000, 8_000]),
         "max_messages": st.sampled_from([5, 1, 2, 0]),
@@ -138,9 +139,9 @@ def queue_settings(**narrowed: st.SearchStrategy[Any]) -> st.SearchStrategy[Queu
     return st.builds(_queue_settings, **(varied | narrowed))
 
 
-def _queue_settings(lock_ttl_ms: int, deadline_ms: int, **others: Any) -> QueueSettings:
+def _queue_settings(lock_ttl_ms: int, renewals: int, deadline_ms: int, **others: Any) -> QueueSettings:
     return QueueSettings(
-        lock_ttl_ms=lock_ttl_ms, lock_renew_ms=lock_ttl_ms // 3, redis_deadline_ms=deadline_ms, **others
+        lock_ttl_ms=lock_ttl_ms, lock_renew_ms=lock_ttl_ms // renewals, redis_deadline_ms=deadline_ms, **others
     )
 
 

@@ -13,8 +13,8 @@ from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
 
 TAKEOVER_SLACK_MS = 3_500
 """Time on top of `lock_ttl_ms` until a dead worker's turn is taken over: a lost call, the pause after it, a look."""
-NOTICED_MS = 500
-"""Time, on top of `lock_renew_ms` and one lost call, in which a worker that works again notices that it lost a lease."""
+NOTICED_MS = 1_000
+"""Time, on top of a lost call, in which a worker that works again notices that it lost a lease."""
 DIRECT_SLACK_MS = 200
 BEGUN_MS = 4_000
 """Time in which a worker that runs and reaches Redis begins what it claimed: the answer may be lost a few times."""
@@ -168,8 +168,7 @@ class Promises:
         together_until_ms = min(self._end_of(first), self._end_of(second))
         together_ms = together_until_ms - second.began_ms
         quiet_ms = self._licences.quiet_ms(older.process, together_until_ms)
-        noticed_ms = self._settings.lock_renew_ms + self._settings.redis_deadline_ms + NOTICED_MS
-        return min(together_ms, quiet_ms) < noticed_ms
+        return min(together_ms, quiet_ms) < self._settings.redis_deadline_ms + NOTICED_MS
 
     def _in_order(self) -> Iterator[str]:
         """O4: what was stored first is answered first; the direct path is left out, which cannot know."""
