@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from queue_core import Batch, Intake, LeaseLostError, MessageQueue, Processor, QueueMessage, QueueUnavailableError
+from queue_core import (
+    Batch,
+    Intake,
+    LeaseLostError,
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueUnavailableError,
+)
 from queue_core.queue import processor
 from queue_core.queue.attempt import Attempt, Attempts
 from queue_core.queue.intake import Acknowledgement
@@ -162,5 +170,3 @@ def claims_do_not_look_from_the_middle_on(patch: pytest.MonkeyPatch) -> None:
     """Look at a lease only when it ran out: the grace of a dead worker begins then."""
     for script in ("claim", "extend"):
         plant(patch, script, "math.floor(lock_ttl_ms / 2)", "lock_ttl_ms")
-
-

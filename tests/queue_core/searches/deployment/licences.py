@@ -1,7 +1,7 @@
 """Licences: what a run must show before a reply may be sent twice, or the AI be asked again.
 
-A process that lives and reaches Redis has none. One that died, stood still, was stopped, or was cut off from a Redis that others
-reach, cannot be told from a dead one by those others.
+A process that lives and reaches Redis has none, nor has an outage of Redis. A process that stood still, or was cut off
+from a Redis that others reach, cannot be told from a dead one by those others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 from tests.queue_core.searches.deployment.network import ALL_PARTS
-from tests.queue_core.searches.deployment.outside import ANSWER_S_MAX
 from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
@@ -49,17 +48,28 @@ class Licences:
 
     def quiet_ms(self, process: Process, at_ms: float) -> float:
         """Return for how long, up to a time, the process ran and reached Redis without any fault."""
-        troubles = [process.started_ms]
-        for outage in self._plan.outages:
-            if outage.process in ("", process.name) and outage.at_ms <= at_ms:
-                troubles.append(min(outage.at_ms + outage.for_ms, at_ms))
-        for began_ms, ended_ms in process.frozen_ms:
-            if began_ms <= at_ms:
-                troubles.append(min(ended_ms, at_ms))
-        for struck_ms, struck, _, _ in self._trace.struck:
-            if struck is process and struck_ms <= at_ms:
-                troubles.append(min(struck_ms + LOST_CALL_MS, at_ms))
-        return at_ms - max(troubles)
+        troubles: list[tuple[float, float]] = [
+            (process.started_ms, process.started_ms),
+            *process.frozen_ms,
+            *(
+                (outage.at_ms, outage.at_ms + outage.for_ms)
+                for outage in self._plan.outages
+                if outage.process in ("", process.name)
+            ),
+            *((at, at + LOST_CALL_MS) for at, struck, _, _ in self._trace.struck if struck is process),
+        ]
+        ends = (min(ended_ms, at_ms) for began_ms, ended_ms in troubles if began_ms <= at_ms)
+        return at_ms - max(ends, default=at_ms)
+
+    def of_attempt(self, claim: Executed, again_ms: float) -> bool:
+        """Return True if something happened for which the attempt that began with a claim may count as failed."""
+        token = claim.token
+        return (
+            self.is_undone(claim.process, claim.at_ms, again_ms)
+            or any(ask.end == "failed" for ask in self._trace.asks if ask.token == token)
+            or any(it.end in ("refused", "uncertain") for it in self._trace.sendings if it.token == token)
+            or any(refused == token for _, _, _, refused in self._trace.struck)
+        )
 
     # Replies that were sent twice.
 
@@ -98,7 +108,9 @@ class Licences:
 
     def of_direct_path(self, message_id: str, direct: Sending) -> str | None:
         """Return the licence of a message that was answered on the direct path and once more."""
-        deliveries = {it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id}
+        deliveries = {
+            it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id
+        }
         processes = {id(it.process) for it in self._trace.deliveries if it.message_id == message_id}
         if len(processes) > 1:
             return f"it was delivered to several processes: {', '.join(deliveries)}"
@@ -116,9 +128,7 @@ class Licences:
         ):
             return "its process died or stood still between the last question to Redis and the record"
         claims = [
-            step.at_ms
-            for step in self._trace.executed
-            if step.script == "claim" and message_id in step.ids
+            step.at_ms for step in self._trace.executed if step.script == "claim" and message_id in step.ids
         ]
         sent_ms = direct.ended_ms or math.inf
         if any(
@@ -135,18 +145,18 @@ class Licences:
         """Return the licence to ask the AI about a message once more."""
         if first.token == 0 or again.token == 0:
             return "the direct path"
-        if first.end == "failed":
-            return "the AI failed"
-        if any(step.answer == "superseded" for step in self._trace.of_token(first.token, "record_reply")):
-            return "superseded"
-        if any(token == first.token for _, _, _, token in self._trace.struck):
-            return "Redis refused a step of its lease"
         claimed_ms = min(step.at_ms for step in self._trace.of_token(first.token, "claim"))
-        if self.is_undone(first.process, claimed_ms, again.began_ms):
-            return "its process died, stood still or was cut off"
-        if first.end == "cancelled" and first.process.stopped_ms is not None:
-            return "its process was stopped"
-        return None
+        records = self._trace.of_token(first.token, "record_reply")
+        licences = {
+            "the AI failed": first.end == "failed",
+            "superseded": any(step.answer == "superseded" for step in records),
+            "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.struck),
+            "its process died, stood still or was cut off": self.is_undone(
+                first.process, claimed_ms, again.began_ms
+            ),
+            "its process was stopped": first.end == "cancelled" and first.process.stopped_ms is not None,
+        }
+        return next((licence for licence, holds in licences.items() if holds), None)
 
 
 def _lies_in(at_ms: float | None, from_ms: float, to_ms: float) -> bool:
@@ -155,6 +165,3 @@ def _lies_in(at_ms: float | None, from_ms: float, to_ms: float) -> bool:
 
 def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
     return first[0] <= second[1] and second[0] <= first[1]
-
-
-__all__ = ["ANSWER_S_MAX", "Licences"]

@@ -6,7 +6,8 @@ import asyncio
 import queue
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -157,6 +158,8 @@ class Server:
         self.trace.executed.append(step)
         if script.name != "extend" or step.answer != "held":
             event = _EVENTS.get((script.name, step.answer), script.name)
+            if given.get("mode") == "release":
+                event = "handed back"
             what = f"{conversation} {' '.join(ids)} {step.answer}"
             self.trace.note(process, event, what, token=token)
 
@@ -219,14 +222,14 @@ class Link:
 
     async def xrevrange(self, key: str, count: int) -> Any:
         """Return the last entries of a stream."""
-        async with self._socket_timeout():
+        async with _socket_timeout():
             (answer,) = await self.exchange([("XREVRANGE", key, "+", "-", "COUNT", count)])
         return answer
 
     async def xread(self, streams: dict[str, bytes | str], block: int) -> Any:
         """Wait for an entry of a stream."""
         ((key, after),) = streams.items()
-        async with self._socket_timeout():
+        async with _socket_timeout():
             (entries,) = await self.exchange([("XREVRANGE", key, "+", "-", "COUNT", 1)])
             if entries and _stream_id(entries[0][0]) > _stream_id(after):
                 return _read(key, entries)
@@ -279,9 +282,7 @@ class Link:
         return answers
 
     def _loss(self, commands: Sequence[Command]) -> LossKind | None:
-        scripts = {
-            self._server._scripts[command[1]].name for command in commands if command[0] == "EVALSHA"
-        }
+        scripts = {self._server._scripts[command[1]].name for command in commands if command[0] == "EVALSHA"}
         self._calls.update(scripts)
         for lost in self._server.plan.lost_calls:
             is_in = lost.process == self.process.name and lost.script in scripts
@@ -292,24 +293,15 @@ class Link:
                 return lost.kind
         return None
 
-    def _socket_timeout(self) -> _SocketTimeout:
-        return _SocketTimeout()
 
-
-class _SocketTimeout:
-    """Timeout of the socket, as redis-py raises it."""
-
-    def __init__(self) -> None:
-        self._limit = asyncio.timeout(SOCKET_TIMEOUT_S)
-
-    async def __aenter__(self) -> None:
-        await self._limit.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._limit.__aexit__(*error)
-        except TimeoutError:
-            raise exceptions.TimeoutError("no answer from the socket") from None
+@asynccontextmanager
+async def _socket_timeout() -> AsyncIterator[None]:
+    """Limit a read from the socket, as redis-py does."""
+    try:
+        async with asyncio.timeout(SOCKET_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise exceptions.TimeoutError("no answer from the socket") from None
 
 
 class Pipeline:
@@ -377,4 +369,3 @@ def _emptied_socket() -> FakeSocket:
         socket._process_command(command)
         socket.responses.get_nowait()  # type: ignore[union-attr]
     return socket
-

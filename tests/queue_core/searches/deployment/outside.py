@@ -32,7 +32,11 @@ class Bot:
         await self._require_running()
         plan = self._outside.next_answer()
         ask = Ask(
-            self._process, _conversation(batch), batch.ids, batch.token, began_ms=self._loop.now_ms()
+            process=self._process,
+            conversation=_conversation(batch),
+            ids=batch.ids,
+            token=batch.token,
+            began_ms=self._loop.now_ms(),
         )
         self._trace.asks.append(ask)
         self._note("asked", f"{' '.join(batch.ids)}, attempt {batch.attempt}", batch)
@@ -69,9 +73,14 @@ class Bot:
         await self._require_running()
         plan = self._outside.next_send()
         sending = Sending(
-            self._process, _conversation(batch), tuple(text.split()[1:]), batch.token, part, parts,
+            process=self._process,
+            conversation=_conversation(batch),
+            ids=tuple(text.split()[1:]),
+            token=batch.token,
             began_ms=self._loop.now_ms(),
-        )  # fmt: skip
+            part=part,
+            parts=parts,
+        )
         self._trace.sendings.append(sending)
         self._note("sends", f"{' '.join(sending.ids)}, part {part} of {parts}", batch)
         if plan.end in ("ok", "doubtful"):

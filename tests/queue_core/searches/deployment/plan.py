@@ -123,12 +123,14 @@ lengths = st.sampled_from([100, 1_000, 2_000, 5_000, 5_100, 9_000, 14_900, 16_00
 gaps = st.sampled_from([50, 300, 2_000])
 counts = st.sampled_from([1, 1, 1, 2, 3])
 
+
 def queue_settings(**narrowed: st.SearchStrategy[Any]) -> st.SearchStrategy[QueueSettings]:
     """Return a strategy for settings; `narrowed` replaces strategies of single settings."""
     varied: dict[str, st.SearchStrategy[Any]] = {
         "lock_ttl_ms": st.sampled_from([15_000, 9_000]),
         "renewals": st.sampled_from([3, 2]),
         "deadline_ms": st.sampled_from([1_500, 500]),
+        "max_retry_count": st.sampled_from([3, 3, 1]),
         "window_ms": st.sampled_from([1_000, 3_000, 8_000]),
         "max_messages": st.sampled_from([5, 1, 2, 0]),
         "idle_ms": st.sampled_from([0, 0, 2_000]),
@@ -141,7 +143,10 @@ def queue_settings(**narrowed: st.SearchStrategy[Any]) -> st.SearchStrategy[Queu
 
 def _queue_settings(lock_ttl_ms: int, renewals: int, deadline_ms: int, **others: Any) -> QueueSettings:
     return QueueSettings(
-        lock_ttl_ms=lock_ttl_ms, lock_renew_ms=lock_ttl_ms // renewals, redis_deadline_ms=deadline_ms, **others
+        lock_ttl_ms=lock_ttl_ms,
+        lock_renew_ms=lock_ttl_ms // renewals,
+        redis_deadline_ms=deadline_ms,
+        **others,
     )
 
 
@@ -192,8 +197,10 @@ outages = st.one_of(
     st.lists(outage, min_size=1, max_size=2).map(tuple),
     st.builds(_twice, outage, gaps, lengths, st.sampled_from(["refuses", "silent", "hangs", "restarts"])),
 )
+
+
 def _leases_for_somebody(lost: LostCall) -> bool:
-    """Leave out claims that reach Redis when their processor has made newer ones: they lease for nobody, as is known."""
+    """Leave out claims that reach Redis after newer ones of their processor: they lease for nobody, as is known."""
     return not (lost.script == "claim" and lost.kind == "late")
 
 

@@ -31,7 +31,7 @@ class ProcessLoop(SimLoop):
         """Call back outside of all processes."""
         self.call_later(delay_ms / 1000, callback, *args, context=self.outside)
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]  # the base class has narrower types
         self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Schedule a callback, which waits while its process is frozen."""
@@ -42,7 +42,7 @@ class ProcessLoop(SimLoop):
         step.handle = super().call_soon(step, context=context)
         return step.handle
 
-    def call_at(
+    def call_at(  # type: ignore[override]  # the base class has narrower types
         self,
         when: float,
         callback: Callable[..., Any],
@@ -144,7 +144,7 @@ class Process:
             task.cancel()
         self.thaw()
         for _ in range(BURIAL_ROUNDS_MAX):
-            tasks = sorted(self.tasks, key=lambda task: hash(task))
+            tasks = sorted(self.tasks, key=hash)
             if not tasks:
                 return
             for task in tasks:

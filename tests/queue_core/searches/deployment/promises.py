@@ -9,7 +9,7 @@ from itertools import pairwise
 from tests.queue_core.searches.deployment.licences import Licences
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.run import Result
-from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
+from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 
 TAKEOVER_SLACK_MS = 3_500
 """Time on top of `lock_ttl_ms` until a dead worker's turn is taken over: a lost call, the pause after it, a look."""
@@ -58,6 +58,7 @@ class Promises:
         yield from self._nothing_stranded()
         yield from self._taken_over()
         yield from self._begun()
+        yield from self._attempts_failed_for_a_reason()
 
     def _answered(self) -> Iterator[str]:
         """O1: what was acknowledged was sent whole, or is a dead letter that says why."""
@@ -126,7 +127,9 @@ class Promises:
             for first, again in pairwise(asks):
                 if not self._licences.to_ask_again(first, again):
                     yield f"the AI was asked again about {message_id}"
-                recorded = [it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"]
+                recorded = [
+                    it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"
+                ]
                 if again.token and recorded and recorded[0].at_ms < again.began_ms:
                     yield f"the AI was asked about {message_id}, whose reply was recorded before"
 
@@ -141,8 +144,8 @@ class Promises:
 
     def _one_at_a_time(self) -> Iterator[str]:
         """O3: handlers and sends of two leases of a conversation do not overlap."""
-        by_conversation: dict[str, list[Ask | Sending]] = defaultdict(list)
-        for work in [*self._trace.asks, *self._trace.sendings]:
+        by_conversation: dict[str, list[Work]] = defaultdict(list)
+        for work in self._trace.works:
             if work.token:
                 by_conversation[work.conversation].append(work)
         for conversation, works in by_conversation.items():
@@ -154,12 +157,12 @@ class Promises:
                     if first.token != second.token and not self._is_excused(first, second):
                         yield f"two leases of {conversation} were worked on at {second.began_ms / 1000:.3f} s"
 
-    def _end_of(self, work: Ask | Sending) -> float:
+    def _end_of(self, work: Work) -> float:
         ended_ms = work.ended_ms if work.ended_ms is not None else self._result.ended_ms
         died_ms = work.process.died_ms
         return ended_ms if died_ms is None else min(ended_ms, died_ms)
 
-    def _is_excused(self, first: Ask | Sending, second: Ask | Sending) -> bool:
+    def _is_excused(self, first: Work, second: Work) -> bool:
         """Return True if the older holder could not know that it lost its lease; it has a moment to notice."""
         older = min(first, second, key=lambda work: work.token)
         claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
@@ -218,10 +221,10 @@ class Promises:
                     break
 
     def _begun(self) -> Iterator[str]:
-        """What a worker claimed it begins: no lease is held for nobody."""
+        """Nothing is held for nobody: a worker begins what it claimed."""
         claims = {it.token: it for it in reversed(self._trace.executed) if it.script == "claim"}
         for token, claim in claims.items():
-            signs = [work.began_ms for work in [*self._trace.asks, *self._trace.sendings] if work.token == token]
+            signs = [work.began_ms for work in self._trace.works if work.token == token]
             signs += [it.at_ms for it in self._trace.executed if it.token == token and it.script != "claim"]
             signs += [at_ms for at_ms, _, _, refused in self._trace.struck if refused == token]
             next_claims = [
@@ -238,6 +241,17 @@ class Promises:
                     f"and not begun until {begun_ms / 1000:.3f} s"
                 )
 
+    def _attempts_failed_for_a_reason(self) -> Iterator[str]:
+        """I6: an attempt counts only if something in it failed."""
+        by_conversation: dict[str, dict[int, Executed]] = defaultdict(dict)
+        for step in self._trace.executed:
+            if step.script == "claim":
+                by_conversation[step.conversation].setdefault(step.token, step)
+        for conversation, claims in by_conversation.items():
+            for first, again in pairwise(claims.values()):
+                if again.attempt > first.attempt and not self._licences.of_attempt(first, again.at_ms):
+                    yield f"attempt {first.attempt} on {conversation} counts as failed without a reason"
+
     def _next_step(self, claim: Executed, died_ms: float) -> float:
         """Return the time at which the conversation was claimed again, or its lease ended, after a death."""
         later = (
@@ -245,7 +259,10 @@ class Promises:
             for it in self._trace.executed
             if it.at_ms >= died_ms
             and it.conversation == claim.conversation
-            and ((it.script == "claim" and it.token != claim.token) or (it.token == claim.token and _is_end(it)))
+            and (
+                (it.script == "claim" and it.token != claim.token)
+                or (it.token == claim.token and _is_end(it))
+            )
         )
         return min(later, default=self._result.ended_ms)
 

@@ -191,13 +191,12 @@ class Deployment:
             self.loop.create_task(self.provider.deliver(number, message), name=f"delivery {number}")
             for number, message in enumerate(self.plan.messages, 1)
         ]
-        while not (is_at_rest := self._is_at_rest()) and not self._is_too_late():
-            await asyncio.sleep(REST_MS / 1000)
+        await self._rest_or_limit()
         result = Result(
             plan=self.plan,
             trace=self.trace,
             processes=self.processes,
-            is_at_rest=is_at_rest,
+            is_at_rest=self._is_at_rest(),
             ended_ms=self.loop.now_ms(),
             left=self._left(),
             dead=self._dead(),
@@ -207,6 +206,10 @@ class Deployment:
         for process in self.processes:
             await process.bury()
         return result
+
+    async def _rest_or_limit(self) -> None:
+        while not self._is_at_rest() and not self._is_too_late():  # noqa: ASYNC110 - time is simulated
+            await asyncio.sleep(REST_MS / 1000)
 
     def _is_too_late(self) -> bool:
         last_ms = max([self.last_fault_ms, *self.trace.acknowledged.values()])

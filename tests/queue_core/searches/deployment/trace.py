@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,9 +13,9 @@ AskEnd = Literal["open", "answered", "failed", "cancelled"]
 SendEnd = Literal["open", "ok", "refused", "uncertain", "cancelled"]
 
 
-@dataclass(slots=True, eq=False)
-class Ask:
-    """Call of the AI."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class Work:
+    """Work on a turn: a call of the AI or of the send API."""
 
     process: Process
     conversation: str
@@ -23,23 +24,23 @@ class Ask:
     """0 on the direct path."""
     began_ms: float
     ended_ms: float | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Ask(Work):
+    """Call of the AI."""
+
     end: AskEnd = "open"
 
 
-@dataclass(slots=True, eq=False)
-class Sending:
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sending(Work):
     """Call of the send API for one part of a reply."""
 
-    process: Process
-    conversation: str
-    ids: tuple[str, ...]
-    token: int
     part: int
     parts: int
-    began_ms: float
     taken_ms: float | None = None
     """Time at which the user got it; None if he never did."""
-    ended_ms: float | None = None
     end: SendEnd = "open"
 
 
@@ -74,6 +75,8 @@ class Trace:
 
     loop: ProcessLoop
     lines: list[str] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    """Number of events of each kind."""
     asks: list[Ask] = field(default_factory=list)
     sendings: list[Sending] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
@@ -88,6 +91,7 @@ class Trace:
 
     def note(self, who: Process | str, event: str, details: str = "", *, token: int = 0) -> None:
         """Write a line, and tell the listeners when a process has a part in it."""
+        self.events[event] += 1
         name = who if isinstance(who, str) else who.name
         if token:
             details = f"{details} lease {self._numbers.setdefault(token, len(self._numbers) + 1)}"
@@ -99,6 +103,11 @@ class Trace:
     def of_token(self, token: int, *scripts: str) -> Iterator[Executed]:
         """Yield the scripts that ran for a lease."""
         return (step for step in self.executed if step.token == token and step.script in scripts)
+
+    @property
+    def works(self) -> list[Work]:
+        """Return all work on turns."""
+        return [*self.asks, *self.sendings]
 
     def taken(self) -> list[Sending]:
         """Return everything that the user got, in the order in which it came."""
