@@ -47,9 +47,10 @@ class Intake:
     the send, the id is recorded in Redis before anything else is enqueued, in case Redis had stored the message and
     only its answer was lost.
 
-    A message is answered twice if this process dies between the send and that record, or if a worker reaches Redis a
-    window before this process does; or if the provider delivers it again to another process while Redis is away, for
-    processes that cannot reach Redis know nothing of each other: at most once by each of them.
+    Still, a message can be answered twice. Redis may have stored it and lost only the answer: then, if this process dies
+    before it reaches Redis again, or if a worker has a reply before it does. And the provider may deliver it again to
+    another process while Redis is away: processes that cannot reach Redis know nothing of each other, and each answers
+    it once.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:

@@ -337,16 +337,41 @@ async def test_those_who_wait_for_settling_share_one_try(
 
 
 @on_newest
+async def test_a_worker_s_reply_to_what_was_answered_directly_is_dropped(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, gate, reached = Away(redis_client, monkeypatch, window_ms=0), asyncio.Event(), asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        if batch.trigger != "direct":
+            reached.set()
+            await gate.wait()
+
+    bot = Bot(wait)
+    away.answers_lost = 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "answered"
+    async with running(Processor(MessageQueue(redis_client, quick()), bot.handle, bot.send)):
+        await happens(reached)
+        away.is_away = False
+        await intake.settle()
+        gate.set()
+        await at_rest(away.queue)
+    assert [batch.trigger for batch, _ in bot.sent] == ["direct"]
+    await check_ledger(away.queue, ["m1"], bot.sent_ids)
+
+
+@on_newest
 async def test_a_message_that_a_worker_took_cannot_be_withdrawn_and_is_answered_twice(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only if the worker reaches Redis earlier, and by a window, than the process that answered directly."""
+    """Only if the worker has a reply before this process reaches Redis."""
     away, bot = Away(redis_client, monkeypatch, window_ms=0), Bot()
     away.answers_lost = 1
     intake = Intake(away.queue, bot.handle, bot.send)
     assert await intake.receive(message("m1")) == "answered"
-    claimed = await away.queue.claim("worker", limit=10)
-    assert [batch.ids for batch in claimed.batches] == [("m1",)]
+    (batch,) = (await away.queue.claim("worker", limit=10)).batches
+    assert await away.queue.record_reply(batch, "re m1")
     away.is_away = False
     await intake.settle()
     assert "is being answered by a worker too" in caplog.text
