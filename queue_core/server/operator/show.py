@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.legacy.buffer import Buffer
+from queue_core.legacy.inspection import read_buffer
+from queue_core.legacy.store import StoredMessage
 from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
@@ -41,7 +44,8 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="""
             Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
             when; when it is tried again and why the last attempt failed; a reply that is recorded and not finished;
-            dead letters; the last finished messages; statistics; and what the AI remembers.
+            dead letters; the last finished messages; statistics; what lies in the old buffer, of a time with
+            USE_QUEUE_SYSTEM=false; and what the AI remembers.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
             """,
@@ -82,11 +86,12 @@ class _Overview(msgspec.Struct, kw_only=True):
     phone: str
     queued: Conversation
     dead: list[DeadLetter]
+    buffer: Buffer[StoredMessage] | None
     memory: Memory
 
     @property
     def has_content(self) -> bool:
-        return self.queued.is_known or bool(self.dead) or self.memory != Memory()
+        return self.queued.is_known or bool(self.dead or self.buffer) or self.memory != Memory()
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -116,6 +121,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     write_fields(_facts(overview, is_full=args.full))
     _write_pending(overview.queued, is_full=args.full)
     _write_finished(overview.queued, finished, is_full=args.full)
+    _write_buffer(overview, is_full=args.full)
     _write_memory(overview.memory, is_full=args.full)
     return OK
 
@@ -130,6 +136,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) == (instance, phone)
         ],
+        buffer=await read_buffer(queue, (instance, phone)),
         memory=await ConversationMemory(queue.notes).load(instance, phone),
     )
 
@@ -197,14 +204,22 @@ def _state(overview: _Overview) -> str:
             return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
     if not queued.pending:
-        dead = len(overview.dead)
-        return f"nothing waits; {quantity(dead, 'message')} given up" if dead else "nothing waits"
+        return _state_of_nothing_queued(overview)
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
     if retry := queued.retry:
         return f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
     return f"due {when}"
+
+
+def _state_of_nothing_queued(overview: _Overview) -> str:
+    if overview.buffer and not overview.buffer.processed:
+        words = f"{quantity(len(overview.buffer.messages), 'message')} in the old buffer"
+    else:
+        words = "nothing waits"
+    dead = len(overview.dead)
+    return words + (f"; {quantity(dead, 'message')} given up" if dead else "")
 
 
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
@@ -243,6 +258,24 @@ def _write_finished(queued: Conversation, finished: list[QueueMessage], *, is_fu
     table.flush()
 
 
+def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
+    if not overview.buffer:
+        return
+    messages = quantity(len(overview.buffer.messages), "message")
+    mark = "marked as processed: those that came while the AI answered are lost"
+    write()
+    write(f"{messages} in the old buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
+    table = Table("age", "kind", "id", "text", numbers=("age",))
+    for stored in overview.buffer.messages:
+        table.add(
+            age(overview.queued.now_ms - stored.at_ms),
+            _kind(stored.message),
+            name(stored.message.id),
+            _cut(stored.message.message, is_full=is_full),
+        )
+    table.flush()
+
+
 def _write_memory(memory: Memory, *, is_full: bool) -> None:
     if memory == Memory():
         return
@@ -273,7 +306,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
             for message in messages
         ]
 
-    queued, memory = overview.queued, overview.memory
+    queued, memory, buffer = overview.queued, overview.memory, overview.buffer
     return {
         "instanceName": overview.instance,
         "userPhone": overview.phone,
@@ -286,6 +319,12 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "finished": listed(finished),
         "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
+        "oldBuffer": {
+            "messages": listed([stored.message for stored in buffer.messages]),
+            "processed": buffer.processed,
+        }
+        if buffer
+        else None,
         "memory": {
             "conversationId": memory.conversation_id,
             "needsDataCollection": memory.needs_data_collection,
