@@ -17,6 +17,11 @@ def in_unit(value: float | None, unit: str) -> str:
     return signed(sign, share(abs(value)) if unit == "share" else f"{abs(value):,.6g}")
 
 
+def setting_words(value: str | None) -> str:
+    """Write the value of a setting of a result; None stands for one that the result does not name."""
+    return gettext("unknown") if value is None else value or gettext("none")
+
+
 def unit_of(name: str) -> str:
     """Return the unit of a figure by its name: figures whose names end in _ms are times."""
     return "ms" if name.endswith("_ms") else ""

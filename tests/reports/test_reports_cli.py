@@ -149,7 +149,7 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
         (["build", "missing.json"], "missing.json: there is no such file"),
         (["build", "good.json", "-o", "good.json"], "-o would replace an input"),
         (["build", "half.json"], "ends in the middle"),
-        (["compare", "good.json", "load.json"], "cannot be compared with one of kind replay"),
+        (["compare", "good.json", "load.json"], "the first file is a replay and the second a load test"),
         (["compare", "good.json", "half.json"], "ends in the middle"),
         (["compare", "good.json", "good.json", "-o", "good.json/page.html"], "good.json"),
         (["baseline", "update", "half.json"], "ends in the middle"),

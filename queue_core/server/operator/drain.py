@@ -130,9 +130,7 @@ async def _read_remaining(queue: MessageQueue) -> _Remaining:
     )
 
 
-def _drained(
-    args: argparse.Namespace, remaining: _Remaining, buffered: Buffered, waited_s: float
-) -> int:
+def _drained(args: argparse.Namespace, remaining: _Remaining, buffered: Buffered, waited_s: float) -> int:
     if args.json:
         facts = {**msgspec.to_builtins(remaining), "oldBuffer": msgspec.to_builtins(buffered)}
         write_json({"empty": True, "waitedMs": round(waited_s * 1000), **facts})
