@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -132,24 +131,33 @@ def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> Non
     code = block("README.md", "python")
     assert address in code
     with _started([*start.words[1:], "--port", "0"], tmp_path) as redis:
-        url = redis.readline().strip().removeprefix("REDIS_URL=")
+        assert redis.stdout is not None
+        url = redis.stdout.readline().strip().removeprefix("REDIS_URL=")
         (tmp_path / "bot.py").write_text(code.replace(address, url), "utf-8")
         with _started(["bot.py"], tmp_path) as bot:
-            lines = [line.rstrip() for line in itertools.islice(bot, 6)]
+            assert bot.stdout is not None
+            lines = [line.rstrip() for line in itertools.islice(bot.stdout, 6)]
+            bot.send_signal(signal.SIGINT)
+            _, errors = bot.communicate(timeout=20)
     texts = ["hello", "are you there?", "one question", "are you open today?", "until when?"]
     assert lines == ["966500000001 You wrote:", *texts]
+    assert errors == "", "Ctrl-C ends it quietly"
 
 
 @contextlib.contextmanager
-def _started(words: list[str], folder: Path) -> Iterator[IO[str]]:
-    """Runs Python until the end of the block; yields what it prints."""
+def _started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs Python until the end of the block, with its output in pipes."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, *words], cwd=folder, env=environ, stdout=subprocess.PIPE, text=True
+        [sys.executable, *words],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process.stdout
+            yield process
         finally:
             process.terminate()
 
