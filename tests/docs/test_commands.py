@@ -184,7 +184,7 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
     async with running("serve", environment=settings, folder=tmp_path) as server:
         (burst,) = [command.text for command in COMMANDS if command.script]
         posted = await _run(["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)], tmp_path, {})
-        assert posted.stdout == '{"queued": 1}' * 3, posted.stderr
+        assert posted.stdout == '{"queued": 1}\n' * 3, posted.stderr
         await server.prints("until when?")
         assert server.printed[0].endswith("966500000001, 3 messages:")
         assert [line.strip() for line in server.printed[1:]] == [
