@@ -79,10 +79,10 @@ def run(options: argparse.Namespace) -> int:
     return OK if result["ok"] else BAD_OUTCOME
 
 
-def _write_report(result: SweepResult, path: Path, language: str) -> None:
+def _write_report(result: SweepResult, options: argparse.Namespace) -> None:
     from reports.pages.sweep.page import write_sweep_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-    write_sweep_report(result, path, language)
+    write_sweep_report(result, options.report, options.lang)
 
 
 def _show(result: SweepResult, console: Console) -> None:

@@ -58,6 +58,10 @@ def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path)
     page = (tmp_path / "reports" / "out" / "replay.html").read_text("utf-8")
     HTMLParser().feed(page)
     assert "وجبة واحدة" in page
+    assert "run python -m reports build result.json --draw NUMBER." in page
+    assert "Report: reports/out/replay.html\n" in done.stdout
+    again = sim("replay", INCIDENT, cwd=tmp_path)
+    assert "Report: reports/out/replay.html (replaced)\n" in again.stdout
 
 
 def test_json_on_standard_output_is_nothing_but_json(tmp_path: Path) -> None:
