@@ -25,7 +25,7 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
 from sim.engine.outcome import quantiles
 
@@ -117,7 +117,7 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
 
 def terminal_text(text: object) -> str:
     """Return a text without control characters, and with plain spaces, so that its lines can wrap."""
-    return visible(str(text).replace(NARROW, " "))
+    return visible(str(text).replace(NO_BREAK, " "))
 
 
 def _show_recording(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.language import gettext
 from reports.words.numbers import EN_DASH, MINUS, duration, share, signed
 
@@ -35,7 +35,8 @@ def relative(before: float | None, after: float | None) -> str:
         return gettext("from 0")
     part = (after - before) / abs(before)
     return signed(
-        "+" if part > 0 else MINUS, share(abs(part)) if abs(part) < 1 else f"{100 * abs(part):,.0f}{NARROW}%"
+        "+" if part > 0 else MINUS,
+        share(abs(part)) if abs(part) < 1 else f"{100 * abs(part):,.0f}{NO_BREAK}%",
     )
 
 
