@@ -108,8 +108,8 @@ def _show(result: SweepResult, console: Console) -> None:
         )
     print_table(table, console)
     console.print(
-        "→ recommended; • no other choice is better in one respect without being worse in another; split turns: the "
-        "user wrote on before the reply; from first, from last: p50/p95.",
+        "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+        "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
         style="dim",
         markup=False,
     )

@@ -37,6 +37,7 @@ NOT_RUN = {
     "pip": "it needs the network; the extras are checked against pyproject.toml",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
+    "python -m loadtests sink": "it runs until Ctrl-C: tests/loadtests/sink/test_server.py",
 }
 SHORTER = {"--runs 100": "--runs 2"}
 """Options that only make a command last longer."""
@@ -110,6 +111,18 @@ def test_options_of_load_tests_are_taken(
             loadtests.commands.main(command.words[3:])
     else:
         assert loadtests.commands.main(command.words[3:]) == INVALID
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.name == "locust"])
+def test_options_of_locust_are_taken(command: Command) -> None:
+    """In a process of its own, since Locust changes the standard library."""
+    code = (
+        "import sys; from locust.argument_parser import get_parser; from loadtests.options import add_locust_options\n"
+        "parser = get_parser(); add_locust_options(parser); parser.parse_args(sys.argv[1:])"
+    )
+    parsed = [sys.executable, "-c", code, *command.words[1:]]
+    done = subprocess.run(parsed, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_make_targets_and_extras_exist() -> None:
