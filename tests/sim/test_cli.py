@@ -97,6 +97,8 @@ def test_in_a_pipe_no_value_is_cut_and_no_line_wrapped(tmp_path: Path) -> None:
     assert any("a message is lost" in line for line in lines)
     assert lines[-1].startswith("The queue lost")
     assert lines[-1].endswith("matched.")
+    assert " 0 % " in done.stdout
+    assert "0.00%" not in done.stdout, "shares are written as in the verdict"
 
 
 def test_on_a_terminal_sentences_fit_it_and_tables_are_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -190,7 +191,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
         quiet = age(queued.now_ms - statistics.get("lastActivity", queued.now_ms))
-        arrived = f"{quantity(total, 'message')} arrived, {processed:,} finished"
+        arrived = f"{quantity(max(total, processed), 'message')} arrived, {processed:,} finished"
         facts.append(("statistics", f"{arrived}, last activity {quiet} ago"))
     return facts
 
@@ -222,21 +223,32 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
     return words + (f"; {quantity(dead, 'message')} given up" if dead else "")
 
 
+class _MessageTable(Table):
+    """Table of messages: columns of its own, then kind, id and text; no column of kinds where none is known."""
+
+    def __init__(
+        self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool
+    ) -> None:
+        self._has_kinds = any(map(_kind, messages))
+        self._is_full = is_full
+        super().__init__(*columns, *(("kind",) if self._has_kinds else ()), "id", "text", numbers=numbers)
+
+    def add_message(self, message: QueueMessage, *cells: str) -> None:
+        """Add a row."""
+        kind = (_kind(message),) if self._has_kinds else ()
+        self.add(*cells, *kind, name(message.id), _cut(message.message, is_full=self._is_full))
+
+
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
     if not queued.pending:
         return
     write()
     write(f"{quantity(len(queued.pending), 'message')} not finished, oldest first:")
-    table = Table("status", "retries", "age", "kind", "id", "text", numbers=("retries", "age"))
+    columns, numbers = ("status", "retries", "age"), ("retries", "age")
+    table = _MessageTable(queued.pending, *columns, numbers=numbers, is_full=is_full)
     for message in queued.pending:
-        table.add(
-            message.status,
-            str(message.retry_count),
-            age(queued.now_ms - message.added_at) if message.added_at else "",
-            _kind(message),
-            name(message.id),
-            _cut(message.message, is_full=is_full),
-        )
+        waited = age(queued.now_ms - message.added_at) if message.added_at else ""
+        table.add_message(message, message.status, str(message.retry_count), waited)
     table.flush()
 
 
@@ -244,17 +256,13 @@ def _write_finished(queued: Conversation, finished: list[QueueMessage], *, is_fu
     if not finished:
         return
     write()
-    write(f"the last {len(finished)} of {quantity(len(queued.completed), 'finished message')}:")
-    table = Table("finished", "took", "kind", "id", "text", numbers=("took",))
+    all_of_them = quantity(len(queued.completed), "finished message")
+    is_all = len(finished) == len(queued.completed)
+    write(f"{all_of_them}:" if is_all else f"the last {len(finished)} of {all_of_them}:")
+    table = _MessageTable(finished, "finished", "took", numbers=("took",), is_full=is_full)
     for message in finished:
         completed_at = message.completed_at or 0
-        table.add(
-            moment(completed_at),
-            age(completed_at - message.added_at),
-            _kind(message),
-            name(message.id),
-            _cut(message.message, is_full=is_full),
-        )
+        table.add_message(message, moment(completed_at), age(completed_at - message.added_at))
     table.flush()
 
 
@@ -265,14 +273,10 @@ def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
     mark = "marked as processed: those that came while the AI answered are lost"
     write()
     write(f"{messages} in the old buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
-    table = Table("age", "kind", "id", "text", numbers=("age",))
+    buffered = [stored.message for stored in overview.buffer.messages]
+    table = _MessageTable(buffered, "age", numbers=("age",), is_full=is_full)
     for stored in overview.buffer.messages:
-        table.add(
-            age(overview.queued.now_ms - stored.at_ms),
-            _kind(stored.message),
-            name(stored.message.id),
-            _cut(stored.message.message, is_full=is_full),
-        )
+        table.add_message(stored.message, age(overview.queued.now_ms - stored.at_ms))
     table.flush()
 
 
