@@ -35,6 +35,7 @@ LOADS = ("run", "validate")
 NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
     "pip": "it needs the network; the extras are checked against pyproject.toml",
+    "python3": "the README's installation, which needs the network too",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
     "python -m loadtests sink": "it runs until Ctrl-C: tests/loadtests/sink/test_server.py",

@@ -111,7 +111,7 @@ async def test_all_finished_ones_are_not_called_the_last(console: Console) -> No
 
 
 async def test_a_requeued_message_counts_as_arrived(console: Console) -> None:
-    """Its statistics are gone an hour after its arrival."""
+    """Statistics of a conversation are gone an hour after its last activity."""
     await console.bury("one", "refused")
     await console.queue.redis.delete(console.queue.keys.of("bot", "201").stats)
     await console.queue.requeue((await console.queue.dead_letters())[0].id)
