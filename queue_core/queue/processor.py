@@ -8,6 +8,7 @@ Order, retries and who may work on what are decided in Redis.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -21,17 +22,25 @@ from typing import Protocol
 
 import msgspec
 
-from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
+from queue_core.errors import LeaseLostError, QueueError
 from queue_core.message import Batch
-from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Handler, Outcome, Sender
+from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.replying import Handler, Sender
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
 
 IDLE_S_MAX = 30.0
 """Longest wait of an idle worker between two looks at the index."""
+RENEW_AGAIN_S_MAX = 0.5
+"""Longest wait between two tries to renew leases that could not be renewed."""
+
+SENT_MAX = 10_000
+"""Limit on batches that are remembered because they were sent and Redis does not know."""
+
+_Conversation = tuple[str, str]
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +51,8 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     conversations: int
     messages: int
     completed: int
+    superseded: int
+    """Turns that a newer message joined: their answer was dropped, and they are due again."""
     failed: int
     """Attempts that failed; their messages are tried again or are dead letters."""
     lost_leases: int
@@ -87,6 +98,7 @@ class _Pass:
             conversations=self.outcomes.total(),
             messages=self.messages,
             completed=self.outcomes["completed"],
+            superseded=self.outcomes["superseded"],
             failed=self.outcomes["failed"],
             lost_leases=self.outcomes["lost"],
             handed_back=self.outcomes["handed back"],
@@ -123,6 +135,10 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
+        self._sent: dict[_Conversation, Attempt] = {}
+        """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
+        self._look_s = self._settings.lock_ttl_ms / 8000
+        """Time between two claims that keep watch on leases that were not renewed, as in claim.lua."""
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
@@ -160,8 +176,8 @@ class Processor:
         """Make one pass over everything that is due now, for callers on a schedule.
 
         Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended. A batch
-        whose end cannot be recorded in Redis within the length of a lease is left to the next worker. Raises
-        RuntimeError after `stop`.
+        whose end cannot be recorded in Redis within the length of a lease is recorded by this processor's next pass,
+        or left to another worker. Raises RuntimeError after `stop`.
         """
         return await self._one_pass(range(len(self._doorbells)), None)
 
@@ -177,6 +193,7 @@ class Processor:
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
         if self._stopping:
             raise RuntimeError("this processor was stopped: it claims no more; make a new one")
+        await self._record_sent_batches()
         next_due: list[int] = []
         async with self._working(patience_s=self._settings.lock_ttl_ms / 1000) as work:
             try:
@@ -188,6 +205,13 @@ class Processor:
         if work.error:
             raise work.error
         return work.report(min(next_due, default=None))
+
+    async def _record_sent_batches(self) -> None:
+        for conversation, attempt in tuple(self._sent.items()):
+            if attempt.stage == "complete":
+                with contextlib.suppress(LeaseLostError):
+                    await self._queue.complete(attempt.batch)
+                    del self._sent[conversation]
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
@@ -213,15 +237,15 @@ class Processor:
         """Start everything that is due at this moment. Returns the time at which the partition next needs attention."""
         began_ms = None
         while True:
-            await self._wait_for_slot()
-            if self._unrecorded(partition, except_for=work):  # a claim could take over its lease
-                raise QueueUnavailableError(
-                    "Redis was away, and batches that ended meanwhile are not recorded in it yet: try again later"
-                )
+            await self._wait_for_slot(partition, work)
             claimed = await self._claim(partition, work, only)
             if began_ms is None:
                 began_ms = claimed.now_ms
-            if claimed.next_due_ms is None or claimed.next_due_ms > began_ms or self._stopping:
+            if self._stopping:
+                return claimed.next_due_ms
+            if claimed.spared:  # over in `grace_ms`, unless they are renewed
+                await asyncio.sleep(self._look_s)
+            elif claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
                 return claimed.next_due_ms
 
     async def _claim_when_due(self, partition: int, bell: Doorbell, work: _Pass) -> None:
@@ -245,8 +269,7 @@ class Processor:
                     await wait_for_event(
                         bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
                     )
-            await self._wait_for_unrecorded(partition)
-            await self._wait_for_slot()
+            await self._wait_for_slot(partition, work)
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
@@ -256,10 +279,19 @@ class Processor:
         When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
+        attempts = (attempt for work in self._passes for attempt in work.in_work)
         claim = asyncio.ensure_future(
-            self._queue.claim(self.processor_id, limit=limit, partition=partition, only=only)
+            self._queue.claim(
+                self.processor_id,
+                limit=limit,
+                partition=partition,
+                only=only,
+                kept=[attempt.batch for attempt in attempts if attempt.is_unrenewed],
+            )
         )
         self._slots_claimed_for += limit
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -277,9 +309,21 @@ class Processor:
         if self._stopping:
             await self._hand_back_all(claimed)
         else:
+            is_late = clock() - asked_at > self._settings.lock_ttl_ms / 2000
             for batch in claimed.batches:
-                self._start(Attempt(batch, partition, work.patience_s), work)
+                if not is_late or await self._is_still_held(batch):
+                    self._start(batch, work)
         return claimed
+
+    async def _is_still_held(self, batch: Batch) -> bool:
+        """Return False if this process stood still before it read a claim's answer, and has lost the lease."""
+        try:
+            await self._queue.extend(batch)
+        except LeaseLostError:
+            return False
+        except QueueError as error:
+            _log.warning("lease %d could not be renewed: %s", batch.token, error)
+        return True
 
     async def _hand_back_unanswered(self, partition: int) -> None:
         """Hand back the leases of a claim whose answer was lost."""
@@ -291,36 +335,37 @@ class Processor:
             _log.warning("the last claim was not answered; its leases run out by themselves: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
-        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
-
-    async def _wait_for_unrecorded(self, partition: int) -> None:
-        """Wait for batches whose end is not recorded in Redis: a claim could take over their leases."""
-        while not self._stopping and (unrecorded := self._unrecorded(partition)):
-            await asyncio.wait(unrecorded, timeout=REDIS_RETRY_S[0])
-
-    def _unrecorded(self, partition: int, *, except_for: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
-        return [
-            task
-            for work in self._passes
-            if work is not except_for
-            for attempt, task in work.in_work.items()
-            if attempt.is_unrecorded and attempt.partition == partition
-        ]
+        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in claimed.batches))
 
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
-    async def _wait_for_slot(self) -> None:
-        """Return when a slot is free, or on stop."""
+    async def _wait_for_slot(self, partition: int, work: _Pass) -> None:
+        """Return when a slot is free, or on stop. Until then claims of nothing go on looking at the index.
+
+        Without them a lease that ran out would never be taken over where all slots are always in use.
+        """
+        clock = asyncio.get_running_loop().time
+        next_look = clock() + self._look_s
         while self._free_slots() == 0 and not self._stopping:
             self._slot_freed.clear()
-            await self._slot_freed.wait()
+            await wait_for_event(self._slot_freed, next_look - clock())
+            if clock() >= next_look:
+                next_look += self._look_s
+                with contextlib.suppress(QueueError):
+                    await self._claim(partition, work)
 
     # Batches in work.
 
-    def _start(self, attempt: Attempt, work: _Pass) -> None:
-        work.messages += len(attempt.batch.messages)
-        self._notify(lambda observer: observer.claimed(attempt.batch))
+    def _start(self, batch: Batch, work: _Pass) -> None:
+        sent = self._sent.pop(_conversation_of(batch), None)
+        if sent and batch.reply is not None and sent.batch.ids == batch.ids:
+            parts_sent = max(batch.parts_sent, sent.parts_sent)
+            state = "sent" if sent.stage == "complete" else batch.send_state
+            batch = msgspec.structs.replace(batch, parts_sent=parts_sent, send_state=state)
+        attempt = Attempt(batch, work.patience_s)
+        work.messages += len(batch.messages)
+        self._notify(lambda observer: observer.claimed(batch))
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
 
     async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
@@ -340,6 +385,10 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
+            self._sent[_conversation_of(attempt.batch)] = attempt
+            if len(self._sent) > SENT_MAX:
+                del self._sent[next(iter(self._sent))]
         work.outcomes[outcome] += 1
         work.dead_lettered += attempt.dead_lettered
         work.error = attempt.gave_up_on_redis or work.error
@@ -356,11 +405,27 @@ class Processor:
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
 
     async def _renew_leases(self, work: _Pass) -> None:
-        while True:
-            await asyncio.sleep(self._settings.lock_renew_ms / 1000)
-            await asyncio.gather(*(self._renew(attempt, work) for attempt in tuple(work.in_work)))
+        """Renew the leases every `lock_renew_ms`; much more often while Redis is away.
 
-    async def _renew(self, attempt: Attempt, work: _Pass) -> None:
+        Soon after Redis is back a lease that ran out meanwhile may be taken over (`grace_ms`).
+        """
+        every_s = self._settings.lock_renew_ms / 1000
+        pause_s = every_s
+        while True:
+            await asyncio.sleep(pause_s)
+            renewals = (self._is_renewed(attempt, work) for attempt in tuple(work.in_work))
+            if all(await asyncio.gather(*renewals)):
+                pause_s = every_s
+                continue
+            if pause_s == every_s:  # the first time
+                _log.warning(
+                    "leases cannot be renewed; the turns in work go on, and nothing is sent until they are"
+                )
+                pause_s = REDIS_RETRY_S[0]
+            pause_s = min(pause_s * 2, RENEW_AGAIN_S_MAX, every_s)
+
+    async def _is_renewed(self, attempt: Attempt, work: _Pass) -> bool:
+        """Renew a lease, and end the attempt if it is lost. Returns False if Redis could not be asked."""
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
@@ -368,4 +433,12 @@ class Processor:
                 attempt.lease_lost = True
                 task.cancel()
         except QueueError as error:
-            _log.warning("lease %d could not be renewed: %s", attempt.batch.token, error)
+            _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
+            attempt.is_unrenewed = True
+            return False
+        attempt.is_unrenewed = False
+        return True
+
+
+def _conversation_of(batch: Batch) -> _Conversation:
+    return batch.instance_name, batch.user_phone

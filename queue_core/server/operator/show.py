@@ -138,7 +138,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
             if (letter.instance_name, letter.user_phone) == (instance, phone)
         ],
         buffer=await read_buffer(queue, (instance, phone)),
-        memory=await ConversationMemory(queue.notes).load(instance, phone),
+        memory=await ConversationMemory(queue.notes).load(instance, phone) or Memory(),
     )
 
 

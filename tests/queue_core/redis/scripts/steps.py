@@ -49,7 +49,18 @@ class Steps:
         )
         return await self.run(call, changed)
 
-    async def claim(self, at: int | str = 0, claim_id: str = "c1", **changed: Any) -> ClaimAnswer:
+    async def claim(
+        self,
+        at: int | str = 0,
+        claim_id: str = "c1",
+        *,
+        looked_since: int | None = -1_000_000,
+        **changed: Any,
+    ) -> ClaimAnswer:
+        """Claims as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        if looked_since is not None and isinstance(at, int):
+            looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}
+            await self.redis.hset(SHARED.looks, mapping=looks)
         call = scripts.Claim(
             partition=SHARED,
             last_claim=SHARED.last_claim_of("p"),
@@ -59,10 +70,12 @@ class Steps:
             claim_id=claim_id,
             limit=10,
             lock_ttl_ms=15_000,
+            grace_ms=5_000,
             max_batch=100,
             max_attempts=4,
             queue_ttl_ms=3_600_000,
             only="",
+            kept="",
         )
         return await self.run(call, changed)
 
@@ -73,11 +86,24 @@ class Steps:
     async def extend(self, token: int, at: int = 0) -> str:
         return await self.run(scripts.Extend(place=PLACE, now_ms=NOW + at, token=token, lock_ttl_ms=15_000))
 
-    async def record_reply(self, token: int, words: str = "hello") -> str:
-        return await self.run(scripts.RecordReply(place=PLACE, now_ms=NOW, token=token, text=words))
+    async def record_reply(self, token: int, words: str = "hello", at: int = 0, **changed: Any) -> str:
+        call = scripts.RecordReply(
+            place=PLACE,
+            rules=RULES,
+            now_ms=NOW + at,
+            token=token,
+            text=words,
+            supersede_ms=0,
+            max_batch=100,
+            stats_ttl_ms=3_600_000,
+        )
+        return await self.run(call, changed)
 
-    async def record_sent(self, token: int) -> str:
-        return await self.run(scripts.RecordSent(place=PLACE, now_ms=NOW + 5, token=token))
+    async def record_sent(self, token: int, parts: int = 0, *, is_whole: bool = True) -> str:
+        call = scripts.RecordSent(
+            place=PLACE, now_ms=NOW + 5, token=token, parts=parts, is_whole=int(is_whole)
+        )
+        return await self.run(call)
 
     async def complete(self, token: int, at: int = 0) -> str:
         return await self.run(
