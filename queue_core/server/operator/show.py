@@ -270,7 +270,7 @@ def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
     if not overview.buffer:
         return
     messages = quantity(len(overview.buffer.messages), "message")
-    mark = "marked as processed: those that came while the AI answered are lost"
+    mark = "marked as processed (one that came while the AI was answering is lost)"
     write()
     write(f"{messages} in the old buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
     buffered = [stored.message for stored in overview.buffer.messages]
