@@ -42,16 +42,16 @@ load-chaos: $(VENV)/.load ## the same at a tenth, while a worker is killed, Redi
 
 test: lint types unit ## lint, types, import rules and all tests
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test ## ruff, import rules, and the language of names and texts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python tests/lint_language.py
 
-types: $(VENV)/.test
+types: $(VENV)/.test ## mypy
 	$(BIN)/mypy
 
-unit: $(VENV)/.test
+unit: $(VENV)/.test ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it

@@ -91,7 +91,7 @@ _STACK = (
 _RUN = (Option("chaos", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _SEED,
-    Option("rate", "N", 2000.0, "messages a minute", number(0.001, RATE_MAX)),
+    Option("rate", "N", 2000.0, "messages a minute, on average", number(0.001, RATE_MAX)),
     Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
     _OUT,
 )

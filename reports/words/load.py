@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
@@ -205,5 +205,5 @@ def _figure(value: float, unit: Unit) -> str:
         return share(value / 100)
     number = f"{value:,.1f}".removesuffix(".0")
     if unit == "MB":
-        return gettext("%(value)s MB", value=number).replace(" ", NARROW)
+        return gettext("%(value)s MB", value=number).replace(" ", NO_BREAK)
     return gettext("%(value)s /min", value=number) if unit == "/min" else number

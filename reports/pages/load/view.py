@@ -19,7 +19,7 @@ from reports.results.load import (
     LoadResult,
     RampStep,
 )
-from reports.text import NARROW, cut, one_line
+from reports.text import NO_BREAK, cut, one_line
 from reports.words.codes import trigger_words
 from reports.words.language import gettext, ngettext
 from reports.words.load import (
@@ -339,7 +339,7 @@ def _size_group(size: int) -> str:
                 "%(range)s message", "%(range)s messages", high, range=f"{low + 1}{EN_DASH}{high}"
             )
         low = high
-    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NARROW, " ")
+    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NO_BREAK, " ")
 
 
 def _bars(numbers: Mapping[str, int]) -> list[BarRow]:
