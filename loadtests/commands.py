@@ -80,7 +80,9 @@ _AI = Option(
     "time that the AI takes: constant:TIME, exponential:MEAN, lognormal:MEDIAN:SIGMA or lognormal:MEDIAN:P95",
     _service_time,
 )
-_SEND = Option("send", "SPEC", SEND_DEFAULT, "time that WhatsApp takes to answer a send, as --ai", _service_time)
+_SEND = Option(
+    "send", "SPEC", SEND_DEFAULT, "time that WhatsApp takes to answer a send, as --ai", _service_time
+)
 _AI_ERRORS = Option("ai-errors", "P", 0, "probability that the AI answers 500, from 0 to 1", number(0, 1))
 _SEED = Option("seed", "N", SEED_DEFAULT, "equal seeds draw equal times", whole(0, SEED_MAX))
 _OUT = Option("out", "DIR", OUT, "folder for all files", folder)

@@ -143,7 +143,7 @@ class Sink:
     async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
         """Take a reply in the time that a send takes, and list it with the ids of its turn if the turn is known.
 
-        Return the number of the event. A send whose caller dies is not cut off: aiohttp lets a handler end.
+        Return the number of the event. The send goes on if its caller dies: see `serve`.
         """
         at = self._now()
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -236,7 +236,14 @@ def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str
         ) from None
     address = listener.getsockname()
     listening(f"http://[{address[0]}]:{address[1]}" if is_ipv6 else f"http://{address[0]}:{address[1]}")
-    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=END_S)
+    web.run_app(
+        app,
+        sock=listener,
+        print=None,
+        access_log=None,
+        shutdown_timeout=END_S,
+        handler_cancellation=False,  # a send goes on when its caller has died
+    )
 
 
 def cause_of(error: OSError) -> str:
