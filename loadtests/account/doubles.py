@@ -64,7 +64,7 @@ def deaths_of(faults: Iterable[InjectedFault], start_at: float, until: float) ->
 def doubles_of(
     events: Iterable[Event], known: Container[str], deaths: Deaths, start_at: float
 ) -> list[Double]:
-    """Return the messages of this load that were sent more than once, those first that no death explains.
+    """Return the messages of this load that were sent more than once, oldest first, after those that no death explains.
 
     A death explains one more send: each send but the last needs its own.
     """
@@ -74,7 +74,7 @@ def doubles_of(
             for message_id in event.ids:
                 sends[message_id].append(event)
     doubles = []
-    for message_id, repeated in sorted(sends.items()):
+    for message_id, repeated in sends.items():
         if len(repeated) > 1 and message_id in known:
             ordered = sorted(repeated, key=lambda send: send.at)
             doubles.append(
@@ -84,7 +84,7 @@ def doubles_of(
                     sends=[_send_of(send, deaths, start_at) for send in ordered],
                 )
             )
-    return sorted(doubles, key=lambda double: double["worker_died"])
+    return sorted(doubles, key=lambda double: (double["worker_died"], double["sends"][0]["at_s"], double["id"]))
 
 
 def _send_of(send: Event, deaths: Deaths, start_at: float) -> Send:

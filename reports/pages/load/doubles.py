@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.results.load import Double, LoadResult, Send
 from reports.text import cut, one_line
 from reports.words.language import gettext
-from reports.words.numbers import EN_DASH, duration
+from reports.words.numbers import EN_DASH, seconds
 
 NAME_LENGTH_MAX = 80
 DOUBLES_MAX = 50
@@ -58,9 +58,14 @@ def double_tables(result: LoadResult) -> list[DoubleTable]:
 def _send_row(double: Double, send: Send) -> SendRow:
     return SendRow(
         id=cut(one_line(double["id"]), NAME_LENGTH_MAX),
-        sent=duration(1000 * send["at_s"]),
-        answered=duration(1000 * send["answered_s"]),
+        sent=_moment(send["at_s"]),
+        answered=_moment(send["answered_s"]),
         caller=cut(one_line(send["caller"]), NAME_LENGTH_MAX) or EN_DASH,
         is_hung_up=send["is_caller_gone"],
-        died=duration(None if send["died_s"] is None else 1000 * send["died_s"]),
+        died=EN_DASH if send["died_s"] is None else _moment(send["died_s"]),
     )
+
+
+def _moment(at_s: float) -> str:
+    """Write a moment so exactly that sends can be told apart from deaths in the same second."""
+    return seconds(f"{at_s:,.2f}")
