@@ -84,7 +84,9 @@ def doubles_of(
                     sends=[_send_of(send, deaths, start_at) for send in ordered],
                 )
             )
-    return sorted(doubles, key=lambda double: (double["worker_died"], double["sends"][0]["at_s"], double["id"]))
+    return sorted(
+        doubles, key=lambda double: (double["worker_died"], double["sends"][0]["at_s"], double["id"])
+    )
 
 
 def _send_of(send: Event, deaths: Deaths, start_at: float) -> Send:

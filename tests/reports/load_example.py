@@ -92,6 +92,18 @@ def second(at: int, rate: int = 160, depth: int | None = 900) -> Second:
     )
 
 
+def latency(chance: random.Random) -> LoadLatency:
+    """Return samples of every latency of a load of 10,000 messages."""
+    return LoadLatency(
+        acknowledgement=sorted(chance.lognormvariate(1.2, 0.6) for _ in range(10_000)),
+        dispatch_lag=sorted(chance.expovariate(1 / 20) for _ in range(4000)),
+        ai=sorted(chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply=sorted(8000 + chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply_from_first=sorted(9000 + chance.lognormvariate(8.2, 0.5) for _ in range(4000)),
+        generator_lag=sorted(chance.expovariate(2) for _ in range(10_000)),
+    )
+
+
 def chaos() -> LoadResult:
     """Return a result of 10,000 messages with four faults; two were lost, so a threshold was missed."""
     chance = random.Random(4)
@@ -136,14 +148,7 @@ def chaos() -> LoadResult:
         by_trigger={"window": 3000, "max_wait": 100, "idle": 900},
         sizes={"1": 1000, "2": 1500, "3": 1000, "7": 300, "12": 150, "300": 50},
     )
-    made["latency_ms"] = LoadLatency(
-        acknowledgement=sorted(chance.lognormvariate(1.2, 0.6) for _ in range(10_000)),
-        dispatch_lag=sorted(chance.expovariate(1 / 20) for _ in range(4000)),
-        ai=sorted(chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
-        reply=sorted(8000 + chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
-        reply_from_first=sorted(9000 + chance.lognormvariate(8.2, 0.5) for _ in range(4000)),
-        generator_lag=sorted(chance.expovariate(2) for _ in range(10_000)),
-    )
+    made["latency_ms"] = latency(chance)
     made["timeline"] = [second(at, chance.randint(130, 200), 1500 - abs(at - 30) * 30) for at in range(70)]
     for at in range(60, 70):
         made["timeline"][at].update({"sent": 0, "acknowledged": 0})

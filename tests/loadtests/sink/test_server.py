@@ -118,7 +118,7 @@ async def test_a_send_takes_its_time_and_is_listed_with_both_moments_and_its_cal
 
 
 async def test_a_send_reaches_the_customer_though_its_caller_dies_meanwhile() -> None:
-    """It is listed like any other, once its time is over. The sink looks at its clock when a send came in."""
+    """The send is listed like any other, once its time is over. The sink reads its clock when a send came in."""
     came_in = asyncio.Event()
 
     def now() -> float:

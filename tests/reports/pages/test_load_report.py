@@ -45,7 +45,7 @@ def test_messages_that_were_sent_twice_are_shown_with_each_send_and_whether_a_wo
     ]
     assert [row[0] for row in rows] == ["m-9", "m-9", "m-33", "m-33", "m-34", "m-34"]
     assert ("m-9" in unexplained, "m-9" in explained) == (True, False)
-    words = [cell.replace("\u202f", " ") for cell in rows[2]]
+    words = [cell.replace("\u00a0", " ") for cell in rows[2]]
     assert words == ["m-33", "19.20 s", "20.40 s", "worker-1.1", "yes", "20.00 s"]
     assert rows[0][3:] == ["worker-1.1", "no", "\u2013"]
 
