@@ -13,16 +13,17 @@ from queue_core.errors import (
     RetryLaterError,
     UnsupportedRedisError,
 )
-from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt
+from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt, Reply
 from queue_core.queue.health import HealthReport, examine
 from queue_core.queue.intake import Intake
 from queue_core.queue.message_queue import Claimed, MessageQueue
 from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.connection import connect
-from queue_core.settings import QueueSettings
+from queue_core.settings import PROFILES, QueueSettings
 
 __all__ = [
+    "PROFILES",
     "Batch",
     "Claimed",
     "DeadLetter",
@@ -42,6 +43,7 @@ __all__ = [
     "QueueSettings",
     "QueueUnavailableError",
     "Receipt",
+    "Reply",
     "Rescued",
     "RetryLaterError",
     "UnsupportedRedisError",

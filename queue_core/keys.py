@@ -33,6 +33,8 @@ class Partition(NamedTuple):
     """The last fencing token."""
     dead: Key
     """Stream of dead letters."""
+    looks: Key
+    """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -101,6 +103,7 @@ class KeySpace:
             wake=f"{base}wake",
             token=f"{base}token",
             dead=f"{base}dead_letters",
+            looks=f"{base}looks",
         )
 
     def _of(self, instance: str, phone: str) -> Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -64,6 +65,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     reply: str | None = None
     """The reply that an earlier attempt recorded, if any: send it, and do not ask for another."""
     send_state: SendState = "not sent"
+    parts_sent: int = 0
+    """Number of parts of that reply that were sent: a sender that sends in parts goes on after them."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -74,6 +77,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """Return the turn as one text, a line for each message that has words."""
         return "\n".join(message.message for message in self.messages if message.message)
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Reply of a handler that has something to do once it is certain that the reply is used."""
+
+    text: str
+    on_recorded: Callable[[], Awaitable[None]] | None = None
+    """Called once, when the reply is recorded and about to be sent, such as to save what the AI remembers. It is not
+    called for an answer that was dropped because a newer message joined the turn. Its errors are logged."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

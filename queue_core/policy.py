@@ -9,29 +9,34 @@ import random
 from collections.abc import Iterable
 
 from queue_core.message import QueueMessage, Trigger
-from queue_core.settings import QueueSettings, Rules
+from queue_core.settings import QueueSettings, Rules, TurnRules
 
 
 def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
     """Return the due time of a conversation with `waiting` messages that were added from `oldest_ms` to `newest_ms`."""
-    if waiting >= rules.max_messages:
+    if 0 < rules.max_messages <= waiting:
         return now_ms
-    due = oldest_ms + _limit_ms(rules)
+    due = oldest_ms + limit_ms(rules)
     if rules.idle_ms:
         due = min(due, newest_ms + rules.idle_ms)
     return due
+
+
+def joins(rules: TurnRules, *, oldest_ms: int, newest_ms: int) -> bool:
+    """Return True if a message that was added at `newest_ms`, while the turn was being answered, joins the turn."""
+    return newest_ms - oldest_ms < rules.supersede_ms
 
 
 def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt: int) -> Trigger:
     """Name the rule that made a claimed conversation due."""
     if attempt > 1:
         return "retry"
-    if due_ms >= oldest_ms + _limit_ms(rules):
+    if due_ms >= oldest_ms + limit_ms(rules):
         return "window"
-    return "size" if waiting >= rules.max_messages else "idle"
+    return "size" if 0 < rules.max_messages <= waiting else "idle"
 
 
-def _limit_ms(rules: Rules) -> int:
+def limit_ms(rules: Rules) -> int:
     """Return the longest time from the oldest message to the due time: the cap, or the window."""
     return rules.cap_ms if rules.idle_ms and rules.cap_ms else rules.window_ms
 

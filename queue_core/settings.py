@@ -27,22 +27,41 @@ class Rules:
 
     window_ms: int = _whole(8_000, 0, 3_600_000)
     """A conversation is due this long after its oldest waiting message."""
-    max_messages: int = _whole(5, 1, 1_000)
-    """This many waiting messages make it due at once."""
+    max_messages: int = _whole(5, 0, 1_000)
+    """This many waiting messages make it due at once. 0 is off."""
     idle_ms: int = _whole(0, 0, 3_600_000)
     """A silence of this length makes it due, if that is earlier than the window. 0 is off."""
     cap_ms: int = _whole(0, 0, 3_600_000)
     """With `idle_ms`, replaces the window: the latest due time, counted from the oldest message. 0 is off."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRules(Rules):
+    """Rules of a turn: when it is due, and which messages still join it."""
+
+    supersede_ms: int = _whole(0, 0, 3_600_000)
+    """A message that comes while its turn is being answered joins it, up to this long after the turn's oldest message:
+    the answer is dropped, and the handler is asked again about all of it. 0 is off."""
+
+
 RULE_OPTIONS: Mapping[str, str] = MappingProxyType(
-    {rule.name.removesuffix("_ms").replace("_", "-"): rule.name for rule in fields(Rules)}
+    {rule.name.removesuffix("_ms").replace("_", "-"): rule.name for rule in fields(TurnRules)}
 )
-"""Fields of Rules by their names on command lines and in recordings, such as `window` and `max-messages`."""
+"""Fields of TurnRules by their names on command lines and in recordings, such as `window` and `max-messages`."""
+
+_UNTIL_SILENCE = {"max_messages": 0, "cap_ms": 45_000, "supersede_ms": 45_000}
+PROFILES: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        "plan": MappingProxyType({"window_ms": 8_000, "max_messages": 5}),
+        "patient": MappingProxyType({"idle_ms": 7_500, **_UNTIL_SILENCE}),
+        "quick": MappingProxyType({"idle_ms": 3_000, **_UNTIL_SILENCE}),
+    }
+)
+"""Sets of rules by name: the default; a reply to everything that was written up to a silence; the same, earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSettings(Rules):
+class QueueSettings(TurnRules):
     """Settings that every process of one deployment must agree on.
 
     Times are in milliseconds, as the names say. Raises InvalidSettingsError, naming every fault, when the values
@@ -55,7 +74,7 @@ class QueueSettings(Rules):
     lock_ttl_ms: int = _whole(15_000, 50, 3_600_000)
     """LOCK_TTL: a lease that is not renewed in this time is over, and the conversation is due again."""
     lock_renew_ms: int = _whole(5_000, 10, 3_600_000)
-    """Leases are renewed this often."""
+    """Leases are renewed this often; more often, until it works, while Redis does not answer."""
     max_retry_count: int = _whole(3, 0, 100)
     """MAX_RETRY_COUNT: attempts after the first; then the messages become dead letters."""
     backoff_base_ms: int = _whole(1_000, 0, 3_600_000)
@@ -84,12 +103,22 @@ class QueueSettings(Rules):
     """Size limit of one message as stored, in bytes of JSON."""
     redis_deadline_ms: int = _whole(1_500, 1, 60_000)
     """Redis has this long to answer; then QueueUnavailableError is raised."""
+    direct_after_ms: int = _whole(5_000, 0, 60_000)
+    """While Redis is away a message waits this long for it; then `Intake` answers it directly."""
     wait_for_fsync: bool = False
     """Acknowledge only what is on Redis's disk: with appendfsync always, or everysec on Redis 7.2 (waits up to 1 s)."""
     prefix: str = "wa"
     """Every key starts with it."""
     partitions: int = _whole(1, 1, 1_024)
     """Hash tags to spread conversations over; 1 unless on Redis Cluster. Must not change while messages wait."""
+
+    @property
+    def grace_ms(self) -> int:
+        """Time for which Redis must have been looked at before a lease that ran out is taken over.
+
+        After an outage, a holder that lives renews its lease within this time: two calls that wait for the deadline.
+        """
+        return min(self.lock_ttl_ms, max(self.lock_ttl_ms // 3, 2 * self.redis_deadline_ms))
 
     def __post_init__(self) -> None:
         faults = [*self._out_of_range(), *self._contradictions()]

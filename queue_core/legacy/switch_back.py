@@ -30,7 +30,7 @@ from queue_core.legacy.buffer import (
 from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessage, decoded
 from queue_core.message import Batch, QueueMessage, check_names, decode, encode
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.processor import Handler, Sender
+from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
 from queue_core.settings import QueueSettings
 from queue_core.waiting import cancel_all, within
 
@@ -238,9 +238,10 @@ class _Host:
         await self._mark_as_being_answered(conversation)
         batch = self._batch(conversation, messages, due_ms)
         try:
-            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
-            if reply:
-                await within(self._settings.send_timeout_ms, self._send(batch, reply))
+            reply = reply_of(await within(self._settings.handler_timeout_ms, self._handle(batch)))
+            if reply.text:
+                await send_reply(self._send, batch, reply.text, limit_ms=self._settings.send_timeout_ms)
+            await call_recorded(reply, limit_ms=self._settings.handler_timeout_ms)
         except Exception as error:
             _log.warning("a turn of the legacy buffer was not answered: %s", type(error).__name__)
             if self._is_ending:

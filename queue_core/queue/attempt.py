@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
-from queue_core.message import Batch
+from queue_core.message import Batch, Reply
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.replying import (
+    Handler,
+    Sender,
+    call_recorded,
+    calling_recorded,
+    line_of,
+    reply_of,
+    send_reply,
+)
 from queue_core.waiting import within
 
-Handler = Callable[[Batch], Awaitable[str | None]]
-"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError say what follows; others are retried."""
-Sender = Callable[[Batch, str], Awaitable[None]]
-"""Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open."""
-Outcome = Literal["completed", "failed", "lost", "handed back"]
+Outcome = Literal["completed", "superseded", "failed", "lost", "handed back"]
 
-REDIS_RETRY_S = (0.05, 2.0)
+REDIS_RETRY_S = (0.05, 1.0)
 """First and longest wait while Redis is not available; it doubles each time."""
+REFUSED_RETRY_S_MAX = 30.0
+"""Longest wait while Redis answers, but refuses to record that a turn is done."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +40,12 @@ class Attempt:
     """A batch in work. `stage` is the step that it has reached."""
 
     batch: Batch
-    partition: int
     patience_s: float
     """Longest time to try to record its end in Redis; then it is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
+    parts_sent: int = 0
+    """Number of parts of the reply that this attempt has seen sent, those of earlier attempts included."""
     lease_lost: bool = False
-    is_unrecorded: bool = False
-    """True while the end of the attempt is not recorded, because Redis is away."""
     reason: str = ""
     """Reason why it did not complete."""
     dead_lettered: int = 0
@@ -50,6 +55,10 @@ class Attempt:
 
 class _RedisAwayError(Exception):
     """Raised when an attempt has waited for Redis long enough."""
+
+
+class _SupersededError(Exception):
+    """Raised when a newer message joined the turn before its reply was recorded."""
 
 
 class Attempts:
@@ -65,6 +74,9 @@ class Attempts:
         """Take the batch through all steps. A cancellation is raised again, unless the lease was lost."""
         try:
             return await self._run(attempt)
+        except _SupersededError:
+            attempt.reason = "a newer message joined the turn; all of it is answered next"
+            return "superseded"
         except asyncio.CancelledError:
             if attempt.lease_lost:
                 attempt.reason = "the lease ran out, and another worker may hold the conversation"
@@ -80,6 +92,8 @@ class Attempts:
                 await self._queue.complete(batch)
                 attempt.reason = ""
                 return "completed"
+            if attempt.parts_sent > batch.parts_sent:
+                await self._queue.record_sent(batch, parts=attempt.parts_sent)
             # An earlier attempt may have sent the reply that it recorded.
             await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
         except QueueError as error:
@@ -91,6 +105,8 @@ class Attempts:
         batch = attempt.batch
         try:
             await self._answer(attempt)
+        except _SupersededError:
+            raise
         except (LeaseLostError, _RedisAwayError) as error:
             _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
             attempt.reason = str(error)
@@ -108,25 +124,90 @@ class Attempts:
             return await self._failed(attempt, str(error), not_sent=True, dead=True)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
-            _log.warning("%s: %s", attempt.stage, _place_of(error))
+            _log.warning("%s: %s", attempt.stage, line_of(error))
             return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
         return "completed"
 
     async def _answer(self, attempt: Attempt) -> None:
         """Handle, record, send, complete; a reply recorded by an earlier attempt is only sent."""
         batch = attempt.batch
-        reply = batch.reply
-        if reply is None:
-            reply = await within(self._settings.handler_timeout_ms, self._handle(batch))
-            if reply and self._send:
-                await self._persist(attempt, lambda: self._queue.record_reply(batch, reply))
+        limit_ms = self._settings.handler_timeout_ms
+        if batch.reply is None:
+            reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
             raise GiveUpError("the reply may have been sent before a crash (unsure_sends = dead-letter)")
-        if reply and self._send and batch.send_state != "sent":
+        else:
+            reply = Reply(batch.reply)
+        if reply.text and self._send and batch.send_state != "sent":
+            await self._confirm(attempt, lambda: self._record(batch, reply.text))
             attempt.stage = "send"
-            await within(self._settings.send_timeout_ms, self._send(batch, reply))
+            async with calling_recorded(reply, limit_ms=limit_ms):
+                await self._deliver(attempt, self._send, reply.text)
+        else:
+            await call_recorded(reply, limit_ms=limit_ms)
         attempt.stage = "complete"
-        await self._persist(attempt, lambda: self._queue.complete(batch))
+        await self._complete(attempt)
+
+    async def _record(self, batch: Batch, reply: str) -> None:
+        if not await self._queue.record_reply(batch, reply):
+            raise _SupersededError
+
+    async def _deliver(self, attempt: Attempt, sender: Sender, reply: str) -> None:
+        """Send the reply; between two parts, note the one that was sent and confirm that the next may be."""
+        batch = attempt.batch
+
+        async def between(parts: int) -> None:
+            attempt.parts_sent = parts
+            attempt.stage = "handle"  # no part is on its way
+            await self._confirm(attempt, lambda: self._queue.record_sent(batch, parts=parts))
+            attempt.stage = "send"
+
+        await send_reply(sender, batch, reply, limit_ms=self._settings.send_timeout_ms, between=between)
+
+    async def _confirm(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step that confirms the lease; again, if this process stood still before it read the answer."""
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+
+        async def ask() -> None:
+            nonlocal asked_at
+            asked_at = clock()
+            await step()
+
+        await self._persist(attempt, ask)
+        while clock() - asked_at > self._settings.lock_ttl_ms / 2000:
+            await self._persist(attempt, ask)
+
+    async def _complete(self, attempt: Attempt) -> None:
+        """Record that the batch is done, until Redis takes it: what was sent must not be sent again.
+
+        If Redis refuses, it is noted at least that the reply was sent, for the worker that follows this one.
+        """
+        batch = attempt.batch
+        clock = asyncio.get_running_loop().time
+        latest = clock() + attempt.patience_s
+        pause_s = REDIS_RETRY_S[0]
+        is_noted = False
+        while True:
+            try:
+                return await self._persist(attempt, lambda: self._queue.complete(batch))
+            except (LeaseLostError, _RedisAwayError):
+                raise
+            except Exception as error:
+                _log.exception("lease %d cannot be completed, trying again in %.2f s", batch.token, pause_s)
+                if clock() > latest:
+                    raise _RedisAwayError(str(error)) from error
+            is_noted = is_noted or await self._is_sent_noted(batch)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, REFUSED_RETRY_S_MAX)
+
+    async def _is_sent_noted(self, batch: Batch) -> bool:
+        try:
+            await self._queue.record_sent(batch)
+        except QueueError as error:
+            _log.warning("lease %d: it cannot be noted that the reply was sent: %s", batch.token, error)
+            return False
+        return True
 
     async def _failed(
         self,
@@ -138,7 +219,10 @@ class Attempts:
         after_ms: int | None = None,
     ) -> Outcome:
         batch = attempt.batch
-        attempt.reason = reason
+        parts = attempt.parts_sent
+        attempt.reason = reason = (
+            f"after {parts} part{'s' if parts > 1 else ''}: {reason}" if parts else reason
+        )
         _log.warning("attempt %d of lease %d failed in stage %r", batch.attempt, batch.token, attempt.stage)
 
         async def fail() -> None:
@@ -160,23 +244,13 @@ class Attempts:
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]
-        try:
-            while True:
-                try:
-                    return await step()
-                except QueueUnavailableError as error:
-                    attempt.is_unrecorded = True
-                    if clock() > latest:
-                        attempt.gave_up_on_redis = error
-                        raise _RedisAwayError(str(error)) from error
-                    _log.warning("trying again in %.2f s: %s", pause_s, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
-        finally:
-            attempt.is_unrecorded = False
-
-
-def _place_of(error: Exception) -> str:
-    """Name an error and the line that raised it, without its message, which may quote a user."""
-    *_, frame = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}, in {frame.name}"
+        while True:
+            try:
+                return await step()
+            except QueueUnavailableError as error:
+                if clock() > latest:
+                    attempt.gave_up_on_redis = error
+                    raise _RedisAwayError(str(error)) from error
+                _log.warning("trying again in %.2f s: %s", pause_s, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, REDIS_RETRY_S[1])

@@ -7,6 +7,7 @@ answers 503, and the provider delivers again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,15 +16,18 @@ from typing import Literal
 
 import msgspec
 
+from queue_core import policy
 from queue_core.errors import QueueError, QueueUnavailableError
-from queue_core.message import Batch, QueueMessage, check_names
+from queue_core.message import Batch, QueueMessage, Reply, check_names
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.processor import Handler, Sender
+from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
-from queue_core.waiting import within
+from queue_core.waiting import cancel_all, within
 
 Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
 
+STORE_AGAIN_S = (0.05, 0.5)
+"""First and longest wait between two tries to store a message; it doubles each time."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -34,11 +38,18 @@ _Conversation = tuple[str, str]
 class Intake:
     """Intake of one process; `handle` and `send` are those of the Processor.
 
-    Messages that were answered directly are recorded in Redis before anything else is enqueued: such a message may lie
-    in the queue, if only the answer to its enqueue was lost. It is answered twice if this process dies before Redis is
-    back, or if a worker takes it before it is recorded.
+    The messages of a conversation are stored or answered one after the other, in the order in which they came. While
+    Redis is away a message waits for it for `direct_after_ms`. Then it is answered directly, unless this process knows
+    that an older message of its conversation waits in Redis: that one comes first, so the message is refused.
 
-    The messages of a conversation are stored or answered one after the other, in the order in which they came.
+    Redis is asked again while the handler works, and once more right before the reply is sent. If it answers, it has
+    the message, and the direct reply is dropped: a message is never taken out of Redis before it is answered. After
+    the send, the id is recorded in Redis before anything else is enqueued, in case Redis had stored the message and
+    only its answer was lost.
+
+    A message is answered twice if this process dies between the send and that record, or if a worker reaches Redis a
+    window before this process does; or if the provider delivers it again to another process while Redis is away, for
+    processes that cannot reach Redis know nothing of each other: at most once by each of them.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
@@ -47,7 +58,9 @@ class Intake:
         self._send = send
         self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
         self._turns: dict[_Conversation, _Turn] = {}
-        self._settling = asyncio.Lock()
+        self._stored_at: dict[_Conversation, float] = {}
+        """Times of the event loop at which a message was stored, oldest first, for as long as it may still wait."""
+        self._settling: asyncio.Task[None] | None = None
         self.answered_directly = 0
 
     @property
@@ -66,26 +79,14 @@ class Intake:
         async with self._turn_of(_conversation_of(message)):
             if _key(message) in self._unsettled:
                 return "duplicate"
-            try:
-                await self.settle()
-                return (await self._queue.enqueue(message)).status
-            except QueueUnavailableError as error:
-                _log.warning("answering directly: %s", error)
-            return await self._answer(message)
+            return await self._stored_in_time(message) or await self._answer(message)
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
-        while self._unsettled:
-            async with self._settling:
-                keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
-                withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
-                outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
-                for key, outcome in zip(keys, outcomes, strict=True):
-                    if isinstance(outcome, BaseException):
-                        raise outcome
-                    del self._unsettled[key]
-                    if outcome == "in flight":
-                        _log.warning("a message answered directly is being answered by a worker too")
+        if self._unsettled:
+            if self._settling is None:
+                self._settling = asyncio.create_task(self._settle(), name="queue-settle")
+            await asyncio.shield(self._settling)
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
         """Run until cancelled: settle soon after Redis is back even if no message arrives."""
@@ -95,6 +96,62 @@ class Intake:
                 await self.settle()
             except QueueError as error:
                 _log.debug("not settled yet: %s", error)
+
+    async def _settle(self) -> None:
+        try:
+            while self._unsettled:
+                keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
+                withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
+                outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
+                for key, outcome in zip(keys, outcomes, strict=True):
+                    if isinstance(outcome, BaseException):
+                        raise outcome
+                    del self._unsettled[key]
+                    if outcome == "in flight":
+                        _log.warning("a message answered directly is being answered by a worker too")
+        finally:
+            self._settling = None
+
+    async def _stored_in_time(self, message: QueueMessage) -> Acknowledgement | None:
+        """Store a message; None if Redis was away for `direct_after_ms`."""
+        clock = asyncio.get_running_loop().time
+        latest = clock() + self._queue.settings.direct_after_ms / 1000
+        pause_s = STORE_AGAIN_S[0]
+        while True:
+            try:
+                return await self._store(message)
+            except QueueUnavailableError as error:
+                if clock() + pause_s > latest:
+                    _log.warning("Redis is away: %s", error)
+                    return None
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, STORE_AGAIN_S[1])
+
+    async def _store(self, message: QueueMessage) -> Acknowledgement:
+        await self.settle()
+        receipt = await self._queue.enqueue(message)
+        conversation = _conversation_of(message)
+        self._stored_at.pop(conversation, None)
+        self._stored_at[conversation] = asyncio.get_running_loop().time()
+        self._forget_answered()
+        return receipt.status
+
+    def _forget_answered(self) -> None:
+        """Forget conversations whose messages have been answered by now, if all went well."""
+        settings = self._queue.settings
+        answered_ms = policy.limit_ms(settings) + settings.lock_ttl_ms
+        earliest = asyncio.get_running_loop().time() - answered_ms / 1000
+        while self._stored_at and next(iter(self._stored_at.values())) < earliest:
+            del self._stored_at[next(iter(self._stored_at))]
+
+    @asynccontextmanager
+    async def _answering(self, batch: Batch) -> AsyncIterator[asyncio.Task[str | Reply | None]]:
+        limit_ms = self._queue.settings.handler_timeout_ms
+        task = asyncio.ensure_future(within(limit_ms, self._handle(batch)))
+        try:
+            yield task
+        finally:
+            await cancel_all([task])
 
     @asynccontextmanager
     async def _turn_of(self, conversation: _Conversation) -> AsyncIterator[None]:
@@ -110,19 +167,33 @@ class Intake:
                 del self._turns[conversation]
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
-        """Run handler and sender at once, as for a batch of one message."""
+        """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
+        self._forget_answered()
+        if _conversation_of(message) in self._stored_at:
+            raise QueueUnavailableError(
+                "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
+            )
         if len(self._unsettled) >= UNSETTLED_MAX:
             raise QueueUnavailableError(
                 f"Redis is away, and {UNSETTLED_MAX} messages were answered without it: deliver this one again later"
             )
         batch = _batch_of_one(message)
-        settings = self._queue.settings
-        reply = await within(settings.handler_timeout_ms, self._handle(batch))
-        if reply:
-            await within(settings.send_timeout_ms, self._send(batch, reply))
+        async with self._answering(batch) as task:
+            while True:
+                await asyncio.wait([task], timeout=STORE_AGAIN_S[1])
+                is_answered = task.done()  # before Redis is asked for the last time
+                with contextlib.suppress(QueueUnavailableError):
+                    return await self._store(message)
+                if is_answered:
+                    break
+        reply = reply_of(task.result())
+        if reply.text:
+            limit_ms = self._queue.settings.send_timeout_ms
+            await send_reply(self._send, batch, reply.text, limit_ms=limit_ms)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
         self.answered_directly += 1
+        await call_recorded(reply, limit_ms=self._queue.settings.handler_timeout_ms)
         return "answered"
 
 

@@ -51,6 +51,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int
     next_due_ms: int | None
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
+    spared: int = 0
+    """Number of leases that ran out, and that their holders may still renew."""
 
 
 class MessageQueue:
@@ -189,6 +191,7 @@ class MessageQueue:
             claim_id=claim_id,
             limit=limit,
             lock_ttl_ms=settings.lock_ttl_ms,
+            grace_ms=settings.grace_ms,
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
@@ -212,7 +215,11 @@ class MessageQueue:
                         batch, "unreadable: the value in Redis is not a message", dead=True
                     )
         return Claimed(
-            batches=tuple(batches), given_up=given_up, now_ms=answer.now_ms, next_due_ms=answer.next_due_ms
+            batches=tuple(batches),
+            given_up=given_up,
+            now_ms=answer.now_ms,
+            next_due_ms=answer.next_due_ms,
+            spared=answer.spared,
         )
 
     async def extend(self, batch: Batch) -> None:
@@ -225,16 +232,39 @@ class MessageQueue:
         )
         _require_held(await self.transport.gathered(call), batch)
 
-    async def record_reply(self, batch: Batch, reply: str) -> None:
-        """Store the reply before it is sent, so that the AI is not asked again after a crash. Raises LeaseLostError."""
-        call = scripts.RecordReply(
-            place=self._place_of(batch), now_ms=self._now(), token=batch.token, text=well_formed(reply)
-        )
-        _require_held(await self.transport.gathered(call), batch)
+    async def record_reply(self, batch: Batch, reply: str) -> bool:
+        """Store the reply, and confirm right before a send that the lease is held. Raises LeaseLostError.
 
-    async def record_sent(self, batch: Batch) -> None:
-        """Note that the reply was sent, when `complete` does not follow at once. Raises LeaseLostError."""
-        call = scripts.RecordSent(place=self._place_of(batch), now_ms=self._now(), token=batch.token)
+        After that the AI is not asked again. Returns False, and ends the lease, if a newer message joins the turn
+        (`supersede_ms`): drop the reply, the turn is handed over again with all messages.
+        """
+        settings = self.settings
+        call = scripts.RecordReply(
+            place=self._place_of(batch),
+            rules=settings,
+            now_ms=self._now(),
+            token=batch.token,
+            text=well_formed(reply),
+            supersede_ms=settings.supersede_ms,
+            max_batch=settings.max_batch,
+            stats_ttl_ms=settings.stats_ttl_s * 1000,
+        )
+        standing = await self.transport.gathered(call)
+        _require_held(standing, batch)
+        return standing != "superseded"
+
+    async def record_sent(self, batch: Batch, *, parts: int | None = None) -> None:
+        """Note that the first `parts` parts of the reply were sent, or all of it, when `complete` does not follow.
+
+        Confirms the lease for the next part. Raises LeaseLostError.
+        """
+        call = scripts.RecordSent(
+            place=self._place_of(batch),
+            now_ms=self._now(),
+            token=batch.token,
+            parts=parts or batch.parts_sent,
+            is_whole=int(parts is None),
+        )
         _require_held(await self.transport.gathered(call), batch)
 
     async def complete(self, batch: Batch) -> None:
@@ -350,6 +380,7 @@ class MessageQueue:
             claimed_at_ms=now_ms,
             reply=leased.reply,
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
+            parts_sent=leased.parts_sent,
         )
         return batch, all(readable)
 

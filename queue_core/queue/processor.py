@@ -8,6 +8,7 @@ Order, retries and who may work on what are decided in Redis.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -21,17 +22,20 @@ from typing import Protocol
 
 import msgspec
 
-from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
+from queue_core.errors import LeaseLostError, QueueError
 from queue_core.message import Batch
-from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Handler, Outcome, Sender
+from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.replying import Handler, Sender
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
 
 IDLE_S_MAX = 30.0
 """Longest wait of an idle worker between two looks at the index."""
+RENEW_AGAIN_S_MAX = 0.5
+"""Longest wait between two tries to renew leases that could not be renewed."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +46,8 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     conversations: int
     messages: int
     completed: int
+    superseded: int
+    """Turns that a newer message joined: their answer was dropped, and they are due again."""
     failed: int
     """Attempts that failed; their messages are tried again or are dead letters."""
     lost_leases: int
@@ -87,6 +93,7 @@ class _Pass:
             conversations=self.outcomes.total(),
             messages=self.messages,
             completed=self.outcomes["completed"],
+            superseded=self.outcomes["superseded"],
             failed=self.outcomes["failed"],
             lost_leases=self.outcomes["lost"],
             handed_back=self.outcomes["handed back"],
@@ -123,6 +130,10 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
+        self._sent_unrecorded: list[Batch] = []
+        """Batches of passes that are over, whose replies were sent, and whose end Redis has not recorded."""
+        self._look_s = self._settings.lock_ttl_ms / 8000
+        """Time between two claims that keep watch on leases that were not renewed, as in claim.lua."""
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
@@ -160,8 +171,8 @@ class Processor:
         """Make one pass over everything that is due now, for callers on a schedule.
 
         Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended. A batch
-        whose end cannot be recorded in Redis within the length of a lease is left to the next worker. Raises
-        RuntimeError after `stop`.
+        whose end cannot be recorded in Redis within the length of a lease is recorded by this processor's next pass,
+        or left to another worker. Raises RuntimeError after `stop`.
         """
         return await self._one_pass(range(len(self._doorbells)), None)
 
@@ -177,6 +188,7 @@ class Processor:
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
         if self._stopping:
             raise RuntimeError("this processor was stopped: it claims no more; make a new one")
+        await self._record_sent_batches()
         next_due: list[int] = []
         async with self._working(patience_s=self._settings.lock_ttl_ms / 1000) as work:
             try:
@@ -188,6 +200,12 @@ class Processor:
         if work.error:
             raise work.error
         return work.report(min(next_due, default=None))
+
+    async def _record_sent_batches(self) -> None:
+        while self._sent_unrecorded:
+            with contextlib.suppress(LeaseLostError):
+                await self._queue.complete(self._sent_unrecorded[0])
+            del self._sent_unrecorded[0]
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
@@ -213,15 +231,15 @@ class Processor:
         """Start everything that is due at this moment. Returns the time at which the partition next needs attention."""
         began_ms = None
         while True:
-            await self._wait_for_slot()
-            if self._unrecorded(partition, except_for=work):  # a claim could take over its lease
-                raise QueueUnavailableError(
-                    "Redis was away, and batches that ended meanwhile are not recorded in it yet: try again later"
-                )
+            await self._wait_for_slot(partition, work)
             claimed = await self._claim(partition, work, only)
             if began_ms is None:
                 began_ms = claimed.now_ms
-            if claimed.next_due_ms is None or claimed.next_due_ms > began_ms or self._stopping:
+            if self._stopping:
+                return claimed.next_due_ms
+            if claimed.spared:  # over in `grace_ms`, unless they are renewed
+                await asyncio.sleep(self._look_s)
+            elif claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
                 return claimed.next_due_ms
 
     async def _claim_when_due(self, partition: int, bell: Doorbell, work: _Pass) -> None:
@@ -245,8 +263,7 @@ class Processor:
                     await wait_for_event(
                         bell.rung, min((claimed.next_due_ms - claimed.now_ms) / 1000, IDLE_S_MAX)
                     )
-            await self._wait_for_unrecorded(partition)
-            await self._wait_for_slot()
+            await self._wait_for_slot(partition, work)
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
@@ -278,7 +295,7 @@ class Processor:
             await self._hand_back_all(claimed)
         else:
             for batch in claimed.batches:
-                self._start(Attempt(batch, partition, work.patience_s), work)
+                self._start(Attempt(batch, work.patience_s), work)
         return claimed
 
     async def _hand_back_unanswered(self, partition: int) -> None:
@@ -291,30 +308,22 @@ class Processor:
             _log.warning("the last claim was not answered; its leases run out by themselves: %s", error)
 
     async def _hand_back_all(self, claimed: Claimed) -> None:
-        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0, 0.0)) for batch in claimed.batches))
-
-    async def _wait_for_unrecorded(self, partition: int) -> None:
-        """Wait for batches whose end is not recorded in Redis: a claim could take over their leases."""
-        while not self._stopping and (unrecorded := self._unrecorded(partition)):
-            await asyncio.wait(unrecorded, timeout=REDIS_RETRY_S[0])
-
-    def _unrecorded(self, partition: int, *, except_for: _Pass | None = None) -> list[asyncio.Task[Outcome]]:
-        return [
-            task
-            for work in self._passes
-            if work is not except_for
-            for attempt, task in work.in_work.items()
-            if attempt.is_unrecorded and attempt.partition == partition
-        ]
+        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in claimed.batches))
 
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
-    async def _wait_for_slot(self) -> None:
-        """Return when a slot is free, or on stop."""
+    async def _wait_for_slot(self, partition: int, work: _Pass) -> None:
+        """Return when a slot is free, or on stop. Until then claims of nothing go on looking at the index.
+
+        Without them a lease that ran out would never be taken over where all slots are always in use.
+        """
         while self._free_slots() == 0 and not self._stopping:
             self._slot_freed.clear()
-            await self._slot_freed.wait()
+            await wait_for_event(self._slot_freed, self._look_s)
+            if not self._slot_freed.is_set():
+                with contextlib.suppress(QueueError):
+                    await self._claim(partition, work)
 
     # Batches in work.
 
@@ -343,6 +352,8 @@ class Processor:
         work.outcomes[outcome] += 1
         work.dead_lettered += attempt.dead_lettered
         work.error = attempt.gave_up_on_redis or work.error
+        if attempt.gave_up_on_redis and attempt.stage == "complete":
+            self._sent_unrecorded.append(attempt.batch)
         self._notify(
             lambda observer: observer.ended(attempt.batch, outcome, attempt.reason, attempt.dead_lettered)
         )
@@ -356,11 +367,27 @@ class Processor:
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
 
     async def _renew_leases(self, work: _Pass) -> None:
-        while True:
-            await asyncio.sleep(self._settings.lock_renew_ms / 1000)
-            await asyncio.gather(*(self._renew(attempt, work) for attempt in tuple(work.in_work)))
+        """Renew the leases every `lock_renew_ms`; much more often while Redis is away.
 
-    async def _renew(self, attempt: Attempt, work: _Pass) -> None:
+        Soon after Redis is back a lease that ran out meanwhile may be taken over (`grace_ms`).
+        """
+        every_s = self._settings.lock_renew_ms / 1000
+        pause_s = every_s
+        while True:
+            await asyncio.sleep(pause_s)
+            renewals = (self._is_renewed(attempt, work) for attempt in tuple(work.in_work))
+            if all(await asyncio.gather(*renewals)):
+                pause_s = every_s
+                continue
+            if pause_s == every_s:  # the first time
+                _log.warning(
+                    "leases cannot be renewed; the turns in work go on, and nothing is sent until they are"
+                )
+                pause_s = REDIS_RETRY_S[0]
+            pause_s = min(pause_s * 2, RENEW_AGAIN_S_MAX, every_s)
+
+    async def _is_renewed(self, attempt: Attempt, work: _Pass) -> bool:
+        """Renew a lease, and end the attempt if it is lost. Returns False if Redis could not be asked."""
         try:
             await self._queue.extend(attempt.batch)
         except LeaseLostError:
@@ -368,4 +395,6 @@ class Processor:
                 attempt.lease_lost = True
                 task.cancel()
         except QueueError as error:
-            _log.warning("lease %d could not be renewed: %s", attempt.batch.token, error)
+            _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
+            return False
+        return True

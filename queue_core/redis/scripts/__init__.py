@@ -11,8 +11,8 @@ from queue_core.keys import Key, Partition, Place
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
 
-Standing = Literal["held", "settled", "lost"]
-"""State of a lease: held by the caller, settled by the same call made before, or lost."""
+Standing = Literal["held", "settled", "superseded", "lost"]
+"""State of a lease: held by the caller, settled by the same call before, ended by a message that joined, or lost."""
 
 
 class EnqueueAnswer(NamedTuple):
@@ -33,15 +33,20 @@ class LeasedAnswer(NamedTuple):
     due_ms: int
     reply: str | None
     send_state: str | None
+    parts_sent: int
     elements: list[bytes]
 
 
 class ClaimAnswer(NamedTuple):
-    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters."""
+    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
+
+    `spared` counts leases that ran out and whose holder may still renew them: Redis was away, or nobody looked.
+    """
 
     now_ms: int
     next_due_ms: int | None
     given_up: int
+    spared: int
     batches: list[LeasedAnswer]
 
 
@@ -63,11 +68,11 @@ class SurveyAnswer(NamedTuple):
     expired_leases: int
 
 
+_STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
+
+
 def _standing(raw: Any) -> Standing:
-    answer = text(raw)
-    if answer == "held":
-        return "held"
-    return "settled" if answer == "settled" else "lost"
+    return _STANDINGS.get(text(raw), "lost")
 
 
 def _enqueue_answer(raw: Any) -> EnqueueAnswer:
@@ -79,6 +84,7 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
         now_ms=raw[0],
         next_due_ms=raw[1] if raw[1] >= 0 else None,
         given_up=raw[2],
+        spared=raw[3],
         batches=[
             LeasedAnswer(
                 conversation=text(conversation),
@@ -88,9 +94,10 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
                 due_ms=int(due),
                 reply=text(reply) if reply is not None else None,
                 send_state=text(state) if state is not None else None,
+                parts_sent=int(parts or 0),
                 elements=elements,
             )
-            for conversation, token, attempt, waiting, due, reply, state, elements in raw[3]
+            for conversation, token, attempt, waiting, due, reply, state, parts, elements in raw[4]
         ],
     )
 
@@ -130,7 +137,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead base"]
+    partition: Annotated[Partition, "active wake token dead looks base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -138,6 +145,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     claim_id: str
     limit: Number
     lock_ttl_ms: Number
+    grace_ms: Number
     max_batch: Number
     max_attempts: Number
     queue_ttl_ms: Number
@@ -157,23 +165,29 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
 
 @stub("record_reply")
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
-    """Keeps the reply before it is sent."""
+    """Keeps the reply and confirms the lease right before the send, unless a newer message joins the turn."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock reply"]
+    place: Annotated[Place, "queue lock reply active wake stats conversation"]
+    rules: Rules
     now_ms: Now
     token: Digits
     text: str
+    supersede_ms: Number
+    max_batch: Number
+    stats_ttl_ms: Number
 
 
 @stub("record_sent")
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
-    """Notes that the reply was sent."""
+    """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
     read = staticmethod(_standing)
     place: Annotated[Place, "lock reply"]
     now_ms: Now
     token: Digits
+    parts: Digits
+    is_whole: Digits
 
 
 @stub("complete")

@@ -1,13 +1,49 @@
 -- claim: leases conversations that are due, oldest due time first, and hands over their waiting messages.
--- A conversation whose lease ran out is due again, so a crashed worker needs nobody to clean up; the attempt counts.
+-- A conversation whose lease ran out is taken over, so a crashed worker needs nobody to clean up; the attempt counts.
+--
+-- While Redis is away nobody can renew a lease, so time alone says nothing about its holder. A lease that ran out is
+-- taken over only when claims have come without a gap for `grace_ms`: then Redis can be reached, and a holder that
+-- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
+-- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
+--
 -- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases, renewed.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
--- Returns {now_ms, next_due_ms or -1, given_up, batches}; a batch is
---   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, elements}
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
+-- over yet; a batch is
+--   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
 
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
 
-local given_up = 0
+local GAP_MS = math.floor(lock_ttl_ms / 4)
+local LOOK_MS = math.ceil(lock_ttl_ms / 8)
+local ROUNDS_MAX = 16
+
+local given_up, spared = 0, 0
+
+-- Notes this look at the index. Returns the time since which claims have come without a gap.
+local function looked_since()
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since')
+  local at, since = tonumber(looks[1] or nil), tonumber(looks[2] or nil)
+  if not at or now_ms - at > GAP_MS or now_ms < since then
+    since = now_ms
+  end
+  redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
+  return since
+end
+
+-- Returns true if a conversation is held and must not be taken over yet; then it is looked at again later.
+local function is_held(place, since)
+  local expires = tonumber(redis.call('HGET', place.lock, 'expiresAt') or nil)
+  local free_at = expires and math.max(expires, since + grace_ms)
+  if not free_at or free_at <= now_ms then
+    return false
+  end
+  if expires <= now_ms then
+    spared = spared + 1
+  end
+  redis.call('ZADD', partition.active, digits(math.min(free_at, now_ms + LOOK_MS)), place.conversation)
+  return true
+end
 
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
@@ -70,7 +106,7 @@ local function lease(place, tries, due)
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
     'tries', table.concat(tries, ','))
-  redis.call('ZADD', partition.active, digits(now_ms + lock_ttl_ms), place.conversation)
+  schedule_look(place, now_ms, lock_ttl_ms)
 end
 
 -- Leases a conversation, unless nothing in it is due once its head is settled. Returns true when it is leased.
@@ -82,6 +118,7 @@ local function lease_if_due(place, due)
     redis.call('DEL', place.lock, place.reply)
     return false
   end
+  rest_due = no_later(rest_due, redis.call('HGET', place.lock, 'latest'))
   if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
     local expired = head_is_expired(place)
     if expired or rest_due > now_ms then
@@ -96,38 +133,38 @@ end
 -- Returns the batch that a held lock describes, and the size of its messages in bytes.
 local function batch_of(place)
   local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size')
-  local reply = redis.call('HMGET', place.reply, 'text', 'state')
+  local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts')
   local _, commas = string.gsub(lock[2], ',', '')
   local elements, bytes = redis.call('LRANGE', place.queue, 0, tonumber(lock[4]) - 1), 0
   for _, element in ipairs(elements) do
     bytes = bytes + #element
   end
   local waiting = redis.call('LLEN', place.queue)
-  return {place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], elements}, bytes
+  return {place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], elements}, bytes
 end
 
--- Returns conversations that are due and their due times, alternating.
-local function find_due()
+-- Returns up to `count` conversations that are due and their due times, alternating.
+local function find_due(count)
   if only == '' then
-    return redis.call('ZRANGEBYSCORE', partition.active, '-inf', digits(now_ms), 'WITHSCORES', 'LIMIT', 0, limit)
+    return redis.call('ZRANGEBYSCORE', partition.active, '-inf', digits(now_ms), 'WITHSCORES', 'LIMIT', 0, count)
   end
   local score = redis.call('ZSCORE', partition.active, only)
-  return (limit > 0 and score and tonumber(score) <= now_ms) and {only, score} or {}
+  return (count > 0 and score and tonumber(score) <= now_ms) and {only, score} or {}
 end
 
 local function renew(place)
-  local expires = digits(now_ms + lock_ttl_ms)
-  redis.call('HSET', place.lock, 'expiresAt', expires)
-  redis.call('ZADD', partition.active, expires, place.conversation)
+  redis.call('HSET', place.lock, 'expiresAt', digits(now_ms + lock_ttl_ms))
+  schedule_look(place, now_ms, lock_ttl_ms)
 end
 
 local function answer(batches)
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
     or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
-  return {now_ms, tonumber(next_due or -1), given_up, batches}
+  return {now_ms, tonumber(next_due or -1), given_up, spared, batches}
 end
 
 allow_when_full(partition.token)
+local since = looked_since()
 local batches = {}
 local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
 if last[1] == claim_id then
@@ -144,14 +181,21 @@ if last[1] == claim_id then
 end
 
 local leased, bytes = {}, 0
-local due = find_due()
-for index = 1, #due, 2 do
-  local place = place_in(partition, due[index])
-  if bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1])) then
-    local batch, batch_bytes = batch_of(place)
-    batches[#batches + 1] = batch
-    leased[#leased + 1] = place.conversation
-    bytes = bytes + batch_bytes
+for _ = 1, ROUNDS_MAX do  -- leases that are only looked at make room for more
+  local due, looked_at = find_due(limit - #leased), 0
+  for index = 1, #due, 2 do
+    local place = place_in(partition, due[index])
+    if is_held(place, since) then
+      looked_at = looked_at + 1
+    elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1])) then
+      local batch, batch_bytes = batch_of(place)
+      batches[#batches + 1] = batch
+      leased[#leased + 1] = place.conversation
+      bytes = bytes + batch_bytes
+    end
+  end
+  if looked_at == 0 then
+    break
   end
 end
 if #leased > 0 then

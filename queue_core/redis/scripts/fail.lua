@@ -14,20 +14,14 @@ if not_sent == '1' and redis.call('EXISTS', place.reply) == 1 then
   redis.call('HSET', place.reply, 'state', 'not sent')
 end
 
-local tries = tries_of(place)
-local size = tries[#tries]
 if mode == 'release' then
-  tries[#tries] = nil
-  if #tries == 0 then
-    redis.call('DEL', place.lock)
-  else
-    end_lease(place)
-    redis.call('HSET', place.lock, 'tries', table.concat(tries, ','))
-  end
+  take_back_lease(place)
   schedule(place, now_ms)
   return {'held', 0}
 end
 
+local tries = tries_of(place)
+local size = tries[#tries]
 local count = 0
 if mode == 'dead' then
   count = size

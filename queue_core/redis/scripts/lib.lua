@@ -2,7 +2,8 @@
 --
 -- A list element is the message's JSON, to which `stamp` adds "addedAt" at the front, so that no JSON is parsed here.
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
--- "3,3,5": the lock exists from the first claim until the batch is finished, and is held while `token` is there.
+-- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
+-- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -51,7 +52,7 @@ local function due_at(place, rules, now_ms)
   if waiting == 0 then
     return nil
   end
-  if waiting >= rules.max_messages then
+  if rules.max_messages > 0 and waiting >= rules.max_messages then
     return now_ms
   end
   local limit_ms = rules.idle_ms > 0 and rules.cap_ms > 0 and rules.cap_ms or rules.window_ms
@@ -71,13 +72,19 @@ local function schedule(place, at)
   end
 end
 
+-- Returns a due time, or the earlier one that a superseded turn keeps.
+local function no_later(due, latest)
+  return latest and math.min(due, tonumber(latest)) or due
+end
+
 -- Schedules a conversation to which a message was added. If it is in flight or in
 -- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
-  if redis.call('EXISTS', place.lock) == 0 then
+  local lock = redis.call('HMGET', place.lock, 'tries', 'latest')
+  if not lock[1] then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
-      local due = due_at(place, rules, now_ms)
+      local due = no_later(due_at(place, rules, now_ms), lock[2])
       if due ~= scheduled then
         schedule(place, due)
       end
@@ -86,13 +93,18 @@ local function schedule_arrival(place, rules, now_ms)
 end
 
 -- Schedules the rest of a conversation whose head is finished: by its oldest message, never in the past.
-local function schedule_rest(place, rules, now_ms)
+local function schedule_rest(place, rules, now_ms, latest)
   local due = due_at(place, rules, now_ms)
   if due then
-    schedule(place, math.max(due, now_ms))
+    schedule(place, math.max(no_later(due, latest), now_ms))
   else
     redis.call('ZREM', place.active, place.conversation)
   end
+end
+
+-- Puts a lease into the index. A worker that lives renews it before it is looked at; claim.lua says why it is looked at.
+local function schedule_look(place, now_ms, lock_ttl_ms)
+  redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
 end
 
 local function tries_of(place)
@@ -112,6 +124,19 @@ end
 -- Deletes the holder's fields from the lock; the attempts stay.
 local function end_lease(place)
   redis.call('HDEL', place.lock, 'token', 'claimId', 'processorId', 'lockedAt', 'expiresAt', 'dueAt', 'size')
+end
+
+-- Ends a lease and takes its attempt back, as if it had not begun. Returns the remaining tries.
+local function take_back_lease(place)
+  local tries = tries_of(place)
+  tries[#tries] = nil
+  end_lease(place)
+  if #tries > 0 then
+    redis.call('HSET', place.lock, 'tries', table.concat(tries, ','))
+  else
+    redis.call('HDEL', place.lock, 'tries')
+  end
+  return tries
 end
 
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
@@ -140,6 +165,7 @@ local function give_up(place, count, reason, now_ms)
   end
   end_lease(place)
   if #rest > 0 then
+    redis.call('HDEL', place.lock, 'latest')
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
     redis.call('DEL', place.lock)

@@ -1,11 +1,14 @@
--- record_sent: notes that the recorded reply has reached the user.
+-- record_sent: notes that the first `parts` parts of the recorded reply were sent, or with `is_whole` '1' all of it, and
+-- confirms the lease for the next part. Attempts are counted anew: a part that was sent is progress.
 -- Returns 'held' | 'lost'
 
-if redis.call('HGET', place.lock, 'token') ~= token then
+local lease = redis.call('HMGET', place.lock, 'token', 'size')
+if lease[1] ~= token then
   return 'lost'
 end
 allow_when_full(place.lock)
+redis.call('HSET', place.lock, 'tries', lease[2])
 if redis.call('EXISTS', place.reply) == 1 then
-  redis.call('HSET', place.reply, 'state', 'sent', 'sentAt', digits(now_ms))
+  redis.call('HSET', place.reply, 'state', is_whole == '1' and 'sent' or 'unsure', 'parts', parts, 'sentAt', digits(now_ms))
 end
 return 'held'

@@ -16,7 +16,10 @@ for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
     redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
     redis.call('PEXPIRE', place.completed, completed_ttl_ms)
     if begun == 0 then
-      schedule_rest(place, rules, now_ms)
+      schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))
+      if redis.call('EXISTS', place.queue) == 0 then
+        redis.call('DEL', place.lock)
+      end
     end
     return 'withdrawn'
   end

@@ -59,6 +59,7 @@ class Steps:
             claim_id=claim_id,
             limit=10,
             lock_ttl_ms=15_000,
+            grace_ms=5_000,
             max_batch=100,
             max_attempts=4,
             queue_ttl_ms=3_600_000,
@@ -73,11 +74,24 @@ class Steps:
     async def extend(self, token: int, at: int = 0) -> str:
         return await self.run(scripts.Extend(place=PLACE, now_ms=NOW + at, token=token, lock_ttl_ms=15_000))
 
-    async def record_reply(self, token: int, words: str = "hello") -> str:
-        return await self.run(scripts.RecordReply(place=PLACE, now_ms=NOW, token=token, text=words))
+    async def record_reply(self, token: int, words: str = "hello", at: int = 0, **changed: Any) -> str:
+        call = scripts.RecordReply(
+            place=PLACE,
+            rules=RULES,
+            now_ms=NOW + at,
+            token=token,
+            text=words,
+            supersede_ms=0,
+            max_batch=100,
+            stats_ttl_ms=3_600_000,
+        )
+        return await self.run(call, changed)
 
-    async def record_sent(self, token: int) -> str:
-        return await self.run(scripts.RecordSent(place=PLACE, now_ms=NOW + 5, token=token))
+    async def record_sent(self, token: int, parts: int = 0, *, is_whole: bool = True) -> str:
+        call = scripts.RecordSent(
+            place=PLACE, now_ms=NOW + 5, token=token, parts=parts, is_whole=int(is_whole)
+        )
+        return await self.run(call)
 
     async def complete(self, token: int, at: int = 0) -> str:
         return await self.run(

@@ -1,0 +1,83 @@
+"""Handlers, senders, and the way of one reply from one to the other: whole or in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from inspect import isasyncgen
+from typing import TypeAlias
+
+from queue_core.message import Batch, Reply
+from queue_core.waiting import within
+
+Handler: TypeAlias = Callable[[Batch], Awaitable[str | Reply | None]]
+"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError say what follows; others are retried."""
+Sender: TypeAlias = Callable[[Batch, str], Awaitable[None] | AsyncIterator[None]]
+"""Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open.
+
+A sender that sends in parts is an async generator: it begins after the first `batch.parts_sent` parts, and yields
+between two parts. There the queue notes that the part before was sent, and confirms that the next one may be.
+"""
+
+_log = logging.getLogger(__name__)
+
+
+def reply_of(answer: str | Reply | None) -> Reply:
+    """Return the reply in a handler's answer; its text is "" when there is nothing to send."""
+    return answer if isinstance(answer, Reply) else Reply(answer or "")
+
+
+async def call_recorded(reply: Reply, *, limit_ms: int) -> None:
+    """Call the reply's `on_recorded`, if it has one, for at most `limit_ms`. Logs its errors and does not raise."""
+    if reply.on_recorded:
+        try:
+            await within(limit_ms, reply.on_recorded())
+        except Exception as error:  # noqa: BLE001 - the reply is certain by now, whatever this raises
+            _log.warning("on_recorded: %s", line_of(error))
+
+
+@asynccontextmanager
+async def calling_recorded(reply: Reply, *, limit_ms: int) -> AsyncIterator[None]:
+    """Call the reply's `on_recorded` beside the block, which does not wait for it."""
+    calling = asyncio.create_task(call_recorded(reply, limit_ms=limit_ms), name="queue-on-recorded")
+    try:
+        yield
+    except asyncio.CancelledError:
+        calling.cancel()
+        raise
+    finally:
+        await asyncio.wait([calling])
+
+
+async def send_reply(
+    sender: Sender,
+    batch: Batch,
+    text: str,
+    *,
+    limit_ms: int,
+    between: Callable[[int], Awaitable[None]] | None = None,
+) -> None:
+    """Send a reply; each part may take `limit_ms`, else TimeoutError. Raises what the sender raises.
+
+    `between` is called between two parts, with the number of parts that were sent. Its errors end the sending.
+    """
+    sending = sender(batch, text)
+    if not isasyncgen(sending):
+        await within(limit_ms, sending)  # type: ignore[arg-type]  # not a generator, so an awaitable
+        return
+    parts = batch.parts_sent
+    async with contextlib.aclosing(sending):
+        while await within(limit_ms, anext(sending, True)) is None:  # True at the end
+            parts += 1
+            if between:
+                await between(parts)
+
+
+def line_of(error: Exception) -> str:
+    """Name an error and the line that raised it, without its message, which may quote a user."""
+    *_, frame = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}, in {frame.name}"
