@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from queue_core import policy
-from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, Reply, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
@@ -173,7 +173,7 @@ class Intake:
         """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
         self._forget_answered()
         if _conversation_of(message) in self._stored_at:
-            raise QueueUnavailableError(
+            raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
             )
         if len(self._unsettled) >= UNSETTLED_MAX:

@@ -17,6 +17,7 @@ from queue_core import (
     QueueUnavailableError,
     connect,
 )
+from queue_core.errors import OlderMessageWaitsError
 from queue_core.queue import intake as direct
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
@@ -254,7 +255,7 @@ async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
     intake = Intake(away.queue, bot.handle, bot.send)
     assert await intake.receive(message("m1")) == "queued"
     away.is_away = True
-    with pytest.raises(QueueUnavailableError, match="an older message of this conversation waits"):
+    with pytest.raises(OlderMessageWaitsError, match="an older message of this conversation waits"):
         await intake.receive(message("m2"))
     assert await intake.receive(message("m3", "somebody else")) == "answered"
     away.is_away = False
