@@ -122,7 +122,7 @@ _LOAD = (
         "redeliver",
         "TIME",
         "2s",
-        "wait before a refused message is sent again; doubles each time",
+        "wait before a refused message is sent again; doubles each time, up to 30 s",
         duration(is_above_0=False),
     ),
 )
@@ -137,7 +137,9 @@ class Limits:
     """The limits of the thresholds. Each field has the name of its option."""
 
     max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
-    max_duplicates: int = _limit(0, "MESSAGES", "answered more than once")
+    max_duplicates: int = _limit(
+        0, "MESSAGES", "answered more than once, which no death of a worker explains"
+    )
     max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was acknowledged earlier")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
     max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from a message's scheduled moment to its 2xx")

@@ -47,10 +47,10 @@ class Intake:
     the send, the id is recorded in Redis before anything else is enqueued, in case Redis had stored the message and
     only its answer was lost.
 
-    Still, a message can be answered twice. Redis may have stored it and lost only the answer: then, if this process dies
-    before it reaches Redis again, or if a worker has a reply before it does. And the provider may deliver it again to
-    another process while Redis is away: processes that cannot reach Redis know nothing of each other, and each answers
-    it once.
+    Still, a message can be answered twice. Redis may have stored it and lost only the answer: then, if this process
+    dies before it reaches Redis again, or if a worker has a reply before it does. And the provider may deliver it
+    again to another process while Redis is away: processes that cannot reach Redis know nothing of each other, and
+    each answers it once.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:

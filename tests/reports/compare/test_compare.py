@@ -157,6 +157,8 @@ def _with_ledger(result: LoadResult, **counts: int) -> LoadResult:
         ("lost", 0, 1, "worse"),
         ("lost", 5, 6, "worse"),
         ("duplicates", 0, 1, "worse"),
+        ("worker_died", 0, 5, "changed"),
+        ("worker_died", 5, 60, "worse"),
         ("out_of_order", 12, 13, "changed"),
         ("out_of_order", 12, 60, "worse"),
         ("out_of_order", 60, 12, "better"),
