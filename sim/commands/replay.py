@@ -36,6 +36,8 @@ _RULES = {
     "max_messages": "answer at once when N messages wait",
     "idle_ms": "answer after this much silence; 0 is off",
     "cap_ms": "with --idle, instead of --window: answer this long after the first message at the latest; 0 is off",
+    "supersede_ms": "a message that comes while the AI works joins the turn, up to this long after its first message: "
+    "the answer is dropped, and the AI is asked again about all of it; 0 is off",
 }
 
 

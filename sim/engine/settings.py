@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
-from queue_core.settings import RULE_OPTIONS, Rules
+from queue_core.settings import RULE_OPTIONS, TurnRules
 from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
 
@@ -27,7 +27,7 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class SimSettings(Rules):
+class SimSettings(TurnRules):
     """Everything that a replay depends on besides its recording and system.
 
     The batching rules apply to the queue only; those of the older systems are fixed.
@@ -46,7 +46,7 @@ class SimSettings(Rules):
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         _in_range("seed", self.seed, 0, 2**63 - 1)
-        limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
+        limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
