@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import TURNS_NEEDED, SweepResult, SweepRow, is_clean
+from reports.results.systems import QUEUE, is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import seconds, share
 
-QUEUE = "queue"
 NAME_LENGTH_MAX = 60
 
 
@@ -34,6 +34,7 @@ def replay_verdict(result: ReplayResult) -> Verdict:
     parts, expected = _expectations(result["expectations"])
     if QUEUE in by_system:
         parts.append(_queue(by_system.pop(QUEUE), is_first=not parts))
+    parts += [_queue_with_profile(name, by_system.pop(name)) for name in [*by_system] if is_queue(name)]
     if by_system:
         parts.append(gettext(", ").join(_losses(name, runs) for name, runs in by_system.items()))
     parts += expected
@@ -42,6 +43,23 @@ def replay_verdict(result: ReplayResult) -> Verdict:
 
 
 def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
+    parts = _harms(runs)
+    if not parts and is_first:
+        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
+    if not parts:
+        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_scope(runs))
+
+
+def _queue_with_profile(system: str, runs: Sequence[Run]) -> str:
+    parts = _harms(runs)
+    if not parts:
+        return gettext("%(system)s lost, duplicated and reordered none", system=system)
+    harms = gettext(" and ").join(parts)
+    return gettext("%(system)s %(harms)s %(of)s", system=system, harms=harms, of=_scope(runs))
+
+
+def _harms(runs: Sequence[Run]) -> list[str]:
     counts = {name: sum(len(run[name]) for run in runs) for name in ("lost", "duplicated", "reordered")}
     restless = sum(not run["came_to_rest"] for run in runs)
     harms = {
@@ -52,12 +70,7 @@ def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
             "did not come to rest in %(num)s run", "did not come to rest in %(num)s runs", restless
         ): restless,
     }
-    parts = [words for words, number in harms.items() if number]
-    if not parts and is_first:
-        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
-    if not parts:
-        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
-    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_scope(runs))
+    return [words for words, number in harms.items() if number]
 
 
 def _scope(runs: Sequence[Run]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
-from queue_core.settings import RULE_OPTIONS
+from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
 from reports.words.verdicts import replay_verdict
@@ -67,7 +67,20 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="let a fault strike with a probability from 0 to 1; may be repeated. "
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
     )
-    queue = parser.add_argument_group("the queue", "the rules of the older systems are fixed")
+    queue = parser.add_argument_group(
+        "the queue",
+        "the rules of the older systems are fixed. A recording's settings override the defaults, a profile overrides "
+        "them, and a rule given here overrides the profile",
+    )
+    queue.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        choices=PROFILES,
+        metavar="P",
+        help=f"all rules at once ({', '.join(PROFILES)}; see docs/library.md); may be repeated: then the queue is "
+        "replayed once for each, the first as `queue`, the others as `queue (P)`",
+    )
     for option, rule in RULE_OPTIONS.items():
         metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
         words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
@@ -81,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     study = _study(options, recordings)
     check_outputs(options)
-    with progress(len(recordings) * len(study.systems) * study.runs, shown=not options.quiet) as done:
+    with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     publish(
         result,
@@ -109,13 +122,16 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         if name not in known:
             raise InputError(f"{where}: there is no system {name!r}{suggestion(name, known)}")
     given = given_options(options, _SETTINGS)
-    chosen = {"--system": options.system, "--fault": options.fault}
+    if repeated := [name for name in PROFILES if options.profile.count(name) > 1]:
+        raise InputError(f"--profile {repeated[0]}: is given more than once; name each profile once")
+    chosen = {"--system": options.system, "--fault": options.fault, "--profile": options.profile}
     study = Study(
         recordings=recordings,
         systems=[name for name in known if name in (options.system or known)],
         settings=SimSettings(seed=options.seed, faults=dict(parse_fault(text) for text in options.fault)),
         options=given,
         runs=options.runs,
+        profiles=options.profile,
         command=command_line(
             "replay",
             options,
@@ -124,5 +140,6 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         ),
     )
     for recording in recordings:
-        study.settings_for(recording)
+        for contender in study.contenders:
+            study.settings_for(recording, contender)
     return study

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
-from queue_core.settings import RULE_OPTIONS, TurnRules
+from queue_core.settings import PROFILES, RULE_OPTIONS, TurnRules
 from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
 
@@ -72,6 +72,12 @@ class SimSettings(TurnRules):
             **self.rules(),
             "faults": {name: self.fault_rate(name) for name in FAULTS},
         }
+
+
+def with_profile(settings: SimSettings, profile: str) -> SimSettings:
+    """Replace all batching rules by those of a profile; a rule that it does not name gets its default."""
+    changes: dict[str, Any] = {rule.name: rule.default for rule in fields(TurnRules)}
+    return replace(settings, **{**changes, **PROFILES[profile]})
 
 
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:

@@ -15,6 +15,7 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
 )
+from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
@@ -49,10 +50,22 @@ class QueueSystem(System):
                 self._send,
                 concurrency=CONCURRENCY,
                 processor_id=f"worker-{number}",
+                observer=self,
             )
             for number in range(1, WORKERS + 1)
         ]
         self._observer = world.redis.rest("observer")
+
+    def claimed(self, batch: Batch) -> None:
+        """Do nothing: the handler reports to the ledger which messages it was given."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """Report an answer that was dropped, because a newer message joined the turn."""
+        if outcome == "superseded":
+            self.world.ledger.superseded(_conversation_of(batch), batch.ids)
+
+    def given_up(self, messages: int) -> None:
+        """Do nothing: the dead letters are read at the end."""
 
     async def start(self) -> None:
         """Start the workers."""
@@ -115,7 +128,7 @@ class QueueSystem(System):
         return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
 
     async def _handle(self, batch: Batch) -> str:
-        conversation = Conversation(batch.instance_name, batch.user_phone)
+        conversation = _conversation_of(batch)
         epoch_ms = self.world.epoch_ms
         if batch.trigger == "direct":
             self.world.ledger.claimed(conversation, batch.ids, batch.trigger)
@@ -130,5 +143,8 @@ class QueueSystem(System):
         return await self.world.ai.answer(conversation, batch.ids, batch.text)
 
     async def _send(self, batch: Batch, reply: str) -> None:
-        conversation = Conversation(batch.instance_name, batch.user_phone)
-        await self.world.whatsapp.send(conversation, batch.ids, reply)
+        await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+
+
+def _conversation_of(batch: Batch) -> Conversation:
+    return Conversation(batch.instance_name, batch.user_phone)

@@ -60,6 +60,8 @@ def test_a_run_is_counted() -> None:
         "waiting": 2,
         "ai_calls": 17,
         "turns": 4,
+        "superseded": 0,
+        "superseded_ai_ms": 0,
     }
 
 
