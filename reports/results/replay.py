@@ -49,8 +49,8 @@ class Latency(TypedDict):
 class BatchRecord(TypedDict):
     """A batch: the messages that one handler was given at once. `replied_at_ms` is None if there was no reply.
 
-    `ai_ms` has the AI calls for the batch as [start, end]. `superseded_at_ms` is there if its answer was dropped, as
-    a newer message joined the turn; a later batch has all its messages.
+    `ai_ms` has the AI calls for the batch as [start, end]. `superseded_at_ms` is there if its answer was dropped:
+    a newer message joined the turn, and a later batch has all its messages.
     """
 
     instance: str

@@ -169,6 +169,10 @@ def sweep_verdict(result: SweepResult) -> Verdict:
 
 def _choice(row: SweepRow) -> str:
     window, messages = seconds(f"{row['window_ms'] / 1000:g}"), row["max_messages"]
+    if not messages:
+        silence = [gettext("%(time)s of silence", time=seconds(f"{row['idle_ms'] / 1000:g}"))]
+        words = gettext("A window of %(window)s", window=window)
+        return gettext(", ").join([words, *silence * bool(row["idle_ms"])])
     if not row["idle_ms"]:
         return gettext("A window of %(window)s and %(messages)s messages", window=window, messages=messages)
     return gettext(

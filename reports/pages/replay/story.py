@@ -121,15 +121,31 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
             system=loser.system,
             numbers=short_list(lost),
         ),
-        rescue=" ".join(
-            gettext("On %(system)s: %(outcome)s.", system=lane.system, outcome=lane_words(lane))
-            for lane in rescuers
-        ),
+        rescue=_rescue(rescuers),
         cause=" ".join(loss_words(loser.system, events) for events in lane_events(loser)[:EVENTS_MAX]),
         figure=layout(replace(conversation, lanes=lanes)),
         systems=[lane.system for lane in lanes],
         moments=moments[:ROWS_MAX],
         left_out=len(moments[ROWS_MAX:]),
+    )
+
+
+def _rescue(rescuers: Sequence[Lane]) -> str:
+    """Describe the outcome on the systems that answered all, and by how many replies if there are several systems."""
+    if len(rescuers) < 2:
+        return "".join(
+            gettext("On %(system)s: %(outcome)s.", system=lane.system, outcome=lane_words(lane))
+            for lane in rescuers
+        )
+    return " ".join(
+        ngettext(
+            "On %(system)s: %(outcome)s, by %(num)s reply.",
+            "On %(system)s: %(outcome)s, by %(num)s replies.",
+            sum(span.replied_at_ms is not None for span in lane.spans),
+            system=lane.system,
+            outcome=lane_words(lane),
+        )
+        for lane in rescuers
     )
 
 
