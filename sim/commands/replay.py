@@ -25,7 +25,8 @@ from sim.commands.shared import (
     publish,
 )
 from sim.console import progress, show
-from sim.engine.settings import FAULTS, SimSettings, parse_fault
+from sim.engine.outages import OUTAGES
+from sim.engine.settings import FAULTS, SimSettings, parse_fault, parse_outages
 from sim.study import Study, carry_out
 from sim.systems import all_systems
 
@@ -59,13 +60,22 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="S",
         help="only this system; may be repeated (default: all, see `systems`)",
     )
-    add_world(parser).add_argument(
+    world = add_world(parser)
+    world.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="NAME=RATE",
         help="let a fault strike with a probability from 0 to 1; may be repeated. "
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
+    )
+    world.add_argument(
+        "--outage",
+        action="append",
+        default=[],
+        metavar="KIND@TIME:LENGTH",
+        help="let the queue's Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; the Redis of the "
+        "older systems stays. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
     )
     queue = parser.add_argument_group(
         "the queue",
@@ -124,11 +134,20 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
     given = given_options(options, _SETTINGS)
     if repeated := [name for name in PROFILES if options.profile.count(name) > 1]:
         raise InputError(f"--profile {repeated[0]}: is given more than once; name each profile once")
-    chosen = {"--system": options.system, "--fault": options.fault, "--profile": options.profile}
+    chosen = {
+        "--system": options.system,
+        "--fault": options.fault,
+        "--outage": options.outage,
+        "--profile": options.profile,
+    }
     study = Study(
         recordings=recordings,
         systems=[name for name in known if name in (options.system or known)],
-        settings=SimSettings(seed=options.seed, faults=dict(parse_fault(text) for text in options.fault)),
+        settings=SimSettings(
+            seed=options.seed,
+            faults=dict(parse_fault(text) for text in options.fault),
+            outages=parse_outages(options.outage),
+        ),
         options=given,
         runs=options.runs,
         profiles=options.profile,
