@@ -94,9 +94,9 @@ class Study:
 
     def settings_for(self, recording: Recording, contender: Contender) -> SimSettings:
         """Return the recording's settings, changed by the profile and by the options. Raises SettingsError."""
-        return self.changed(
-            replace(self.recorded_settings(recording), faults=self.settings.faults), contender
-        )
+        recorded = self.recorded_settings(recording)
+        world = replace(recorded, faults=self.settings.faults, outages=self.settings.outages)
+        return self.changed(world, contender)
 
     def changed(self, settings: SimSettings, contender: Contender) -> SimSettings:
         """Return settings, changed by the contender's profile and by the options. Raises SettingsError."""
