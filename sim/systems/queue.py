@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
@@ -68,7 +70,8 @@ class QueueSystem(System):
         """Do nothing: the dead letters are read at the end."""
 
     async def start(self) -> None:
-        """Start the workers."""
+        """Start the workers, and the task of the web process that settles what it answered without Redis."""
+        self.world.spawn_daemon(self._intake.settle_when_back(), name="queue settle")
         for number, processor in enumerate(self._processors, 1):
             self.world.spawn_daemon(processor.run(), name=f"queue worker {number}")
 
@@ -117,6 +120,8 @@ class QueueSystem(System):
         """Stop the workers as a deployment would."""
         for processor in self._processors:
             await processor.stop()
+        with contextlib.suppress(QueueError):
+            await self._intake.settle()
 
     def _queue(self, process: str) -> MessageQueue:
         """Make the queue of one process: with its own connections, set up as `queue_core.connect` does."""
