@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import TURNS_NEEDED, SweepResult, SweepRow, is_clean
-from reports.results.systems import QUEUE, is_queue
+from reports.results.systems import is_queue, profile_of
 from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import seconds, share
@@ -32,9 +32,9 @@ def replay_verdict(result: ReplayResult) -> Verdict:
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
     parts, expected = _expectations(result["expectations"])
-    if QUEUE in by_system:
-        parts.append(_queue(by_system.pop(QUEUE), is_first=not parts))
-    parts += [_queue_with_profile(name, by_system.pop(name)) for name in [*by_system] if is_queue(name)]
+    of_queue = {name: by_system.pop(name) for name in [*by_system] if is_queue(name)}
+    for name, runs in sorted(of_queue.items(), key=lambda queue: not _harms(queue[1])):
+        parts.append(_queue(name, runs, is_first=not parts))
     if by_system:
         parts.append(gettext(", ").join(_losses(name, runs) for name, runs in by_system.items()))
     parts += expected
@@ -42,21 +42,20 @@ def replay_verdict(result: ReplayResult) -> Verdict:
     return Verdict(first, gettext("; ").join(rest) + ".") if rest else Verdict(first + ".")
 
 
-def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
-    parts = _harms(runs)
+def _queue(system: str, runs: Sequence[Run], *, is_first: bool) -> str:
+    parts, profile = _harms(runs), profile_of(system)
+    if not parts and profile:
+        return gettext("%(system)s lost, duplicated and reordered none", system=system)
     if not parts and is_first:
         return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
     if not parts:
         return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
-    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_scope(runs))
-
-
-def _queue_with_profile(system: str, runs: Sequence[Run]) -> str:
-    parts = _harms(runs)
-    if not parts:
-        return gettext("%(system)s lost, duplicated and reordered none", system=system)
     harms = gettext(" and ").join(parts)
-    return gettext("%(system)s %(harms)s %(of)s", system=system, harms=harms, of=_scope(runs))
+    if profile:
+        return gettext(
+            "THE QUEUE (%(profile)s) %(harms)s %(of)s", profile=profile, harms=harms, of=_scope(runs)
+        )
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=harms, of=_scope(runs))
 
 
 def _harms(runs: Sequence[Run]) -> list[str]:
