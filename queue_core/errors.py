@@ -22,6 +22,10 @@ class QueueUnavailableError(QueueError):
     """
 
 
+class OlderMessageWaitsError(QueueUnavailableError):
+    """Raised while Redis is away for a message that must not be answered before an older one, which waits in Redis."""
+
+
 class UnsupportedRedisError(QueueError):
     """Raised for a Redis server without something that the queue needs, such as Lua scripts."""
 

@@ -66,10 +66,7 @@ class Asking:
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
     def text(self, value: Any, batch: Batch) -> str:
-        """Returns the value if it is a text for the user. Raises RetryLaterError for anything else.
-
-        Call it before the memory is written: an attempt that is repeated must leave no trace there.
-        """
+        """Returns the value if it is a text for the user. Raises RetryLaterError for anything else."""
         if not isinstance(value, str) or not value.strip():
             raise self.later("the AI's answer holds no text", batch)
         reply = extract(value)

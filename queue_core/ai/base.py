@@ -1,10 +1,22 @@
-"""An AI as the rest of the code sees it: a turn goes in, raw text comes out."""
+"""An AI as the rest of the code sees it: a turn goes in, raw text and the new memory come out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
+from queue_core.ai.memory import Memory
 from queue_core.message import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer of an AI to a turn."""
+
+    text: str
+    """Raw text, as `queue_core.ai.reply.extract` takes it."""
+    memory: Memory | None = None
+    """Memory to save once the answer is used; None leaves the memory as it is."""
 
 
 class Backend(Protocol):
@@ -12,8 +24,8 @@ class Backend(Protocol):
 
     name: str
 
-    async def answer(self, batch: Batch) -> str:
-        """Asks the AI about a turn and returns its raw answer, as `queue_core.ai.reply.extract` takes it.
+    async def answer(self, batch: Batch) -> Answer:
+        """Asks the AI about a turn. Saves no memory, since an answer may be dropped or asked for again.
 
         Raises RetryLaterError or GiveUpError; any other error is retried with the queue's own backoff.
         """

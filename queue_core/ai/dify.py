@@ -7,13 +7,18 @@ import hashlib
 import msgspec
 
 from queue_core.ai.asking import Asking, NotFoundError
-from queue_core.ai.memory import ConversationMemory
+from queue_core.ai.base import Answer
+from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
 
 class DifyBackend:
-    """A Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`."""
+    """A Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`.
+
+    Dify also remembers the question and the answer of a call whose answer is dropped, unless that call was the first of
+    the conversation: then the next call begins a new one.
+    """
 
     name = "dify"
 
@@ -23,9 +28,10 @@ class DifyBackend:
         self._api_key = api_key
         self._memory = memory
 
-    async def answer(self, batch: Batch) -> str:
+    async def answer(self, batch: Batch) -> Answer:
         """See Backend.answer. If Dify has forgotten the conversation (404), begins a new one at once."""
-        memory = await self._memory.load(batch.instance_name, batch.user_phone)
+        known = await self._memory.load(batch.instance_name, batch.user_phone)
+        memory = known or Memory()
         try:
             answer = await self._ask(batch, memory.conversation_id)
         except NotFoundError:
@@ -36,10 +42,9 @@ class DifyBackend:
         fields = body if isinstance(body, dict) else {}
         text = self._asking.text(fields.get("answer"), batch)
         conversation_id = fields.get("conversation_id")
-        if isinstance(conversation_id, str) and conversation_id != memory.conversation_id:
-            updated = msgspec.structs.replace(memory, conversation_id=conversation_id)
-            await self._memory.save(batch.instance_name, batch.user_phone, updated)
-        return text
+        if not known or not isinstance(conversation_id, str) or conversation_id == known.conversation_id:
+            return Answer(text)
+        return Answer(text, msgspec.structs.replace(known, conversation_id=conversation_id))
 
     async def _ask(self, batch: Batch, conversation_id: str) -> HttpAnswer:
         body = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue_core.ai.base import Answer
 from queue_core.message import Batch
 
 
@@ -10,6 +11,6 @@ class EchoBackend:
 
     name = "echo"
 
-    async def answer(self, batch: Batch) -> str:
+    async def answer(self, batch: Batch) -> Answer:
         """Returns the texts of the turn, one per line."""
-        return batch.text
+        return Answer(batch.text)

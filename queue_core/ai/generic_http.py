@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from queue_core.ai.asking import Asking
+from queue_core.ai.base import Answer
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
@@ -34,10 +35,10 @@ class HttpBackend:
         self._url = url
         self._token = token
 
-    async def answer(self, batch: Batch) -> str:
+    async def answer(self, batch: Batch) -> Answer:
         """See Backend.answer."""
         answer = await self._asking.post(self._url, _body(batch), self._token, batch)
-        return self._asking.text(_text(answer), batch)
+        return Answer(self._asking.text(_text(answer), batch))
 
 
 def _body(batch: Batch) -> dict[str, Any]:

@@ -57,15 +57,21 @@ class ConversationMemory:
         self._store = store
         self._ttl_s = ttl_s
 
-    async def load(self, instance_name: str, user_phone: str) -> Memory:
-        """Returns the memory of a conversation; an empty one when none is kept, or Redis does not answer."""
+    async def load(self, instance_name: str, user_phone: str) -> Memory | None:
+        """Returns the memory of a conversation, an empty one when none is kept; None when it cannot be read now.
+
+        Save no memory then: it would replace one that is still there.
+        """
         try:
             async with asyncio.timeout(DEADLINE_S):
                 stored = await self._store.get(instance_name, user_phone)
             return msgspec.json.decode(stored, type=Memory) if stored else Memory()
-        except (QueueError, TimeoutError, msgspec.MsgspecError) as error:
-            _log.warning("the memory of a conversation could not be read: %s", type(error).__name__)
+        except msgspec.MsgspecError as error:
+            _log.warning("the memory of a conversation is damaged and begins anew: %s", type(error).__name__)
             return Memory()
+        except (QueueError, TimeoutError) as error:
+            _log.warning("the memory of a conversation could not be read: %s", type(error).__name__)
+            return None
 
     async def save(self, instance_name: str, user_phone: str, memory: Memory) -> None:
         """Replaces the memory of a conversation."""

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.asking import Asking, RefusedError
+from queue_core.ai.base import Answer
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch, well_formed
@@ -39,14 +40,13 @@ class OpenAiBackend:
         self._system_prompt = system_prompt
         self._history_max = 2 * history_turns
 
-    async def answer(self, batch: Batch) -> str:
+    async def answer(self, batch: Batch) -> Answer:
         """See Backend.answer. If the API refuses the request (400, 413, 422), asks once more without the history.
 
         A history that has become too long for the model would otherwise be refused at every later turn.
         """
-        memory = Memory()
-        if self._memory:
-            memory = await self._memory.load(batch.instance_name, batch.user_phone)
+        known = await self._memory.load(batch.instance_name, batch.user_phone) if self._memory else None
+        memory = known or Memory()
         try:
             answer = await self._ask(memory, batch)
         except RefusedError:
@@ -55,11 +55,10 @@ class OpenAiBackend:
             memory = msgspec.structs.replace(memory, history=())
             answer = await self._ask(memory, batch)
         text = self._asking.text(_content(answer.json()), batch)
-        if self._memory:
-            history = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
-            updated = msgspec.structs.replace(memory, history=history[-self._history_max :])
-            await self._memory.save(batch.instance_name, batch.user_phone, updated)
-        return text
+        if not known:
+            return Answer(text)
+        history = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
+        return Answer(text, msgspec.structs.replace(memory, history=history[-self._history_max :]))
 
     async def _ask(self, memory: Memory, batch: Batch) -> HttpAnswer:
         body = {"model": self._model, "messages": self._messages(memory, batch)}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -44,7 +44,7 @@ class UnauthorizedError(QueueError):
 
 
 class SendUncertainError(QueueError):
-    """Raised by Channel.send: the reply, or a part of it, may have reached the user."""
+    """Raised by Channel.send: the part that was being sent may have reached the user."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,12 @@ class Channel(Protocol):
 
     name: str
 
-    async def send(self, batch: Batch, reply: str) -> None:
-        """Sends a reply to the user; returns when the provider has accepted all of it.
+    def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
+        """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
-        Raises RetryLaterError (certainly not sent, later perhaps), GiveUpError (certainly not sent, and never will
-        be) or SendUncertainError.
+        Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (this
+        part was certainly not sent, later perhaps), GiveUpError (certainly not sent, and never will be) or
+        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
         """
         ...
 

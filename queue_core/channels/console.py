@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
+from queue_core.channels.sending import send_all
 from queue_core.message import Batch, QueueMessage
 from queue_core.text import visible
 
@@ -16,12 +17,16 @@ class ConsoleChannel:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
 
-    async def send(self, batch: Batch, reply: str) -> None:
+    def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Prints the reply; codes that would steer the terminal are shown as text."""
         count = len(batch.messages)
         head = f"{batch.instance_name}/{batch.user_phone}, {count} message{'s' * (count != 1)}"
-        lines = "\n".join(f"  {visible(line)}" for line in reply.split("\n"))
-        self._write(f"→ {visible(head)}:\n{lines}")
+
+        async def print_reply(text: str) -> None:
+            lines = "\n".join(f"  {visible(line)}" for line in text.split("\n"))
+            self._write(f"→ {visible(head)}:\n{lines}")
+
+        return send_all([reply], print_reply, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Does nothing."""

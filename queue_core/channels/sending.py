@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from urllib.parse import quote
 
 from yarl import URL
@@ -38,15 +38,14 @@ def parts_of(text: str, characters_max: int) -> list[str]:
     return [*parts, rest] if rest or not parts else parts
 
 
-async def send_all(parts: list[str], send: Callable[[str], Awaitable[None]]) -> None:
-    """Sends part after part. A failure after the first part raises SendUncertainError."""
-    for number, part in enumerate(parts):
-        try:
-            await send(part)
-        except (RetryLaterError, GiveUpError) as error:
-            if number == 0:
-                raise
-            raise SendUncertainError(f"after {number} of {len(parts)} parts: {error}") from error
+async def send_all(
+    parts: list[str], send: Callable[[str], Awaitable[None]], *, after: int
+) -> AsyncGenerator[None, None]:
+    """Sends part after part, without the first `after` of them, and yields between two parts."""
+    for number, part in enumerate(parts[after:]):
+        if number:
+            yield
+        await send(part)
 
 
 async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,8 @@ REDIS_RETRY_S = (0.05, 1.0)
 REFUSED_RETRY_S_MAX = 30.0
 """Longest wait while Redis answers, but refuses to record that a turn is done."""
 
+_Step = Callable[[], Awaitable[None]]
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,12 +48,19 @@ class Attempt:
     stage: Literal["handle", "send", "complete"] = "handle"
     parts_sent: int = 0
     """Number of parts of the reply that this attempt has seen sent, those of earlier attempts included."""
+    is_unrenewed: bool = False
+    """True while its lease cannot be renewed; the next claim renews it first."""
     lease_lost: bool = False
     reason: str = ""
     """Reason why it did not complete."""
     dead_lettered: int = 0
     """Number of its messages that became dead letters."""
     gave_up_on_redis: QueueError | None = None
+
+    @property
+    def certainly_sent_nothing(self) -> bool:
+        """True when no part of the reply is on its way; an earlier attempt may have sent what it recorded."""
+        return self.stage == "handle" and self.batch.send_state == "not sent"
 
 
 class _RedisAwayError(Exception):
@@ -94,8 +104,7 @@ class Attempts:
                 return "completed"
             if attempt.parts_sent > batch.parts_sent:
                 await self._queue.record_sent(batch, parts=attempt.parts_sent)
-            # An earlier attempt may have sent the reply that it recorded.
-            await self._queue.release(batch, not_sent=attempt.stage == "handle" and batch.reply is None)
+            await self._queue.release(batch, not_sent=attempt.certainly_sent_nothing)
         except QueueError as error:
             _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
             return "lost"
@@ -117,7 +126,7 @@ class Attempts:
                 raise
             # This task was not cancelled: the handler let the cancellation of something inside it through.
             reason = f"{attempt.stage}: CancelledError, raised by itself"
-            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
+            return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
             return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms)
         except GiveUpError as error:
@@ -125,7 +134,7 @@ class Attempts:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
             _log.warning("%s: %s", attempt.stage, line_of(error))
-            return await self._failed(attempt, reason, not_sent=attempt.stage == "handle")
+            return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         return "completed"
 
     async def _answer(self, attempt: Attempt) -> None:
@@ -159,55 +168,68 @@ class Attempts:
         async def between(parts: int) -> None:
             attempt.parts_sent = parts
             attempt.stage = "handle"  # no part is on its way
-            await self._confirm(attempt, lambda: self._queue.record_sent(batch, parts=parts))
+            await self._confirm(attempt, lambda: self._queue.record_sent(batch, parts=parts), self._insist)
             attempt.stage = "send"
 
-        await send_reply(sender, batch, reply, limit_ms=self._settings.send_timeout_ms, between=between)
+        limit_ms = self._settings.send_timeout_ms
+        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
 
-    async def _confirm(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
+    async def _confirm(
+        self, attempt: Attempt, step: _Step, take: Callable[[Attempt, _Step], Awaitable[None]] | None = None
+    ) -> None:
         """Take a step that confirms the lease; again, if this process stood still before it read the answer."""
         clock = asyncio.get_running_loop().time
-        asked_at = clock()
+        fresh_s = self._settings.lock_ttl_ms / 2000
+        asked_at = -math.inf
 
         async def ask() -> None:
             nonlocal asked_at
             asked_at = clock()
             await step()
 
-        await self._persist(attempt, ask)
-        while clock() - asked_at > self._settings.lock_ttl_ms / 2000:
-            await self._persist(attempt, ask)
+        while clock() - asked_at > fresh_s:
+            await (take or self._persist)(attempt, ask)
 
     async def _complete(self, attempt: Attempt) -> None:
-        """Record that the batch is done, until Redis takes it: what was sent must not be sent again.
-
-        If Redis refuses, it is noted at least that the reply was sent, for the worker that follows this one.
-        """
+        """Record that the batch is done; if Redis refuses, note at least that the reply was sent."""
         batch = attempt.batch
-        clock = asyncio.get_running_loop().time
-        latest = clock() + attempt.patience_s
-        pause_s = REDIS_RETRY_S[0]
-        is_noted = False
-        while True:
-            try:
-                return await self._persist(attempt, lambda: self._queue.complete(batch))
-            except (LeaseLostError, _RedisAwayError):
-                raise
-            except Exception as error:
-                _log.exception("lease %d cannot be completed, trying again in %.2f s", batch.token, pause_s)
-                if clock() > latest:
-                    raise _RedisAwayError(str(error)) from error
-            is_noted = is_noted or await self._is_sent_noted(batch)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, REFUSED_RETRY_S_MAX)
 
-    async def _is_sent_noted(self, batch: Batch) -> bool:
+        async def complete() -> None:
+            try:
+                await self._queue.complete(batch)
+            except (QueueUnavailableError, LeaseLostError):
+                raise
+            except Exception:
+                await self._note_sent(batch)
+                raise
+
+        await self._insist(attempt, complete)
+
+    async def _note_sent(self, batch: Batch) -> None:
         try:
             await self._queue.record_sent(batch)
         except QueueError as error:
             _log.warning("lease %d: it cannot be noted that the reply was sent: %s", batch.token, error)
-            return False
-        return True
+
+    async def _insist(self, attempt: Attempt, step: _Step) -> None:
+        """Take a step that notes what was sent, until Redis takes it: a refusal must not lead to another send."""
+        clock = asyncio.get_running_loop().time
+        latest = clock() + attempt.patience_s
+        pause_s = REDIS_RETRY_S[0]
+        while True:
+            try:
+                return await self._persist(attempt, step)
+            except (LeaseLostError, _RedisAwayError):
+                raise
+            except Exception as error:
+                token = attempt.batch.token
+                _log.exception(
+                    "lease %d: Redis refuses to note what was sent; again in %.2f s", token, pause_s
+                )
+                if clock() > latest:
+                    raise _RedisAwayError(str(error)) from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, REFUSED_RETRY_S_MAX)
 
     async def _failed(
         self,
@@ -227,7 +249,7 @@ class Attempts:
 
         async def fail() -> None:
             attempt.dead_lettered += await self._queue.fail(
-                batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms
+                attempt.batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms
             )
 
         try:
@@ -239,7 +261,7 @@ class Attempts:
             return "lost"
         return "failed"
 
-    async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(self, attempt: Attempt, step: _Step) -> None:
         """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from queue_core import policy
-from queue_core.errors import QueueError, QueueUnavailableError
+from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, Reply, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
@@ -117,24 +117,27 @@ class Intake:
         clock = asyncio.get_running_loop().time
         latest = clock() + self._queue.settings.direct_after_ms / 1000
         pause_s = STORE_AGAIN_S[0]
+        is_again = False
         while True:
             try:
-                return await self._store(message)
+                return await self._store(message, is_again=is_again)
             except QueueUnavailableError as error:
                 if clock() + pause_s > latest:
                     _log.warning("Redis is away: %s", error)
                     return None
+            is_again = True
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, STORE_AGAIN_S[1])
 
-    async def _store(self, message: QueueMessage) -> Acknowledgement:
+    async def _store(self, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
+        """Store a message. `is_again` after a try without an answer, which may have stored it."""
         await self.settle()
-        receipt = await self._queue.enqueue(message)
+        status = (await self._queue.enqueue(message)).status
         conversation = _conversation_of(message)
         self._stored_at.pop(conversation, None)
         self._stored_at[conversation] = asyncio.get_running_loop().time()
         self._forget_answered()
-        return receipt.status
+        return "queued" if is_again and status == "duplicate" else status
 
     def _forget_answered(self) -> None:
         """Forget conversations whose messages have been answered by now, if all went well."""
@@ -170,7 +173,7 @@ class Intake:
         """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
         self._forget_answered()
         if _conversation_of(message) in self._stored_at:
-            raise QueueUnavailableError(
+            raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
             )
         if len(self._unsettled) >= UNSETTLED_MAX:
@@ -183,7 +186,7 @@ class Intake:
                 await asyncio.wait([task], timeout=STORE_AGAIN_S[1])
                 is_answered = task.done()  # before Redis is asked for the last time
                 with contextlib.suppress(QueueUnavailableError):
-                    return await self._store(message)
+                    return await self._store(message, is_again=True)
                 if is_answered:
                     break
         reply = reply_of(task.result())

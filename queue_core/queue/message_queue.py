@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -168,9 +168,18 @@ class MessageQueue:
     # For workers. `Processor` makes these calls for you.
 
     async def claim(
-        self, processor_id: str, *, limit: int = 1, partition: int = 0, only: tuple[str, str] | None = None
+        self,
+        processor_id: str,
+        *,
+        limit: int = 1,
+        partition: int = 0,
+        only: tuple[str, str] | None = None,
+        kept: Iterable[Batch] = (),
     ) -> Claimed:
         """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
+
+        A lease that ran out is taken over, unless its holder may still renew it because Redis was away. `kept` are
+        batches whose leases are renewed first, as by `extend`; those that are lost are left out.
 
         `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
         then that conversation's. After QueueUnavailableError, or a cancellation, the processor's next claim repeats
@@ -196,6 +205,11 @@ class MessageQueue:
             max_attempts=settings.max_retry_count + 1,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
+            kept=" ".join(
+                f"{place.conversation} {batch.token}"
+                for batch in kept
+                if (place := self._place_of(batch)).partition == partition
+            ),
         )
         try:
             answer = await self.transport.alone(call)

@@ -37,6 +37,11 @@ IDLE_S_MAX = 30.0
 RENEW_AGAIN_S_MAX = 0.5
 """Longest wait between two tries to renew leases that could not be renewed."""
 
+SENT_MAX = 10_000
+"""Limit on batches that are remembered because they were sent and Redis does not know."""
+
+_Conversation = tuple[str, str]
+
 _log = logging.getLogger(__name__)
 
 
@@ -130,8 +135,8 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
-        self._sent_unrecorded: list[Batch] = []
-        """Batches of passes that are over, whose replies were sent, and whose end Redis has not recorded."""
+        self._sent: dict[_Conversation, Attempt] = {}
+        """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
         """Time between two claims that keep watch on leases that were not renewed, as in claim.lua."""
         self._slots_claimed_for = 0
@@ -202,10 +207,11 @@ class Processor:
         return work.report(min(next_due, default=None))
 
     async def _record_sent_batches(self) -> None:
-        while self._sent_unrecorded:
-            with contextlib.suppress(LeaseLostError):
-                await self._queue.complete(self._sent_unrecorded[0])
-            del self._sent_unrecorded[0]
+        for conversation, attempt in tuple(self._sent.items()):
+            if attempt.stage == "complete":
+                with contextlib.suppress(LeaseLostError):
+                    await self._queue.complete(attempt.batch)
+                    del self._sent[conversation]
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
@@ -273,10 +279,19 @@ class Processor:
         When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
+        attempts = (attempt for work in self._passes for attempt in work.in_work)
         claim = asyncio.ensure_future(
-            self._queue.claim(self.processor_id, limit=limit, partition=partition, only=only)
+            self._queue.claim(
+                self.processor_id,
+                limit=limit,
+                partition=partition,
+                only=only,
+                kept=[attempt.batch for attempt in attempts if attempt.is_unrenewed],
+            )
         )
         self._slots_claimed_for += limit
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         try:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -294,9 +309,21 @@ class Processor:
         if self._stopping:
             await self._hand_back_all(claimed)
         else:
+            is_late = clock() - asked_at > self._settings.lock_ttl_ms / 2000
             for batch in claimed.batches:
-                self._start(Attempt(batch, work.patience_s), work)
+                if not is_late or await self._is_still_held(batch):
+                    self._start(batch, work)
         return claimed
+
+    async def _is_still_held(self, batch: Batch) -> bool:
+        """Return False if this process stood still before it read a claim's answer, and has lost the lease."""
+        try:
+            await self._queue.extend(batch)
+        except LeaseLostError:
+            return False
+        except QueueError as error:
+            _log.warning("lease %d could not be renewed: %s", batch.token, error)
+        return True
 
     async def _hand_back_unanswered(self, partition: int) -> None:
         """Hand back the leases of a claim whose answer was lost."""
@@ -318,18 +345,27 @@ class Processor:
 
         Without them a lease that ran out would never be taken over where all slots are always in use.
         """
+        clock = asyncio.get_running_loop().time
+        next_look = clock() + self._look_s
         while self._free_slots() == 0 and not self._stopping:
             self._slot_freed.clear()
-            await wait_for_event(self._slot_freed, self._look_s)
-            if not self._slot_freed.is_set():
+            await wait_for_event(self._slot_freed, next_look - clock())
+            if clock() >= next_look:
+                next_look += self._look_s
                 with contextlib.suppress(QueueError):
                     await self._claim(partition, work)
 
     # Batches in work.
 
-    def _start(self, attempt: Attempt, work: _Pass) -> None:
-        work.messages += len(attempt.batch.messages)
-        self._notify(lambda observer: observer.claimed(attempt.batch))
+    def _start(self, batch: Batch, work: _Pass) -> None:
+        sent = self._sent.pop(_conversation_of(batch), None)
+        if sent and batch.reply is not None and sent.batch.ids == batch.ids:
+            parts_sent = max(batch.parts_sent, sent.parts_sent)
+            state = "sent" if sent.stage == "complete" else batch.send_state
+            batch = msgspec.structs.replace(batch, parts_sent=parts_sent, send_state=state)
+        attempt = Attempt(batch, work.patience_s)
+        work.messages += len(batch.messages)
+        self._notify(lambda observer: observer.claimed(batch))
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
 
     async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
@@ -349,11 +385,13 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
+            self._sent[_conversation_of(attempt.batch)] = attempt
+            if len(self._sent) > SENT_MAX:
+                del self._sent[next(iter(self._sent))]
         work.outcomes[outcome] += 1
         work.dead_lettered += attempt.dead_lettered
         work.error = attempt.gave_up_on_redis or work.error
-        if attempt.gave_up_on_redis and attempt.stage == "complete":
-            self._sent_unrecorded.append(attempt.batch)
         self._notify(
             lambda observer: observer.ended(attempt.batch, outcome, attempt.reason, attempt.dead_lettered)
         )
@@ -396,5 +434,11 @@ class Processor:
                 task.cancel()
         except QueueError as error:
             _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
+            attempt.is_unrenewed = True
             return False
+        attempt.is_unrenewed = False
         return True
+
+
+def _conversation_of(batch: Batch) -> _Conversation:
+    return batch.instance_name, batch.user_phone

@@ -109,7 +109,7 @@ class Recorder:
         needs_data_collection: bool = False,
         requested_fields: tuple[str, ...] = (),
     ) -> None:
-        """Records that a reply was made; it is not sent yet."""
+        """Records the reply to a turn. An answer that was dropped is not recorded."""
 
         def fields() -> dict[str, Any]:
             values = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
@@ -121,6 +121,10 @@ class Recorder:
             return values
 
         self._record_fate("reply", fields)
+
+    def superseded(self, batch: Batch) -> None:
+        """Records that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
+        self._record_fate("note", lambda: {**self._of(batch), "what": "superseded"})
 
     def sent(self, batch: Batch) -> None:
         """Records that a channel took the reply."""

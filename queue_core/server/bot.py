@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,7 +22,7 @@ from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.errors import GiveUpError, RetryLaterError
-from queue_core.message import Batch, QueueMessage
+from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
 from queue_core.waiting import cancel_all
@@ -29,7 +30,7 @@ from queue_core.waiting import cancel_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queue_core.ai.memory import ConversationMemory
+    from queue_core.ai.memory import ConversationMemory, Memory
 
 TYPING_EVERY_S = 5.0
 """Shortest time between two "typing…" for one user; WhatsApp shows each for longer."""
@@ -56,28 +57,31 @@ class Bot:
         self._memory = memory
         self._typing = _Typing()
 
-    async def handle(self, batch: Batch) -> str | None:
-        """Returns the reply to a turn; None if the AI says, by an empty `response`, that there is nothing to say."""
+    async def handle(self, batch: Batch) -> Reply:
+        """Returns the reply to a turn; it is empty if the AI has nothing to say, which an empty `response` means.
+
+        What the AI remembers is saved once the reply is recorded, so that a dropped answer leaves no trace.
+        """
         with _timed(
             lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
         ):
             answer = await self._backend.answer(batch)
-        reply = extract(answer)
+        reply = extract(answer.text)
         if not reply.text and not any(key.lower() == "response" for key in reply.data or {}):
             raise RetryLaterError("the AI's answer holds nothing for the user")
-        await self._remember(batch, reply)
-        self._journal.replied(batch, reply)
-        return reply.text or None
+        return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
 
-    async def send(self, batch: Batch, reply: str) -> None:
-        """Sends through the channel by which the newest message came. Raises as Channel.send does."""
+    async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
+        """Sends through the channel by which the newest message came. Yields and raises as Channel.send does."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(
                 "no channel can send to this user: the message came through a channel that is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
-            await channel.send(batch, reply)
+            async with aclosing(channel.send(batch, reply)) as sending:
+                async for _ in sending:
+                    yield
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
         """Returns the channel for the reply to a message; the console if no provider is configured."""
@@ -92,17 +96,21 @@ class Bot:
         """Ends every "typing…" that is under way."""
         await self._typing.close()
 
-    async def _remember(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Stores the fields that the AI asks the user for, with the conversation."""
-        if not (reply.needs_data_collection or reply.requested_fields):
-            return
-        memory = await self._memory.load(batch.instance_name, batch.user_phone)
-        memory = msgspec.structs.replace(
-            memory,
-            needs_data_collection=reply.needs_data_collection,
-            requested_fields=reply.requested_fields,
-        )
-        await self._memory.save(batch.instance_name, batch.user_phone, memory)
+    async def _recorded(self, batch: Batch, reply: ExtractedReply, memory: Memory | None) -> None:
+        """Notes the reply, and saves the AI's memory with the fields that it asks the user for."""
+        self._journal.replied(batch, reply)
+        conversation = batch.instance_name, batch.user_phone
+        is_asking = reply.needs_data_collection or bool(reply.requested_fields)
+        if is_asking and not memory:
+            memory = await self._memory.load(*conversation)
+        if is_asking and memory:
+            memory = msgspec.structs.replace(
+                memory,
+                needs_data_collection=reply.needs_data_collection,
+                requested_fields=reply.requested_fields,
+            )
+        if memory:
+            await self._memory.save(*conversation, memory)
 
 
 class _Typing:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
@@ -22,11 +23,23 @@ from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
 from queue_core.server.wording import worded
-from queue_core.settings import QueueSettings
+from queue_core.settings import PROFILES, QueueSettings
 
 ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
 """Prefixes of settings. An unknown name with one of them, or with a provider's, is probably a mistake."""
+
+
+SUPERSEDE_MS = PROFILES["patient"]["supersede_ms"]
+"""`supersede_ms` of a deployment, unless it is set or the AI may have effects: see `supersede_ms_of`."""
+
+
+def supersede_ms_of(ai: str | None) -> int:
+    """Returns the `supersede_ms` that holds for an AI when none is set.
+
+    It is 0 for http: behind it may be a flow with effects, such as an order, which must not run twice.
+    """
+    return 0 if ai == "http" else SUPERSEDE_MS
 
 
 def _list_of_words(value: Any) -> Any:
@@ -113,7 +126,9 @@ class ServerSettings(EnvironmentSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe event that is logged."""
 
-    queue: QueueSettings = Field(default_factory=QueueSettings)
+    queue_profile: Literal["plan", "patient", "quick"] = "plan"
+    """Set of batching rules (`queue_core.settings.PROFILES`); settings of the queue replace single ones."""
+    queue: QueueSettings = Field(default_factory=lambda: QueueSettings(supersede_ms=supersede_ms_of(None)))
 
     @property
     def is_public(self) -> bool:
@@ -187,13 +202,15 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     names = environment_names()
     faults: list[str] = []
 
-    def read(kind: type[_Group], section: str) -> _Group | None:
+    def read(
+        kind: type[_Group], section: str, defaults: Mapping[str, int] = MappingProxyType({})
+    ) -> _Group | None:
         names_of = {
             field.rpartition(".")[2]: name
             for name, field in names.items()
             if field.rpartition(".")[0] == section
         }
-        values = {field: given[name] for field, name in names_of.items() if name in given}
+        values = {**defaults, **{field: given[name] for field, name in names_of.items() if name in given}}
         try:
             return pydantic.TypeAdapter(kind).validate_python(values)
         except pydantic.ValidationError as error:
@@ -202,7 +219,8 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
 
     settings = read(ServerSettings, "") or ServerSettings()
     providers = [read(kind, kind.name) for kind in registry.PROVIDERS]
-    queue = read(QueueSettings, "queue")
+    rules = {**PROFILES[settings.queue_profile], "supersede_ms": supersede_ms_of(settings.ai)}
+    queue = read(QueueSettings, "queue", rules)
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
     faults += _contradictions(settings) if not faults else []
     warnings += _suspects(file_values, environ, names)

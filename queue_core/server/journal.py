@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from queue_core.ai.reply import ExtractedReply
+from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.processor import Outcome
 from queue_core.recording.recorder import Recorder
@@ -26,6 +27,8 @@ class Journal:
         self.metrics = metrics
         self._tags = tags
         self._recorder = recorder
+        self._answered_s: dict[tuple[str, str, int], float] = {}
+        """Times that the AI took for the answers to turns that are in work, by conversation and token."""
 
     # At the webhook.
 
@@ -47,7 +50,8 @@ class Journal:
 
     def refused(self, message: QueueMessage, error: Exception) -> None:
         """Notes that a message was neither stored nor answered; the provider is asked to deliver it again."""
-        self.metrics.rejected("unavailable")
+        waits = isinstance(error, OlderMessageWaitsError)
+        self.metrics.rejected("older message waits" if waits else "unavailable")
         reason = f"{type(error).__name__}: {error}"
         _log.error("message not accepted: %s", reason, extra={"conversation": self._tag(message)})
 
@@ -85,6 +89,11 @@ class Journal:
     def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
         """Notes that the attempt ended."""
         self.metrics.ended(batch, outcome, reason, dead_lettered)
+        answered_s = self._answered_s.pop(_lease(batch), 0.0)
+        if outcome == "superseded":
+            self.metrics.ai_dropped(answered_s)
+            if self._recorder:
+                self._recorder.superseded(batch)
         if self._recorder and dead_lettered:
             self._recorder.dead_letter(batch, reason)
         fields: dict[str, Any] = {
@@ -96,7 +105,7 @@ class Journal:
             fields["reason"] = reason
         if dead_lettered:
             fields["dead_lettered"] = dead_lettered
-        level = logging.INFO if outcome in ("completed", "handed back") else logging.WARNING
+        level = logging.INFO if outcome in ("completed", "superseded", "handed back") else logging.WARNING
         _log.log(level, "turn %s", outcome, extra={"conversation": self._tag(batch), **fields})
 
     def given_up(self, messages: int) -> None:
@@ -108,9 +117,11 @@ class Journal:
     def asked(self, batch: Batch, backend: str, outcome: str, seconds: float) -> None:
         """Notes that the AI answered, or failed to."""
         self.metrics.ai(backend, outcome, seconds)
+        if outcome == "ok" and batch.trigger != "direct":  # a direct answer has no attempt that ends
+            self._answered_s[_lease(batch)] = seconds
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes the reply in the AI's answer; it is not sent yet."""
+        """Notes the reply, now that it is certain to be used; an answer that was dropped has none."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 
@@ -122,3 +133,7 @@ class Journal:
 
     def _tag(self, about: QueueMessage | Batch) -> str:
         return self._tags.of(about.instance_name, about.user_phone)
+
+
+def _lease(batch: Batch) -> tuple[str, str, int]:
+    return batch.instance_name, batch.user_phone, batch.token

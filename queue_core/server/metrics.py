@@ -50,7 +50,8 @@ QUANTILES = (0.5, 0.99)
 OTHER = "other"
 """Label value that stands for all others, once a label has FURTHER_VALUES_MAX values that were not foreseen."""
 REJECTED_REASONS = (
-    *("body", "channel", "message", "payload", "secret", "signature", "unavailable", "verify token"),
+    *("body", "channel", "message", "older message waits", "payload", "secret", "signature"),
+    *("unavailable", "verify token"),
 )
 SKIPPED_REASONS = (
     *("error", "event", "group", "ignored kind", "invalid", "own", "protocol", "reaction removed"),
@@ -116,6 +117,10 @@ class Metrics:
         self._ai = self._histogram(
             "ai_seconds", "Time the AI took to answer or to fail", AI_BUCKETS_S, "backend", "outcome"
         )
+        self._ai_dropped = self._counter(
+            "ai_dropped_seconds",
+            "Time the AI took for answers that were dropped: a newer message joined the turn",
+        )
         self._send = self._histogram(
             "send_seconds", "Time a channel took to send or to fail", SEND_BUCKETS_S, "channel", "outcome"
         )
@@ -136,7 +141,10 @@ class Metrics:
         self._recent.observe(seconds)
 
     def rejected(self, reason: str) -> None:
-        """Counts a webhook or message that was answered with 4xx, or with 503 (`reason` "unavailable")."""
+        """Counts a webhook or message that was answered with 4xx, or with 503.
+
+        The reasons of a 503 are "unavailable" and "older message waits".
+        """
         self._rejected.labels(self._rejected_reasons.bounded(reason)).inc()
 
     def skipped(self, reason: str, count: int = 1) -> None:
@@ -169,6 +177,10 @@ class Metrics:
         """Times an answer of the AI ("ok"), or its kind of error."""
         labels = self._backends.bounded(backend), self._ai_outcomes.bounded(outcome)
         self._ai.labels(*labels).observe(seconds)
+
+    def ai_dropped(self, seconds: float) -> None:
+        """Adds the time of an answer that was dropped, since a newer message joined the turn."""
+        self._ai_dropped.inc(seconds)
 
     def send(self, channel: str, outcome: str, seconds: float) -> None:
         """Times a reply that a channel took ("ok"), or the kind of error."""

@@ -24,11 +24,12 @@ from pydantic import SecretStr
 from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailableError
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
-from queue_core.server.config import ServerSettings
+from queue_core.server.config import SUPERSEDE_MS, ServerSettings
 from queue_core.server.own_redis import own_redis
 from queue_core.server.runtime import Runtime, open_runtime
 from queue_core.server.web import Web
 from queue_core.server.webhooks import Receiver, Webhooks
+from queue_core.settings import RULE_OPTIONS
 from queue_core.waiting import cancel_all
 
 Role = Literal["web", "worker", "monitor"]
@@ -61,6 +62,8 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
             await _check_redis(runtime)
             if asks_ai:
                 _warn_of_stand_ins(settings)
+            if "worker" in roles:
+                _say_rules(settings)
             await _run_parts(runtime, roles, stop)
     _log.info("stopped")
 
@@ -80,6 +83,23 @@ def _warn_of_stand_ins(settings: ServerSettings) -> None:
     if not settings.has_channel:
         names = ", ".join(provider.environment_name(provider.enabled_by) for provider in settings.providers)
         _log.warning("replies are printed, since no channel is configured: set one of %s", names)
+
+
+def _say_rules(settings: ServerSettings) -> None:
+    """Logs when turns are due, and what becomes of a message that comes while the AI works."""
+    if settings.queue.supersede_ms:
+        follows = "joins its turn, and the AI is asked again"
+    elif settings.ai == "http":
+        follows = (
+            "waits for the next turn, since a flow behind AI=http may have effects: "
+            f"set QUEUE_SUPERSEDE_MS={SUPERSEDE_MS} if yours may run twice"
+        )
+    else:
+        follows = "waits for the next turn"
+    rules = {name: getattr(settings.queue, name) for name in RULE_OPTIONS.values()}
+    _log.info(
+        "profile %s: a message that comes while the AI works %s", settings.queue_profile, follows, extra=rules
+    )
 
 
 async def _run_parts(runtime: Runtime, roles: tuple[Role, ...], stop: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ from fakeredis import FakeAsyncRedis
 from pydantic import SecretStr
 
 import queue_core
-from queue_core import MessageQueue, QueueSettings
+from queue_core import PROFILES, MessageQueue, QueueSettings
 from queue_core.recording.reader import load as recordings_in
 from queue_core.server.config import ServerSettings, environment_names, load
 from tests.docs.documents import PAGES, ROOT, table_under
@@ -31,6 +31,27 @@ def test_every_setting_of_the_queue_stands_in_the_table_with_its_default() -> No
     for field in dataclasses.fields(QueueSettings):
         default = "off" if field.default is False else str(field.default)
         assert defaults[field.name].split()[0] == default, field.name
+
+
+def test_every_profile_stands_in_the_tables_with_its_settings() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table_under("docs/library.md", "Profiles"), re.MULTILINE)
+    shown = {
+        name: {setting: int(value) for setting, value in re.findall(r"`(\w+)=(\d+)`", settings)}
+        for name, settings in rows
+    }
+    assert shown == PROFILES
+    table = table_under("docs/server.md", "When a turn is answered")
+    times = {
+        name: _numbers(text) for name, text in re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)
+    }
+    plan, *until_silence = PROFILES
+    assert times[plan] == [PROFILES[plan]["window_ms"] / 1000, PROFILES[plan]["max_messages"]]
+    for name in until_silence:
+        assert times[name] == [PROFILES[name]["idle_ms"] / 1000, PROFILES[name]["cap_ms"] / 1000]
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[\d.]+(?= )", text)]
 
 
 def test_every_setting_of_the_server_stands_in_the_table_with_its_default() -> None:

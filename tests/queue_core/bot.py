@@ -12,6 +12,7 @@ import pytest
 
 from queue_core import Batch, MessageQueue, Processor, QueueMessage, QueueSettings, Receipt
 from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.scripts.loader import text
 from queue_core.redis_server.binaries import find_all_redis_servers
 from tests.queue_core.searches.observed import check_lifetimes, check_nobody_is_stranded, observe
 
@@ -160,6 +161,18 @@ async def claimed_batch(queue: MessageQueue, processor_id: str = "other") -> Bat
         assert time.monotonic() < deadline, f"nothing is due: {await queue.active_conversations()}"
         await asyncio.sleep(0.005)
     return claimed.batches[0]
+
+
+async def let_leases_run_out(queue: MessageQueue) -> None:
+    """Lets all leases run out, as if their workers had died and others had looked on for as long as a lease lasts."""
+    for partition in queue.keys.partitions:
+        await queue.claim("looks on", limit=0)
+        for conversation in map(text, await queue.redis.zrange(partition.active, 0, -1)):
+            lock = f"{partition.base}processing_lock:{conversation}"
+            if await queue.redis.hexists(lock, "token"):
+                await queue.redis.hset(lock, "expiresAt", "0")
+                await queue.redis.zadd(partition.active, {conversation: 0})
+        await queue.redis.hset(partition.looks, "since", "0")
 
 
 async def check_ledger(

@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_plan() -> None:
     [
         ({"window_ms": -1}, "window_ms is -1"),
         ({"window_ms": 3_600_001}, "window_ms is 3600001, must be a whole number from 0 to 3600000"),
-        ({"max_messages": 0}, "max_messages is 0"),
+        ({"max_messages": -1}, "max_messages is -1"),
         ({"max_messages": 1_001}, "max_messages is 1001"),
         ({"max_batch": 1_001}, "max_batch is 1001"),
         ({"max_batch": 4}, r"max_batch \(4\) must not be below max_messages \(5\)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -38,7 +39,7 @@ class CloudChannel:
         self._headers = {"Authorization": f"Bearer {access_token}"}
         self._timeout_s = timeout_s
 
-    async def send(self, batch: Batch, reply: str) -> None:
+    def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. An error code says more than the status, so it decides first."""
 
         async def send_part(part: str) -> None:
@@ -54,7 +55,7 @@ class CloudChannel:
                 _raise_for_code(_error_code(answer), answer)
             raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
 
-        await send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part)
+        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Marks the message as read and shows "typing…" for up to 25 s, or until the reply."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -32,7 +33,7 @@ class EvolutionChannel:
         self._headers = {"apikey": api_key}
         self._timeout_s = timeout_s
 
-    async def send(self, batch: Batch, reply: str) -> None:
+    def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
         number = _number(batch.messages[-1])
 
@@ -46,7 +47,7 @@ class EvolutionChannel:
                 settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
             )
 
-        await send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part)
+        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

@@ -150,6 +150,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     max_attempts: Number
     queue_ttl_ms: Number
     only: str
+    kept: str
 
 
 @stub("extend")

@@ -7,6 +7,7 @@
 -- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
 --
 -- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases, renewed.
+-- `kept` has conversations and tokens, alternating: leases to renew first, as the claimer could not renew them lately.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
 -- over yet; a batch is
@@ -157,6 +158,16 @@ local function renew(place)
   schedule_look(place, now_ms, lock_ttl_ms)
 end
 
+local function renew_kept()
+  for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
+    local place = place_in(partition, conversation)
+    local holder = redis.call('HGET', place.lock, 'token')
+    if holder == token then
+      renew(place)
+    end
+  end
+end
+
 local function answer(batches)
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
     or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
@@ -165,6 +176,7 @@ end
 
 allow_when_full(partition.token)
 local since = looked_since()
+renew_kept()
 local batches = {}
 local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
 if last[1] == claim_id then
@@ -181,7 +193,7 @@ if last[1] == claim_id then
 end
 
 local leased, bytes = {}, 0
-for _ = 1, ROUNDS_MAX do  -- leases that are only looked at make room for more
+for _ = 1, ROUNDS_MAX do  -- held leases make room for more
   local due, looked_at = find_due(limit - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])

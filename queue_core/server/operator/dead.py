@@ -42,7 +42,7 @@ def add_dead(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         summary="list, show, requeue or drop messages that were given up on",
         description="""
             A message becomes a dead letter, with the reason, when all its attempts failed, when it can never
-            succeed, when it arrived too late, or when no worker took it for QUEUE_QUEUE_TTL_S. Dead letters stay until
+            succeed, when it arrived too late, or when no worker took it for QUEUE_TTL_S. Dead letters stay until
             somebody requeues or drops them.
             """,
         epilog="""

@@ -130,7 +130,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) == (instance, phone)
         ],
-        memory=await ConversationMemory(queue.notes).load(instance, phone),
+        memory=await ConversationMemory(queue.notes).load(instance, phone) or Memory(),
     )
 
 

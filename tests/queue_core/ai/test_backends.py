@@ -13,14 +13,16 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, RetryLaterError
+from queue_core import MessageQueue, QueueUnavailableError, RetryLaterError
 from queue_core.ai.asking import Asking
+from queue_core.ai.base import Backend
 from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
 from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.http_client import ANSWER_BYTES_MAX, new_session
+from queue_core.message import Batch
 from tests.queue_core.stub_http import Answer, batch, stub
 
 KEY = "key-of-the-test"
@@ -51,16 +53,34 @@ def chat_answer(content: Any = "Hi") -> Answer:
     return Answer({"choices": [{"message": {"role": "assistant", "content": content}}]})
 
 
+async def text_of(backend: Backend, turn: Batch) -> str:
+    """Asks the AI, and returns the text of its answer."""
+    return (await backend.answer(turn)).text
+
+
+async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str:
+    """Asks the AI, saves the new memory as the bot does for an answer that is used, and returns the text."""
+    answer = await backend.answer(turn)
+    if answer.memory:
+        await memory.save(turn.instance_name, turn.user_phone, answer.memory)
+    return answer.text
+
+
+async def remembered(memory: ConversationMemory) -> Memory:
+    """Returns the memory of the conversation."""
+    loaded = await memory.load("bot", "966500000001")
+    assert loaded is not None
+    return loaded
+
+
 async def test_echo() -> None:
-    assert await EchoBackend().answer(batch("one", "", "two")) == "one\ntwo"
+    assert await text_of(EchoBackend(), batch("one", "", "two")) == "one\ntwo"
 
 
 async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
     async with stub(Answer({"response": "Hi"})) as server:
-        assert (
-            await HttpBackend(asking, f"{server.url}/ask", KEY).answer(batch("one", "two", kind="image"))
-            == "Hi"
-        )
+        backend = HttpBackend(asking, f"{server.url}/ask", KEY)
+        assert await text_of(backend, batch("one", "two", kind="image")) == "Hi"
     (body,), (headers,) = server.bodies, server.headers
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert (body["text"], body["ids"], body["attempt"], body["fencing_token"]) == (
@@ -99,7 +119,7 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
 )
 async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, expected: str) -> None:
     async with stub(answer) as server:
-        assert await HttpBackend(asking, server.url).answer(batch("x")) == expected
+        assert await text_of(HttpBackend(asking, server.url), batch("x")) == expected
     assert "Authorization" not in server.headers[0]
 
 
@@ -128,17 +148,20 @@ async def test_half_a_surrogate_pair_is_sent_as_a_replacement(
     asking: Asking, memory: ConversationMemory
 ) -> None:
     async with stub(chat_answer(), Answer("Hi")) as server:
-        await OpenAiBackend(asking, server.url, "", "m", memory).answer(batch("ok \ud83d"))
+        await used(OpenAiBackend(asking, server.url, "", "m", memory), batch("ok \ud83d"), memory)
         await HttpBackend(asking, server.url).answer(batch("x", name="\ud83d"))
     assert server.bodies[0]["messages"][-1]["content"] == "ok \ufffd"
     assert server.bodies[1]["messages"][0]["data"] == {"name": "\ufffd"}
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["ok \ufffd", "Hi"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["ok \ufffd", "Hi"]
 
 
 async def test_dify_keeps_its_conversation(asking: Asking, memory: ConversationMemory) -> None:
     async with stub(dify_answer("one"), dify_answer("two")) as server:
         dify = DifyBackend(asking, f"{server.url}/v1/", KEY, memory)
-        assert [await dify.answer(batch("a", "b")), await dify.answer(batch("c"))] == ["one", "two"]
+        assert [await used(dify, batch("a", "b"), memory), await used(dify, batch("c"), memory)] == [
+            "one",
+            "two",
+        ]
     first, second = server.bodies
     assert server.paths == ["/v1/chat-messages"] * 2
     assert (first["query"], first["response_mode"], first["inputs"]) == ("a\nb", "blocking", {})
@@ -151,10 +174,30 @@ async def test_dify_begins_anew_when_it_has_forgotten(asking: Asking, memory: Co
     gone = Answer({"code": "not_found", "message": "Conversation Not Exists."}, status=404)
     async with stub(dify_answer(), gone, dify_answer("again", "c-2")) as server:
         dify = DifyBackend(asking, server.url, KEY, memory)
-        await dify.answer(batch("a"))
-        assert await dify.answer(batch("b")) == "again"
+        await used(dify, batch("a"), memory)
+        assert await used(dify, batch("b"), memory) == "again"
     assert [body["conversation_id"] for body in server.bodies] == ["", "c-1", ""]
-    assert (await memory.load("bot", "966500000001")).conversation_id == "c-2"
+    assert (await remembered(memory)).conversation_id == "c-2"
+
+
+class Unreadable:
+    """Store of memories that does not answer."""
+
+    async def get(self, instance_name: str, user_phone: str) -> bytes | str | None:
+        raise QueueUnavailableError("away")
+
+    async def put(self, instance_name: str, user_phone: str, value: bytes, *, ttl_s: int) -> None:
+        raise AssertionError("it would replace a memory that is still there")
+
+
+async def test_a_memory_that_cannot_be_read_is_not_replaced(asking: Asking) -> None:
+    memory = ConversationMemory(Unreadable())
+    async with stub(dify_answer(), chat_answer()) as server:
+        for backend in (
+            DifyBackend(asking, server.url, KEY, memory),
+            OpenAiBackend(asking, server.url, "", "m", memory),
+        ):
+            assert await used(backend, batch("x"), memory) == "Hi"
 
 
 async def test_dify_that_is_not_there_is_not_asked_twice(asking: Asking, memory: ConversationMemory) -> None:
@@ -170,7 +213,7 @@ async def test_openai_gets_the_conversation_so_far(asking: Asking, memory: Conve
             asking, f"{server.url}/v1", KEY, "some-model", memory, system_prompt="Be kind.", history_turns=2
         )
         for number in range(4):
-            await openai.answer(batch(f"question {number}"))
+            await used(openai, batch(f"question {number}"), memory)
     assert server.paths[0] == "/v1/chat/completions"
     assert server.bodies[0] == {
         "model": "some-model",
@@ -186,7 +229,8 @@ async def test_openai_gets_the_conversation_so_far(asking: Asking, memory: Conve
 async def test_openai_answers_in_parts(asking: Asking, memory: ConversationMemory) -> None:
     parts = [{"type": "text", "text": "Hi "}, {"type": "image"}, {"type": "text", "text": "there"}, 3]
     async with stub(chat_answer(parts)) as server:
-        assert await OpenAiBackend(asking, server.url, "", "m", memory).answer(batch("x")) == "Hi there"
+        openai = OpenAiBackend(asking, server.url, "", "m", memory)
+        assert await text_of(openai, batch("x")) == "Hi there"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -197,11 +241,11 @@ async def test_a_history_that_is_refused_is_left_out(
     refusal = Answer({"error": {"code": "context_length_exceeded"}}, status=status)
     async with stub(chat_answer("one"), refusal, chat_answer("two")) as server:
         openai = OpenAiBackend(asking, server.url, "", "m", memory)
-        await openai.answer(batch("a"))
-        assert await openai.answer(batch("b")) == "two"
+        await used(openai, batch("a"), memory)
+        assert await used(openai, batch("b"), memory) == "two"
     contents = [[message["content"] for message in body["messages"]] for body in server.bodies]
     assert contents == [["a"], ["a", "one", "b"], ["b"]]
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["b", "two"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["b", "two"]
 
 
 async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
@@ -209,11 +253,11 @@ async def test_a_refusal_that_is_not_about_the_history_changes_nothing(
 ) -> None:
     async with stub(chat_answer("one"), Answer({}, status=400)) as server:
         openai = OpenAiBackend(asking, server.url, "", "m", memory)
-        await openai.answer(batch("a"))
+        await used(openai, batch("a"), memory)
         with pytest.raises(RetryLaterError, match="400"):
-            await openai.answer(batch("b"))
+            await used(openai, batch("b"), memory)
     assert len(server.bodies) == 3
-    assert [turn.text for turn in (await memory.load("bot", "966500000001")).history] == ["a", "one"]
+    assert [turn.text for turn in (await remembered(memory)).history] == ["a", "one"]
 
 
 async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
@@ -221,11 +265,11 @@ async def test_dify_that_fails_after_it_has_forgotten_changes_nothing(
 ) -> None:
     async with stub(dify_answer(), Answer({}, status=404), Answer({}, status=503)) as server:
         dify = DifyBackend(asking, server.url, KEY, memory)
-        await dify.answer(batch("a"))
+        await used(dify, batch("a"), memory)
         with pytest.raises(RetryLaterError, match="503"):
-            await dify.answer(batch("b"))
+            await used(dify, batch("b"), memory)
     assert len(server.bodies) == 3
-    assert (await memory.load("bot", "966500000001")).conversation_id == "c-1"
+    assert (await remembered(memory)).conversation_id == "c-1"
 
 
 @pytest.mark.parametrize("text", ["<think>They ask", '{"response": "', "<tool_call>{}</tool_call>"])
@@ -239,7 +283,7 @@ async def test_what_is_asked_for_again_is_not_remembered(
         ):
             with pytest.raises(RetryLaterError, match="no text for the user"):
                 await backend.answer(batch("x"))
-    assert await memory.load("bot", "966500000001") == Memory()
+    assert await remembered(memory) == Memory()
 
 
 async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: ConversationMemory) -> None:
@@ -250,7 +294,7 @@ async def test_a_failed_attempt_is_not_remembered(asking: Asking, memory: Conver
         ):
             with pytest.raises(RetryLaterError):
                 await backend.answer(batch("secret words"))
-    kept = await memory.load("bot", "966500000001")
+    kept = await remembered(memory)
     assert (kept.conversation_id, kept.history) == ("", ())
 
 

@@ -12,6 +12,13 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 KEYS = KeySpace("wa", 1)
 
 
+async def loaded(memory: ConversationMemory) -> Memory:
+    """Return the memory of the conversation."""
+    kept = await memory.load("bot", "1")
+    assert kept is not None
+    return kept
+
+
 async def test_what_is_saved_is_loaded_again_for_that_conversation_only(redis_client: Redis) -> None:
     memory = ConversationMemory(MessageQueue(redis_client).notes, ttl_s=100)
     known = Memory(conversation_id="c", history=(Turn("user", "مرحبا"),), requested_fields=("name",))
@@ -26,7 +33,7 @@ async def test_the_oldest_is_forgotten_when_there_is_too_much(redis_client: Redi
     memory = ConversationMemory(MessageQueue(redis_client).notes)
     history = tuple(Turn("user", f"{number} " + "x" * 10_000) for number in range(100))
     await memory.save("bot", "1", Memory(conversation_id="c", history=history))
-    kept = await memory.load("bot", "1")
+    kept = await loaded(memory)
     assert kept.conversation_id == "c"
     assert 0 < len(kept.history) < 100
     assert kept.history[-1] == history[-1]
@@ -39,7 +46,7 @@ async def test_what_is_left_of_a_history_begins_with_the_user(redis_client: Redi
     for pairs in (4, 5, 7):
         turns = [Turn("user", "x" * 40_000), Turn("assistant", "y" * 40_000)] * pairs
         await memory.save("bot", "1", Memory(history=tuple(turns)))
-        kept = (await memory.load("bot", "1")).history
+        kept = (await loaded(memory)).history
         assert [turn.role for turn in kept] == ["user", "assistant"] * (len(kept) // 2)
         assert 0 < len(kept) < len(turns)
 
@@ -67,4 +74,4 @@ async def test_without_redis_there_is_no_memory_and_no_error(redis_server: Embed
     async with connect(redis_server.url) as client:
         memory = ConversationMemory(MessageQueue(client).notes)
         await memory.save("bot", "1", Memory(conversation_id="c"))
-        assert await memory.load("bot", "1") == Memory()
+        assert await memory.load("bot", "1") is None

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from queue_core import GiveUpError, RetryLaterError
@@ -15,6 +16,7 @@ from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.sending import parts_of
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
+from queue_core.message import Batch
 from tests.queue_core.stub_http import Answer, batch, stub
 
 TOKEN = "token-of-the-test"
@@ -33,13 +35,18 @@ def channel_of(kind: str, session: aiohttp.ClientSession, url: str, timeout_s: f
     return CloudChannel(session, f"{url}/v23.0", TOKEN, timeout_s=timeout_s)
 
 
+async def sent(channel: Channel, turn: Batch, reply: str) -> int:
+    """Has a reply sent, and returns the number of stops between two parts."""
+    return len([stop async for stop in channel.send(turn, reply)])
+
+
 BOTH = pytest.mark.parametrize("kind", ["evolution", "cloud"])
 
 
 async def test_evolution_sends(session: aiohttp.ClientSession) -> None:
     async with stub(SENT) as server:
         channel = channel_of("evolution", session, server.url)
-        await channel.send(batch("x"), "مرحبا ⭐")
+        await sent(channel, batch("x"), "مرحبا ⭐")
         await channel.show_typing(batch("x").messages[0])
     assert server.paths == ["/message/sendText/bot", "/chat/sendPresence/bot"]
     assert server.bodies[0] == {"number": "966500000001", "text": "مرحبا ⭐"}
@@ -51,16 +58,15 @@ async def test_evolution_sends_to_a_linked_id_if_it_knows_no_phone(
     session: aiohttp.ClientSession,
 ) -> None:
     async with stub(SENT) as server:
-        await channel_of("evolution", session, server.url).send(
-            batch("x", phone="1@lid", reply_to="1@lid"), "hi"
-        )
+        channel = channel_of("evolution", session, server.url)
+        await sent(channel, batch("x", phone="1@lid", reply_to="1@lid"), "hi")
     assert server.bodies[0]["number"] == "1@lid"
 
 
 async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
     async with stub(SENT) as server:
         channel = channel_of("cloud", session, server.url)
-        await channel.send(batch("x", instance="1001"), "مرحبا")
+        await sent(channel, batch("x", instance="1001"), "مرحبا")
         await channel.show_typing(batch("x", instance="1001").messages[0])
     assert server.paths == ["/v23.0/1001/messages"] * 2
     assert server.bodies[0]["to"] == "966500000001"
@@ -73,7 +79,7 @@ async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
 @pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
 async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kind: str, name: str) -> None:
     async with stub(SENT) as server:
-        await channel_of(kind, session, server.url).send(batch("x", instance=name), "hi")
+        await sent(channel_of(kind, session, server.url), batch("x", instance=name), "hi")
     (path,) = server.paths
     head, tail = ("/message/sendText/", "") if kind == "evolution" else ("/v23.0/", "/messages")
     assert path.startswith(head)
@@ -105,7 +111,7 @@ async def test_what_a_refusal_means(
     """No text, number, token or address is in the words."""
     async with stub(answer) as server:
         with pytest.raises(expected) as raised:
-            await channel_of(kind, session, server.url, timeout_s=0.5).send(batch("x"), "secret words")
+            await sent(channel_of(kind, session, server.url, timeout_s=0.5), batch("x"), "secret words")
     for hidden in ("secret", TOKEN, "966500000001", "127.0.0.1"):
         assert hidden not in str(raised.value)
 
@@ -115,7 +121,7 @@ async def test_nobody_listens(session: aiohttp.ClientSession, kind: str) -> None
     async with stub(SENT) as server:
         url = server.url
     with pytest.raises(RetryLaterError, match="not sent"):
-        await channel_of(kind, session, url).send(batch("x"), "hi")
+        await sent(channel_of(kind, session, url), batch("x"), "hi")
 
 
 @BOTH
@@ -131,7 +137,7 @@ async def test_typing_never_raises(session: aiohttp.ClientSession, kind: str, an
 async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) -> None:
     async with stub(Answer({}, status=429, headers={"Retry-After": "17"})) as server:
         with pytest.raises(RetryLaterError) as raised:
-            await channel_of(kind, session, server.url).send(batch("x"), "hi")
+            await sent(channel_of(kind, session, server.url), batch("x"), "hi")
     assert raised.value.after_ms == 17_000
 
 
@@ -141,9 +147,9 @@ async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: a
     async with stub(unknown, closed) as server:
         channel = channel_of("evolution", session, server.url)
         with pytest.raises(GiveUpError):
-            await channel.send(batch("x"), "hi")
+            await sent(channel, batch("x"), "hi")
         with pytest.raises(RetryLaterError, match="connected"):
-            await channel.send(batch("x"), "hi")
+            await sent(channel, batch("x"), "hi")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,7 @@ async def test_error_codes_of_the_cloud_api(
 ) -> None:
     async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
         with pytest.raises(expected) as raised:
-            await channel_of("cloud", session, server.url).send(batch("x"), "hi")
+            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
     if code == 131056:
         assert isinstance(raised.value, RetryLaterError)
         assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
@@ -177,20 +183,41 @@ async def test_error_codes_of_the_cloud_api(
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
-        await channel_of("cloud", session, server.url).send(batch("x"), reply)
+        stops = await sent(channel_of("cloud", session, server.url), batch("x"), reply)
     parts = [body["text"]["body"] for body in server.bodies]
     assert len(parts) > 2
+    assert stops == len(parts) - 1, "between two parts, and nowhere else"
     assert all(len(part) <= 4_096 for part in parts)
     assert " ".join(parts).split() == reply.split()
 
 
-@pytest.mark.parametrize("second", [Answer({}, status=503), Answer({}, status=422), Answer(cut=True)])
-async def test_a_failure_after_the_first_part_is_uncertain(
-    session: aiohttp.ClientSession, second: Answer
+@BOTH
+async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession, kind: str) -> None:
+    reply = "\n\n".join(letter * (4_000 if kind == "cloud" else 59_000) for letter in "abc")
+    turn = batch("x")
+    for parts_sent, expected in ((0, "abc"), (1, "bc"), (2, "c"), (3, "")):
+        async with stub(SENT) as server:
+            channel = channel_of(kind, session, server.url)
+            await sent(channel, msgspec.structs.replace(turn, parts_sent=parts_sent), reply)
+        texts = [body["text"]["body"] if kind == "cloud" else body["text"] for body in server.bodies]
+        assert "".join(text[0] for text in texts) == expected
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        (Answer({}, status=503), RetryLaterError),
+        (Answer({}, status=422), GiveUpError),
+        (Answer(cut=True), SendUncertainError),
+    ],
+)
+async def test_a_refusal_means_the_same_for_a_later_part(
+    session: aiohttp.ClientSession, second: Answer, expected: type[Exception]
 ) -> None:
+    """The queue has noted the parts before it."""
     async with stub(SENT, second) as server:
-        with pytest.raises(SendUncertainError):
-            await channel_of("cloud", session, server.url).send(batch("x"), "x" * 5_000)
+        with pytest.raises(expected):
+            await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +240,7 @@ def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
 async def test_the_console_prints_control_codes_as_text() -> None:
     written: list[str] = []
     channel = ConsoleChannel(written.append)
-    await channel.send(batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
+    await sent(channel, batch("x", "y", phone="9\x1b[2J"), "one\n\x1b[31mtwo\u202e سلام \u200d⭐")
     await channel.show_typing(batch("x").messages[0])
     assert written == ["→ bot/9\\x1b[2J, 2 messages:\n  one\n  \\x1b[31mtwo\\u202e سلام \u200d⭐"]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -19,8 +17,8 @@ from queue_core import (
     QueueUnavailableError,
     connect,
 )
+from queue_core.errors import OlderMessageWaitsError
 from queue_core.queue import intake as direct
-from queue_core.redis import scripts
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
     Bot,
@@ -33,15 +31,15 @@ from tests.queue_core.bot import (
     quick,
     running,
 )
-from tests.queue_core.faults.proxy import Proxy
 
 
 class Away:
-    """A queue whose Redis can be away, as far as this process sees."""
+    """A queue whose Redis can be away, as far as this process sees; `answers_lost` calls are carried out first."""
 
-    def __init__(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.queue = MessageQueue(redis, quick())
+    def __init__(self, redis: Redis, monkeypatch: pytest.MonkeyPatch, **settings: int) -> None:
+        self.queue = MessageQueue(redis, quick(**{"direct_after_ms": 0, **settings}))
         self.is_away = True
+        self.answers_lost = 0
         for name in ("enqueue", "withdraw"):
             monkeypatch.setattr(self.queue, name, self._when_back(name))
 
@@ -49,20 +47,14 @@ class Away:
         call = getattr(self.queue, name)
 
         async def when_back(subject: QueueMessage) -> object:
-            if self.is_away:
-                raise QueueUnavailableError("away")
-            return await call(subject)
+            if self.answers_lost:
+                self.answers_lost -= 1
+                await call(subject)
+            elif not self.is_away:
+                return await call(subject)
+            raise QueueUnavailableError("away")
 
         return when_back
-
-
-@asynccontextmanager
-async def behind_a_proxy(server: EmbeddedRedis, **settings: int) -> AsyncIterator[tuple[Proxy, MessageQueue]]:
-    """A queue whose Redis can lose answers. Its scripts are loaded, so that only their answers are lost."""
-    async with Proxy(server.url) as proxy, connect(proxy.url) as redis:
-        queue = MessageQueue(redis, quick(redis_deadline_ms=300, **settings))
-        await queue.enqueue(message("first", "somebody else"))
-        yield proxy, queue
 
 
 @on_newest
@@ -90,7 +82,7 @@ async def test_refuses_a_message_that_can_never_be_stored(redis_client: Redis) -
 
 async def test_answers_directly_and_once_while_redis_is_down(redis_server: EmbeddedRedis) -> None:
     async with connect(redis_server.url) as redis:
-        queue, bot = MessageQueue(redis, quick(redis_deadline_ms=500)), Bot()
+        queue, bot = MessageQueue(redis, quick(redis_deadline_ms=500, direct_after_ms=0)), Bot()
         intake = Intake(queue, bot.handle, bot.send)
         redis_server.kill()
         assert await intake.receive(message("m1")) == "answered"
@@ -141,20 +133,21 @@ async def test_the_same_message_at_two_requests_at_once_is_answered_once(
 
 
 @on_newest
-async def test_delivered_again_while_it_is_answered_and_redis_comes_back(
+async def test_delivered_again_while_it_is_sent_and_redis_comes_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A message must not be queued beside the answer under way; nor may the user's next one, which would overtake."""
-    go_on = asyncio.Event()
+    """A message must not be queued beside the send under way; nor may the user's next one, which would overtake."""
+    go_on, reached = asyncio.Event(), asyncio.Event()
 
     async def wait(batch: Batch) -> None:
         if batch.trigger == "direct":
+            reached.set()
             await go_on.wait()
 
-    away, bot = Away(redis_client, monkeypatch), Bot(wait)
+    away, bot = Away(redis_client, monkeypatch), Bot(on_send=wait)
     intake = Intake(away.queue, bot.handle, bot.send)
     first = asyncio.create_task(intake.receive(message("m1")))
-    await eventually(lambda: bot.asked, "at work on it")
+    await happens(reached)
     away.is_away = False
     async with running(Processor(away.queue, bot.handle, bot.send)):
         again = asyncio.create_task(intake.receive(message("m1")))
@@ -193,70 +186,171 @@ async def test_a_handler_that_hangs_is_given_up(redis_client: Redis, monkeypatch
         await asyncio.Event().wait()
 
     away = Away(redis_client, monkeypatch)
-    away.queue.settings = quick(handler_timeout_ms=50)
+    away.queue.settings = quick(handler_timeout_ms=50, direct_after_ms=0)
     bot = Bot(hang)
     with pytest.raises(TimeoutError, match="took longer than 50 ms"):
         await Intake(away.queue, bot.handle, bot.send).receive(message("m1"))
 
 
-async def test_an_enqueue_whose_answer_was_lost_is_withdrawn(redis_server: EmbeddedRedis) -> None:
-    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
-        bot = Bot()
-        intake = Intake(queue, bot.handle, bot.send)
-        lost = proxy.arm("lose the answer", scripts.Enqueue.script)
-        assert await intake.receive(message("m1")) == "answered"
-        assert lost.happened.is_set()
-        assert [it.id for it in await queue.pending("bot", "201000000001")] == ["m1"]
-        await intake.settle()
-        assert await queue.pending("bot", "201000000001") == []
-        assert intake.unsettled == 0
-        assert await intake.receive(message("m1")) == "duplicate"
-        await check_ledger(queue, ["first", "m1"], bot.sent_ids)
-
-
-async def test_an_enqueue_without_an_id_whose_answer_was_lost_is_withdrawn_too(
-    redis_server: EmbeddedRedis,
+@on_newest
+async def test_an_enqueue_whose_answer_was_lost_is_not_answered_directly(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
-        bot = Bot()
-        intake = Intake(queue, bot.handle, bot.send)
-        proxy.arm("lose the answer", scripts.Enqueue.script)
-        assert await intake.receive(message("")) == "answered"
-        assert len(await queue.pending("bot", "201000000001")) == 1
+    """Redis only stood still for longer than the deadline: a second try finds the message stored."""
+    away, bot = Away(redis_client, monkeypatch, direct_after_ms=5_000), Bot()
+    away.is_away, away.answers_lost = False, 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "queued"
+    assert bot.asked == []
+
+
+@on_newest
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_redis_comes_back_while_the_ai_works(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, is_stored: bool
+) -> None:
+    """The direct call is dropped, and a worker answers, also if the message is in flight by then."""
+
+    async def hang_directly(batch: Batch) -> None:
+        if batch.trigger == "direct":
+            await asyncio.Event().wait()
+
+    away, bot = Away(redis_client, monkeypatch), Bot(hang_directly)
+    away.answers_lost = int(is_stored)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    async with running(Processor(MessageQueue(redis_client, quick()), bot.handle, bot.send)):
+        received = asyncio.create_task(intake.receive(message("m1")))
+        await eventually(lambda: "direct" in [batch.trigger for batch in bot.asked], "the direct call")
+        if is_stored:
+            await eventually(lambda: bot.sent, "the stored copy answered by the worker")
+        away.is_away = False
+        assert await received == "queued"
+        await at_rest(away.queue)
+    assert [batch.trigger for batch, _ in bot.sent] == ["window"]
+    assert intake.unsettled == 0
+
+
+@on_newest
+async def test_redis_is_asked_once_more_right_before_the_send(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(redis_client, monkeypatch)
+
+    async def back_as_the_ai_answers(batch: Batch) -> None:
+        away.is_away = False
+
+    bot = Bot(back_as_the_ai_answers)
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "queued"
+    assert (len(bot.answered), bot.sent, intake.unsettled) == (1, [], 0)
+    assert [it.id for it in await away.queue.pending("bot", "201000000001")] == ["m1"]
+
+
+@on_newest
+async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch, window_ms=60_000), Bot()
+    away.is_away = False
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "queued"
+    away.is_away = True
+    with pytest.raises(OlderMessageWaitsError, match="an older message of this conversation waits"):
+        await intake.receive(message("m2"))
+    assert await intake.receive(message("m3", "somebody else")) == "answered"
+    away.is_away = False
+    assert await intake.receive(message("m2")) == "queued", "delivered again"
+    assert bot.sent_ids == ["m3"]
+
+
+@on_newest
+async def test_a_message_is_answered_directly_when_older_ones_have_been_answered_by_now(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the length of a window and of a lease, for nobody can ask Redis."""
+    away, bot = Away(redis_client, monkeypatch, lock_ttl_ms=50, lock_renew_ms=10), Bot()
+    away.is_away = False
+    intake = Intake(away.queue, bot.handle, bot.send)
+    await intake.receive(message("m1"))
+    away.is_away = True
+    await asyncio.sleep(0.08)
+    assert await intake.receive(message("m2")) == "answered"
+
+
+@on_newest
+@pytest.mark.parametrize("message_id", ["m1", ""])
+async def test_a_stored_copy_of_what_was_answered_directly_is_withdrawn(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, message_id: str
+) -> None:
+    away, bot = Away(redis_client, monkeypatch, window_ms=60_000), Bot()
+    away.answers_lost = 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message(message_id)) == "answered"
+    assert len(await away.queue.pending("bot", "201000000001")) == 1
+    away.is_away = False
+    await intake.settle()
+    assert await away.queue.pending("bot", "201000000001") == []
+    assert intake.unsettled == 0
+
+
+@on_newest
+async def test_settling_survives_the_loss_of_its_own_answer(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch, window_ms=60_000), Bot()
+    away.answers_lost = 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "answered"
+    away.answers_lost = 1
+    with pytest.raises(QueueUnavailableError):
         await intake.settle()
-        assert await queue.pending("bot", "201000000001") == []
+    assert intake.unsettled == 1
+    away.is_away = False
+    await intake.settle()
+    assert intake.unsettled == 0
+    assert await intake.receive(message("m1")) == "duplicate"
+    await check_ledger(away.queue, ["m1"], bot.sent_ids)
 
 
-async def test_settling_survives_the_loss_of_its_own_answer(redis_server: EmbeddedRedis) -> None:
-    async with behind_a_proxy(redis_server, window_ms=60_000) as (proxy, queue):
-        bot = Bot()
-        intake = Intake(queue, bot.handle, bot.send)
-        await queue.withdraw(message("other"))  # loads the script
-        proxy.arm("lose the answer", scripts.Enqueue.script)
-        assert await intake.receive(message("m1")) == "answered"
-        lost = proxy.arm("lose the answer", scripts.Withdraw.script)
-        with pytest.raises(QueueUnavailableError):
-            await intake.settle()
-        assert lost.happened.is_set()
-        assert intake.unsettled == 1
-        await intake.settle()
-        assert intake.unsettled == 0
-        await check_ledger(queue, ["first", "m1"], bot.sent_ids)
+@on_newest
+async def test_those_who_wait_for_settling_share_one_try(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they would each wait for a Redis that hangs."""
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    await intake.receive(message("m1"))
+    go_on, tries = asyncio.Event(), 0
+
+    async def hang(subject: QueueMessage) -> str:
+        nonlocal tries
+        tries += 1
+        await go_on.wait()
+        return "marked"
+
+    monkeypatch.setattr(away.queue, "withdraw", hang)
+    settling = [asyncio.create_task(intake.settle()) for _ in range(3)]
+    await eventually(lambda: tries, "the first try")
+    go_on.set()
+    await asyncio.gather(*settling)
+    assert tries == 1
 
 
+@on_newest
 async def test_a_message_that_a_worker_took_cannot_be_withdrawn_and_is_answered_twice(
-    redis_server: EmbeddedRedis, caplog: pytest.LogCaptureFixture
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with behind_a_proxy(redis_server, window_ms=0) as (proxy, queue):
-        bot = Bot()
-        intake = Intake(queue, bot.handle, bot.send)
-        proxy.arm("lose the answer", scripts.Enqueue.script)
-        assert await intake.receive(message("m1")) == "answered"
-        claimed = await queue.claim("worker", limit=10)
-        assert ("m1",) in [batch.ids for batch in claimed.batches]
-        await intake.settle()
-        assert "is being answered by a worker too" in caplog.text
-        assert intake.unsettled == 0
+    """Only if the worker reaches Redis earlier, and by a window, than the process that answered directly."""
+    away, bot = Away(redis_client, monkeypatch, window_ms=0), Bot()
+    away.answers_lost = 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "answered"
+    claimed = await away.queue.claim("worker", limit=10)
+    assert [batch.ids for batch in claimed.batches] == [("m1",)]
+    away.is_away = False
+    await intake.settle()
+    assert "is being answered by a worker too" in caplog.text
+    assert intake.unsettled == 0
 
 
 @on_newest

@@ -16,6 +16,7 @@ from tests.queue_core.bot import (
     check_ledger,
     enqueue,
     happens,
+    let_leases_run_out,
     on_newest,
     quick,
     running,
@@ -123,7 +124,7 @@ async def test_a_batch_cancelled_before_its_first_step_has_ended_too(
 
 async def test_a_lost_lease(redis_client: Redis) -> None:
     async def take_over(batch: Batch) -> None:
-        await redis_client.zadd(queue.keys.partitions[0].active, {"bot:201000000001": 0})
+        await let_leases_run_out(queue)
         await queue.claim("somebody else")
 
     queue, observer = MessageQueue(redis_client, quick(window_ms=0)), Observer()
@@ -137,7 +138,7 @@ async def test_a_lost_lease(redis_client: Redis) -> None:
 
 async def test_a_lease_that_a_renewal_finds_lost(redis_client: Redis) -> None:
     async def hang(batch: Batch) -> None:
-        await redis_client.zadd(queue.keys.partitions[0].active, {"bot:201000000001": 0})
+        await let_leases_run_out(queue)
         await queue.claim("somebody else")
         await asyncio.Event().wait()
 

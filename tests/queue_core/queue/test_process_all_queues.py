@@ -17,7 +17,16 @@ from queue_core import (
     connect,
 )
 from queue_core.redis_server.embedded import EmbeddedRedis
-from tests.queue_core.bot import PATIENCE_S, Bot, check_ledger, enqueue, happens, on_newest, quick
+from tests.queue_core.bot import (
+    PATIENCE_S,
+    Bot,
+    check_ledger,
+    enqueue,
+    happens,
+    let_leases_run_out,
+    on_newest,
+    quick,
+)
 
 
 async def test_a_pass_reports_its_counts(redis_client: Redis) -> None:
@@ -46,6 +55,7 @@ async def test_a_pass_reports_its_counts(redis_client: Redis) -> None:
     assert report == ProcessingReport(
         conversations=4,
         messages=6,
+        superseded=0,
         completed=2,
         failed=2,
         lost_leases=0,
@@ -116,7 +126,7 @@ async def test_a_pass_takes_over_what_a_dead_worker_left(redis_client: Redis) ->
     queue = MessageQueue(redis_client, quick(window_ms=0), clock=lambda: now)
     await enqueue(queue, ["m1"])
     await queue.claim("dead")
-    now += queue.settings.lock_ttl_ms
+    await let_leases_run_out(queue)
     bot = Bot()
     assert (await Processor(queue, bot.handle, bot.send).process_all_queues()).completed == 1
     assert bot.asked[0].attempt == 2

@@ -17,6 +17,7 @@ from tests.queue_core.bot import (
     enqueue,
     eventually,
     happens,
+    let_leases_run_out,
     on_newest,
     quick,
     runner_of,
@@ -38,7 +39,7 @@ async def test_nobody_else_is_answered(redis_client: Redis, partitions: int) -> 
     report = await processor.process_conversation("bot", "user-7")
     assert bot.asked_ids == [("m7", "m7-more")]
     assert (report.conversations, report.messages, report.completed) == (1, 2, 1)
-    assert report.next_due_ms == NOW_MS + queue.settings.lock_ttl_ms, (
+    assert report.next_due_ms == NOW_MS + queue.settings.lock_ttl_ms // 2, (
         "others are due, and were not asked about"
     )
     assert await queue.depth() == 22
@@ -101,30 +102,47 @@ async def test_beside_a_run_of_the_same_processor(redis_client: Redis) -> None:
 
 
 @on_newest
-async def test_a_batch_whose_end_is_not_recorded_yet_is_not_taken_over(
+async def test_a_batch_that_was_sent_is_completed_by_the_next_pass(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Redis was away for longer than the lease: the run knows what it sent, and a pass must not send it again."""
-    now = NOW_MS
-    queue, bot = MessageQueue(redis_client, quick(window_ms=0), clock=lambda: now), Bot()
-    complete, is_away, away = queue.complete, True, asyncio.Event()
+    """The pass ends, since Redis is away; the processor knows what it sent and does not send it again."""
+    settings = quick(window_ms=0, lock_ttl_ms=200, lock_renew_ms=50)
+    queue, bot = MessageQueue(redis_client, settings), Bot()
+    complete, is_away = queue.complete, True
 
     async def complete_when_redis_is_back(batch: Batch) -> None:
         if is_away:
-            away.set()
             raise QueueUnavailableError("away")
         await complete(batch)
 
     monkeypatch.setattr(queue, "complete", complete_when_redis_is_back)
     await enqueue(queue, ["m1"], "ali")
     processor = Processor(queue, bot.handle, bot.send)
-    async with running(processor):
-        await happens(away)
-        now += queue.settings.lock_ttl_ms
-        with pytest.raises(QueueUnavailableError, match="not recorded in it yet"):
+    for _ in range(2):
+        with pytest.raises(QueueUnavailableError, match="away"):
             await processor.process_conversation("bot", "ali")
-        is_away = False
-        await at_rest(queue)
+    is_away = False
+    report = await processor.process_conversation("bot", "ali")
+    assert (report.conversations, await queue.depth()) == (0, 0)
+    assert bot.sent_ids == ["m1"]
+
+
+@on_newest
+async def test_a_batch_that_was_sent_is_not_sent_again_when_its_lease_was_lost(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(window_ms=0))
+
+    async def lose_the_lease(batch: Batch) -> None:
+        if len(bot.sent) == 0:
+            await let_leases_run_out(queue)
+            (taken,) = (await queue.claim("dies at once")).batches
+            assert taken.reply
+            await let_leases_run_out(queue)
+
+    bot = Bot(on_send=lose_the_lease)
+    await enqueue(queue, ["m1"], "ali")
+    processor = Processor(queue, bot.handle, bot.send)
+    assert (await processor.process_conversation("bot", "ali")).lost_leases == 1
+    assert (await processor.process_conversation("bot", "ali")).completed == 1
     assert bot.sent_ids == ["m1"]
 
 

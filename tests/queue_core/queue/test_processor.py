@@ -77,7 +77,9 @@ async def test_no_more_conversations_in_work_than_allowed(redis_client: Redis, p
     async def wait(batch: Batch) -> None:
         await gate.wait()
 
-    settings = quick(partitions=partitions, lock_renew_ms=2_000)  # a renewal would be a round trip
+    settings = quick(
+        partitions=partitions, lock_ttl_ms=60_000, lock_renew_ms=30_000
+    )  # each would be a round trip
     queue, bot = MessageQueue(redis_client, settings), Bot(wait)
     processor = Processor(queue, bot.handle, bot.send, concurrency=3)
     ids = [f"m{number}" for number in range(20)]

@@ -20,6 +20,7 @@ from tests.queue_core.bot import (
     enqueue,
     eventually,
     happens,
+    let_leases_run_out,
     on_newest,
     quick,
     running,
@@ -99,13 +100,6 @@ async def test_a_worker_that_cannot_renew_is_cancelled_and_changes_nothing(
     await check_ledger(cut_off, ["m1"], bot.sent_ids)
 
 
-LOCK = "wa:{0}:processing_lock:bot:201000000001"
-RUN_OUT = """
-if redis.call('HGET', KEYS[2], 'processorId') == ARGV[1] then redis.call('ZADD', KEYS[1], 0, 'bot:201000000001') end
-"""
-"""Ends a processor's lease as if its event loop had stood still."""
-
-
 async def test_a_handler_that_ignores_its_cancellation_still_changes_nothing(redis_client: Redis) -> None:
     settings = quick(lock_ttl_ms=200, lock_renew_ms=50)
     taken_over = asyncio.Event()
@@ -130,7 +124,7 @@ async def test_a_handler_that_ignores_its_cancellation_still_changes_nothing(red
             async with running(taker):
                 async with asyncio.timeout(PATIENCE_S):
                     while len(bot.asked) < 2:  # its next renewal may come before the other one's claim
-                        await redis_client.eval(RUN_OUT, 2, "wa:{0}:active_queues", LOCK, "stubborn")
+                        await let_leases_run_out(queue)
                         await asyncio.sleep(0.005)
                 await at_rest(queue)
                 taken_over.set()

@@ -18,6 +18,7 @@ from tests.queue_core.bot import (
     check_ledger,
     enqueue,
     eventually,
+    let_leases_run_out,
     on_newest,
     quick,
     runner_of,
@@ -66,7 +67,7 @@ async def test_a_conversation_in_work_is_not_taken_from_its_worker(redis_client:
     await strand(queue, "ali")
     assert await queue.rescue() == Rescued(stranded=1, locks=0)
     assert (await queue.claim("other")).batches == ()
-    now += queue.settings.lock_ttl_ms
+    await let_leases_run_out(queue)
     assert (await queue.claim("other")).batches[0].attempt == 2
     assert batch.token < (await queue.active_conversations())[0].attention_at_ms * 1_000
 

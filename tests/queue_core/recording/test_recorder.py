@@ -79,6 +79,7 @@ def record_a_life(recorder: Recorder, clock: Clock) -> None:
     recorder.acknowledged(picture, "answered")
     clock.ms = START_MS + 8_003
     turn = batch(*burst)
+    recorder.superseded(batch(*burst[:2]))
     recorder.batch(turn)
     recorder.reply(turn, "it is 20", True, ("name", "city"))
     recorder.sent(turn)
@@ -142,6 +143,8 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
     assert fates[1]["ids"] == taken[:3], "an id is the same wherever it stands"
     assert fates[2]["requested"] == 2
     assert fates[2]["needs_data_collection"] is True
+    (superseded,) = (event for event in events if event.get("what") == "superseded")
+    assert (superseded["event"], superseded["ids"]) == ("note", taken[:2])
 
 
 def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Canned(Transport):
 
 async def test_a_queue_needs_no_redis_where_something_else_answers() -> None:
     nobody: Any = None
-    canned = Canned(scripts.EnqueueAnswer("queued", 1_000, 2), scripts.ClaimAnswer(9_000, None, 0, []))
+    canned = Canned(scripts.EnqueueAnswer("queued", 1_000, 2), scripts.ClaimAnswer(9_000, None, 0, 0, []))
     queue = MessageQueue(nobody, QueueSettings(idle_ms=7), clock=lambda: 5, transport=canned)
     receipt = await queue.enqueue(message("m1", "201"))
     assert (receipt.status, receipt.added_at_ms, receipt.waiting) == ("queued", 1_000, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -62,6 +62,13 @@ class Driver:
         """Moves the clock that the queue is given."""
         self.contract.now_ms += ms
 
+    async def look_on(self, ms: int) -> None:
+        """Moves the clock while a worker without free slots looks at the index again and again."""
+        while ms > 0:
+            self.pass_time(min(ms, self.settings.lock_ttl_ms // 4))
+            ms -= self.settings.lock_ttl_ms // 4
+            await self.claim("onlooker", limit=0)
+
     async def enqueue(
         self, name: Name, message_id: str, *, age_ms: int | None = None, lost: bool = False
     ) -> str:
@@ -99,22 +106,25 @@ class Driver:
         only: Name | None = None,
         lost: bool = False,
         later_ms: int = 0,
+        kept: Sequence[Batch] = (),
     ) -> tuple[Batch, ...]:
         """Claim what is due, for one processor; a claim whose answer was lost is repeated `later_ms` after it."""
         self._claims += 1
+        tokens = [(_name(batch), batch.token) for batch in kept]
         if lost:
-            self.contract.claim(processor_id, self._claims, limit, only)
+            self.contract.claim(processor_id, self._claims, limit, only, tokens)
             self.transport.lose_next = True
             try:
-                await self.queue.claim(processor_id, limit=limit, only=only)
+                await self.queue.claim(processor_id, limit=limit, only=only, kept=kept)
             except QueueUnavailableError:
                 self.pass_time(later_ms)
             else:
                 raise InvariantBrokenError("the claim did not notice that its answer was lost")
-        expected, given_up = self.contract.claim(processor_id, self._claims, limit, only)
-        claimed = await self.queue.claim(processor_id, limit=limit, only=only)
+        expected, given_up = self.contract.claim(processor_id, self._claims, limit, only, tokens)
+        claimed = await self.queue.claim(processor_id, limit=limit, only=only, kept=kept)
         _same("batches", [_as_handed(batch) for batch in claimed.batches], expected)
         _same("given up by claim", claimed.given_up, given_up)
+        _same("spared", claimed.spared, self.contract.spared)
         for batch in claimed.batches:
             self._note(batch)
         await self.check()
@@ -138,18 +148,25 @@ class Driver:
         )
 
     async def record_reply(self, batch: Batch, reply: str, *, lost: bool = False) -> bool:
-        """Keeps the reply."""
-        return await self._as_holder(
-            lambda: self.queue.record_reply(batch, reply),
-            lambda: self.contract.record_reply(_name(batch), batch.token, reply),
-            lost=lost,
-        )
+        """Keeps the reply, unless a newer message joins the turn."""
+        answers: list[bool] = []
 
-    async def record_sent(self, batch: Batch, *, lost: bool = False) -> bool:
-        """Notes that the reply was sent."""
+        async def step() -> None:
+            answers.append(await self.queue.record_reply(batch, reply))
+
+        def expected() -> None:
+            _same("reply", answers[-1:], [self.contract.record_reply(_name(batch), batch.token, reply)])
+
+        if self.contract.conversations[_name(batch)].settled_token != batch.token:
+            return await self._as_holder(step, expected, lost=lost)
+        _same("reply", await self.queue.record_reply(batch, reply), False)
+        return False
+
+    async def record_sent(self, batch: Batch, *, parts: int | None = None, lost: bool = False) -> bool:
+        """Notes that the reply, or parts of it, were sent."""
         return await self._as_holder(
-            lambda: self.queue.record_sent(batch),
-            lambda: self.contract.record_sent(_name(batch), batch.token),
+            lambda: self.queue.record_sent(batch, parts=parts),
+            lambda: self.contract.record_sent(_name(batch), batch.token, parts),
             lost=lost,
         )
 
@@ -302,6 +319,7 @@ def _as_handed(batch: Batch) -> Handed:
         due_ms=batch.due_at_ms,
         reply=batch.reply,
         send_state=batch.send_state,
+        parts_sent=batch.parts_sent,
     )
 
 

@@ -6,6 +6,7 @@ most one lease and one time at which it needs attention. Each method tells what 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,6 +49,7 @@ class Reply:
     text: str
     size: int
     state: str = "unsure"
+    parts: int = 0
 
 
 @dataclass(slots=True)
@@ -59,7 +61,9 @@ class Conversation:
     lease: Lease | None = None
     reply: Reply | None = None
     attention_ms: int | None = None
-    """Due time, end of the lease or end of the backoff; None when nothing waits."""
+    """Due time, next look at the lease, or end of the backoff; None when nothing waits."""
+    latest_ms: int | None = None
+    """Latest due time of a superseded turn."""
     settled_token: int = 0
     """Whoever held this one ended it: told again, it does nothing and is no error."""
 
@@ -91,6 +95,7 @@ class Handed:
     due_ms: int
     reply: str | None
     send_state: str
+    parts_sent: int
 
 
 class Contract:
@@ -106,19 +111,24 @@ class Contract:
         self.dead: list[Dead] = []
         self.gone: set[tuple[Name, str]] = set()
         """Dropped by command, or finished so long ago that they are no longer kept."""
+        self.spared = 0
+        """Number of leases that the last claim found over and left to their holders."""
         self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
+        self._looked_ms: int | None = None
+        self._looked_since_ms = 0
 
     # The rule.
 
     def rule_ms(self, conversation: Conversation) -> int:
         """Return the due time of a conversation that nobody works on, by its waiting messages."""
-        return policy.due_at_ms(
+        due_ms = policy.due_at_ms(
             self.settings,
             oldest_ms=conversation.messages[0].added_ms,
             newest_ms=conversation.messages[-1].added_ms,
             waiting=len(conversation.messages),
             now_ms=self.now_ms,
         )
+        return due_ms if conversation.latest_ms is None else min(due_ms, conversation.latest_ms)
 
     def survey(self) -> SurveyAnswer:
         """Return the counts that the health report must show."""
@@ -165,6 +175,7 @@ class Contract:
                 self._finish(name, [message])
                 if conversation.attempts == 0 and conversation.reply is None:
                     self._schedule_rest(conversation)
+                    conversation.latest_ms = conversation.latest_ms if conversation.messages else None
                 return "withdrawn"
         return "marked"
 
@@ -182,9 +193,20 @@ class Contract:
         return sorted(found, key=lambda it: (it.attention_ms, ":".join(it.name)))
 
     def claim(
-        self, processor_id: str, claim_id: int, limit: int, only: Name | None = None
+        self,
+        processor_id: str,
+        claim_id: int,
+        limit: int,
+        only: Name | None = None,
+        kept: Iterable[tuple[Name, int]] = (),
     ) -> tuple[list[Handed], int]:
         """The batches, in order, and how many messages became dead letters."""
+        self.spared = 0
+        self._look()
+        for name, token in kept:
+            lease = self.conversations[name].lease
+            if lease and lease.token == token:
+                self._renew(self.conversations[name])
         last_id, leased = self._last_claim.get(processor_id, (0, []))
         if last_id == claim_id:
             still = [it for it in leased if it.lease and it.lease.claim_id == claim_id]
@@ -194,33 +216,78 @@ class Contract:
         leased = []
         handed: list[Handed] = []
         dead_before = len(self.dead)
-        for conversation in self.due(only)[:limit]:
-            due_ms = conversation.attention_ms or 0
-            conversation.lease = None
-            self._give_up_what_is_owed(conversation)
-            if self._leasable(conversation):
-                self._lease(conversation, processor_id, claim_id, due_ms)
-                handed.append(self._handed(conversation))
-                leased.append(conversation)
-                self._last_claim[processor_id] = (claim_id, leased)
+        for _ in range(16):
+            due = self.due(only)[: limit - len(leased)]
+            held = [conversation for conversation in due if self._is_held(conversation)]
+            for conversation in due:
+                due_ms = conversation.attention_ms or 0
+                if conversation in held:
+                    continue
+                conversation.lease = None
+                self._give_up_what_is_owed(conversation)
+                if self._leasable(conversation):
+                    self._lease(conversation, processor_id, claim_id, due_ms)
+                    handed.append(self._handed(conversation))
+                    leased.append(conversation)
+                    self._last_claim[processor_id] = (claim_id, leased)
+            if not held:
+                break
         return handed, len(self.dead) - dead_before
+
+    def _look(self) -> None:
+        """Claims at most a quarter of a lease apart are without a gap."""
+        gap_ms = self.settings.lock_ttl_ms // 4
+        if self._looked_ms is None or self.now_ms - self._looked_ms > gap_ms:
+            self._looked_since_ms = self.now_ms
+        self._looked_ms = self.now_ms
+
+    def _is_held(self, conversation: Conversation) -> bool:
+        """Return True if the holder may still renew its lease; then it is looked at again in an eighth of its time."""
+        if conversation.lease is None:
+            return False
+        expires_ms = conversation.lease.expires_ms
+        free_ms = max(expires_ms, self._looked_since_ms + self.settings.grace_ms)
+        if free_ms <= self.now_ms:
+            return False
+        self.spared += expires_ms <= self.now_ms
+        conversation.attention_ms = min(free_ms, self.now_ms + -(-self.settings.lock_ttl_ms // 8))
+        return True
 
     def extend(self, name: Name, token: int) -> None:
         """Raises LeaseLostError, as all that need the lease."""
         conversation = self._held(name, token)
         self._renew(conversation)
 
-    def record_reply(self, name: Name, token: int, text: str) -> None:
-        """Keeps the reply for what the lease covers."""
+    def record_reply(self, name: Name, token: int, text: str) -> bool:
+        """Keeps the reply for what the lease covers; False if a newer message joins the turn."""
+        if self.conversations[name].settled_token == token:
+            return False
         conversation = self._held(name, token)
         assert conversation.lease is not None
-        conversation.reply = Reply(text, conversation.lease.size)
+        size = conversation.lease.size
+        oldest_ms, newest_ms = conversation.messages[0].added_ms, conversation.messages[-1].added_ms
+        if (
+            conversation.reply is None
+            and size < min(len(conversation.messages), self.settings.max_batch)
+            and policy.joins(self.settings, oldest_ms=oldest_ms, newest_ms=newest_ms)
+        ):
+            self._take_back(conversation, token)
+            conversation.latest_ms = oldest_ms + self.settings.supersede_ms
+            self._schedule_rest(conversation)
+            return False
+        parts = conversation.reply.parts if conversation.reply else 0
+        conversation.reply = Reply(text, size, parts=parts)
+        return True
 
-    def record_sent(self, name: Name, token: int) -> None:
-        """Notes that the reply, if there is one, was sent."""
+    def record_sent(self, name: Name, token: int, parts: int | None) -> None:
+        """Notes that parts of the reply, or all of it, were sent; attempts are counted anew."""
         conversation = self._held(name, token)
+        assert conversation.lease is not None
+        for at, message in enumerate(conversation.messages):
+            message.attempts = int(at < conversation.lease.size)
         if conversation.reply:
-            conversation.reply.state = "sent"
+            conversation.reply.state = "sent" if parts is None else "unsure"
+            conversation.reply.parts = parts or conversation.reply.parts
 
     def complete(self, name: Name, token: int) -> None:
         """Finishes what the lease covers."""
@@ -234,6 +301,7 @@ class Contract:
         del conversation.messages[:size]
         self._end(conversation, token)
         conversation.reply = None
+        conversation.latest_ms = None
         for message in conversation.messages:
             message.attempts = 0
         self._forget_old(name)
@@ -267,10 +335,7 @@ class Contract:
         if conversation.settled_token == token:
             return
         conversation = self._held(name, token)
-        assert conversation.lease is not None
-        for message in conversation.messages[: conversation.lease.size]:
-            message.attempts -= 1
-        self._end(conversation, token)
+        self._take_back(conversation, token)
         if not_sent and conversation.reply:
             conversation.reply.state = "not sent"
         conversation.attention_ms = self.now_ms
@@ -310,6 +375,13 @@ class Contract:
         conversation.lease = None
         conversation.settled_token = token
 
+    def _take_back(self, conversation: Conversation, token: int) -> None:
+        """Ends the lease as if the attempt had not begun."""
+        assert conversation.lease is not None
+        for message in conversation.messages[: conversation.lease.size]:
+            message.attempts -= 1
+        self._end(conversation, token)
+
     def _worn_out(self, conversation: Conversation) -> int:
         """Messages that had every attempt; a recorded reply answers its whole batch."""
         if conversation.reply:
@@ -330,7 +402,7 @@ class Contract:
 
     def _leasable(self, conversation: Conversation) -> bool:
         if not conversation.messages:
-            conversation.attention_ms = None
+            conversation.attention_ms = conversation.latest_ms = None
             return False
         if conversation.attempts == 0 and conversation.reply is None:
             if conversation.messages[0].added_ms < self.now_ms - self.settings.queue_ttl_s * 1000:
@@ -352,12 +424,12 @@ class Contract:
             message.attempts += 1
         expires_ms = self.now_ms + self.settings.lock_ttl_ms
         conversation.lease = Lease(processor_id, claim_id, size, due_ms, expires_ms)
-        conversation.attention_ms = expires_ms
+        conversation.attention_ms = self.now_ms + self.settings.lock_ttl_ms // 2
 
     def _renew(self, conversation: Conversation) -> None:
         assert conversation.lease is not None
         conversation.lease.expires_ms = self.now_ms + self.settings.lock_ttl_ms
-        conversation.attention_ms = conversation.lease.expires_ms
+        conversation.attention_ms = self.now_ms + self.settings.lock_ttl_ms // 2
 
     @staticmethod
     def _handed(conversation: Conversation) -> Handed:
@@ -372,6 +444,7 @@ class Contract:
             due_ms=conversation.lease.due_ms,
             reply=conversation.reply.text if conversation.reply else None,
             send_state=conversation.reply.state if conversation.reply else "not sent",
+            parts_sent=conversation.reply.parts if conversation.reply else 0,
         )
 
     def _give_up(self, conversation: Conversation, count: int, reason: Reason) -> int:
@@ -383,7 +456,7 @@ class Contract:
             )
         del conversation.messages[:count]
         if count:
-            conversation.reply = None
+            conversation.reply = conversation.latest_ms = None
         return count
 
     def _finish(self, name: Name, messages: list[Waiting]) -> None:

@@ -24,7 +24,16 @@ REASONS: dict[Reason, str] = {
 
 MAY_EXPIRE = {"seen", "queue_stats", "completed", "last_claim"}
 """Kinds of key that have a TTL, all of them."""
-NEVER_EXPIRE = {"msg_queue", "processing_lock", "reply", "active_queues", "dead_letters", "token", "wake"}
+NEVER_EXPIRE = {
+    "msg_queue",
+    "processing_lock",
+    "reply",
+    "active_queues",
+    "dead_letters",
+    "token",
+    "wake",
+    "looks",
+}
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 
 
@@ -174,8 +183,8 @@ def check_replies(contract: Contract, seen: Snapshot) -> None:
     for name, conversation in contract.conversations.items():
         found = seen.replies.get(name, {})
         reply = conversation.reply
-        should = (reply.text, str(reply.size), reply.state) if reply else (None,) * 3
-        is_there = (found.get("text"), found.get("size"), found.get("state"))
+        should = (reply.text, str(reply.size), reply.state, reply.parts) if reply else (None, None, None, 0)
+        is_there = (found.get("text"), found.get("size"), found.get("state"), int(found.get("parts", 0)))
         _require(is_there == should, f"the reply of {name} is {is_there}, it should be {should}")
 
 

@@ -32,12 +32,13 @@ names = st.sampled_from(NAMES)
 losses = st.sampled_from([False, False, False, True])
 queue_settings = st.builds(
     lambda max_messages, spare, **others: QueueSettings(
-        max_messages=max_messages, max_batch=max_messages + spare, **others
+        max_messages=max_messages, max_batch=max(1, max_messages + spare), **others
     ),
-    max_messages=st.integers(1, 5),
+    max_messages=st.integers(0, 5),
     spare=st.sampled_from([0, 1, 3, 100]),
     idle_ms=st.sampled_from([0, 3_000, 9_000]),
     cap_ms=st.sampled_from([0, 5_000, 20_000]),
+    supersede_ms=st.sampled_from([0, 0, 9_000, 45_000]),
     max_retry_count=st.integers(0, 3),
     queue_ttl_s=st.sampled_from([20, 60, 3_600]),
     completed_ttl_s=st.sampled_from([20, 1_800]),
@@ -110,6 +111,11 @@ class QueueMachine(RuleBasedStateMachine):
         """Up to and just past each of the limits."""
         self.driver.pass_time(ms)
 
+    @rule(ms=st.sampled_from([4_999, 5_000, 15_000, 20_001]))
+    def workers_look_on(self, ms: int) -> None:
+        """Leases of workers that died run out in this time."""
+        self.wait(self.driver.look_on(ms))
+
     @rule()
     def until_something_is_due(self) -> None:
         """To the very millisecond at which the next conversation needs attention."""
@@ -129,12 +135,15 @@ class QueueMachine(RuleBasedStateMachine):
         only=st.sampled_from([None, None, None, None, *NAMES]),
         lost=losses,
         later_ms=st.sampled_from([0, 1, 14_999, 15_000]),
+        keep=st.sampled_from([0, 0, 0, 1, 4]),
     )
     def claim(
-        self, processor: str, limit: int, only: tuple[str, str] | None, lost: bool, later_ms: int
+        self, processor: str, limit: int, only: tuple[str, str] | None, lost: bool, later_ms: int, keep: int
     ) -> None:
-        """Perhaps nothing is due."""
-        self.wait(self.driver.claim(processor, limit=limit, only=only, lost=lost, later_ms=later_ms))
+        """Perhaps nothing is due; perhaps the claimer first renews some of the last batches handed over."""
+        kept = self.driver.batches[-keep:] if keep else ()
+        step = self.driver.claim(processor, limit=limit, only=only, lost=lost, later_ms=later_ms, kept=kept)
+        self.wait(step)
 
     def any_batch(self, data: st.DataObject) -> Batch:
         """Mostly one of the last ones handed over, whether it is held or not."""
@@ -157,10 +166,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.wait(self.driver.record_reply(batch, f"reply to {len(batch.ids)}", lost=lost))
 
     @has_batches
-    @rule(data=st.data(), lost=losses)
-    def record_sent(self, data: st.DataObject, lost: bool) -> None:
-        """The reply has reached the user."""
-        self.wait(self.driver.record_sent(self.any_batch(data), lost=lost))
+    @rule(data=st.data(), lost=losses, parts=st.sampled_from([None, 1, 3]))
+    def record_sent(self, data: st.DataObject, lost: bool, parts: int | None) -> None:
+        """The reply, or a part of it, has reached the user."""
+        self.wait(self.driver.record_sent(self.any_batch(data), parts=parts, lost=lost))
 
     @has_batches
     @rule(data=st.data(), lost=losses, one_more=st.booleans())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ from queue_core import InvalidSettingsError, QueueMessage
 from queue_core.channels import registry
 from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Channel, Inbound, InvalidWebhookError, Post, Provider, UnauthorizedError
-from queue_core.channels.sending import address, perform, raise_for
+from queue_core.channels.sending import address, perform, raise_for, send_all
 from queue_core.environment import Url
 from queue_core.http_client import post_json
 from queue_core.message import Batch
@@ -70,11 +71,15 @@ class PigeonChannel:
         self._loft = loft
         self._timeout_s = timeout_s
 
-    async def send(self, batch: Batch, reply: str) -> None:
+    def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         url = address(self._loft, "bots", batch.instance_name)
-        body = {"chat": int(batch.user_phone), "text": reply}
-        answer = await perform(post_json(self._session, url, body, timeout_s=self._timeout_s))
-        raise_for(answer, detail="the loft", settings="PIGEON_LOFT")
+
+        async def send_part(part: str) -> None:
+            body = {"chat": int(batch.user_phone), "text": part}
+            answer = await perform(post_json(self._session, url, body, timeout_s=self._timeout_s))
+            raise_for(answer, detail="the loft", settings="PIGEON_LOFT")
+
+        return send_all([reply], send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Pigeons do not type."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from queue_core import InvalidSettingsError, QueueSettings
 from queue_core.server.config import FaultySettingsError, ServerSettings, environment_names, load
+from queue_core.settings import PROFILES
 
 NO_FILE = os.devnull
 
@@ -23,7 +25,7 @@ def faults_of(**environ: str) -> str:
 def test_an_empty_environment_gives_the_defaults() -> None:
     loaded = load({}, NO_FILE)
     assert (loaded.settings, loaded.warnings) == (ServerSettings(), ())
-    assert loaded.settings.queue == QueueSettings()
+    assert loaded.settings.queue == QueueSettings(supersede_ms=45_000), "the default AI is an echo"
 
 
 def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> None:
@@ -31,16 +33,48 @@ def test_values_come_from_the_file_and_the_environment_wins(tmp_path: Path) -> N
     path.write_text("PORT=9000\nHOST=localhost\nQUEUE_WINDOW_MS=5000\nIGNORED_KINDS=a, b,\nAI_MODEL=\n")
     settings = load({"PORT": "9001", "QUEUE_WAIT_FOR_FSYNC": "true", "QUEUE_TTL_S": "60"}, path).settings
     assert (settings.port, settings.host, settings.ignored_kinds) == (9001, "localhost", ("a", "b"))
-    assert settings.queue == QueueSettings(window_ms=5000, wait_for_fsync=True, queue_ttl_s=60)
+    own: dict[str, Any] = {"window_ms": 5000, "wait_for_fsync": True, "queue_ttl_s": 60}
+    assert settings.queue == QueueSettings(**own, supersede_ms=45_000)
 
 
 def test_every_setting_of_the_queue_has_a_name() -> None:
     names = environment_names()
     assert names["QUEUE_WINDOW_MS"] == "queue.window_ms"
     assert names["QUEUE_TTL_S"] == "queue.queue_ttl_s"
-    assert len([name for name in names if name.startswith("QUEUE_")]) == len(
-        dataclasses.fields(QueueSettings)
-    )
+    of_the_queue = [name for name in names if name.startswith("QUEUE_") and name != "QUEUE_PROFILE"]
+    assert len(of_the_queue) == len(dataclasses.fields(QueueSettings))
+
+
+AIS: dict[str, dict[str, str]] = {
+    "": {},
+    "echo": {"AI": "echo"},
+    "openai": {"AI": "openai", "AI_URL": "http://ai", "AI_MODEL": "m"},
+    "dify": {"AI": "dify", "AI_URL": "http://ai", "AI_KEY": "k"},
+    "http": {"AI": "http", "AI_URL": "http://ai"},
+}
+
+
+@pytest.mark.parametrize("ai", AIS)
+@pytest.mark.parametrize("profile", ["", *PROFILES])
+def test_a_profile_sets_the_rules_and_the_ai_decides_whether_messages_join_its_turn(
+    ai: str, profile: str
+) -> None:
+    """With http they do not, whatever the profile says: what it starts may have effects."""
+    settings = load({**AIS[ai], "QUEUE_PROFILE": profile}, NO_FILE).settings
+    supersede_ms = 0 if ai == "http" else 45_000
+    rules: dict[str, Any] = dict(PROFILES[profile or "plan"])
+    assert settings.queue == QueueSettings(**{**rules, "supersede_ms": supersede_ms})
+    assert settings.with_ai(may_echo=True).queue == settings.queue
+    own = {"QUEUE_SUPERSEDE_MS": "20000", "QUEUE_MAX_MESSAGES": "0", "QUEUE_IDLE_MS": "1000"}
+    queue = load({**AIS[ai], "QUEUE_PROFILE": profile, **own}, NO_FILE).settings.queue
+    assert queue == QueueSettings(**{**rules, "supersede_ms": 20_000, "max_messages": 0, "idle_ms": 1_000})
+    off = {**AIS[ai], "QUEUE_PROFILE": profile, "QUEUE_SUPERSEDE_MS": "0"}
+    assert load(off, NO_FILE).settings.queue.supersede_ms == 0
+
+
+def test_every_profile_is_known_by_its_name() -> None:
+    assert [load({"QUEUE_PROFILE": name}, NO_FILE).settings.queue_profile for name in PROFILES] == [*PROFILES]
+    assert faults_of(QUEUE_PROFILE="hasty") == "QUEUE_PROFILE: must be 'plan', 'patient' or 'quick'"
 
 
 def test_all_faults_are_reported_together_with_the_names_of_settings() -> None:

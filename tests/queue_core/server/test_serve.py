@@ -11,8 +11,8 @@ from pathlib import Path
 
 from queue_core import connect
 from queue_core.redis_server.embedded import EmbeddedRedis
-from tests.queue_core.server.deployment import QUICK, ROOT, running
-from tests.queue_core.server.outside import evolution, outside
+from tests.queue_core.server.deployment import QUICK, ROOT, Process, running
+from tests.queue_core.server.outside import Outside, evolution, outside
 
 
 async def test_a_burst_in_three_posts_is_one_turn_and_one_reply(tmp_path: Path) -> None:
@@ -53,6 +53,56 @@ async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:
         await server.post("/webhook/evolution", evolution("m2"))
         await world.has_sent(["m2"])
         world.answered_once(["m1", "m2"])
+
+
+async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_have_effects(
+    tmp_path: Path,
+) -> None:
+    """AI=http; the log says why, and which setting changes it."""
+    async with (
+        outside() as world,
+        running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
+    ):
+        rules = await server.says("profile plan: a message that comes while the AI works waits")
+        assert "QUEUE_SUPERSEDE_MS=45000" in rules["event"]
+        assert (rules["window_ms"], rules["max_messages"], rules["supersede_ms"]) == (300, 5, 0)
+        await answer_m1_while_m2_comes(world, server)
+        assert world.sent == [("966500000001", "re m1"), ("966500000001", "re m2")]
+
+
+async def test_a_message_that_comes_while_the_ai_works_joins_its_turn(tmp_path: Path) -> None:
+    async with outside() as world:
+        environment = {**QUICK, **world.environment(), "QUEUE_SUPERSEDE_MS": "45000"}
+        async with running("serve", environment=environment, folder=tmp_path) as server:
+            await server.says("profile plan: a message that comes while the AI works joins its turn")
+            await answer_m1_while_m2_comes(world, server)
+            assert world.asked == [("m1",), ("m1", "m2")]
+            assert world.sent == [("966500000001", "re m1 m2")]
+            assert (await server.says("turn superseded"))["level"] == "info"
+            _, metrics = await server.get("/metrics")
+    assert 'burstqueue_batches_total{outcome="superseded",trigger="window"} 1.0' in metrics
+
+
+async def answer_m1_while_m2_comes(world: Outside, server: Process) -> None:
+    """Post a message, a second one once the AI works on the first, and wait until both are answered."""
+    world.before_ai.shut()
+    await server.post("/webhook/evolution", evolution("m1"))
+    await world.before_ai.somebody_waits()
+    await server.post("/webhook/evolution", evolution("m2"))
+    world.before_ai.open()
+    await world.has_sent(["m1", "m2"])
+
+
+async def test_a_patient_bot_answers_after_a_silence_however_many_messages_there_are(tmp_path: Path) -> None:
+    environment = {**QUICK, "QUEUE_PROFILE": "patient", "QUEUE_IDLE_MS": "2000"}
+    async with running("serve", environment=environment, folder=tmp_path) as server:
+        rules = await server.says("profile patient: a message that comes while the AI works joins its turn")
+        assert (rules["idle_ms"], rules["cap_ms"], rules["max_messages"]) == (2_000, 45_000, 0)
+        posts = [server.post("/webhook/evolution", evolution(f"m{number}")) for number in range(7)]
+        assert [status for status, _ in await asyncio.gather(*posts)] == [200] * 7
+        await server.prints("7 messages")
+        await server.says("turn completed")
+    assert len([event for event in server.events if event["event"] == "turn completed"]) == 1
 
 
 async def test_what_was_in_work_at_a_restart_is_answered_after_it(tmp_path: Path) -> None:

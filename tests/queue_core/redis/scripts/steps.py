@@ -49,7 +49,18 @@ class Steps:
         )
         return await self.run(call, changed)
 
-    async def claim(self, at: int | str = 0, claim_id: str = "c1", **changed: Any) -> ClaimAnswer:
+    async def claim(
+        self,
+        at: int | str = 0,
+        claim_id: str = "c1",
+        *,
+        looked_since: int | None = -1_000_000,
+        **changed: Any,
+    ) -> ClaimAnswer:
+        """Claims as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        if looked_since is not None and isinstance(at, int):
+            looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}
+            await self.redis.hset(SHARED.looks, mapping=looks)
         call = scripts.Claim(
             partition=SHARED,
             last_claim=SHARED.last_claim_of("p"),
@@ -64,6 +75,7 @@ class Steps:
             max_attempts=4,
             queue_ttl_ms=3_600_000,
             only="",
+            kept="",
         )
         return await self.run(call, changed)
 

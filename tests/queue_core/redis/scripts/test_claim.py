@@ -6,16 +6,16 @@ import pytest
 
 from queue_core.message import decode
 from queue_core.redis.scripts import ClaimAnswer
-from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, Steps
+from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, SPACE, Steps
 
 
 class TestClaim:
     async def test_nothing_there(self, steps: Steps) -> None:
-        assert await steps.claim() == ClaimAnswer(NOW, None, 0, [])
+        assert await steps.claim() == ClaimAnswer(NOW, None, 0, 0, [])
 
     async def test_nothing_due_yet(self, steps: Steps) -> None:
         await steps.enqueue("m1")
-        assert await steps.claim(7_999) == ClaimAnswer(NOW + 7_999, NOW + 8_000, 0, [])
+        assert await steps.claim(7_999) == ClaimAnswer(NOW + 7_999, NOW + 8_000, 0, 0, [])
 
     async def test_a_batch(self, steps: Steps) -> None:
         await steps.enqueue("m1")
@@ -27,7 +27,7 @@ class TestClaim:
         assert (batch.reply, batch.send_state) == (None, None)
         assert [message.id for message in map(decode, batch.elements) if message] == ["m1", "m2"]
         assert batch.token >= (NOW + 8_000) * 1000
-        assert (answer.given_up, answer.next_due_ms) == (0, NOW + 23_000)
+        assert (answer.given_up, answer.next_due_ms) == (0, NOW + 15_500)
         assert await steps.ids() == "m1 m2", "the head stays until it is complete"
         assert await steps.fields(PLACE.lock) == {
             "processorId": "p",
@@ -71,8 +71,7 @@ class TestClaim:
         await steps.enqueue("m1")
         await steps.claim(8_000)
         again = await steps.claim(20_000)
-        assert again.next_due_ms == NOW + 35_000
-        assert await steps.due() == 35_000
+        assert again.next_due_ms == NOW + 27_500
         assert (await steps.fields(PLACE.lock))["expiresAt"] == str(NOW + 35_000)
         assert (await steps.fields(PLACE.lock))["tries"] == "1"
         assert (await steps.claim(34_999, "c2")).batches == []
@@ -156,16 +155,115 @@ class TestClaim:
         await steps.enqueue("m1")
         first = await steps.leased(8_000, "c1")
         await steps.redis.zadd(SHARED.active, {PLACE.conversation: NOW - 1_000_000})
+        await steps.redis.hset(PLACE.lock, "expiresAt", NOW - 1_000_000)
         second = await steps.leased(-500_000, "c2")
         assert second.token == first.token + 1
 
     async def test_only_one_conversation(self, steps: Steps) -> None:
         await steps.enqueue("m1", 0)
         await steps.enqueue("m1", 500, phone="2")
-        assert await steps.claim(8_499, only="bot:2") == ClaimAnswer(NOW + 8_499, NOW + 8_500, 0, [])
+        assert await steps.claim(8_499, only="bot:2") == ClaimAnswer(NOW + 8_499, NOW + 8_500, 0, 0, [])
         answer = await steps.claim(8_500, "c2", only="bot:2")
         assert [batch.conversation for batch in answer.batches] == ["bot:2"]
-        assert answer.next_due_ms == NOW + 23_500, "its own"
+        assert answer.next_due_ms == NOW + 16_000, "its own"
         assert await steps.due() == 8_000, "the other one is untouched"
-        assert await steps.claim(8_500, "c3", only="bot:3") == ClaimAnswer(NOW + 8_500, None, 0, [])
+        assert await steps.claim(8_500, "c3", only="bot:3") == ClaimAnswer(NOW + 8_500, None, 0, 0, [])
         assert (await steps.claim(60_000, "c4", only="bot:2", limit=0)).batches == []
+
+
+class TestTakeover:
+    """Leases whose holder does not renew them. The lease begins at 8 s, ends at 23 s, and its grace is 5 s."""
+
+    async def test_a_lease_is_looked_at_from_the_middle_of_its_time_on(self, steps: Steps) -> None:
+        """On a Redis that was only quiet a dead worker's lease is taken over when it ends."""
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        looks, at = [], 8_000
+        while True:
+            answer = await steps.claim(at, f"w{at}", looked_since=None)
+            looks.append(at)
+            if answer.batches:
+                break
+            assert answer.spared == 0
+            at = (answer.next_due_ms or 0) - NOW
+        assert looks == [8_000, 15_500, 17_375, 19_250, 21_125, 23_000]
+
+    async def test_after_an_outage_a_lease_is_spared_for_the_grace(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000)
+        answer = await steps.claim(60_000, "w", looked_since=None)
+        assert (answer.batches, answer.spared, answer.next_due_ms) == ([], 1, NOW + 61_875)
+        assert await steps.extend(first.token, 61_000) == "held", "the holder lives"
+        assert (await steps.claim(75_999, "w2")).batches == []
+
+    async def test_a_holder_that_does_not_come_back_loses_it(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        first = await steps.leased(8_000)
+        for at in (60_000, 61_875, 63_750):
+            assert (await steps.claim(at, f"w{at}", looked_since=None)).spared == 1
+        (second,) = (await steps.claim(65_000, "w", looked_since=None)).batches
+        assert (second.attempt, second.token > first.token) == (2, True)
+
+    @pytest.mark.parametrize("back_ms", [4_000, 4_999])
+    async def test_each_outage_begins_the_grace_anew(self, steps: Steps, back_ms: int) -> None:
+        """Only another worker got through between two outages."""
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        for at in (60_000, 61_875, 63_750, 60_000 + back_ms):
+            assert (await steps.claim(at, f"w{at}", looked_since=None)).batches == []
+        answer = await steps.claim(80_000, "w", looked_since=None)
+        assert (answer.batches, answer.spared) == ([], 1)
+
+    async def test_a_clock_that_jumps_is_like_an_outage(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        assert (await steps.claim(3_608_000, "w", looked_since=None)).spared == 1
+
+    async def test_a_claim_renews_the_leases_that_the_claimer_names(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m1", phone="2")
+        mine, other = (await steps.claim(8_000, limit=2)).batches
+        kept = f"{mine.conversation} {mine.token} {other.conversation} {other.token - 1}"
+        answer = await steps.claim(60_000, "w", kept=kept)
+        assert [batch.conversation for batch in answer.batches] == [other.conversation], "by another token"
+        assert await steps.due() == 67_500
+
+    async def test_claims_of_nothing_count_as_looks(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        for at in range(60_000, 65_001, 1_000):
+            await steps.claim(at, f"w{at}", looked_since=None, limit=0)
+        assert len((await steps.claim(65_000, "w", looked_since=None)).batches) == 1
+
+    async def test_leases_that_are_only_looked_at_leave_room_for_what_is_due(self, steps: Steps) -> None:
+        for number in range(20):
+            await steps.enqueue("m1", phone=f"held{number}")
+        assert len((await steps.claim(8_000, limit=20)).batches) == 20
+        await steps.enqueue("m1", 9_000, phone="new")
+        answer = await steps.claim(17_000, "w", limit=2)
+        assert [batch.conversation for batch in answer.batches] == ["bot:new"]
+
+    async def test_the_repetition_of_a_claim_is_kept_for_as_long_as_its_leases(self, steps: Steps) -> None:
+        """`last_claim` is renewed with them: a third try would else find nothing."""
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        await steps.redis.pexpire(SHARED.last_claim_of("p"), 1)
+        await steps.enqueue("m1", phone="2")
+        again = await steps.claim(9_000, "c9")
+        key = SHARED.last_claim_of("p")
+        await steps.redis.pexpire(key, 100)
+        assert (await steps.claim(9_500, "c9")).batches == again.batches
+        assert await steps.redis.pttl(key) > 10_000
+
+
+async def test_a_claim_hands_over_no_more_than_16_mib(steps: Steps) -> None:
+    """The last conversation may go beyond it; the others are due at once, for the next claim."""
+    for number in range(4):
+        await steps.redis.rpush(
+            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (6 << 20)}"}}'
+        )
+        await steps.redis.zadd(SHARED.active, {SPACE.of("bot", str(number)).conversation: NOW + number})
+    answer = await steps.claim(8_000)
+    assert [batch.conversation for batch in answer.batches] == ["bot:0", "bot:1", "bot:2"]
+    assert answer.next_due_ms == NOW + 3
+    assert [batch.conversation for batch in (await steps.claim(8_000, "c2")).batches] == ["bot:3"]

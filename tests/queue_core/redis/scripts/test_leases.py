@@ -16,7 +16,7 @@ class TestExtend:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
         assert await steps.extend(batch.token, 12_000) == "held"
-        assert await steps.due() == 27_000
+        assert await steps.due() == 19_500, "the middle of the new time"
         assert (await steps.fields(PLACE.lock))["expiresAt"] == str(NOW + 27_000)
 
     async def test_a_lease_that_ran_out_is_held_until_somebody_takes_over(self, steps: Steps) -> None:
@@ -58,6 +58,100 @@ class TestRecords:
         fields = await steps.fields(PLACE.reply)
         assert (fields["state"], fields["sentAt"]) == ("sent", str(NOW + 5))
         assert (await steps.leased(23_000, "c2")).send_state == "sent"
+
+    async def test_a_part_that_was_sent_is_noted_and_is_progress(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.enqueue("m2")
+        await steps.leased(8_000)
+        batch = await steps.leased(23_000, "c2")
+        await steps.record_reply(batch.token)
+        assert await steps.record_sent(batch.token, 2, is_whole=False) == "held"
+        assert (await steps.fields(PLACE.lock))["tries"] == "2", "attempts are counted anew"
+        again = await steps.leased(38_000, "c3")
+        assert (again.send_state, again.parts_sent, again.attempt) == ("unsure", 2, 2)
+
+
+class TestSupersede:
+    """The batch is m1 at 0 s, claimed at 8 s; m2 comes at 9 s, and the reply at 10 s."""
+
+    async def superseded(self, steps: Steps, **changed: Any) -> tuple[str, int]:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.enqueue("m2", 9_000)
+        answer = await steps.record_reply(batch.token, "dropped", 10_000, **changed)
+        return answer, batch.token
+
+    async def test_a_newer_message_joins(self, steps: Steps) -> None:
+        answer, token = await self.superseded(steps, supersede_ms=45_000)
+        assert answer == "superseded"
+        assert await steps.due() == 10_000, "the window is over"
+        assert not await steps.redis.exists(PLACE.reply)
+        assert await steps.complete(token, 10_000) == "settled"
+        again = await steps.leased(10_000, "c2")
+        assert (again.attempt, len(again.elements), again.reply) == (1, 2, None)
+        assert await steps.record_reply(again.token, "both", 20_000, supersede_ms=45_000) == "held"
+
+    async def test_its_repetition_says_the_same(self, steps: Steps) -> None:
+        _, token = await self.superseded(steps, supersede_ms=45_000)
+        before = await steps.everything()
+        assert await steps.record_reply(token, "dropped", 10_001, supersede_ms=45_000) == "superseded"
+        assert await steps.everything() == before
+
+    @pytest.mark.parametrize(
+        "changed", [{}, {"supersede_ms": 9_000}, {"supersede_ms": 45_000, "max_batch": 1}]
+    )
+    async def test_not_when_off_or_too_late_or_cut_at_max_batch(self, steps: Steps, changed: Any) -> None:
+        answer, _ = await self.superseded(steps, **changed)
+        assert answer == "held"
+        assert (await steps.fields(PLACE.reply))["text"] == "dropped"
+
+    async def test_a_recorded_reply_is_never_superseded(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000)
+        await steps.record_reply(batch.token, "kept", 8_500, supersede_ms=45_000)
+        await steps.enqueue("m2", 9_000)
+        assert await steps.record_reply(batch.token, "kept", 10_000, supersede_ms=45_000) == "held"
+
+    @pytest.mark.parametrize(
+        ("rules", "due", "later_due"),
+        [
+            (Rules(max_messages=0, idle_ms=7_500, cap_ms=45_000), 16_500, 23_500),
+            (Rules(max_messages=0, idle_ms=7_500, cap_ms=60_000), 16_500, 23_500),
+            (Rules(max_messages=0, idle_ms=40_000, cap_ms=60_000), 45_000, 45_000),
+            (Rules(max_messages=2, idle_ms=40_000, cap_ms=60_000), 10_000, 10_000),
+            (Rules(window_ms=20_000), 20_000, 20_000),
+        ],
+    )
+    async def test_the_turn_is_due_by_the_ordinary_rule_and_45_s_at_the_latest(
+        self, steps: Steps, rules: Rules, due: int, later_due: int
+    ) -> None:
+        await steps.enqueue("m1", rules=rules)
+        batch = await steps.leased(60_000, rules=Rules(window_ms=0))
+        await steps.enqueue("m2", 9_000, rules=rules)
+        assert (
+            await steps.record_reply(batch.token, "", 10_000, supersede_ms=45_000, rules=rules)
+            == "superseded"
+        )
+        assert await steps.due() == due
+        await steps.enqueue("m3", 16_000, rules=rules)
+        assert await steps.due() == later_due, "also when another message comes"
+        assert (await steps.claim(later_due - 1, "c2", rules=rules)).batches == []
+        assert (await steps.leased(later_due, "c3", rules=rules)).attempt == 1
+
+    async def test_failed_attempts_still_count(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        failed = await steps.leased(8_000)
+        await steps.fail(failed.token, at=8_100)
+        batch = await steps.leased(8_800, "c2")
+        await steps.enqueue("m2", 9_000)
+        assert await steps.record_reply(batch.token, "", 10_000, supersede_ms=45_000) == "superseded"
+        assert (await steps.leased(10_000, "c3")).attempt == 2
+
+    async def test_a_message_that_joined_can_be_withdrawn(self, steps: Steps) -> None:
+        await self.superseded(steps, supersede_ms=45_000)
+        assert await steps.withdraw("m1", 10_000) == "withdrawn"
+        assert await steps.withdraw("m2", 10_000) == "withdrawn"
+        assert not await steps.redis.exists(PLACE.lock, PLACE.queue, SHARED.active)
 
 
 class TestComplete:
@@ -204,6 +298,16 @@ async def test_a_lost_lease_changes_nothing(steps: Steps, name: str) -> None:
     assert await step_by_name(steps, name, first.token, 24_000) == "lost"
     assert await step_by_name(steps, name, first.token + 1_000_000_000, 24_000) == "lost"
     assert await steps.everything() == before
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_a_settled_token_is_remembered_for_a_time_only(steps: Steps, name: str) -> None:
+    """The key with the statistics would else stay for ever when the end of a lease is its last write."""
+    await steps.enqueue("m1")
+    batch = await steps.leased(8_000)
+    await steps.redis.delete(PLACE.stats)
+    await step_by_name(steps, name, batch.token, 8_000)
+    assert 0 < await steps.redis.pttl(PLACE.stats) <= 3_600_000
 
 
 @pytest.mark.parametrize("name", ENDS)
