@@ -88,7 +88,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default=[],
         choices=PROFILES,
         metavar="P",
-        help=f"all rules at once ({', '.join(PROFILES)}; see docs/replay.md); may be repeated: then the queue is "
+        help=f"all rules at once ({', '.join(PROFILES)}; see docs/library.md); may be repeated: then the queue is "
         "replayed once for each, the first as `queue`, the others as `queue (P)`",
     )
     for option, rule in RULE_OPTIONS.items():
