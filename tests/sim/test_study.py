@@ -29,17 +29,17 @@ def study(*profiles: str, recording: Recording | None = None, **options: str) ->
         recordings=[recording or incident()],
         systems=["buffer-v1", "queue"],
         settings=SimSettings(),
-        options={name.replace("_", "-"): text for name, text in options.items()},
+        options=options,
         profiles=profiles,
     )
 
 
-def rules_of(planned: Study, contender: int = -1) -> dict[str, int]:
-    return planned.settings_for(planned.recordings[0], planned.contenders[contender]).rules()
+def rules_of(planned: Study) -> dict[str, int]:
+    return planned.settings_for(planned.recordings[0], planned.contenders[-1]).rules()
 
 
-def result_of(*profiles: str, **options: str) -> ReplayResult:
-    return carry_out(study(*profiles, **options))
+def result_of(*profiles: str) -> ReplayResult:
+    return carry_out(study(*profiles))
 
 
 class TestWhoseSettingsHold:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from queue_core.recording.format import Arrival, Recording
@@ -69,7 +71,7 @@ def test_a_turn_is_handed_over_the_moment_it_is_due(
     assert lag_from_ms + 2 <= batch["claimed_at_ms"] - 60_000 <= lag_from_ms + 2 + 8
 
 
-def answered_while_writing(*at_ms: int, **rules: int) -> Run:
+def answered_while_writing(*at_ms: int, **rules: Any) -> Run:
     """Replay one user's messages on a queue with 1 s of silence, and an AI that takes 4 s."""
     arrivals = [Arrival(at, "bot", "1", f"m{at}", "x", "text", at) for at in at_ms]
     settings = SimSettings(idle_ms=1000, ai="constant:4s", redis_latency="constant:4ms", **rules)
@@ -102,7 +104,7 @@ class TestSupersede:
         assert first["answered_at_ms"] == joined["answered_at_ms"]
 
     @pytest.mark.parametrize("rules", [{}, {"supersede_ms": 1500}])
-    def test_a_message_that_does_not_join_is_a_turn_of_its_own(self, rules: dict[str, int]) -> None:
+    def test_a_message_that_does_not_join_is_a_turn_of_its_own(self, rules: dict[str, Any]) -> None:
         run = answered_while_writing(0, 2000, **rules)
         assert [batch["ids"] for batch in run["batches"]] == [["m0"], ["m2000"]]
         assert (run["ai_calls"], run["superseded"], run["superseded_ai_ms"]) == (2, 0, 0)
@@ -122,7 +124,7 @@ class TestSupersede:
 )
 @pytest.mark.parametrize("outage", [f"{kind}@{at}" for kind in OUTAGES for at in ("5s:5s", "9s:20s")])
 def test_while_redis_fails_nothing_is_lost_or_answered_twice(
-    outage: str, rules: dict[str, int], seed: int
+    outage: str, rules: dict[str, Any], seed: int
 ) -> None:
     settings = SimSettings(seed=seed, outages=parse_outages([outage]), **rules)
     run = replay(traffic(4, 9), QUEUE, settings)
