@@ -25,10 +25,10 @@ from reports.results.baseline import Baseline
 from reports.results.files import Result, ResultError
 from reports.results.load import LoadResult
 from reports.results.replay import ReplayResult
+from reports.results.systems import is_queue
 from reports.text import cut, one_line
 from reports.words.figures import setting_words
 from reports.words.language import gettext
-from reports.words.verdicts import QUEUE
 
 VALUE_LENGTH_MAX = 80
 """Limit for a setting's value in a note."""
@@ -60,7 +60,11 @@ def compare(before: Result, after: Result) -> Comparison:
         parts = _compare_replays(accepted, now, after)
     changes = sorted(
         parts.changes,
-        key=lambda change: (LEVELS.index(change.level), TOPICS.index(change.topic), change.system != QUEUE),
+        key=lambda change: (
+            LEVELS.index(change.level),
+            TOPICS.index(change.topic),
+            not is_queue(change.system),
+        ),
     )
     return Comparison(
         kind=now["of"],
@@ -71,7 +75,7 @@ def compare(before: Result, after: Result) -> Comparison:
         changes=changes,
         effects=parts.effects,
         checks=parts.checks,
-        figures=sorted(parts.figures, key=lambda figures: figures.name != QUEUE),
+        figures=sorted(parts.figures, key=lambda figures: not is_queue(figures.name)),
     )
 
 

@@ -21,13 +21,15 @@ from reports.compare.thresholds import EXACT_CALLS, EXACT_TIME
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import ReplayResult
+from reports.results.systems import QUEUE, is_queue
 from reports.text import Phones, cut, one_line
 from reports.words.expectations import expectation_name, expectation_words
-from reports.words.figures import count_name, figure_name, quantile_of, relative
+from reports.words.figures import count_name, figure_name, quantile_of, relative, unit_of
 from reports.words.language import gettext, ngettext
-from reports.words.verdicts import QUEUE
 
 _Key = tuple[str, str]
+_DROPPED = ("superseded", "superseded_ai_ms")
+"""Counts that are shown only where answers were dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +237,13 @@ def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
 
 def _effort_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
     where = after["recording"], after["system"]
-    for name in ("sent", "ai_calls", "turns"):
-        old: int = before[name]
-        new: int = after[name]
+    for name in ("sent", "ai_calls", "turns", *_DROPPED):
+        old: int = before.get(name, 0)  # type: ignore[assignment] # a count
+        new: int = after.get(name, 0)  # type: ignore[assignment]
         if old != new:
             level = trust.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
-            yield Change(level, *where, figure_name(name), f"{old:,}", f"{new:,}")
+            write = exact_ms if unit_of(name) == "ms" else "{:,}".format
+            yield Change(level, *where, figure_name(name), write(old), write(new))
 
 
 def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
@@ -265,7 +268,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Ite
 
 def replay_checks(result: ReplayResult) -> list[Check]:
     """Make a check for each promise of the queue, and for each expected outcome."""
-    of_queue = [run for run in result["runs"] if run["system"] == QUEUE]
+    of_queue = [run for run in result["runs"] if is_queue(run["system"])]
     promises = {
         gettext("loses no message"): sum(len(run["lost"]) for run in of_queue),
         gettext("answers no message twice"): sum(len(run["duplicated"]) for run in of_queue),
@@ -297,8 +300,10 @@ def replay_figures(before: BaselineReplay, after: BaselineReplay) -> list[Figure
         Figures(
             system,
             {
-                name: (old.get(system, {}).get(name), new.get(system, {}).get(name))
+                name: pair
                 for name in new.get(system) or old[system]
+                if any(pair := (old.get(system, {}).get(name), new.get(system, {}).get(name)))
+                or name not in _DROPPED
             },
         )
         for system in dict.fromkeys([*before["systems"], *after["systems"]])

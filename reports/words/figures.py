@@ -69,6 +69,8 @@ def figure_name(name: str) -> str:
         "waiting": gettext("still waiting"),
         "ai_calls": gettext("AI calls"),
         "turns": gettext("turns"),
+        "superseded": gettext("answers dropped for a newer message"),
+        "superseded_ai_ms": gettext("AI time of dropped answers"),
         "lag_max_ms": gettext("dispatch lag, max"),
         "wait": gettext("message to reply"),
         "reply": gettext("last message to reply"),

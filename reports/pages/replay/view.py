@@ -17,6 +17,7 @@ from reports.pages.replay.estimates import Estimates, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.recording import RecordingView, Tally, recording_view, reply_plot, tally
 from reports.pages.replay.story import Story, story_of
+from reports.results.systems import is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import duration, share
@@ -48,6 +49,11 @@ class Page:
     downloads: Sequence[tuple[str, CsvLink]]
     story: Story | None
     overview: Overview | None = None
+
+    @property
+    def has_dropped(self) -> bool:
+        """True if some system dropped an answer, because a newer message joined its turn."""
+        return any(figures.counts["superseded"] for figures in self.figures)
 
     @property
     def run_count(self) -> int:
@@ -101,7 +107,9 @@ def _overall_plot(recordings: Sequence[ReplayedRecording], systems: Sequence[str
 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and is_queue(name):
+            yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
+        elif isinstance(value, Mapping):
             rates = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
             yield name, rates or gettext("none")
         elif name.endswith("_ms"):

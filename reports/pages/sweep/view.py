@@ -96,10 +96,9 @@ def _choices(result: SweepResult) -> list[ChoiceRow]:
 
 def _choice_name(row: SweepRow) -> str:
     """Name a choice in a few words."""
-    words = [
-        round_duration(row["window_ms"]),
-        ngettext("%(num)s message", "%(num)s messages", row["max_messages"]),
-    ]
+    words = [round_duration(row["window_ms"])]
+    if row["max_messages"]:
+        words.append(ngettext("%(num)s message", "%(num)s messages", row["max_messages"]))
     if row["idle_ms"]:
         words.append(gettext("%(time)s of silence", time=round_duration(row["idle_ms"])))
     return gettext(", ").join(words)

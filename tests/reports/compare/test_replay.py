@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.compare.comparison import Change, Comparison
 from reports.results.replay import ReplayResult, Run
+from tests.reports import example
 from tests.reports.regression_example import BEFORE, lose
 
 
@@ -361,3 +363,31 @@ def test_a_message_that_was_never_answered_is_not_called_answered_before() -> No
     (change,) = _of_level(comparison, "worse")
     assert (change.before, change.after, change.topic) == ("still waiting", "lost", "fate")
     assert "it answered before" not in str(comparison.verdict)
+
+
+def test_dropped_answers_are_compared_and_shown_only_where_there_are_any() -> None:
+    after = copy.deepcopy(BEFORE)
+    after["runs"][1]["superseded"], after["runs"][1]["superseded_ai_ms"] = 2, 14_000
+    comparison = compare(BEFORE, after)
+    assert [(change.level, change.subject, change.before, change.after) for change in comparison.changes] == [
+        ("changed", "answers dropped for a newer message", "0", "2"),
+        ("changed", "AI time of dropped answers", "0 ms", "14,000 ms"),
+    ]
+    figures = {figures.name: figures.values for figures in comparison.figures}
+    assert (figures["queue"]["superseded"], figures["queue"]["superseded_ai_ms"]) == ((0, 2), (0, 14_000))
+    assert "superseded" not in figures["buffer-v1"]
+
+
+def test_a_baseline_without_dropped_answers_is_one_with_none() -> None:
+    accepted = baseline_of(BEFORE)
+    assert accepted["replay"] is not None
+    for run in accepted["replay"]["runs"]:
+        del run["superseded"], run["superseded_ai_ms"]
+    assert compare(accepted, BEFORE).changes == []
+
+
+def test_a_promise_holds_for_the_queue_with_every_profile() -> None:
+    after = example.incident_with_profiles()
+    after["runs"][2]["duplicated"] = ["m1"]
+    checks = {check.name: check.ok for check in compare(BEFORE, after).checks}
+    assert checks["answers no message twice"] is False

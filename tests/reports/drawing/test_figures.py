@@ -113,7 +113,7 @@ def test_a_batch_without_a_reply_and_repeated_deliveries_are_marked() -> None:
     run["ledger"][0]["fate"] = "pending"
     run["ledger"][0]["answered_at_ms"] = None
     lane = layout(conversations(recorded, [run])[0]).lanes[0]
-    assert not lane.bars[0].replied
+    assert lane.bars[0].state == "unanswered"
     assert "no reply" in lane.bars[0].label
     assert "1\u00a0of others" in lane.bars[0].label
     assert [box.kind for box in lane.boxes] == ["pending", "again"]
@@ -200,3 +200,13 @@ def test_a_plot_is_small_is_the_same_each_time_and_holds_no_names() -> None:
 )
 def test_any_times_can_be_plotted(times: list[int]) -> None:
     assert 'stroke="var(--series-1)"' in reply_time_plot([Series("one", 0, times)], "salt")
+
+
+def test_a_dropped_answer_is_a_bar_of_its_own_kind_that_ends_where_it_was_dropped() -> None:
+    result = example.incident_with_profiles()
+    (conversation,) = conversations(result["recordings"][0], result["runs"])
+    figure = layout(conversation)
+    dropped, answered = figure.lanes[-1].bars
+    assert (dropped.state, answered.state) == ("superseded", "replied")
+    assert dropped.left + dropped.width == pytest.approx(figure.scale.x(15_000))
+    assert {bar.state for lane in figure.lanes[:-1] for bar in lane.bars} == {"replied"}

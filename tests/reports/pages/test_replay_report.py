@@ -121,7 +121,7 @@ class Page(HTMLParser):
             self.within.append((self.open[-1] if self.open else "", data))
 
 
-@pytest.fixture(scope="module", params=["incident", "hostile", "big day", "empty", "no answers"])
+@pytest.fixture(scope="module", params=["incident", "profiles", "hostile", "big day", "empty", "no answers"])
 def rendered(request: pytest.FixtureRequest) -> str:
     return render_replay_report(_result(request.param))
 
@@ -134,7 +134,12 @@ def _result(name: str) -> ReplayResult:
             for entry in run["ledger"]:
                 entry["fate"], entry["answered_at_ms"] = "dead_lettered", None
         return made
-    makers = {"incident": example.incident, "hostile": example.hostile, "big day": example.big_day}
+    makers = {
+        "incident": example.incident,
+        "profiles": example.incident_with_profiles,
+        "hostile": example.hostile,
+        "big day": example.big_day,
+    }
     return makers[name]() if name in makers else example.result([], [])
 
 
@@ -376,3 +381,22 @@ def test_endless_texts_beside_the_messages_are_cut() -> None:
     recording["settings"] = {"ai": long}
     result["settings"]["ai"] = result["command"] = long
     assert len(render_replay_report(result).encode()) < 150_000
+
+
+def test_dropped_answers_are_in_tables_figures_and_legend_only_where_there_are_any() -> None:
+    with_dropped = render_replay_report(example.incident_with_profiles())
+    without = render_replay_report(example.incident())
+    shown = (
+        "answers dropped",
+        'class="batch superseded"',
+        "a batch whose answer was dropped",
+        "drops the answer",
+    )
+    assert [words in with_dropped for words in shown] == [True] * 4
+    assert [words in without for words in shown] == [False] * 4
+    assert with_dropped.count(">1 (7.0\u00a0s)</td>") == 2  # in the summary, and in the recording's table
+
+
+def test_the_rules_of_each_queue_stand_in_the_settings() -> None:
+    settings = "".join(Page(render_replay_report(example.incident_with_profiles())).text)
+    assert "window: 8.0\u00a0s, max messages: 0, idle: 3.0\u00a0s" in settings
