@@ -267,14 +267,23 @@ async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
 async def test_a_message_is_answered_directly_when_older_ones_have_been_answered_by_now(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the length of a window and of a lease, for nobody can ask Redis."""
+    """By the length of a window and of a lease, of which the time without Redis is no part."""
     away, bot = Away(redis_client, monkeypatch, lock_ttl_ms=50, lock_renew_ms=10), Bot()
     away.is_away = False
     intake = Intake(away.queue, bot.handle, bot.send)
     await intake.receive(message("m1"))
-    away.is_away = True
     await asyncio.sleep(0.08)
+    away.is_away = True
     assert await intake.receive(message("m2")) == "answered"
+    away.is_away = False
+    assert await intake.receive(message("m3")) == "queued"
+    away.is_away = True
+    for _ in range(2):
+        with pytest.raises(OlderMessageWaitsError):
+            await intake.receive(message("m4"))
+        await asyncio.sleep(0.08)
+    monkeypatch.setattr(direct, "ORDER_S_MAX", 0.05)
+    assert await intake.receive(message("m4")) == "answered", "in the end"
 
 
 @on_newest
