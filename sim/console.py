@@ -16,6 +16,7 @@ from rich.text import Text
 
 from queue_core.text import visible
 from reports.analysis.conversations import arrivals_ms, waits_ms
+from reports.analysis.figures import counts, total
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
@@ -25,8 +26,9 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
+from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
 WIDTH_MAX = 100_000
@@ -36,6 +38,8 @@ MATCHED_MAX = 12
 """Largest number of matched expectations that are listed; more are only counted."""
 NAMES_MAX = 8
 
+_DROPPED = "dropped"
+"""Column that is left out where no answer was dropped."""
 _COLUMNS = (
     "system",
     "sent",
@@ -46,6 +50,7 @@ _COLUMNS = (
     "dead",
     "waiting",
     "AI calls",
+    _DROPPED,
     "from first, s",
     "from last, s",
 )
@@ -81,17 +86,20 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
 
 def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
+    has_dropped = any(run.get("superseded") for run in result["runs"])
     if len(result["recordings"]) > 1:
         _show_overview(result, console)
     for recording in recordings_of(result):
         estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
-        _show_recording(recording, estimates, console)
+        _show_recording(recording, estimates, console, has_dropped=has_dropped)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
         Text(
             "twice: answered twice or more; order: handed over out of order; dead: dead letters; "
-            "from first, from last: from a turn's first or last message to its reply, p50 / p95 / max.",
+            + has_dropped
+            * "dropped: answers dropped because a newer message joined the turn, and the AI's time for them; "
+            + "from first, from last: from a turn's first or last message to its reply, p50 / p95 / max.",
             style="dim",
         )
     )
@@ -117,11 +125,11 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
 
 def terminal_text(text: object) -> str:
     """Return a text without control characters, and with plain spaces, so that its lines can wrap."""
-    return visible(str(text).replace(NARROW, " "))
+    return visible(str(text).replace(NO_BREAK, " "))
 
 
 def _show_recording(
-    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console
+    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console, *, has_dropped: bool
 ) -> None:
     info = recording.info
     title = Text(visible(recording.name), style="bold")
@@ -131,11 +139,13 @@ def _show_recording(
     if info["skipped_lines"]:
         console.print(Text(f"  {_count(info['skipped_lines'], 'broken line')} skipped", style="bold yellow"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    for name in _COLUMNS:
+    columns = [name for name in _COLUMNS if has_dropped or name != _DROPPED]
+    for name in columns:
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
         group = [run for run in recording.runs if run["system"] == loss["system"]]
-        table.add_row(*_row(info, loss["system"], group))
+        cells = _cells(info, loss["system"], group)
+        table.add_row(*(cells[name] for name in columns))
     print_table(table, console)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
@@ -150,32 +160,30 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
     for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
-        interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
+        interval = terminal_text(f"{share(loss['low'])} to {share(loss['high'])}")
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
-        table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
+        table.add_row(loss["system"], *counts, terminal_text(share(loss["probability"])), interval)
     print_table(table, console)
 
 
-def _row(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> list[Text]:
+def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:
+    """Return the cells of a system's row by column."""
     first, last = _latency(recording, runs)
-    return [
-        Text(system),
-        Text(str(sum(run["sent"] for run in runs))),
-        Text(str(sum(run["answered"] for run in runs))),
-        *(
-            _bad(sum(len(ids) for ids in lists))
-            for lists in (
-                [run["lost"] for run in runs],
-                [run["duplicated"] for run in runs],
-                [run["reordered"] for run in runs],
-                [run["dead_lettered"] for run in runs],
-                [run["pending"] for run in runs],
-            )
-        ),
-        Text(str(sum(run["ai_calls"] for run in runs))),
-        Text(_seconds(first)),
-        Text(_seconds(last)),
-    ]
+    figures = total(map(counts, runs))
+    return {
+        "system": Text(system),
+        "sent": Text(str(figures["sent"])),
+        "answered": Text(str(figures["answered"])),
+        **{name: _bad(figures[name]) for name in ("lost", "twice", "order", "dead", "waiting")},
+        "AI calls": Text(str(figures["ai_calls"])),
+        _DROPPED: Text(_dropped(figures["superseded"], figures["superseded_ai_ms"])),
+        "from first, s": Text(_seconds(first)),
+        "from last, s": Text(_seconds(last)),
+    }
+
+
+def _dropped(answers: int, ai_ms: int) -> str:
+    return f"{answers} ({ai_ms / 1000:.1f} s)" if answers else "0"
 
 
 def _latency(recording: RecordingInfo, runs: Sequence[Run]) -> tuple[Quantiles, Quantiles]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from queue_core.recording.format import Expectation, Recording
 from reports.results.replay import ExpectationResult, Outcome, Run, SettingChange
+from reports.results.systems import QUEUE
 from sim.engine.settings import SimSettings
 
 _ID_OUTCOMES: tuple[Outcome, ...] = ("lost", "duplicated", "reordered", "dead_lettered")
-_QUEUE = "queue"
 
 
 def check(
@@ -61,11 +61,13 @@ def _unchecked(recording: str, system: str, outcome: Outcome, ids: Sequence[str]
 
 def _changes(system: str, used: SimSettings, recorded: SimSettings) -> Iterator[SettingChange]:
     """Yield the differences among the settings that affect this system."""
-    names = ["ai", "redis_latency", *(used.rules() if system == _QUEUE else ())]
+    names = ["ai", "redis_latency", *(used.rules() if system == QUEUE else ())]
     for name in names:
         now, then = getattr(used, name), getattr(recorded, name)
         if now != then:
             yield SettingChange(setting=name, now=now, then=then)
+    if used.outages and system == QUEUE:
+        yield SettingChange(setting="outage", now=used.outage_words(), then="-")
     for name, rate in used.faults.items():
         if rate > 0:
             yield SettingChange(setting=name, now=rate, then=0)

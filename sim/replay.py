@@ -23,6 +23,9 @@ REST_LIMIT_MS = 2 * 3600 * 1000
 """Time after the last message by which everything must have come to rest."""
 REST_CHECK_S = 1.0
 """Time between two checks of a system that is idle but not at rest."""
+DELIVER_AGAIN_S = (5.0, 300.0)
+"""Wait before a refused message is delivered again, doubled each time, and the longest, as Evolution API has them."""
+DELIVERIES_MAX = 10
 
 
 def run_seed(seed: int, run_number: int) -> int:
@@ -108,6 +111,17 @@ class _Replay:
             world.spawn(self._deliver(arrival), name=f"webhook {arrival.id}")
 
     async def _deliver(self, arrival: Arrival) -> None:
+        """Deliver a message; again, as a provider does, while it is not acknowledged and could be later."""
+        pause_s, pause_s_max = DELIVER_AGAIN_S
+        for _ in range(DELIVERIES_MAX - 1):
+            if not await self._is_refused(arrival):
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, pause_s_max)
+        await self._is_refused(arrival)
+
+    async def _is_refused(self, arrival: Arrival) -> bool:
+        """Deliver a message once. Returns True if it is to be delivered again."""
         ledger = self._world.ledger
         conversation = Conversation(arrival.instance, arrival.phone)
         ledger.sent(arrival)
@@ -115,5 +129,6 @@ class _Replay:
             await self._system.webhook(arrival)
         except (WebhookFailedError, SimulatedFault) as error:
             ledger.refused(conversation, arrival.id, error.reason)
-        else:
-            ledger.acknowledged(conversation, arrival.id)
+            return error.reason != "invalid"
+        ledger.acknowledged(conversation, arrival.id)
+        return False

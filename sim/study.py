@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
+from typing import Any
 
 from queue_core.recording.format import Recording
 from reports.analysis.statistics import wilson
@@ -23,8 +24,9 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
+from reports.results.systems import QUEUE, is_queue, queue_with
 from sim.engine.processes import spread
-from sim.engine.settings import SettingsError, SimSettings, with_options
+from sim.engine.settings import SettingsError, SimSettings, with_options, with_profile
 from sim.expectations import check
 from sim.replay import replay
 from sim.systems import all_systems
@@ -32,7 +34,6 @@ from sim.systems import all_systems
 SMALL_STUDY_MESSAGES = 1500
 """Number of messages up to which starting more processes takes longer than it saves."""
 
-QUEUE = "queue"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 """Version of Python, on which results depend: it sets the order of tasks that are ready at the same moment."""
 
@@ -42,10 +43,21 @@ class ReplayFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Contender:
+    """A system under test, by the name that it has in results; a profile replaces the rules of the queue."""
+
+    name: str
+    system: str
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """Recordings to replay, names of systems, and settings.
 
-    `options` come from the command line (see `settings.with_options`) and override a recording's settings.
+    `profiles` set the queue's rules: the first those of `queue`, and with each further one the queue runs once more. A
+    profile overrides a recording's settings. `options` come from the command line (see `settings.with_options`) and
+    override both.
     """
 
     recordings: Sequence[Recording]
@@ -54,6 +66,24 @@ class Study:
     options: Mapping[str, str]
     runs: int = 1
     command: str = ""
+    profiles: Sequence[str] = ()
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """The systems under test: those named, and the queue for each further profile."""
+        first, *further = self.profiles or [""]
+        return [
+            contender
+            for system in self.systems
+            for contender in (
+                [
+                    Contender(QUEUE, QUEUE, first),
+                    *(Contender(queue_with(name), QUEUE, name) for name in further),
+                ]
+                if system == QUEUE
+                else [Contender(system, system)]
+            )
+        ]
 
     def recorded_settings(self, recording: Recording) -> SimSettings:
         """Return the defaults, changed by the recording's settings. Raises SettingsError."""
@@ -62,11 +92,18 @@ class Study:
         except SettingsError as error:
             raise SettingsError(f"{recording.name}: settings.{error}") from None
 
-    def settings_for(self, recording: Recording) -> SimSettings:
-        """Return the recording's settings, changed by the command line's options. Raises SettingsError."""
-        recorded = replace(self.recorded_settings(recording), faults=self.settings.faults)
+    def settings_for(self, recording: Recording, contender: Contender) -> SimSettings:
+        """Return the recording's settings, changed by the profile and by the options. Raises SettingsError."""
+        recorded = self.recorded_settings(recording)
+        world = replace(recorded, faults=self.settings.faults, outages=self.settings.outages)
+        return self.changed(world, contender)
+
+    def changed(self, settings: SimSettings, contender: Contender) -> SimSettings:
+        """Return settings, changed by the contender's profile and by the options. Raises SettingsError."""
+        if contender.profile:
+            settings = with_profile(settings, contender.profile)
         try:
-            settings = with_options(recorded, self.options)
+            settings = with_options(settings, self.options)
         except SettingsError as error:
             raise SettingsError(f"--{error}") from None
         if "cap" in self.options and not settings.idle_ms:
@@ -79,7 +116,7 @@ class _Task:
     """A run that is still to do."""
 
     recording: int
-    system: str
+    contender: Contender
     settings: SimSettings
     run: int
 
@@ -110,9 +147,9 @@ def carry_out_all(
 
 def _tasks(study: Study) -> list[_Task]:
     return [
-        _Task(index, system, study.settings_for(recording), run)
+        _Task(index, contender, study.settings_for(recording, contender), run)
         for index, recording in enumerate(study.recordings)
-        for system in study.systems
+        for contender in study.contenders
         for run in range(study.runs)
     ]
 
@@ -121,10 +158,11 @@ def _expectations(study: Study, runs: list[Run]) -> list[ExpectationResult]:
     return [
         result
         for recording in study.recordings
+        for contender in study.contenders
         for result in check(
             recording,
-            runs,
-            used=study.settings_for(recording),
+            [run for run in runs if run["system"] == contender.name],
+            used=study.settings_for(recording, contender),
             recorded=study.recorded_settings(recording),
         )
     ]
@@ -161,23 +199,20 @@ def loss_estimates(runs: Sequence[Run]) -> list[LossEstimate]:
 
 def is_clean(runs: Sequence[Run], expectations: Sequence[ExpectationResult]) -> bool:
     """Return True if the queue came to rest, lost, duplicated and reordered nothing, and all expectations matched."""
-    of_queue = [run for run in runs if run["system"] == QUEUE]
+    of_queue = [run for run in runs if is_queue(run["system"])]
     return all(
         run["came_to_rest"] and not (run["lost"] or run["duplicated"] or run["reordered"]) for run in of_queue
     ) and all(result["held"] is not False for result in expectations)
 
 
 def _result(study: Study, runs: list[Run], expectations: list[ExpectationResult]) -> ReplayResult:
+    contenders = study.contenders
     result = ReplayResult(
         schema=SCHEMA_VERSION,
         kind="replay",
         seed=study.settings.seed,
-        settings={
-            **with_options(study.settings, study.options).as_json(),
-            "runs": study.runs,
-            "python": PYTHON,
-        },
-        systems=list(study.systems),
+        settings=_settings(study, contenders),
+        systems=[contender.name for contender in contenders],
         recordings=[_recording_info(recording) for recording in study.recordings],
         runs=runs,
         loss=loss_estimates(runs),
@@ -187,6 +222,21 @@ def _result(study: Study, runs: list[Run], expectations: list[ExpectationResult]
     if study.command:
         result["command"] = study.command
     return result
+
+
+def _settings(study: Study, contenders: Sequence[Contender]) -> dict[str, Any]:
+    """Return the settings that all contenders share, with the rules of `queue`, and the rules of each other queue."""
+    queue = next((each for each in contenders if each.name == QUEUE), Contender(QUEUE, QUEUE))
+    return {
+        **study.changed(study.settings, queue).as_json(),
+        **{
+            each.name: study.changed(study.settings, each).rules()
+            for each in contenders
+            if each.profile and each is not queue
+        },
+        "runs": study.runs,
+        "python": PYTHON,
+    }
 
 
 def _recording_info(recording: Recording) -> RecordingInfo:
@@ -212,13 +262,15 @@ def _recording_info(recording: Recording) -> RecordingInfo:
 
 
 def _do_run(recordings: Sequence[Recording], work: _Task) -> Run:
-    recording = recordings[work.recording]
+    recording, contender = recordings[work.recording], work.contender
     try:
-        return replay(recording, all_systems()[work.system], work.settings, work.run)
+        run = replay(recording, all_systems()[contender.system], work.settings, work.run)
     except Exception as error:
         raise ReplayFailedError(
-            f"{recording.name} on {work.system}, run {work.run}: {type(error).__name__}: {error}"
+            f"{recording.name} on {contender.name}, run {work.run}: {type(error).__name__}: {error}"
         ) from error
+    run["system"] = contender.name
+    return run
 
 
 def _serial(recordings: Sequence[Recording], work: Sequence[_Task], done: Callable[[Run], None]) -> list[Run]:

@@ -88,6 +88,7 @@ def _row(study: Study, result: ReplayResult) -> SweepRow:
     runs = result["runs"]
     settings = with_options(study.settings, study.options)
     first, last, lags, split = _times(result)
+    turns = [batch for run in runs for batch in run["batches"] if "superseded_at_ms" not in batch]
     return SweepRow(
         window_ms=settings.window_ms,
         max_messages=settings.max_messages,
@@ -100,8 +101,8 @@ def _row(study: Study, result: ReplayResult) -> SweepRow:
         waiting=sum(len(run["pending"]) for run in runs),
         came_to_rest=all(run["came_to_rest"] for run in runs),
         ai_calls=sum(run["ai_calls"] for run in runs),
-        turns=sum(len(run["batches"]) for run in runs),
-        turns_of_several=sum(len(batch["ids"]) > 1 for run in runs for batch in run["batches"]),
+        turns=len(turns),
+        turns_of_several=sum(len(batch["ids"]) > 1 for batch in turns),
         split_turns=split,
         first_ms=quantiles(first),
         last_ms=quantiles(last),

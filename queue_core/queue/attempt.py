@@ -85,7 +85,7 @@ class Attempts:
         try:
             return await self._run(attempt)
         except _SupersededError:
-            attempt.reason = "a newer message joined the turn; all of it is answered next"
+            attempt.reason = "the turn changed while it was answered: what it is now is answered next"
             return "superseded"
         except asyncio.CancelledError:
             if attempt.lease_lost:

@@ -51,6 +51,7 @@ class Span:
     """One batch: the `numbers` of its messages, and `strangers`, the number of its ids from other conversations.
 
     `due_at_ms` is None if the system does not report it; `ai_ms` has start and end of each AI call for the batch.
+    `superseded_at_ms` is the time at which its answer was dropped for a newer message.
     """
 
     numbers: tuple[int, ...]
@@ -60,6 +61,7 @@ class Span:
     claimed_at_ms: int
     replied_at_ms: int | None
     ai_ms: Sequence[tuple[int, int]] = ()
+    superseded_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ def _span(batch: BatchRecord, by_id: Mapping[str, int]) -> Span:
         claimed_at_ms=batch["claimed_at_ms"],
         replied_at_ms=batch["replied_at_ms"],
         ai_ms=[(start, end) for start, end in batch.get("ai_ms", [])],
+        superseded_at_ms=batch.get("superseded_at_ms"),
     )
 
 

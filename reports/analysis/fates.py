@@ -30,6 +30,8 @@ def span_label(span: Span) -> str:
         parts.append(ngettext("%(num)s of others", "%(num)s of others", span.strangers))
     numbers = " + ".join(parts) or gettext("nothing")
     trigger = trigger_words(cut(one_line(span.trigger), 16))
+    if span.superseded_at_ms is not None:
+        return gettext("%(trigger)s: %(numbers)s, answer dropped", trigger=trigger, numbers=numbers)
     if span.replied_at_ms is None:
         return gettext("%(trigger)s: %(numbers)s, no reply", trigger=trigger, numbers=numbers)
     return f"{trigger}: {numbers}"
@@ -50,6 +52,11 @@ def span_title(span: Span) -> str:
     ]
     if span.replied_at_ms is not None:
         parts.append(gettext("reply at %(moment)s", moment=duration(span.replied_at_ms)))
+    if span.superseded_at_ms is not None:
+        dropped_at = duration(span.superseded_at_ms)
+        parts.append(
+            gettext("dropped at %(moment)s because a newer message joined the turn", moment=dropped_at)
+        )
     return gettext(", ").join(parts)
 
 

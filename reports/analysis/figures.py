@@ -41,7 +41,7 @@ class SystemFigures:
 
 
 def counts(run: Run) -> Counts:
-    """Count the messages of a run by fate, its AI calls and its turns."""
+    """Count the messages of a run by fate, its AI calls and turns, and the answers that were dropped."""
     return {
         "sent": run["sent"],
         "answered": run["answered"],
@@ -51,7 +51,9 @@ def counts(run: Run) -> Counts:
         "dead": len(run["dead_lettered"]),
         "waiting": len(run["pending"]),
         "ai_calls": run["ai_calls"],
-        "turns": len(run["batches"]),
+        "turns": sum("superseded_at_ms" not in batch for batch in run["batches"]),
+        "superseded": run.get("superseded", 0),
+        "superseded_ai_ms": run.get("superseded_ai_ms", 0),
     }
 
 
@@ -70,7 +72,7 @@ def total(parts: Iterable[Counts]) -> dict[str, int]:
     sums = dict.fromkeys(COUNTS, 0)
     for part in parts:
         for name in COUNTS:
-            sums[name] += part[name]  # type: ignore[literal-required] # a key of Counts
+            sums[name] += part.get(name, 0)  # type: ignore[operator] # all of them are numbers
     return sums
 
 

@@ -21,13 +21,15 @@ from reports.compare.thresholds import EXACT_CALLS, EXACT_TIME
 from reports.results.baseline import BaselineReplay, BaselineRun
 from reports.results.files import ResultError
 from reports.results.replay import ReplayResult
+from reports.results.systems import QUEUE, is_queue
 from reports.text import Phones, cut, one_line
 from reports.words.expectations import expectation_name, expectation_words
-from reports.words.figures import count_name, figure_name, quantile_of, relative
+from reports.words.figures import count_name, figure_name, quantile_of, relative, unit_of
 from reports.words.language import gettext, ngettext
-from reports.words.verdicts import QUEUE
 
 _Key = tuple[str, str]
+_DROPPED = ("superseded", "superseded_ai_ms")
+"""Counts that are shown only where answers were dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,12 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
     }
     is_all = old.keys() == new.keys() and not changed
     changes = [*_overall_changes(messages, old, new, is_all=is_all), *recording_changes(changed)]
+    overall = {(change.recording, change.system, change.subject) for change in changes}
     for key, run in new.items():
         recording, system = key
         if key in messages:
-            changes += _run_changes(old[key], run, messages[key])
+            of_run = _run_changes(old[key], run, messages[key])
+            changes += (change for change in of_run if (*key, change.subject) not in overall)
             changes += message_changes(messages[key], recordings[recording], system)
         elif key in old:
             changes += _changes_by_counts(old[key], run)
@@ -116,7 +120,7 @@ def recording_changes(names: Iterable[str]) -> Iterator[Change]:
             name,
             gettext("all systems"),
             gettext("recording"),
-            gettext("as accepted"),
+            gettext("earlier messages"),
             gettext("other messages"),
             topic="run",
         )
@@ -163,9 +167,10 @@ def _overall_changes(
 ) -> Iterator[Change]:
     """Compare each system's waits and AI calls over all recordings that are equal on both sides.
 
-    Each newly answered message may have taken one AI call.
+    Each newly answered message may have taken one AI call. A single recording is named.
     """
-    overall = gettext("all recordings")
+    recordings = {recording for recording, _ in messages}
+    overall = recordings.pop() if len(recordings) == 1 else gettext("all recordings")
     for system in dict.fromkeys(system for _, system in messages):
         keys = [key for key in messages if key[1] == system]
         pairs = [pair for key in keys for pair in messages[key]]
@@ -232,12 +237,13 @@ def _rest_change(before: BaselineRun, after: BaselineRun) -> Iterator[Change]:
 
 def _effort_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
     where = after["recording"], after["system"]
-    for name in ("sent", "ai_calls", "turns"):
-        old: int = before[name]
-        new: int = after[name]
+    for name in ("sent", "ai_calls", "turns", *_DROPPED):
+        old: int = before.get(name, 0)  # type: ignore[assignment] # a count
+        new: int = after.get(name, 0)  # type: ignore[assignment]
         if old != new:
             level = trust.level(EXACT_CALLS.level(old, new - old)) if name == "ai_calls" else "changed"
-            yield Change(level, *where, figure_name(name), f"{old:,}", f"{new:,}")
+            write = exact_ms if unit_of(name) == "ms" else "{:,}".format
+            yield Change(level, *where, figure_name(name), write(old), write(new))
 
 
 def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Iterator[Change]:
@@ -262,7 +268,7 @@ def _time_changes(before: BaselineRun, after: BaselineRun, trust: _Trust) -> Ite
 
 def replay_checks(result: ReplayResult) -> list[Check]:
     """Make a check for each promise of the queue, and for each expected outcome."""
-    of_queue = [run for run in result["runs"] if run["system"] == QUEUE]
+    of_queue = [run for run in result["runs"] if is_queue(run["system"])]
     promises = {
         gettext("loses no message"): sum(len(run["lost"]) for run in of_queue),
         gettext("answers no message twice"): sum(len(run["duplicated"]) for run in of_queue),
@@ -294,8 +300,10 @@ def replay_figures(before: BaselineReplay, after: BaselineReplay) -> list[Figure
         Figures(
             system,
             {
-                name: (old.get(system, {}).get(name), new.get(system, {}).get(name))
+                name: pair
                 for name in new.get(system) or old[system]
+                if any(pair := (old.get(system, {}).get(name), new.get(system, {}).get(name)))
+                or name not in _DROPPED
             },
         )
         for system in dict.fromkeys([*before["systems"], *after["systems"]])

@@ -16,8 +16,8 @@ from reports.compare.replay import (
 )
 from reports.compare.thresholds import ANY, EXACT_CALLS, EXACT_TIME, Threshold
 from reports.results.baseline import BaselineReplay, BaselineRun
+from reports.results.systems import is_queue
 from reports.words.language import gettext, ngettext
-from reports.words.verdicts import QUEUE
 
 _Key = tuple[str, str]
 _Figure = tuple[str, Threshold, Callable[[BaselineRun], float | None]]
@@ -130,7 +130,7 @@ def figure_pairs(before: BaselineReplay, after: BaselineReplay, *, paired: bool)
     old, new = _grouped(before), _grouped(after)
     changed = set(changed_recordings(before, after))
     pairs = []
-    for key in sorted((key for key in new if key in old), key=lambda key: key[1] != QUEUE):
+    for key in sorted((key for key in new if key in old), key=lambda key: not is_queue(key[1])):
         same_numbers = paired and set(old[key]) == set(new[key])
         answers_fewer = _unanswered(new[key].values()) > _unanswered(old[key].values())
         for name, (unit, threshold, figure) in _figures().items():

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from reports.compare.comparison import Change, Check, Effect
+from reports.results.systems import is_queue
 from reports.text import cut
 from reports.words.figures import in_unit, relative
 from reports.words.language import gettext, ngettext
-from reports.words.verdicts import QUEUE, Verdict
+from reports.words.verdicts import Verdict
 
 NAMED_MAX = 2
 LENGTH_MAX = 300
@@ -19,9 +20,9 @@ LENGTH_MAX = 300
 def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Sequence[Check]) -> Verdict:
     """Sum up a comparison in one sentence: the worst first, and the queue before the other systems."""
     worse = [
-        *_worse_changes([change for change in changes if change.system == QUEUE]),
+        *_worse_changes([change for change in changes if is_queue(change.system)]),
         *_worse_effects(effects),
-        *_worse_changes([change for change in changes if change.system != QUEUE]),
+        *_worse_changes([change for change in changes if not is_queue(change.system)]),
         *_failed_checks(checks),
     ]
     levels = Counter([*(change.level for change in changes), *(effect.level for effect in effects)])
@@ -29,7 +30,13 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
     if levels["better"]:
         rest.append(ngettext("%(num)s better", "%(num)s better", levels["better"]))
     if levels["changed"]:
-        rest.append(ngettext("%(num)s changed", "%(num)s changed", levels["changed"]))
+        rest.append(
+            ngettext(
+                "%(num)s changed, neither better nor worse",
+                "%(num)s changed, neither better nor worse",
+                levels["changed"],
+            )
+        )
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 from reports.analysis.conversations import Lane, Message, Outcome, Span
 from reports.analysis.fates import lane_words, outcome_words, short_list, span_label, span_title
@@ -78,7 +79,7 @@ class Bar:
     label: str
     label_x: float
     inside: bool
-    replied: bool
+    state: Literal["replied", "unanswered", "superseded"]
     title: str
     asked: Sequence[tuple[float, float]]
     """AI calls: the left end and the width of each."""
@@ -270,7 +271,7 @@ class LaneLayout:
                     label=label,
                     label_x=left + (6 if inside else width + 12),
                     inside=inside,
-                    replied=span.replied_at_ms is not None,
+                    state=_state(span),
                     title=span_title(span),
                     asked=[
                         (self._scale.x(start), max(self._scale.x(end) - self._scale.x(start), 1.0))
@@ -281,9 +282,10 @@ class LaneLayout:
         return bars, top + max(len(rows), 0.5) * 24 - 4
 
     def _end(self, span: Span, left: float) -> float:
-        """Return where the bar of a batch ends: at the reply, or else at the end of the last AI call."""
-        if span.replied_at_ms is not None:
-            return self._scale.x(span.replied_at_ms)
+        """Return where the bar of a batch ends: at its reply or where that was dropped, or else after its AI calls."""
+        end_ms = span.superseded_at_ms if span.replied_at_ms is None else span.replied_at_ms
+        if end_ms is not None:
+            return self._scale.x(end_ms)
         return max([left + 26, *(self._scale.x(end) for _, end in span.ai_ms)])
 
     def _losses(self) -> list[_Moment]:
@@ -322,6 +324,12 @@ class LaneLayout:
             moment=duration(outcome.lost_at_ms),
             cause=why(self._lane, moment.numbers),
         )
+
+
+def _state(span: Span) -> Literal["replied", "unanswered", "superseded"]:
+    if span.superseded_at_ms is not None:
+        return "superseded"
+    return "unanswered" if span.replied_at_ms is None else "replied"
 
 
 def _claims(boxes: Sequence[Box], bars: Sequence[Bar]) -> list[Link]:

@@ -48,11 +48,11 @@ class Swimlane:
     @property
     def ticks(self) -> Sequence[Label]:
         """The axis's labels, as far as they have room."""
-        return [
-            tick
-            for tick in self.scale.ticks()
-            if tick.x + width_px(moment(tick.ms), LABEL_PX) / 2 <= self.width
-        ]
+        return [tick for tick in self.scale.ticks() if self._has_room(tick)]
+
+    def _has_room(self, tick: Label) -> bool:
+        half = width_px(moment(tick.ms), LABEL_PX) / 2
+        return half <= tick.x <= self.width - half
 
     @property
     def breaks(self) -> Sequence[Label]:
@@ -96,7 +96,8 @@ def _axis(busy: Sequence[tuple[int, int]], room_px: float) -> TimeScale:
 
 
 def _room_beside(span: Span, scale: TimeScale) -> float:
-    end_ms = span.claimed_at_ms if span.replied_at_ms is None else span.replied_at_ms
+    ends_ms = (span.replied_at_ms, span.superseded_at_ms, span.claimed_at_ms)
+    end_ms = next(end_ms for end_ms in ends_ms if end_ms is not None)
     needed = width_px(span_label(span), LABEL_PX) + 18
     return needed if needed > 0.9 * (scale.x(end_ms) - scale.x(span.claimed_at_ms)) else 0
 
@@ -132,6 +133,8 @@ def _moments(conversation: Conversation) -> Iterable[int]:
             yield span.claimed_at_ms
             if span.replied_at_ms is not None:
                 yield span.replied_at_ms
+            if span.superseded_at_ms is not None:
+                yield span.superseded_at_ms
         for outcome in lane.outcomes.values():
             if outcome.lost_at_ms is not None:
                 yield outcome.lost_at_ms

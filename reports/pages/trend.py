@@ -14,10 +14,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from reports.ci.history import Entry
 from reports.drawing.plots import Plot, PlotRow
 from reports.drawing.svg import MARK, Line, drawn
+from reports.results.systems import QUEUE
 from reports.text import cut, one_line
 from reports.words.figures import figure_name, in_unit, unit_of
 from reports.words.language import gettext
-from reports.words.verdicts import QUEUE
 
 RUNS_MIN = 2
 HEIGHT_PX = 150

@@ -5,7 +5,7 @@ Times are integer milliseconds. `schema` is raised whenever a key changes its me
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from reports.results.load import LoadLedger
 from reports.results.replay import Quantiles
@@ -14,7 +14,7 @@ BASELINE_SCHEMA_VERSION = 1
 
 
 class Counts(TypedDict):
-    """Counts of one run: messages by fate, AI calls, turns."""
+    """Counts of one run: messages by fate, AI calls, turns, and dropped answers with the time of their AI calls."""
 
     sent: int
     answered: int
@@ -25,6 +25,8 @@ class Counts(TypedDict):
     waiting: int
     ai_calls: int
     turns: int
+    superseded: NotRequired[int]
+    superseded_ai_ms: NotRequired[int]
 
 
 class BaselineRun(Counts):

@@ -13,6 +13,7 @@ from reports.results.causes import VALUES
 from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import SweepResult
+from reports.results.systems import is_queue
 from reports.text import cut
 
 Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
@@ -90,7 +91,10 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
 def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
     """Check the settings that a page shows as times and as shares."""
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and is_queue(name):
+            if not all(type(part) is int for part in value.values()):
+                yield f"a rule of {shown(name)} is not a whole number - at `$.settings`"
+        elif isinstance(value, Mapping):
             if not all(isinstance(part, int | float) and 0 <= part <= 1 for part in value.values()):
                 yield f"the setting {shown(name)} has a value that is not from 0 to 1 - at `$.settings`"
         elif name.endswith("_ms") and value is not None and not isinstance(value, int | float):

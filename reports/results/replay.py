@@ -25,6 +25,7 @@ StepCode: TypeAlias = Literal[
     "refused",
     "claimed",
     "answered",
+    "superseded",
     "dead_lettered",
     "lost",
 ]
@@ -48,7 +49,8 @@ class Latency(TypedDict):
 class BatchRecord(TypedDict):
     """A batch: the messages that one handler was given at once. `replied_at_ms` is None if there was no reply.
 
-    `ai_ms` has the AI calls for the batch as [start, end].
+    `ai_ms` has the AI calls for the batch as [start, end]. `superseded_at_ms` is there if its answer was dropped:
+    a newer message joined the turn, and a later batch has all its messages.
     """
 
     instance: str
@@ -59,6 +61,7 @@ class BatchRecord(TypedDict):
     due_at_ms: int | None
     replied_at_ms: int | None
     ai_ms: NotRequired[list[tuple[int, int]]]
+    superseded_at_ms: NotRequired[int]
 
 
 class StepValues(TypedDict, total=False):
@@ -76,7 +79,8 @@ class Step(StepValues):
 
     `known` and `late` are deliveries that were not stored: a repeated one, and one that came too late. `reason` is why
     a webhook was `refused`. Of a `claimed` message, `batch` is the size of its batch, `copies` how often the message
-    is in it, and `trigger` what made it due. `attempts` were made before a message was `dead_lettered`.
+    is in it, and `trigger` what made it due. `superseded` is the drop of an answer because a newer message joined
+    the turn. `attempts` were made before a message was `dead_lettered`.
     """
 
     at_ms: int
@@ -104,7 +108,8 @@ class Run(TypedDict):
     """One replay of one recording against one system.
 
     Lists of messages hold ids, or `instance/phone/id` if conversations share an id; `causes` has a cause for each id in
-    `lost`. `log` has the lines that the system itself logged.
+    `lost`. `log` has the lines that the system itself logged. `superseded` counts answers that were dropped because a
+    newer message joined the turn, and `superseded_ai_ms` is the time of their AI calls, which are among `ai_calls`.
     """
 
     recording: str
@@ -120,6 +125,8 @@ class Run(TypedDict):
     pending: list[str]
     causes: dict[str, Cause]
     ai_calls: int
+    superseded: NotRequired[int]
+    superseded_ai_ms: NotRequired[int]
     batches: list[BatchRecord]
     log: list[dict[str, Any]]
     latency_ms: Latency

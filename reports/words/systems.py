@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reports.results.systems import profile_of
 from reports.words.language import gettext, marked
 
 _SUMMARIES: Mapping[str, str] = {
@@ -23,5 +24,7 @@ _SUMMARIES: Mapping[str, str] = {
 
 def system_summary(name: str) -> str:
     """Describe a system in a sentence; empty if it is unknown."""
+    if profile := profile_of(name):
+        return gettext("The same queue with the rules of the profile %(profile)s.", profile=profile)
     summary = _SUMMARIES.get(name)
     return gettext(summary) if summary else ""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import TURNS_NEEDED, SweepResult, SweepRow, is_clean
+from reports.results.systems import is_queue, profile_of
 from reports.text import cut, one_line
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import seconds, share
 
-QUEUE = "queue"
 NAME_LENGTH_MAX = 60
 
 
@@ -32,16 +32,33 @@ def replay_verdict(result: ReplayResult) -> Verdict:
     for run in result["runs"]:
         by_system.setdefault(run["system"], []).append(run)
     parts, expected = _expectations(result["expectations"])
-    if QUEUE in by_system:
-        parts.append(_queue(by_system.pop(QUEUE), is_first=not parts))
+    of_queue = {name: by_system.pop(name) for name in [*by_system] if is_queue(name)}
+    for name, runs in sorted(of_queue.items(), key=lambda queue: not _harms(queue[1])):
+        parts.append(_queue(name, runs, is_first=not parts))
     if by_system:
-        parts.append(gettext(", ").join(_losses(name, runs) for name, runs in by_system.items()))
+        parts.append(_others(by_system))
     parts += expected
     first, *rest = parts or [gettext("Nothing was replayed")]
     return Verdict(first, gettext("; ").join(rest) + ".") if rest else Verdict(first + ".")
 
 
-def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
+def _queue(system: str, runs: Sequence[Run], *, is_first: bool) -> str:
+    parts, profile = _harms(runs), profile_of(system)
+    if not parts and profile:
+        return gettext("%(system)s lost, duplicated and reordered none", system=system)
+    if not parts and is_first:
+        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
+    if not parts:
+        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
+    harms = gettext(" and ").join(parts)
+    if profile:
+        return gettext(
+            "THE QUEUE (%(profile)s) %(harms)s %(of)s", profile=profile, harms=harms, of=_scope(runs)
+        )
+    return gettext("THE QUEUE %(harms)s %(of)s", harms=harms, of=_scope(runs))
+
+
+def _harms(runs: Sequence[Run]) -> list[str]:
     counts = {name: sum(len(run[name]) for run in runs) for name in ("lost", "duplicated", "reordered")}
     restless = sum(not run["came_to_rest"] for run in runs)
     harms = {
@@ -52,12 +69,7 @@ def _queue(runs: Sequence[Run], *, is_first: bool) -> str:
             "did not come to rest in %(num)s run", "did not come to rest in %(num)s runs", restless
         ): restless,
     }
-    parts = [words for words, number in harms.items() if number]
-    if not parts and is_first:
-        return gettext("The queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
-    if not parts:
-        return gettext("the queue lost, duplicated and reordered none %(of)s", of=_scope(runs))
-    return gettext("THE QUEUE %(harms)s %(of)s", harms=gettext(" and ").join(parts), of=_scope(runs))
+    return [words for words, number in harms.items() if number]
 
 
 def _scope(runs: Sequence[Run]) -> str:
@@ -67,6 +79,20 @@ def _scope(runs: Sequence[Run]) -> str:
     if (repeats := len(runs) // recordings) > 1:
         parts.append(ngettext("%(num)s run each", "%(num)s runs each", repeats))
     return gettext(", ").join(parts)
+
+
+def _others(by_system: Mapping[str, Sequence[Run]]) -> str:
+    """Say what each system lost, in one phrase for those that lost nothing."""
+    losers = {name: runs for name, runs in by_system.items() if any(run["lost"] for run in runs)}
+    parts = [_losses(name, runs) for name, runs in losers.items()]
+    if without := [cut(one_line(name), NAME_LENGTH_MAX) for name in by_system if name not in losers]:
+        parts.append(gettext("%(systems)s lost none", systems=gettext(" and ").join(_shortened(without))))
+    return gettext(", ").join(parts)
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Join all names but the last by commas, for a list with "and" before the last."""
+    return [gettext(", ").join(names[:-1]), names[-1]] if len(names) > 1 else list(names)
 
 
 def _losses(system: str, runs: Sequence[Run]) -> str:
@@ -156,6 +182,10 @@ def sweep_verdict(result: SweepResult) -> Verdict:
 
 def _choice(row: SweepRow) -> str:
     window, messages = seconds(f"{row['window_ms'] / 1000:g}"), row["max_messages"]
+    if not messages:
+        silence = [gettext("%(time)s of silence", time=seconds(f"{row['idle_ms'] / 1000:g}"))]
+        words = gettext("A window of %(window)s", window=window)
+        return gettext(", ").join([words, *silence * bool(row["idle_ms"])])
     if not row["idle_ms"]:
         return gettext("A window of %(window)s and %(messages)s messages", window=window, messages=messages)
     return gettext(

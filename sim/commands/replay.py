@@ -8,9 +8,10 @@ from pathlib import Path
 
 from queue_core.recording.format import Recording
 from queue_core.recording.reader import load
-from queue_core.settings import RULE_OPTIONS
+from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
+from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
 from sim.commands.shared import (
     BAD_OUTCOME,
@@ -25,7 +26,8 @@ from sim.commands.shared import (
     publish,
 )
 from sim.console import progress, show
-from sim.engine.settings import FAULTS, SimSettings, parse_fault
+from sim.engine.outages import OUTAGES
+from sim.engine.settings import FAULTS, SimSettings, parse_fault, parse_outages
 from sim.study import Study, carry_out
 from sim.systems import all_systems
 
@@ -36,6 +38,8 @@ _RULES = {
     "max_messages": "answer at once when N messages wait",
     "idle_ms": "answer after this much silence; 0 is off",
     "cap_ms": "with --idle, instead of --window: answer this long after the first message at the latest; 0 is off",
+    "supersede_ms": "a message that comes while the AI works joins the turn, up to this long after its first message: "
+    "the answer is dropped, and the AI is asked again about all of it; 0 is off",
 }
 
 
@@ -57,7 +61,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="S",
         help="only this system; may be repeated (default: all, see `systems`)",
     )
-    add_world(parser).add_argument(
+    world = add_world(parser)
+    world.add_argument(
         "--fault",
         action="append",
         default=[],
@@ -65,7 +70,28 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="let a fault strike with a probability from 0 to 1; may be repeated. "
         + "; ".join(f"{name}: {words}" for name, words in FAULTS.items()),
     )
-    queue = parser.add_argument_group("the queue", "the rules of the older systems are fixed")
+    world.add_argument(
+        "--outage",
+        action="append",
+        default=[],
+        metavar="KIND@TIME:LENGTH",
+        help="let the queue's Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; the Redis of the "
+        "older systems stays. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
+    )
+    queue = parser.add_argument_group(
+        "the queue",
+        "the rules of the older systems are fixed. A recording's settings override the defaults, a profile overrides "
+        "them, and a rule given here overrides the profile",
+    )
+    queue.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        choices=PROFILES,
+        metavar="P",
+        help=f"all rules at once ({', '.join(PROFILES)}; see docs/library.md); may be repeated: then the queue is "
+        "replayed once for each, the first as `queue`, the others as `queue (P)`",
+    )
     for option, rule in RULE_OPTIONS.items():
         metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
         words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
@@ -79,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
     study = _study(options, recordings)
     check_outputs(options)
-    with progress(len(recordings) * len(study.systems) * study.runs, shown=not options.quiet) as done:
+    with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     publish(
         result,
@@ -92,10 +118,11 @@ def run(options: argparse.Namespace) -> int:
     return OK if result["ok"] else BAD_OUTCOME
 
 
-def _write_report(result: ReplayResult, path: Path, language: str) -> None:
+def _write_report(result: ReplayResult, options: argparse.Namespace) -> None:
     from reports.pages.replay.page import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-    write_replay_report(result, path, language)
+    result_file = None if options.json == STANDARD_OUTPUT else options.json
+    write_replay_report(result, options.report, options.lang, result_file)
 
 
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:
@@ -107,13 +134,25 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         if name not in known:
             raise InputError(f"{where}: there is no system {name!r}{suggestion(name, known)}")
     given = given_options(options, _SETTINGS)
-    chosen = {"--system": options.system, "--fault": options.fault}
+    if repeated := [name for name in PROFILES if options.profile.count(name) > 1]:
+        raise InputError(f"--profile {repeated[0]}: is given more than once; name each profile once")
+    chosen = {
+        "--system": options.system,
+        "--fault": options.fault,
+        "--outage": options.outage,
+        "--profile": options.profile,
+    }
     study = Study(
         recordings=recordings,
         systems=[name for name in known if name in (options.system or known)],
-        settings=SimSettings(seed=options.seed, faults=dict(parse_fault(text) for text in options.fault)),
+        settings=SimSettings(
+            seed=options.seed,
+            faults=dict(parse_fault(text) for text in options.fault),
+            outages=parse_outages(options.outage),
+        ),
         options=given,
         runs=options.runs,
+        profiles=options.profile,
         command=command_line(
             "replay",
             options,
@@ -122,5 +161,6 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
         ),
     )
     for recording in recordings:
-        study.settings_for(recording)
+        for contender in study.contenders:
+            study.settings_for(recording, contender)
     return study

@@ -32,6 +32,8 @@ class Batch:
     claimed_at_ms: int
     due_at_ms: int | None
     replied_at_ms: int | None = None
+    superseded_at_ms: int | None = None
+    """Time at which its answer was dropped, because a newer message joined the turn."""
     asked: list[tuple[int, int]] = field(default_factory=list)
     """Calls of the AI for this batch: start and end."""
 
@@ -174,6 +176,15 @@ class Ledger:
             else:
                 entry.answered_at_ms.append(at_ms)
                 self.note(conversation, message_id, "answered")
+
+    def superseded(self, conversation: Conversation, ids: Sequence[str]) -> None:
+        """Note that the answer to these messages was dropped, because a newer message joined the turn."""
+        for batch in reversed(self.batches):
+            if batch.conversation == conversation and batch.ids == tuple(ids):  # a later batch has more
+                batch.superseded_at_ms = self._now_ms()
+                break
+        for message_id in dict.fromkeys(ids):
+            self.note(conversation, message_id, "superseded")
 
     def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
         """Note that the system gave the message up and keeps it as a dead letter."""

@@ -89,6 +89,9 @@ class SimulatedRedis:
         self._clients: list[redis.asyncio.Redis] = []
         self._observers: list[WriteObserver] = []
         self._sockets_made = 0
+        self._sockets: dict[_LatentSocket, None] = {}
+        self._held: list[Callable[[], None]] = []
+        self._outage = ""
         self._lua: _LuaRuntime | None = None
         self.server = FakeServer(version=SERVER_VERSION)
         # A plain set would wake blocked clients in the order of their addresses in memory.
@@ -131,6 +134,40 @@ class SimulatedRedis:
         """Return the number of the next connection, in the order of opening."""
         self._sockets_made += 1
         return self._sockets_made
+
+    @property
+    def is_away(self) -> bool:
+        """True while the server is stopped."""
+        return self._outage == "away"
+
+    def begin_outage(self, kind: str) -> None:
+        """Let clients that hold connections lose the server (`away`), or wait for it (`hangs`). HTTP goes on."""
+        self._outage = kind
+        if self.is_away:
+            for socket in [*self._sockets]:
+                socket.break_off()
+
+    def end_outage(self) -> None:
+        """Let the server be there again; what hung is done now, in the order in which it came."""
+        self._outage = ""
+        held, self._held = self._held, []
+        for request in held:
+            request()
+
+    def executed(self, request: Callable[[], None]) -> None:
+        """Execute a request that reached the server: now, after it hung, or never."""
+        if self._outage == "hangs":
+            self._held.append(request)
+        elif not self.is_away:
+            request()
+
+    def opened(self, socket: _LatentSocket) -> None:
+        """Note a connection that breaks when the server goes away."""
+        self._sockets[socket] = None
+
+    def closed(self, socket: _LatentSocket) -> None:
+        """Forget a connection."""
+        self._sockets.pop(socket, None)
 
     def _keep_compiled_scripts(self) -> None:
         """Keep fakeredis from spending most of its time on compiling scripts and collecting Lua's garbage."""
@@ -192,6 +229,7 @@ class _LatentSocket(AsyncFakeSocket):
         self._replying: list[Any] = []
         self._replied_at_s = self._reply_due_s = -1.0
         super().__init__(*args, **options)
+        network.opened(self)
 
     def __hash__(self) -> int:
         """Return the connection's number, on which the order of fakeredis's sets of sockets depends."""
@@ -225,8 +263,16 @@ class _LatentSocket(AsyncFakeSocket):
         self._reply_due_s = max(self._reply_due_s, now_s + self._half_s)
         loop.call_at(self._reply_due_s, self._deliver, self._replying)
 
+    def break_off(self) -> None:
+        """Break the connection at the server's end: the client reads an error after all replies sent before."""
+        self._killed = True
+        due_s = max(self._reply_due_s, self._network.loop.time() + self._half_s)
+        error = redis.exceptions.ConnectionError("Connection closed by server.")
+        self._network.loop.call_at(due_s, self._deliver, [error])
+
     def hang_up(self) -> None:
         """Close the client's end; the server notices once everything sent before has reached it."""
+        self._network.closed(self)
         due_s = max(self._request_due_s, self._network.loop.time() + self._half_s)
         self._network.loop.call_at(due_s, self._notice_closed)
 
@@ -241,6 +287,9 @@ class _LatentSocket(AsyncFakeSocket):
     def _receive(self, chunks: list[bytes]) -> None:
         if chunks is self._sending:
             self._sending = []
+        self._network.executed(lambda: self._execute(chunks))
+
+    def _execute(self, chunks: list[bytes]) -> None:
         if self._reachable():
             super().sendall(b"".join(chunks))
 
@@ -272,7 +321,7 @@ class _LatentConnection(FakeAsyncRedisConnection):
         self._latency_stream = latency_stream
 
     async def _connect(self) -> None:
-        if self._server is None or not self._server.connected:
+        if self._server is None or not self._server.connected or self._network.is_away:
             raise redis.exceptions.ConnectionError("Connection refused.")
         await asyncio.sleep(self._network.round_trip_ms(self._latency_stream) / 1000)
         self._sock = _LatentSocket(
@@ -297,9 +346,15 @@ class _LatentConnection(FakeAsyncRedisConnection):
         """Read a response with the timeouts of redis-py: fakeredis ignores the socket's and cannot wait for `inf`."""
         timeout = options.pop("timeout", None)
         if timeout is not None or not self.socket_timeout:
-            return await super()._read_response(timeout=None if timeout == math.inf else timeout, **options)
-        try:
-            async with asyncio.timeout(self.socket_timeout):
-                return await super()._read_response(timeout=None, **options)
-        except TimeoutError:
-            raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None
+            response = await super()._read_response(
+                timeout=None if timeout == math.inf else timeout, **options
+            )
+        else:
+            try:
+                async with asyncio.timeout(self.socket_timeout):
+                    response = await super()._read_response(timeout=None, **options)
+            except TimeoutError:
+                raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None
+        if isinstance(response, redis.exceptions.ConnectionError):  # the connection broke
+            raise response
+        return response

@@ -51,6 +51,7 @@ def outcome(
         if entry.loss is None:
             entry.loss = system.cause(entry.conversation, entry.id)
             entry.story.append(Step(at_ms=at_rest_ms, code="lost"))
+    dropped = [batch for batch in ledger.batches if batch.superseded_at_ms is not None]
     twice, displaced = duplicated(ledger), reordered(ledger)
     return Run(
         recording=world.recording.name,
@@ -66,6 +67,8 @@ def outcome(
         pending=names.of(entry for entry in entries if fates[entry.rank] == "pending"),
         causes={names.name(entry): entry.loss for entry in lost if entry.loss is not None},
         ai_calls=world.ai.calls,
+        superseded=len(dropped),
+        superseded_ai_ms=sum(end_ms - start_ms for batch in dropped for start_ms, end_ms in batch.asked),
         batches=[_batch_record(batch) for batch in ledger.batches],
         log=world.log_lines,
         latency_ms=_latency(ledger),
@@ -164,7 +167,7 @@ def _latency(ledger: Ledger) -> Latency:
 
 
 def _batch_record(batch: Batch) -> BatchRecord:
-    return BatchRecord(
+    record = BatchRecord(
         instance=batch.conversation.instance,
         phone=batch.conversation.phone,
         ids=list(batch.ids),
@@ -174,6 +177,9 @@ def _batch_record(batch: Batch) -> BatchRecord:
         replied_at_ms=batch.replied_at_ms,
         ai_ms=list(batch.asked),
     )
+    if batch.superseded_at_ms is not None:
+        record["superseded_at_ms"] = batch.superseded_at_ms
+    return record
 
 
 def _ledger_entry(entry: Entry, fate: Fate) -> LedgerEntry:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
-from queue_core.settings import RULE_OPTIONS, Rules
+from queue_core.settings import PROFILES, RULE_OPTIONS, TurnRules
 from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
+from sim.engine.outages import Outage, OutageError, parse_outage
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,7 +29,7 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class SimSettings(Rules):
+class SimSettings(TurnRules):
     """Everything that a replay depends on besides its recording and system.
 
     The batching rules apply to the queue only; those of the older systems are fixed.
@@ -38,6 +40,8 @@ class SimSettings(Rules):
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
     faults: Mapping[str, float] = field(default_factory=dict)
+    outages: tuple[Outage, ...] = ()
+    """Times without Redis, for the queue; the Redis of the older systems stays."""
 
     def __post_init__(self) -> None:
         for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):
@@ -46,10 +50,13 @@ class SimSettings(Rules):
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         _in_range("seed", self.seed, 0, 2**63 - 1)
-        limits = {rule.name: rule.metadata["limits"] for rule in fields(Rules)}
+        limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
+        for before, after in pairwise(sorted(self.outages, key=lambda outage: outage.start_ms)):
+            if after.start_ms < before.start_ms + before.length_ms:
+                raise SettingsError(f"--outage: {after} begins during {before}; let it begin later")
         for name, rate in self.faults.items():
             if name not in FAULTS:
                 raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
@@ -71,7 +78,18 @@ class SimSettings(Rules):
             "redis_latency": self.redis_latency,
             **self.rules(),
             "faults": {name: self.fault_rate(name) for name in FAULTS},
+            **({"outages": self.outage_words()} if self.outages else {}),
         }
+
+    def outage_words(self) -> str:
+        """Write the outages as on the command line."""
+        return " ".join(map(str, self.outages))
+
+
+def with_profile(settings: SimSettings, profile: str) -> SimSettings:
+    """Replace all batching rules by those of a profile; a rule that it does not name gets its default."""
+    changes: dict[str, Any] = {rule.name: rule.default for rule in fields(TurnRules)}
+    return replace(settings, **{**changes, **PROFILES[profile]})
 
 
 def with_options(settings: SimSettings, options: Mapping[str, str]) -> SimSettings:
@@ -96,6 +114,14 @@ def parse_fault(text: str) -> tuple[str, float]:
         return name, float(rate)
     except ValueError:
         raise SettingsError(f"--fault: {text!r} is not NAME=RATE, as in timer-dies=0.1") from None
+
+
+def parse_outages(texts: Iterable[str]) -> tuple[Outage, ...]:
+    """Read outages (see `sim.engine.outages`). Raises SettingsError."""
+    try:
+        return tuple(parse_outage(text) for text in texts)
+    except OutageError as error:
+        raise SettingsError(f"--outage: {error}") from None
 
 
 def _in_range(name: str, value: int, low: int, high: int, *, words: Callable[[int], str] = str) -> None:

@@ -16,6 +16,7 @@ from sim.engine.distributions import parse_distribution
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
 from sim.engine.network import SimulatedRedis
+from sim.engine.outages import Outage
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
 from sim.engine.streams import stream
@@ -68,6 +69,8 @@ class World:
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self.redis = SimulatedRedis(loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random)
+        for outage in settings.outages:
+            self.spawn(self._outage(outage), name=f"outage {outage}")
         self.ai = Ai(self)
         self.whatsapp = WhatsApp(self)
 
@@ -153,6 +156,13 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _outage(self, outage: Outage) -> None:
+        """Take Redis away for some time. The run is not at rest before it is back."""
+        await asyncio.sleep(outage.start_ms / 1000)
+        self.redis.begin_outage(outage.kind)
+        await asyncio.sleep(outage.length_ms / 1000)
+        self.redis.end_outage()
 
     @cached_property
     def _http_stream(self) -> Random:

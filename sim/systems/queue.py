@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
@@ -15,6 +17,7 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
 )
+from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
@@ -49,13 +52,26 @@ class QueueSystem(System):
                 self._send,
                 concurrency=CONCURRENCY,
                 processor_id=f"worker-{number}",
+                observer=self,
             )
             for number in range(1, WORKERS + 1)
         ]
         self._observer = world.redis.rest("observer")
 
+    def claimed(self, batch: Batch) -> None:
+        """Do nothing: the handler reports to the ledger which messages it was given."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """Report an answer that was dropped, because a newer message joined the turn."""
+        if outcome == "superseded":
+            self.world.ledger.superseded(_conversation_of(batch), batch.ids)
+
+    def given_up(self, messages: int) -> None:
+        """Do nothing: the dead letters are read at the end."""
+
     async def start(self) -> None:
-        """Start the workers."""
+        """Start the workers, and the task of the web process that settles what it answered without Redis."""
+        self.world.spawn_daemon(self._intake.settle_when_back(), name="queue settle")
         for number, processor in enumerate(self._processors, 1):
             self.world.spawn_daemon(processor.run(), name=f"queue worker {number}")
 
@@ -104,6 +120,8 @@ class QueueSystem(System):
         """Stop the workers as a deployment would."""
         for processor in self._processors:
             await processor.stop()
+        with contextlib.suppress(QueueError):
+            await self._intake.settle()
 
     def _queue(self, process: str) -> MessageQueue:
         """Make the queue of one process: with its own connections, set up as `queue_core.connect` does."""
@@ -115,7 +133,7 @@ class QueueSystem(System):
         return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
 
     async def _handle(self, batch: Batch) -> str:
-        conversation = Conversation(batch.instance_name, batch.user_phone)
+        conversation = _conversation_of(batch)
         epoch_ms = self.world.epoch_ms
         if batch.trigger == "direct":
             self.world.ledger.claimed(conversation, batch.ids, batch.trigger)
@@ -130,5 +148,8 @@ class QueueSystem(System):
         return await self.world.ai.answer(conversation, batch.ids, batch.text)
 
     async def _send(self, batch: Batch, reply: str) -> None:
-        conversation = Conversation(batch.instance_name, batch.user_phone)
-        await self.world.whatsapp.send(conversation, batch.ids, reply)
+        await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+
+
+def _conversation_of(batch: Batch) -> Conversation:
+    return Conversation(batch.instance_name, batch.user_phone)

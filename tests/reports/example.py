@@ -303,3 +303,27 @@ def big_day(messages: int = 2000, users: int = 300, systems: int = 5) -> ReplayR
         run(recorded, f"system-{index}", lost=lost if index < systems - 1 else ()) for index in range(systems)
     ]
     return result([recorded], runs)
+
+
+def drop_answer(run: Run, *, at_ms: int = 15_000) -> None:
+    """Change a run so that the answer to its first turn was dropped, and a second turn has its messages."""
+    first = run["batches"][0]
+    second = first.copy()
+    first["replied_at_ms"], first["superseded_at_ms"] = None, at_ms
+    first["ai_ms"] = [(at_ms - 7000, at_ms)]
+    second["claimed_at_ms"] = second["due_at_ms"] = at_ms
+    second["replied_at_ms"], second["ai_ms"] = at_ms + 7000, [(at_ms, at_ms + 6953)]
+    run["batches"].insert(1, second)
+    run["ai_calls"] += 1
+    run["superseded"], run["superseded_ai_ms"] = 1, 7000
+
+
+def incident_with_profiles() -> ReplayResult:
+    """Return the incident with the queue twice; with the rules of `quick` it dropped an answer."""
+    made = incident(expectations=[])
+    quick = run(made["recordings"][0], "queue (quick)")
+    drop_answer(quick)
+    made["runs"].append(quick)
+    made["systems"].append("queue (quick)")
+    made["settings"]["queue (quick)"] = {"window_ms": 8000, "max_messages": 0, "idle_ms": 3000}
+    return made

@@ -36,6 +36,17 @@ def sim(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
+def test_the_report_says_how_to_draw_more_and_the_command_whether_it_replaced_one(tmp_path: Path) -> None:
+    lines = [ONE.replace('"phone":"1"', f'"phone":"{number}"') for number in range(12)]
+    (tmp_path / "many.jsonl").write_text("".join(lines))
+    options = ("--system", "queue", "--json", "result.json")
+    assert "Report: reports/out/replay.html\n" in sim("replay", "many.jsonl", *options, cwd=tmp_path).stdout
+    page = (tmp_path / "reports" / "out" / "replay.html").read_text("utf-8")
+    assert "run python -m reports build result.json --draw NUMBER." in page
+    again = sim("replay", "many.jsonl", *options, cwd=tmp_path)
+    assert "Report: reports/out/replay.html (replaced)\n" in again.stdout
+
+
 def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path) -> None:
     done = sim("replay", INCIDENT, "--json", "result.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -86,6 +97,8 @@ def test_in_a_pipe_no_value_is_cut_and_no_line_wrapped(tmp_path: Path) -> None:
     assert any("a message is lost" in line for line in lines)
     assert lines[-1].startswith("The queue lost")
     assert lines[-1].endswith("matched.")
+    assert " 0 % " in done.stdout
+    assert "0.00%" not in done.stdout, "shares are written as in the verdict"
 
 
 def test_on_a_terminal_sentences_fit_it_and_tables_are_whole() -> None:
@@ -150,16 +163,22 @@ def test_broken_lines_are_skipped_and_counted_on_request(tmp_path: Path) -> None
         ([str(INCIDENT), "--window", "eight"], "is not a duration"),
         ([str(INCIDENT), "--window", "8"], "window: 8 has no unit: write 8ms, 8s, 8m or 8h"),
         ([str(INCIDENT), "--idle", "-3s"], "idle: -3s is negative"),
-        ([str(INCIDENT), "--max-messages", "0"], "max-messages"),
+        ([str(INCIDENT), "--max-messages", "1.5"], "max-messages"),
         ([str(INCIDENT), "--fault", "timer-dies=2"], "0 to 1"),
         ([str(INCIDENT), "--fault", "sunshine=0.1"], "known are"),
         ([str(INCIDENT), "--fault", "timer-deis=0.1"], 'did you mean "timer-dies"?'),
         ([str(INCIDENT), "--window", "2h"], "--window: must be from 0 to 1h, not 2h"),
         (
             [str(INCIDENT), "--max-messages", "99999999"],
-            "--max-messages: must be from 1 to 1000, not 99999999",
+            "--max-messages: must be from 0 to 1000, not 99999999",
         ),
         ([str(INCIDENT), "--cap", "5s"], "--cap: has no effect without --idle"),
+        ([str(INCIDENT), "--profile", "hasty"], "--profile: invalid choice: 'hasty'"),
+        (
+            [str(INCIDENT), "--profile", "quick", "--profile", "quick"],
+            "--profile quick: is given more than once; name each profile once",
+        ),
+        ([str(INCIDENT), "--outage", "away@5s"], "--outage: 'away@5s' is not KIND@TIME:LENGTH"),
         ([str(INCIDENT), "--json", "x", "--report", "x"], "give them different files"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
@@ -200,6 +219,35 @@ def test_a_report_on_standard_output_is_nothing_but_the_page(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_profiles_run_beside_each_other_and_show_the_answers_that_they_drop(tmp_path: Path) -> None:
+    profiles = ("--profile", "patient", "--profile", "quick")
+    done = sim("replay", INCIDENT, *profiles, "--system", "queue", "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0
+    rows = {line[:15].strip(): line for line in done.stdout.splitlines() if line.startswith("queue")}
+    assert "dropped" in done.stdout
+    assert rows["queue"].split()[8:10] == ["1", "0"]
+    assert "3  2 (14.0 s)" in rows["queue (quick)"]
+    assert "dropped: answers dropped because a newer message joined the turn" in done.stdout
+    result = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert result["command"].endswith("--system queue --profile patient --profile quick")
+    assert [run["superseded"] for run in result["runs"]] == [0, 2]
+
+
+def test_without_dropped_answers_there_is_no_column_of_them(tmp_path: Path) -> None:
+    done = sim("replay", INCIDENT, "--no-report", "--system", "queue", cwd=tmp_path)
+    assert "dropped" not in done.stdout
+
+
+def test_an_outage_leaves_expected_outcomes_unchecked_and_is_in_the_command(tmp_path: Path) -> None:
+    outage = ("--outage", "away@5s:2s")
+    done = sim("replay", INCIDENT, *outage, "--system", "queue", "--json", "r.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "other settings were used: outage away@5s:2s instead of -" in done.stdout
+    result = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert result["settings"]["outages"] == "away@5s:2s"
+    assert result["command"].endswith("--outage away@5s:2s")
+
+
 def test_the_systems_are_listed(tmp_path: Path) -> None:
     done = sim("systems", cwd=tmp_path)
     names = [line.split()[0] for line in done.stdout.splitlines()]
@@ -210,6 +258,8 @@ def test_help_names_every_option(tmp_path: Path) -> None:
     done = sim("replay", "--help", cwd=tmp_path)
     assert done.returncode == 0
     for option in ("--system", "--runs", "--seed", "--ai", "--redis-latency", "--window", "--max-messages"):
+        assert option in done.stdout
+    for option in ("--cap", "--supersede", "--profile", "--outage"):
         assert option in done.stdout
     for option in ("--idle", "--fault", "--report", "--json", "--quiet", "--skip-bad-lines", "--jobs"):
         assert option in done.stdout

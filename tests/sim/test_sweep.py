@@ -237,7 +237,7 @@ def test_the_same_bytes_in_one_process_and_in_two(tmp_path: Path) -> None:
     [
         (("--window", "4s,,8s"), "sim: --window: write a list of values"),
         (("--window", "soon"), "soon"),
-        (("--max-messages", "0"), "sim: --max-messages: must be from 1 to 1000, not 0"),
+        (("--max-messages", "1001"), "sim: --max-messages: must be from 0 to 1000, not 1001"),
         (("--idle", "-3s"), "sim: --idle: -3s is negative"),
         (("--ai", "fast"), "fast"),
         (("--runs", "0"), "sim: --runs: must be a whole number from 1 to 100000"),

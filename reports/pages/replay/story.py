@@ -12,6 +12,7 @@ from reports.analysis.fates import lane_words, short_list
 from reports.analysis.losses import lane_events, loss_words
 from reports.drawing.swimlane import Swimlane, layout
 from reports.results.causes import CauseCode
+from reports.results.systems import is_queue
 from reports.text import cut, one_line
 from reports.words.codes import kind_words
 from reports.words.language import gettext, ngettext
@@ -80,7 +81,7 @@ def story_of(recordings: Iterable[tuple[str, Sequence[Conversation]]]) -> Story 
     def drawbacks(candidate: tuple[str, Conversation, Lane, CauseCode]) -> tuple[bool, bool, int]:
         _, conversation, lane, code = candidate
         distance = abs(len(conversation.messages) - LENGTH_BEST)
-        return code != commonest, _rescuer(conversation, lane) is None, distance
+        return code != commonest, not _rescuers(conversation, lane), distance
 
     recording, conversation, lane, _ = min(candidates, key=drawbacks)
     return _story(recording, conversation, lane)
@@ -92,15 +93,15 @@ def _code(lane: Lane) -> CauseCode | None:
     return next((cause["code"] for cause in causes if cause is not None), None)
 
 
-def _rescuer(conversation: Conversation, loser: Lane) -> Lane | None:
-    """Return the last system that answered everything: the queue, if it did."""
+def _rescuers(conversation: Conversation, loser: Lane) -> list[Lane]:
+    """Return the queue with each set of rules, if it answered everything, or else the last system that did."""
     clean = [lane for lane in conversation.lanes if lane is not loser and not lane.troubled()]
-    return clean[-1] if clean else None
+    return [lane for lane in clean if is_queue(lane.system)] or clean[-1:]
 
 
 def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
-    rescuer = _rescuer(conversation, loser)
-    lanes = [loser] if rescuer is None else [loser, rescuer]
+    rescuers = _rescuers(conversation, loser)
+    lanes = [loser, *rescuers]
     lost, messages = loser.numbers("lost"), conversation.messages
     moments = _moments(messages, lanes)
     return Story(
@@ -120,14 +121,31 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
             system=loser.system,
             numbers=short_list(lost),
         ),
-        rescue=""
-        if rescuer is None
-        else gettext("On %(system)s: %(outcome)s.", system=rescuer.system, outcome=lane_words(rescuer)),
+        rescue=_rescue(rescuers),
         cause=" ".join(loss_words(loser.system, events) for events in lane_events(loser)[:EVENTS_MAX]),
         figure=layout(replace(conversation, lanes=lanes)),
         systems=[lane.system for lane in lanes],
         moments=moments[:ROWS_MAX],
         left_out=len(moments[ROWS_MAX:]),
+    )
+
+
+def _rescue(rescuers: Sequence[Lane]) -> str:
+    """Describe the outcome on the systems that answered all, and by how many replies if there are several systems."""
+    if len(rescuers) < 2:
+        return "".join(
+            gettext("On %(system)s: %(outcome)s.", system=lane.system, outcome=lane_words(lane))
+            for lane in rescuers
+        )
+    return " ".join(
+        ngettext(
+            "On %(system)s: %(outcome)s, by %(num)s reply.",
+            "On %(system)s: %(outcome)s, by %(num)s replies.",
+            sum(span.replied_at_ms is not None for span in lane.spans),
+            system=lane.system,
+            outcome=lane_words(lane),
+        )
+        for lane in rescuers
     )
 
 
@@ -164,6 +182,8 @@ def _steps(lane: Lane) -> Iterable[tuple[int, Step]]:
         yield span.claimed_at_ms, Step("", gettext("takes %(numbers)s, asks the AI", numbers=numbers))
         if span.replied_at_ms is not None:
             yield span.replied_at_ms, Step("ok", gettext("replies to %(numbers)s", numbers=numbers))
+        if span.superseded_at_ms is not None:
+            yield span.superseded_at_ms, Step("", gettext("drops the answer: more was written meanwhile"))
     lost: dict[int, list[int]] = {}
     for number, outcome in lane.outcomes.items():
         if outcome.lost_at_ms is not None:

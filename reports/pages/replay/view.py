@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reports.analysis.figures import COUNTS, SystemFigures, counts_by
@@ -16,6 +17,7 @@ from reports.pages.replay.estimates import Estimates, overall_estimates
 from reports.pages.replay.overview import Overview
 from reports.pages.replay.recording import RecordingView, Tally, recording_view, reply_plot, tally
 from reports.pages.replay.story import Story, story_of
+from reports.results.systems import is_queue
 from reports.text import cut, one_line
 from reports.words.language import gettext
 from reports.words.numbers import duration, share
@@ -49,13 +51,21 @@ class Page:
     overview: Overview | None = None
 
     @property
+    def has_dropped(self) -> bool:
+        """True if some system dropped an answer, because a newer message joined its turn."""
+        return any(figures.counts["superseded"] for figures in self.figures)
+
+    @property
     def run_count(self) -> int:
         """Runs of each recording on each system."""
         return max((view.run_count for view in self.recordings), default=0)
 
 
-def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
-    """Make the page that shows a replay; conversations with a number in `draw` come first."""
+def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | None) -> Page:
+    """Make the page that shows a replay; conversations with a number in `draw` come first.
+
+    `result_file` is the file of the result, if there is one.
+    """
     result, systems = replay.result, replay.systems
     by_both, by_system = (
         counts_by(replay.result["runs"], *keys) for keys in (("recording", "system"), ("system",))
@@ -67,6 +77,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
             [tally(by_both.get((recording.name, system), NOTHING)) for system in systems],
             result,
             draw,
+            result_file,
         )
         for number, recording in enumerate(replay.recordings, 1)
     ]
@@ -96,7 +107,9 @@ def _overall_plot(recordings: Sequence[ReplayedRecording], systems: Sequence[str
 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and is_queue(name):
+            yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
+        elif isinstance(value, Mapping):
             rates = gettext(", ").join(f"{key}: {share(float(rate))}" for key, rate in value.items() if rate)
             yield name, rates or gettext("none")
         elif name.endswith("_ms"):

@@ -49,6 +49,11 @@ class SweepPage:
     settings: Sequence[tuple[str, str]]
     command: str
 
+    @property
+    def has_recommendation(self) -> bool:
+        """True where one of the choices is recommended."""
+        return any(choice.is_recommended for choice in self.choices)
+
 
 def sweep_page_of(result: SweepResult) -> SweepPage:
     """Make the page that shows `result`."""
@@ -91,10 +96,9 @@ def _choices(result: SweepResult) -> list[ChoiceRow]:
 
 def _choice_name(row: SweepRow) -> str:
     """Name a choice in a few words."""
-    words = [
-        round_duration(row["window_ms"]),
-        ngettext("%(num)s message", "%(num)s messages", row["max_messages"]),
-    ]
+    words = [round_duration(row["window_ms"])]
+    if row["max_messages"]:
+        words.append(ngettext("%(num)s message", "%(num)s messages", row["max_messages"]))
     if row["idle_ms"]:
         words.append(gettext("%(time)s of silence", time=round_duration(row["idle_ms"])))
     return gettext(", ").join(words)

@@ -1,7 +1,7 @@
 """Faults of Redis and of the way to it, in the middle of traffic, by their number in the list of faults.
 
-Producers repeat what was not acknowledged by the same id, two workers answer. Each outage is shorter than a lease,
-so everything comes out exactly once. On a machine so busy that an outage outlasted a lease, a reply may come twice
+Producers repeat what was not acknowledged by the same id, two workers answer, and everything comes out exactly once.
+On a machine that stands still for longer than a worker has to renew its lease after an outage, a reply may come twice
 (`unsure_sends`): such a run shows nothing, and says so.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -16,7 +17,7 @@ from itertools import count
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, Processor, QueueUnavailableError, connect
+from queue_core import Batch, MessageQueue, Processor, QueueSettings, QueueUnavailableError, connect
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import LuaScript
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -48,24 +49,53 @@ SETTINGS = quick(
 class Traffic:
     """Users who write, producers that repeat until acknowledged, two workers that answer."""
 
-    def __init__(self, redis: Redis) -> None:
-        self.queue = MessageQueue(redis, SETTINGS)
-        self.bot = Bot()
+    def __init__(self, redis: Redis, settings: QueueSettings = SETTINGS) -> None:
+        self.settings = settings
+        self.queue = MessageQueue(redis, settings)
+        self.bot = Bot(on_send=self._notes)
+        self.on_send: Callable[[Batch], Awaitable[None]] | None = None
         self.accepted: list[str] = []
         self.refused = 0
         self._is_enough = False
-        self._acknowledged_at = time.monotonic()
-        self._silence_s_max = 0.0
-        """The longest that nothing was acknowledged: an outage, or a machine that stood still."""
-        self._workers = [
-            Processor(
-                MessageQueue(redis, SETTINGS), self.bot.handle, self.bot.send, processor_id=f"worker-{n}"
-            )
-            for n in range(2)
-        ]
+        self._sends: list[str] = []
+        """Each send: ids, worker, attempt, token, and when by this machine's clock."""
+        self._unrenewed_s: dict[str, float] = {}
+        """Longest time between two renewals of a worker's leases, or since its claim."""
+        self._stalled_s = 0.0
+        """Longest time for which this process stood still."""
+        self._workers = [self._worker(redis, f"worker-{number}") for number in range(2)]
+
+    def _worker(self, redis: Redis, name: str) -> Processor:
+        queue = MessageQueue(redis, self.settings)
+        renewed_at: dict[int, float] = {}
+        extend = queue.extend
+
+        async def noted_extend(batch: Batch) -> None:
+            await extend(batch)
+            now = time.monotonic()
+            unrenewed_s = now - renewed_at.get(batch.token, now)
+            self._unrenewed_s[name] = max(unrenewed_s, self._unrenewed_s.get(name, 0.0))
+            renewed_at[batch.token] = now
+
+        queue.extend = noted_extend  # type: ignore[method-assign]  # to look on
+        return Processor(queue, self.bot.handle, self.bot.send, processor_id=name)
+
+    async def _notes(self, batch: Batch) -> None:
+        send = f"{' '.join(batch.ids)} by {batch.processor_id}, attempt {batch.attempt}, token {batch.token}"
+        claimed = f"claimed at {batch.claimed_at_ms} by Redis's clock"
+        self._sends.append(f"{send}, {claimed}, sent at {time.time() * 1000:.0f} by this machine's")
+        if self.on_send:
+            await self.on_send(batch)
+
+    async def _measures_stalls(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            self._stalled_s = max(self._stalled_s, time.monotonic() - before - 0.01)
 
     async def flows_through(self, fault: Callable[[], Awaitable[None]]) -> None:
         """Everybody writes, the fault strikes amid it; returns when all is answered and the ledger closed."""
+        measuring = asyncio.create_task(self._measures_stalls())
         async with running(*self._workers):
             await self._delivers("first", "somebody else")  # every script is loaded
             await at_rest(self.queue)
@@ -77,8 +107,17 @@ class Traffic:
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*users)
             await at_rest(self.queue)
-        if self._silence_s_max * 1000 >= SETTINGS.lock_ttl_ms - 2 * SETTINGS.lock_renew_ms:
-            pytest.skip(f"this machine was away for {self._silence_s_max:.1f} s, which is as long as a lease")
+        measuring.cancel()
+        if self._stalled_s * 1000 >= self.settings.grace_ms / 2:
+            pytest.skip(
+                f"this machine stood still for {self._stalled_s:.1f} s, so leases could not be renewed"
+            )
+        doubles = {it for it, times in Counter(self.bot.sent_ids).items() if times > 1}
+        sends = "\n".join(send for send in self._sends if doubles & set(send.split(" by ")[0].split()))
+        assert not doubles, (
+            f"sent twice; this process stood still for {self._stalled_s:.2f} s at most, leases were not renewed for "
+            f"{self._unrenewed_s} s:\n{sends}"
+        )
         await check_ledger(self.queue, self.accepted, self.bot.sent_ids)
         assert self.bot.overlaps == []
         for number in range(USERS):
@@ -105,9 +144,6 @@ class Traffic:
                 await asyncio.sleep(0.02)
             else:
                 break
-        now = time.monotonic()
-        self._silence_s_max = max(self._silence_s_max, now - self._acknowledged_at)
-        self._acknowledged_at = now
         self.accepted.append(message_id)
 
 
@@ -132,6 +168,33 @@ async def test_redis_is_killed_and_restarted(redis_server: EmbeddedRedis) -> Non
         traffic = Traffic(redis)
         await traffic.flows_through(kill_and_restart)
         assert traffic.refused > 0
+
+
+@pytest.mark.parametrize("outages_s", [(4.5,), (2.4, 2.4)], ids=["one", "two"])
+async def test_redis_is_away_for_longer_than_a_lease_after_a_send(
+    redis_server: EmbeddedRedis, outages_s: tuple[float, ...]
+) -> None:
+    """Nobody dies: whoever sent knows it, and has time to say so. Two outages, 50 ms apart, add up to a lease."""
+    settings = quick(redis_deadline_ms=300, lock_ttl_ms=4_000, lock_renew_ms=500, window_ms=10)
+    is_sent = asyncio.Event()
+
+    async def kill(batch: Batch) -> None:
+        if not is_sent.is_set():
+            redis_server.kill()
+            is_sent.set()
+
+    async def away() -> None:
+        traffic.on_send = kill
+        await is_sent.wait()
+        for outage_s in outages_s:
+            redis_server.kill()
+            await asyncio.sleep(outage_s)
+            await asyncio.to_thread(redis_server.start)
+            await asyncio.sleep(0.05)
+
+    async with connect(redis_server.url) as redis:
+        traffic = Traffic(redis, settings)
+        await traffic.flows_through(away)
 
 
 async def test_redis_stands_still_for_longer_than_the_deadline(redis_server: EmbeddedRedis) -> None:

@@ -21,6 +21,7 @@ from queue_core import (
     UnsupportedRedisError,
 )
 from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain
+from queue_core.redis.scripts.loader import LuaScript
 from tests.queue_core.bot import runner_of
 
 SETTINGS = QueueSettings(window_ms=0)
@@ -111,6 +112,25 @@ async def test_scripts_that_the_server_lost_are_loaded_again(queue: MessageQueue
     (batch,) = (await queue.claim("p")).batches
     await queue.redis.script_flush()
     await asyncio.gather(queue.extend(batch), queue.record_reply(batch, "ok"), queue.complete(batch))
+
+
+async def test_scripts_that_are_flushed_while_they_are_loaded_are_loaded_again(
+    queue: MessageQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = runner_of(queue)
+    load, flushes = runner._load_scripts, 3
+
+    async def load_and_flush(scripts: set[LuaScript]) -> None:
+        nonlocal flushes
+        await load(scripts)
+        if flushes:
+            flushes -= 1
+            await queue.redis.script_flush()
+
+    monkeypatch.setattr(runner, "_load_scripts", load_and_flush)
+    await queue.redis.script_flush()
+    assert (await queue.enqueue(message(1))).status == "queued"
+    assert flushes == 0
 
 
 async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue) -> None:
@@ -258,6 +278,11 @@ IN_A_SCRIPT = "Error running script (call to f_0d20): @user_script:162: @user_sc
             exceptions.ConnectionError("Error -2 connecting to h:1. Name or service not known."),
             QueueUnavailableError,
             r"cannot be used now: no connection to h:1 \(name or service not known\)$",
+        ),
+        (
+            exceptions.ConnectionError("Error 111 connecting to localhost:6379. Connect call failed."),
+            QueueUnavailableError,
+            r"to localhost:6379 \(connection refused\): start Redis, or type python -m queue_core redis$",
         ),
         (exceptions.ConnectionError("Error 111"), QueueUnavailableError, "cannot be used now: Error 111"),
         (ConnectionResetError(), QueueUnavailableError, "ConnectionResetError"),

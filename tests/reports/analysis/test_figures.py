@@ -60,6 +60,8 @@ def test_a_run_is_counted() -> None:
         "waiting": 2,
         "ai_calls": 17,
         "turns": 4,
+        "superseded": 0,
+        "superseded_ai_ms": 0,
     }
 
 
@@ -154,3 +156,13 @@ def test_hostile_names_stay_names() -> None:
 def test_command_lines_load_neither_pandas_nor_matplotlib() -> None:
     code = "import sys, reports, reports.cli, sim.cli; sys.exit('pandas' in sys.modules or 'matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_dropped_answer_is_no_turn_and_is_counted_with_the_time_of_its_ai_call() -> None:
+    result = example.incident_with_profiles()
+    plain, quick = counts(result["runs"][1]), counts(result["runs"][2])
+    assert (plain["turns"], plain["superseded"], plain["superseded_ai_ms"]) == (1, 0, 0)
+    assert (quick["turns"], quick["superseded"], quick["superseded_ai_ms"]) == (1, 1, 7000)
+    assert quick["ai_calls"] == plain["ai_calls"] + 1
+    both = counts_by(result["runs"], "recording")["incident.jsonl",]
+    assert (both["superseded"], both["superseded_ai_ms"]) == (1, 7000)

@@ -8,10 +8,12 @@ import re
 import pytest
 
 from reports.analysis.conversations import Conversation, conversations, reply_times_ms, worst_first
-from reports.drawing.lane import Box
+from reports.drawing.lane import LABEL_PX, Box
 from reports.drawing.plots import POINTS_MAX, Series, reply_time_plot
 from reports.drawing.swimlane import Swimlane, layout
 from reports.drawing.timescale import TICK_PX_MIN, busy_times, time_scale
+from reports.text import width_px
+from reports.words.numbers import moment
 from tests.reports import example
 
 
@@ -38,6 +40,21 @@ def test_labels_of_the_axis_never_come_too_close() -> None:
     ticks = time_scale(busy, 10, 1000, right_px_max=3000, scale_min=0.012).ticks()
     assert len(ticks) > 5
     assert all(after.x - before.x >= TICK_PX_MIN for before, after in itertools.pairwise(ticks))
+
+
+@pytest.mark.parametrize("start_ms", range(36_000_000, 36_001_000, 100))
+def test_labels_of_the_axis_are_not_cut_at_its_ends(start_ms: int) -> None:
+    messages = [
+        example.message(0, start_ms, "a", phone="1"),
+        example.message(1, start_ms + 9000, "b", phone="1"),
+    ]
+    recorded = example.recording("r", messages)
+    (conversation,) = conversations(recorded, [example.run(recorded, "queue")])
+    figure = layout(conversation)
+    assert figure.ticks
+    for tick in figure.ticks:
+        half = width_px(moment(tick.ms), LABEL_PX) / 2
+        assert half <= tick.x <= figure.width - half
 
 
 @pytest.mark.parametrize(("gap_ms", "number"), [(300, 5), (100, 100), (75, 160), (1, 12), (0, 5), (2700, 44)])
@@ -96,7 +113,7 @@ def test_a_batch_without_a_reply_and_repeated_deliveries_are_marked() -> None:
     run["ledger"][0]["fate"] = "pending"
     run["ledger"][0]["answered_at_ms"] = None
     lane = layout(conversations(recorded, [run])[0]).lanes[0]
-    assert not lane.bars[0].replied
+    assert lane.bars[0].state == "unanswered"
     assert "no reply" in lane.bars[0].label
     assert "1\u00a0of others" in lane.bars[0].label
     assert [box.kind for box in lane.boxes] == ["pending", "again"]
@@ -183,3 +200,13 @@ def test_a_plot_is_small_is_the_same_each_time_and_holds_no_names() -> None:
 )
 def test_any_times_can_be_plotted(times: list[int]) -> None:
     assert 'stroke="var(--series-1)"' in reply_time_plot([Series("one", 0, times)], "salt")
+
+
+def test_a_dropped_answer_is_a_bar_of_its_own_kind_that_ends_where_it_was_dropped() -> None:
+    result = example.incident_with_profiles()
+    (conversation,) = conversations(result["recordings"][0], result["runs"])
+    figure = layout(conversation)
+    dropped, answered = figure.lanes[-1].bars
+    assert (dropped.state, answered.state) == ("superseded", "replied")
+    assert dropped.left + dropped.width == pytest.approx(figure.scale.x(15_000))
+    assert {bar.state for lane in figure.lanes[:-1] for bar in lane.bars} == {"replied"}

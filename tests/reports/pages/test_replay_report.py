@@ -121,7 +121,7 @@ class Page(HTMLParser):
             self.within.append((self.open[-1] if self.open else "", data))
 
 
-@pytest.fixture(scope="module", params=["incident", "hostile", "big day", "empty", "no answers"])
+@pytest.fixture(scope="module", params=["incident", "profiles", "hostile", "big day", "empty", "no answers"])
 def rendered(request: pytest.FixtureRequest) -> str:
     return render_replay_report(_result(request.param))
 
@@ -134,7 +134,12 @@ def _result(name: str) -> ReplayResult:
             for entry in run["ledger"]:
                 entry["fate"], entry["answered_at_ms"] = "dead_lettered", None
         return made
-    makers = {"incident": example.incident, "hostile": example.hostile, "big day": example.big_day}
+    makers = {
+        "incident": example.incident,
+        "profiles": example.incident_with_profiles,
+        "hostile": example.hostile,
+        "big day": example.big_day,
+    }
     return makers[name]() if name in makers else example.result([], [])
 
 
@@ -231,7 +236,8 @@ def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> N
 def test_messages_lost_together_are_drawn_and_explained() -> None:
     html = render_replay_report(example.incident())
     marks = re.findall(r'<g class="lost"><title>(m\d): lost: ([^<]*)</title><rect', html)
-    alone = {number: example.WHY.replace("Messages 4 and 5", f"Message {number}") for number in (4, 5)}
+    why = example.WHY.replace("\u2013", "\u2013\u2060")  # a range does not break at the end of a line
+    alone = {number: why.replace("Messages 4 and 5", f"Message {number}") for number in (4, 5)}
     assert marks == [("m4", alone[4]), ("m5", alone[5])] * 2  # in the story, and in the recording's section
     assert re.search(r'<g class="loss"><title>4, 5 lost at 15.0\u00a0s', html)
     assert '<path class="vanished"' in html
@@ -375,3 +381,22 @@ def test_endless_texts_beside_the_messages_are_cut() -> None:
     recording["settings"] = {"ai": long}
     result["settings"]["ai"] = result["command"] = long
     assert len(render_replay_report(result).encode()) < 150_000
+
+
+def test_dropped_answers_are_in_tables_figures_and_legend_only_where_there_are_any() -> None:
+    with_dropped = render_replay_report(example.incident_with_profiles())
+    without = render_replay_report(example.incident())
+    shown = (
+        "answers dropped",
+        'class="batch superseded"',
+        "a batch whose answer was dropped",
+        "drops the answer",
+    )
+    assert [words in with_dropped for words in shown] == [True] * 4
+    assert [words in without for words in shown] == [False] * 4
+    assert with_dropped.count(">1 (7.0\u00a0s)</td>") == 2  # in the summary, and in the recording's table
+
+
+def test_the_rules_of_each_queue_stand_in_the_settings() -> None:
+    settings = "".join(Page(render_replay_report(example.incident_with_profiles())).text)
+    assert "window: 8.0\u00a0s, max messages: 0, idle: 3.0\u00a0s" in settings

@@ -125,3 +125,19 @@ def test_hostile_texts_stay_texts() -> None:
         ),
         *("text", "tspan", "g", "table", "thead", "tbody", "tr", "th", "td", "b"),
     }
+
+
+def test_the_story_shows_the_queue_with_each_set_of_rules() -> None:
+    result = example.incident_with_profiles()
+    story = _story(conversations(result["recordings"][0], result["runs"]))
+    assert story.systems == ["buffer-v1", "queue", "queue (quick)"]
+    assert story.rescue.replace("\u00a0", " ") == (
+        "On queue: all 5 answered, by 1 reply. On queue (quick): all 5 answered, by 1 reply."
+    )
+    words = [step.words for moment in story.moments for step in moment.steps[2]]
+    assert words == [
+        "takes 1\u20135, asks the AI",
+        "drops the answer: more was written meanwhile",
+        "takes 1\u20135, asks the AI",
+        "replies to 1\u20135",
+    ]

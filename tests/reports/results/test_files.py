@@ -19,6 +19,7 @@ from tests.reports import example, load_example, sweep_example
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
+    "replay with profiles": example.incident_with_profiles(),
     "load": load_example.empty(),
     "sweep": sweep_example.nothing(),
     "baseline of a replay": baseline_of(example.incident()),
@@ -158,6 +159,9 @@ def _broken(name: str, *steps: str | int, value: object) -> bytes:
 _RUN = RESULTS["baseline of a replay"]["replay"]["runs"][0]
 _RECORDING = RESULTS["replay"]["recordings"][0]
 _CONTRADICTIONS = {
+    'a rule of "queue (quick)" is not a whole number - at `$.settings`': _broken(
+        "replay with profiles", "settings", "queue (quick)", "idle_ms", value="3s"
+    ),
     "a number is too large - at `$.runs[1].ai_calls`": _broken("replay", "runs", 1, "ai_calls", value=2**65),
     "a number is too large - at `$.latency_ms.reply[1]`": _broken(
         "load", "latency_ms", "reply", value=[1.0, 1e308]

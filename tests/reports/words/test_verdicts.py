@@ -70,6 +70,32 @@ def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     )
 
 
+def test_systems_without_a_loss_are_named_together() -> None:
+    result = _of_queue()
+    clean = result["runs"][1]
+    result["runs"] += [{**clean, "system": name} for name in ("list-v1", "list-v2", "list-v3")]
+    verdict = _plain(replay_verdict(result).rest)
+    assert verdict == "buffer-v1 lost 2 of 5 (40.0 %), list-v1, list-v2 and list-v3 lost none."
+    result["runs"] = [clean, {**clean, "system": "list-v1"}]
+    assert _plain(replay_verdict(result).rest) == "list-v1 lost none."
+
+
+def test_the_queue_with_each_profile_has_its_words_and_harm_comes_first() -> None:
+    result = example.incident_with_profiles()
+    assert _plain(replay_verdict(result)).startswith(
+        "The queue lost, duplicated and reordered none of 5 messages in 1 recording; "
+        "queue (quick) lost, duplicated and reordered none; buffer-v1 lost 2"
+    )
+    result["runs"][2]["lost"] = ["m1"]
+    assert _plain(replay_verdict(result)).startswith(
+        "THE QUEUE (quick) lost 1 of 5 messages in 1 recording; the queue lost, duplicated and reordered none"
+    )
+
+
+def test_the_queue_with_a_profile_is_described_by_it() -> None:
+    assert system_summary("queue (quick)") == "The same queue with the rules of the profile quick."
+
+
 def test_a_verdict_counts_repeated_runs() -> None:
     result = _of_queue()
     result["runs"] += [{**result["runs"][1], "run": 1}]
@@ -99,6 +125,12 @@ def test_a_sweep_recommends_with_what_it_costs() -> None:
     assert "5 messages, 2 s of silence is recommended" in _plain(sweep_verdict(lossy))
     assert _plain(sweep_verdict(lossy)).endswith("1 of 2 choices lost, duplicated or reordered something.")
     assert _plain(sweep_verdict(sweep_example.lossy()).first).startswith("The queue harmed messages")
+
+
+def test_a_recommended_choice_without_a_limit_of_messages_names_none() -> None:
+    for idle_s, words in ((0, "A window of 8 s is"), (2, "A window of 8 s, 2 s of silence is")):
+        sweep = sweep_example.sweep([sweep_example.choice(8, 0, idle_s=idle_s)], 0)
+        assert _plain(sweep_verdict(sweep)).startswith(words)
 
 
 def test_a_sweep_of_few_turns_recommends_nothing() -> None:

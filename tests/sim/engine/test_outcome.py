@@ -8,7 +8,7 @@ import pytest
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
-from sim.engine.ledger import Conversation, LedgerError
+from sim.engine.ledger import Conversation, Ledger, LedgerError
 from sim.engine.outcome import quantiles
 from sim.engine.settings import SimSettings
 from sim.replay import replay
@@ -164,3 +164,14 @@ def test_an_id_that_nobody_sent_fails_the_run() -> None:
 def test_quantiles_are_nearest_ranks(values: list[int], expected: tuple[int | None, ...]) -> None:
     result = quantiles(values)
     assert (result["p50"], result["p95"], result["max"]) == expected
+
+
+def test_a_dropped_answer_is_that_of_the_batch_with_exactly_these_messages() -> None:
+    """The next attempt may have the turn before the worker whose answer was dropped learns of it."""
+    ledger = Ledger(lambda: 50)
+    for each in THREE:
+        ledger.sent(each)
+    first = ledger.claimed(USER, ["a", "b"], "window")
+    second = ledger.claimed(USER, ["a", "b", "c"], "window")
+    ledger.superseded(USER, ["a", "b"])
+    assert (first.superseded_at_ms, second.superseded_at_ms) == (50, None)

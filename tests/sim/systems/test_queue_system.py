@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from queue_core.recording.format import Arrival, Recording
-from sim.engine.settings import SimSettings
+from reports.results.replay import Run
+from sim.engine.outages import OUTAGES
+from sim.engine.settings import SimSettings, parse_outages
 from sim.replay import replay
 from sim.systems import all_systems
-from tests.sim.engine.test_outcome import recording
+from tests.sim.engine.test_outcome import arrival, recording
 
 QUEUE = all_systems()["queue"]
 
@@ -65,3 +69,71 @@ def test_a_turn_is_handed_over_the_moment_it_is_due(
     assert (batch["ids"], batch["trigger"]) == (["m0", "m100"], trigger)
     # The batch is stored half a round trip (2 ms) after its arrival, and claimed 2 to 6 ms after it is due.
     assert lag_from_ms + 2 <= batch["claimed_at_ms"] - 60_000 <= lag_from_ms + 2 + 8
+
+
+def answered_while_writing(*at_ms: int, **rules: Any) -> Run:
+    """Replay one user's messages on a queue with 1 s of silence, and an AI that takes 4 s."""
+    arrivals = [Arrival(at, "bot", "1", f"m{at}", "x", "text", at) for at in at_ms]
+    settings = SimSettings(idle_ms=1000, ai="constant:4s", redis_latency="constant:4ms", **rules)
+    return replay(recording(*arrivals), QUEUE, settings)
+
+
+class TestSupersede:
+    def test_a_message_that_joins_its_turn_drops_the_answer_and_is_answered_with_it(self) -> None:
+        run = answered_while_writing(0, 2000, supersede_ms=45_000)
+        dropped, answered = run["batches"]
+        assert (dropped["ids"], answered["ids"]) == (["m0"], ["m0", "m2000"])
+        assert dropped["replied_at_ms"] is None
+        # The answer is ready 5 s after the message; to record it takes some round trips of 4 ms.
+        assert 5000 <= dropped["superseded_at_ms"] <= 5050
+        assert "superseded_at_ms" not in answered
+        assert (run["ai_calls"], run["superseded"], run["superseded_ai_ms"]) == (2, 1, 4000)
+        assert (run["answered"], run["duplicated"], run["reordered"], run["lost"]) == (2, [], [], [])
+
+    def test_the_story_of_a_message_tells_of_the_dropped_answer(self) -> None:
+        first, joined = answered_while_writing(0, 2000, supersede_ms=45_000)["ledger"]
+        steps = ["sent", "stored", "acknowledged"]
+        assert [step["code"] for step in first["story"]] == [
+            *steps,
+            "claimed",
+            "superseded",
+            "claimed",
+            "answered",
+        ]
+        assert [step["code"] for step in joined["story"]] == [*steps, "claimed", "answered"]
+        assert first["answered_at_ms"] == joined["answered_at_ms"]
+
+    @pytest.mark.parametrize("rules", [{}, {"supersede_ms": 1500}])
+    def test_a_message_that_does_not_join_is_a_turn_of_its_own(self, rules: dict[str, Any]) -> None:
+        run = answered_while_writing(0, 2000, **rules)
+        assert [batch["ids"] for batch in run["batches"]] == [["m0"], ["m2000"]]
+        assert (run["ai_calls"], run["superseded"], run["superseded_ai_ms"]) == (2, 0, 0)
+
+    def test_every_message_may_join_up_to_the_limit(self) -> None:
+        run = answered_while_writing(*range(0, 20_000, 2000), supersede_ms=12_000)
+        assert [batch["ids"][-1] for batch in run["batches"] if batch["replied_at_ms"]] == [
+            "m12000",
+            "m18000",
+        ]
+        assert run["superseded"] == len(run["batches"]) - 2 > 0
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "rules", [{}, {"idle_ms": 3000, "cap_ms": 45_000, "supersede_ms": 45_000, "max_messages": 0}]
+)
+@pytest.mark.parametrize("outage", [f"{kind}@{at}" for kind in OUTAGES for at in ("5s:5s", "9s:20s")])
+def test_while_redis_fails_nothing_is_lost_or_answered_twice(
+    outage: str, rules: dict[str, Any], seed: int
+) -> None:
+    settings = SimSettings(seed=seed, outages=parse_outages([outage]), **rules)
+    run = replay(traffic(4, 9), QUEUE, settings)
+    assert (run["lost"], run["duplicated"], run["dead_lettered"], run["pending"]) == ([], [], [], [])
+    assert (run["answered"], run["came_to_rest"]) == (36, True)
+
+
+def test_what_was_answered_without_redis_is_settled_although_no_further_message_comes() -> None:
+    settings = SimSettings(outages=parse_outages(["hangs@1s:30s"]), ai="constant:2s")
+    run = replay(recording(arrival(0, "first", phone="2"), arrival(2000, "m")), QUEUE, settings)
+    assert [batch["trigger"] for batch in run["batches"] if "m" in batch["ids"]] == ["direct"]
+    assert (run["duplicated"], run["came_to_rest"]) == ([], True)

@@ -1,0 +1,21 @@
+"""Names of systems in results. The queue may run several times, with the rules of several profiles."""
+
+from __future__ import annotations
+
+QUEUE = "queue"
+"""Name of the system that must not harm a message."""
+
+
+def queue_with(profile: str) -> str:
+    """Name the queue with the rules of a profile, where it runs beside the queue with other rules."""
+    return f"{QUEUE} ({profile})"
+
+
+def is_queue(system: str) -> bool:
+    """Return True for the queue, whatever its rules."""
+    return system == QUEUE or (system.startswith(f"{QUEUE} (") and system.endswith(")"))
+
+
+def profile_of(system: str) -> str:
+    """Return the profile in a name of `queue_with`; empty for other names."""
+    return system[len(QUEUE) + 2 : -1] if is_queue(system) and system != QUEUE else ""

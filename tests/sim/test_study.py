@@ -1,0 +1,115 @@
+"""Studies: whose settings hold, and the queue beside itself with other rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import load
+from queue_core.settings import QueueSettings
+from reports.results.files import read_result
+from reports.results.replay import ReplayResult
+from reports.results.writing import json_text, write_whole
+from sim.engine.settings import SettingsError, SimSettings
+from sim.study import Contender, Study, carry_out, is_clean
+
+INCIDENT = Path(__file__).parents[2] / "logs" / "incident.jsonl"
+
+
+def incident(**settings: str) -> Recording:
+    (recording,) = load([INCIDENT])
+    return replace(recording, settings={**recording.settings, **settings})
+
+
+def study(*profiles: str, recording: Recording | None = None, **options: str) -> Study:
+    return Study(
+        recordings=[recording or incident()],
+        systems=["buffer-v1", "queue"],
+        settings=SimSettings(),
+        options=options,
+        profiles=profiles,
+    )
+
+
+def rules_of(planned: Study) -> dict[str, int]:
+    return planned.settings_for(planned.recordings[0], planned.contenders[-1]).rules()
+
+
+def result_of(*profiles: str) -> ReplayResult:
+    return carry_out(study(*profiles))
+
+
+class TestWhoseSettingsHold:
+    def test_a_recording_may_set_every_rule(self) -> None:
+        recorded = incident(**{"supersede": "45s", "max-messages": "0", "idle": "3s", "cap": "40s"})
+        assert rules_of(study(recording=recorded)) == {
+            "window_ms": 8000,
+            "max_messages": 0,
+            "idle_ms": 3000,
+            "cap_ms": 40_000,
+            "supersede_ms": 45_000,
+        }
+
+    def test_a_profile_replaces_all_rules_of_a_recording(self) -> None:
+        recorded = incident(idle="3s", window="4s", supersede="9s")
+        rules = rules_of(study("plan", recording=recorded))
+        assert rules == {rule: getattr(QueueSettings(), rule) for rule in rules}
+
+    def test_a_profile_leaves_the_rest_of_a_recording(self) -> None:
+        planned = study("patient")
+        assert planned.settings_for(planned.recordings[0], planned.contenders[-1]).ai == "constant:7s"
+
+    def test_an_option_overrides_the_profile(self) -> None:
+        rules = rules_of(study("patient", idle="5s"))
+        assert (rules["idle_ms"], rules["cap_ms"], rules["supersede_ms"]) == (5000, 45_000, 45_000)
+
+    def test_a_supersede_beyond_its_limit_names_the_option(self) -> None:
+        with pytest.raises(SettingsError, match=r"^--supersede: must be from 0 to 1h, not 2h"):
+            rules_of(study(supersede="2h"))
+
+
+class TestSeveralProfiles:
+    def test_each_further_profile_is_a_queue_of_its_own(self) -> None:
+        assert study("plan", "patient").contenders == [
+            Contender("buffer-v1", "buffer-v1"),
+            Contender("queue", "queue", "plan"),
+            Contender("queue (patient)", "queue", "patient"),
+        ]
+
+    def test_it_does_what_the_profile_does_alone(self) -> None:
+        beside, alone = result_of("plan", "patient"), result_of("patient")
+        assert beside["systems"] == ["buffer-v1", "queue", "queue (patient)"]
+        assert beside["runs"][-1] == {**alone["runs"][-1], "system": "queue (patient)"}
+        assert beside["runs"][:-1] == result_of()["runs"]
+
+    def test_the_incident_gets_two_answers_by_default_and_one_with_patient_rules(self) -> None:
+        runs = {run["system"]: run for run in result_of("plan", "patient")["runs"]}
+        replies = {
+            name: [batch["ids"] for batch in run["batches"] if batch["replied_at_ms"] is not None]
+            for name, run in runs.items()
+        }
+        assert replies["queue"] == [["m1", "m2", "m3"], ["m4", "m5"]]
+        assert replies["queue (patient)"] == [["m1", "m2", "m3", "m4", "m5"]]
+
+    def test_the_result_has_the_rules_of_each_queue_and_is_read_again(self, tmp_path: Path) -> None:
+        result = result_of("plan", "patient")
+        assert result["settings"]["idle_ms"] == 0
+        assert result["settings"]["queue (patient)"]["idle_ms"] == 7500
+        assert not [name for name in result_of()["settings"] if "(" in name]
+        write_whole(json_text(result), tmp_path / "result.json")
+        assert read_result(tmp_path / "result.json")["kind"] == "replay"
+
+    def test_expected_outcomes_are_those_of_the_first_profile(self) -> None:
+        checked = result_of("plan", "patient")["expectations"]
+        assert {each["held"] for each in checked if each["system"] == "queue"} == {True}
+        swapped = result_of("patient", "plan")["expectations"]
+        assert {each["held"] for each in swapped if each["system"] == "queue"} == {None}
+
+    def test_no_queue_may_harm_a_message(self) -> None:
+        runs = result_of("plan", "patient")["runs"]
+        assert is_clean(runs, [])
+        runs[-1]["lost"] = ["m1"]
+        assert not is_clean(runs, [])
