@@ -127,16 +127,22 @@ class Licences:
             direct.process, asked_ms, withdrawn_ms
         ):
             return "its process died or stood still between the last question to Redis and the record"
-        claims = [
-            step.at_ms for step in self._trace.executed if step.script == "claim" and message_id in step.ids
+        tokens = {
+            step.token for step in self._trace.executed if step.script == "claim" and message_id in step.ids
+        }
+        records = [
+            step.at_ms
+            for token in tokens
+            for step in self._trace.of_token(token, "record_reply")
+            if step.answer == "held"
         ]
         sent_ms = direct.ended_ms or math.inf
         if any(
             at_ms <= withdrawn_ms
             and (at_ms <= sent_ms + SETTLED_MS or self.quiet_ms(direct.process, at_ms) < SETTLED_MS)
-            for at_ms in claims
+            for at_ms in records
         ):
-            return "a worker reached Redis before its process did"
+            return "a worker had a reply before its process reached Redis"
         return None
 
     # Calls of the AI.
