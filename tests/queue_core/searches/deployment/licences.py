@@ -15,6 +15,7 @@ from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
 
 SETTLED_MS = 4_000
 """Time in which an intake that reaches Redis has recorded what it answered: a second of sleep, a call, its retry."""
+PATIENCE_SLACK_MS = 3_000
 LOST_CALL_MS = 1_600
 """Time for which the loss of one call may keep a process busy: its deadline."""
 
@@ -33,17 +34,28 @@ class Licences:
     def is_undone(self, process: Process, from_ms: float, to_ms: float) -> bool:
         """Return True if the process died, stood still, or was cut off from Redis alone, between two times."""
         return (
-            _lies_in(process.died_ms, from_ms, to_ms)
-            or any(_overlap(span, (from_ms, to_ms)) for span in process.frozen_ms)
-            or self.cut_off_ms(process, from_ms, to_ms) > 0
+            self._stood_still(process, from_ms, to_ms)
+            or self._away_ms((process.name,), from_ms, to_ms) > 0
+            or (process.makes_passes and self._has_given_up(process, from_ms, to_ms))
         )
 
-    def cut_off_ms(self, process: Process, from_ms: float, to_ms: float) -> float:
-        """Return for how long, between two times, only this process could not reach Redis."""
+    @staticmethod
+    def _stood_still(process: Process, from_ms: float, to_ms: float) -> bool:
+        return _lies_in(process.died_ms, from_ms, to_ms) or any(
+            _overlap(span, (from_ms, to_ms)) for span in process.frozen_ms
+        )
+
+    def _has_given_up(self, process: Process, from_ms: float, to_ms: float) -> bool:
+        """Return True if Redis was away for so long that a pass leaves its turns to others: the length of a lease."""
+        away_ms = self._away_ms(("", process.name), from_ms, to_ms)
+        return away_ms >= self._settings.lock_ttl_ms - PATIENCE_SLACK_MS
+
+    def _away_ms(self, names: tuple[str, ...], from_ms: float, to_ms: float) -> float:
+        """Return for how long, between two times, these could not reach Redis: one process by name, or "" for all."""
         return sum(
             max(0.0, min(outage.at_ms + outage.for_ms, to_ms) - max(outage.at_ms, from_ms))
             for outage in self._plan.outages
-            if outage.process == process.name
+            if outage.process in names
         )
 
     def quiet_ms(self, process: Process, at_ms: float) -> float:
@@ -123,9 +135,7 @@ class Licences:
             default=math.inf,
         )
         asked_ms = direct.began_ms - self._settings.redis_deadline_ms - 600
-        if self.is_undone(direct.process, asked_ms, withdrawn_ms) and not self.cut_off_ms(
-            direct.process, asked_ms, withdrawn_ms
-        ):
+        if self._stood_still(direct.process, asked_ms, withdrawn_ms):
             return "its process died or stood still between the last question to Redis and the record"
         tokens = {
             step.token for step in self._trace.executed if step.script == "claim" and message_id in step.ids

@@ -150,10 +150,19 @@ class Server:
                 self.trace.note(process, "claimed", what, token=int(claimed))
             return
         conversation = _conversation(given)
+        waiting = answer[2] if script.name == "enqueue" else 0
         parts = ALL_PARTS if given.get("is_whole") == 1 else int(given.get("parts", 0))
         ids = (text(given["seen"]).rpartition(":")[2],) if "seen" in given else ()
         step = Executed(
-            now_ms, process, script.name, conversation, token, _first(answer), ids=ids, parts=parts
+            now_ms,
+            process,
+            script.name,
+            conversation,
+            token,
+            _first(answer),
+            ids=ids,
+            parts=parts,
+            waiting=waiting,
         )
         self.trace.executed.append(step)
         if script.name != "extend" or step.answer != "held":

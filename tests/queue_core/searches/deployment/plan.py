@@ -11,6 +11,7 @@ from queue_core import QueueSettings
 
 WORKERS = ("worker-1", "worker-2")
 WEBS = ("web-1", "web-2")
+PASS_S = 1.0
 
 OutageKind = Literal["refuses", "silent", "hangs", "restarts"]
 LossKind = Literal["request lost", "answer lost", "reset before", "reset after", "twice", "late"]
@@ -112,6 +113,8 @@ class Plan:
     parts: int = 1
     concurrency: int = 5
     grace_s: float = 5.0
+    passes: bool = False
+    """The second worker makes passes over everything that is due, every PASS_S, instead of running on."""
     outages: tuple[Outage, ...] = ()
     lost_calls: tuple[LostCall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -238,6 +241,7 @@ ALL: dict[str, st.SearchStrategy[Any]] = {
     "parts": st.sampled_from([1, 1, 2, 3]),
     "concurrency": st.sampled_from([5, 1]),
     "grace_s": st.sampled_from([5.0, 0.5]),
+    "passes": st.sampled_from([False, False, True]),
     "outages": outages,
     "lost_calls": lost_calls,
     "refusals": refusals,

@@ -99,6 +99,7 @@ class Process:
         self.state: Literal["running", "frozen", "dead"] = "running"
         self.is_buried = False
         self.is_stopping = False
+        self.makes_passes = False
         self.tasks: set[asyncio.Task[Any]] = set()
         self.held: list[_Step] = []
         self.started_ms = loop.now_ms()

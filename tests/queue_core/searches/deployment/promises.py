@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from tests.queue_core.searches.deployment.licences import Licences
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
+from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 
@@ -16,6 +17,8 @@ TAKEOVER_SLACK_MS = 3_500
 NOTICED_MS = 1_000
 """Time, on top of a lost call, in which a worker that works again notices that it lost a lease."""
 DIRECT_SLACK_MS = 200
+CLAIMED_MS = 1_000
+"""Time on top of the window until a worker claims what is due."""
 BEGUN_MS = 4_000
 """Time in which a worker that runs and reaches Redis begins what it claimed: the answer may be lost a few times."""
 
@@ -57,6 +60,7 @@ class Promises:
         yield from self._in_order()
         yield from self._nothing_stranded()
         yield from self._taken_over()
+        yield from self._claimed_in_time()
         yield from self._begun()
         yield from self._attempts_failed_for_a_reason()
 
@@ -210,15 +214,39 @@ class Promises:
             if self._result.plan.concurrency == 1:
                 continue  # the worker that lives may have its slot in use
             for worker in self._result.processes:
-                is_ready = worker.name.startswith("worker") and worker is not claim.process
-                gone_ms = min(worker.died_ms or after, worker.stopped_ms or after)
-                quiet_ms = self._licences.quiet_ms(worker, after)
-                if is_ready and gone_ms >= after and min(quiet_ms, after - died_ms) > limit_ms:
+                ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
+                if min(ready_ms, after - died_ms) > limit_ms:
                     yield (
                         f"{claim.conversation} was held for a dead worker from {died_ms / 1000:.3f} s "
                         f"to {after / 1000:.3f} s, though {worker.name} could have taken it over"
                     )
                     break
+
+    def _ready_ms(self, worker: Process, at_ms: float) -> float:
+        """Return for how long, up to a time, a worker could claim whatever became due; passes have their own times."""
+        gone_ms = min(worker.died_ms or at_ms, worker.stopped_ms or at_ms)
+        if not worker.name.startswith("worker") or worker.makes_passes or gone_ms < at_ms:
+            return 0.0
+        return self._licences.quiet_ms(worker, at_ms)
+
+    def _claimed_in_time(self) -> Iterator[str]:
+        """O5: a message that begins a turn is claimed when the turn is due, if a worker can."""
+        if self._result.plan.concurrency == 1:
+            return
+        limit_ms = self._settings.window_ms + CLAIMED_MS
+        for step in self._trace.executed:
+            if step.script == "enqueue" and step.waiting == 1:
+                claims = (
+                    it.at_ms
+                    for it in self._trace.executed
+                    if it.at_ms >= step.at_ms
+                    and it.conversation == step.conversation
+                    and it.script in ("claim", "withdraw")
+                )
+                claimed_ms = min(claims, default=self._result.ended_ms)
+                ready_ms = max(self._ready_ms(worker, claimed_ms) for worker in self._result.processes)
+                if min(ready_ms, claimed_ms - step.at_ms) > limit_ms:
+                    yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
 
     def _begun(self) -> Iterator[str]:
         """Nothing is held for nobody: a worker begins what it claimed."""

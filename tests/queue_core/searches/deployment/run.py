@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from queue_core import Batch, Intake, MessageQueue, Processor
+from queue_core import Batch, Intake, MessageQueue, Processor, QueueUnavailableError
 from queue_core.queue.attempt import Outcome
 from sim.engine.network import server_time
 from tests.queue_core.searches.deployment.network import EPOCH_MS, Server
 from tests.queue_core.searches.deployment.outside import Bot, Outside, Provider
-from tests.queue_core.searches.deployment.plan import WEBS, WORKERS, Plan, ProcessFault
+from tests.queue_core.searches.deployment.plan import PASS_S, WEBS, WORKERS, Plan, ProcessFault
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Trace
 
@@ -105,7 +106,9 @@ class Deployment:
                 grace_s=self.plan.grace_s,
                 observer=_Observer(self.trace, process),
             )
-            self._watch(process, process.start(processor.run(), "run"))
+            process.makes_passes = self.plan.passes and name == WORKERS[1]
+            working = _make_passes(process, processor) if process.makes_passes else processor.run()
+            self._watch(process, process.start(working, "run"))
         self.trace.note(process, "starts")
         for fault in self.plan.process_faults:
             if fault.moment == "start" and fault.process == name and self._names().count(name) == 1:
@@ -241,6 +244,13 @@ class Deployment:
             at_ms = float(fields[b"at"]) - EPOCH_MS
             dead[message_id] = (fields[b"reason"].decode(), at_ms)
         return dead
+
+
+async def _make_passes(process: Process, processor: Processor) -> None:
+    while not process.is_stopping:
+        with contextlib.suppress(QueueUnavailableError):
+            await processor.process_all_queues()
+        await asyncio.sleep(PASS_S)
 
 
 def run(plan: Plan) -> Result:

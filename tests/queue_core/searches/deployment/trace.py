@@ -56,6 +56,8 @@ class Executed:
     answer: Any
     ids: tuple[str, ...] = ()
     attempt: int = 0
+    waiting: int = 0
+    """Messages that wait after an enqueue, the new one included."""
     parts: int = 0
     """Parts that `record_sent` notes; a million stands for all of them."""
 
