@@ -25,7 +25,6 @@ from queue_core.queue.replying import Handler, Sender, send_reply
 from tests.queue_core.searches.planting import plant
 
 Plant = Callable[[pytest.MonkeyPatch], None]
-Step = Callable[[], Awaitable[None]]
 
 
 def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
@@ -40,11 +39,15 @@ def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
 
 def record_reply_tried_once(patch: pytest.MonkeyPatch) -> None:
     """Count a reply that cannot be recorded at once as a failed attempt."""
+    record_reply = MessageQueue.record_reply
 
-    async def confirm(self: Attempts, attempt: Attempt, step: Step, take: object = None) -> None:
-        await step()
+    async def tried_once(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        try:
+            return await record_reply(self, batch, reply)
+        except QueueUnavailableError as error:
+            raise RuntimeError("not recorded") from error
 
-    patch.setattr(Attempts, "_confirm", confirm)
+    patch.setattr(MessageQueue, "record_reply", tried_once)
 
 
 def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
@@ -62,7 +65,7 @@ def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
 
 
 def refused_complete_is_a_failure(patch: pytest.MonkeyPatch) -> None:
-    """Treat an error of `complete` as one of the attempt."""
+    """Treat a refusal of `complete` as a failure of the attempt."""
 
     async def complete(self: Attempts, attempt: Attempt) -> None:
         await self._persist(attempt, lambda: self._queue.complete(attempt.batch))
@@ -131,10 +134,10 @@ def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
 def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
     """Send without the confirmation that the lease is held."""
 
-    async def record(self: Attempts, batch: Batch, reply: str) -> None:
-        pass
+    async def not_recorded(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        return True
 
-    patch.setattr(Attempts, "_record", record)
+    patch.setattr(MessageQueue, "record_reply", not_recorded)
 
 
 def unanswered_claims_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -150,18 +153,20 @@ def unanswered_claims_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def superseded_turns_are_sent(patch: pytest.MonkeyPatch) -> None:
     """Send a reply though a newer message joined the turn."""
+    record_reply = MessageQueue.record_reply
 
-    async def record(self: Attempts, batch: Batch, reply: str) -> None:
-        await self._queue.record_reply(batch, reply)
+    async def not_superseded(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        await record_reply(self, batch, reply)
+        return True
 
-    patch.setattr(Attempts, "_record", record)
+    patch.setattr(MessageQueue, "record_reply", not_superseded)
 
 
 def frozen_processes_trust_old_answers(patch: pytest.MonkeyPatch) -> None:
     """Send on a confirmation that was answered long ago."""
 
-    async def confirm(self: Attempts, attempt: Attempt, step: Step, take: object = None) -> None:
-        await self._persist(attempt, step)
+    async def confirm(self: Attempts, attempt: Attempt, step: Callable[[], Awaitable[Any]]) -> Any:
+        return await self._persist(attempt, step)
 
     patch.setattr(Attempts, "_confirm", confirm)
 

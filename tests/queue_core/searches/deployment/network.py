@@ -48,6 +48,8 @@ class Server:
             self.run("SCRIPT", "LOAD", script.source)
         self._backlog: list[_Request] = []
         self._links: list[Link] = []
+        self.calls: Counter[int] = Counter()
+        """Number of calls that each of the plan's lost calls has counted, by its place there."""
         self._refusals: Counter[str] = Counter()
         for outage in plan.outages:
             loop.later(outage.at_ms, self._begin, outage)
@@ -217,7 +219,6 @@ class Link:
         """Entry of the doorbell's stream after which this process waits for the next, or None."""
         self._server = server
         self._bell: asyncio.Future[Any] | None = None
-        self._calls: Counter[str] = Counter()
 
     def pipeline(self, transaction: bool = True) -> Pipeline:
         """Begin a pipeline."""
@@ -292,10 +293,11 @@ class Link:
 
     def _loss(self, commands: Sequence[Command]) -> LossKind | None:
         scripts = {self._server._scripts[command[1]].name for command in commands if command[0] == "EVALSHA"}
-        self._calls.update(scripts)
-        for lost in self._server.plan.lost_calls:
-            is_in = lost.process == self.process.name and lost.script in scripts
-            if is_in and 0 <= self._calls[lost.script] - lost.nth < lost.times:
+        for number, lost in enumerate(self._server.plan.lost_calls):
+            if lost.script not in scripts or not self.process.name.startswith(lost.process):
+                continue
+            self._server.calls[number] += 1
+            if 0 <= self._server.calls[number] - lost.nth < lost.times:
                 trace = self._server.trace
                 trace.note(self.process, lost.kind, f"{lost.script} and {len(commands) - 1} more")
                 trace.struck.append((self._server.loop.now_ms(), self.process, lost.script, 0))

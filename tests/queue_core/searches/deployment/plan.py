@@ -18,10 +18,10 @@ LossKind = Literal["request lost", "answer lost", "reset before", "reset after",
 SCRIPTS = ("claim", "extend", "record_reply", "record_sent", "complete", "fail", "enqueue", "withdraw")
 HOLDERS_SCRIPTS = ("record_reply", "record_sent", "complete", "fail")
 MOMENTS = (
-    "claimed", "asked", "answered", "recorded", "taken", "sent", "noted", "completed", "failed", "enqueued",
+    "start", "claimed", "asked", "answered", "recorded", "taken", "sent", "noted", "completed", "failed", "enqueued",
     "withdrawn",
 )  # fmt: skip
-"""Events after which a process may freeze, die or stop; "start" is its start."""
+"""Events after which a process may freeze, die or stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class LostCall:
-    """Fault of the network for the n-th pipeline of a process that carries a script, and for those right after it."""
+    """Fault of the network for the n-th pipeline of a process that carries a script, and for those right after it.
+
+    `process` is the beginning of a name: "worker" and "web" count the pipelines of all of them.
+    """
 
     process: str
     script: str
@@ -89,7 +92,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ProcessFault:
-    """Fault of a process, `delay_ms` after the n-th time that an event happens to it."""
+    """Fault of a process, `delay_ms` after the n-th time that an event happens to it.
+
+    `process` is the beginning of a name: "worker" and "web" stand for the process to which it happens.
+    """
 
     process: str
     kind: Literal["dies", "freezes", "stops"]
@@ -121,6 +127,7 @@ class Plan:
     process_faults: tuple[ProcessFault, ...] = ()
 
 
+roles = st.sampled_from(["worker", "worker", "web", *WORKERS, *WEBS])
 times = st.sampled_from([0, 1, 100, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000])
 lengths = st.sampled_from([100, 1_000, 2_000, 5_000, 5_100, 9_000, 14_900, 16_000, 25_000, 40_000])
 gaps = st.sampled_from([50, 300, 2_000])
@@ -210,7 +217,7 @@ def _leases_for_somebody(lost: LostCall) -> bool:
 lost_calls = st.lists(
     st.builds(
         LostCall,
-        process=st.sampled_from([*WORKERS, *WEBS]),
+        process=roles,
         script=st.sampled_from(SCRIPTS),
         nth=counts,
         kind=st.sampled_from(["reset before", "reset after", "answer lost", "request lost", "twice", "late"]),
@@ -224,13 +231,13 @@ refusals = st.lists(
 process_faults = st.lists(
     st.builds(
         ProcessFault,
-        process=st.sampled_from([*WORKERS, *WEBS]),
+        process=roles,
         kind=st.sampled_from(["dies", "freezes", "stops"]),
-        moment=st.sampled_from(["start", *MOMENTS]),
+        moment=st.sampled_from(MOMENTS),
         nth=counts,
         delay_ms=st.sampled_from([0, 1, 50, 500, 3_000, 8_000]),
         for_ms=lengths,
-    ).filter(lambda fault: not (fault.kind == "stops" and fault.process in WEBS)),
+    ).filter(lambda fault: not (fault.kind == "stops" and fault.process.startswith("web"))),
     max_size=2,
 ).map(tuple)
 ALL: dict[str, st.SearchStrategy[Any]] = {

@@ -76,7 +76,7 @@ class Deployment:
         self._intakes: dict[str, Intake] = {}
         self._processors: dict[str, Processor] = {}
         self._pending = 0
-        self._counted: Counter[tuple[str, str]] = Counter()
+        self._counted: Counter[int] = Counter()
         self.trace.listeners.append(self._happened)
 
     # Processes.
@@ -109,10 +109,7 @@ class Deployment:
             process.makes_passes = self.plan.passes and name == WORKERS[1]
             working = _make_passes(process, processor) if process.makes_passes else processor.run()
             self._watch(process, process.start(working, "run"))
-        self.trace.note(process, "starts")
-        for fault in self.plan.process_faults:
-            if fault.moment == "start" and fault.process == name and self._names().count(name) == 1:
-                self.loop.later(fault.delay_ms, self._strike, fault, process)
+        self.trace.note(process, "start")
 
     def _watch(self, process: Process, task: asyncio.Task[Any]) -> None:
         def ended(task: asyncio.Task[Any]) -> None:
@@ -125,9 +122,6 @@ class Deployment:
 
         task.add_done_callback(ended, context=self.loop.outside)
 
-    def _names(self) -> list[str]:
-        return [process.name for process in self.processes]
-
     def _webs_alive(self) -> list[tuple[Process, Intake]]:
         webs = {f"{process.name} {number}": process for number, process in enumerate(self.processes, 1)}
         return [(webs[key], intake) for key, intake in self._intakes.items() if webs[key].state != "dead"]
@@ -138,16 +132,12 @@ class Deployment:
     # Faults.
 
     def _happened(self, event: str, process: Process) -> None:
-        self._counted[event, process.name] += 1
-        for fault in self.plan.process_faults:
-            if (fault.moment, fault.process, fault.nth) == (
-                event,
-                process.name,
-                self._counted[event, process.name],
-            ):
-                if fault.delay_ms:
+        for number, fault in enumerate(self.plan.process_faults):
+            if fault.moment == event and process.name.startswith(fault.process):
+                self._counted[number] += 1
+                if self._counted[number] == fault.nth and fault.delay_ms:
                     self.loop.later(fault.delay_ms, self._strike, fault, process)
-                else:
+                elif self._counted[number] == fault.nth:
                     self._strike(fault, process)
 
     def _strike(self, fault: ProcessFault, process: Process) -> None:

@@ -70,6 +70,7 @@ long_outage = {
     "settings": queue_settings(lock_ttl_ms=st.just(9_000), renewals=st.just(2)),
 }
 some_worker = st.sampled_from(WORKERS)
+worker = st.just("worker")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ CASES: dict[str, Case] = {
         {
             "lost_calls": struck(
                 LostCall,
-                process=some_worker,
+                process=worker,
                 script=st.just("record_reply"),
                 nth=st.just(1),
                 kind=st.sampled_from(["reset before", "request lost"]),
@@ -152,7 +153,7 @@ CASES: dict[str, Case] = {
         {
             "process_faults": struck(
                 ProcessFault,
-                process=some_worker,
+                process=worker,
                 kind=st.just("freezes"),
                 moment=st.just("recorded"),
                 for_ms=st.sampled_from([9_000, 25_000]),
@@ -164,7 +165,7 @@ CASES: dict[str, Case] = {
         {
             "lost_calls": struck(
                 LostCall,
-                process=some_worker,
+                process=worker,
                 script=st.just("claim"),
                 nth=st.sampled_from([2, 3]),
                 kind=st.sampled_from(["reset after", "answer lost"]),
@@ -182,7 +183,7 @@ CASES: dict[str, Case] = {
         "held for a dead worker",
         {
             "process_faults": struck(
-                ProcessFault, process=some_worker, kind=st.just("dies"), moment=st.just("asked")
+                ProcessFault, process=worker, kind=st.just("dies"), moment=st.just("asked")
             )
         },
     ),
