@@ -9,7 +9,7 @@ from queue_core import Batch, GiveUpError, Intake, QueueMessage, RetryLaterError
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.plan import Answer, Message, Plan, Send
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
-from tests.queue_core.searches.deployment.trace import Ask, Delivery, Sending, Trace
+from tests.queue_core.searches.deployment.trace import Acknowledgement, Ask, Delivery, Sending, Trace
 
 REDELIVERED_AFTER_S = 2.0
 """Wait before the provider delivers again; it doubles, up to REDELIVERED_AFTER_S_MAX."""
@@ -190,8 +190,9 @@ class Provider:
             [receiving, process.ended], timeout=ANSWER_S_MAX, return_when=asyncio.FIRST_COMPLETED
         )
         if receiving.done() and not receiving.cancelled() and not receiving.exception():
-            self._trace.acknowledged.setdefault(name, self._loop.now_ms())
-            self._trace.note(process, "acknowledges", f"{name}: {receiving.result()}")
+            answer = str(receiving.result())
+            self._trace.acknowledgements.append(Acknowledgement(name, process, self._loop.now_ms(), answer))
+            self._trace.note(process, "acknowledges", f"{name}: {answer}")
             return True
         answer = repr(receiving.exception()) if receiving.done() else "no answer"
         self._trace.note(process, "refuses", f"{name}: {answer}")

@@ -60,6 +60,7 @@ class Promises:
         yield from self._directly_in_need_only()
         yield from self._one_at_a_time()
         yield from self._in_order()
+        yield from self._directly_in_order()
         yield from self._nothing_stranded()
         yield from self._taken_over()
         yield from self._claimed_in_time()
@@ -196,6 +197,41 @@ class Promises:
                 if _taken_ms(first_taken[later]) < _taken_ms(first_taken[earlier]):
                     yield f"{later} of {conversation} was answered before {earlier}"
 
+    def _directly_in_order(self) -> Iterator[str]:
+        """O4: a web process that stored a message answers none after it directly, while the first may still wait."""
+        answered_ms = self._settings.window_ms + self._settings.lock_ttl_ms
+        for sending in self._trace.sendings:
+            if sending.token or sending.part > 1:
+                continue
+            (message_id,) = sending.ids
+            began_ms = max(
+                it.at_ms
+                for it in self._trace.deliveries
+                if it.message_id == message_id
+                and it.process is sending.process
+                and it.at_ms <= sending.began_ms
+            )
+            for stored in self._trace.acknowledgements:
+                is_before = stored.process is sending.process and stored.at_ms < began_ms
+                if (
+                    is_before
+                    and stored.answer == "queued"
+                    and stored.message_id != message_id
+                    and self._conversation_of(stored.message_id) == sending.conversation
+                    and sending.began_ms - stored.at_ms < answered_ms
+                    and not self._is_over(stored.message_id, sending.began_ms)
+                ):
+                    yield f"{message_id} was answered directly, past {stored.message_id}"
+
+    def _conversation_of(self, message_id: str) -> str:
+        return f"bot:{self._result.plan.messages[int(message_id[1:]) - 1].conversation}"
+
+    def _is_over(self, message_id: str, at_ms: float) -> bool:
+        """Return True if a message was answered, or given up, before a time."""
+        dead_ms = self._result.dead.get(message_id, ("", at_ms))[1]
+        taken = self._sendings.get((message_id, 1), [])
+        return dead_ms < at_ms or any(_taken_ms(sending) <= at_ms for sending in taken)
+
     def _nothing_stranded(self) -> Iterator[str]:
         if not self._result.is_at_rest:
             unfinished = set(self._trace.acknowledged) - set(self._result.dead)
@@ -283,18 +319,18 @@ class Promises:
                     yield f"attempt {first.attempt} on {conversation} counts as failed without a reason"
 
     def _next_step(self, claim: Executed, died_ms: float) -> float:
-        """Return the time at which the conversation was claimed again, or its lease ended, after a death."""
-        later = (
+        """Return the time at which a dead worker's turn was claimed again or given up, or its lease ended."""
+        steps = [
             it.at_ms
             for it in self._trace.executed
-            if it.at_ms >= died_ms
-            and it.conversation == claim.conversation
+            if it.conversation == claim.conversation
             and (
                 (it.script == "claim" and it.token != claim.token)
                 or (it.token == claim.token and _is_end(it))
             )
-        )
-        return min(later, default=self._result.ended_ms)
+        ]
+        steps += [self._result.dead[it][1] for it in claim.ids if it in self._result.dead]
+        return min((at_ms for at_ms in steps if at_ms >= died_ms), default=self._result.ended_ms)
 
 
 _ENDS = ("complete", "fail", "record_reply")

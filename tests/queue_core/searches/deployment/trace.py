@@ -71,6 +71,16 @@ class Delivery:
     at_ms: float
 
 
+@dataclass(slots=True, frozen=True)
+class Acknowledgement:
+    """Answer of a web process to a delivery that it took."""
+
+    message_id: str
+    process: Process
+    at_ms: float
+    answer: str
+
+
 @dataclass(slots=True)
 class Trace:
     """Record of a run. `listeners` are told the kind of each event and its process."""
@@ -83,7 +93,7 @@ class Trace:
     sendings: list[Sending] = field(default_factory=list)
     executed: list[Executed] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
-    acknowledged: dict[str, float] = field(default_factory=dict)
+    acknowledgements: list[Acknowledgement] = field(default_factory=list)
     struck: list[tuple[float, Process, str, int]] = field(default_factory=list)
     """Faults of single calls: time, process, script, and token of the call, or 0."""
     errors: list[str] = field(default_factory=list)
@@ -105,6 +115,11 @@ class Trace:
     def of_token(self, token: int, *scripts: str) -> Iterator[Executed]:
         """Yield the scripts that ran for a lease."""
         return (step for step in self.executed if step.token == token and step.script in scripts)
+
+    @property
+    def acknowledged(self) -> dict[str, float]:
+        """Return the ids of messages that need not be delivered again, and since when."""
+        return {it.message_id: it.at_ms for it in reversed(self.acknowledgements)}
 
     @property
     def works(self) -> list[Work]:
