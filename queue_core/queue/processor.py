@@ -135,6 +135,8 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
+        self._unrenewed: set[Attempt] = set()
+        """Attempts whose leases could not be renewed; each claim renews them first."""
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
@@ -279,14 +281,13 @@ class Processor:
         When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
-        attempts = (attempt for work in self._passes for attempt in work.in_work)
         claim = asyncio.ensure_future(
             self._queue.claim(
                 self.processor_id,
                 limit=limit,
                 partition=partition,
                 only=only,
-                kept=[attempt.batch for attempt in attempts if attempt.is_unrenewed],
+                kept=[attempt.batch for attempt in self._unrenewed],
             )
         )
         self._slots_claimed_for += limit
@@ -385,6 +386,7 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        self._unrenewed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
             self._sent[_conversation_of(attempt.batch)] = attempt
             if len(self._sent) > SENT_MAX:
@@ -434,9 +436,9 @@ class Processor:
                 task.cancel()
         except QueueError as error:
             _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
-            attempt.is_unrenewed = True
+            self._unrenewed.add(attempt)
             return False
-        attempt.is_unrenewed = False
+        self._unrenewed.discard(attempt)
         return True
 
 
