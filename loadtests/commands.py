@@ -29,7 +29,7 @@ from loadtests.options import (
 )
 from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, temporary_folder
 from loadtests.schedule import Plan, ScheduleError
-from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, ListenError, SinkSettings, serve
+from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
@@ -80,6 +80,9 @@ _AI = Option(
     "time that the AI takes: constant:TIME, exponential:MEAN, lognormal:MEDIAN:SIGMA or lognormal:MEDIAN:P95",
     _service_time,
 )
+_SEND = Option(
+    "send", "SPEC", SEND_DEFAULT, "time that WhatsApp takes to answer a send, as --ai", _service_time
+)
 _AI_ERRORS = Option("ai-errors", "P", 0, "probability that the AI answers 500, from 0 to 1", number(0, 1))
 _SEED = Option("seed", "N", SEED_DEFAULT, "equal seeds draw equal times", whole(0, SEED_MAX))
 _OUT = Option("out", "DIR", OUT, "folder for all files", folder)
@@ -91,7 +94,7 @@ _STACK = (
 _RUN = (Option("chaos", "PLAN", "", "faults, see below", _faults), _OUT)
 _VALIDATE = (
     _SEED,
-    Option("rate", "N", 2000.0, "messages a minute", number(0.001, RATE_MAX)),
+    Option("rate", "N", 2000.0, "messages a minute, on average", number(0.001, RATE_MAX)),
     Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
     _OUT,
 )
@@ -143,10 +146,11 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
+_FAULTS_IN_WORDS = "\n".join(f"  {name:<14}{kind.meaning}" for name, kind in FAULTS.items())
 _EPILOG_OF_RUN = f"""\
 PLAN: faults at times from the start of the load, such as
   {EXAMPLE}
-Faults: {", ".join(FAULTS)}.
+{_FAULTS_IN_WORDS}
 
 Exit code: 0: every threshold is met. 1: one is missed. 2: the command
 cannot be carried out as typed. 3: the run is not valid: the generator was late, a part of the stack
@@ -170,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         stack,
         *_STACK,
         _AI,
+        _SEND,
         _SEED,
         Option("port", "N", 8080, "port of webhooks; 0: any", _PORT),
         Option("sink-port", "N", 8090, "port of the sink; 0: any", _PORT),
@@ -182,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         "stops everything. What follows -- goes to Locust, as in: -- --processes 2",
         epilog=_EPILOG_OF_RUN,
     )
-    _add(run, *_STACK, _AI, *_RUN)
+    _add(run, *_STACK, _AI, _SEND, *_RUN)
     add_load_options(run)
     run.set_defaults(run=_load)
     validate = commands.add_parser(
@@ -205,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         Option("port", "N", 8090, "port to listen on; 0: any", _PORT),
         _AI,
         _AI_ERRORS,
+        _SEND,
         _SEED,
     )
     sink.set_defaults(run=_sink)
@@ -310,6 +316,7 @@ def _load_run(
             "system": "legacy" if options.legacy else "queue",
             "workers": options.workers,
             "ai": options.ai,
+            "send": _send_of(options),
             "ai_error_share": options.ai_errors,
             "redis_memory": options.redis_memory,
             "redis_append_fsync": APPEND_FSYNC,
@@ -333,7 +340,13 @@ def _stack_settings(options: argparse.Namespace, port: int, sink_port: int) -> S
 
 def _sink_settings(options: argparse.Namespace) -> SinkSettings:
     seed = getattr(options, "seed", SEED_DEFAULT)  # `run` leaves the default to Locust's settings
-    return SinkSettings(ai=options.ai, ai_errors=options.ai_errors, seed=seed)
+    return SinkSettings(ai=options.ai, ai_errors=options.ai_errors, send=_send_of(options), seed=seed)
+
+
+def _send_of(options: argparse.Namespace) -> str:
+    """Return the time that a send takes; `validate` has none, since the simulator's sends take none."""
+    send: str = getattr(options, "send", SEND_DEFAULT)
+    return send
 
 
 def _prepare_process() -> None:

@@ -24,8 +24,13 @@ from loadtests.stack.credentials import webhook_secrets
 from queue_core.channels.cloud import example as cloud
 from queue_core.channels.evolution import example as evolution
 
-DELIVERIES_MAX = 6
-"""Attempts to deliver a message before the generator gives up, as a provider does."""
+DELIVERIES_MAX = 10
+"""Attempts to deliver a message before the generator gives up. The Evolution API makes as many."""
+REDELIVER_WAIT_MAX_S = 30.0
+"""Longest wait before a delivery is repeated. With --redeliver 2s the attempts of a message span three minutes.
+
+WhatsApp's Cloud API repeats for days, with waits that grow in the same way; a load test does not last that long.
+"""
 UNDER_WAY_MAX = 2_000
 """Largest number of open requests. A load that needs more makes the generator late and the run invalid."""
 CONNECTIONS_MAX = 512
@@ -101,7 +106,7 @@ class Generator:
             self._report(is_last=True)
 
     def _deliver(self, client: Any, job: Job, intended: float, secrets: Mapping[str, str]) -> None:
-        """POST a message until it is acknowledged, as a provider would, with waits that double."""
+        """POST a message until it is acknowledged, as a provider would, with waits that grow."""
         options = self._environment.parsed_options
         assert options is not None
         _, conversation, message_id, _ = job
@@ -109,7 +114,7 @@ class Generator:
         sample = Sample(message_id, conversation, intended, time.time())
         wait_s = seconds_of(options, "redeliver")
         for delivery in range(DELIVERIES_MAX):
-            if delivery and self._ended.wait(wait_s * 2 ** (delivery - 1)):
+            if delivery and self._ended.wait(redelivery_wait_s(wait_s, delivery)):
                 break
             response = client.post(
                 path, data=body, headers={"Content-Type": "application/json", **headers}, name=path
@@ -145,6 +150,11 @@ class Generator:
         if self.account:
             rows = [Sample(*row) for row in msg.data["rows"]]
             self.account.add(rows, is_last=bool(msg.data["last"]))
+
+
+def redelivery_wait_s(first_s: float, delivery: int) -> float:
+    """Return the wait before delivery 1, 2, … is repeated: it doubles, up to REDELIVER_WAIT_MAX_S."""
+    return min(first_s * 2.0 ** (delivery - 1), max(first_s, REDELIVER_WAIT_MAX_S))
 
 
 def _webhook(

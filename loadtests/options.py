@@ -110,7 +110,7 @@ class Option(NamedTuple):
 
 _LOAD = (
     Option("scenario", "NAME", "bursts", "one of those above", choices=tuple(SCENARIOS)),
-    Option("rate", "N", 600.0, "messages a minute", number(0.001, NUMBER_MAX)),
+    Option("rate", "N", 600.0, "messages a minute, on average", number(0.001, NUMBER_MAX)),
     Option("duration", "TIME", "60s", "length of the load", duration(is_above_0=True)),
     Option("seed", "N", 1, "equal seeds draw equal messages", whole(0, SEED_MAX)),
     Option("storm-users", "N", 0, "storm: users who write at once", whole(0, NUMBER_MAX)),
@@ -122,7 +122,7 @@ _LOAD = (
         "redeliver",
         "TIME",
         "2s",
-        "wait before a refused message is sent again; doubles each time",
+        "wait before a refused message is sent again; doubles each time, up to 30 s",
         duration(is_above_0=False),
     ),
 )
@@ -137,8 +137,10 @@ class Limits:
     """The limits of the thresholds. Each field has the name of its option."""
 
     max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
-    max_duplicates: int = _limit(0, "MESSAGES", "answered more than once")
-    max_out_of_order: int = _limit(0, "MESSAGES", "answered before an older message")
+    max_duplicates: int = _limit(
+        0, "MESSAGES", "answered more than once, which no death of a worker explains"
+    )
+    max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was acknowledged earlier")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")
     max_ack_p99: float = _limit(250.0, "MS", "p99 of the time from a message's scheduled moment to its 2xx")
     max_lag_p99: float = _limit(250.0, "MS", "p99 of the time from a turn's due time to its claim")

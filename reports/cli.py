@@ -10,11 +10,11 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TextIO, TypeAlias
 
 from reports.compare.comparison import Comparison
 from reports.results.checks import contradictions
@@ -25,6 +25,7 @@ from reports.text import one_line
 from reports.words.language import DEFAULT, LANGUAGES, speaking
 
 if TYPE_CHECKING:
+    from reports.analysis.replay import AnalysedReplay
     from reports.ci.history import Entry
     from reports.pages.csv_links import CsvLink
 
@@ -184,12 +185,23 @@ def _build(options: argparse.Namespace) -> int:
         raise InputError("--draw is for replays, since other pages have no conversations: leave it out")
     output: Path = options.output or options.result.with_suffix(".html")
     _check_outputs({"-o": output}, [options.result])
+    terminal = sys.stderr if output == STANDARD_OUTPUT else sys.stdout
     with speaking(options.lang):
         page, tables = _page_and_tables(result, options)
-        _write(page, output)
-        _print_name(output)
-        _write_tables(tables, options.csv_dir)
+        _write_named(page, output, terminal)
+        _write_tables(tables, options.csv_dir, terminal)
     return OK
+
+
+def _check_drawn(numbers: Iterable[int], replay: AnalysedReplay) -> None:
+    """Refuse numbers that no conversation has."""
+    known = {conversation.number for recording in replay.recordings for conversation in recording.in_order}
+    for number in numbers:
+        if number not in known:
+            raise InputError(
+                f"--draw {number}: no recording of this result has a conversation with that number; "
+                f"the largest is {max(known, default=0)}"
+            )
 
 
 def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, Tables]:
@@ -199,8 +211,10 @@ def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, 
         from reports.pages.replay.downloads import downloads  # noqa: PLC0415
         from reports.pages.replay.page import render_replay_report  # noqa: PLC0415
 
-        page = render_replay_report(result, options.lang, options.draw)
-        return page, downloads(AnalysedReplay(result))
+        replay = AnalysedReplay(result)
+        _check_drawn(options.draw, replay)
+        page = render_replay_report(result, options.lang, options.draw, options.result)
+        return page, downloads(replay)
     if result["kind"] == "load":
         from reports.pages.load.downloads import load_downloads  # noqa: PLC0415
         from reports.pages.load.page import render_load_report  # noqa: PLC0415
@@ -216,10 +230,10 @@ def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, 
     )
 
 
-def _write_tables(tables: Tables, folder: Path | None) -> None:
+def _write_tables(tables: Tables, folder: Path | None, terminal: TextIO) -> None:
     if folder is not None:
         for _, link in tables:
-            _write(link.whole, folder / link.name)
+            _write_named(link.whole, folder / link.name, terminal)
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
@@ -274,9 +288,12 @@ def _write(text: str, output: Path) -> None:
         raise InputError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
-def _print_name(output: Path) -> None:
+def _write_named(text: str, output: Path, terminal: TextIO) -> None:
+    """Write as `_write` does, and print the name of the file."""
+    is_replaced = output.is_file()
+    _write(text, output)
     if output != STANDARD_OUTPUT:
-        print(output)
+        print(f"{output} (replaced)" if is_replaced else output, file=terminal)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -293,19 +310,17 @@ def _compare(options: argparse.Namespace) -> int:
         raise InputError("-: a history is a file that is read and appended to; name one with --history")
     _check_outputs({**outputs, "--history": options.history}, [options.before, options.after])
     before, after = read_result(options.before), read_result(options.after)
+    terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
     with speaking(options.lang):
         comparison = compare(before, after)
-        _write_comparison(comparison, options)
-        _write_tables(regression_downloads(comparison), options.csv_dir)
-    terminal = sys.stderr if STANDARD_OUTPUT in outputs.values() else sys.stdout
-    if options.output != STANDARD_OUTPUT:
-        print(options.output, file=terminal)
+        _write_comparison(comparison, options, terminal)
+        _write_tables(regression_downloads(comparison), options.csv_dir, terminal)
     # One line: CI servers obey lines that begin with a command.
     print(one_line(str(comparison.verdict)), file=terminal)
     return FOUND if FAIL_ON[options.fail_on](comparison) else OK
 
 
-def _write_comparison(comparison: Comparison, options: argparse.Namespace) -> None:
+def _write_comparison(comparison: Comparison, options: argparse.Namespace, terminal: TextIO) -> None:
     """Write each output that the options name. The history is last: it has no run whose page cannot be written."""
     from reports.ci import history  # noqa: PLC0415
     from reports.ci.junit import junit_xml  # noqa: PLC0415
@@ -314,7 +329,8 @@ def _write_comparison(comparison: Comparison, options: argparse.Namespace) -> No
     from reports.pages.trend import trend_of  # noqa: PLC0415
 
     entries = _history(comparison, options)
-    _write(render_regression_report(comparison, trend_of(entries), options.lang), options.output)
+    page = render_regression_report(comparison, trend_of(entries), options.lang)
+    _write_named(page, options.output, terminal)
     if options.junit is not None:
         _write(junit_xml(comparison), options.junit)
     if options.summary is not None:
@@ -364,14 +380,12 @@ def _update_baseline(options: argparse.Namespace) -> int:
     baseline = baseline_of(read_result(options.result))
     if problem := next(contradictions(baseline), ""):
         raise ResultError(f"{options.result}: its baseline would be invalid: {problem}; make it again")
-    _write(baseline_text(baseline), options.output)
-    _print_name(options.output)
+    _write_named(baseline_text(baseline), options.output, sys.stdout)
     return OK
 
 
 def _write_schemas(options: argparse.Namespace) -> int:
     for kind in KINDS:
         output: Path = options.output / f"{kind}.json"
-        _write(schema_text(kind), output)
-        _print_name(output)
+        _write_named(schema_text(kind), output, sys.stdout)
     return OK

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-NARROW = "\u00a0"
-"""Space between a number and its unit that keeps them on one line."""
+NO_BREAK = "\u00a0"
+"""No-break space: it keeps a number and its unit on one line."""
 
 ELLIPSIS = "…"
 PHONE_DIGITS_MIN = 5
@@ -52,7 +52,7 @@ def one_line(text: str) -> str:
 def with_units(text: str) -> str:
     """Put one of our own texts on one line, and keep the no-break spaces between numbers and units."""
     label = printable(_ISOLATES.sub("", text)).strip()
-    return _SPACES.sub(lambda match: NARROW if match[0] == NARROW else " ", label)
+    return _SPACES.sub(lambda match: NO_BREAK if match[0] == NO_BREAK else " ", label)
 
 
 def cut(text: str, limit: int) -> str:

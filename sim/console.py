@@ -26,8 +26,9 @@ from reports.results.replay import (
     ReplayResult,
     Run,
 )
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
+from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
 WIDTH_MAX = 100_000
@@ -124,7 +125,7 @@ def _show_overview(result: ReplayResult, console: Console) -> None:
 
 def terminal_text(text: object) -> str:
     """Return a text without control characters, and with plain spaces, so that its lines can wrap."""
-    return visible(str(text).replace(NARROW, " "))
+    return visible(str(text).replace(NO_BREAK, " "))
 
 
 def _show_recording(
@@ -159,9 +160,9 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
     for name in ("system", "runs", "with a loss", "a message is lost", "95 % interval"):
         table.add_column(name, justify="left" if name == "system" else "right", no_wrap=True)
     for loss in estimates:
-        interval = f"{loss['low']:.2%} to {loss['high']:.2%}"
+        interval = terminal_text(f"{share(loss['low'])} to {share(loss['high'])}")
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
-        table.add_row(loss["system"], *counts, f"{loss['probability']:.2%}", interval)
+        table.add_row(loss["system"], *counts, terminal_text(share(loss["probability"])), interval)
     print_table(table, console)
 
 

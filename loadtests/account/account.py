@@ -15,8 +15,9 @@ import msgspec
 import requests
 from gevent.event import Event as Signal
 
+from loadtests.account.doubles import Deaths, deaths_of
 from loadtests.account.ledger import Ledger, Sample, answered_ids, ledger_of
-from loadtests.account.surroundings import STARTED
+from loadtests.account.surroundings import STARTED, read_injected
 from loadtests.options import plan_of, seconds_of
 from loadtests.schedule import arrivals_of
 from loadtests.sink.event import Event
@@ -111,12 +112,12 @@ class Account:
                 self._is_complete.set()
 
     def run(self) -> None:
-        """Wait until the load has ended, and then for the replies, no longer than the drain time."""
+        """Wait until the load has ended, and then until everything is at rest, no longer than the drain time."""
         gevent.sleep(max(0.0, self.start_at - time.time()))
         while not self._is_complete.wait(self._until_next_measurement()):
             self._measure()
         sent_at = time.time()
-        while time.time() - sent_at < self._drain_s_max and not self._is_all_answered():
+        while time.time() - sent_at < self._drain_s_max and not self._is_at_rest():
             gevent.sleep(self._until_next_measurement())
             self._measure()
         self.drain_s = time.time() - sent_at
@@ -126,7 +127,14 @@ class Account:
         # In this order, so that a message answered in between is not missing from both.
         waiting, dead = self._waiting_and_dead()
         self._read_sink()
-        return ledger_of(self.samples, self.events, dead=max(0, dead - self._dead_before), waiting=waiting)
+        return ledger_of(
+            self.samples,
+            self.events,
+            dead=max(0, dead - self._dead_before),
+            waiting=waiting,
+            deaths=self._deaths(),
+            start_at=self.start_at,
+        )
 
     def timeline(self) -> list[Second]:
         """Return the figures of each second, without CPU usage."""
@@ -155,6 +163,11 @@ class Account:
             for second, measurement in enumerate(measurements)
         ]
 
+    def _deaths(self) -> Deaths:
+        """Return the deaths in the stack of this run; none for another deployment, which no fault strikes."""
+        folder = self.options.surroundings
+        return deaths_of(read_injected(Path(folder)), self.start_at, time.time()) if folder else Deaths()
+
     def _until_next_measurement(self) -> float:
         elapsed = time.time() - self.start_at
         return max(0.05, MEASURE_EVERY_S * (len(self._measurements) + 1) - elapsed)
@@ -170,7 +183,10 @@ class Account:
             counts = f"{len(self.samples):,} of {len(self.jobs):,} sent"
             _log.info("%d s: messages: %s%s", len(self._measurements), counts, queue)
 
-    def _is_all_answered(self) -> bool:
+    def _is_at_rest(self) -> bool:
+        """Return True if everything is answered and nothing waits; an answered message that waits may be sent again."""
+        if not self._measurements or self._measurements[-1].waiting != 0:
+            return False
         self._read_sink()
         answered = answered_ids(self.events)
         return all(sample.id in answered for sample in self.samples if sample.acknowledged_at is not None)

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from loadtests.account.doubles import Deaths, doubles_of
 from loadtests.sink.event import Event
-from reports.results.load import Batches, LoadLatency, LoadLedger
+from reports.results.load import Batches, Double, LoadLatency, LoadLedger
 
-IDS_SHOWN_MAX = 100
+MESSAGES_SHOWN_MAX = 100
 
 
 @dataclass(slots=True)
@@ -29,11 +30,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The counts of a result, and at most IDS_SHOWN_MAX ids of unanswered and of repeated messages."""
+    """The counts of a result, and at most MESSAGES_SHOWN_MAX messages that were not answered, or sent twice."""
 
     counts: LoadLedger
     unanswered_ids: list[str]
-    duplicate_ids: list[str]
+    doubles: list[Double]
 
 
 def answered_ids(events: Iterable[Event]) -> Counter[str]:
@@ -41,13 +42,24 @@ def answered_ids(events: Iterable[Event]) -> Counter[str]:
     return Counter(message_id for event in events if event.event == "sent" for message_id in event.ids)
 
 
-def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, waiting: int) -> Ledger:
-    """Count what became of the messages. `dead` and `waiting` are the deployment's counts for this run."""
+def ledger_of(
+    samples: Sequence[Sample],
+    events: Sequence[Event],
+    *,
+    dead: int,
+    waiting: int,
+    deaths: Deaths,
+    start_at: float = 0.0,
+) -> Ledger:
+    """Count what became of the messages of a load that began at `start_at`.
+
+    `dead` and `waiting` are the deployment's counts for this run, `deaths` those of its processes.
+    """
     counts = answered_ids(events)
-    known = {sample.id for sample in samples}
+    doubles = doubles_of(events, {sample.id for sample in samples}, deaths, start_at)
+    explained = sum(double["worker_died"] for double in doubles)
     acknowledged = [sample for sample in samples if sample.acknowledged_at is not None]
     unanswered = [sample.id for sample in acknowledged if not counts[sample.id]]
-    repeated = [message_id for message_id, count in counts.items() if count > 1 and message_id in known]
     dead = min(dead, len(unanswered))
     waiting = min(waiting, len(unanswered) - dead)
     return Ledger(
@@ -58,12 +70,13 @@ def ledger_of(samples: Sequence[Sample], events: Sequence[Event], *, dead: int, 
             waiting=waiting,
             lost=len(unanswered) - dead - waiting,
             unsure=len(samples) - len(acknowledged),
-            duplicates=len(repeated),
+            duplicates=len(doubles) - explained,
+            worker_died=explained,
             out_of_order=_out_of_order(acknowledged, events),
             failed_requests=sum(sample.failures for sample in samples),
         ),
-        unanswered_ids=unanswered[:IDS_SHOWN_MAX],
-        duplicate_ids=sorted(repeated)[:IDS_SHOWN_MAX],
+        unanswered_ids=unanswered[:MESSAGES_SHOWN_MAX],
+        doubles=doubles[:MESSAGES_SHOWN_MAX],
     )
 
 

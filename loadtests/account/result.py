@@ -49,7 +49,7 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         thresholds=[],
         ledger=ledger.counts,
         lost_ids=ledger.unanswered_ids if ledger.counts["lost"] else [],
-        duplicate_ids=ledger.duplicate_ids,
+        doubles=ledger.doubles,
         batches=batches_of(account.events),
         latency_ms=latency,
         timeline=account.timeline(),

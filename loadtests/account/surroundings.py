@@ -5,7 +5,7 @@
 
 - `surroundings.json`: Surroundings, written before the start;
 - `started`: Unix time of the start of the load;
-- `faults.json`: [{"code", "start_s", "end_s"}], rewritten when a fault begins or ends; `end_s` is null until it ends;
+- `faults.json`: a list of InjectedFault, rewritten when a fault begins, kills or ends;
 - `usage.jsonl`: a UsageSample each second.
 """
 
@@ -49,14 +49,18 @@ def read_surroundings(folder: Path) -> Surroundings:
     return msgspec.json.decode((folder / "surroundings.json").read_bytes(), type=Surroundings)
 
 
+def read_injected(folder: Path) -> list[InjectedFault]:
+    """Read the faults that have begun."""
+    return msgspec.json.decode((folder / "faults.json").read_bytes(), type=list[InjectedFault])
+
+
 def read_faults(folder: Path, until_s: float) -> list[FaultTimes]:
-    """Read the faults; a fault that has not ended yet ends at `until_s`."""
-    faults = msgspec.json.decode((folder / "faults.json").read_bytes(), type=list[InjectedFault])
+    """Read the times of the faults; a fault that has not ended yet ends at `until_s`."""
     return [
         FaultTimes(
             code=fault.code, start_s=fault.start_s, end_s=until_s if fault.end_s is None else fault.end_s
         )
-        for fault in faults
+        for fault in read_injected(folder)
     ]
 
 

@@ -1,6 +1,7 @@
 """The sink: an HTTP server that plays the AI and WhatsApp, and remembers all requests and their times.
 
-The AI answers "turn N", so the text of a reply shows which turn it answers, and with it which messages.
+The AI answers "turn N", so the text of a reply shows which turn it answers, and with it which messages. A send takes
+its time too. It is carried out even if its caller dies meanwhile, as at a real provider.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from loadtests.sink.caller import caller_of
 from loadtests.sink.event import Event, Turn
-from sim.engine.distributions import parse_distribution
+from sim.engine.distributions import Distribution, parse_distribution
 
 AI_DEFAULT = "lognormal:2s:0.4"
+SEND_DEFAULT = "constant:0"
 SEED_DEFAULT = 1
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """Enough for a turn of 100 messages of 256 kB."""
@@ -37,10 +40,15 @@ _ANSWER = re.compile(r"turn ([0-9]{1,15})")
 
 @dataclass(frozen=True, slots=True)
 class SinkSettings:
-    """Settings of the played AI: the distribution of its service time as typed, and the probability of errors."""
+    """Settings of the sink.
+
+    `ai` and `send` are the distributions, as typed, of the times that the AI and a send take; `ai_errors` is the
+    probability that the AI fails.
+    """
 
     ai: str = AI_DEFAULT
     ai_errors: float = 0.0
+    send: str = SEND_DEFAULT
     seed: int = SEED_DEFAULT
 
 
@@ -58,6 +66,7 @@ class Sink:
     def __init__(self, settings: SinkSettings, *, now: Callable[[], float] = time.time) -> None:
         self._settings = settings
         self._service_time = parse_distribution(settings.ai)
+        self._send_time = parse_distribution(settings.send)
         self._now = now
         self._lines: list[bytes] = []
         self._turns: dict[int, Turn] = {}
@@ -90,8 +99,7 @@ class Sink:
         if self._fails(turn):
             self._record("ai-error", number, turn)
             return web.json_response({"error": "the played AI fails"}, status=500)
-        uniform = _uniform(self._settings.seed, "service", _name(turn))
-        service_ms = min(self._service_time.quantile_ms(uniform), SERVICE_MS_MAX)
+        service_ms = self._drawn_ms(self._service_time, "service", turn)
         self._turns[number] = turn
         self._record("ai", number, turn, service_ms=service_ms)
         await asyncio.sleep(service_ms / 1000)
@@ -102,12 +110,17 @@ class Sink:
         luck = _uniform(self._settings.seed, "error", _name(turn), turn.attempt)
         return self._now() < self._ai_fails_until or luck < self._settings.ai_errors
 
+    def _drawn_ms(self, times: Distribution, name: str, turn: Turn) -> float:
+        """Draw a time, always the same for the same turn."""
+        return min(times.quantile_ms(_uniform(self._settings.seed, name, _name(turn))), SERVICE_MS_MAX)
+
     # WhatsApp.
 
     async def evolution_send(self, request: web.Request) -> web.Response:
         """Take a reply by the Evolution API."""
         body = await _decoded(request, dict[str, Any])
-        number = self._sent(request.match_info["instance"], body.get("number"), body.get("text"))
+        instance = request.match_info["instance"]
+        number = await self._take(request, instance, body.get("number"), body.get("text"))
         return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
 
     async def evolution_presence(self, request: web.Request) -> web.Response:
@@ -122,18 +135,32 @@ class Sink:
             return web.json_response({"success": True})
         text = body.get("text")
         words = text.get("body") if isinstance(text, dict) else None
-        number = self._sent(request.match_info["phone_number_id"], body.get("to"), words)
+        number = await self._take(request, request.match_info["phone_number_id"], body.get("to"), words)
         return web.json_response(
             {"messaging_product": "whatsapp", "messages": [{"id": f"wamid.out-{number}"}]}
         )
 
-    def _sent(self, instance: str, phone: Any, text: Any) -> int:
-        """Remember a reply, with the ids of its turn if the turn is known; return the number of the event."""
+    async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
+        """Take a reply in the time that a send takes, and list it with the ids of its turn if the turn is known.
+
+        Return the number of the event. The send goes on if its caller dies: see `serve`.
+        """
+        at = self._now()
         match = _ANSWER.fullmatch(text.strip()) if isinstance(text, str) else None
         number = int(match[1]) if match else None
         turn = self._turns.get(number, Turn()) if number is not None else Turn()
         shown = msgspec.structs.replace(turn, instance=instance, phone=str(phone or ""))
-        return self._record("sent", number, shown)
+        if send_ms := self._drawn_ms(self._send_time, "send", shown):
+            await asyncio.sleep(send_ms / 1000)
+        return self._record(
+            "sent",
+            number,
+            shown,
+            at=at,
+            answered_at=self._now() * 1000,
+            caller=caller_of(request.headers),
+            is_caller_gone=request.transport is None or request.transport.is_closing(),
+        )
 
     # Requests of the load test.
 
@@ -160,13 +187,16 @@ class Sink:
         self._ai_fails_until = self._now() + wanted.seconds
         return web.json_response({"until": self._ai_fails_until})
 
-    def _record(self, event: str, number: int | None, turn: Turn, service_ms: float | None = None) -> int:
+    def _record(
+        self, event: str, number: int | None, turn: Turn, *, at: float | None = None, **facts: Any
+    ) -> int:
+        """List an event that came in at Unix second `at`, or now; return its number."""
         line = Event(
             n=len(self._lines) + 1,
             event=event,
-            at=self._now() * 1000,
+            at=(self._now() if at is None else at) * 1000,
             turn=number,
-            service_ms=service_ms,
+            **facts,
             **msgspec.structs.asdict(turn),
         )
         self._lines.append(msgspec.json.encode(line) + b"\n")
@@ -206,7 +236,14 @@ def serve(settings: SinkSettings, host: str, port: int, listening: Callable[[str
         ) from None
     address = listener.getsockname()
     listening(f"http://[{address[0]}]:{address[1]}" if is_ipv6 else f"http://{address[0]}:{address[1]}")
-    web.run_app(app, sock=listener, print=None, access_log=None, shutdown_timeout=END_S)
+    web.run_app(
+        app,
+        sock=listener,
+        print=None,
+        access_log=None,
+        shutdown_timeout=END_S,
+        handler_cancellation=False,  # a send goes on when its caller has died
+    )
 
 
 def cause_of(error: OSError) -> str:

@@ -7,20 +7,31 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from queue_core.durations import DurationError, parse_duration_ms
 from reports.results.load import FaultCode
 
-FAULTS: dict[FaultCode, bool] = {
-    "kill-worker": False,
-    "pause-redis": True,
-    "restart-redis": False,
-    "ai-errors": True,
+
+class FaultKind(NamedTuple):
+    """A kind of fault. `has_duration` is True if it lasts for a time that the plan must give."""
+
+    has_duration: bool
+    meaning: str
+
+
+FAULTS: dict[FaultCode, FaultKind] = {
+    "kill-worker": FaultKind(False, "a worker is killed and started again; workers take turns"),
+    "pause-redis": FaultKind(True, "Redis stands still: connections stay open, nothing answers"),
+    "stop-redis": FaultKind(True, "Redis is killed: connections are refused until it starts on its data"),
+    "restart-redis": FaultKind(False, "Redis is stopped in good order and started at once"),
+    "ai-errors": FaultKind(True, "the AI answers 500"),
 }
-"""Each fault, with True if it lasts for a time that the plan must give."""
+REDIS_FAULTS: tuple[FaultCode, ...] = ("pause-redis", "stop-redis", "restart-redis")
+"""Faults during which Redis answers nobody."""
 FAULTS_MAX = 100
 LAST_MS_MAX = 3_600_000.0
 EXAMPLE = "kill-worker@20s,pause-redis@30s:5s,restart-redis@40s,ai-errors@50s:10s"
@@ -45,11 +56,16 @@ class Fault:
 
 
 class InjectedFault(msgspec.Struct, frozen=True):
-    """A fault that has begun. Times count from the start of the load; `end_s` is None until the fault has ended."""
+    """A fault that has begun. Times count from the start of the load; `end_s` is None until the fault has ended.
+
+    `killed` is the process that died at `killed_s`, by the name that the sink knows; "" before, and for other faults.
+    """
 
     code: FaultCode
     start_s: float
     end_s: float | None = None
+    killed: str = ""
+    killed_s: float | None = None
 
 
 class Target(Protocol):
@@ -57,8 +73,11 @@ class Target(Protocol):
 
     workers: int
 
-    def kill_worker(self, number: int) -> None:
-        """Kill worker 1 … `workers` and start it again."""
+    def kill_worker(self, number: int) -> str:
+        """Kill worker 1 … `workers` and start it again; return the name of the dead process."""
+
+    def await_worker(self, number: int) -> None:
+        """Return when a worker that was started again is ready."""
 
     def pause_redis(self) -> None:
         """Freeze Redis."""
@@ -66,8 +85,14 @@ class Target(Protocol):
     def resume_redis(self) -> None:
         """Undo pause_redis."""
 
+    def stop_redis(self) -> None:
+        """Kill Redis."""
+
+    def start_redis(self) -> None:
+        """Undo stop_redis."""
+
     def restart_redis(self) -> None:
-        """Stop Redis and start it again."""
+        """Stop Redis in good order and start it again."""
 
     def ai_errors(self, seconds: float) -> None:
         """Make the AI answer with errors for some seconds; 0 ends that."""
@@ -79,12 +104,10 @@ def parse_plan(text: str) -> tuple[Fault, ...]:
     if len(parts) > FAULTS_MAX:
         raise PlanError(f"the plan has {len(parts)} faults; {FAULTS_MAX} is the limit")
     plan = tuple(sorted((_parse_fault(part) for part in parts), key=lambda fault: fault.at_s))
-    pauses = [fault for fault in plan if fault.code == "pause-redis"]
-    for pause in pauses:
-        for other in plan:
-            is_of_redis = other is not pause and other.code in ("pause-redis", "restart-redis")
-            if is_of_redis and pause.at_s <= other.at_s <= pause.at_s + pause.lasts_s:
-                raise PlanError(f"{other} falls into {pause}: one server cannot do both at once")
+    of_redis = [fault for fault in plan if fault.code in REDIS_FAULTS]
+    for fault, later in pairwise(of_redis):
+        if later.at_s <= fault.at_s + fault.lasts_s:
+            raise PlanError(f"{later} falls into {fault}: one server cannot do both at once")
     return plan
 
 
@@ -96,9 +119,9 @@ def _parse_fault(text: str) -> Fault:
     code = next((known for known in FAULTS if known == name), None)
     if code is None:
         raise PlanError(f"{text!r}: there is no fault {name!r}; known are {', '.join(FAULTS)}")
-    if FAULTS[code] and lasts is None:
+    if FAULTS[code].has_duration and lasts is None:
         raise PlanError(f"{text!r}: how long? Write {code}@{at}:5s")
-    if not FAULTS[code] and lasts is not None:
+    if not FAULTS[code].has_duration and lasts is not None:
         raise PlanError(f"{text!r}: {code} takes no duration; write {code}@{at}")
     try:
         at_ms = parse_duration_ms(at)
@@ -172,35 +195,49 @@ class Chaos:
         delay_s = load_started_at + fault.at_s - self._now()
         if delay_s > 0 and self._wait(delay_s):
             return
-        injected = InjectedFault(fault.code, round(self._now() - load_started_at, 3))
         with self._lock:
-            self._injected[number] = injected
+            self._injected[number] = InjectedFault(fault.code, self._since(load_started_at))
             self._report()
         try:
-            self._strike(fault, worker)
+            self._strike(number, worker, load_started_at)
         except Exception as error:  # noqa: BLE001 - of any kind: the run reports that this fault failed
             with self._lock:
                 self.errors.append(f"{fault}: {error}")
+        self._change(number, end_s=self._since(load_started_at))
+
+    def _since(self, load_started_at: float) -> float:
+        return round(self._now() - load_started_at, 3)
+
+    def _change(self, number: int, **facts: str | float) -> None:
+        """Note and report more facts about a fault that has begun."""
         with self._lock:
-            end_s = round(self._now() - load_started_at, 3)
-            self._injected[number] = msgspec.structs.replace(injected, end_s=end_s)
+            self._injected[number] = msgspec.structs.replace(self._injected[number], **facts)
             self._report()
 
     def _report(self) -> None:
         self._changed(sorted(self._injected.values(), key=lambda injected: injected.start_s))
 
-    def _strike(self, fault: Fault, worker: int) -> None:
+    def _strike(self, number: int, worker: int, load_started_at: float) -> None:
+        fault = self._plan[number]
         if fault.code == "kill-worker":
-            self._target.kill_worker(worker)
+            killed = self._target.kill_worker(worker)
+            self._change(number, killed=killed, killed_s=self._since(load_started_at))
+            self._target.await_worker(worker)
         elif fault.code == "restart-redis":
             self._target.restart_redis()
         elif fault.code == "pause-redis":
-            self._target.pause_redis()
-            try:
-                self._wait(fault.lasts_s)
-            finally:
-                self._target.resume_redis()
+            self._last(fault, self._target.pause_redis, self._target.resume_redis)
+        elif fault.code == "stop-redis":
+            self._last(fault, self._target.stop_redis, self._target.start_redis)
         else:
             self._target.ai_errors(fault.lasts_s)
             if self._wait(fault.lasts_s):
                 self._target.ai_errors(0)
+
+    def _last(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        """Begin a fault, and end it after its duration, or earlier when the load is over."""
+        begin()
+        try:
+            self._wait(fault.lasts_s)
+        finally:
+            end()

@@ -17,6 +17,7 @@ import psutil
 import redis
 import requests
 
+from loadtests.sink.caller import api_key_of
 from loadtests.sink.server import ListenError, SinkSettings, cause_of
 from loadtests.stack.children import Children
 from loadtests.stack.credentials import webhook_secrets
@@ -88,6 +89,8 @@ class Stack:
         self.host = f"http://{HOST}:{self._ports['web']}"
         self.sink = f"http://{HOST}:{self._ports['sink']}"
         self._ended_cpu_s: dict[str, float] = {}
+        self._lives: dict[str, int] = {}
+        self._is_redis_stopped = False
         self._lock = threading.RLock()
 
     @property
@@ -130,7 +133,7 @@ class Stack:
             for name, code in self._children.ended().items():
                 if name in self._ports:
                     raise self._failure(name, f"ended with code {code}")
-            if not self._redis.is_running():
+            if not self._redis.is_running() and not self._is_redis_stopped:
                 raise StackError(f"redis-server ended by itself. Its log ends:\n{self._redis.log_tail()}")
 
     def spawn(
@@ -148,16 +151,24 @@ class Stack:
 
     # Faults.
 
-    def kill_worker(self, number: int) -> None:
-        """Kill worker 1 … `workers` as a crash would, start it again, and return when it is ready."""
+    def kill_worker(self, number: int) -> str:
+        """Kill worker 1 … `workers` as a crash would, and start it again.
+
+        Return the name of the dead process, as the sink knows it; `await_worker` waits for the new one.
+        """
         if not 1 <= number <= self.workers:
             raise ValueError(f"there is no worker {number}; there are {self.workers}")
         name = f"worker-{number}"
         with self._lock:
             self._ended_cpu_s[name] = self._cpu_s(name)
+            killed = self._caller(name)
             self._children.kill(name)
             self._spawn_worker(number)
-        self._wait_until_ready(name, "/readyz")
+        return killed
+
+    def await_worker(self, number: int) -> None:
+        """Return when a worker is ready."""
+        self._wait_until_ready(f"worker-{number}", "/readyz")
 
     def pause_redis(self) -> None:
         """Freeze Redis: connections stay open and nothing answers."""
@@ -168,6 +179,27 @@ class Stack:
         """Undo pause_redis."""
         with self._lock:
             self._redis.resume()
+
+    def stop_redis(self) -> None:
+        """Kill Redis: connections break, and new ones are refused. Everything that it acknowledged is on its disk.
+
+        With `appendfsync everysec` a killed Redis may lose a second of acknowledged writes. No queue could make up for
+        that, so the fault would prove nothing: from here on Redis writes before it answers.
+        """
+        with (
+            self._lock,
+            redis.Redis.from_url(self.redis_url, socket_timeout=REQUEST_TIMEOUT_S, retry=None) as client,
+        ):
+            client.config_set("appendfsync", "always")
+            self._ended_cpu_s["redis"] = self._cpu_s("redis")
+            self._is_redis_stopped = True
+            self._redis.kill()
+
+    def start_redis(self) -> None:
+        """Undo stop_redis: start Redis on its data; return when it answers."""
+        with self._lock:
+            self._redis.start()
+            self._is_redis_stopped = False
 
     def restart_redis(self) -> None:
         """Stop Redis in good order and start it again on its data; return when it answers."""
@@ -232,18 +264,19 @@ class Stack:
     def _spawn_sink(self) -> None:
         sink = self._settings.sink
         command = [sys.executable, "-m", "loadtests", "sink", "--port", str(self._ports["sink"])]
-        command += ["--ai", sink.ai, "--ai-errors", str(sink.ai_errors), "--seed", str(sink.seed)]
+        command += ["--ai", sink.ai, "--ai-errors", str(sink.ai_errors), "--send", sink.send]
+        command += ["--seed", str(sink.seed)]
         self._children.spawn("sink", command, self._base())
 
     def _spawn_web(self) -> None:
         use_queue = "false" if self._settings.is_legacy else "true"
         environment = {"USE_QUEUE_SYSTEM": use_queue, "HOST": HOST, "PORT": str(self._ports["web"])}
         command = [sys.executable, "-m", "queue_core", "web"]
-        self._children.spawn("web", command, {**self._deployment(), **environment})
+        self._children.spawn("web", command, {**self._deployment("web"), **environment})
 
     def _spawn_worker(self, number: int) -> str:
         name = f"worker-{number}"
-        environment = {**self._deployment(), "HOST": HOST, "MONITOR_PORT": str(self._ports[name])}
+        environment = {**self._deployment(name), "HOST": HOST, "MONITOR_PORT": str(self._ports[name])}
         self._children.spawn(name, [sys.executable, "-m", "queue_core", "worker"], environment)
         return name
 
@@ -253,7 +286,14 @@ class Stack:
         path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH", "")]))
         return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self.secrets}
 
-    def _deployment(self) -> dict[str, str]:
+    def _caller(self, name: str) -> str:
+        """Return the name by which the sink knows the present life of a process, such as `worker-1.2`."""
+        return f"{name}.{self._lives[name]}"
+
+    def _deployment(self, name: str) -> dict[str, str]:
+        """Return the environment of a new life of the web process or of a worker."""
+        self._lives[name] = self._lives.get(name, 0) + 1
+        api_key = api_key_of(self._caller(name))
         return {
             "CONCURRENCY": self._environ.get("CONCURRENCY", CONCURRENCY),
             **self._base(),
@@ -262,9 +302,9 @@ class Stack:
             "AI": "http",
             "AI_URL": f"{self.sink}/ai",
             "EVOLUTION_URL": self.sink,
-            "EVOLUTION_API_KEY": "loadtests",
+            "EVOLUTION_API_KEY": api_key,
             "CLOUD_URL": self.sink,
-            "CLOUD_ACCESS_TOKEN": "loadtests",
+            "CLOUD_ACCESS_TOKEN": api_key,
             "TYPING": "false",
             "LOG_LEVEL": "warning",
             "GRACE_S": "2",  # the load is over when the stack is stopped

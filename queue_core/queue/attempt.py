@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeVar
 
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch, Reply
@@ -33,7 +33,7 @@ REDIS_RETRY_S = (0.05, 1.0)
 REFUSED_RETRY_S_MAX = 30.0
 """Longest wait while Redis answers, but refuses to record that a turn is done."""
 
-_Step = Callable[[], Awaitable[None]]
+_Result = TypeVar("_Result")
 
 _log = logging.getLogger(__name__)
 
@@ -67,10 +67,6 @@ class _RedisAwayError(Exception):
     """Raised when an attempt has waited for Redis long enough."""
 
 
-class _SupersededError(Exception):
-    """Raised when a newer message joined the turn before its reply was recorded."""
-
-
 class Attempts:
     """Runner of one worker's attempts; `handle` and `send` are those of its Processor."""
 
@@ -84,9 +80,6 @@ class Attempts:
         """Take the batch through all steps. A cancellation is raised again, unless the lease was lost."""
         try:
             return await self._run(attempt)
-        except _SupersededError:
-            attempt.reason = "a newer message joined the turn; all of it is answered next"
-            return "superseded"
         except asyncio.CancelledError:
             if attempt.lease_lost:
                 attempt.reason = "the lease ran out, and another worker may hold the conversation"
@@ -113,9 +106,7 @@ class Attempts:
     async def _run(self, attempt: Attempt) -> Outcome:
         batch = attempt.batch
         try:
-            await self._answer(attempt)
-        except _SupersededError:
-            raise
+            return await self._answer(attempt)
         except (LeaseLostError, _RedisAwayError) as error:
             _log.warning("lease %d is left alone in stage %r: %s", batch.token, attempt.stage, error)
             attempt.reason = str(error)
@@ -135,9 +126,8 @@ class Attempts:
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
             _log.warning("%s: %s", attempt.stage, line_of(error))
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
-        return "completed"
 
-    async def _answer(self, attempt: Attempt) -> None:
+    async def _answer(self, attempt: Attempt) -> Outcome:
         """Handle, record, send, complete; a reply recorded by an earlier attempt is only sent."""
         batch = attempt.batch
         limit_ms = self._settings.handler_timeout_ms
@@ -148,7 +138,9 @@ class Attempts:
         else:
             reply = Reply(batch.reply)
         if reply.text and self._send and batch.send_state != "sent":
-            await self._confirm(attempt, lambda: self._record(batch, reply.text))
+            if not await self._confirm(attempt, lambda: self._queue.record_reply(batch, reply.text)):
+                attempt.reason = "the turn changed while it was answered: what it is now is answered next"
+                return "superseded"
             attempt.stage = "send"
             async with calling_recorded(reply, limit_ms=limit_ms):
                 await self._deliver(attempt, self._send, reply.text)
@@ -156,10 +148,7 @@ class Attempts:
             await call_recorded(reply, limit_ms=limit_ms)
         attempt.stage = "complete"
         await self._complete(attempt)
-
-    async def _record(self, batch: Batch, reply: str) -> None:
-        if not await self._queue.record_reply(batch, reply):
-            raise _SupersededError
+        return "completed"
 
     async def _deliver(self, attempt: Attempt, sender: Sender, reply: str) -> None:
         """Send the reply; between two parts, note the one that was sent and confirm that the next may be."""
@@ -168,27 +157,28 @@ class Attempts:
         async def between(parts: int) -> None:
             attempt.parts_sent = parts
             attempt.stage = "handle"  # no part is on its way
-            await self._confirm(attempt, lambda: self._queue.record_sent(batch, parts=parts), self._insist)
+            note = partial(self._queue.record_sent, batch, parts=parts)
+            await self._insist(attempt, lambda: self._confirm(attempt, note))
             attempt.stage = "send"
 
         limit_ms = self._settings.send_timeout_ms
         await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
 
-    async def _confirm(
-        self, attempt: Attempt, step: _Step, take: Callable[[Attempt, _Step], Awaitable[None]] | None = None
-    ) -> None:
+    async def _confirm(self, attempt: Attempt, step: Callable[[], Awaitable[_Result]]) -> _Result:
         """Take a step that confirms the lease; again, if this process stood still before it read the answer."""
         clock = asyncio.get_running_loop().time
         fresh_s = self._settings.lock_ttl_ms / 2000
-        asked_at = -math.inf
+        asked_at = clock()
 
-        async def ask() -> None:
+        async def ask() -> _Result:
             nonlocal asked_at
             asked_at = clock()
-            await step()
+            return await step()
 
-        while clock() - asked_at > fresh_s:
-            await (take or self._persist)(attempt, ask)
+        while True:
+            answer = await self._persist(attempt, ask)
+            if clock() - asked_at <= fresh_s:
+                return answer
 
     async def _complete(self, attempt: Attempt) -> None:
         """Record that the batch is done; if Redis refuses, note at least that the reply was sent."""
@@ -203,7 +193,7 @@ class Attempts:
                 await self._note_sent(batch)
                 raise
 
-        await self._insist(attempt, complete)
+        await self._insist(attempt, lambda: self._persist(attempt, complete))
 
     async def _note_sent(self, batch: Batch) -> None:
         try:
@@ -211,14 +201,14 @@ class Attempts:
         except QueueError as error:
             _log.warning("lease %d: it cannot be noted that the reply was sent: %s", batch.token, error)
 
-    async def _insist(self, attempt: Attempt, step: _Step) -> None:
+    async def _insist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step that notes what was sent, until Redis takes it: a refusal must not lead to another send."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]
         while True:
             try:
-                return await self._persist(attempt, step)
+                return await step()
             except (LeaseLostError, _RedisAwayError):
                 raise
             except Exception as error:
@@ -261,7 +251,7 @@ class Attempts:
             return "lost"
         return "failed"
 
-    async def _persist(self, attempt: Attempt, step: _Step) -> None:
+    async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[_Result]]) -> _Result:
         """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends."""
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s

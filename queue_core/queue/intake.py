@@ -28,6 +28,8 @@ Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
 
 STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
+ORDER_S_MAX = 600.0
+"""Longest time without Redis in which messages are refused because an older one of their conversation waits in it."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -40,16 +42,18 @@ class Intake:
 
     The messages of a conversation are stored or answered one after the other, in the order in which they came. While
     Redis is away a message waits for it for `direct_after_ms`. Then it is answered directly, unless this process knows
-    that an older message of its conversation waits in Redis: that one comes first, so the message is refused.
+    that an older message of its conversation waits in Redis: that one comes first, so the message is refused. After
+    `ORDER_S_MAX` without Redis it is answered all the same: providers do not deliver again for ever.
 
     Redis is asked again while the handler works, and once more right before the reply is sent. If it answers, it has
     the message, and the direct reply is dropped: a message is never taken out of Redis before it is answered. After
     the send, the id is recorded in Redis before anything else is enqueued, in case Redis had stored the message and
     only its answer was lost.
 
-    A message is answered twice if this process dies between the send and that record, or if a worker reaches Redis a
-    window before this process does; or if the provider delivers it again to another process while Redis is away, for
-    processes that cannot reach Redis know nothing of each other: at most once by each of them.
+    Still, a message can be answered twice. Redis may have stored it and lost only the answer: then, if this process
+    dies before it reaches Redis again, or if a worker has a reply before it does. And the provider may deliver it
+    again to another process while Redis is away: processes that cannot reach Redis know nothing of each other, and
+    each answers it once.
     """
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender) -> None:
@@ -59,7 +63,9 @@ class Intake:
         self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
         self._turns: dict[_Conversation, _Turn] = {}
         self._stored_at: dict[_Conversation, float] = {}
-        """Times of the event loop at which a message was stored, oldest first, for as long as it may still wait."""
+        """Times at which a message was stored, oldest first, for as long as it may still wait; by `_reachable_s`."""
+        self._away_since: float | None = None
+        self._away_s = 0.0
         self._settling: asyncio.Task[None] | None = None
         self.answered_directly = 0
 
@@ -122,6 +128,7 @@ class Intake:
             try:
                 return await self._store(message, is_again=is_again)
             except QueueUnavailableError as error:
+                self._away_since = clock() if self._away_since is None else self._away_since
                 if clock() + pause_s > latest:
                     _log.warning("Redis is away: %s", error)
                     return None
@@ -133,9 +140,10 @@ class Intake:
         """Store a message. `is_again` after a try without an answer, which may have stored it."""
         await self.settle()
         status = (await self._queue.enqueue(message)).status
+        self._away_s, self._away_since = self._away_s + self._away_now_s(), None
         conversation = _conversation_of(message)
         self._stored_at.pop(conversation, None)
-        self._stored_at[conversation] = asyncio.get_running_loop().time()
+        self._stored_at[conversation] = self._reachable_s()
         self._forget_answered()
         return "queued" if is_again and status == "duplicate" else status
 
@@ -143,9 +151,16 @@ class Intake:
         """Forget conversations whose messages have been answered by now, if all went well."""
         settings = self._queue.settings
         answered_ms = policy.limit_ms(settings) + settings.lock_ttl_ms
-        earliest = asyncio.get_running_loop().time() - answered_ms / 1000
+        earliest = self._reachable_s() - answered_ms / 1000
         while self._stored_at and next(iter(self._stored_at.values())) < earliest:
             del self._stored_at[next(iter(self._stored_at))]
+
+    def _reachable_s(self) -> float:
+        """Return the time by a clock that stands still while Redis is away, when nobody can answer what waits in it."""
+        return asyncio.get_running_loop().time() - self._away_s - self._away_now_s()
+
+    def _away_now_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._away_since if self._away_since is not None else 0.0
 
     @asynccontextmanager
     async def _answering(self, batch: Batch) -> AsyncIterator[asyncio.Task[str | Reply | None]]:
@@ -172,7 +187,7 @@ class Intake:
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
         """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
         self._forget_answered()
-        if _conversation_of(message) in self._stored_at:
+        if _conversation_of(message) in self._stored_at and self._away_now_s() < ORDER_S_MAX:
             raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
             )

@@ -149,7 +149,8 @@ class MessageQueue:
     async def withdraw(self, message: QueueMessage) -> str:
         """Note that a message was answered without the queue, so that the queue does not answer it too.
 
-        Returns "marked" (it was not stored), "withdrawn" (it was stored, and is removed) or "in flight" (too late).
+        Returns "marked" (it was not stored), "withdrawn" (it was stored, and is removed, at the latest before a worker
+        sends a reply to it) or "in flight" (too late: a reply is recorded).
         """
         check_names(message)
         place = self.keys.of(message.instance_name, message.user_phone)
@@ -249,8 +250,9 @@ class MessageQueue:
     async def record_reply(self, batch: Batch, reply: str) -> bool:
         """Store the reply, and confirm right before a send that the lease is held. Raises LeaseLostError.
 
-        After that the AI is not asked again. Returns False, and ends the lease, if a newer message joins the turn
-        (`supersede_ms`): drop the reply, the turn is handed over again with all messages.
+        After that the AI is not asked again. Returns False, and ends the lease, if the turn has changed: a newer
+        message joins it (`supersede_ms`), or one was answered without the queue (`withdraw`). Then drop the reply:
+        what the turn is now is handed over again.
         """
         settings = self.settings
         call = scripts.RecordReply(
@@ -261,6 +263,7 @@ class MessageQueue:
             text=well_formed(reply),
             supersede_ms=settings.supersede_ms,
             max_batch=settings.max_batch,
+            completed_ttl_ms=settings.completed_ttl_s * 1000,
             stats_ttl_ms=settings.stats_ttl_s * 1000,
         )
         standing = await self.transport.gathered(call)

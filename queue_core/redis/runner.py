@@ -37,6 +37,7 @@ _UNAVAILABLE = (
 )
 _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
@@ -163,7 +164,10 @@ def _without_raw_text(words: str) -> str:
     if not failed:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
-    return f"no connection to {address} ({(os.strerror(number) if number > 0 else text.rstrip('.')).lower()})"
+    cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
+    is_here = address.rpartition(":")[0] in _THIS_MACHINE
+    hint = ": start Redis, or type python -m queue_core redis" if is_here else ""
+    return f"no connection to {address} ({cause}){hint}"
 
 
 def explain(error: BaseException) -> QueueError:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -40,10 +40,19 @@ Settings come from the environment and from .env; docs/server.md lists them.
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Parser whose errors end with the command that shows the help."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message}; see {self.prog} --help")
+
+
 def parser() -> argparse.ArgumentParser:
     """Makes the whole command line."""
     raw = argparse.RawDescriptionHelpFormatter
-    top = argparse.ArgumentParser(prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw)
+    top: argparse.ArgumentParser = _Parser(
+        prog="python -m queue_core", description=_DESCRIPTION, formatter_class=raw
+    )
     top.add_argument(
         "--env-file", metavar="FILE", help=f"file with settings (default: {config.ENV_FILE}, if there is one)"
     )

@@ -8,14 +8,23 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from queue_core.errors import InvalidSettingsError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.connection import connect
+from queue_core.redis.facts import ServerFacts, warnings_of
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.config import ServerSettings
 
+APPEND_FSYNC: Literal["everysec"] = "everysec"
+CHOSEN = frozenset(
+    warnings_of(
+        ServerFacts(append_only=True, append_fsync=APPEND_FSYNC, memory_limit_bytes=0), waits_for_fsync=False
+    )
+)
+"""Warnings about what this module chooses itself: they are for a Redis that somebody else has set up."""
 LOOK_EVERY_S = 0.5
 """Time between two checks that the server lives; a server that died is started again."""
 
@@ -56,7 +65,7 @@ async def own_redis(settings: ServerSettings) -> AsyncIterator[EmbeddedRedis]:
     Raises EmbeddedRedisError when there is no redis-server on this machine, or the folder is in use.
     """
     folder = settings.data_dir
-    server = EmbeddedRedis(folder, append_only=True, append_fsync="everysec")
+    server = EmbeddedRedis(folder, append_only=True, append_fsync=APPEND_FSYNC)
     async with server:
         address = _address_file(settings)
         address.write_text(f"{server.url}\n", "utf-8")

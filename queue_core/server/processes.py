@@ -25,7 +25,7 @@ from queue_core.errors import InvalidSettingsError, QueueError, QueueUnavailable
 from queue_core.legacy.switch_back import LegacyIntake, adopt_all_leftovers
 from queue_core.queue.intake import Intake
 from queue_core.server.config import SUPERSEDE_MS, ServerSettings
-from queue_core.server.own_redis import own_redis
+from queue_core.server.own_redis import CHOSEN, own_redis
 from queue_core.server.runtime import Runtime, open_runtime
 from queue_core.server.web import Web
 from queue_core.server.webhooks import Receiver, Webhooks
@@ -50,15 +50,19 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
         settings = settings.with_ai(may_echo=starts_redis)
-    stop = asyncio.Event()
+    stop, expected = asyncio.Event(), frozenset[str]()
     with _signals(stop, settings.grace_s + END_S):
         async with AsyncExitStack() as stack:
             if starts_redis and not settings.redis_url.get_secret_value():
                 server = await stack.enter_async_context(own_redis(settings))
                 settings = settings.model_copy(update={"redis_url": SecretStr(server.url)})
                 _log.info("redis-server %s started, data in %s/", server.binary.version, settings.data_dir)
+                expected = CHOSEN
+                for sentence in sorted(CHOSEN):
+                    _log.info("before you use this Redis in production: %s", sentence)
             records: Literal["recording", "outcomes"] = "recording" if "web" in roles else "outcomes"
-            runtime = await stack.enter_async_context(open_runtime(settings, records=records))
+            opening = open_runtime(settings, records=records, expected=expected)
+            runtime = await stack.enter_async_context(opening)
             await _check_redis(runtime)
             if asks_ai:
                 _warn_of_stand_ins(settings)

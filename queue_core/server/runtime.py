@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -42,6 +42,8 @@ class Runtime:
     metrics: Metrics
     journal: Journal
     tags: ConversationTags
+    expected: Collection[str]
+    """Warnings about Redis that are not logged."""
 
     def new_processor(self) -> Processor:
         """Makes a worker on this process's queue and bot."""
@@ -64,7 +66,8 @@ class Runtime:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
         report = await examine(self.queue)
         self.metrics.health(report)
-        for level, sentences in ((logging.ERROR, report.errors), (logging.WARNING, report.warnings)):
+        warnings = [warning for warning in report.warnings if warning not in self.expected]
+        for level, sentences in ((logging.ERROR, report.errors), (logging.WARNING, warnings)):
             for sentence in sentences:
                 _log.log(level, "health: %s", sentence)
         if any(cleaned.values()):
@@ -101,11 +104,12 @@ async def open_runtime(
     *,
     records: Literal["recording", "outcomes"] | None = None,
     write: Callable[[str], None] = print_reply,
+    expected: Collection[str] = (),
 ) -> AsyncIterator[Runtime]:
     """Opens the parts, and closes them at the end. Redis need not be reachable yet.
 
-    `records` is the kind of file that this process writes to RECORD_TO, if that is set. Raises InvalidSettingsError
-    when no Redis is configured.
+    `records` is the kind of file that this process writes to RECORD_TO, if that is set; `expected` are warnings about
+    Redis that are not logged. Raises InvalidSettingsError when no Redis is configured.
     """
     recorder = None
     if settings.record_to and records:
@@ -127,7 +131,7 @@ async def open_runtime(
             await tags.share_key(queue.notes)
             sharing = asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")
             try:
-                yield Runtime(settings, queue, bot, metrics, journal, tags)
+                yield Runtime(settings, queue, bot, metrics, journal, tags, expected)
             finally:
                 await cancel_all([sharing])
                 await bot.close()

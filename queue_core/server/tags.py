@@ -13,6 +13,7 @@ import logging
 import secrets
 
 from queue_core.errors import QueueError
+from queue_core.legacy.inspection import buffered_conversations
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.notes import Notes
 
@@ -60,4 +61,5 @@ class ConversationTags:
         Raises QueueUnavailableError.
         """
         wanted = tag.strip().lower()
-        return [name for name in await queue.known_conversations() if self.of(*name) == wanted]
+        names = [*await queue.known_conversations(), *await buffered_conversations(queue)]
+        return [name for name in dict.fromkeys(names) if self.of(*name) == wanted]

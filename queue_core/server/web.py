@@ -37,7 +37,8 @@ class Web:
     def app(self) -> web.Application:
         """Makes the app: health and metrics always, the rest only if webhooks are served."""
         app = web.Application(
-            client_max_size=self._runtime.settings.body_bytes_max, middlewares=[_errors_as_json]
+            client_max_size=self._runtime.settings.body_bytes_max,
+            middlewares=[_json_as_lines, _errors_as_json],
         )
         app.add_routes(
             [
@@ -152,6 +153,22 @@ class _Conversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _refusal(kind: type[web.HTTPException], error: str) -> web.HTTPException:
     body = msgspec.json.encode({"error": error}).decode()
     return kind(text=body, content_type="application/json")
+
+
+@web.middleware
+async def _json_as_lines(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Ends JSON with a line break, so that what a terminal shows next begins in a line of its own."""
+    try:
+        return _with_line_end(await handler(request))
+    except web.HTTPException as error:
+        _with_line_end(error)
+        raise
+
+
+def _with_line_end(response: web.StreamResponse) -> web.StreamResponse:
+    if isinstance(response, web.Response) and response.content_type == "application/json":
+        response.text = f"{response.text}\n"
+    return response
 
 
 @web.middleware

@@ -41,12 +41,13 @@ def junit_xml(comparison: Comparison) -> str:
     It has at least one test case, since CI servers treat a file without test cases as a failed run.
     """
     suites: dict[str, list[Case]] = {
-        "expectations and thresholds": [_check_case(check) for check in comparison.checks],
-        "differences": list(_change_cases(comparison.changes)),
-        "effects": [_effect_case(effect) for effect in comparison.effects],
+        gettext("expectations and thresholds"): [_check_case(check) for check in comparison.checks],
+        gettext("differences"): list(_change_cases(comparison.changes)),
+        gettext("intervals"): [_effect_case(effect) for effect in comparison.effects],
     }
     if not any(suites.values()):
-        suites = {"comparison": [Case("comparison", str(comparison.verdict), "passed")]}
+        name = gettext("comparison")
+        suites = {name: [Case(name, str(comparison.verdict), "passed")]}
     root = Element("testsuites", name="burstqueue regression")
     for name, cases in suites.items():
         if cases:

@@ -27,8 +27,8 @@ from reports.results.load import LoadResult
 from reports.results.replay import ReplayResult
 from reports.results.systems import is_queue
 from reports.text import cut, one_line
+from reports.words.figures import setting_words
 from reports.words.language import gettext
-from reports.words.numbers import EN_DASH
 
 VALUE_LENGTH_MAX = 80
 """Limit for a setting's value in a note."""
@@ -41,16 +41,16 @@ def compare(before: Result, after: Result) -> Comparison:
         ResultError: the two cannot be compared, or `after` is a baseline.
     """
     if after["kind"] == "baseline":
-        raise ResultError(
-            gettext("a baseline cannot be compared with another: the second file must be a result")
-        )
+        if before["kind"] == "baseline":
+            raise ResultError(gettext("both files are baselines: name a baseline first, then a result"))
+        raise ResultError(gettext("the second file is a baseline: name the baseline first, then the result"))
     accepted, now = baseline_of(before), baseline_of(after)
     if accepted["of"] != now["of"]:
         raise ResultError(
             gettext(
-                "a result of kind %(after)s cannot be compared with one of kind %(before)s",
-                after=now["of"],
-                before=accepted["of"],
+                "the first file is %(before)s and the second %(after)s: name two of one kind",
+                before=_kind_of(before),
+                after=_kind_of(after),
             )
         )
     if after["kind"] == "load":
@@ -69,7 +69,7 @@ def compare(before: Result, after: Result) -> Comparison:
     return Comparison(
         kind=now["of"],
         verdict=verdict_of(changes, parts.effects, parts.checks),
-        before=_origin(accepted),
+        before=_origin(accepted, is_baseline=before["kind"] == "baseline"),
         after=_origin(now),
         notes=[*_settings_notes(accepted, now), *parts.notes],
         changes=changes,
@@ -96,9 +96,9 @@ def _compare_loads(before: Baseline, after: Baseline, result: LoadResult) -> _Pa
     if old["scenario"] != new["scenario"]:
         raise ResultError(
             gettext(
-                "a load test of %(after)s cannot be compared with one of %(before)s",
-                after=_short(new["scenario"]),
+                "the first file is a load test of %(before)s and the second of %(after)s: name two of one scenario",
                 before=_short(old["scenario"]),
+                after=_short(new["scenario"]),
             )
         )
     return _Parts(
@@ -126,8 +126,14 @@ def _compare_replays(before: Baseline, after: Baseline, result: ReplayResult) ->
     return _Parts(notes, changes, effects, replay_checks(result), replay_figures(old, new))
 
 
-def _origin(baseline: Baseline) -> Origin:
-    return Origin(baseline["command"], baseline["seed"], list(baseline["settings"].items()))
+def _kind_of(result: Result) -> str:
+    if result["kind"] == "baseline":
+        return gettext("a baseline of a replay") if result["replay"] else gettext("a baseline of a load test")
+    return gettext("a replay") if result["kind"] == "replay" else gettext("a load test")
+
+
+def _origin(baseline: Baseline, *, is_baseline: bool = False) -> Origin:
+    return Origin(baseline["command"], baseline["seed"], list(baseline["settings"].items()), is_baseline)
 
 
 def _settings_notes(before: Baseline, after: Baseline) -> list[str]:
@@ -140,17 +146,24 @@ def _settings_notes(before: Baseline, after: Baseline) -> list[str]:
                 after=after["seed"],
             )
         )
-    for name in dict.fromkeys([*before["settings"], *after["settings"]]):
-        old, new = before["settings"].get(name, EN_DASH), after["settings"].get(name, EN_DASH)
-        if old != new:
-            notes.append(
-                gettext(
-                    "The setting %(name)s differs: %(before)s before, %(after)s now.",
-                    name=_short(name),
-                    before=_short(old),
-                    after=_short(new),
-                )
+    old, new = before["settings"], after["settings"]
+    notes += [
+        gettext(
+            "The setting %(name)s differs: %(before)s before, %(after)s now.",
+            name=_short(name),
+            before=_short(setting_words(old[name])),
+            after=_short(setting_words(new[name])),
+        )
+        for name in old
+        if name in new and old[name] != new[name]
+    ]
+    if unknown := [_short(name) for name in [*old, *new] if not (name in old and name in new)]:
+        notes.append(
+            gettext(
+                "Settings that only one of the two results names, so that they may differ: %(names)s.",
+                names=gettext(", ").join(unknown),
             )
+        )
     return notes
 
 

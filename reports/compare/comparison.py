@@ -23,6 +23,7 @@ class Origin:
     command: str
     seed: int
     settings: Sequence[tuple[str, str]]
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

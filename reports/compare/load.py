@@ -28,7 +28,9 @@ _LATENCIES: Mapping[str, Threshold] = {
 }
 _SURROUNDINGS = ("ai", "generator_lag")
 """Latencies of the surroundings of the system; if they differ, all others may differ too."""
-_LEDGER = ("lost", "dead", "waiting", "duplicates", "out_of_order")
+_LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order")
+_BY_CHANCE = ("worker_died",)
+"""Counts of which a first message proves nothing: which sends a killed worker had under way is luck."""
 SYSTEM = "load"
 
 
@@ -80,19 +82,20 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
     """Compare the counts of messages that went wrong.
 
-    One more lost message is worse, and so is the first message of any other count. Beyond that the counts depend on
-    faults, and are worse or better only if they differ by more than luck.
+    One more lost message is worse, and so is the first message of any other count, except those in _BY_CHANCE. Beyond
+    that the counts depend on faults, and are worse or better only if they differ by more than luck.
     """
     for name in _LEDGER:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger
         new: int = after["ledger"][name]  # type: ignore[literal-required]
         if old != new:
-            level = _ledger_level(before, after, old, new, is_strict=name == "lost")
+            is_strict = name == "lost" or (not old and name not in _BY_CHANCE)
+            level = _ledger_level(before, after, old, new, is_strict=is_strict)
             yield Change(level, after["scenario"], SYSTEM, count_name(name), f"{old:,}", f"{new:,}")
 
 
 def _ledger_level(before: BaselineLoad, after: BaselineLoad, old: int, new: int, *, is_strict: bool) -> Level:
-    if new > old and (is_strict or not old):
+    if new > old and is_strict:
         return "worse"
     sent = before["ledger"]["sent"], after["ledger"]["sent"]
     confidence = corrected_confidence(len(_LEDGER))

@@ -86,10 +86,12 @@ def replay_changes(before: BaselineReplay, after: BaselineReplay, result: Replay
     }
     is_all = old.keys() == new.keys() and not changed
     changes = [*_overall_changes(messages, old, new, is_all=is_all), *recording_changes(changed)]
+    overall = {(change.recording, change.system, change.subject) for change in changes}
     for key, run in new.items():
         recording, system = key
         if key in messages:
-            changes += _run_changes(old[key], run, messages[key])
+            of_run = _run_changes(old[key], run, messages[key])
+            changes += (change for change in of_run if (*key, change.subject) not in overall)
             changes += message_changes(messages[key], recordings[recording], system)
         elif key in old:
             changes += _changes_by_counts(old[key], run)
@@ -118,7 +120,7 @@ def recording_changes(names: Iterable[str]) -> Iterator[Change]:
             name,
             gettext("all systems"),
             gettext("recording"),
-            gettext("as accepted"),
+            gettext("earlier messages"),
             gettext("other messages"),
             topic="run",
         )
@@ -165,9 +167,10 @@ def _overall_changes(
 ) -> Iterator[Change]:
     """Compare each system's waits and AI calls over all recordings that are equal on both sides.
 
-    Each newly answered message may have taken one AI call.
+    Each newly answered message may have taken one AI call. A single recording is named.
     """
-    overall = gettext("all recordings")
+    recordings = {recording for recording, _ in messages}
+    overall = recordings.pop() if len(recordings) == 1 else gettext("all recordings")
     for system in dict.fromkeys(system for _, system in messages):
         keys = [key for key in messages if key[1] == system]
         pairs = [pair for key in keys for pair in messages[key]]

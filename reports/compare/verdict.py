@@ -30,7 +30,13 @@ def verdict_of(changes: Sequence[Change], effects: Sequence[Effect], checks: Seq
     if levels["better"]:
         rest.append(ngettext("%(num)s better", "%(num)s better", levels["better"]))
     if levels["changed"]:
-        rest.append(ngettext("%(num)s changed", "%(num)s changed", levels["changed"]))
+        rest.append(
+            ngettext(
+                "%(num)s changed, neither better nor worse",
+                "%(num)s changed, neither better nor worse",
+                levels["changed"],
+            )
+        )
     if worse:
         more = len(worse) - NAMED_MAX
         named = worse[:NAMED_MAX] + ([ngettext("%(num)s more", "%(num)s more", more)] if more > 0 else [])

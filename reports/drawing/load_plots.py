@@ -21,7 +21,7 @@ from reports.drawing.plots import (
 )
 from reports.drawing.svg import FAULT, LINE_STYLES, MARK, Line, drawn
 from reports.results.load import FaultTimes, LoadResult, Second
-from reports.text import NARROW, cut, one_line
+from reports.text import NO_BREAK, cut, one_line
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import EN_DASH, hours, minutes, moment, number_list, seconds
 
@@ -334,8 +334,8 @@ def _format_number(value: float) -> str:
 
 
 def _format_share(value: float) -> str:
-    return f"{100 * value:.{0 if value >= 0.1 or not value else 1}f}{NARROW}%"
+    return f"{100 * value:.{0 if value >= 0.1 or not value else 1}f}{NO_BREAK}%"
 
 
 def _format_bytes(value: float) -> str:
-    return gettext("%(value)s MB", value=f"{value / 1e6:,.1f}").replace(" ", NARROW)
+    return gettext("%(value)s MB", value=f"{value / 1e6:,.1f}").replace(" ", NO_BREAK)

@@ -78,13 +78,13 @@ def scatter(
     format_up: Callable[[float], str],
     description: str,
 ) -> Scatter:
-    """Draw a scatter plot of one choice or more."""
+    """Draw a scatter plot of one choice or more; values upwards are whole numbers."""
     across = _Axis([choice.across for choice in choices], _LEFT, WIDTH_PX - _RIGHT)
-    up = _Axis([choice.up for choice in choices], HEIGHT_PX - _BOTTOM, _TOP)
+    up = _Axis([choice.up for choice in choices], HEIGHT_PX - _BOTTOM, _TOP, is_whole=True)
     return Scatter(
         marks=[_mark(group, across, up) for group in _groups(choices, across, up)],
-        across=[Tick(across.at(value), format_across(value)) for value in across.ticks],
-        up=[Tick(up.at(value), format_up(value)) for value in up.ticks],
+        across=_ticks(across, format_across),
+        up=_ticks(up, format_up),
         description=description,
     )
 
@@ -92,18 +92,29 @@ def scatter(
 class _Axis:
     """An axis from values to px, with some room at both ends and round values as ticks."""
 
-    def __init__(self, values: Sequence[float], start_px: float, end_px: float) -> None:
+    def __init__(
+        self, values: Sequence[float], start_px: float, end_px: float, *, is_whole: bool = False
+    ) -> None:
         low, high = min(values), max(values)
         room = (high - low) * 0.08 or max(abs(low) * 0.05, 1.0)
         self._low, self._high = low - room, high + room
         self._start_px, self._end_px = start_px, end_px
-        ticks = MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10]).tick_values(self._low, self._high)
+        locator = MaxNLocator(_TICKS_MAX, steps=[1, 2, 5, 10], integer=is_whole, min_n_ticks=1)
+        ticks = locator.tick_values(self._low, self._high)
         self.ticks = [float(value) for value in ticks if self._low <= value <= self._high]
 
     def at(self, value: float) -> float:
         return self._start_px + (value - self._low) / (self._high - self._low) * (
             self._end_px - self._start_px
         )
+
+
+def _ticks(axis: _Axis, write: Callable[[float], str]) -> list[Tick]:
+    """Label an axis; of ticks whose rounded labels are equal only the first is kept."""
+    by_label: dict[str, Tick] = {}
+    for value in axis.ticks:
+        by_label.setdefault(write(value), Tick(axis.at(value), write(value)))
+    return list(by_label.values())
 
 
 def _groups(choices: Sequence[Choice], across: _Axis, up: _Axis) -> list[list[Choice]]:

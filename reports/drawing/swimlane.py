@@ -48,11 +48,11 @@ class Swimlane:
     @property
     def ticks(self) -> Sequence[Label]:
         """The axis's labels, as far as they have room."""
-        return [
-            tick
-            for tick in self.scale.ticks()
-            if tick.x + width_px(moment(tick.ms), LABEL_PX) / 2 <= self.width
-        ]
+        return [tick for tick in self.scale.ticks() if self._has_room(tick)]
+
+    def _has_room(self, tick: Label) -> bool:
+        half = width_px(moment(tick.ms), LABEL_PX) / 2
+        return half <= tick.x <= self.width - half
 
     @property
     def breaks(self) -> Sequence[Label]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from markupsafe import Markup
 from reports.text import cut, one_line, printable, with_units
 from reports.words.figures import in_unit, relative
 from reports.words.language import direction, gettext, language, ngettext
-from reports.words.numbers import duration, moment, share
+from reports.words.numbers import EN_DASH, duration, in_two_parts, moment, share
 
 CHECK_SIGNS = {True: ("held", "✓"), False: ("failed", "✗"), None: ("unchecked", "?")}
 """Class and sign of an expectation that holds, does not hold, or was not checked."""
+_RANGE = re.compile(rf"(?<=\d){EN_DASH}(?=\d)")
+_WORD_JOINER = "\u2060"
 
 
 @cache
@@ -57,6 +60,7 @@ def environment() -> Environment:
     made.filters.update(
         cut=cut,
         duration=duration,
+        in_two_parts=in_two_parts,
         in_unit=in_unit,
         isolated=_isolated,
         moment=moment,
@@ -71,12 +75,17 @@ def environment() -> Environment:
 
 def _finalize(value: object) -> object:
     """Make a value printable before it is escaped; markup has been through this already."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return _unbroken(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _isolated(text: str) -> Markup:
     """Put `text` into an element that isolates its direction of writing."""
-    return Markup("<bdi>{}</bdi>").format(printable(text))
+    return Markup("<bdi>{}</bdi>").format(_unbroken(text))
+
+
+def _unbroken(text: str) -> str:
+    """Make a text printable, and keep ranges of numbers such as "1 to 3", written with a dash, on one line."""
+    return _RANGE.sub(EN_DASH + _WORD_JOINER, printable(text))
 
 
 def _px(value: float) -> str:

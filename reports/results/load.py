@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
-LOAD_SCHEMA_VERSION = 2
+LOAD_SCHEMA_VERSION = 3
 SAMPLES_KEPT_MAX = 20_000
 """Maximum number of samples of each latency; more are thinned evenly."""
 
@@ -33,7 +33,7 @@ ThresholdCode = Literal[
 """Codes of thresholds. The p99 of fewer than 100 samples is their maximum, which has a code of its own."""
 
 Unit = Literal["", "ms", "%", "MB", "/min"]
-FaultCode = Literal["kill-worker", "pause-redis", "restart-redis", "ai-errors"]
+FaultCode = Literal["kill-worker", "pause-redis", "stop-redis", "restart-redis", "ai-errors"]
 
 
 class Threshold(TypedDict):
@@ -50,7 +50,11 @@ class Threshold(TypedDict):
 
 
 class LoadLedger(TypedDict):
-    """Counts of messages: sent = answered + dead + waiting + lost. `unsure` messages were never acknowledged."""
+    """Counts of messages: sent = answered + dead + waiting + lost. `unsure` messages were never acknowledged.
+
+    Messages that were sent more than once count as `worker_died` if a worker died while it sent, which explains each
+    of their repeated sends, and else as `duplicates`.
+    """
 
     sent: int
     answered: int
@@ -59,8 +63,31 @@ class LoadLedger(TypedDict):
     lost: int
     unsure: int
     duplicates: int
+    worker_died: int
     out_of_order: int
     failed_requests: int
+
+
+class Send(TypedDict):
+    """A send: when it reached WhatsApp and when it was answered, and the process that sent, "" if it is not known.
+
+    `is_caller_gone` is true if that process had hung up before the answer, for whatever reason. `died_s` is the moment
+    at which it was killed, at any time of the run, or None.
+    """
+
+    at_s: float
+    answered_s: float
+    caller: str
+    is_caller_gone: bool
+    died_s: float | None
+
+
+class Double(TypedDict):
+    """A message that was sent more than once, with its sends. `worker_died` is as in the ledger."""
+
+    id: str
+    worker_died: bool
+    sends: list[Send]
 
 
 class Batches(TypedDict):
@@ -120,7 +147,8 @@ class LoadResult(TypedDict):
     """The whole result of a load test.
 
     `valid` is true if the generator kept its schedule (see `generator_lag`). Names in `settings` end in the unit
-    (`drain_s`); names in capital letters are environment variables. `system` has versions and the machine.
+    (`drain_s`); names in capital letters are environment variables. `system` has versions and the machine. `lost_ids`
+    and `doubles` have at most 100 messages; those doubles come first that no death explains.
     """
 
     schema: int
@@ -139,7 +167,7 @@ class LoadResult(TypedDict):
     thresholds: list[Threshold]
     ledger: LoadLedger
     lost_ids: list[str]
-    duplicate_ids: list[str]
+    doubles: list[Double]
     batches: Batches
     latency_ms: LoadLatency
     timeline: list[Second]

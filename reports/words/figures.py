@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.language import gettext
 from reports.words.numbers import EN_DASH, MINUS, duration, share, signed
 
@@ -15,6 +15,11 @@ def in_unit(value: float | None, unit: str) -> str:
         return duration(value)
     sign = MINUS if value < 0 else ""
     return signed(sign, share(abs(value)) if unit == "share" else f"{abs(value):,.6g}")
+
+
+def setting_words(value: str | None) -> str:
+    """Write the value of a setting of a result; None stands for one that the result does not name."""
+    return gettext("unknown") if value is None else value or gettext("none")
 
 
 def unit_of(name: str) -> str:
@@ -30,7 +35,8 @@ def relative(before: float | None, after: float | None) -> str:
         return gettext("from 0")
     part = (after - before) / abs(before)
     return signed(
-        "+" if part > 0 else MINUS, share(abs(part)) if abs(part) < 1 else f"{100 * abs(part):,.0f}{NARROW}%"
+        "+" if part > 0 else MINUS,
+        share(abs(part)) if abs(part) < 1 else f"{100 * abs(part):,.0f}{NO_BREAK}%",
     )
 
 
@@ -40,6 +46,7 @@ def count_name(name: str) -> str:
         "lost": gettext("messages lost"),
         "twice": gettext("messages answered twice"),
         "duplicates": gettext("messages answered twice"),
+        "worker_died": gettext("messages sent twice: a worker died while sending"),
         "order": gettext("messages out of order"),
         "out_of_order": gettext("messages out of order"),
         "dead": gettext("messages dead-lettered"),
@@ -55,6 +62,7 @@ def figure_name(name: str) -> str:
         "lost": gettext("lost"),
         "twice": gettext("answered twice"),
         "duplicates": gettext("answered twice"),
+        "worker_died": gettext("sent twice: a worker died while sending"),
         "order": gettext("out of order"),
         "out_of_order": gettext("out of order"),
         "dead": gettext("dead-lettered"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
@@ -57,6 +57,7 @@ _THRESHOLDS: Mapping[ThresholdCode, str] = {
 _FAULTS: Mapping[FaultCode, str] = {
     "kill-worker": marked("worker killed"),
     "pause-redis": marked("Redis stalled"),
+    "stop-redis": marked("Redis away"),
     "restart-redis": marked("Redis restarted"),
     "ai-errors": marked("AI failing"),
 }
@@ -73,6 +74,7 @@ _SETTINGS = {
     "system": marked("system"),
     "workers": marked("workers"),
     "ai": marked("AI service time"),
+    "send": marked("time of a send"),
     "ai_error_share": marked("AI errors"),
     "redis_memory": marked("Redis memory limit"),
     "redis_append_fsync": marked("Redis durability"),
@@ -120,6 +122,12 @@ def ramp_time(threshold: Threshold) -> str:
 def verdict(result: LoadResult) -> str:
     """Sum a load test up in a few sentences."""
     sentences = _valid(result) if result["valid"] else _invalid(result["generator_lag"])
+    if died := result["ledger"]["worker_died"]:
+        sentences += " " + ngettext(
+            "A worker died while sending: %(num)s message was sent twice.",
+            "A worker died while sending: %(num)s messages were sent twice.",
+            died,
+        )
     if unsent := result.get("unsent"):
         sentences += " " + ngettext(
             "The load was ended early: %(num)s message of the schedule was not sent.",
@@ -205,5 +213,5 @@ def _figure(value: float, unit: Unit) -> str:
         return share(value / 100)
     number = f"{value:,.1f}".removesuffix(".0")
     if unit == "MB":
-        return gettext("%(value)s MB", value=number).replace(" ", NARROW)
+        return gettext("%(value)s MB", value=number).replace(" ", NO_BREAK)
     return gettext("%(value)s /min", value=number) if unit == "/min" else number

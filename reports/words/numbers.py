@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
-from reports.text import ELLIPSIS, NARROW
+from reports.text import ELLIPSIS, NO_BREAK
 from reports.words.language import direction, gettext
 
 EN_DASH = "\u2013"
@@ -32,6 +33,11 @@ def duration(value_ms: float | None) -> str:
     whole_min = round(size / 60_000)
     parts = {"hours": f"{sign}{whole_min // 60:,}", "minutes": f"{whole_min % 60:02}"}
     return _on_one_line(gettext("%(hours)s h %(minutes)s min", **parts))
+
+
+def in_two_parts(words: str) -> str:
+    """Let a duration such as `2 min 05 s` break between its parts, for narrow columns."""
+    return re.sub(f"({NO_BREAK}[^{NO_BREAK}]+){NO_BREAK}", r"\1 ", words)
 
 
 def round_duration(value_ms: float) -> str:
@@ -75,7 +81,7 @@ def hours(value: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    return text.replace(" ", NARROW)
+    return text.replace(" ", NO_BREAK)
 
 
 def moment(at_ms: int) -> str:
@@ -91,17 +97,17 @@ def moment(at_ms: int) -> str:
 def share(part: float) -> str:
     """Write a share in percent; only 0 itself is written as 0 %, and only 1 as 100 %."""
     if part <= 0:
-        return f"0{NARROW}%"
+        return f"0{NO_BREAK}%"
     if part >= 1:
-        return f"100{NARROW}%"
+        return f"100{NO_BREAK}%"
     percent = min(max(100 * part, 0.01), 99.99)
     digits = 1 if 10 <= percent <= 99.9 else 2
-    return f"{percent:.{digits}f}{NARROW}%"
+    return f"{percent:.{digits}f}{NO_BREAK}%"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
     """Write `1 message`, `2,000 messages`."""
-    return f"{number:,}{NARROW}{singular if number == 1 else plural or singular + 's'}"
+    return f"{number:,}{NO_BREAK}{singular if number == 1 else plural or singular + 's'}"
 
 
 def number_list(numbers: Sequence[int], *, last: str = "", parts_max: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.results.replay import ExpectationResult, ReplayResult, Run
@@ -36,7 +36,7 @@ def replay_verdict(result: ReplayResult) -> Verdict:
     for name, runs in sorted(of_queue.items(), key=lambda queue: not _harms(queue[1])):
         parts.append(_queue(name, runs, is_first=not parts))
     if by_system:
-        parts.append(gettext(", ").join(_losses(name, runs) for name, runs in by_system.items()))
+        parts.append(_others(by_system))
     parts += expected
     first, *rest = parts or [gettext("Nothing was replayed")]
     return Verdict(first, gettext("; ").join(rest) + ".") if rest else Verdict(first + ".")
@@ -79,6 +79,20 @@ def _scope(runs: Sequence[Run]) -> str:
     if (repeats := len(runs) // recordings) > 1:
         parts.append(ngettext("%(num)s run each", "%(num)s runs each", repeats))
     return gettext(", ").join(parts)
+
+
+def _others(by_system: Mapping[str, Sequence[Run]]) -> str:
+    """Say what each system lost, in one phrase for those that lost nothing."""
+    losers = {name: runs for name, runs in by_system.items() if any(run["lost"] for run in runs)}
+    parts = [_losses(name, runs) for name, runs in losers.items()]
+    if without := [cut(one_line(name), NAME_LENGTH_MAX) for name in by_system if name not in losers]:
+        parts.append(gettext("%(systems)s lost none", systems=gettext(" and ").join(_shortened(without))))
+    return gettext(", ").join(parts)
+
+
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Join all names but the last by commas, for a list with "and" before the last."""
+    return [gettext(", ").join(names[:-1]), names[-1]] if len(names) > 1 else list(names)
 
 
 def _losses(system: str, runs: Sequence[Run]) -> str:

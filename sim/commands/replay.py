@@ -11,6 +11,7 @@ from queue_core.recording.reader import load
 from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
+from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
 from sim.commands.shared import (
     BAD_OUTCOME,
@@ -117,10 +118,11 @@ def run(options: argparse.Namespace) -> int:
     return OK if result["ok"] else BAD_OUTCOME
 
 
-def _write_report(result: ReplayResult, path: Path, language: str) -> None:
+def _write_report(result: ReplayResult, options: argparse.Namespace) -> None:
     from reports.pages.replay.page import write_replay_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-    write_replay_report(result, path, language)
+    result_file = None if options.json == STANDARD_OUTPUT else options.json
+    write_replay_report(result, options.report, options.lang, result_file)
 
 
 def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Study:

@@ -162,17 +162,18 @@ def publish(
     result: Result,
     options: argparse.Namespace,
     *,
-    write_report: Callable[[Result, Path, str], None],
+    write_report: Callable[[Result, argparse.Namespace], None],
     show: Callable[[Result, Console], None],
     verdict: Verdict,
     style: str,
 ) -> None:
     """Write the JSON and the report that were asked for, then print tables and verdict. Raises InputError."""
+    is_replaced = options.report is not None and options.report.is_file()
     try:
         if options.json is not None:
             write_whole(json_text(result), options.json)
         if options.report is not None:
-            write_report(result, options.report, options.lang)
+            write_report(result, options)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -181,7 +182,11 @@ def publish(
     if not options.quiet:
         show(result, console)
         if options.report not in (None, STANDARD_OUTPUT):
-            console.print(f"Report: {options.report}", markup=False)
+            console.print(
+                f"Report: {options.report}{' (replaced)' if is_replaced else ''}",
+                markup=False,
+                soft_wrap=True,
+            )
     console.print(Text(terminal_text(verdict), style=style))
 
 

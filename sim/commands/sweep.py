@@ -79,10 +79,10 @@ def run(options: argparse.Namespace) -> int:
     return OK if result["ok"] else BAD_OUTCOME
 
 
-def _write_report(result: SweepResult, path: Path, language: str) -> None:
+def _write_report(result: SweepResult, options: argparse.Namespace) -> None:
     from reports.pages.sweep.page import write_sweep_report  # noqa: PLC0415 - matplotlib takes a second to import
 
-    write_sweep_report(result, path, language)
+    write_sweep_report(result, options.report, options.lang)
 
 
 def _show(result: SweepResult, console: Console) -> None:
@@ -108,8 +108,8 @@ def _show(result: SweepResult, console: Console) -> None:
         )
     print_table(table, console)
     console.print(
-        "→ recommended; • no other choice is better in one respect without being worse in another; split turns: the "
-        "user wrote on before the reply; from first, from last: p50/p95.",
+        "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+        "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
         style="dim",
         markup=False,
     )

@@ -51,6 +51,9 @@ _LIGHTNESS = """() => {
   const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number);
   return (r + g + b) / 765;
 }"""
+_SCROLLING_TABLES = """() => Array.from(document.querySelectorAll(".scroll:has(table)"))
+  .filter((region) => region.scrollWidth > region.clientWidth + 1)
+  .map((region) => region.getAttribute("aria-label"))"""
 _SVG_OVERFLOW = """() => Array.from(document.querySelectorAll("svg[role=img]")).flatMap((svg) => {
   const box = svg.viewBox.baseVal;
   if (!svg.checkVisibility()) return [];
@@ -103,6 +106,13 @@ def test_every_text_can_be_read(name: str, scheme: str, opened: Callable[..., Op
 @pytest.mark.parametrize("name", [*ARABIC, "incident", "load", "worse comparison", "day"])
 def test_words_in_drawings_stay_inside(name: str, opened: Callable[..., Opened]) -> None:
     assert opened(name).evaluate(_SVG_OVERFLOW) == []
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_no_table_scrolls_sideways_on_a_common_screen(name: str, opened: Callable[..., Opened]) -> None:
+    page = opened(name, width=1200)
+    page.evaluate("() => document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    assert page.evaluate(_SCROLLING_TABLES) == []
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -14,7 +14,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -36,8 +35,10 @@ LOADS = ("run", "validate")
 NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
     "pip": "it needs the network; the extras are checked against pyproject.toml",
+    "python3": "the README's installation, which needs the network too",
     "locust": "it runs until Ctrl-C: tests/loadtests/test_locustfile.py",
     "python -m loadtests stack": "it runs until Ctrl-C: tests/loadtests/stack/test_deployment.py",
+    "python -m loadtests sink": "it runs until Ctrl-C: tests/loadtests/sink/test_server.py",
 }
 SHORTER = {"--runs 100": "--runs 2"}
 """Options that only make a command last longer."""
@@ -113,6 +114,18 @@ def test_options_of_load_tests_are_taken(
         assert loadtests.commands.main(command.words[3:]) == INVALID
 
 
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.name == "locust"])
+def test_options_of_locust_are_taken(command: Command) -> None:
+    """In a process of its own, since Locust changes the standard library."""
+    code = (
+        "import sys; from locust.argument_parser import get_parser; from loadtests.options import add_locust_options\n"
+        "parser = get_parser(); add_locust_options(parser); parser.parse_args(sys.argv[1:])"
+    )
+    parsed = [sys.executable, "-c", code, *command.words[1:]]
+    done = subprocess.run(parsed, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_make_targets_and_extras_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8").replace("$(VENV)", ".venv")
     rules = re.findall(r"^([a-z.][^:=\n]*):(?!=)", makefile, re.MULTILINE)
@@ -132,24 +145,33 @@ def test_the_bot_of_the_readme_answers_five_messages_once(tmp_path: Path) -> Non
     code = block("README.md", "python")
     assert address in code
     with _started([*start.words[1:], "--port", "0"], tmp_path) as redis:
-        url = redis.readline().strip().removeprefix("REDIS_URL=")
+        assert redis.stdout is not None
+        url = redis.stdout.readline().strip().removeprefix("REDIS_URL=")
         (tmp_path / "bot.py").write_text(code.replace(address, url), "utf-8")
         with _started(["bot.py"], tmp_path) as bot:
-            lines = [line.rstrip() for line in itertools.islice(bot, 6)]
+            assert bot.stdout is not None
+            lines = [line.rstrip() for line in itertools.islice(bot.stdout, 6)]
+            bot.send_signal(signal.SIGINT)
+            _, errors = bot.communicate(timeout=20)
     texts = ["hello", "are you there?", "one question", "are you open today?", "until when?"]
     assert lines == ["966500000001 You wrote:", *texts]
+    assert errors == "", "Ctrl-C ends it quietly"
 
 
 @contextlib.contextmanager
-def _started(words: list[str], folder: Path) -> Iterator[IO[str]]:
-    """Runs Python until the end of the block; yields what it prints."""
+def _started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs Python until the end of the block, with its output in pipes."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, *words], cwd=folder, env=environ, stdout=subprocess.PIPE, text=True
+        [sys.executable, *words],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process.stdout
+            yield process
         finally:
             process.terminate()
 
@@ -176,7 +198,7 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
     async with running("serve", environment=settings, folder=tmp_path) as server:
         (burst,) = [command.text for command in COMMANDS if command.script]
         posted = await _run(["bash", "-c", burst.replace("http://127.0.0.1:8080", server.url)], tmp_path, {})
-        assert posted.stdout == '{"queued": 1}' * 3, posted.stderr
+        assert posted.stdout == '{"queued": 1}\n' * 3, posted.stderr
         await server.prints("until when?")
         assert server.printed[0].endswith("966500000001, 3 messages:")
         assert [line.strip() for line in server.printed[1:]] == [

@@ -12,6 +12,7 @@ import pytest
 from loadtests.commands import main
 from loadtests.options import Limits
 from loadtests.scenarios import SCENARIOS
+from loadtests.stack.chaos import FAULTS
 
 
 def run(*arguments: str) -> int | str | None:
@@ -46,6 +47,7 @@ def run(*arguments: str) -> int | str | None:
         ("stack --redis-memory lots", "--redis-memory: 'lots' is not a size of memory: write it as in 50mb"),
         ("stack -- -u 3", "only `run` passes options to Locust: leave out -- and everything after it"),
         ("sink --ai constant:5", "--ai: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
+        ("run --send constant:5", "--send: 'constant:5': 5 has no unit: write 5ms, 5s, 5m or 5h"),
         ("sink --ai-errors 2", "--ai-errors: '2' is not a number from 0 to 1"),
     ],
 )
@@ -88,7 +90,7 @@ def test_a_folder_that_is_made_later_can_be_written_to(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_help_of_run_has_every_scenario_and_every_threshold_with_its_default(
+def test_the_help_of_run_has_every_scenario_every_fault_and_every_threshold_with_its_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("run", "--help") == 0
@@ -96,6 +98,8 @@ def test_the_help_of_run_has_every_scenario_and_every_threshold_with_its_default
     for name, meaning in SCENARIOS.items():
         assert f"{name:<10}{meaning}" in shown
     words = " ".join(shown.split())
+    for fault, kind in FAULTS.items():
+        assert f"{fault} {kind.meaning}" in words
     for limit in dataclasses.fields(Limits):
         option, unit = f"--{limit.name.replace('_', '-')}", limit.metadata["unit"]
         assert f"{option} {unit} {limit.metadata['help']} ({limit.default:g})" in words

@@ -52,6 +52,34 @@ def test_a_load_that_meets_all_thresholds(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
+def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About twenty sends are under way at any moment, since each takes a second."""
+    monkeypatch.setenv("QUEUE_LOCK_TTL_MS", "2000")
+    monkeypatch.setenv("QUEUE_LOCK_RENEW_MS", "500")
+    code, result, output = run(
+        tmp_path,
+        *("--scenario", "steady", "--rate", "1200", "--duration", "6s", "--send", "constant:1s"),
+        *("--chaos", "kill-worker@3s"),
+        locust=("--max-lag-p99", "30000"),
+    )
+    assert code == 0, output
+    ledger = result["ledger"]
+    assert (ledger["lost"], ledger["duplicates"]) == (0, 0)
+    assert ledger["worker_died"] > 0
+    assert "A worker died while sending: " in output
+    assert {double["worker_died"] for double in result["doubles"]} == {True}
+    for double in result["doubles"]:
+        first, *later = double["sends"]
+        assert (first["caller"], first["is_caller_gone"]) == ("worker-1.1", True)
+        assert {send["caller"] for send in later} == {"worker-1.2"}
+        assert first["at_s"] <= first["died_s"] + 0.1
+        assert first["answered_s"] - first["at_s"] >= 1
+    assert result["settings"]["send"] == "constant:1s"
+    assert "a worker died while sending" in (tmp_path / "report.html").read_text()
+
+
 def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_path: Path) -> None:
     """Two processes send every message once. Each acknowledgement misses its limit of 0 ms."""
     code, result, output = run(

@@ -7,11 +7,13 @@ import random
 from reports.results.load import (
     LOAD_SCHEMA_VERSION,
     Batches,
+    Double,
     FaultTimes,
     LoadLatency,
     LoadLedger,
     LoadResult,
     Second,
+    Send,
     Threshold,
 )
 from tests.reports.example import HOSTILE
@@ -47,17 +49,31 @@ def empty() -> LoadResult:
             lost=0,
             unsure=0,
             duplicates=0,
+            worker_died=0,
             out_of_order=0,
             failed_requests=0,
         ),
         lost_ids=[],
-        duplicate_ids=[],
+        doubles=[],
         batches=Batches(count=0, by_trigger={}, sizes={}),
         latency_ms=LoadLatency(
             acknowledgement=[], dispatch_lag=[], ai=[], reply=[], reply_from_first=[], generator_lag=[]
         ),
         timeline=[],
         faults=[],
+    )
+
+
+def double(message_id: str, *, worker_died: bool) -> Double:
+    """Return a message that was sent twice: by a worker that was killed, or by one that lives."""
+    died_s = 20.0 if worker_died else None
+    return Double(
+        id=message_id,
+        worker_died=worker_died,
+        sends=[
+            Send(at_s=19.2, answered_s=20.4, caller="worker-1.1", is_caller_gone=worker_died, died_s=died_s),
+            Send(at_s=36.0, answered_s=37.1, caller="worker-2.1", is_caller_gone=False, died_s=None),
+        ],
     )
 
 
@@ -73,6 +89,18 @@ def second(at: int, rate: int = 160, depth: int | None = 900) -> Second:
         depth=depth,
         redis_bytes=9_000_000 + 10_000 * at,
         cpu=cpu,
+    )
+
+
+def latency(chance: random.Random) -> LoadLatency:
+    """Return samples of every latency of a load of 10,000 messages."""
+    return LoadLatency(
+        acknowledgement=sorted(chance.lognormvariate(1.2, 0.6) for _ in range(10_000)),
+        dispatch_lag=sorted(chance.expovariate(1 / 20) for _ in range(4000)),
+        ai=sorted(chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply=sorted(8000 + chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
+        reply_from_first=sorted(9000 + chance.lognormvariate(8.2, 0.5) for _ in range(4000)),
+        generator_lag=sorted(chance.expovariate(2) for _ in range(10_000)),
     )
 
 
@@ -99,22 +127,28 @@ def chaos() -> LoadResult:
         Threshold(code="lost", limit=0, measured=2, ok=False, unit=""),
     ]
     made["ledger"].update(
-        {"sent": 10_000, "answered": 9998, "lost": 2, "unsure": 3, "duplicates": 1, "failed_requests": 41}
+        {
+            "sent": 10_000,
+            "answered": 9998,
+            "lost": 2,
+            "unsure": 3,
+            "duplicates": 1,
+            "worker_died": 2,
+            "failed_requests": 41,
+        }
     )
-    made["lost_ids"], made["duplicate_ids"] = ["m-17", "m-4711"], ["m-9"]
+    made["lost_ids"] = ["m-17", "m-4711"]
+    made["doubles"] = [
+        double("m-9", worker_died=False),
+        double("m-33", worker_died=True),
+        double("m-34", worker_died=True),
+    ]
     made["batches"] = Batches(
         count=4000,
         by_trigger={"window": 3000, "max_wait": 100, "idle": 900},
         sizes={"1": 1000, "2": 1500, "3": 1000, "7": 300, "12": 150, "300": 50},
     )
-    made["latency_ms"] = LoadLatency(
-        acknowledgement=sorted(chance.lognormvariate(1.2, 0.6) for _ in range(10_000)),
-        dispatch_lag=sorted(chance.expovariate(1 / 20) for _ in range(4000)),
-        ai=sorted(chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
-        reply=sorted(8000 + chance.lognormvariate(7.6, 0.4) for _ in range(4000)),
-        reply_from_first=sorted(9000 + chance.lognormvariate(8.2, 0.5) for _ in range(4000)),
-        generator_lag=sorted(chance.expovariate(2) for _ in range(10_000)),
-    )
+    made["latency_ms"] = latency(chance)
     made["timeline"] = [second(at, chance.randint(130, 200), 1500 - abs(at - 30) * 30) for at in range(70)]
     for at in range(60, 70):
         made["timeline"][at].update({"sent": 0, "acknowledged": 0})
@@ -144,7 +178,10 @@ def hostile() -> LoadResult:
     made.update({"scenario": evil[0], "started_at": evil[1], "command": " ".join(evil)})
     made["settings"] = {**dict.fromkeys(evil, "value"), **{f"k{at}": text for at, text in enumerate(evil)}}
     made["system"] = {text: text for text in evil}
-    made["lost_ids"] = made["duplicate_ids"] = list(evil)
+    made["lost_ids"] = list(evil)
+    made["doubles"] = [double(text, worker_died=bool(at % 2)) for at, text in enumerate(evil)]
+    for send, text in zip((send for each in made["doubles"] for send in each["sends"]), evil, strict=False):
+        send["caller"] = text
     made["batches"]["by_trigger"] = {text: at + 1 for at, text in enumerate(evil)}
     for moment in made["timeline"]:
         moment["cpu"] = dict.fromkeys(evil, 0.1)
@@ -170,7 +207,8 @@ def huge() -> LoadResult:
     made["faults"] = [
         FaultTimes(code="pause-redis", start_s=at * 100.0, end_s=at * 100.0 + 50) for at in range(400)
     ]
-    made["lost_ids"] = made["duplicate_ids"] = ["i" * 5000] * 100
+    made["lost_ids"] = ["i" * 5000] * 100
+    made["doubles"] = [double("i" * 5000, worker_died=at >= 50) for at in range(100)]
     made["settings"] = {f"{at}" * 100: "x" * 5000 for at in range(400)}
     made["thresholds"] = [
         Threshold(code="redis_memory", limit=1e15, measured=1e15, ok=True, unit="MB"),

@@ -39,19 +39,23 @@ def test_a_page_is_built_beside_the_result_of_any_kind(
     for name, words in (("good", "incident.jsonl"), ("load", "steady")):
         assert main(["build", f"{name}.json"]) == 0
         assert capsys.readouterr().out == f"{name}.html\n"
+        assert main(["build", f"{name}.json"]) == 0
+        assert capsys.readouterr().out == f"{name}.html (replaced)\n"
         assert words in (folder / f"{name}.html").read_text(encoding="utf-8")
     assert main(["build", "good.json", "-o", "deep/page.html", "--lang", "ar"]) == 0
     assert 'lang="ar" dir="rtl"' in (folder / "deep" / "page.html").read_text(encoding="utf-8")
 
 
-def test_tables_are_written_with_all_rows(folder: Path) -> None:
+def test_tables_are_written_with_all_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     messages = [example.message(user, user * 1000, "a", phone=f"9665{user:08}") for user in range(600)]
     recorded = example.recording("day.jsonl", messages)
     lost = [(message["phone"], message["id"]) for message in messages]
     result = example.result([recorded], [example.run(recorded, "old", lost=lost)])
     (folder / "lossy.json").write_text(json.dumps(result), encoding="utf-8")
     assert main(["build", "lossy.json", "--csv-dir", "tables"]) == 0
-    assert sorted(file.name for file in Path("tables").iterdir()) == ["lost.csv", "runs.csv", "systems.csv"]
+    tables = ["lost.csv", "runs.csv", "systems.csv"]
+    assert sorted(file.name for file in Path("tables").iterdir()) == tables
+    assert sorted(capsys.readouterr().out.split()) == ["lossy.html", *(f"tables/{name}" for name in tables)]
     assert len(Path("tables/lost.csv").read_text(encoding="utf-8-sig").splitlines()) == 601
     assert main(["build", "load.json", "--csv-dir", "tables"]) == 0
     assert main(["compare", "good.json", "bad.json", "--csv-dir", "tables", "-o", "c.html"]) == 1
@@ -59,11 +63,18 @@ def test_tables_are_written_with_all_rows(folder: Path) -> None:
         assert (folder / "tables" / name).read_text(encoding="utf-8-sig")
 
 
-def test_another_conversation_can_be_drawn(folder: Path) -> None:
-    (folder / "day.json").write_text(json.dumps(example.big_day()), encoding="utf-8")
-    assert main(["build", "day.json", "--draw", "298"]) == 0
-    assert "Conversation 298 with" in (folder / "day.html").read_text(encoding="utf-8")
+def test_another_conversation_can_be_drawn(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "big day.json").write_text(json.dumps(example.big_day()), encoding="utf-8")
+    assert main(["build", "big day.json", "--draw", "298"]) == 0
+    html = (folder / "big day.html").read_text(encoding="utf-8")
+    assert "Conversation 298 with" in html
+    assert "run python -m reports build &#39;big day.json&#39; --draw NUMBER." in html
     assert main(["build", "load.json", "--draw", "1"]) == 2
+    capsys.readouterr()
+    for number in ("0", "9999"):
+        assert main(["build", "big day.json", "--draw", number]) == 2
+        words = f"--draw {number}: no recording of this result has a conversation with that number; the largest is "
+        assert words in capsys.readouterr().err
 
 
 def test_a_baseline_is_accepted_and_compared_with(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +160,7 @@ def test_texts_go_to_standard_output_alone(capsys: pytest.CaptureFixture[str]) -
         (["build", "missing.json"], "missing.json: there is no such file"),
         (["build", "good.json", "-o", "good.json"], "-o would replace an input"),
         (["build", "half.json"], "ends in the middle"),
-        (["compare", "good.json", "load.json"], "cannot be compared with one of kind replay"),
+        (["compare", "good.json", "load.json"], "the first file is a replay and the second a load test"),
         (["compare", "good.json", "half.json"], "ends in the middle"),
         (["compare", "good.json", "good.json", "-o", "good.json/page.html"], "good.json"),
         (["baseline", "update", "half.json"], "ends in the middle"),

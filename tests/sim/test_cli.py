@@ -36,6 +36,17 @@ def sim(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
+def test_the_report_says_how_to_draw_more_and_the_command_whether_it_replaced_one(tmp_path: Path) -> None:
+    lines = [ONE.replace('"phone":"1"', f'"phone":"{number}"') for number in range(12)]
+    (tmp_path / "many.jsonl").write_text("".join(lines))
+    options = ("--system", "queue", "--json", "result.json")
+    assert "Report: reports/out/replay.html\n" in sim("replay", "many.jsonl", *options, cwd=tmp_path).stdout
+    page = (tmp_path / "reports" / "out" / "replay.html").read_text("utf-8")
+    assert "run python -m reports build result.json --draw NUMBER." in page
+    again = sim("replay", "many.jsonl", *options, cwd=tmp_path)
+    assert "Report: reports/out/replay.html (replaced)\n" in again.stdout
+
+
 def test_the_incident_loses_two_messages_on_the_old_systems_only(tmp_path: Path) -> None:
     done = sim("replay", INCIDENT, "--json", "result.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -86,6 +97,8 @@ def test_in_a_pipe_no_value_is_cut_and_no_line_wrapped(tmp_path: Path) -> None:
     assert any("a message is lost" in line for line in lines)
     assert lines[-1].startswith("The queue lost")
     assert lines[-1].endswith("matched.")
+    assert " 0 % " in done.stdout
+    assert "0.00%" not in done.stdout, "shares are written as in the verdict"
 
 
 def test_on_a_terminal_sentences_fit_it_and_tables_are_whole() -> None:

@@ -166,16 +166,17 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
 
 @stub("record_reply")
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
-    """Keeps the reply and confirms the lease right before the send, unless a newer message joins the turn."""
+    """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock reply active wake stats conversation"]
+    place: Annotated[Place, "queue lock reply active wake stats completed conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
     text: str
     supersede_ms: Number
     max_batch: Number
+    completed_ttl_ms: Number
     stats_ttl_ms: Number
 
 

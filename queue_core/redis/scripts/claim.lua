@@ -188,7 +188,7 @@ if last[1] == claim_id then
       batches[#batches + 1] = batch_of(place)
     end
   end
-  redis.call('PEXPIRE', last_claim, lock_ttl_ms)
+  redis.call('PEXPIRE', last_claim, queue_ttl_ms)
   return answer(batches)
 end
 
@@ -212,6 +212,6 @@ for _ = 1, ROUNDS_MAX do  -- held leases make room for more
 end
 if #leased > 0 then
   redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '))
-  redis.call('PEXPIRE', last_claim, lock_ttl_ms)
+  redis.call('PEXPIRE', last_claim, queue_ttl_ms)
 end
 return answer(batches)

@@ -8,7 +8,7 @@ end
 allow_when_full(place.lock)
 local size = tonumber(redis.call('HGET', place.lock, 'size'))
 for _, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
-  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
+  archive(place, element, now_ms)
 end
 redis.call('LTRIM', place.queue, size, -1)
 redis.call('DEL', place.lock, place.reply)

@@ -3,7 +3,8 @@
 -- A list element is the message's JSON, to which `stamp` adds "addedAt" at the front, so that no JSON is parsed here.
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
--- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it.
+-- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
+-- JSON array: ids of messages in flight that were answered without the queue.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -165,7 +166,7 @@ local function give_up(place, count, reason, now_ms)
   end
   end_lease(place)
   if #rest > 0 then
-    redis.call('HDEL', place.lock, 'latest')
+    redis.call('HDEL', place.lock, 'latest', 'answered')
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
     redis.call('DEL', place.lock)
@@ -182,6 +183,16 @@ local function standing(place, token)
     return 'settled'
   end
   return 'lost'
+end
+
+-- Returns the id of a message, nil for a value that is not a message.
+local function id_of(element)
+  local readable, message = pcall(cjson.decode, element)
+  return readable and type(message) == 'table' and message['id'] or nil
+end
+
+local function archive(place, element, now_ms)
+  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
 end
 
 -- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost'.

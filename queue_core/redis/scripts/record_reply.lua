@@ -1,7 +1,9 @@
 -- record_reply: keeps the reply, for the batch that the lease covers, and confirms the lease: called right before a send.
 -- The state becomes 'unsure': after a crash nobody knows whether the reply, or its next part, was sent.
--- With `supersede_ms`, a reply is not kept if a message that joins the turn came meanwhile: the lease ends, its attempt
--- does not count, and the turn is due again by the ordinary rule, `supersede_ms` after its oldest message at the latest.
+-- A reply is not kept if its batch is not the turn any more: then the lease ends, its attempt does not count, and what
+-- the turn is now is due. That is so if one of its messages was answered without the queue meanwhile (that message is
+-- finished), or, with `supersede_ms`, if a message came that joins the turn (the turn is due again by the ordinary rule,
+-- `supersede_ms` after its oldest message at the latest).
 -- Returns 'held' | 'superseded' | 'lost'
 
 local held = standing(place, token)
@@ -10,25 +12,59 @@ if held ~= 'held' then
   return held == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock)
-local size = tonumber(redis.call('HGET', place.lock, 'size'))
+local lock = redis.call('HMGET', place.lock, 'size', 'answered')
+local size = tonumber(lock[1])
+local is_first = redis.call('EXISTS', place.reply) == 0
+
+-- Finishes messages of the batch that were answered without the queue; earlier attempts then were on smaller batches.
+local function finish_answered()
+  local answered, kept, gone_before = {}, {}, {[0] = 0}
+  for _, id in ipairs(cjson.decode(lock[2])) do
+    answered[id] = true
+  end
+  for index, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
+    gone_before[index] = gone_before[index - 1]
+    if answered[id_of(element) or ''] then
+      gone_before[index] = gone_before[index] + 1
+      archive(place, element, now_ms)
+      redis.call('LSET', place.queue, index - 1, '')
+    end
+  end
+  redis.call('LREM', place.queue, 0, '')
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+  for _, tried in ipairs(tries_of(place)) do
+    kept[#kept + 1] = tried - (gone_before[tried] or gone_before[size])
+  end
+  redis.call('HDEL', place.lock, 'answered')
+  redis.call('HSET', place.lock, 'tries', table.concat(kept, ','))
+end
 
 -- A batch cut at `max_batch` does not take more in.
-local function is_superseded()
-  if supersede_ms == 0 or size >= max_batch or redis.call('EXISTS', place.reply) == 1
-    or redis.call('LLEN', place.queue) <= size then
+local function is_joined()
+  if supersede_ms == 0 or size >= max_batch or redis.call('LLEN', place.queue) <= size then
     return false
   end
   local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
   return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
 end
 
-if is_superseded() then
-  local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms
+local function start_again(latest)
   take_back_lease(place)
-  redis.call('HSET', place.lock, 'latest', digits(latest))
   note_settled(place, token, now_ms, stats_ttl_ms)
   schedule_rest(place, rules, now_ms, latest)
+  if redis.call('EXISTS', place.queue) == 0 then
+    redis.call('DEL', place.lock)
+  end
   return 'superseded'
+end
+
+if is_first and lock[2] then
+  finish_answered()
+  return start_again(redis.call('HGET', place.lock, 'latest'))
+elseif is_first and is_joined() then
+  local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms
+  redis.call('HSET', place.lock, 'latest', digits(latest))
+  return start_again(latest)
 end
 redis.call('HSET', place.reply, 'text', text, 'size', size, 'state', 'unsure', 'recordedAt', digits(now_ms))
 return 'held'

@@ -1,19 +1,33 @@
--- withdraw: notes that a message was answered without the queue. Marks its id as seen, and removes it from the list if
--- an enqueue whose answer was lost had stored it.
--- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker answers it, or did)
+-- withdraw: notes that a message was answered without the queue. Marks its id as seen, and takes it out of the queue if
+-- an enqueue whose answer was lost had stored it. A message in flight is noted in the lock; record_reply takes it out.
+-- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
+
+local function note_answered()
+  local answered = cjson.decode(redis.call('HGET', place.lock, 'answered') or '[]')
+  for _, id in ipairs(answered) do
+    if id == message_id then
+      return
+    end
+  end
+  answered[#answered + 1] = message_id
+  redis.call('HSET', place.lock, 'answered', cjson.encode(answered))
+end
 
 redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
 local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
 for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
-  local readable, message = pcall(cjson.decode, element)
-  if readable and type(message) == 'table' and message['id'] == message_id then
+  if id_of(element) == message_id then
     if index <= begun then
-      return 'in flight'
+      if redis.call('EXISTS', place.reply) == 1 then
+        return 'in flight'
+      end
+      note_answered()
+      return 'withdrawn'
     end
     redis.call('LREM', place.queue, 1, element)
-    redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
+    archive(place, element, now_ms)
     redis.call('PEXPIRE', place.completed, completed_ttl_ms)
     if begun == 0 then
       schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -16,6 +16,7 @@ from queue_core.server.operator.arguments import FAILED, OK, add_command, count,
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
+    age,
     complain,
     moment,
     name,
@@ -223,7 +224,8 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     if message:
         fields += [
             ("message id", visible(message.id)),
-            ("kind", visible(str(message.message_data.get("kind", "")))),
+            *((("kind", visible(str(kind))),) if (kind := message.message_data.get("kind")) else ()),
+            *((("written", _written(message.timestamp, letter)),) if message.timestamp > 0 else ()),
             ("arrived", moment(message.added_at) if message.added_at else "never queued"),
             ("text", visible(message.message)),
         ]
@@ -233,6 +235,10 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
         fields.append(("reply", f"{visible(letter.reply)}  (recorded, perhaps never sent)"))
     write_fields(fields)
     return OK
+
+
+def _written(timestamp_ms: int, letter: DeadLetter) -> str:
+    return f"{moment(timestamp_ms)}, {age(letter.dead_at_ms - timestamp_ms)} before it was given up"
 
 
 async def run_requeue(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -293,9 +299,15 @@ async def _process(
         raise
     if args.all:
         missing = {}  # requeued or dropped by another command meanwhile
+    return _write_outcome(args, done, done_word, missing)
+
+
+def _write_outcome(
+    args: argparse.Namespace, done: int, done_word: str, missing: Mapping[str, DeadLetterNotFoundError]
+) -> int:
     if args.json:
         write_json({done_word: done, "notFound": list(missing)})
-    else:
+    elif done or not missing:
         write(f"{quantity(done, 'dead letter')} {done_word}")
     for error in missing.values():
         complain(str(error))

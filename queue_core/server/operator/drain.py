@@ -8,9 +8,11 @@ import asyncio
 import msgspec
 
 from queue_core.errors import QueueUnavailableError
+from queue_core.legacy.inspection import Buffered, count_buffered
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, duration_s
+from queue_core.server.operator.figures import in_conversations
 from queue_core.server.operator.output import age, write, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
@@ -37,7 +39,8 @@ def add_drain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description="""
             Waits until no message waits or is in work. It starts nothing itself: workers must be running. To switch
             back to the legacy buffer, restart the web processes with USE_QUEUE_SYSTEM=false, then drain, then stop
-            the workers. Progress goes to standard error. Dead letters do not count: they wait for you.
+            the workers. Progress goes to standard error. Dead letters do not count: they wait for you. Messages in the
+            old buffer do not count either, since the web processes answer those; the last line names them.
             """,
         epilog="""
             example:
@@ -70,7 +73,7 @@ async def run_drain(args: argparse.Namespace, settings: ServerSettings) -> int:
                 remaining, words = None, f"Redis does not answer, trying again: {error}"
             waited = clock() - began
             if remaining and remaining.is_empty:
-                return _drained(args, remaining, waited)
+                return _drained(args, remaining, await count_buffered(queue), waited)
             if clock() - reported_at >= (REPORT_S if words == reported else REPORT_CHANGE_S):
                 write_remark(f"{age(waited * 1000):>12}  {words}")
                 reported, reported_at = words, clock()
@@ -97,7 +100,7 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.is_complete and not (self.messages or self.conversations or self.unreachable)
 
     def words(self) -> str:
-        words = f"{quantity(self.messages, 'message')} of {quantity(self.conversations, 'conversation')} left"
+        words = f"{in_conversations(self.messages, self.conversations)} left"
         if self.overdue:
             words += f"; {quantity(self.overdue, 'conversation')} overdue: is a worker running?"
         if self.unreachable:
@@ -127,12 +130,17 @@ async def _read_remaining(queue: MessageQueue) -> _Remaining:
     )
 
 
-def _drained(args: argparse.Namespace, remaining: _Remaining, waited_s: float) -> int:
+def _drained(args: argparse.Namespace, remaining: _Remaining, buffered: Buffered, waited_s: float) -> int:
     if args.json:
-        write_json({"empty": True, "waitedMs": round(waited_s * 1000), **msgspec.to_builtins(remaining)})
-    else:
-        dead = quantity(remaining.dead_letters, "dead letter")
-        write("empty" + (f"; {dead}: see `python -m queue_core dead list`" if remaining.dead_letters else ""))
+        facts = {**msgspec.to_builtins(remaining), "oldBuffer": msgspec.to_builtins(buffered)}
+        write_json({"empty": True, "waitedMs": round(waited_s * 1000), **facts})
+        return OK
+    words = "empty"
+    if remaining.dead_letters:
+        words += f"; {quantity(remaining.dead_letters, 'dead letter')}: see `python -m queue_core dead list`"
+    if buffered.messages:
+        words += f"; {in_conversations(buffered.messages, buffered.conversations)} in the old buffer"
+    write(words)
     return OK
 
 

@@ -31,6 +31,11 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
     ]
 
 
+def in_conversations(messages: int, conversations: int) -> str:
+    """Write a number of messages and of their conversations: "3 messages of 2 conversations"."""
+    return f"{quantity(messages, 'message')} of {quantity(conversations, 'conversation')}"
+
+
 def write_findings(errors: Sequence[str], warnings: Sequence[str]) -> None:
     """Write the errors, which void the guarantees, then the warnings."""
     if errors or warnings:

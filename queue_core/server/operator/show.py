@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.legacy.buffer import Buffer
+from queue_core.legacy.inspection import read_buffer
+from queue_core.legacy.store import StoredMessage
 from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
@@ -41,7 +45,8 @@ def add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="""
             Shows one conversation: messages that wait or are in work, with attempts and age; who holds it and until
             when; when it is tried again and why the last attempt failed; a reply that is recorded and not finished;
-            dead letters; the last finished messages; statistics; and what the AI remembers.
+            dead letters; the last finished messages; statistics; what lies in the old buffer, of a time with
+            USE_QUEUE_SYSTEM=false; and what the AI remembers.
 
             It shows what the user wrote. Control characters are shown as codes, long texts are cut.
             """,
@@ -82,11 +87,12 @@ class _Overview(msgspec.Struct, kw_only=True):
     phone: str
     queued: Conversation
     dead: list[DeadLetter]
+    buffer: Buffer[StoredMessage] | None
     memory: Memory
 
     @property
     def has_content(self) -> bool:
-        return self.queued.is_known or bool(self.dead) or self.memory != Memory()
+        return self.queued.is_known or bool(self.dead or self.buffer) or self.memory != Memory()
 
 
 async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
@@ -116,6 +122,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
     write_fields(_facts(overview, is_full=args.full))
     _write_pending(overview.queued, is_full=args.full)
     _write_finished(overview.queued, finished, is_full=args.full)
+    _write_buffer(overview, is_full=args.full)
     _write_memory(overview.memory, is_full=args.full)
     return OK
 
@@ -130,6 +137,7 @@ async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) == (instance, phone)
         ],
+        buffer=await read_buffer(queue, (instance, phone)),
         memory=await ConversationMemory(queue.notes).load(instance, phone) or Memory(),
     )
 
@@ -183,7 +191,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     if statistics := queued.statistics:
         total, processed = statistics.get("totalMessages", 0), statistics.get("processedMessages", 0)
         quiet = age(queued.now_ms - statistics.get("lastActivity", queued.now_ms))
-        arrived = f"{quantity(total, 'message')} arrived, {processed:,} finished"
+        arrived = f"{quantity(max(total, processed), 'message')} arrived, {processed:,} finished"
         facts.append(("statistics", f"{arrived}, last activity {quiet} ago"))
     return facts
 
@@ -197,8 +205,7 @@ def _state(overview: _Overview) -> str:
             return f"in work; the lease is renewed, or runs out in {age(left_ms)}"
         return f"its lease ran out {age(-left_ms)} ago: the next worker takes it over"
     if not queued.pending:
-        dead = len(overview.dead)
-        return f"nothing waits; {quantity(dead, 'message')} given up" if dead else "nothing waits"
+        return _state_of_nothing_queued(overview)
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
@@ -207,21 +214,41 @@ def _state(overview: _Overview) -> str:
     return f"due {when}"
 
 
+def _state_of_nothing_queued(overview: _Overview) -> str:
+    if overview.buffer and not overview.buffer.processed:
+        words = f"{quantity(len(overview.buffer.messages), 'message')} in the old buffer"
+    else:
+        words = "nothing waits"
+    dead = len(overview.dead)
+    return words + (f"; {quantity(dead, 'message')} given up" if dead else "")
+
+
+class _MessageTable(Table):
+    """Table of messages: columns of its own, then kind, id and text; no column of kinds where none is known."""
+
+    def __init__(
+        self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool
+    ) -> None:
+        self._has_kinds = any(map(_kind, messages))
+        self._is_full = is_full
+        super().__init__(*columns, *(("kind",) if self._has_kinds else ()), "id", "text", numbers=numbers)
+
+    def add_message(self, message: QueueMessage, *cells: str) -> None:
+        """Add a row."""
+        kind = (_kind(message),) if self._has_kinds else ()
+        self.add(*cells, *kind, name(message.id), _cut(message.message, is_full=self._is_full))
+
+
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
     if not queued.pending:
         return
     write()
     write(f"{quantity(len(queued.pending), 'message')} not finished, oldest first:")
-    table = Table("status", "retries", "age", "kind", "id", "text", numbers=("retries", "age"))
+    columns, numbers = ("status", "retries", "age"), ("retries", "age")
+    table = _MessageTable(queued.pending, *columns, numbers=numbers, is_full=is_full)
     for message in queued.pending:
-        table.add(
-            message.status,
-            str(message.retry_count),
-            age(queued.now_ms - message.added_at) if message.added_at else "",
-            _kind(message),
-            name(message.id),
-            _cut(message.message, is_full=is_full),
-        )
+        waited = age(queued.now_ms - message.added_at) if message.added_at else ""
+        table.add_message(message, message.status, str(message.retry_count), waited)
     table.flush()
 
 
@@ -229,17 +256,27 @@ def _write_finished(queued: Conversation, finished: list[QueueMessage], *, is_fu
     if not finished:
         return
     write()
-    write(f"the last {len(finished)} of {quantity(len(queued.completed), 'finished message')}:")
-    table = Table("finished", "took", "kind", "id", "text", numbers=("took",))
+    all_of_them = quantity(len(queued.completed), "finished message")
+    is_all = len(finished) == len(queued.completed)
+    write(f"{all_of_them}:" if is_all else f"the last {len(finished)} of {all_of_them}:")
+    table = _MessageTable(finished, "finished", "took", numbers=("took",), is_full=is_full)
     for message in finished:
         completed_at = message.completed_at or 0
-        table.add(
-            moment(completed_at),
-            age(completed_at - message.added_at),
-            _kind(message),
-            name(message.id),
-            _cut(message.message, is_full=is_full),
-        )
+        table.add_message(message, moment(completed_at), age(completed_at - message.added_at))
+    table.flush()
+
+
+def _write_buffer(overview: _Overview, *, is_full: bool) -> None:
+    if not overview.buffer:
+        return
+    messages = quantity(len(overview.buffer.messages), "message")
+    mark = "marked as processed (one that came while the AI was answering is lost)"
+    write()
+    write(f"{messages} in the old buffer, {mark if overview.buffer.processed else 'not answered yet'}:")
+    buffered = [stored.message for stored in overview.buffer.messages]
+    table = _MessageTable(buffered, "age", numbers=("age",), is_full=is_full)
+    for stored in overview.buffer.messages:
+        table.add_message(stored.message, age(overview.queued.now_ms - stored.at_ms))
     table.flush()
 
 
@@ -273,7 +310,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
             for message in messages
         ]
 
-    queued, memory = overview.queued, overview.memory
+    queued, memory, buffer = overview.queued, overview.memory, overview.buffer
     return {
         "instanceName": overview.instance,
         "userPhone": overview.phone,
@@ -286,6 +323,12 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "finished": listed(finished),
         "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
+        "oldBuffer": {
+            "messages": listed([stored.message for stored in buffer.messages]),
+            "processed": buffer.processed,
+        }
+        if buffer
+        else None,
         "memory": {
             "conversationId": memory.conversation_id,
             "needsDataCollection": memory.needs_data_collection,

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from queue_core.errors import QueueUnavailableError
+from queue_core.legacy.inspection import count_buffered
 from queue_core.queue.health import examine
 from queue_core.queue.inspection import ActiveConversation
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
-from queue_core.server.operator.figures import figures, write_findings
+from queue_core.server.operator.figures import figures, in_conversations, write_findings
 from queue_core.server.operator.output import (
     Table,
     age,
@@ -40,7 +41,8 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         summary="figures of the queue, and who is due next",
         description="""
             Shows what waits, what is in work, the age of the oldest message, dead letters, and the conversations that
-            need attention next. An overdue conversation means that too few workers run, or none.
+            need attention next. An overdue conversation means that too few workers run, or none. Messages in the old
+            buffer, of a time with USE_QUEUE_SYSTEM=false, have a line of their own.
             """,
         epilog="""
             examples:
@@ -68,28 +70,37 @@ def add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Write the figures, once or repeatedly. With --watch it goes on while Redis is away."""
     async with open_queue(settings) as queue:
-        await _write_status(queue, args)
+        await _write_status(queue, args, settings)
         while args.watch:
             await asyncio.sleep(args.watch)
             try:
-                await _write_status(queue, args)
+                await _write_status(queue, args, settings)
             except QueueUnavailableError as error:
                 complain(str(error))
     return OK
 
 
-async def _write_status(queue: MessageQueue, args: argparse.Namespace) -> None:
+async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings: ServerSettings) -> None:
     report = await examine(queue)
     conversations = await queue.active_conversations()
     now_ms = await queue.now_ms()
+    buffered = await count_buffered(queue)
     due = conversations[: args.limit]
     if args.json:
         listed = [_as_json(conversation, now_ms) for conversation in due]
-        write_json({**msgspec.to_builtins(report), "nextDue": listed}, on_one_line=bool(args.watch))
+        answer = {
+            **msgspec.to_builtins(report),
+            "oldBuffer": msgspec.to_builtins(buffered),
+            "nextDue": listed,
+        }
+        write_json(answer, on_one_line=bool(args.watch))
         return
     if args.watch:
         write(CLEAR_SCREEN if sys.stdout.isatty() else "")
-    write_fields(figures(report))
+    facts = figures(report)
+    if buffered.messages or not settings.use_queue_system:
+        facts.append(("old buffer", in_conversations(buffered.messages, buffered.conversations)))
+    write_fields(facts)
     write_findings(report.errors, report.warnings)
     if due:
         write()

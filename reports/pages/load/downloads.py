@@ -17,7 +17,7 @@ def load_downloads(result: LoadResult) -> list[tuple[str, CsvLink]]:
     """Return each file with its title. Names of columns are in English in every language, since programs read them."""
     return [(gettext("Seconds"), _seconds(result)), (gettext("Latencies"), _latencies(result))] + (
         [(gettext("Ids of lost messages, and of those answered twice"), _ids(result))]
-        if result["lost_ids"] or result["duplicate_ids"]
+        if result["lost_ids"] or result["doubles"]
         else []
     )
 
@@ -47,5 +47,7 @@ def _latencies(result: LoadResult) -> CsvLink:
 
 def _ids(result: LoadResult) -> CsvLink:
     rows = [["lost", lost] for lost in result["lost_ids"]]
-    rows += [["twice", repeated] for repeated in result["duplicate_ids"]]
+    rows += [
+        ["worker died" if double["worker_died"] else "twice", double["id"]] for double in result["doubles"]
+    ]
     return csv_link("messages.csv", ["fate", "id"], rows)

@@ -9,6 +9,7 @@ from reports.analysis.times import time_cells, time_columns
 from reports.drawing.load_plots import FAULTS_MAX, TimePlots, ecdf_overlay, time_plots
 from reports.drawing.plots import TAIL_REPLIES_MIN, Plot, Series, latency_plot
 from reports.pages.csv_links import CsvLink
+from reports.pages.load.doubles import NAME_LENGTH_MAX, DoubleTable, double_tables
 from reports.pages.load.downloads import load_downloads
 from reports.results.load import (
     SAMPLES_KEPT_MAX,
@@ -19,7 +20,7 @@ from reports.results.load import (
     LoadResult,
     RampStep,
 )
-from reports.text import NARROW, cut, one_line
+from reports.text import NO_BREAK, cut, one_line
 from reports.words.codes import trigger_words
 from reports.words.language import gettext, ngettext
 from reports.words.load import (
@@ -39,7 +40,6 @@ from reports.words.load import (
 from reports.words.numbers import EN_DASH, duration, share
 from reports.words.verdicts import Verdict
 
-NAME_LENGTH_MAX = 80
 VALUE_LENGTH_MAX = 500
 COMMAND_LENGTH_MAX = 4000
 ROWS_MAX = 120
@@ -127,7 +127,7 @@ class LoadPage:
     ledger_rows: Sequence[LedgerRow]
     unaccounted: int
     lost_ids: Sequence[str]
-    duplicate_ids: Sequence[str]
+    doubles: Sequence[DoubleTable]
     latency_columns: Sequence[str]
     latencies: Sequence[LatencyRow]
     thinned: str
@@ -165,7 +165,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         unaccounted=ledger["sent"]
         - (ledger["answered"] + ledger["dead"] + ledger["waiting"] + ledger["lost"]),
         lost_ids=[_name(lost) for lost in result["lost_ids"][:ROWS_MAX]],
-        duplicate_ids=[_name(repeated) for repeated in result["duplicate_ids"][:ROWS_MAX]],
+        doubles=double_tables(result),
         latency_columns=time_columns(gettext("samples")),
         latencies=[
             LatencyRow(gettext(name), gettext(meaning), time_cells(_times(latency, key)))
@@ -217,7 +217,18 @@ def _ledger_rows(ledger: LoadLedger) -> list[LedgerRow]:
         ),
         (gettext("waiting"), ledger["waiting"], "warn", gettext("still in the queue when the drain ended")),
         (gettext("lost"), ledger["lost"], "bad", gettext("acknowledged, and then gone without an answer")),
-        (gettext("answered twice"), ledger["duplicates"], "bad", gettext("more than one reply answers it")),
+        (
+            gettext("answered twice"),
+            ledger["duplicates"],
+            "bad",
+            gettext("more than one reply answers it, which no death of a worker explains"),
+        ),
+        (
+            gettext("sent twice: a worker died while sending"),
+            ledger["worker_died"],
+            "warn",
+            gettext("its worker died before it could note that the reply was sent"),
+        ),
         (
             gettext("out of order"),
             ledger["out_of_order"],
@@ -339,7 +350,7 @@ def _size_group(size: int) -> str:
                 "%(range)s message", "%(range)s messages", high, range=f"{low + 1}{EN_DASH}{high}"
             )
         low = high
-    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NARROW, " ")
+    return ngettext("more than %(num)s message", "more than %(num)s messages", low).replace(NO_BREAK, " ")
 
 
 def _bars(numbers: Mapping[str, int]) -> list[BarRow]:

@@ -12,7 +12,7 @@ from reports.drawing.plots import Plot
 from reports.pages.csv_links import CsvLink
 from reports.pages.page import words
 from reports.pages.regression.downloads import regression_downloads
-from reports.words.figures import figure_name, quantile_of, unit_of
+from reports.words.figures import figure_name, quantile_of, setting_words, unit_of
 from reports.words.language import gettext
 from reports.words.numbers import MINUS, share, signed
 from reports.words.verdicts import Verdict
@@ -85,12 +85,12 @@ class FigureRow:
 
 @dataclass(frozen=True, slots=True)
 class RegressionPage:
-    """The whole page. `figures` are in groups by system, `settings` has names and the values on both sides."""
+    """The whole page. `figures` are in groups by system, `settings` are as `_settings` yields them."""
 
     state: str
     verdict: Verdict
     comparison: Comparison
-    kind: str
+    heading: str
     worse: Part[Change]
     better: Part[Change]
     changed: Part[Change]
@@ -102,7 +102,7 @@ class RegressionPage:
     confidence: str
     trend: Sequence[Plot]
     downloads: Sequence[tuple[str, CsvLink]]
-    settings: Sequence[tuple[str, str, str]]
+    settings: Sequence[tuple[str, str, str, bool]]
     notes_max: int = NOTES_MAX
     bar_px: int = BAR_PX
     rows_open: int = ROWS_OPEN_MAX
@@ -120,7 +120,7 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
         state="bad" if comparison.is_worse else "ok",
         verdict=Verdict(words(verdict.first, VERDICT_LENGTH_MAX), words(verdict.rest, VERDICT_LENGTH_MAX)),
         comparison=comparison,
-        kind=gettext("replay") if comparison.kind == "replay" else gettext("load test"),
+        heading=_heading(comparison),
         worse=_part([change for change in changes if change.level == "worse"], WORSE_BYTES_MAX),
         better=_part([change for change in changes if change.level == "better"]),
         changed=_part([change for change in changes if change.level == "changed"]),
@@ -134,6 +134,14 @@ def regression_page_of(comparison: Comparison, trend: Sequence[Plot]) -> Regress
         downloads=regression_downloads(comparison),
         settings=list(_settings(comparison.before, comparison.after)),
     )
+
+
+def _heading(comparison: Comparison) -> str:
+    is_replay = comparison.kind == "replay"
+    if not comparison.before.is_baseline:
+        return gettext("Comparison of two replays") if is_replay else gettext("Comparison of two load tests")
+    kind = gettext("replay") if is_replay else gettext("load test")
+    return gettext("Comparison of a %(kind)s with the baseline", kind=kind)
 
 
 def _part(rows: Sequence[Row], bytes_max: int = LIST_BYTES_MAX, row_bytes: int = ROW_BYTES) -> Part[Row]:
@@ -183,8 +191,10 @@ def _bar(effect: Effect) -> Bar:
     )
 
 
-def _settings(before: Origin, after: Origin) -> Iterator[tuple[str, str, str]]:
+def _settings(before: Origin, after: Origin) -> Iterator[tuple[str, str, str, bool]]:
+    """Yield each setting: its name, its value on each side, and whether both sides name it and differ."""
+    yield gettext("seed"), str(before.seed), str(after.seed), before.seed != after.seed
     old, new = dict(before.settings), dict(after.settings)
-    yield gettext("seed"), str(before.seed), str(after.seed)
     for name in list(dict.fromkeys([*old, *new]))[:SETTINGS_MAX]:
-        yield name.replace("_", " "), old.get(name, ""), new.get(name, "")
+        differs = name in old and name in new and old[name] != new[name]
+        yield name.replace("_", " "), setting_words(old.get(name)), setting_words(new.get(name)), differs

@@ -38,26 +38,34 @@ CONVERSATIONS_MAX = 8
 """Maximum number of conversations that are drawn of one recording."""
 
 
-def render_replay_report(result: ReplayResult, language: str = DEFAULT, draw: Collection[int] = ()) -> str:
-    """Make the page as HTML. Equal results give equal text.
+def render_replay_report(
+    result: ReplayResult,
+    language: str = DEFAULT,
+    draw: Collection[int] = (),
+    result_file: Path | None = None,
+) -> str:
+    """Make the page as HTML. Equal arguments give equal text.
 
-    Of each recording the conversations with a number in `draw` are drawn before others.
+    Of each recording the conversations with a number in `draw` are drawn before others. `result_file` is the file of
+    the result, if there is one, for the page's hints.
     """
     with speaking(language):
-        return _rendered(AnalysedReplay(result), draw)
+        return _rendered(AnalysedReplay(result), draw, result_file)
 
 
-def write_replay_report(result: ReplayResult, path: Path, language: str = DEFAULT) -> None:
+def write_replay_report(
+    result: ReplayResult, path: Path, language: str = DEFAULT, result_file: Path | None = None
+) -> None:
     """Write the page to `path`, as `write_whole` does.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_whole(render_replay_report(result, language), path)
+    write_whole(render_replay_report(result, language, result_file=result_file), path)
 
 
-def _rendered(replay: AnalysedReplay, draw: Collection[int]) -> str:
-    page = page_of(replay, draw)
+def _rendered(replay: AnalysedReplay, draw: Collection[int], result_file: Path | None) -> str:
+    page = page_of(replay, draw, result_file)
     count = sum(len(view.ordered) for view in page.recordings)
     template = environment().get_template("replay.html")
     room = (LARGE_SIZE_MAX if count > MANY_CONVERSATIONS else SIZE_MAX) - _size(template.render(page=page))

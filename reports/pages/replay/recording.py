@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -58,6 +60,7 @@ class RecordingView:
     estimates: Estimates | None
     plot: Plot | None
     ordered: Sequence[Conversation]
+    result_file: Path | None
     figures: list[Markup] = field(default_factory=list)
 
     def figure_id(self, index: int) -> str:
@@ -84,12 +87,21 @@ class RecordingView:
             "%(num)s more are not drawn, to keep the page small.",
             self.left_out,
         )
-        how = gettext(
-            "To see another one, have the replay write its result with %(option)s, and run %(command)s.",
-            option="--json RESULT.json",
-            command="python -m reports build RESULT.json --draw NUMBER",
+        return f"{drawn} {left_out} {self._how_to_draw_another}"
+
+    @property
+    def _how_to_draw_another(self) -> str:
+        if self.result_file is None:
+            return gettext(
+                "To see another one, have the replay write its result with %(option)s, and run %(command)s.",
+                option="--json RESULT.json",
+                command="python -m reports build RESULT.json --draw NUMBER",
+            )
+        path = self.result_file.name if self.result_file.is_absolute() else self.result_file.as_posix()
+        return gettext(
+            "To see another one, run %(command)s.",
+            command=f"python -m reports build {shlex.quote(path)} --draw NUMBER",
         )
-        return f"{drawn} {left_out} {how}"
 
 
 def recording_view(
@@ -98,6 +110,7 @@ def recording_view(
     tallies: Sequence[Tally],
     result: ReplayResult,
     draw: Collection[int],
+    result_file: Path | None,
 ) -> RecordingView:
     """Make the section of one recording; conversations with a number in `draw` come first."""
     first_runs = recording.drawn
@@ -119,6 +132,7 @@ def recording_view(
         if has_plot
         else None,
         ordered=sorted(recording.conversations, key=lambda conversation: conversation.number not in draw),
+        result_file=result_file,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reports.analysis.figures import COUNTS, SystemFigures, counts_by
@@ -60,8 +61,11 @@ class Page:
         return max((view.run_count for view in self.recordings), default=0)
 
 
-def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
-    """Make the page that shows a replay; conversations with a number in `draw` come first."""
+def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | None) -> Page:
+    """Make the page that shows a replay; conversations with a number in `draw` come first.
+
+    `result_file` is the file of the result, if there is one.
+    """
     result, systems = replay.result, replay.systems
     by_both, by_system = (
         counts_by(replay.result["runs"], *keys) for keys in (("recording", "system"), ("system",))
@@ -73,6 +77,7 @@ def page_of(replay: AnalysedReplay, draw: Collection[int]) -> Page:
             [tally(by_both.get((recording.name, system), NOTHING)) for system in systems],
             result,
             draw,
+            result_file,
         )
         for number, recording in enumerate(replay.recordings, 1)
     ]

@@ -49,6 +49,11 @@ class SweepPage:
     settings: Sequence[tuple[str, str]]
     command: str
 
+    @property
+    def has_recommendation(self) -> bool:
+        """True where one of the choices is recommended."""
+        return any(choice.is_recommended for choice in self.choices)
+
 
 def sweep_page_of(result: SweepResult) -> SweepPage:
     """Make the page that shows `result`."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loadtests.account.doubles import Deaths
 from loadtests.account.ledger import Ledger, Sample, answered_ids, batches_of, latency_of, ledger_of
 from loadtests.sink.event import Event
 
@@ -46,7 +47,7 @@ SAMPLES = [sample("m1", 1), sample("m2", 2), sample("m3", 3)]
 def test_the_fates_of_three_messages(
     replies: list[Event], dead: int, waiting: int, expected: dict[str, int]
 ) -> None:
-    ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting)
+    ledger = ledger_of(SAMPLES, replies, dead=dead, waiting=waiting, deaths=Deaths())
     counts = ledger.counts
     if "out_of_order" in expected:
         assert counts["out_of_order"] >= 1
@@ -55,22 +56,39 @@ def test_the_fates_of_three_messages(
     assert counts["sent"] == counts["answered"] + counts["dead"] + counts["waiting"] + counts["lost"]
 
 
+def test_a_message_that_was_sent_twice_because_a_worker_died_is_not_a_duplicate() -> None:
+    def send(at: float, caller: str, *ids: str) -> Event:
+        return Event(n=1, event="sent", at=at, turn=1, ids=list(ids), answered_at=at + 1_000, caller=caller)
+
+    sends = [send(9_000, "worker-1.1", "m1", "m2"), send(30_000, "worker-2.1", "m1", "m2")]
+    sends += [send(40_000, "worker-2.1", "m3"), send(42_000, "worker-2.1", "m3")]
+    deaths = Deaths({"worker-1.1": 9.5})
+    ledger = ledger_of(SAMPLES, sends, dead=0, waiting=0, deaths=deaths, start_at=5.0)
+    assert figures(ledger) == {"sent": 3, "answered": 3, "duplicates": 1, "worker_died": 2}
+    assert [(double["id"], double["worker_died"]) for double in ledger.doubles] == [
+        ("m3", False),
+        ("m1", True),
+        ("m2", True),
+    ]
+    assert [double["sends"][0]["at_s"] for double in ledger.doubles] == [35.0, 4.0, 4.0]
+
+
 def test_messages_that_overlapped_on_their_way_have_no_order() -> None:
     """m2 was sent before m1 was acknowledged."""
     samples = [sample("m1", 1, acknowledged_at=5.0), sample("m2", 2)]
-    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0, deaths=Deaths())
     assert ledger.counts["out_of_order"] == 0
 
 
 def test_users_have_no_order_among_each_other() -> None:
     samples = [sample("m1", 1, conversation=1), sample("m2", 2, conversation=2)]
-    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m2"), reply(10, "m1")], dead=0, waiting=0, deaths=Deaths())
     assert ledger.counts["out_of_order"] == 0
 
 
 def test_a_message_without_acknowledgement_is_unsure_and_not_lost() -> None:
     samples = [sample("m1"), sample("m2", acknowledged_at=None, status=503, failures=6)]
-    ledger = ledger_of(samples, [reply(9, "m1")], dead=0, waiting=0)
+    ledger = ledger_of(samples, [reply(9, "m1")], dead=0, waiting=0, deaths=Deaths())
     assert figures(ledger) == {"sent": 1, "answered": 1, "unsure": 1, "failed_requests": 6}
 
 

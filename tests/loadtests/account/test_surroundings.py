@@ -8,6 +8,7 @@ from loadtests.account.surroundings import (
     USAGE_LOG,
     Surroundings,
     read_faults,
+    read_injected,
     read_surroundings,
     read_usage,
     write_faults,
@@ -21,7 +22,9 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
     written.write(tmp_path)
     assert read_surroundings(tmp_path) == written
     assert read_faults(tmp_path, until_s=9.0) == []
-    write_faults([InjectedFault("kill-worker", 1.0, 2.5), InjectedFault("ai-errors", 3.0)], tmp_path)
+    faults = [InjectedFault("kill-worker", 1.0, 2.5, "worker-1.1", 1.1), InjectedFault("ai-errors", 3.0)]
+    write_faults(faults, tmp_path)
+    assert read_injected(tmp_path) == faults
     assert read_faults(tmp_path, until_s=9.0) == [
         {"code": "kill-worker", "start_s": 1.0, "end_s": 2.5},
         {"code": "ai-errors", "start_s": 3.0, "end_s": 9.0},

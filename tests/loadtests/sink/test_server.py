@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,18 +13,27 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import BaseRunner
 
+from loadtests.sink.caller import api_key_of, caller_of
 from loadtests.sink.server import SERVICE_MS_MAX, Sink, SinkSettings
 
 QUICK = SinkSettings(ai="constant:1ms")
 _Client = TestClient[Any, Any]
 
 
+class _Server(TestServer):
+    """A server that lets a handler end when its client hangs up, as the command's does."""
+
+    async def _make_runner(self, **settings: Any) -> BaseRunner:
+        return await super()._make_runner(**{**settings, "handler_cancellation": False})
+
+
 @asynccontextmanager
 async def running(
     settings: SinkSettings = QUICK, now: Callable[[], float] = lambda: 1000.0
 ) -> AsyncIterator[_Client]:
-    async with TestClient(TestServer(Sink(settings, now=now).app())) as client:
+    async with TestClient(_Server(Sink(settings, now=now).app())) as client:
         yield client
 
 
@@ -90,6 +100,67 @@ async def test_a_reply_by_the_cloud_api_counts_and_a_receipt_does_not() -> None:
             assert response.status == 201
         (sent,) = await events(client, after=1)
     assert (sent["event"], sent["ids"], sent["instance"], sent["phone"]) == ("sent", ["a"], "1055", "96650")
+
+
+SLOW = SinkSettings(ai="constant:1ms", send="constant:50ms")
+
+
+async def test_a_send_takes_its_time_and_is_listed_with_both_moments_and_its_caller() -> None:
+    async with running(SLOW, now=time.time) as client:
+        _, answer = await ask(client, "a")
+        body = {"number": "966500000001", "text": answer}
+        headers = {"apikey": api_key_of("worker-1.2")}
+        async with client.post("/message/sendText/bot", json=body, headers=headers) as response:
+            assert response.status == 201
+        (sent,) = await events(client, after=1)
+    assert sent["answered_at"] - sent["at"] >= 50
+    assert (sent["caller"], sent["is_caller_gone"]) == ("worker-1.2", False)
+
+
+async def test_a_send_reaches_the_customer_though_its_caller_dies_meanwhile() -> None:
+    """The send is listed like any other, once its time is over. The sink reads its clock when a send came in."""
+    came_in = asyncio.Event()
+
+    def now() -> float:
+        came_in.set()
+        return time.time()
+
+    async with running(SLOW, now=now) as client:
+        _, answer = await ask(client, "a")
+        came_in.clear()
+        body = json.dumps({"to": "96650", "text": {"body": answer}})
+        head = (
+            "POST /v23.0/1055/messages HTTP/1.1",
+            "Host: sink",
+            f"Authorization: Bearer {api_key_of('worker-2.1')}",
+            f"Content-Length: {len(body)}",
+        )
+        _, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write("\r\n".join([*head, "", body]).encode())
+        async with asyncio.timeout(30):
+            await came_in.wait()
+            writer.close()
+            seen: list[dict[str, Any]] = []
+            while not seen:
+                seen = await events(client, after=1)
+    (sent,) = seen
+    assert (sent["event"], sent["ids"], sent["caller"]) == ("sent", ["a"], "worker-2.1")
+    assert sent["is_caller_gone"]
+    assert sent["answered_at"] - sent["at"] >= 50
+
+
+@pytest.mark.parametrize(
+    ("headers", "caller"),
+    [
+        ({"apikey": api_key_of("web.1")}, "web.1"),
+        ({"Authorization": f"Bearer {api_key_of('worker-1.1')}"}, "worker-1.1"),
+        ({"apikey": "a secret of somebody"}, ""),
+        ({"Authorization": "Bearer a secret of somebody"}, ""),
+        ({}, ""),
+    ],
+)
+def test_only_keys_that_a_stack_made_name_a_caller(headers: dict[str, str], caller: str) -> None:
+    assert caller_of(headers) == caller
 
 
 @pytest.mark.parametrize("text", ["turn 99", "turn one", "", "turn 1 turn 1"])

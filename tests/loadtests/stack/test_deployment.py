@@ -55,6 +55,13 @@ def sent_ids(stack: Stack) -> list[str]:
     return [sent for event in events(stack) if event["event"] == "sent" for sent in event["ids"]]
 
 
+def callers(stack: Stack, message_id: str) -> set[str]:
+    """Return the processes that sent the replies to a message."""
+    return {
+        event["caller"] for event in events(stack) if event["event"] == "sent" and message_id in event["ids"]
+    }
+
+
 def eventually(condition: Callable[[], bool], description: str) -> None:
     """Wait until the condition holds; fail after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
@@ -94,11 +101,13 @@ def test_a_message_goes_through_parts_fail_and_come_back_and_nothing_is_left(tmp
         eventually(lambda: "first" in sent_ids(stack), "the first reply")
 
         killed = stack.processes()["worker-1"]
-        stack.kill_worker(1)
+        assert stack.kill_worker(1) == "worker-1.1"
+        stack.await_worker(1)
         started |= family(os.getpid()) - before
         assert not alive({killed})
         assert post(stack, "after the kill", secret) == 200
         eventually(lambda: "after the kill" in sent_ids(stack), "a reply by the new worker")
+        assert callers(stack, "first") | callers(stack, "after the kill") == {"worker-1.1", "worker-1.2"}
 
         stack.pause_redis()
         frozen = psutil.Process(stack.processes()["redis"])
@@ -132,6 +141,42 @@ def test_a_message_goes_through_parts_fail_and_come_back_and_nothing_is_left(tmp
         stack.check()
     assert not alive(started)
     assert family(os.getpid()) == before
+
+
+def test_redis_is_away_and_comes_back_with_everything_that_it_acknowledged(stack: Stack) -> None:
+    with redis.Redis.from_url(stack.redis_url, retry=None) as client:
+        client.set("before", "1")
+        stack.stop_redis()
+        with pytest.raises(redis.ConnectionError, match="refused"):
+            client.ping()
+        stack.check()
+        assert "redis" not in stack.processes()
+        assert stack.usage().redis_bytes is None
+        assert post(stack, "meanwhile", stack.secrets["EVOLUTION_WEBHOOK_SECRET"]) == 200
+        assert callers(stack, "meanwhile") == {"web.1"}
+        stack.start_redis()
+        assert client.get("before") == b"1"
+        assert client.config_get("appendfsync") == {"appendfsync": "everysec"}
+        assert stack.usage().redis_bytes
+        os.kill(stack.processes()["redis"], signal.SIGKILL)
+        eventually(lambda: "redis" not in stack.processes(), "Redis has ended")
+    with pytest.raises(StackError, match="redis-server ended by itself"):
+        stack.check()
+
+
+def test_redis_writes_before_it_answers_while_it_is_killed(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `everysec` a killed Redis may lose what it acknowledged in its last second."""
+    policies: list[Any] = []
+
+    def kill() -> None:
+        with redis.Redis.from_url(stack.redis_url) as client:
+            policies.append(client.config_get("appendfsync"))
+
+    monkeypatch.setattr(stack._redis, "kill", kill)
+    stack.stop_redis()
+    assert policies == [{"appendfsync": "always"}]
 
 
 def test_a_part_that_ends_by_itself_is_named_with_its_log(stack: Stack) -> None:

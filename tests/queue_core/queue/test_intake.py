@@ -267,14 +267,23 @@ async def test_a_message_waits_behind_an_older_one_that_waits_in_redis(
 async def test_a_message_is_answered_directly_when_older_ones_have_been_answered_by_now(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the length of a window and of a lease, for nobody can ask Redis."""
+    """By the length of a window and of a lease, of which the time without Redis is no part."""
     away, bot = Away(redis_client, monkeypatch, lock_ttl_ms=50, lock_renew_ms=10), Bot()
     away.is_away = False
     intake = Intake(away.queue, bot.handle, bot.send)
     await intake.receive(message("m1"))
-    away.is_away = True
     await asyncio.sleep(0.08)
+    away.is_away = True
     assert await intake.receive(message("m2")) == "answered"
+    away.is_away = False
+    assert await intake.receive(message("m3")) == "queued"
+    away.is_away = True
+    for _ in range(2):
+        with pytest.raises(OlderMessageWaitsError):
+            await intake.receive(message("m4"))
+        await asyncio.sleep(0.08)
+    monkeypatch.setattr(direct, "ORDER_S_MAX", 0.05)
+    assert await intake.receive(message("m4")) == "answered", "in the end"
 
 
 @on_newest
@@ -337,16 +346,41 @@ async def test_those_who_wait_for_settling_share_one_try(
 
 
 @on_newest
+async def test_a_worker_s_reply_to_what_was_answered_directly_is_dropped(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, gate, reached = Away(redis_client, monkeypatch, window_ms=0), asyncio.Event(), asyncio.Event()
+
+    async def wait(batch: Batch) -> None:
+        if batch.trigger != "direct":
+            reached.set()
+            await gate.wait()
+
+    bot = Bot(wait)
+    away.answers_lost = 1
+    intake = Intake(away.queue, bot.handle, bot.send)
+    assert await intake.receive(message("m1")) == "answered"
+    async with running(Processor(MessageQueue(redis_client, quick()), bot.handle, bot.send)):
+        await happens(reached)
+        away.is_away = False
+        await intake.settle()
+        gate.set()
+        await at_rest(away.queue)
+    assert [batch.trigger for batch, _ in bot.sent] == ["direct"]
+    await check_ledger(away.queue, ["m1"], bot.sent_ids)
+
+
+@on_newest
 async def test_a_message_that_a_worker_took_cannot_be_withdrawn_and_is_answered_twice(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only if the worker reaches Redis earlier, and by a window, than the process that answered directly."""
+    """Only if the worker has a reply before this process reaches Redis."""
     away, bot = Away(redis_client, monkeypatch, window_ms=0), Bot()
     away.answers_lost = 1
     intake = Intake(away.queue, bot.handle, bot.send)
     assert await intake.receive(message("m1")) == "answered"
-    claimed = await away.queue.claim("worker", limit=10)
-    assert [batch.ids for batch in claimed.batches] == [("m1",)]
+    (batch,) = (await away.queue.claim("worker", limit=10)).batches
+    assert await away.queue.record_reply(batch, "re m1")
     away.is_away = False
     await intake.settle()
     assert "is being answered by a worker too" in caplog.text

@@ -279,6 +279,11 @@ IN_A_SCRIPT = "Error running script (call to f_0d20): @user_script:162: @user_sc
             QueueUnavailableError,
             r"cannot be used now: no connection to h:1 \(name or service not known\)$",
         ),
+        (
+            exceptions.ConnectionError("Error 111 connecting to localhost:6379. Connect call failed."),
+            QueueUnavailableError,
+            r"to localhost:6379 \(connection refused\): start Redis, or type python -m queue_core redis$",
+        ),
         (exceptions.ConnectionError("Error 111"), QueueUnavailableError, "cannot be used now: Error 111"),
         (ConnectionResetError(), QueueUnavailableError, "ConnectionResetError"),
         (exceptions.AuthenticationError("WRONGPASS"), QueueUnavailableError, "refused the user or password"),

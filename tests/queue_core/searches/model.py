@@ -19,7 +19,7 @@ Reason = Literal["late", "expired", "attempts", "told"]
 """Only reasons for which a message may become a dead letter."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """A message that is not finished."""
 
@@ -64,6 +64,8 @@ class Conversation:
     """Due time, next look at the lease, or end of the backoff; None when nothing waits."""
     latest_ms: int | None = None
     """Latest due time of a superseded turn."""
+    answered: list[Waiting] = field(default_factory=list)
+    """Messages in flight that were answered without the queue."""
     settled_token: int = 0
     """Whoever held this one ended it: told again, it does nothing and is no error."""
 
@@ -170,7 +172,11 @@ class Contract:
             if message.id == message_id:
                 answered = conversation.reply.size if conversation.reply else 0
                 if message.attempts > 0 or at < answered:
-                    return "in flight"
+                    if conversation.reply:
+                        return "in flight"
+                    if message not in conversation.answered:
+                        conversation.answered.append(message)
+                    return "withdrawn"
                 del conversation.messages[at]
                 self._finish(name, [message])
                 if conversation.attempts == 0 and conversation.reply is None:
@@ -265,6 +271,15 @@ class Contract:
         conversation = self._held(name, token)
         assert conversation.lease is not None
         size = conversation.lease.size
+        if conversation.answered and conversation.reply is None:
+            self._take_back(conversation, token)
+            gone = [it for it in conversation.messages[:size] if it in conversation.answered]
+            self._finish(name, gone)
+            conversation.messages = [it for it in conversation.messages if it not in gone]
+            conversation.answered = []
+            self._schedule_rest(conversation)
+            conversation.latest_ms = conversation.latest_ms if conversation.messages else None
+            return False
         oldest_ms, newest_ms = conversation.messages[0].added_ms, conversation.messages[-1].added_ms
         if (
             conversation.reply is None
@@ -302,6 +317,7 @@ class Contract:
         self._end(conversation, token)
         conversation.reply = None
         conversation.latest_ms = None
+        conversation.answered = []
         for message in conversation.messages:
             message.attempts = 0
         self._forget_old(name)
@@ -403,6 +419,7 @@ class Contract:
     def _leasable(self, conversation: Conversation) -> bool:
         if not conversation.messages:
             conversation.attention_ms = conversation.latest_ms = None
+            conversation.answered = []
             return False
         if conversation.attempts == 0 and conversation.reply is None:
             if conversation.messages[0].added_ms < self.now_ms - self.settings.queue_ttl_s * 1000:
@@ -457,6 +474,7 @@ class Contract:
         del conversation.messages[:count]
         if count:
             conversation.reply = conversation.latest_ms = None
+            conversation.answered = []
         return count
 
     def _finish(self, name: Name, messages: list[Waiting]) -> None:

@@ -27,6 +27,7 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await messages_come_in(driver)
     await turns_are_answered(driver)
     await turns_are_joined(driver)
+    await messages_in_flight_are_answered_elsewhere(driver)
     await redis_is_away(driver)
     await workers_die(driver)
     await attempts_fail(driver)
@@ -54,10 +55,10 @@ async def turns_are_answered(driver: Driver) -> None:
     assert batch.ids == ("a1", "a2", "a3")
     assert await driver.claim("p2") == ()
     await driver.enqueue(A, "a4")
-    assert await driver.withdraw(A, "a2") == "in flight"
     driver.pass_time(4_000)
     await driver.extend(batch)
     await driver.record_reply(batch, "hello")
+    assert await driver.withdraw(A, "a2") == "in flight"
     await driver.record_sent(batch)
     await driver.complete(batch, lost=True)
     driver.pass_time(1_000)
@@ -101,6 +102,29 @@ async def turns_are_joined(driver: Driver) -> None:
     driver.pass_time(8_000)
     (batch,) = await driver.claim("p1")
     await driver.complete(batch)
+
+
+async def messages_in_flight_are_answered_elsewhere(driver: Driver) -> None:
+    """The first attempt fails; the second one's reply is dropped, and the third is on what is left."""
+    for number in (40, 41, 42):
+        await driver.enqueue(C, f"c{number}")
+    (batch,) = await driver.claim("p1")
+    await driver.fail(batch, after_ms=0)
+    assert await driver.withdraw(C, "c40", lost=True) == "withdrawn"
+    (batch,) = await driver.claim("p1")
+    assert await driver.withdraw(C, "c42") == "withdrawn"
+    assert await driver.record_reply(batch, "dropped", lost=True)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert (batch.ids, batch.attempt) == (("c41",), 2)
+    await driver.enqueue(C, "c43")
+    await driver.fail(batch)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert (batch.ids, batch.attempt) == (("c43",), 1)
+    assert await driver.withdraw(C, "c43") == "withdrawn"
+    assert await driver.record_reply(batch, "dropped")
+    assert await driver.claim("p1") == ()
 
 
 async def redis_is_away(driver: Driver) -> None:
@@ -187,7 +211,7 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 29
+    assert len(driver.contract.acknowledged) == 33
 
 
 BUGS = {
@@ -344,8 +368,8 @@ BUGS = {
     ),
     "record_reply never lets a message join": (
         "record_reply",
-        "if is_superseded() then",
-        "if false then",
+        "elseif is_first and is_joined() then",
+        "elseif false then",
         "reply",
     ),
     "record_reply lets messages join for ever": (
@@ -356,14 +380,32 @@ BUGS = {
     ),
     "record_reply replaces a reply that was kept": (
         "record_reply",
-        "redis.call('EXISTS', place.reply) == 1",
-        "false",
+        "local is_first = redis.call('EXISTS', place.reply) == 0",
+        "local is_first = true",
         "reply",
+    ),
+    "record_reply keeps a reply to what was answered": (
+        "record_reply",
+        "if is_first and lock[2] then",
+        "if false then",
+        "reply",
+    ),
+    "record_reply forgets what was answered": (
+        "record_reply",
+        "      archive(place, element, now_ms)\n      redis",
+        "      redis",
+        "in 0 places",
+    ),
+    "record_reply counts attempts on what is gone": (
+        "record_reply",
+        "tried - (gone_before[tried] or gone_before[size])",
+        "tried",
+        "given up",
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",
-        "  take_back_lease(place)\n  redis",
-        "  end_lease(place)\n  redis",
+        "  take_back_lease(place)\n  note",
+        "  end_lease(place)\n  note",
         "was tried|is due",
     ),
     "record_reply superseded is forgotten": (
@@ -445,7 +487,7 @@ BUGS = {
         "fail",
         "elseif #tries >= max_attempts then",
         "elseif #tries > max_attempts then",
-        "wait",
+        "given up",
     ),
     "fail gives up on those who came later too": (
         "fail",
@@ -493,8 +535,9 @@ BUGS = {
         "withdraw",
         "if index <= begun then",
         "if false then",
-        "withdraw|places",
+        "withdraw|places|in .* wait|is due at",
     ),
+    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
         "redis.call('LREM', place.queue, 1, element)",

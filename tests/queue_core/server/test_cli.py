@@ -54,6 +54,22 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert "usage: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([], "python -m queue_core"),
+        (["status", "--foo"], "python -m queue_core"),
+        (["show"], "python -m queue_core show"),
+    ],
+)
+def test_wrong_usage_names_the_command_that_shows_the_help(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parser().parse_args(arguments)
+    assert capsys.readouterr().err.endswith(f"; see {command} --help\n")
+
+
 def test_wrong_settings_end_it_with_2_and_no_traceback(tmp_path: Path) -> None:
     ended = run("serve", folder=tmp_path, PORT="eighty", AI="magic", QUEUE_WINDOW="8000")
     assert ended.returncode == 2

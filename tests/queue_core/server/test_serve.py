@@ -14,6 +14,8 @@ from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.server.deployment import QUICK, ROOT, Process, running
 from tests.queue_core.server.outside import Outside, evolution, outside
 
+TOKEN = "operator-token-of-the-test"
+
 
 async def test_a_burst_in_three_posts_is_one_turn_and_one_reply(tmp_path: Path) -> None:
     """Webhook, queue, worker, AI, reply; and "typing…" as soon as the first message is queued."""
@@ -39,6 +41,33 @@ async def test_the_defaults_echo_on_the_terminal(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0
     assert server.printed == ["→ bot/966500000001, 3 messages:", "  line 0", "  line 1", "  line 2"]
+
+
+async def test_settings_of_its_own_redis_are_named_once_and_are_not_warnings(tmp_path: Path) -> None:
+    environment = {**QUICK, "OPERATOR_TOKEN": TOKEN}
+    async with running("serve", environment=environment, folder=tmp_path) as server:
+        async with connect((tmp_path / "data" / "redis.url").read_text().strip()) as client:
+            await client.config_set("maxmemory-policy", "allkeys-lru")
+        await monitor(server, 503)
+        await server.says("health: maxmemory-policy is allkeys-lru")
+    said = [(event["level"], event["event"]) for event in server.events]
+    for words in ("appendfsync is everysec", "maxmemory is not set"):
+        assert [level for level, event in said if words in event] == ["info"]
+
+
+async def test_the_same_settings_of_another_redis_are_warned_of(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    environment = {**QUICK, "OPERATOR_TOKEN": TOKEN, "REDIS_URL": redis_server.url}
+    async with running("serve", environment=environment, folder=tmp_path) as server:
+        await monitor(server, 200)
+        assert (await server.says("health: maxmemory is not set", times=2))["level"] == "warning"
+
+
+async def monitor(server: Process, status: int) -> None:
+    """Have the queue examined, beside the examination at the start."""
+    answer, _ = await server.post("/queue-monitor", {}, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer == status
 
 
 async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:

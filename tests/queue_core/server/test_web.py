@@ -280,6 +280,19 @@ async def test_headers_beyond_the_limit(site: Site) -> None:
     assert response.status == 400
 
 
+async def test_json_ends_its_line_and_other_answers_are_as_they_are(make_site: MakeSite) -> None:
+    async with make_site(CLOUD_VERIFY_TOKEN="v") as site:
+        for path in ("/healthz", "/nowhere"):
+            assert (await (await site.client.get(path)).text()).endswith("}\n")
+        for path in ("/webhook/evolution", "/queue-monitor"):  # taken, and refused without the token
+            answer = await site.client.post(path, json=evolution("m1"))
+            text = await answer.text()
+            assert text.endswith("}\n")
+            assert text.count("\n") == 1
+        handshake = {"hub.mode": "subscribe", "hub.verify_token": "v", "hub.challenge": "4711"}
+        assert await (await site.client.get("/webhook/cloud", params=handshake)).text() == "4711"
+
+
 async def test_unknown_paths_and_methods_get_json(site: Site) -> None:
     for method, path, status in (("GET", "/nothing", 404), ("GET", "/webhook/evolution", 405)):
         response = await site.client.request(method, path)

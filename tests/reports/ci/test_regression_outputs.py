@@ -21,7 +21,7 @@ from reports.ci.junit import LINES_MAX as FAILURE_LINES_MAX
 from reports.ci.markdown import LINES_MAX, markdown_summary
 from reports.compare.comparison import Change, Check, Comparison
 from reports.pages.regression.page import render_regression_report
-from reports.words.language import LANGUAGES
+from reports.words.language import LANGUAGES, speaking
 from reports.words.verdicts import Verdict
 from tests.reports import comparison_example as example
 from tests.reports.pages.test_replay_report import without_script
@@ -54,6 +54,17 @@ def test_outputs_equal_the_golden_files(name: str, suffix: str, write: Callable[
 @pytest.mark.parametrize("write", [junit_xml, markdown_summary, render_regression_report])
 def test_equal_comparisons_give_equal_bytes(name: str, write: Callable[[Comparison], str]) -> None:
     assert write(EXAMPLES[name]()) == write(EXAMPLES[name]())
+
+
+def test_names_of_suites_are_in_the_language_of_the_page() -> None:
+    def names() -> list[str]:
+        return [
+            suite.get("name", "") for suite in ET.fromstring(junit_xml(example.worse())).iter("testsuite")
+        ]
+
+    assert names() == ["expectations and thresholds", "differences", "intervals"]
+    with speaking("ar"):
+        assert not re.search("[a-z]", "".join(names()))
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))

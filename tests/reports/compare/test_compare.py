@@ -35,6 +35,22 @@ def test_other_settings_and_seeds_are_noted() -> None:
     ]
 
 
+def test_a_setting_that_one_side_does_not_name_is_unknown_and_not_different() -> None:
+    before, after = load(1), load(1)
+    before["settings"] = {"rate_per_min": 600, "faults": "kill-worker@10s"}
+    after["settings"] = {"rate_per_min": 600, "faults": "", "system": "queue", "workers": 2}
+    assert compare(before, after).notes == [
+        "The setting faults differs: kill-worker@10s before, none now.",
+        "Settings that only one of the two results names, so that they may differ: system, workers.",
+    ]
+
+
+def test_a_verdict_explains_what_only_changed() -> None:
+    before, after = _with_ledger(load(1), dead=40), _with_ledger(load(1), dead=39)
+    words = "Nothing is worse; 1 changed, neither better nor worse."
+    assert str(compare(before, after).verdict).replace("\u00a0", " ") == words
+
+
 def test_sweeps_are_refused_with_what_to_do() -> None:
     sweep = sweep_example.nothing()
     for before, after in ((BEFORE, sweep), (sweep, BEFORE), (sweep, sweep)):
@@ -77,12 +93,19 @@ def test_an_edited_baseline_is_refused() -> None:
 
 def test_kinds_that_do_not_fit_are_refused() -> None:
     load = load_example.empty()
-    for before, after in ((BEFORE, load), (load, BEFORE), (baseline_of(BEFORE), load)):
-        with pytest.raises(ResultError, match="cannot be compared with one of kind"):
+    for before, after, words in (
+        (BEFORE, load, "a replay and the second a load test"),
+        (load, BEFORE, "a load test and the second a replay"),
+        (baseline_of(BEFORE), load, "a baseline of a replay and the second a load test"),
+        (baseline_of(load), BEFORE, "a baseline of a load test and the second a replay"),
+    ):
+        with pytest.raises(ResultError, match=f"the first file is {words}: name two of one kind"):
             compare(before, after)
-    with pytest.raises(ResultError, match="a baseline cannot be compared"):
+    with pytest.raises(ResultError, match="the second file is a baseline: name the baseline first"):
         compare(BEFORE, baseline_of(BEFORE))
-    with pytest.raises(ResultError, match="a load test of storm"):
+    with pytest.raises(ResultError, match="both files are baselines"):
+        compare(baseline_of(BEFORE), baseline_of(BEFORE))
+    with pytest.raises(ResultError, match="a load test of steady and the second of storm"):
         compare(load, {**load, "scenario": "storm"})
 
 
@@ -134,6 +157,8 @@ def _with_ledger(result: LoadResult, **counts: int) -> LoadResult:
         ("lost", 0, 1, "worse"),
         ("lost", 5, 6, "worse"),
         ("duplicates", 0, 1, "worse"),
+        ("worker_died", 0, 5, "changed"),
+        ("worker_died", 5, 60, "worse"),
         ("out_of_order", 12, 13, "changed"),
         ("out_of_order", 12, 60, "worse"),
         ("out_of_order", 60, 12, "better"),

@@ -8,10 +8,12 @@ import re
 import pytest
 
 from reports.analysis.conversations import Conversation, conversations, reply_times_ms, worst_first
-from reports.drawing.lane import Box
+from reports.drawing.lane import LABEL_PX, Box
 from reports.drawing.plots import POINTS_MAX, Series, reply_time_plot
 from reports.drawing.swimlane import Swimlane, layout
 from reports.drawing.timescale import TICK_PX_MIN, busy_times, time_scale
+from reports.text import width_px
+from reports.words.numbers import moment
 from tests.reports import example
 
 
@@ -38,6 +40,21 @@ def test_labels_of_the_axis_never_come_too_close() -> None:
     ticks = time_scale(busy, 10, 1000, right_px_max=3000, scale_min=0.012).ticks()
     assert len(ticks) > 5
     assert all(after.x - before.x >= TICK_PX_MIN for before, after in itertools.pairwise(ticks))
+
+
+@pytest.mark.parametrize("start_ms", range(36_000_000, 36_001_000, 100))
+def test_labels_of_the_axis_are_not_cut_at_its_ends(start_ms: int) -> None:
+    messages = [
+        example.message(0, start_ms, "a", phone="1"),
+        example.message(1, start_ms + 9000, "b", phone="1"),
+    ]
+    recorded = example.recording("r", messages)
+    (conversation,) = conversations(recorded, [example.run(recorded, "queue")])
+    figure = layout(conversation)
+    assert figure.ticks
+    for tick in figure.ticks:
+        half = width_px(moment(tick.ms), LABEL_PX) / 2
+        assert half <= tick.x <= figure.width - half
 
 
 @pytest.mark.parametrize(("gap_ms", "number"), [(300, 5), (100, 100), (75, 160), (1, 12), (0, 5), (2700, 44)])

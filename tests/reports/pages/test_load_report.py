@@ -33,6 +33,23 @@ def test_it_says_what_was_missed_and_who_was_lost() -> None:
         assert words in page
 
 
+def test_messages_that_were_sent_twice_are_shown_with_each_send_and_whether_a_worker_died() -> None:
+    page = without_script(render_load_report(chaos()))
+    unexplained, _, explained = page.partition(
+        "Messages that were sent twice: a worker died while sending (2)"
+    )
+    assert "Messages that were answered twice (1)" in unexplained
+    rows = [
+        re.findall("<t[hd][^>]*>(?:<bdi>)?([^<]*)", row)
+        for row in re.findall(r"<tr>.*?worker-[12]\..*?</tr>", page)
+    ]
+    assert [row[0] for row in rows] == ["m-9", "m-9", "m-33", "m-33", "m-34", "m-34"]
+    assert ("m-9" in unexplained, "m-9" in explained) == (True, False)
+    words = [cell.replace("\u00a0", " ") for cell in rows[2]]
+    assert words == ["m-33", "19.20 s", "20.40 s", "worker-1.1", "yes", "20.00 s"]
+    assert rows[0][3:] == ["worker-1.1", "no", "\u2013"]
+
+
 def test_a_ledger_that_does_not_add_up_is_reported() -> None:
     result = chaos()
     result["ledger"]["answered"] -= 5
@@ -140,4 +157,4 @@ def test_the_seconds_the_latencies_and_what_went_wrong_can_be_downloaded() -> No
     assert len(files["seconds.csv"]) == 1 + len(result["timeline"])
     assert files["latencies.csv"][0] == "latency,samples,p50_ms,p90_ms,p95_ms,p99_ms,max_ms"
     assert len(files["latencies.csv"]) == 1 + len(result["latency_ms"])
-    assert len(files["messages.csv"]) == 1 + len(result["lost_ids"]) + len(result["duplicate_ids"])
+    assert len(files["messages.csv"]) == 1 + len(result["lost_ids"]) + len(result["doubles"])

@@ -60,6 +60,25 @@ def test_the_outcome_stands_beside_the_figure_that_moved() -> None:
     assert {row[4] for row in rows[1:]} == {"+30.0 %"}
 
 
+def test_the_heading_names_the_baseline_only_where_there_is_one() -> None:
+    comparison = comparison_example.clean()
+    with_baseline = replace(comparison, before=replace(comparison.before, is_baseline=True))
+    assert "<h1>Comparison of two replays</h1>" in render_regression_report(comparison)
+    assert "<h1>Comparison of a replay with the baseline</h1>" in render_regression_report(with_baseline)
+
+
+def test_settings_that_are_unknown_are_not_marked_as_different() -> None:
+    comparison = comparison_example.clean()
+    before = replace(comparison.before, settings=[("faults", "kill-worker@10s"), ("window_ms", "8000")])
+    after = replace(comparison.after, settings=[("faults", ""), ("workers", "2"), ("window_ms", "8000")])
+    rows = _Tables(render_regression_report(replace(comparison, before=before, after=after))).found
+    assert rows["Settings of both sides"][2:] == [
+        ["faults", "kill-worker@10s", "≠ none"],
+        ["window ms", "8000", "8000"],
+        ["workers", "unknown", "2"],
+    ]
+
+
 def test_figures_of_systems_that_changed_come_first() -> None:
     same, changed = Figures("a", {"lost": (1, 1)}), Figures("b", {"lost": (0, 1)})
     page = render_regression_report(replace(comparison_example.clean(), figures=[same, changed]))

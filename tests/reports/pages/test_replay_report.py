@@ -236,7 +236,8 @@ def test_every_recording_and_system_is_in_the_summary_and_has_its_section() -> N
 def test_messages_lost_together_are_drawn_and_explained() -> None:
     html = render_replay_report(example.incident())
     marks = re.findall(r'<g class="lost"><title>(m\d): lost: ([^<]*)</title><rect', html)
-    alone = {number: example.WHY.replace("Messages 4 and 5", f"Message {number}") for number in (4, 5)}
+    why = example.WHY.replace("\u2013", "\u2013\u2060")  # a range does not break at the end of a line
+    alone = {number: why.replace("Messages 4 and 5", f"Message {number}") for number in (4, 5)}
     assert marks == [("m4", alone[4]), ("m5", alone[5])] * 2  # in the story, and in the recording's section
     assert re.search(r'<g class="loss"><title>4, 5 lost at 15.0\u00a0s', html)
     assert '<path class="vanished"' in html

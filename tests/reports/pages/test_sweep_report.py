@@ -53,6 +53,7 @@ def test_a_sweep_of_few_turns_is_not_ok_and_recommends_nothing() -> None:
     assert '<p class="word">No recommendation</p>' in html
     assert "Too little to recommend settings" in text_of(html)
     assert "→" not in text_of(html)
+    assert "recommended" not in text_of(html), "no legend for what is not there"
 
 
 def test_a_sweep_of_nothing_has_a_page() -> None:
@@ -96,7 +97,7 @@ def test_arabic_is_from_right_to_left_and_leaves_no_english_sentence() -> None:
     html = render_sweep_report(sweep_example.nine(), "ar")
     assert '<html lang="ar" dir="rtl">' in html
     assert "كلفة كل خيار" in html
-    assert "nearest" not in text_of(html)
+    assert "compromise" not in text_of(html)
     assert "messages" not in text_of(html)
 
 
@@ -107,6 +108,24 @@ def test_choices_are_drawn_by_their_costs() -> None:
     assert positions["1"][1] < positions["3"][1] < positions["2"][1], "more AI calls are higher up"
     assert [mark.kind for mark in drawing.marks if mark.label == "3"] == ["recommended"]
     assert [tick.label for tick in drawing.across] == ["10 s", "12 s", "14 s", "16 s", "18 s", "20 s"]
+
+
+def test_labels_of_the_axes_are_not_repeated() -> None:
+    drawing = scatter(
+        [at(1, 10, 2), at(2, 10.3, 3)],
+        format_across="{:.0f} s".format,
+        format_up="{:.0f}".format,
+        description="",
+    )
+    assert [tick.label for tick in drawing.across] == ["10 s"]
+    assert [tick.label for tick in drawing.up] == ["2", "3"]
+    wide = scatter([at(1, 10, 2), at(2, 10.3, 5)], format_across=str, format_up="{:g}".format, description="")
+    assert [tick.label for tick in wide.up] == ["2", "3", "4", "5"]
+
+
+def test_both_axes_have_a_title() -> None:
+    html = render_sweep_report(sweep_example.nine())
+    assert {"AI calls", "95 % of the turns answered within"} <= set(re.findall(r"<text [^>]*>([^<]+)<", html))
 
 
 def test_overlapping_choices_share_a_mark_named_after_the_best() -> None:

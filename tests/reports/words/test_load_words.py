@@ -30,10 +30,21 @@ def plain(text: str) -> str:
 
 def test_the_verdict_counts_and_names_what_was_missed() -> None:
     head = "10,000 messages acknowledged, 9,998 answered, 2 lost, 1 answered twice, none out of order. "
-    assert plain(verdict(chaos())) == f"{head}Missed: answered 99.98 %, lost messages 2."
-    met = chaos()
-    met["thresholds"] = []
-    assert verdict(met) == f"{head}Every threshold is met."
+    result = chaos()
+    result["ledger"]["worker_died"] = 0
+    assert plain(verdict(result)) == f"{head}Missed: answered 99.98 %, lost messages 2."
+    result["thresholds"] = []
+    assert verdict(result) == f"{head}Every threshold is met."
+
+
+@pytest.mark.parametrize(
+    ("died", "words"), [(1, "1 message was sent twice."), (2_345, "2,345 messages were sent twice.")]
+)
+def test_messages_that_were_sent_twice_because_a_worker_died_are_counted_apart(died: int, words: str) -> None:
+    result = chaos()
+    result["ledger"]["worker_died"] = died
+    assert "1 answered twice" in verdict(result)
+    assert plain(verdict(result)).endswith(f" A worker died while sending: {words}")
 
 
 @pytest.mark.parametrize(

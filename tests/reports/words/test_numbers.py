@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reports.text import NARROW
+from reports.text import NO_BREAK
 from reports.words import numbers
 from reports.words.language import speaking
-from reports.words.numbers import duration, moment, number_list, round_duration, share, signed
+from reports.words.numbers import duration, in_two_parts, moment, number_list, round_duration, share, signed
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from reports.words.numbers import duration, moment, number_list, round_duration,
     ],
 )
 def test_a_duration_is_written_for_people(ms: float | None, words: str) -> None:
-    assert duration(ms).replace(NARROW, " ") == words
+    assert duration(ms).replace(NO_BREAK, " ") == words
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_a_duration_is_written_for_people(ms: float | None, words: str) -> None:
     ],
 )
 def test_an_axis_is_labelled_without_what_is_zero(ms: float, words: str) -> None:
-    assert round_duration(ms).replace(NARROW, " ") == words
+    assert round_duration(ms).replace(NO_BREAK, " ") == words
 
 
 def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
     with speaking("ar"):
-        assert duration(12_149).replace(NARROW, " ") == "12.1 ث"
-        assert duration(7_500_000).replace(NARROW, " ") == "2 س 05 د"
-        assert moment(8000).replace(NARROW, " ") == "8 ث"
-        assert duration(-1500).replace(NARROW, " ") == f"\u2068{numbers.MINUS}1.5\u2069 ث"
+        assert duration(12_149).replace(NO_BREAK, " ") == "12.1 ث"
+        assert duration(7_500_000).replace(NO_BREAK, " ") == "2 س 05 د"
+        assert moment(8000).replace(NO_BREAK, " ") == "8 ث"
+        assert duration(-1500).replace(NO_BREAK, " ") == f"\u2068{numbers.MINUS}1.5\u2069 ث"
         assert duration(None) == numbers.EN_DASH
 
 
@@ -76,14 +76,14 @@ def test_times_are_in_the_language_of_the_page_with_equal_digits() -> None:
     ],
 )
 def test_a_moment_of_a_long_day_has_seconds(ms: int, words: str) -> None:
-    assert moment(ms).replace(NARROW, " ") == words
+    assert moment(ms).replace(NO_BREAK, " ") == words
 
 
 @pytest.mark.parametrize(
     ("part", "words"), [(0, "0 %"), (1, "100 %"), (0.4, "40.0 %"), (1e-6, "0.01 %"), (0.999999, "99.99 %")]
 )
 def test_only_0_is_written_as_0_percent_and_only_1_as_100_percent(part: float, words: str) -> None:
-    assert share(part).replace(NARROW, " ") == words
+    assert share(part).replace(NO_BREAK, " ") == words
 
 
 def test_neighbouring_numbers_become_ranges() -> None:
@@ -98,3 +98,9 @@ def test_a_sign_is_on_the_left_of_its_number_in_every_language() -> None:
     assert signed("+", "30 %") == "+30 %"
     with speaking("ar"):
         assert signed("+", "30 %") == "\u200e+30 %"
+
+
+def test_a_long_duration_may_break_between_its_parts_only() -> None:
+    assert in_two_parts(duration(139_000)) == "2\u00a0min 19\u00a0s"
+    assert in_two_parts(duration(7_500_000)) == "2\u00a0h 05\u00a0min"
+    assert in_two_parts(duration(12_100)) == "12.1\u00a0s"

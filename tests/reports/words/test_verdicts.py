@@ -70,6 +70,16 @@ def test_harm_done_by_the_queue_is_in_capital_letters() -> None:
     )
 
 
+def test_systems_without_a_loss_are_named_together() -> None:
+    result = _of_queue()
+    clean = result["runs"][1]
+    result["runs"] += [{**clean, "system": name} for name in ("list-v1", "list-v2", "list-v3")]
+    verdict = _plain(replay_verdict(result).rest)
+    assert verdict == "buffer-v1 lost 2 of 5 (40.0 %), list-v1, list-v2 and list-v3 lost none."
+    result["runs"] = [clean, {**clean, "system": "list-v1"}]
+    assert _plain(replay_verdict(result).rest) == "list-v1 lost none."
+
+
 def test_the_queue_with_each_profile_has_its_words_and_harm_comes_first() -> None:
     result = example.incident_with_profiles()
     assert _plain(replay_verdict(result)).startswith(

@@ -95,6 +95,7 @@ class Steps:
             text=words,
             supersede_ms=0,
             max_batch=100,
+            completed_ttl_ms=1_800_000,
             stats_ttl_ms=3_600_000,
         )
         return await self.run(call, changed)

@@ -149,17 +149,36 @@ class TestWithdraw:
         assert await steps.due() is None
         assert await steps.withdraw("m2", 1_000) == "marked"
 
-    async def test_in_flight(self, steps: Steps) -> None:
+    async def test_in_flight_without_a_recorded_reply(self, steps: Steps) -> None:
+        """The holder's reply is dropped, and the rest of the turn is handed over again."""
+        await steps.enqueue("m1")
+        await steps.enqueue("m2")
+        batch = await steps.leased(8_000)
+        assert await steps.withdraw("m1", 8_000) == "withdrawn"
+        assert await steps.withdraw("m1", 8_001) == "withdrawn", "once more"
+        assert await steps.due() == 15_500, "the lease goes on"
+        assert await steps.record_reply(batch.token, "dropped", 9_000) == "superseded"
+        assert await steps.ids() == "m2"
+        assert await steps.ids(PLACE.completed) == "m1"
+        again = await steps.leased(9_000, "c2")
+        assert (again.attempt, again.reply) == (1, None)
+        assert await steps.record_reply(again.token, "", 9_500) == "held"
+
+    async def test_in_backoff(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         batch = await steps.leased(8_000)
-        await steps.enqueue("m2", 8_000)
-        assert await steps.withdraw("m1", 8_000) == "in flight"
-        assert await steps.withdraw("m2", 8_000) == "withdrawn"
-        assert await steps.due() == 15_500
         await steps.fail(batch.token, at=9_000)
-        assert await steps.withdraw("m1", 9_000) == "in flight", (
-            "it is being answered, only not at this moment"
-        )
+        assert await steps.withdraw("m1", 9_000) == "withdrawn"
+        again = await steps.leased(9_700, "c2")
+        assert await steps.record_reply(again.token, "dropped", 9_800) == "superseded"
+        assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
+
+    async def test_behind_what_is_in_flight(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        await steps.leased(8_000)
+        await steps.enqueue("m2", 8_000)
+        assert await steps.withdraw("m2", 8_000) == "withdrawn"
+        assert (await steps.ids(), await steps.due()) == ("m1", 15_500)
 
     async def test_a_recorded_reply_keeps_its_messages(self, steps: Steps) -> None:
         """After a batch is handed back with its reply: if a message left it, the reply would cover a later one."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import QueueUnavailableError
+from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.server.operator.dead import PAGE
 from tests.queue_core.bot import claimed_batch
@@ -173,6 +173,29 @@ async def test_all_over_several_partitions(real_redis: Redis, capsys: pytest.Cap
     answer = await console.run("dead", "drop", "--all", "--yes")
     assert (answer.code, answer.out) == (0, "2 dead letters dropped\n")
     assert await console.queue.dead_letters() == []
+
+
+@pytest.mark.parametrize("command", ["requeue", "drop"])
+async def test_an_id_that_is_not_there_is_an_error_and_not_a_count(console: Console, command: str) -> None:
+    answer = await console.run("dead", command, "0/1-1")
+    assert (answer.code, answer.out) == (1, "")
+    assert "0/1-1" in answer.err
+
+
+async def test_show_says_how_late_a_message_was_in_days(console: Console) -> None:
+    now_ms = await console.queue.now_ms()
+    late = QueueMessage(
+        id="late", instance_name="bot", user_phone="201", message="hi", timestamp=now_ms - 50 * 3_600_000
+    )
+    await console.queue.enqueue(late)
+    (letter,) = await console.queue.dead_letters()
+    shown = await console.run("dead", "show", letter.id)
+    assert "2 d 02 h before it was given up" in next(
+        line for line in shown.lines if line.startswith("written")
+    )
+    assert not [line for line in shown.lines if line.startswith("kind")], (
+        "a message without a kind has no line"
+    )
 
 
 async def test_drop_all_needs_a_yes(console: Console) -> None:

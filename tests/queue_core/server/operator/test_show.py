@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import QueueUnavailableError
+from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
@@ -102,6 +102,28 @@ async def test_the_last_finished_ones(console: Console) -> None:
     assert [one["id"] for one in finished] == ["m5", "m6"]
     assert all(one["completedAt"] >= one["addedAt"] > 0 for one in finished)
     assert "finished messages" not in (await console.run("show", "bot", "201", "--finished", "0")).out
+
+
+async def test_all_finished_ones_are_not_called_the_last(console: Console) -> None:
+    await console.put("m1")
+    await console.queue.complete(await claimed_batch(console.queue))
+    assert "1 finished message:" in (await console.run("show", "bot", "201")).lines
+
+
+async def test_a_requeued_message_counts_as_arrived(console: Console) -> None:
+    """Statistics of a conversation are gone an hour after its last activity."""
+    await console.bury("one", "refused")
+    await console.queue.redis.delete(console.queue.keys.of("bot", "201").stats)
+    await console.queue.requeue((await console.queue.dead_letters())[0].id)
+    await console.queue.complete(await claimed_batch(console.queue))
+    assert "1 message arrived, 1 finished" in (await console.run("show", "bot", "201")).out
+
+
+async def test_a_column_of_kinds_is_shown_only_where_one_is_known(console: Console) -> None:
+    await console.put("one")
+    assert "kind" in (await console.run("show", "bot", "201")).out
+    await console.queue.enqueue(QueueMessage(id="two", instance_name="bot", user_phone="202", message="hi"))
+    assert "kind" not in (await console.run("show", "bot", "202")).out
 
 
 async def test_long_texts_are_cut_unless_full(console: Console) -> None:

@@ -1,0 +1,94 @@
+"""The account of a load, with made-up answers of the deployment and of the sink."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+
+from loadtests.account import account as module
+from loadtests.account.account import Account
+from loadtests.account.ledger import Sample
+from loadtests.account.surroundings import write_faults
+from loadtests.sink.event import Event
+from loadtests.stack.chaos import InjectedFault
+
+
+class Outside:
+    """A deployment and a sink. `waiting` has the depth of the queue at each measurement; the last one stays."""
+
+    def __init__(self, waiting: Iterator[int]) -> None:
+        self.waiting = waiting
+        self.depth = 0
+        self.events: list[Event] = []
+
+    def ask(self, method: str, url: str, hint: str) -> requests.Response:
+        """Answer a request of the account."""
+        answer = requests.Response()
+        body = b""
+        if url.endswith("/metrics"):
+            self.depth = next(self.waiting, self.depth)
+            figures = {"depth": self.depth, "in_flight": 0, "dead_letters_waiting": 0}
+            body = "".join(f"burstqueue_{name} {value}\n" for name, value in figures.items()).encode()
+        elif "/sink/events" in url:
+            after = int(url.rpartition("=")[2])
+            body = b"".join(msgspec.json.encode(event) + b"\n" for event in self.events[after:])
+        answer._content = body
+        return answer
+
+
+def opened(outside: Outside, folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Account:
+    """Open the account of a load of which everything is sent and answered."""
+    monkeypatch.setattr(module, "_ask", outside.ask)
+    monkeypatch.setattr(module, "LEAD_S", 0.0)
+    monkeypatch.setattr(module, "MEASURE_EVERY_S", 0.01)
+    given = {"scenario": "storm", "rate": 600.0, "duration": "1s", "seed": 1, "storm_users": 3, "speed": 1.0}
+    given |= {"recording": "", "drain": "60s", "redeliver": "2s", "sink": "", "surroundings": ""}
+    account = Account(argparse.Namespace(out=str(folder), **(given | options)), "")
+    now = time.time()
+    account.add([Sample(job[2], job[1], now, now, now, 200) for job in account.jobs], is_last=True)
+    return account
+
+
+def sent(account: Account, number: int, at_s: float, caller: str = "") -> Event:
+    """Return a send of all messages, in seconds from the start of the load."""
+    at = 1000 * (account.start_at + at_s)
+    ids = [sample.id for sample in account.samples]
+    return Event(n=number, event="sent", at=at, turn=1, ids=ids, answered_at=at, caller=caller)
+
+
+def test_the_drain_goes_on_while_an_answered_message_waits_since_it_may_be_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = Outside(iter([0, 3, 3, 3, 0]))
+    account = opened(outside, tmp_path, monkeypatch)
+    outside.events = [sent(account, 1, 0)]
+    account.run()
+    assert list(outside.waiting) == []
+    assert account.drain_s < 30
+
+
+def test_the_drain_ends_after_its_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = Outside(iter([0, 3]))
+    account = opened(outside, tmp_path, monkeypatch, drain="50ms")
+    outside.events = [sent(account, 1, 0)]
+    account.run()
+    assert outside.depth == 3
+
+
+def test_the_deaths_are_those_of_the_faults_in_the_surroundings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = Outside(iter([0]))
+    for surroundings, worker_died in ((str(tmp_path), 3), ("", 0)):
+        account = opened(outside, tmp_path, monkeypatch, surroundings=surroundings)
+        outside.events = [sent(account, 1, 5, "worker-1.1"), sent(account, 2, 20, "worker-2.1")]
+        write_faults([InjectedFault("kill-worker", 5.0, 6.0, "worker-1.1", 5.2)], tmp_path)
+        counts = account.settle().counts
+        assert (counts["worker_died"], counts["duplicates"]) == (worker_died, 3 - worker_died)
