@@ -1,0 +1,177 @@
+"""Bugs to plant in the worker, the intake and the scripts, to see that the search finds each."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from queue_core import (
+    Batch,
+    Intake,
+    LeaseLostError,
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueUnavailableError,
+)
+from queue_core.queue import processor
+from queue_core.queue.attempt import Attempt, Attempts
+from queue_core.queue.intake import Acknowledgement
+from queue_core.queue.replying import Handler, Sender, send_reply
+from tests.queue_core.searches.planting import plant
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def takeover_without_grace(patch: pytest.MonkeyPatch) -> None:
+    """Take a lease over as soon as it ran out."""
+    plant(
+        patch,
+        "claim",
+        "local free_at = expires and math.max(expires, since + grace_ms)",
+        "local free_at = expires and math.max(expires, since)",
+    )
+
+
+def record_reply_tried_once(patch: pytest.MonkeyPatch) -> None:
+    """Count a reply that cannot be recorded at once as a failed attempt."""
+    record_reply = MessageQueue.record_reply
+
+    async def tried_once(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        try:
+            return await record_reply(self, batch, reply)
+        except QueueUnavailableError as error:
+            raise RuntimeError("not recorded") from error
+
+    patch.setattr(MessageQueue, "record_reply", tried_once)
+
+
+def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
+    """Go on with an attempt whose lease was lost."""
+
+    async def renewed(self: Processor, attempt: Attempt, work: Any) -> bool:
+        with contextlib.suppress(LeaseLostError):
+            try:
+                await self._queue.extend(attempt.batch)
+            except QueueUnavailableError:
+                return False
+        return True
+
+    patch.setattr(Processor, "_is_renewed", renewed)
+
+
+def refused_complete_is_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """Treat a refusal of `complete` as a failure of the attempt."""
+
+    async def complete(self: Attempts, attempt: Attempt) -> None:
+        await self._persist(attempt, lambda: self._queue.complete(attempt.batch))
+
+    patch.setattr(Attempts, "_complete", complete)
+
+
+def direct_path_does_not_ask_again(patch: pytest.MonkeyPatch) -> None:
+    """Send what the handler answered without another question to Redis."""
+    answer, store = Intake._answer, Intake._store
+
+    async def answering(self: Intake, message: QueueMessage) -> Acknowledgement:
+        self.__dict__["is_answering"] = True
+        try:
+            return await answer(self, message)
+        finally:
+            self.__dict__["is_answering"] = False
+
+    async def storing(self: Intake, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
+        if self.__dict__.get("is_answering"):
+            raise QueueUnavailableError("not asked")
+        return await store(self, message, is_again=is_again)
+
+    patch.setattr(Intake, "_answer", answering)
+    patch.setattr(Intake, "_store", storing)
+
+
+def parts_are_not_noted(patch: pytest.MonkeyPatch) -> None:
+    """Send all parts of a reply without a note between them."""
+
+    async def deliver(self: Attempts, attempt: Attempt, sender: Sender, reply: str) -> None:
+        await send_reply(sender, attempt.batch, reply, limit_ms=self._settings.send_timeout_ms)
+
+    patch.setattr(Attempts, "_deliver", deliver)
+
+
+def withdraw_before_the_send(patch: pytest.MonkeyPatch) -> None:
+    """Take a message out of Redis before it is answered directly."""
+    make = Intake.__init__
+
+    def made(self: Intake, queue: MessageQueue, handle: Handler, send: Sender) -> None:
+        async def send_later(batch: Batch, text: str) -> None:
+            with contextlib.suppress(QueueUnavailableError):
+                await queue.withdraw(batch.messages[0])
+            await send_reply(send, batch, text, limit_ms=queue.settings.send_timeout_ms)
+
+        make(self, queue, handle, send_later)
+
+    patch.setattr(Intake, "__init__", made)
+
+
+def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
+    """Renew leases no more often while Redis is away, and not by claims either."""
+    is_renewed = Processor._is_renewed
+
+    async def renewed(self: Processor, attempt: Attempt, work: Any) -> bool:
+        try:
+            return await is_renewed(self, attempt, work)
+        finally:
+            attempt.is_unrenewed = False
+
+    patch.setattr(Processor, "_is_renewed", renewed)
+    patch.setattr(processor, "RENEW_AGAIN_S_MAX", math.inf)
+
+
+def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    """Send without the confirmation that the lease is held."""
+
+    async def not_recorded(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        return True
+
+    patch.setattr(MessageQueue, "record_reply", not_recorded)
+
+
+def unanswered_claims_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Claim anew, with another claim id, after a claim that was not answered."""
+    claim = MessageQueue.claim
+
+    async def forgetful(self: MessageQueue, *args: Any, **options: Any) -> Any:
+        self._unanswered_claims.clear()
+        return await claim(self, *args, **options)
+
+    patch.setattr(MessageQueue, "claim", forgetful)
+
+
+def superseded_turns_are_sent(patch: pytest.MonkeyPatch) -> None:
+    """Send a reply though a newer message joined the turn."""
+    record_reply = MessageQueue.record_reply
+
+    async def not_superseded(self: MessageQueue, batch: Batch, reply: str) -> bool:
+        await record_reply(self, batch, reply)
+        return True
+
+    patch.setattr(MessageQueue, "record_reply", not_superseded)
+
+
+def frozen_processes_trust_old_answers(patch: pytest.MonkeyPatch) -> None:
+    """Send on a confirmation that was answered long ago."""
+
+    async def confirm(self: Attempts, attempt: Attempt, step: Callable[[], Awaitable[Any]]) -> Any:
+        return await self._persist(attempt, step)
+
+    patch.setattr(Attempts, "_confirm", confirm)
+
+
+def claims_do_not_look_from_the_middle_on(patch: pytest.MonkeyPatch) -> None:
+    """Look at a lease only when it ran out: the grace of a dead worker begins then."""
+    for script in ("claim", "extend"):
+        plant(patch, script, "math.floor(lock_ttl_ms / 2)", "lock_ttl_ms")

@@ -1,0 +1,183 @@
+"""Licences: what a run must show before a reply may be sent twice, or the AI be asked again.
+
+A process that lives and reaches Redis has none, nor has an outage of Redis. A process that stood still, or was cut off
+from a Redis that others reach, cannot be told from a dead one by those others.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tests.queue_core.searches.deployment.network import ALL_PARTS
+from tests.queue_core.searches.deployment.processes import Process
+from tests.queue_core.searches.deployment.run import Result
+from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
+
+SETTLED_MS = 4_000
+"""Time in which an intake that reaches Redis has recorded what it answered: a second of sleep, a call, its retry."""
+PATIENCE_SLACK_MS = 3_000
+LOST_CALL_MS = 1_600
+"""Time for which the loss of one call may keep a process busy: its deadline."""
+
+
+class Licences:
+    """Reader of a run's trace, which finds the excuses of its processes."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+        self._trace = result.trace
+        self._plan = result.plan
+        self._settings = result.plan.settings
+
+    # Troubles of processes.
+
+    def is_undone(self, process: Process, from_ms: float, to_ms: float) -> bool:
+        """Return True if the process died, stood still, or was cut off from Redis alone, between two times."""
+        return (
+            self._stood_still(process, from_ms, to_ms)
+            or self._away_ms((process.name,), from_ms, to_ms) > 0
+            or (process.makes_passes and self._has_given_up(process, from_ms, to_ms))
+        )
+
+    @staticmethod
+    def _stood_still(process: Process, from_ms: float, to_ms: float) -> bool:
+        return _lies_in(process.died_ms, from_ms, to_ms) or any(
+            _overlap(span, (from_ms, to_ms)) for span in process.frozen_ms
+        )
+
+    def _has_given_up(self, process: Process, from_ms: float, to_ms: float) -> bool:
+        """Return True if Redis was away for so long that a pass leaves its turns to others: the length of a lease."""
+        away_ms = self._away_ms(("", process.name), from_ms, to_ms)
+        return away_ms >= self._settings.lock_ttl_ms - PATIENCE_SLACK_MS
+
+    def _away_ms(self, names: tuple[str, ...], from_ms: float, to_ms: float) -> float:
+        """Return for how long, between two times, these could not reach Redis: one process by name, or "" for all."""
+        return sum(
+            max(0.0, min(outage.at_ms + outage.for_ms, to_ms) - max(outage.at_ms, from_ms))
+            for outage in self._plan.outages
+            if outage.process in names
+        )
+
+    def quiet_ms(self, process: Process, at_ms: float) -> float:
+        """Return for how long, up to a time, the process ran and reached Redis without any fault."""
+        troubles: list[tuple[float, float]] = [
+            (process.started_ms, process.started_ms),
+            *process.frozen_ms,
+            *(
+                (outage.at_ms, outage.at_ms + outage.for_ms)
+                for outage in self._plan.outages
+                if outage.process in ("", process.name)
+            ),
+            *((at, at + LOST_CALL_MS) for at, struck, _, _ in self._trace.struck if struck is process),
+        ]
+        ends = (min(ended_ms, at_ms) for began_ms, ended_ms in troubles if began_ms <= at_ms)
+        return at_ms - max(ends, default=at_ms)
+
+    def of_attempt(self, claim: Executed, again_ms: float) -> bool:
+        """Return True if something happened for which the attempt that began with a claim may count as failed."""
+        token = claim.token
+        return (
+            self.is_undone(claim.process, claim.at_ms, again_ms)
+            or any(ask.end == "failed" for ask in self._trace.asks if ask.token == token)
+            or any(it.end in ("refused", "uncertain") for it in self._trace.sendings if it.token == token)
+            or any(refused == token for _, _, _, refused in self._trace.struck)
+        )
+
+    # Replies that were sent twice.
+
+    def to_send_again(self, first: Sending, again_ms: float) -> str | None:
+        """Return the licence to send a part once more after `first`, if there is one."""
+        if first.token == 0:
+            return None
+        if first.end == "uncertain":
+            return "the send API left it open"
+        confirmed_ms = self.confirmed_ms(first)
+        if confirmed_ms is None:
+            return None
+        noted_ms = min((step.at_ms for step in self._notes(first)), default=math.inf)
+        if self.is_undone(first.process, confirmed_ms, min(noted_ms, again_ms)):
+            return "its process died, stood still or was cut off before it was noted"
+        if first.end == "cancelled" and first.process.stopped_ms is not None:
+            return "its process was stopped while it sent"
+        return None
+
+    def confirmed_ms(self, sending: Sending) -> float | None:
+        """Return the time at which Redis last confirmed the lease of a sending before it began."""
+        confirmations = (
+            step.at_ms
+            for step in self._trace.of_token(sending.token, "record_reply", "record_sent")
+            if step.answer == "held" and step.at_ms <= sending.began_ms
+        )
+        return max(confirmations, default=None)
+
+    def _notes(self, sending: Sending) -> list[Executed]:
+        return [
+            step
+            for step in self._trace.of_token(sending.token, "complete", "record_sent")
+            if step.answer in ("held", "settled")
+            and (step.script == "complete" or step.parts == ALL_PARTS or step.parts >= sending.part)
+        ]
+
+    def of_direct_path(self, message_id: str, direct: Sending) -> str | None:
+        """Return the licence of a message that was answered on the direct path and once more."""
+        deliveries = {
+            it.process.name: it.process for it in self._trace.deliveries if it.message_id == message_id
+        }
+        processes = {id(it.process) for it in self._trace.deliveries if it.message_id == message_id}
+        if len(processes) > 1:
+            return f"it was delivered to several processes: {', '.join(deliveries)}"
+        withdrawn_ms = min(
+            (
+                step.at_ms
+                for step in self._trace.executed
+                if step.script == "withdraw" and step.ids == (message_id,)
+            ),
+            default=math.inf,
+        )
+        asked_ms = direct.began_ms - self._settings.redis_deadline_ms - 600
+        if self._stood_still(direct.process, asked_ms, withdrawn_ms):
+            return "its process died or stood still between the last question to Redis and the record"
+        tokens = {
+            step.token for step in self._trace.executed if step.script == "claim" and message_id in step.ids
+        }
+        records = [
+            step.at_ms
+            for token in tokens
+            for step in self._trace.of_token(token, "record_reply")
+            if step.answer == "held"
+        ]
+        sent_ms = direct.ended_ms or math.inf
+        if any(
+            at_ms <= withdrawn_ms
+            and (at_ms <= sent_ms + SETTLED_MS or self.quiet_ms(direct.process, at_ms) < SETTLED_MS)
+            for at_ms in records
+        ):
+            return "a worker had a reply before its process reached Redis"
+        return None
+
+    # Calls of the AI.
+
+    def to_ask_again(self, first: Ask, again: Ask) -> str | None:
+        """Return the licence to ask the AI about a message once more."""
+        if first.token == 0 or again.token == 0:
+            return "the direct path"
+        claimed_ms = min(step.at_ms for step in self._trace.of_token(first.token, "claim"))
+        records = self._trace.of_token(first.token, "record_reply")
+        licences = {
+            "the AI failed": first.end == "failed",
+            "superseded": any(step.answer == "superseded" for step in records),
+            "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.struck),
+            "its process died, stood still or was cut off": self.is_undone(
+                first.process, claimed_ms, again.began_ms
+            ),
+            "its process was stopped": first.end == "cancelled" and first.process.stopped_ms is not None,
+        }
+        return next((licence for licence, holds in licences.items() if holds), None)
+
+
+def _lies_in(at_ms: float | None, from_ms: float, to_ms: float) -> bool:
+    return at_ms is not None and from_ms <= at_ms <= to_ms
+
+
+def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:
+    return first[0] <= second[1] and second[0] <= first[1]

@@ -1,0 +1,309 @@
+"""Promises to the customer, checked over what the outside saw: answered, once, one at a time, in order, on time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+
+from tests.queue_core.searches.deployment.licences import Licences
+from tests.queue_core.searches.deployment.network import HALF_TRIP_MS, SOCKET_TIMEOUT_S
+from tests.queue_core.searches.deployment.processes import Process
+from tests.queue_core.searches.deployment.run import Result
+from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
+
+TAKEOVER_SLACK_MS = 3_500
+"""Time on top of `lock_ttl_ms` until a dead worker's turn is taken over: a lost call, the pause after it, a look."""
+NOTICED_MS = 1_000
+"""Time, on top of a lost call, in which a worker that works again notices that it lost a lease."""
+DIRECT_SLACK_MS = 200
+CLAIMED_MS = 1_000
+"""Time on top of the window until a worker claims what is due."""
+HEARD_AGAIN_MS = SOCKET_TIMEOUT_S * 1000 + 600
+"""Time until a doorbell notices that its connection is dead, and listens again."""
+BEGUN_MS = 4_000
+"""Time in which a worker that runs and reaches Redis begins what it claimed: the answer may be lost a few times."""
+
+
+class PromiseBrokenError(AssertionError):
+    """Raised when the customer, or the next worker, did not get what was promised; the message has the trace."""
+
+
+def check(result: Result) -> None:
+    """Raise PromiseBrokenError, with the trace of the run, if a promise was broken."""
+    broken = [*Promises(result).broken()]
+    if broken:
+        faults = "\n".join(f"- {fault}" for fault in broken)
+        raise PromiseBrokenError(f"{faults}\n\n{result.trace.written()}")
+
+
+class Promises:
+    """Checks of one run; each yields a sentence for each breach."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+        self._trace = result.trace
+        self._settings = result.plan.settings
+        self._licences = Licences(result)
+        self._sendings: dict[tuple[str, int], list[Sending]] = defaultdict(list)
+        for sending in self._trace.taken():
+            for message_id in sending.ids:
+                self._sendings[message_id, sending.part].append(sending)
+
+    def broken(self) -> Iterator[str]:
+        """Yield every breach."""
+        yield from self._trace.errors
+        yield from self._answered()
+        yield from self._confirmed_before_the_send()
+        yield from self._sent_once()
+        yield from self._asked_once()
+        yield from self._directly_in_need_only()
+        yield from self._one_at_a_time()
+        yield from self._in_order()
+        yield from self._nothing_stranded()
+        yield from self._taken_over()
+        yield from self._claimed_in_time()
+        yield from self._begun()
+        yield from self._attempts_failed_for_a_reason()
+
+    def _answered(self) -> Iterator[str]:
+        """O1: what was acknowledged was sent whole, or is a dead letter that says why."""
+        for message_id in self._trace.acknowledged:
+            dead = self._result.dead.get(message_id)
+            if dead is None and not self._is_sent(message_id):
+                yield f"{message_id} was acknowledged, and is neither sent nor a dead letter"
+            elif dead is not None and not dead[0]:
+                yield f"{message_id} is a dead letter without a reason"
+            elif dead is not None and dead[0].startswith("given up after"):
+                yield from self._all_attempts_made(message_id)
+
+    def _all_attempts_made(self, message_id: str) -> Iterator[str]:
+        """Yield a breach if none of the messages that shared its last batch had all attempts."""
+        claims = {it.token: it for it in self._trace.executed if it.script == "claim"}
+        ids = next(it.ids for it in reversed(claims.values()) if message_id in it.ids)
+        attempts = max(sum(it in claim.ids for claim in claims.values()) for it in ids)
+        if attempts <= self._settings.max_retry_count:
+            yield f"{message_id} is a dead letter after {attempts} attempts"
+
+    def _is_sent(self, message_id: str) -> bool:
+        return all((message_id, part) in self._sendings for part in range(1, self._result.plan.parts + 1))
+
+    def _confirmed_before_the_send(self) -> Iterator[str]:
+        """O2: right before a send Redis confirmed the lease; a process that stood still meanwhile asked again."""
+        limit_ms = self._settings.lock_ttl_ms / 2 + HALF_TRIP_MS
+        for sending in self._trace.sendings:
+            if sending.token == 0:
+                continue
+            confirmed_ms = self._licences.confirmed_ms(sending)
+            if confirmed_ms is None:
+                yield f"{' '.join(sending.ids)} was sent without a confirmation of the lease"
+            elif sending.began_ms - confirmed_ms > limit_ms and not any(
+                began_ms >= confirmed_ms + HALF_TRIP_MS for began_ms, _ in sending.process.frozen_ms
+            ):
+                yield f"{' '.join(sending.ids)} was sent on a confirmation of {confirmed_ms / 1000:.3f} s"
+
+    def _sent_once(self) -> Iterator[str]:
+        """O2: no message is in two replies, or in a reply and a dead letter, without a licence."""
+        for (message_id, part), sendings in self._sendings.items():
+            for first, again in pairwise(sendings):
+                if not self._may_send_again(message_id, first, again):
+                    yield f"part {part} of the reply to {message_id} was sent twice without a licence"
+        for message_id, (reason, dead_ms) in self._result.dead.items():
+            if self._is_sent(message_id):
+                last = self._sendings[message_id, self._result.plan.parts][-1]
+                direct = last.token == 0 and self._licences.of_direct_path(message_id, last)
+                if not direct and not self._licences.to_send_again(last, dead_ms):
+                    yield f"{message_id} was sent, and is a dead letter without a licence: {reason}"
+
+    def _may_send_again(self, message_id: str, first: Sending, again: Sending) -> bool:
+        if first.token == 0 or again.token == 0:
+            direct = first if first.token == 0 else again
+            return self._licences.of_direct_path(message_id, direct) is not None
+        if self._settings.unsure_sends == "dead-letter":
+            return False
+        return self._licences.to_send_again(first, again.began_ms) is not None
+
+    def _asked_once(self) -> Iterator[str]:
+        """O2: the AI is asked again about a message only for a reason."""
+        by_id: dict[str, list[Ask]] = defaultdict(list)
+        for ask in self._trace.asks:
+            for message_id in ask.ids:
+                by_id[message_id].append(ask)
+        for message_id, asks in by_id.items():
+            for first, again in pairwise(asks):
+                if not self._licences.to_ask_again(first, again):
+                    yield f"the AI was asked again about {message_id}"
+                recorded = [
+                    it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"
+                ]
+                if again.token and recorded and recorded[0].at_ms < again.began_ms:
+                    yield f"the AI was asked about {message_id}, whose reply was recorded before"
+
+    def _directly_in_need_only(self) -> Iterator[str]:
+        """The direct path asks Redis right before it sends: it cannot have reached Redis for long then."""
+        limit_ms = 2 * self._settings.redis_deadline_ms + DIRECT_SLACK_MS
+        for sending in self._trace.sendings:
+            if sending.token == 0 and self._licences.quiet_ms(sending.process, sending.began_ms) > limit_ms:
+                ids = " ".join(sending.ids)
+                if sending.part == 1:
+                    yield f"{ids} was answered directly, though {sending.process.name} could reach Redis"
+
+    def _one_at_a_time(self) -> Iterator[str]:
+        """O3: handlers and sends of two leases of a conversation do not overlap."""
+        by_conversation: dict[str, list[Work]] = defaultdict(list)
+        for work in self._trace.works:
+            if work.token:
+                by_conversation[work.conversation].append(work)
+        for conversation, works in by_conversation.items():
+            works.sort(key=lambda work: work.began_ms)
+            for number, first in enumerate(works):
+                for second in works[number + 1 :]:
+                    if second.began_ms >= self._end_of(first):
+                        continue
+                    if first.token != second.token and not self._is_excused(first, second):
+                        yield f"two leases of {conversation} were worked on at {second.began_ms / 1000:.3f} s"
+
+    def _end_of(self, work: Work) -> float:
+        ended_ms = work.ended_ms if work.ended_ms is not None else self._result.ended_ms
+        died_ms = work.process.died_ms
+        return ended_ms if died_ms is None else min(ended_ms, died_ms)
+
+    def _is_excused(self, first: Work, second: Work) -> bool:
+        """Return True if the older holder could not know that it lost its lease; it has a moment to notice."""
+        older = min(first, second, key=lambda work: work.token)
+        claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
+        if not self._licences.is_undone(older.process, claimed_ms, second.began_ms):
+            return False
+        together_until_ms = min(self._end_of(first), self._end_of(second))
+        together_ms = together_until_ms - second.began_ms
+        quiet_ms = self._licences.quiet_ms(older.process, together_until_ms)
+        return min(together_ms, quiet_ms) < self._settings.redis_deadline_ms + NOTICED_MS
+
+    def _in_order(self) -> Iterator[str]:
+        """O4: what was stored first is answered first; the direct path is left out, which cannot know."""
+        first_taken: dict[str, Sending] = {}
+        for sending in self._trace.taken():
+            for message_id in sending.ids:
+                first_taken.setdefault(message_id, sending)
+        by_conversation: dict[str, list[str]] = defaultdict(list)
+        for step in self._trace.executed:
+            if step.script == "enqueue" and step.answer == "queued":
+                (message_id,) = step.ids
+                if message_id in first_taken and first_taken[message_id].token:
+                    by_conversation[step.conversation].append(message_id)
+        for conversation, ids in by_conversation.items():
+            for earlier, later in pairwise(ids):
+                if _taken_ms(first_taken[later]) < _taken_ms(first_taken[earlier]):
+                    yield f"{later} of {conversation} was answered before {earlier}"
+
+    def _nothing_stranded(self) -> Iterator[str]:
+        if not self._result.is_at_rest:
+            unfinished = set(self._trace.acknowledged) - set(self._result.dead)
+            waiting = sorted(it for it in unfinished if not self._is_sent(it))
+            yield f"not at rest at {self._result.ended_ms / 1000:.1f} s: {waiting} wait; in Redis: {self._result.left}"
+
+    def _taken_over(self) -> Iterator[str]:
+        """A dead worker's turn is taken over by a worker that lives within `lock_ttl_ms` of Redis being reachable."""
+        limit_ms = self._settings.lock_ttl_ms + TAKEOVER_SLACK_MS
+        for claim in [it for it in self._trace.executed if it.script == "claim"]:
+            died_ms = claim.process.died_ms
+            if died_ms is None or claim.process.stopped_ms is not None or died_ms < claim.at_ms:
+                continue
+            ended = [it.at_ms for it in self._trace.of_token(claim.token, *_ENDS) if _is_end(it)]
+            if ended and min(ended) <= died_ms:
+                continue
+            after = self._next_step(claim, died_ms)
+            if self._result.plan.concurrency == 1:
+                continue  # the worker that lives may have its slot in use
+            for worker in self._result.processes:
+                ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
+                if min(ready_ms, after - died_ms) > limit_ms:
+                    yield (
+                        f"{claim.conversation} was held for a dead worker from {died_ms / 1000:.3f} s "
+                        f"to {after / 1000:.3f} s, though {worker.name} could have taken it over"
+                    )
+                    break
+
+    def _ready_ms(self, worker: Process, at_ms: float) -> float:
+        """Return for how long, up to a time, a worker could claim whatever became due; passes have their own times."""
+        gone_ms = min(worker.died_ms or at_ms, worker.stopped_ms or at_ms)
+        if not worker.name.startswith("worker") or worker.makes_passes or gone_ms < at_ms:
+            return 0.0
+        return self._licences.quiet_ms(worker, at_ms)
+
+    def _claimed_in_time(self) -> Iterator[str]:
+        """O5: a message that begins a turn is claimed when the turn is due, if a worker can."""
+        if self._result.plan.concurrency == 1:
+            return
+        limit_ms = self._settings.window_ms + CLAIMED_MS
+        for step in self._trace.executed:
+            if step.script == "enqueue" and step.waiting == 1:
+                claims = (
+                    it.at_ms
+                    for it in self._trace.executed
+                    if it.at_ms >= step.at_ms
+                    and it.conversation == step.conversation
+                    and it.script in ("claim", "withdraw")
+                )
+                claimed_ms = min(claims, default=self._result.ended_ms)
+                ready_ms = max(self._ready_ms(worker, claimed_ms) for worker in self._result.processes)
+                if min(ready_ms - HEARD_AGAIN_MS, claimed_ms - step.at_ms) > limit_ms:
+                    yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
+
+    def _begun(self) -> Iterator[str]:
+        """Nothing is held for nobody: a worker begins what it claimed."""
+        claims = {it.token: it for it in reversed(self._trace.executed) if it.script == "claim"}
+        for token, claim in claims.items():
+            signs = [work.began_ms for work in self._trace.works if work.token == token]
+            signs += [it.at_ms for it in self._trace.executed if it.token == token and it.script != "claim"]
+            signs += [at_ms for at_ms, _, _, refused in self._trace.struck if refused == token]
+            next_claims = [
+                it.at_ms
+                for it in self._trace.executed
+                if it.script == "claim" and it.conversation == claim.conversation and it.token > token
+            ]
+            begun_ms = min([*signs, *next_claims], default=self._result.ended_ms)
+            gone_ms = min(claim.process.died_ms or begun_ms, claim.process.stopped_ms or begun_ms)
+            quiet_ms = self._licences.quiet_ms(claim.process, begun_ms)
+            if gone_ms >= begun_ms and min(quiet_ms, begun_ms - claim.at_ms) > BEGUN_MS:
+                yield (
+                    f"{claim.conversation} was claimed by {claim.process.name} at {claim.at_ms / 1000:.3f} s "
+                    f"and not begun until {begun_ms / 1000:.3f} s"
+                )
+
+    def _attempts_failed_for_a_reason(self) -> Iterator[str]:
+        """I6: an attempt counts only if something in it failed."""
+        by_conversation: dict[str, dict[int, Executed]] = defaultdict(dict)
+        for step in self._trace.executed:
+            if step.script == "claim":
+                by_conversation[step.conversation].setdefault(step.token, step)
+        for conversation, claims in by_conversation.items():
+            for first, again in pairwise(claims.values()):
+                if again.attempt > first.attempt and not self._licences.of_attempt(first, again.at_ms):
+                    yield f"attempt {first.attempt} on {conversation} counts as failed without a reason"
+
+    def _next_step(self, claim: Executed, died_ms: float) -> float:
+        """Return the time at which the conversation was claimed again, or its lease ended, after a death."""
+        later = (
+            it.at_ms
+            for it in self._trace.executed
+            if it.at_ms >= died_ms
+            and it.conversation == claim.conversation
+            and (
+                (it.script == "claim" and it.token != claim.token)
+                or (it.token == claim.token and _is_end(it))
+            )
+        )
+        return min(later, default=self._result.ended_ms)
+
+
+_ENDS = ("complete", "fail", "record_reply")
+
+
+def _is_end(step: Executed) -> bool:
+    return step.script in ("complete", "fail") or step.answer == "superseded"
+
+
+def _taken_ms(sending: Sending) -> float:
+    assert sending.taken_ms is not None
+    return sending.taken_ms

@@ -1,0 +1,44 @@
+"""Whole deployments on simulated time: whatever fails, the customer gets each answer once, in order, and soon."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+
+from tests.queue_core.searches.deployment.plan import Plan, plans
+from tests.queue_core.searches.deployment.promises import check
+from tests.queue_core.searches.deployment.run import run
+
+EXAMPLES = 200
+PHASES = (Phase.generate, Phase.shrink)
+REACHED = {
+    "acknowledges", "asked", "claimed", "completed", "delivered", "dies", "enqueued", "failed", "freezes",
+    "handed back", "noted", "recorded", "refused", "refuses", "sends", "stops", "superseded", "taken", "withdrawn",
+}  # fmt: skip
+"""Events that the fixed set of runs must have seen: a fault that never strikes would find nothing."""
+
+
+@pytest.mark.timeout(900)  # a plan that breaks one is made smaller for some minutes
+def test_no_fault_breaks_a_promise() -> None:
+    reached: Counter[str] = Counter()
+
+    @hypothesis_settings(max_examples=EXAMPLES, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+    @given(plans())
+    def search(plan: Plan) -> None:
+        result = run(plan)
+        reached.update(result.trace.events)
+        check(result)
+
+    search()
+    assert set(reached) >= REACHED, f"never seen: {sorted(REACHED - set(reached))}"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+@hypothesis_settings(max_examples=20_000, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+@given(plans())
+def test_a_long_search_finds_no_fault_that_breaks_one(plan: Plan) -> None:
+    check(run(plan))

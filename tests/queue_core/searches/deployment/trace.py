@@ -1,0 +1,121 @@
+"""Trace of a run: everything that happened outside of the processes, and inside Redis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
+
+AskEnd = Literal["open", "answered", "failed", "cancelled"]
+SendEnd = Literal["open", "ok", "refused", "uncertain", "cancelled"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Work:
+    """Work on a turn: a call of the AI or of the send API."""
+
+    process: Process
+    conversation: str
+    ids: tuple[str, ...]
+    token: int
+    """0 on the direct path."""
+    began_ms: float
+    ended_ms: float | None = None
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Ask(Work):
+    """Call of the AI."""
+
+    end: AskEnd = "open"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sending(Work):
+    """Call of the send API for one part of a reply."""
+
+    part: int
+    parts: int
+    taken_ms: float | None = None
+    """Time at which the user got it; None if he never did."""
+    end: SendEnd = "open"
+
+
+@dataclass(slots=True, frozen=True)
+class Executed:
+    """Script that Redis ran, or a conversation of a claim."""
+
+    at_ms: float
+    process: Process
+    script: str
+    conversation: str
+    token: int
+    answer: Any
+    ids: tuple[str, ...] = ()
+    attempt: int = 0
+    waiting: int = 0
+    """Messages that wait after an enqueue, the new one included."""
+    parts: int = 0
+    """Parts that `record_sent` notes; a million stands for all of them."""
+
+
+@dataclass(slots=True, frozen=True)
+class Delivery:
+    """Delivery of a message by the provider to a web process."""
+
+    message_id: str
+    process: Process
+    at_ms: float
+
+
+@dataclass(slots=True)
+class Trace:
+    """Record of a run. `listeners` are told the kind of each event and its process."""
+
+    loop: ProcessLoop
+    lines: list[str] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    """Number of events of each kind."""
+    asks: list[Ask] = field(default_factory=list)
+    sendings: list[Sending] = field(default_factory=list)
+    executed: list[Executed] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    struck: list[tuple[float, Process, str, int]] = field(default_factory=list)
+    """Faults of single calls: time, process, script, and token of the call, or 0."""
+    errors: list[str] = field(default_factory=list)
+    """Errors that no process may have, such as a worker that ends by an exception."""
+    listeners: list[Callable[[str, Process], None]] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict)
+
+    def note(self, who: Process | str, event: str, details: str = "", *, token: int = 0) -> None:
+        """Write a line, and tell the listeners when a process has a part in it."""
+        self.events[event] += 1
+        name = who if isinstance(who, str) else who.name
+        if token:
+            details = f"{details} lease {self._numbers.setdefault(token, len(self._numbers) + 1)}"
+        self.lines.append(f"{self.loop.now_ms() / 1000:9.3f} s  {name:10} {event:14} {details.strip()}")
+        if isinstance(who, Process):
+            for listener in tuple(self.listeners):
+                listener(event, who)
+
+    def of_token(self, token: int, *scripts: str) -> Iterator[Executed]:
+        """Yield the scripts that ran for a lease."""
+        return (step for step in self.executed if step.token == token and step.script in scripts)
+
+    @property
+    def works(self) -> list[Work]:
+        """Return all work on turns."""
+        return [*self.asks, *self.sendings]
+
+    def taken(self) -> list[Sending]:
+        """Return everything that the user got, in the order in which it came."""
+        taken = [sending for sending in self.sendings if sending.taken_ms is not None]
+        return sorted(taken, key=lambda sending: sending.taken_ms or 0.0)
+
+    def written(self) -> str:
+        """Return the trace as text."""
+        return "\n".join(self.lines)
