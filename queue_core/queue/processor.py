@@ -27,6 +27,7 @@ from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
 from queue_core.waiting import wait_for_event
 
@@ -34,8 +35,6 @@ __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Proc
 
 IDLE_S_MAX = 30.0
 """Longest wait of an idle worker between two looks at the index."""
-RENEW_AGAIN_S_MAX = 0.5
-"""Longest wait between two tries to renew leases that could not be renewed."""
 
 SENT_MAX = 10_000
 """Limit on batches that are remembered because they were sent and Redis does not know."""
@@ -135,8 +134,7 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
-        self._unrenewed: set[Attempt] = set()
-        """Attempts whose leases could not be renewed; each claim renews them first."""
+        self._renewals = Renewals(queue)
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
@@ -222,7 +220,7 @@ class Processor:
         self._passes.add(work)
         try:
             async with work.group as group:
-                renew = group.create_task(self._renew_leases(work), name="queue-renew-leases")
+                renew = group.create_task(self._renewals.keep(work.in_work), name="queue-renew-leases")
                 yield work
                 while work.in_work:
                     await asyncio.wait(work.in_work.values())
@@ -287,7 +285,7 @@ class Processor:
                 limit=limit,
                 partition=partition,
                 only=only,
-                kept=[attempt.batch for attempt in self._unrenewed],
+                kept=[attempt.batch for attempt in self._renewals.failed],
             )
         )
         self._slots_claimed_for += limit
@@ -386,7 +384,7 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
-        self._unrenewed.discard(attempt)
+        self._renewals.failed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
             self._sent[_conversation_of(attempt.batch)] = attempt
             if len(self._sent) > SENT_MAX:
@@ -405,41 +403,6 @@ class Processor:
             report(self._observer)
         except Exception as error:  # noqa: BLE001 - an observer must not change the work
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
-
-    async def _renew_leases(self, work: _Pass) -> None:
-        """Renew the leases every `lock_renew_ms`; much more often while Redis is away.
-
-        Soon after Redis is back a lease that ran out meanwhile may be taken over (`grace_ms`).
-        """
-        every_s = self._settings.lock_renew_ms / 1000
-        pause_s = every_s
-        while True:
-            await asyncio.sleep(pause_s)
-            renewals = (self._is_renewed(attempt, work) for attempt in tuple(work.in_work))
-            if all(await asyncio.gather(*renewals)):
-                pause_s = every_s
-                continue
-            if pause_s == every_s:  # the first time
-                _log.warning(
-                    "leases cannot be renewed; the turns in work go on, and nothing is sent until they are"
-                )
-                pause_s = REDIS_RETRY_S[0]
-            pause_s = min(pause_s * 2, RENEW_AGAIN_S_MAX, every_s)
-
-    async def _is_renewed(self, attempt: Attempt, work: _Pass) -> bool:
-        """Renew a lease, and end the attempt if it is lost. Returns False if Redis could not be asked."""
-        try:
-            await self._queue.extend(attempt.batch)
-        except LeaseLostError:
-            if task := work.in_work.get(attempt):
-                attempt.lease_lost = True
-                task.cancel()
-        except QueueError as error:
-            _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
-            self._unrenewed.add(attempt)
-            return False
-        self._unrenewed.discard(attempt)
-        return True
 
 
 def _conversation_of(batch: Batch) -> _Conversation:
