@@ -39,7 +39,7 @@ load: $(VENV)/.load ## 10,000 messages a minute against a real stack on this mac
 load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers are killed, Redis fails in three ways, and the AI fails
 	$(BIN)/python -m loadtests run --scenario bursts --rate 1000 --duration 120s --workers 2 --send lognormal:1s:2s \
 		--chaos 'kill-worker@12s,kill-worker@18s,pause-redis@22s:5s,kill-worker@38s,stop-redis@42s:20s,kill-worker@76s,restart-redis@80s,restart-redis@81s,kill-worker@95s,ai-errors@98s:10s,kill-worker@117s' -- \
-		--max-failed 1000 --max-out-of-order 100 --max-ack-p99 30000 --max-lag-p99 30000
+		--max-failed 1000 --max-out-of-order 20 --max-ack-p99 30000 --max-lag-p99 30000
 
 test: lint types unit ## lint, types, import rules and all tests
 

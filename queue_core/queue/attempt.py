@@ -48,8 +48,6 @@ class Attempt:
     stage: Literal["handle", "send", "complete"] = "handle"
     parts_sent: int = 0
     """Number of parts of the reply that this attempt has seen sent, those of earlier attempts included."""
-    is_unrenewed: bool = False
-    """True while its lease cannot be renewed; the next claim renews it first."""
     lease_lost: bool = False
     reason: str = ""
     """Reason why it did not complete."""
@@ -138,12 +136,15 @@ class Attempts:
         else:
             reply = Reply(batch.reply)
         if reply.text and self._send and batch.send_state != "sent":
-            if not await self._confirm(attempt, lambda: self._queue.record_reply(batch, reply.text)):
+            if not await self._confirm(attempt, partial(self._queue.record_reply, batch, reply.text)):
                 attempt.reason = "the turn changed while it was answered: what it is now is answered next"
                 return "superseded"
             attempt.stage = "send"
-            async with calling_recorded(reply, limit_ms=limit_ms):
+            if reply.on_recorded is None:
                 await self._deliver(attempt, self._send, reply.text)
+            else:
+                async with calling_recorded(reply, limit_ms=limit_ms):
+                    await self._deliver(attempt, self._send, reply.text)
         else:
             await call_recorded(reply, limit_ms=limit_ms)
         attempt.stage = "complete"
@@ -158,13 +159,15 @@ class Attempts:
             attempt.parts_sent = parts
             attempt.stage = "handle"  # no part is on its way
             note = partial(self._queue.record_sent, batch, parts=parts)
-            await self._insist(attempt, lambda: self._confirm(attempt, note))
+            await self._confirm(attempt, note, insists=True)
             attempt.stage = "send"
 
         limit_ms = self._settings.send_timeout_ms
         await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
 
-    async def _confirm(self, attempt: Attempt, step: Callable[[], Awaitable[_Result]]) -> _Result:
+    async def _confirm(
+        self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
+    ) -> _Result:
         """Take a step that confirms the lease; again, if this process stood still before it read the answer."""
         clock = asyncio.get_running_loop().time
         fresh_s = self._settings.lock_ttl_ms / 2000
@@ -176,7 +179,7 @@ class Attempts:
             return await step()
 
         while True:
-            answer = await self._persist(attempt, ask)
+            answer = await self._persist(attempt, ask, insists=insists)
             if clock() - asked_at <= fresh_s:
                 return answer
 
@@ -193,33 +196,13 @@ class Attempts:
                 await self._note_sent(batch)
                 raise
 
-        await self._insist(attempt, lambda: self._persist(attempt, complete))
+        await self._persist(attempt, complete, insists=True)
 
     async def _note_sent(self, batch: Batch) -> None:
         try:
             await self._queue.record_sent(batch)
         except QueueError as error:
             _log.warning("lease %d: it cannot be noted that the reply was sent: %s", batch.token, error)
-
-    async def _insist(self, attempt: Attempt, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step that notes what was sent, until Redis takes it: a refusal must not lead to another send."""
-        clock = asyncio.get_running_loop().time
-        latest = clock() + attempt.patience_s
-        pause_s = REDIS_RETRY_S[0]
-        while True:
-            try:
-                return await step()
-            except (LeaseLostError, _RedisAwayError):
-                raise
-            except Exception as error:
-                token = attempt.batch.token
-                _log.exception(
-                    "lease %d: Redis refuses to note what was sent; again in %.2f s", token, pause_s
-                )
-                if clock() > latest:
-                    raise _RedisAwayError(str(error)) from error
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, REFUSED_RETRY_S_MAX)
 
     async def _failed(
         self,
@@ -251,18 +234,35 @@ class Attempts:
             return "lost"
         return "failed"
 
-    async def _persist(self, attempt: Attempt, step: Callable[[], Awaitable[_Result]]) -> _Result:
-        """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends."""
+    async def _persist(
+        self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
+    ) -> _Result:
+        """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends.
+
+        With `insists` also retry what Redis refuses: a note of what was sent, which must not lead to another send.
+        """
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s
         pause_s = REDIS_RETRY_S[0]
+        failure: QueueError
         while True:
             try:
                 return await step()
+            except LeaseLostError:
+                raise
             except QueueUnavailableError as error:
-                if clock() > latest:
-                    attempt.gave_up_on_redis = error
-                    raise _RedisAwayError(str(error)) from error
+                failure, pause_s_max = error, REDIS_RETRY_S[1]
                 _log.warning("trying again in %.2f s: %s", pause_s, error)
+            except Exception as error:
+                if not insists:
+                    raise
+                failure, pause_s_max = QueueError(str(error)), REFUSED_RETRY_S_MAX
+                token = attempt.batch.token
+                _log.exception(
+                    "lease %d: Redis refuses to note what was sent; again in %.2f s", token, pause_s
+                )
+            if clock() > latest:
+                attempt.gave_up_on_redis = failure
+                raise _RedisAwayError(str(failure)) from failure
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, REDIS_RETRY_S[1])
+            pause_s = min(pause_s * 2, pause_s_max)

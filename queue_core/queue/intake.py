@@ -30,6 +30,8 @@ STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
 ORDER_S_MAX = 600.0
 """Longest time without Redis in which messages are refused because an older one of their conversation waits in it."""
+KNOWN_MAX = 20_000
+"""Number of messages that a process remembers as stored or answered; Redis remembers them for longer."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -61,6 +63,8 @@ class Intake:
         self._handle = handle
         self._send = send
         self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
+        self._known: dict[tuple[_Conversation, str], None] = {}
+        """Messages that this process stored or answered, oldest first: while Redis is away nothing else knows them."""
         self._turns: dict[_Conversation, _Turn] = {}
         self._stored_at: dict[_Conversation, float] = {}
         """Times at which a message was stored, oldest first, for as long as it may still wait; by `_reachable_s`."""
@@ -92,6 +96,7 @@ class Intake:
         if self._unsettled:
             if self._settling is None:
                 self._settling = asyncio.create_task(self._settle(), name="queue-settle")
+                self._settling.add_done_callback(_read_error)
             await asyncio.shield(self._settling)
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
@@ -141,11 +146,17 @@ class Intake:
         await self.settle()
         status = (await self._queue.enqueue(message)).status
         self._away_s, self._away_since = self._away_s + self._away_now_s(), None
+        self._remember(message)
         conversation = _conversation_of(message)
         self._stored_at.pop(conversation, None)
         self._stored_at[conversation] = self._reachable_s()
         self._forget_answered()
         return "queued" if is_again and status == "duplicate" else status
+
+    def _remember(self, message: QueueMessage) -> None:
+        self._known[_key(message)] = None
+        if len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
 
     def _forget_answered(self) -> None:
         """Forget conversations whose messages have been answered by now, if all went well."""
@@ -186,6 +197,8 @@ class Intake:
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
         """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
+        if _key(message) in self._known:
+            return "duplicate"
         self._forget_answered()
         if _conversation_of(message) in self._stored_at and self._away_now_s() < ORDER_S_MAX:
             raise OlderMessageWaitsError(
@@ -210,9 +223,16 @@ class Intake:
             await send_reply(self._send, batch, reply.text, limit_ms=limit_ms)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
+        self._remember(message)
         self.answered_directly += 1
         await call_recorded(reply, limit_ms=self._queue.settings.handler_timeout_ms)
         return "answered"
+
+
+def _read_error(task: asyncio.Task[None]) -> None:
+    """Read the error of a task that nobody may wait for any more, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _conversation_of(message: QueueMessage) -> _Conversation:

@@ -35,7 +35,7 @@ from queue_core.queue.notes import Notes
 from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts import LeasedAnswer, Standing
+from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
@@ -217,6 +217,10 @@ class MessageQueue:
         except (QueueUnavailableError, asyncio.CancelledError):
             self._unanswered_claims[processor_id, partition] = claim_id
             raise
+        return await self._claimed(answer, processor_id)
+
+    async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:
+        """Read the batches of a claim; those that cannot be read become dead letters."""
         batches = []
         given_up = answer.given_up
         for leased in answer.batches:

@@ -27,6 +27,7 @@ from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
 from queue_core.waiting import wait_for_event
 
@@ -34,8 +35,6 @@ __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Proc
 
 IDLE_S_MAX = 30.0
 """Longest wait of an idle worker between two looks at the index."""
-RENEW_AGAIN_S_MAX = 0.5
-"""Longest wait between two tries to renew leases that could not be renewed."""
 
 SENT_MAX = 10_000
 """Limit on batches that are remembered because they were sent and Redis does not know."""
@@ -135,6 +134,7 @@ class Processor:
         self._attempts = Attempts(queue, handle, send)
         self._observer = observer
         self._passes: set[_Pass] = set()
+        self._renewals = Renewals(queue)
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
@@ -220,7 +220,7 @@ class Processor:
         self._passes.add(work)
         try:
             async with work.group as group:
-                renew = group.create_task(self._renew_leases(work), name="queue-renew-leases")
+                renew = group.create_task(self._renewals.keep(work.in_work), name="queue-renew-leases")
                 yield work
                 while work.in_work:
                     await asyncio.wait(work.in_work.values())
@@ -279,14 +279,13 @@ class Processor:
         When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
-        attempts = (attempt for work in self._passes for attempt in work.in_work)
         claim = asyncio.ensure_future(
             self._queue.claim(
                 self.processor_id,
                 limit=limit,
                 partition=partition,
                 only=only,
-                kept=[attempt.batch for attempt in attempts if attempt.is_unrenewed],
+                kept=[attempt.batch for attempt in self._renewals.failed],
             )
         )
         self._slots_claimed_for += limit
@@ -385,6 +384,7 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        self._renewals.failed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
             self._sent[_conversation_of(attempt.batch)] = attempt
             if len(self._sent) > SENT_MAX:
@@ -403,41 +403,6 @@ class Processor:
             report(self._observer)
         except Exception as error:  # noqa: BLE001 - an observer must not change the work
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
-
-    async def _renew_leases(self, work: _Pass) -> None:
-        """Renew the leases every `lock_renew_ms`; much more often while Redis is away.
-
-        Soon after Redis is back a lease that ran out meanwhile may be taken over (`grace_ms`).
-        """
-        every_s = self._settings.lock_renew_ms / 1000
-        pause_s = every_s
-        while True:
-            await asyncio.sleep(pause_s)
-            renewals = (self._is_renewed(attempt, work) for attempt in tuple(work.in_work))
-            if all(await asyncio.gather(*renewals)):
-                pause_s = every_s
-                continue
-            if pause_s == every_s:  # the first time
-                _log.warning(
-                    "leases cannot be renewed; the turns in work go on, and nothing is sent until they are"
-                )
-                pause_s = REDIS_RETRY_S[0]
-            pause_s = min(pause_s * 2, RENEW_AGAIN_S_MAX, every_s)
-
-    async def _is_renewed(self, attempt: Attempt, work: _Pass) -> bool:
-        """Renew a lease, and end the attempt if it is lost. Returns False if Redis could not be asked."""
-        try:
-            await self._queue.extend(attempt.batch)
-        except LeaseLostError:
-            if task := work.in_work.get(attempt):
-                attempt.lease_lost = True
-                task.cancel()
-        except QueueError as error:
-            _log.debug("lease %d could not be renewed: %s", attempt.batch.token, error)
-            attempt.is_unrenewed = True
-            return False
-        attempt.is_unrenewed = False
-        return True
 
 
 def _conversation_of(batch: Batch) -> _Conversation:

@@ -13,8 +13,20 @@ NAMES = ("incident", "storm-100-in-10-s", "never-stops", "hostile-names", "deliv
 def result(tmp_path: Path, *options: str, hash_seed: str = "0") -> bytes:
     paths = [REPOSITORY / "logs" / f"{name}.jsonl" for name in NAMES]
     faults = ("--fault", "timer-dies=0.1", "--fault", "http-fails=0.1", "--fault", "ai-fails=0.1")
-    arguments = ("--no-report", "--quiet", "--json", "result.json", "--runs", "2", *faults, *options)
-    done = sim("replay", *paths, *arguments, cwd=tmp_path, PYTHONHASHSEED=hash_seed)
+    outages = ("--outage", "away@3s:20s", "--outage", "hangs@25s:4s")
+    profiles = ("--profile", "plan", "--profile", "quick")
+    arguments = (
+        "--no-report",
+        "--quiet",
+        "--json",
+        "result.json",
+        "--runs",
+        "2",
+        *faults,
+        *outages,
+        *profiles,
+    )
+    done = sim("replay", *paths, *arguments, *options, cwd=tmp_path, PYTHONHASHSEED=hash_seed)
     assert done.returncode in (0, 1), done.stderr
     return (tmp_path / "result.json").read_bytes()
 

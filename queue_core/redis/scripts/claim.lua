@@ -33,8 +33,8 @@ local function looked_since()
 end
 
 -- Returns true if a conversation is held and must not be taken over yet; then it is looked at again later.
-local function is_held(place, since)
-  local expires = tonumber(redis.call('HGET', place.lock, 'expiresAt') or nil)
+local function is_held(place, expires_at, since)
+  local expires = tonumber(expires_at or nil)
   local free_at = expires and math.max(expires, since + grace_ms)
   if not free_at or free_at <= now_ms then
     return false
@@ -79,8 +79,7 @@ local function expired_at_head(place)
 end
 
 -- Makes dead letters of messages at the head that expired or had all their attempts. Returns the remaining tries.
-local function settle_head(place)
-  local tries = tries_of(place)
+local function settle_head(place, tries)
   local count, reason = 0, nil
   if #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
@@ -111,15 +110,15 @@ local function lease(place, tries, due)
 end
 
 -- Leases a conversation, unless nothing in it is due once its head is settled. Returns true when it is leased.
-local function lease_if_due(place, due)
-  local tries = settle_head(place)
+local function lease_if_due(place, due, lock)
+  local tries = settle_head(place, tries_in(lock[2]))
   local rest_due = due_at(place, rules, now_ms)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
     redis.call('DEL', place.lock, place.reply)
     return false
   end
-  rest_due = no_later(rest_due, redis.call('HGET', place.lock, 'latest'))
+  rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
     local expired = head_is_expired(place)
     if expired or rest_due > now_ms then
@@ -197,9 +196,10 @@ for _ = 1, ROUNDS_MAX do  -- held leases make room for more
   local due, looked_at = find_due(limit - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])
-    if is_held(place, since) then
+    local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest')
+    if is_held(place, lock[1], since) then
       looked_at = looked_at + 1
-    elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1])) then
+    elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1]), lock) then
       local batch, batch_bytes = batch_of(place)
       batches[#batches + 1] = batch
       leased[#leased + 1] = place.conversation

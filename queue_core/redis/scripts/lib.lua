@@ -108,12 +108,16 @@ local function schedule_look(place, now_ms, lock_ttl_ms)
   redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
 end
 
-local function tries_of(place)
+local function tries_in(list)
   local tries = {}
-  for size in string.gmatch(redis.call('HGET', place.lock, 'tries') or '', '%d+') do
+  for size in string.gmatch(list or '', '%d+') do
     tries[#tries + 1] = tonumber(size)
   end
   return tries
+end
+
+local function tries_of(place)
+  return tries_in(redis.call('HGET', place.lock, 'tries'))
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that

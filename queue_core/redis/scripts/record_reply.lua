@@ -6,20 +6,22 @@
 -- `supersede_ms` after its oldest message at the latest).
 -- Returns 'held' | 'superseded' | 'lost'
 
-local held = standing(place, token)
-if held ~= 'held' then
+local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered')
+if lock[1] ~= token then
   -- Settled by this call, whose answer was lost: nothing else settles a token before its reply is kept.
-  return held == 'settled' and 'superseded' or 'lost'
+  return standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock)
-local lock = redis.call('HMGET', place.lock, 'size', 'answered')
-local size = tonumber(lock[1])
-local is_first = redis.call('EXISTS', place.reply) == 0
+local size = tonumber(lock[2])
+
+local function is_kept()
+  return redis.call('EXISTS', place.reply) == 1
+end
 
 -- Finishes messages of the batch that were answered without the queue; earlier attempts then were on smaller batches.
 local function finish_answered()
   local answered, kept, gone_before = {}, {}, {[0] = 0}
-  for _, id in ipairs(cjson.decode(lock[2])) do
+  for _, id in ipairs(cjson.decode(lock[3])) do
     answered[id] = true
   end
   for index, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
@@ -58,10 +60,10 @@ local function start_again(latest)
   return 'superseded'
 end
 
-if is_first and lock[2] then
+if lock[3] and not is_kept() then
   finish_answered()
   return start_again(redis.call('HGET', place.lock, 'latest'))
-elseif is_first and is_joined() then
+elseif is_joined() and not is_kept() then
   local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms
   redis.call('HSET', place.lock, 'latest', digits(latest))
   return start_again(latest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from redis.asyncio import Redis
@@ -244,6 +245,50 @@ async def test_redis_is_asked_once_more_right_before_the_send(
     assert await intake.receive(message("m1")) == "queued"
     assert (len(bot.answered), bot.sent, intake.unsettled) == (1, [], 0)
     assert [it.id for it in await away.queue.pending("bot", "201000000001")] == ["m1"]
+
+
+@on_newest
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_message_that_this_process_knows_is_not_answered_again_while_redis_is_away(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    monkeypatch.setattr(direct, "ORDER_S_MAX", 0.0)
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    away.is_away = not stored
+    await intake.receive(message("m1"))
+    away.is_away = False
+    await intake.settle()
+    away.is_away = True
+    assert await intake.receive(message("m1")) == "duplicate"
+    monkeypatch.setattr(direct, "KNOWN_MAX", 1)
+    await intake.receive(message("m2", "somebody else"))
+    assert len(bot.asked) == (1 if stored else 2)
+
+
+@on_newest
+async def test_a_settling_that_nobody_waits_for_any_more_fails_silently(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, go_on = Away(redis_client, monkeypatch), asyncio.Event()
+    intake = Intake(away.queue, Bot().handle, Bot().send)
+    await intake.receive(message("m1"))
+
+    async def fail(subject: QueueMessage) -> str:
+        await go_on.wait()
+        raise QueueUnavailableError("away")
+
+    monkeypatch.setattr(away.queue, "withdraw", fail)
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    settling = asyncio.create_task(intake.settle())
+    await asyncio.sleep(0)
+    settling.cancel()
+    go_on.set()
+    await asyncio.wait([settling])
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert errors == []
 
 
 @on_newest

@@ -362,13 +362,13 @@ BUGS = {
     ),
     "record_reply obeys anybody": (
         "record_reply",
-        "if held ~= 'held' then",
-        "if held == 'settled' then",
+        "return standing(place, token) == 'settled' and 'superseded' or 'lost'",
+        "if standing(place, token) == 'settled' then return 'superseded' end",
         "obeyed",
     ),
     "record_reply never lets a message join": (
         "record_reply",
-        "elseif is_first and is_joined() then",
+        "elseif is_joined() and not is_kept() then",
         "elseif false then",
         "reply",
     ),
@@ -380,13 +380,13 @@ BUGS = {
     ),
     "record_reply replaces a reply that was kept": (
         "record_reply",
-        "local is_first = redis.call('EXISTS', place.reply) == 0",
-        "local is_first = true",
+        "return redis.call('EXISTS', place.reply) == 1",
+        "return false",
         "reply",
     ),
     "record_reply keeps a reply to what was answered": (
         "record_reply",
-        "if is_first and lock[2] then",
+        "if lock[3] and not is_kept() then",
         "if false then",
         "reply",
     ),

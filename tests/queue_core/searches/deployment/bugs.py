@@ -14,13 +14,13 @@ from queue_core import (
     Intake,
     LeaseLostError,
     MessageQueue,
-    Processor,
     QueueMessage,
     QueueUnavailableError,
 )
-from queue_core.queue import processor
+from queue_core.queue import renewals
 from queue_core.queue.attempt import Attempt, Attempts
 from queue_core.queue.intake import Acknowledgement
+from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender, send_reply
 from tests.queue_core.searches.planting import plant
 
@@ -53,7 +53,7 @@ def record_reply_tried_once(patch: pytest.MonkeyPatch) -> None:
 def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
     """Go on with an attempt whose lease was lost."""
 
-    async def renewed(self: Processor, attempt: Attempt, work: Any) -> bool:
+    async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
         with contextlib.suppress(LeaseLostError):
             try:
                 await self._queue.extend(attempt.batch)
@@ -61,7 +61,7 @@ def lost_lease_does_not_cancel(patch: pytest.MonkeyPatch) -> None:
                 return False
         return True
 
-    patch.setattr(Processor, "_is_renewed", renewed)
+    patch.setattr(Renewals, "_is_renewed", renewed)
 
 
 def refused_complete_is_a_failure(patch: pytest.MonkeyPatch) -> None:
@@ -119,16 +119,16 @@ def withdraw_before_the_send(patch: pytest.MonkeyPatch) -> None:
 
 def renewals_are_not_hurried(patch: pytest.MonkeyPatch) -> None:
     """Renew leases no more often while Redis is away, and not by claims either."""
-    is_renewed = Processor._is_renewed
+    is_renewed = Renewals._is_renewed
 
-    async def renewed(self: Processor, attempt: Attempt, work: Any) -> bool:
+    async def renewed(self: Renewals, attempt: Attempt, in_work: Any) -> bool:
         try:
-            return await is_renewed(self, attempt, work)
+            return await is_renewed(self, attempt, in_work)
         finally:
-            attempt.is_unrenewed = False
+            self.failed.clear()
 
-    patch.setattr(Processor, "_is_renewed", renewed)
-    patch.setattr(processor, "RENEW_AGAIN_S_MAX", math.inf)
+    patch.setattr(Renewals, "_is_renewed", renewed)
+    patch.setattr(renewals, "AGAIN_S_MAX", math.inf)
 
 
 def reply_is_not_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -165,8 +165,10 @@ def superseded_turns_are_sent(patch: pytest.MonkeyPatch) -> None:
 def frozen_processes_trust_old_answers(patch: pytest.MonkeyPatch) -> None:
     """Send on a confirmation that was answered long ago."""
 
-    async def confirm(self: Attempts, attempt: Attempt, step: Callable[[], Awaitable[Any]]) -> Any:
-        return await self._persist(attempt, step)
+    async def confirm(
+        self: Attempts, attempt: Attempt, step: Callable[[], Awaitable[Any]], *, insists: bool = False
+    ) -> Any:
+        return await self._persist(attempt, step, insists=insists)
 
     patch.setattr(Attempts, "_confirm", confirm)
 
