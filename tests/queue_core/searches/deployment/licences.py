@@ -32,7 +32,7 @@ class Licences:
     # Troubles of processes.
 
     def is_undone(self, process: Process, from_ms: float, to_ms: float) -> bool:
-        """Return True if the process died, stood still, or was cut off from Redis alone, between two times."""
+        """Return True if between two times the process stood still, was cut off from Redis alone, or was dead."""
         return (
             self._stood_still(process, from_ms, to_ms)
             or self._away_ms((process.name,), from_ms, to_ms) > 0
@@ -41,7 +41,7 @@ class Licences:
 
     @staticmethod
     def _stood_still(process: Process, from_ms: float, to_ms: float) -> bool:
-        return _lies_in(process.died_ms, from_ms, to_ms) or any(
+        return (process.died_ms is not None and process.died_ms <= to_ms) or any(
             _overlap(span, (from_ms, to_ms)) for span in process.frozen_ms
         )
 
@@ -161,22 +161,19 @@ class Licences:
         """Return the licence to ask the AI about a message once more."""
         if first.token == 0 or again.token == 0:
             return "the direct path"
-        claimed_ms = min(step.at_ms for step in self._trace.of_token(first.token, "claim"))
+        older = min(first, again, key=lambda ask: ask.token)
+        claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
         records = self._trace.of_token(first.token, "record_reply")
         licences = {
             "the AI failed": first.end == "failed",
             "superseded": any(step.answer == "superseded" for step in records),
             "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.struck),
             "its process died, stood still or was cut off": self.is_undone(
-                first.process, claimed_ms, again.began_ms
+                older.process, claimed_ms, again.began_ms
             ),
             "its process was stopped": first.end == "cancelled" and first.process.stopped_ms is not None,
         }
         return next((licence for licence, holds in licences.items() if holds), None)
-
-
-def _lies_in(at_ms: float | None, from_ms: float, to_ms: float) -> bool:
-    return at_ms is not None and from_ms <= at_ms <= to_ms
 
 
 def _overlap(first: tuple[float, float], second: tuple[float, float]) -> bool:

@@ -137,7 +137,7 @@ class Promises:
                 recorded = [
                     it for it in self._trace.of_token(first.token, "record_reply") if it.answer == "held"
                 ]
-                if again.token and recorded and recorded[0].at_ms < again.began_ms:
+                if again.token > first.token and recorded and recorded[0].at_ms < again.began_ms:
                     yield f"the AI was asked about {message_id}, whose reply was recorded before"
 
     def _directly_in_need_only(self) -> Iterator[str]:
