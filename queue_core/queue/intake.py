@@ -86,10 +86,11 @@ class Intake:
         """
         check_names(message)
         message = self._queue.with_id(message)
+        latest = asyncio.get_running_loop().time() + self._queue.settings.direct_after_ms / 1000
         async with self._turn_of(_conversation_of(message)):
             if _key(message) in self._unsettled:
                 return "duplicate"
-            return await self._stored_in_time(message) or await self._answer(message)
+            return await self._stored_by(latest, message) or await self._answer(message)
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
@@ -123,10 +124,9 @@ class Intake:
         finally:
             self._settling = None
 
-    async def _stored_in_time(self, message: QueueMessage) -> Acknowledgement | None:
-        """Store a message; None if Redis was away for `direct_after_ms`."""
+    async def _stored_by(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
+        """Store a message; None if Redis is away until that time of the event loop."""
         clock = asyncio.get_running_loop().time
-        latest = clock() + self._queue.settings.direct_after_ms / 1000
         pause_s = STORE_AGAIN_S[0]
         is_again = False
         while True:

@@ -232,6 +232,19 @@ async def test_redis_comes_back_while_the_ai_works(
 
 
 @on_newest
+async def test_the_messages_of_a_burst_wait_for_redis_together(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they would each wait for `direct_after_ms`, and the provider would not wait for so long."""
+    away, bot = Away(redis_client, monkeypatch, direct_after_ms=400), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*(intake.receive(message(f"m{number}")) for number in range(20)))
+    assert asyncio.get_running_loop().time() - began < 4, "20 times 400 ms are 8 s"
+    assert bot.sent_ids == [f"m{number}" for number in range(20)]
+
+
+@on_newest
 async def test_redis_is_asked_once_more_right_before_the_send(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -263,7 +263,7 @@ def test_files_that_are_not_recordings(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (gzip.compress(b"{}"), "is compressed by gzip; convert it first: gzip -dc {}"),
+        (gzip.compress(b"{}", mtime=0), "is compressed by gzip; convert it first: gzip -dc {}"),
         (b"PK\x03\x04\x14\0", "is a zip archive; convert it first: unzip -p {}"),
         (b"\x28\xb5\x2f\xfd\x04\0", "is compressed by zstd; convert it first: zstd -dc {}"),
         (b"\xfd7zXZ\0\0", "is compressed by xz; convert it first: xz -dc {}"),
