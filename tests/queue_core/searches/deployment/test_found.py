@@ -1,0 +1,62 @@
+"""Plans that broke a promise once, each as small as it could be made."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_core import QueueSettings
+from tests.queue_core.searches.deployment.plan import (
+    Answer,
+    LostCall,
+    Message,
+    Outage,
+    Plan,
+    ProcessFault,
+    Refusal,
+)
+from tests.queue_core.searches.deployment.promises import check
+from tests.queue_core.searches.deployment.run import run
+
+SETTINGS = QueueSettings(window_ms=1_000, max_messages=0)
+ONE = (Message(0),)
+
+
+def stored_unknown(*answers: Answer) -> Plan:
+    """Return a plan: a web process does not hear that it stored a message, and is then cut off for ten seconds."""
+    return Plan(
+        QueueSettings(window_ms=3_000, max_messages=0, direct_after_ms=0),
+        ONE,
+        answers=answers,
+        lost_calls=(LostCall("web-1", "enqueue", 1, "answer lost"),),
+        outages=(Outage("refuses", 500, 9_500, "web-1"),),
+    )
+
+
+PLANS = {
+    "the note of a part is refused": Plan(
+        SETTINGS, ONE, parts=2, refusals=(Refusal("record_sent", 1, times=2),)
+    ),
+    "a claim's answer is read after its lease": Plan(
+        SETTINGS,
+        ONE,
+        answers=(Answer(20_000),),
+        process_faults=(ProcessFault("worker", "freezes", "claimed", for_ms=25_000),),
+    ),
+    "a claim's answer is lost, and Redis is away for almost a lease": Plan(
+        SETTINGS,
+        ONE,
+        outages=(Outage("refuses", 1_100, 14_000),),
+        lost_calls=(LostCall("worker-1", "claim", 4, "answer lost"),),
+    ),
+    "a worker answers what the direct path answered": stored_unknown(Answer(1_000), Answer(20_000)),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_that_broke_a_promise_breaks_none_now(name: str) -> None:
+    check(run(PLANS[name]))
+
+
+@pytest.mark.xfail(reason="withdrawn in flight, it is a dead letter all the same when the attempt fails")
+def test_a_message_that_was_answered_directly_is_not_a_dead_letter() -> None:
+    check(run(stored_unknown(Answer(1_000), Answer(20_000, "gives up"))))
