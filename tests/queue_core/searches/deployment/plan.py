@@ -15,13 +15,28 @@ PASS_S = 1.0
 
 OutageKind = Literal["refuses", "silent", "hangs", "restarts"]
 LossKind = Literal["request lost", "answer lost", "reset before", "reset after", "twice", "late"]
-SCRIPTS = ("claim", "extend", "record_reply", "record_sent", "complete", "fail", "enqueue", "withdraw")
 HOLDERS_SCRIPTS = ("record_reply", "record_sent", "complete", "fail")
-MOMENTS = (
-    "start", "claimed", "asked", "answered", "recorded", "taken", "sent", "noted", "completed", "failed", "enqueued",
-    "withdrawn",
-)  # fmt: skip
-"""Events after which a process may freeze, die or stop."""
+SCRIPTS = {"worker": ("claim", "extend", *HOLDERS_SCRIPTS), "web": ("enqueue", "enqueue", "withdraw")}
+"""Scripts that each kind of process runs."""
+MOMENTS = {
+    "worker": (
+        *(
+            "start",
+            "claimed",
+            "asked",
+            "answered",
+            "recorded",
+            "sends",
+            "taken",
+            "sent",
+            "noted",
+            "completed",
+        ),
+        "failed",
+    ),
+    "web": ("start", "delivered", "enqueued", "asked", "answered", "sends", "taken", "sent", "withdrawn"),
+}
+"""Events after which a process of each kind may freeze, die or stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,6 @@ class Plan:
     process_faults: tuple[ProcessFault, ...] = ()
 
 
-roles = st.sampled_from(["worker", "worker", "web", *WORKERS, *WEBS])
 times = st.sampled_from([0, 1, 100, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000])
 lengths = st.sampled_from([100, 1_000, 2_000, 5_000, 5_100, 9_000, 14_900, 16_000, 25_000, 40_000])
 gaps = st.sampled_from([50, 300, 2_000])
@@ -214,30 +228,44 @@ def _leases_for_somebody(lost: LostCall) -> bool:
     return not (lost.script == "claim" and lost.kind == "late")
 
 
-lost_calls = st.lists(
-    st.builds(
+def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]:
+    return st.builds(
         LostCall,
-        process=roles,
-        script=st.sampled_from(SCRIPTS),
+        process=st.sampled_from([kind, kind, *names]),
+        script=st.sampled_from(SCRIPTS[kind]),
         nth=counts,
         kind=st.sampled_from(["reset before", "reset after", "answer lost", "request lost", "twice", "late"]),
         times=counts,
-    ).filter(_leases_for_somebody),
-    max_size=2,
-).map(tuple)
+    ).filter(_leases_for_somebody)
+
+
+lost_calls = st.lists(st.one_of(_lost_call("worker", WORKERS), _lost_call("web", WEBS)), max_size=2).map(
+    tuple
+)
 refusals = st.lists(
     st.builds(Refusal, script=st.sampled_from(HOLDERS_SCRIPTS), nth=counts, times=counts), max_size=1
 ).map(tuple)
-process_faults = st.lists(
-    st.builds(
+
+
+def _process_fault(
+    kind: str, names: tuple[str, ...], faults: tuple[str, ...]
+) -> st.SearchStrategy[ProcessFault]:
+    return st.builds(
         ProcessFault,
-        process=roles,
-        kind=st.sampled_from(["dies", "freezes", "stops"]),
-        moment=st.sampled_from(MOMENTS),
+        process=st.sampled_from([kind, kind, *names]),
+        kind=st.sampled_from(faults),
+        moment=st.sampled_from(MOMENTS[kind]),
         nth=counts,
         delay_ms=st.sampled_from([0, 1, 50, 500, 3_000, 8_000]),
         for_ms=lengths,
-    ).filter(lambda fault: not (fault.kind == "stops" and fault.process.startswith("web"))),
+    )
+
+
+process_faults = st.lists(
+    st.one_of(
+        _process_fault("worker", WORKERS, ("dies", "freezes", "stops")),
+        _process_fault("web", WEBS, ("dies", "freezes")),
+    ),
     max_size=2,
 ).map(tuple)
 ALL: dict[str, st.SearchStrategy[Any]] = {
