@@ -118,6 +118,8 @@ class Promises:
 
     def _may_send_again(self, message_id: str, first: Sending, again: Sending) -> bool:
         if first.token == 0 or again.token == 0:
+            if first.token == 0 and first.end == "uncertain":
+                return True  # without Redis nobody keeps what is unsure: the provider's next delivery is answered
             direct = first if first.token == 0 else again
             return self._licences.of_direct_path(message_id, direct) is not None
         if self._settings.unsure_sends == "dead-letter":
