@@ -65,5 +65,12 @@ def test_a_message_that_was_answered_directly_is_not_a_dead_letter() -> None:
 
 @pytest.mark.xfail(reason="a process forgets which parts of a direct reply it sent before one was refused")
 def test_parts_on_the_direct_path_go_on_where_they_were_refused() -> None:
-    away = (Outage("refuses", 0, 20_000),)
-    check(run(Plan(SETTINGS, ONE, parts=2, sends=(Send(100), Send(100, "refused")), outages=away)))
+    plan = Plan(
+        SETTINGS,
+        ONE,
+        parts=2,
+        sends=(Send(100), Send(100, "refused")),
+        outages=(Outage("refuses", 0, 20_000),),
+        process_faults=(ProcessFault("web-2", "dies", "start", for_ms=40_000),),
+    )
+    check(run(plan))
