@@ -32,6 +32,8 @@ ORDER_S_MAX = 600.0
 """Longest time without Redis in which messages are refused because an older one of their conversation waits in it."""
 KNOWN_MAX = 20_000
 """Number of messages that a process remembers as stored or answered; Redis remembers them for longer."""
+BEGUN_MAX = 1_000
+"""Number of replies that are kept because only their first parts were sent."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -70,6 +72,8 @@ class Intake:
         """Times at which a message was stored, oldest first, for as long as it may still wait; by `_reachable_s`."""
         self._away_since: float | None = None
         self._away_s = 0.0
+        self._begun: dict[tuple[_Conversation, str], tuple[str, int]] = {}
+        """Replies of which only the first parts were sent, and the number of these; for the next delivery."""
         self._settling: asyncio.Task[None] | None = None
         self.answered_directly = 0
 
@@ -90,6 +94,8 @@ class Intake:
         async with self._turn_of(_conversation_of(message)):
             if _key(message) in self._unsettled:
                 return "duplicate"
+            if begun := self._begun.get(_key(message)):
+                return await self._send_directly(message, Reply(begun[0]), parts_sent=begun[1])
             return await self._stored_by(latest, message) or await self._answer(message)
 
     async def settle(self) -> None:
@@ -208,8 +214,7 @@ class Intake:
             raise QueueUnavailableError(
                 f"Redis is away, and {UNSETTLED_MAX} messages were answered without it: deliver this one again later"
             )
-        batch = _batch_of_one(message)
-        async with self._answering(batch) as task:
+        async with self._answering(_batch_of_one(message)) as task:
             while True:
                 await asyncio.wait([task], timeout=STORE_AGAIN_S[1])
                 is_answered = task.done()  # before Redis is asked for the last time
@@ -217,15 +222,30 @@ class Intake:
                     return await self._store(message, is_again=True)
                 if is_answered:
                     break
-        reply = reply_of(task.result())
+        return await self._send_directly(message, reply_of(task.result()))
+
+    async def _send_directly(
+        self, message: QueueMessage, reply: Reply, *, parts_sent: int = 0
+    ) -> Acknowledgement:
+        """Send the reply, or what is left of it, and remember that the message was answered."""
+        settings, key = self._queue.settings, _key(message)
+
+        async def between(parts: int) -> None:
+            self._begun[key] = reply.text, parts
+            if len(self._begun) > BEGUN_MAX:
+                del self._begun[next(iter(self._begun))]
+
         if reply.text:
-            limit_ms = self._queue.settings.send_timeout_ms
-            await send_reply(self._send, batch, reply.text, limit_ms=limit_ms)
+            batch = msgspec.structs.replace(_batch_of_one(message), parts_sent=parts_sent)
+            await send_reply(
+                self._send, batch, reply.text, limit_ms=settings.send_timeout_ms, between=between
+            )
+        self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
-        self._unsettled[_key(message)] = msgspec.structs.replace(message, message="", message_data={})
+        self._unsettled[key] = msgspec.structs.replace(message, message="", message_data={})
         self._remember(message)
         self.answered_directly += 1
-        await call_recorded(reply, limit_ms=self._queue.settings.handler_timeout_ms)
+        await call_recorded(reply, limit_ms=settings.handler_timeout_ms)
         return "answered"
 
 

@@ -205,6 +205,7 @@ class MessageQueue:
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
+            completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
             kept=" ".join(
                 f"{place.conversation} {batch.token}"
@@ -347,6 +348,7 @@ class MessageQueue:
                 not_sent=int(not_sent),
                 backoff_ms=backoff_ms,
                 max_attempts=self.settings.max_retry_count + 1,
+                completed_ttl_ms=self.settings.completed_ttl_s * 1000,
                 stats_ttl_ms=self.settings.stats_ttl_s * 1000,
             )
         )

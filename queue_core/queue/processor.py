@@ -310,19 +310,25 @@ class Processor:
         else:
             is_late = clock() - asked_at > self._settings.lock_ttl_ms / 2000
             for batch in claimed.batches:
-                if not is_late or await self._is_still_held(batch):
+                if not is_late or await self._is_still_held(batch, work):
                     self._start(batch, work)
         return claimed
 
-    async def _is_still_held(self, batch: Batch) -> bool:
+    async def _is_still_held(self, batch: Batch, work: _Pass) -> bool:
         """Return False if this process stood still before it read a claim's answer, and has lost the lease."""
-        try:
-            await self._queue.extend(batch)
-        except LeaseLostError:
-            return False
-        except QueueError as error:
-            _log.warning("lease %d could not be renewed: %s", batch.token, error)
-        return True
+        clock = asyncio.get_running_loop().time
+        latest = clock() + work.patience_s
+        while not self._stopping and clock() <= latest:
+            try:
+                await self._queue.extend(batch)
+            except LeaseLostError:
+                return False
+            except QueueError as error:
+                _log.warning("lease %d could not be renewed: %s", batch.token, error)
+                await asyncio.sleep(REDIS_RETRY_S[1])
+            else:
+                return True
+        return False
 
     async def _hand_back_unanswered(self, partition: int) -> None:
         """Hand back the leases of a claim whose answer was lost."""

@@ -149,6 +149,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     max_batch: Number
     max_attempts: Number
     queue_ttl_ms: Number
+    completed_ttl_ms: Number
     only: str
     kept: str
 
@@ -210,7 +211,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
     read = staticmethod(_fail_answer)
-    place: Annotated[Place, "queue lock active wake stats dead reply conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead reply completed conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -219,6 +220,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     not_sent: Digits
     backoff_ms: Number
     max_attempts: Number
+    completed_ttl_ms: Number
     stats_ttl_ms: Number
 
 

@@ -111,7 +111,11 @@ end
 
 -- Leases a conversation, unless nothing in it is due once its head is settled. Returns true when it is leased.
 local function lease_if_due(place, due, lock)
-  local tries = settle_head(place, tries_in(lock[2]))
+  local tries = tries_in(lock[2])
+  if lock[4] and redis.call('EXISTS', place.reply) == 0 then
+    tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
+  end
+  tries = settle_head(place, tries)
   local rest_due = due_at(place, rules, now_ms)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
@@ -196,7 +200,7 @@ for _ = 1, ROUNDS_MAX do  -- held leases make room for more
   local due, looked_at = find_due(limit - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])
-    local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest')
+    local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered')
     if is_held(place, lock[1], since) then
       looked_at = looked_at + 1
     elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1]), lock) then

@@ -14,6 +14,16 @@ if not_sent == '1' and redis.call('EXISTS', place.reply) == 1 then
   redis.call('HSET', place.reply, 'state', 'not sent')
 end
 
+local answered = redis.call('HGET', place.lock, 'answered')
+if answered and redis.call('EXISTS', place.reply) == 0 then
+  finish_answered(place, answered, now_ms, completed_ttl_ms)
+  if redis.call('EXISTS', place.queue) == 0 then
+    redis.call('DEL', place.lock)
+    redis.call('ZREM', place.active, place.conversation)
+    return {'held', 0}
+  end
+end
+
 if mode == 'release' then
   take_back_lease(place)
   schedule(place, now_ms)
@@ -21,7 +31,7 @@ if mode == 'release' then
 end
 
 local tries = tries_of(place)
-local size = tries[#tries]
+local size = tries[#tries] or 0
 local count = 0
 if mode == 'dead' then
   count = size

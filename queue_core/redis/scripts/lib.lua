@@ -41,6 +41,7 @@ local function place_in(partition, conversation)
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
+    completed = partition.base .. 'completed:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,
@@ -144,6 +145,48 @@ local function take_back_lease(place)
   return tries
 end
 
+-- Returns the id of a message, nil for a value that is not a message.
+local function id_of(element)
+  local readable, message = pcall(cjson.decode, element)
+  return readable and type(message) == 'table' and message['id'] or nil
+end
+
+local function archive(place, element, now_ms)
+  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
+end
+
+-- Finishes messages of the head that were answered without the queue, and takes them out of the attempts.
+-- Returns the remaining tries. `answered` is the field of the lock.
+local function finish_answered(place, answered, now_ms, completed_ttl_ms)
+  local is_answered, tries, gone_before = {}, tries_of(place), {[0] = 0}
+  local size = tries[#tries] or 0
+  for _, id in ipairs(cjson.decode(answered)) do
+    is_answered[id] = true
+  end
+  for index, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
+    gone_before[index] = gone_before[index - 1]
+    if is_answered[id_of(element) or ''] then
+      gone_before[index] = gone_before[index] + 1
+      archive(place, element, now_ms)
+      redis.call('LSET', place.queue, index - 1, '')
+    end
+  end
+  redis.call('LREM', place.queue, 0, '')
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+  redis.call('HDEL', place.lock, 'answered', 'tries')
+  local rest = {}
+  for _, tried in ipairs(tries) do
+    local gone = gone_before[tried] or gone_before[#gone_before]
+    if tried > gone then
+      rest[#rest + 1] = tried - gone
+    end
+  end
+  if #rest > 0 then
+    redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
+  end
+  return rest
+end
+
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
 -- deleted when no attempts are left, else it stays, not held. Returns the remaining tries.
 local function give_up(place, count, reason, now_ms)
@@ -187,16 +230,6 @@ local function standing(place, token)
     return 'settled'
   end
   return 'lost'
-end
-
--- Returns the id of a message, nil for a value that is not a message.
-local function id_of(element)
-  local readable, message = pcall(cjson.decode, element)
-  return readable and type(message) == 'table' and message['id'] or nil
-end
-
-local function archive(place, element, now_ms)
-  redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
 end
 
 -- Remembers the token that finished last, so that a repeated call is answered 'settled' instead of 'lost'.

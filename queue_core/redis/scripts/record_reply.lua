@@ -18,29 +18,6 @@ local function is_kept()
   return redis.call('EXISTS', place.reply) == 1
 end
 
--- Finishes messages of the batch that were answered without the queue; earlier attempts then were on smaller batches.
-local function finish_answered()
-  local answered, kept, gone_before = {}, {}, {[0] = 0}
-  for _, id in ipairs(cjson.decode(lock[3])) do
-    answered[id] = true
-  end
-  for index, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
-    gone_before[index] = gone_before[index - 1]
-    if answered[id_of(element) or ''] then
-      gone_before[index] = gone_before[index] + 1
-      archive(place, element, now_ms)
-      redis.call('LSET', place.queue, index - 1, '')
-    end
-  end
-  redis.call('LREM', place.queue, 0, '')
-  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-  for _, tried in ipairs(tries_of(place)) do
-    kept[#kept + 1] = tried - (gone_before[tried] or gone_before[size])
-  end
-  redis.call('HDEL', place.lock, 'answered')
-  redis.call('HSET', place.lock, 'tries', table.concat(kept, ','))
-end
-
 -- A batch cut at `max_batch` does not take more in.
 local function is_joined()
   if supersede_ms == 0 or size >= max_batch or redis.call('LLEN', place.queue) <= size then
@@ -61,7 +38,7 @@ local function start_again(latest)
 end
 
 if lock[3] and not is_kept() then
-  finish_answered()
+  finish_answered(place, lock[3], now_ms, completed_ttl_ms)
   return start_again(redis.call('HGET', place.lock, 'latest'))
 elseif is_joined() and not is_kept() then
   local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms

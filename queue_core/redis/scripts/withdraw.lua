@@ -1,5 +1,6 @@
 -- withdraw: notes that a message was answered without the queue. Marks its id as seen, and takes it out of the queue if
--- an enqueue whose answer was lost had stored it. A message in flight is noted in the lock; record_reply takes it out.
+-- an enqueue whose answer was lost had stored it. A message in flight is noted in the lock: it is taken out when the
+-- attempt ends, or when its reply is to be recorded.
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
 
 local function note_answered()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -16,6 +17,7 @@ from queue_core import (
     Processor,
     QueueMessage,
     QueueUnavailableError,
+    RetryLaterError,
     connect,
 )
 from queue_core.errors import OlderMessageWaitsError
@@ -302,6 +304,33 @@ async def test_a_settling_that_nobody_waits_for_any_more_fails_silently(
     await asyncio.sleep(0.01)
     gc.collect()
     assert errors == []
+
+
+@on_newest
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_reply_in_parts_goes_on_at_the_part_that_was_refused(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    """The provider delivers the message again; this process knows what it sent."""
+    away, bot, sent = Away(redis_client, monkeypatch), Bot(), []
+    refusals = [RetryLaterError("slow down")]
+
+    async def send(batch: Batch, reply: str) -> AsyncIterator[None]:
+        for part in range(batch.parts_sent, 3):
+            if part > batch.parts_sent:
+                yield
+            if part == 1 and refusals:
+                raise refusals.pop()
+            sent.append(part)
+
+    intake = Intake(away.queue, bot.handle, send)
+    with pytest.raises(RetryLaterError):
+        await intake.receive(message("m1"))
+    away.is_away = not is_back
+    assert await intake.receive(message("m1")) == "answered"
+    assert sent == [0, 1, 2]
+    assert len(bot.asked) == 1
+    assert await intake.receive(message("m1")) == "duplicate"
 
 
 @on_newest

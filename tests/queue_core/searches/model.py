@@ -230,6 +230,7 @@ class Contract:
                 if conversation in held:
                     continue
                 conversation.lease = None
+                self._finish_answered(conversation)
                 self._give_up_what_is_owed(conversation)
                 if self._leasable(conversation):
                     self._lease(conversation, processor_id, claim_id, due_ms)
@@ -272,11 +273,8 @@ class Contract:
         assert conversation.lease is not None
         size = conversation.lease.size
         if conversation.answered and conversation.reply is None:
+            self._finish_answered(conversation)
             self._take_back(conversation, token)
-            gone = [it for it in conversation.messages[:size] if it in conversation.answered]
-            self._finish(name, gone)
-            conversation.messages = [it for it in conversation.messages if it not in gone]
-            conversation.answered = []
             self._schedule_rest(conversation)
             conversation.latest_ms = conversation.latest_ms if conversation.messages else None
             return False
@@ -329,9 +327,13 @@ class Contract:
         if conversation.settled_token == token:
             return 0
         conversation = self._held(name, token)
+        self._finish_answered(conversation)
         assert conversation.lease is not None
         size = conversation.lease.size
         self._end(conversation, token)
+        if not conversation.messages:
+            conversation.attention_ms = conversation.latest_ms = None
+            return 0
         if not_sent and conversation.reply:
             conversation.reply.state = "not sent"
         given_up = 0
@@ -351,7 +353,11 @@ class Contract:
         if conversation.settled_token == token:
             return
         conversation = self._held(name, token)
+        self._finish_answered(conversation)
         self._take_back(conversation, token)
+        if not conversation.messages:
+            conversation.attention_ms = conversation.latest_ms = None
+            return
         if not_sent and conversation.reply:
             conversation.reply.state = "not sent"
         conversation.attention_ms = self.now_ms
@@ -476,6 +482,16 @@ class Contract:
             conversation.reply = conversation.latest_ms = None
             conversation.answered = []
         return count
+
+    def _finish_answered(self, conversation: Conversation) -> None:
+        """Takes messages that were answered without the queue out of the turn, unless a reply to it is kept."""
+        if conversation.answered and conversation.reply is None:
+            gone = [message for message in conversation.messages if message in conversation.answered]
+            if conversation.lease:
+                conversation.lease.size -= len(gone)
+            self._finish(conversation.name, gone)
+            conversation.messages = [it for it in conversation.messages if it not in gone]
+            conversation.answered = []
 
     def _finish(self, name: Name, messages: list[Waiting]) -> None:
         self.archive.setdefault(name, []).extend((self.now_ms, message.id) for message in messages)

@@ -105,13 +105,14 @@ async def turns_are_joined(driver: Driver) -> None:
 
 
 async def messages_in_flight_are_answered_elsewhere(driver: Driver) -> None:
-    """The first attempt fails; the second one's reply is dropped, and the third is on what is left."""
+    """Between two attempts, while a reply is made, and while an attempt fails for good."""
     for number in (40, 41, 42):
         await driver.enqueue(C, f"c{number}")
     (batch,) = await driver.claim("p1")
     await driver.fail(batch, after_ms=0)
     assert await driver.withdraw(C, "c40", lost=True) == "withdrawn"
     (batch,) = await driver.claim("p1")
+    assert (batch.ids, batch.attempt) == (("c41", "c42"), 2)
     assert await driver.withdraw(C, "c42") == "withdrawn"
     assert await driver.record_reply(batch, "dropped", lost=True)
     driver.pass_time(8_000)
@@ -124,6 +125,18 @@ async def messages_in_flight_are_answered_elsewhere(driver: Driver) -> None:
     assert (batch.ids, batch.attempt) == (("c43",), 1)
     assert await driver.withdraw(C, "c43") == "withdrawn"
     assert await driver.record_reply(batch, "dropped")
+    assert await driver.claim("p1") == ()
+    await driver.enqueue(C, "c44")
+    await driver.enqueue(C, "c45")
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert await driver.withdraw(C, "c44") == "withdrawn"
+    assert await driver.fail(batch, dead=True)
+    await driver.enqueue(C, "c46")
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1")
+    assert await driver.withdraw(C, "c46") == "withdrawn"
+    assert await driver.release(batch)
     assert await driver.claim("p1") == ()
 
 
@@ -211,7 +224,7 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 33
+    assert len(driver.contract.acknowledged) == 36
 
 
 BUGS = {
@@ -390,17 +403,29 @@ BUGS = {
         "if false then",
         "reply",
     ),
-    "record_reply forgets what was answered": (
-        "record_reply",
+    "a message answered elsewhere is not kept": (
+        "lib",
         "      archive(place, element, now_ms)\n      redis",
         "      redis",
         "in 0 places",
     ),
-    "record_reply counts attempts on what is gone": (
-        "record_reply",
-        "tried - (gone_before[tried] or gone_before[size])",
-        "tried",
-        "given up",
+    "fail makes a dead letter of what was answered elsewhere": (
+        "fail",
+        "if answered and redis.call('EXISTS', place.reply) == 0 then",
+        "if false then",
+        "given up|places",
+    ),
+    "claim hands over what was answered elsewhere": (
+        "claim",
+        "if lock[4] and redis.call('EXISTS', place.reply) == 0 then",
+        "if false then",
+        "batches",
+    ),
+    "a message answered elsewhere leaves its attempts behind": (
+        "lib",
+        "rest[#rest + 1] = tried - gone",
+        "rest[#rest + 1] = tried",
+        "given up|is held by|was tried",
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",

@@ -74,6 +74,7 @@ class Steps:
             max_batch=100,
             max_attempts=4,
             queue_ttl_ms=3_600_000,
+            completed_ttl_ms=1_800_000,
             only="",
             kept="",
         )
@@ -129,6 +130,7 @@ class Steps:
             not_sent=0,
             backoff_ms=700,
             max_attempts=4,
+            completed_ttl_ms=1_800_000,
             stats_ttl_ms=3_600_000,
         )
         standing, given_up = await self.run(call, changed)

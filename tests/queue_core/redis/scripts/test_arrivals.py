@@ -169,9 +169,22 @@ class TestWithdraw:
         batch = await steps.leased(8_000)
         await steps.fail(batch.token, at=9_000)
         assert await steps.withdraw("m1", 9_000) == "withdrawn"
-        again = await steps.leased(9_700, "c2")
-        assert await steps.record_reply(again.token, "dropped", 9_800) == "superseded"
+        assert (await steps.claim(9_700, "c2")).batches == []
+        assert await steps.ids(PLACE.completed) == "m1"
         assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
+
+    @pytest.mark.parametrize("mode", ["dead", "retry", "release"])
+    async def test_before_the_attempt_ends(self, steps: Steps, mode: str) -> None:
+        """What was answered is no dead letter, and is not tried again."""
+        await steps.enqueue("m1")
+        await steps.enqueue("m2")
+        batch = await steps.leased(8_000, max_attempts=1)
+        assert await steps.withdraw("m1", 8_000) == "withdrawn"
+        given_up = 0 if mode == "release" else 1
+        assert await steps.fail(batch.token, mode, 9_000, max_attempts=1) == ("held", given_up)
+        assert await steps.ids(PLACE.completed) == "m1"
+        left = await steps.ids() or " ".join(decode(it["message"]).id for _, it in await steps.dead())  # type: ignore[union-attr]
+        assert left == "m2"
 
     async def test_behind_what_is_in_flight(self, steps: Steps) -> None:
         await steps.enqueue("m1")
