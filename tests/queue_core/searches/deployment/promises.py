@@ -247,8 +247,7 @@ class Promises:
             died_ms = claim.process.died_ms
             if died_ms is None or claim.process.stopped_ms is not None or died_ms < claim.at_ms:
                 continue
-            ended = [it.at_ms for it in self._trace.of_token(claim.token, *_ENDS) if _is_end(it)]
-            if ended and min(ended) <= died_ms:
+            if self._next_step(claim, claim.at_ms) <= died_ms:
                 continue
             after = self._next_step(claim, died_ms)
             if self._result.plan.concurrency == 1:
@@ -320,8 +319,8 @@ class Promises:
                 if again.attempt > first.attempt and not self._licences.of_attempt(first, again.at_ms):
                     yield f"attempt {first.attempt} on {conversation} counts as failed without a reason"
 
-    def _next_step(self, claim: Executed, died_ms: float) -> float:
-        """Return the time at which a dead worker's turn was claimed again or given up, or its lease ended."""
+    def _next_step(self, claim: Executed, from_ms: float) -> float:
+        """Return the first time from then on at which a turn was claimed again or given up, or its lease ended."""
         steps = [
             it.at_ms
             for it in self._trace.executed
@@ -332,10 +331,7 @@ class Promises:
             )
         ]
         steps += [self._result.dead[it][1] for it in claim.ids if it in self._result.dead]
-        return min((at_ms for at_ms in steps if at_ms >= died_ms), default=self._result.ended_ms)
-
-
-_ENDS = ("complete", "fail", "record_reply")
+        return min((at_ms for at_ms in steps if at_ms >= from_ms), default=self._result.ended_ms)
 
 
 def _is_end(step: Executed) -> bool:
