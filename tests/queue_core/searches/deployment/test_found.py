@@ -58,12 +58,10 @@ def test_a_plan_that_broke_a_promise_breaks_none_now(name: str) -> None:
     check(run(PLANS[name]))
 
 
-@pytest.mark.xfail(reason="withdrawn in flight, it is a dead letter all the same when the attempt fails")
 def test_a_message_that_was_answered_directly_is_not_a_dead_letter() -> None:
     check(run(stored_unknown(Answer(1_000), Answer(20_000, "gives up"))))
 
 
-@pytest.mark.xfail(reason="a process forgets which parts of a direct reply it sent before one was refused")
 def test_parts_on_the_direct_path_go_on_where_they_were_refused() -> None:
     plan = Plan(
         SETTINGS,
