@@ -140,12 +140,9 @@ class Attempts:
                 attempt.reason = "the turn changed while it was answered: what it is now is answered next"
                 return "superseded"
             attempt.stage = "send"
-            if reply.on_recorded is None:
+            async with calling_recorded(reply, limit_ms=limit_ms):
                 await self._deliver(attempt, self._send, reply.text)
-            else:
-                async with calling_recorded(reply, limit_ms=limit_ms):
-                    await self._deliver(attempt, self._send, reply.text)
-        else:
+        elif reply.on_recorded:
             await call_recorded(reply, limit_ms=limit_ms)
         attempt.stage = "complete"
         await self._complete(attempt)

@@ -42,7 +42,10 @@ async def call_recorded(reply: Reply, *, limit_ms: int) -> None:
 
 @asynccontextmanager
 async def calling_recorded(reply: Reply, *, limit_ms: int) -> AsyncIterator[None]:
-    """Call the reply's `on_recorded` beside the block, which does not wait for it."""
+    """Call the reply's `on_recorded`, if it has one, beside the block, which does not wait for it."""
+    if reply.on_recorded is None:
+        yield
+        return
     calling = asyncio.create_task(call_recorded(reply, limit_ms=limit_ms), name="queue-on-recorded")
     try:
         yield
