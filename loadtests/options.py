@@ -138,7 +138,7 @@ class Limits:
 
     max_lost: int = _limit(0, "MESSAGES", "acknowledged, and then lost without an answer")
     max_duplicates: int = _limit(
-        0, "MESSAGES", "answered more than once, which no death of a worker explains"
+        0, "MESSAGES", "answered more than once, without a death of a worker that explains it"
     )
     max_out_of_order: int = _limit(0, "MESSAGES", "answered before a message that was acknowledged earlier")
     max_failed: int = _limit(0, "REQUESTS", "answered with anything but 2xx, or not at all")

@@ -23,7 +23,7 @@ class QueueUnavailableError(QueueError):
 
 
 class OlderMessageWaitsError(QueueUnavailableError):
-    """Raised while Redis is away for a message that must not be answered before an older one, which waits in Redis."""
+    """Raised for a message that cannot be answered while Redis is away, since an older one of its user waits there."""
 
 
 class UnsupportedRedisError(QueueError):

@@ -80,12 +80,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Reply of a handler that has something to do once it is certain that the reply is used."""
+    """Reply of a handler, with a function to call once it is certain that the reply is used."""
 
     text: str
     on_recorded: Callable[[], Awaitable[None]] | None = None
-    """Called once, when the reply is recorded and about to be sent, such as to save what the AI remembers. It is not
-    called for an answer that was dropped because a newer message joined the turn. Its errors are logged."""
+    """Function that is called once, when the reply is recorded and about to be sent, for instance to save what the AI
+    remembers. It is not called for an answer that is dropped, and its errors are logged."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,7 +57,8 @@ PROFILES: Mapping[str, Mapping[str, int]] = MappingProxyType(
         "quick": MappingProxyType({"idle_ms": 3_000, **_UNTIL_SILENCE}),
     }
 )
-"""Sets of rules by name: the default; a reply to everything that was written up to a silence; the same, earlier."""
+"""Sets of rules by name. `plan` is the default. `patient` gives one reply to everything that a user wrote up to a
+silence, and `quick` waits for a shorter silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class QueueSettings(TurnRules):
     backoff_max_ms: int = _whole(60_000, 0, 86_400_000)
     """The backoff never exceeds this."""
     handler_timeout_ms: int = _whole(120_000, 1, 3_600_000)
-    """A handler that takes longer is cancelled; the attempt counts as failed."""
+    """A handler that takes longer is cancelled, and the attempt counts as failed."""
     send_timeout_ms: int = _whole(30_000, 1, 3_600_000)
     """A sender that takes longer is cancelled; it may have sent the reply by then, see `unsure_sends`."""
     unsure_sends: UnsureSends = "resend"
@@ -114,9 +115,10 @@ class QueueSettings(TurnRules):
 
     @property
     def grace_ms(self) -> int:
-        """Time for which Redis must have been looked at before a lease that ran out is taken over.
+        """Time for which claims must have come without a gap before a lease that ran out is taken over.
 
-        After an outage, a holder that lives renews its lease within this time: two calls that wait for the deadline.
+        After an outage, a holder that lives renews its lease within this time, even if a call waits for the deadline
+        first.
         """
         return min(self.lock_ttl_ms, max(self.lock_ttl_ms // 3, 2 * self.redis_deadline_ms))
 

@@ -24,7 +24,7 @@ REST_LIMIT_MS = 2 * 3600 * 1000
 REST_CHECK_S = 1.0
 """Time between two checks of a system that is idle but not at rest."""
 DELIVER_AGAIN_S = (5.0, 300.0)
-"""Wait before a refused message is delivered again, doubled each time, and the longest, as Evolution API has them."""
+"""First and longest wait before a refused message is delivered again; it doubles each time. Those of Evolution API."""
 DELIVERIES_MAX = 10
 
 
@@ -111,17 +111,17 @@ class _Replay:
             world.spawn(self._deliver(arrival), name=f"webhook {arrival.id}")
 
     async def _deliver(self, arrival: Arrival) -> None:
-        """Deliver a message; again, as a provider does, while it is not acknowledged and could be later."""
+        """Deliver a message, and repeat that as a provider does, until it is acknowledged or can never be."""
         pause_s, pause_s_max = DELIVER_AGAIN_S
         for _ in range(DELIVERIES_MAX - 1):
-            if not await self._is_refused(arrival):
+            if not await self._deliver_once(arrival):
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, pause_s_max)
-        await self._is_refused(arrival)
+        await self._deliver_once(arrival)
 
-    async def _is_refused(self, arrival: Arrival) -> bool:
-        """Deliver a message once. Returns True if it is to be delivered again."""
+    async def _deliver_once(self, arrival: Arrival) -> bool:
+        """Deliver a message once. Return True if it is to be delivered again."""
         ledger = self._world.ledger
         conversation = Conversation(arrival.instance, arrival.phone)
         ledger.sent(arrival)

@@ -44,7 +44,7 @@ class ReplayFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A system under test, by the name that it has in results; a profile replaces the rules of the queue."""
+    """A system under test. `name` is its name in results; `profile` names rules that replace those of the queue."""
 
     name: str
     system: str
@@ -55,9 +55,8 @@ class Contender:
 class Study:
     """Recordings to replay, names of systems, and settings.
 
-    `profiles` set the queue's rules: the first those of `queue`, and with each further one the queue runs once more. A
-    profile overrides a recording's settings. `options` come from the command line (see `settings.with_options`) and
-    override both.
+    The queue runs once for each of the `profiles`, with its rules; the first run is named `queue`. A profile overrides
+    a recording's settings. `options` come from the command line (see `settings.with_options`) and override both.
     """
 
     recordings: Sequence[Recording]
@@ -70,7 +69,7 @@ class Study:
 
     @property
     def contenders(self) -> list[Contender]:
-        """The systems under test: those named, and the queue for each further profile."""
+        """Systems under test: those in `systems`, and the queue once more for each further profile."""
         first, *further = self.profiles or [""]
         return [
             contender
@@ -225,7 +224,7 @@ def _result(study: Study, runs: list[Run], expectations: list[ExpectationResult]
 
 
 def _settings(study: Study, contenders: Sequence[Contender]) -> dict[str, Any]:
-    """Return the settings that all contenders share, with the rules of `queue`, and the rules of each other queue."""
+    """Return the settings that all contenders share, the rules of `queue`, and those of other queues by name."""
     queue = next((each for each in contenders if each.name == QUEUE), Contender(QUEUE, QUEUE))
     return {
         **study.changed(study.settings, queue).as_json(),

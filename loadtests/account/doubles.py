@@ -1,7 +1,7 @@
 """Messages that were sent more than once, and the deaths of workers that explain it.
 
-A reply that was sent must be noted in Redis. A worker that dies in between leaves a turn of which nobody knows whether
-it was sent, and the next worker sends it again, unless `unsure_sends` forbids it. Nothing else explains a second send.
+After a send, the worker notes it in Redis. If it dies in between, nobody knows whether the reply was sent, and the next
+worker sends it again, unless `unsure_sends` forbids it. Nothing else explains a second send.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ It takes a round trip of milliseconds, and some hundred on a busy machine. A wor
 the send, so its death explains no second one.
 """
 NOTING_AFTER_OUTAGE_S = 3.0
-"""Longest time from the return of Redis until a worker has noted it: a worker asks again within 2 s."""
+"""Longest time from the return of Redis until a worker has noted a send: it tries again within 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Deaths:
     def explain(self, send: Event) -> bool:
         """Return True if the sender died before it could note the send.
 
-        A process that died sends nothing afterwards, so a death has no lower bound.
+        No earliest moment is needed, since a process that died sends nothing afterwards.
         """
         died_at = self.died_at.get(send.caller)
         return died_at is not None and died_at <= self._noted_by(_answered_at(send))
 
     def _noted_by(self, answered_at: float) -> float:
-        """Return the latest moment at which a send is noted. While Redis is away, nothing is."""
+        """Return the moment by which a send is noted at the latest. An outage of Redis puts it off."""
         noted_by = answered_at + NOTING_S
         for start, end in self.outages:
             if start <= noted_by and answered_at <= end:
@@ -49,7 +49,7 @@ class Deaths:
 
 
 def deaths_of(faults: Iterable[InjectedFault], start_at: float, until: float) -> Deaths:
-    """Find deaths and outages in the faults of a load that began at `start_at`; what lasts still ends at `until`."""
+    """Find deaths and outages in the faults of a load that began at `start_at`; an open outage ends at `until`."""
     faults = sorted(faults, key=lambda fault: fault.start_s)
     return Deaths(
         {fault.killed: start_at + fault.killed_s for fault in faults if fault.killed_s is not None},
@@ -64,9 +64,10 @@ def deaths_of(faults: Iterable[InjectedFault], start_at: float, until: float) ->
 def doubles_of(
     events: Iterable[Event], known: Container[str], deaths: Deaths, start_at: float
 ) -> list[Double]:
-    """Return the messages of this load that were sent more than once, oldest first, after those that no death explains.
+    """Return the messages of this load that were sent more than once.
 
-    A death explains one more send: each send but the last needs its own.
+    Those that deaths do not explain come first; both kinds are sorted by time. Each send but the last must be explained
+    by a death of its sender.
     """
     sends: defaultdict[str, list[Event]] = defaultdict(list)
     for event in events:

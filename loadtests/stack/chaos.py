@@ -83,13 +83,13 @@ class Target(Protocol):
         """Freeze Redis."""
 
     def resume_redis(self) -> None:
-        """Undo pause_redis."""
+        """Let Redis go on after pause_redis."""
 
     def stop_redis(self) -> None:
         """Kill Redis."""
 
     def start_redis(self) -> None:
-        """Undo stop_redis."""
+        """Start Redis again after stop_redis."""
 
     def restart_redis(self) -> None:
         """Stop Redis in good order and start it again."""

@@ -1,4 +1,4 @@
-"""An AI as the rest of the code sees it: a turn goes in, raw text and the new memory come out."""
+"""Interface of an AI: it takes a turn, and returns raw text and the memory to keep."""
 
 from __future__ import annotations
 

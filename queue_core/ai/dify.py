@@ -16,8 +16,8 @@ from queue_core.message import Batch
 class DifyBackend:
     """A Dify chat app. Dify remembers the conversation itself, under an id that is kept in `memory`.
 
-    Dify also remembers the question and the answer of a call whose answer is dropped, unless that call was the first of
-    the conversation: then the next call begins a new one.
+    Dify also remembers a call whose answer was dropped. Only the first call of a conversation is forgotten then: the
+    conversation's id is not saved, so the next call begins a new one.
     """
 
     name = "dify"

@@ -58,9 +58,9 @@ class ConversationMemory:
         self._ttl_s = ttl_s
 
     async def load(self, instance_name: str, user_phone: str) -> Memory | None:
-        """Returns the memory of a conversation, an empty one when none is kept; None when it cannot be read now.
+        """Returns the memory of a conversation: an empty one when none is kept, None when it cannot be read now.
 
-        Save no memory then: it would replace one that is still there.
+        After None, do not save a memory: it would replace the one that could not be read.
         """
         try:
             async with asyncio.timeout(DEADLINE_S):

@@ -107,8 +107,8 @@ class Channel(Protocol):
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
-        Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (this
-        part was certainly not sent, later perhaps), GiveUpError (certainly not sent, and never will be) or
+        Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
+        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
         SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
         """
         ...

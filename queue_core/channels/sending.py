@@ -41,7 +41,7 @@ def parts_of(text: str, characters_max: int) -> list[str]:
 async def send_all(
     parts: list[str], send: Callable[[str], Awaitable[None]], *, after: int
 ) -> AsyncGenerator[None, None]:
-    """Sends part after part, without the first `after` of them, and yields between two parts."""
+    """Sends the parts that come after the first `after` ones, and yields between two parts."""
     for number, part in enumerate(parts[after:]):
         if number:
             yield

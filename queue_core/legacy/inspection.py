@@ -38,6 +38,7 @@ async def buffered_conversations(queue: MessageQueue) -> list[Conversation]:
 
 
 async def _buffers(queue: MessageQueue) -> AsyncGenerator[Buffer[StoredMessage], None]:
+    """Yield every legacy buffer once, though a scan may return its key several times."""
     store = LegacyStore(queue)
     seen: set[str] = set()
     async with aclosing(store.pages()) as pages:

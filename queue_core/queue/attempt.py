@@ -1,6 +1,6 @@
 """Attempts of a worker to finish a batch: handle, record, send, complete; or fail, hand back, lose the lease.
 
-`Attempts` makes them and records in Redis how they ended. The Processor decides what runs when.
+`Attempts` carries them out, and records in Redis how each one ended. The Processor decides which batches are in work.
 """
 
 from __future__ import annotations
@@ -44,29 +44,30 @@ class Attempt:
 
     batch: Batch
     patience_s: float
-    """Longest time to try to record its end in Redis; then it is left to the next worker."""
+    """Longest time to go on trying to record a step in Redis; after that the batch is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
     parts_sent: int = 0
-    """Number of parts of the reply that this attempt has seen sent, those of earlier attempts included."""
+    """Number of parts of the reply that were sent, in earlier attempts too; 0 until this attempt has sent one."""
     lease_lost: bool = False
     reason: str = ""
     """Reason why it did not complete."""
     dead_lettered: int = 0
     """Number of its messages that became dead letters."""
     gave_up_on_redis: QueueError | None = None
+    """Error of Redis with which the patience ended."""
 
     @property
     def certainly_sent_nothing(self) -> bool:
-        """True when no part of the reply is on its way; an earlier attempt may have sent what it recorded."""
+        """True if nothing was sent that Redis has not noted: no part is on its way, now or from an earlier attempt."""
         return self.stage == "handle" and self.batch.send_state == "not sent"
 
 
 class _RedisAwayError(Exception):
-    """Raised when an attempt has waited for Redis long enough."""
+    """Raised when Redis was away for longer than the patience of an attempt."""
 
 
 class Attempts:
-    """Runner of one worker's attempts; `handle` and `send` are those of its Processor."""
+    """Runner of one worker's attempts, with the `handle` and `send` of its Processor."""
 
     def __init__(self, queue: MessageQueue, handle: Handler, send: Sender | None) -> None:
         self._queue = queue
@@ -113,7 +114,7 @@ class Attempts:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # This task was not cancelled: the handler let the cancellation of something inside it through.
+            # Nobody cancelled this task: something inside the handler was cancelled, and the error came through.
             reason = f"{attempt.stage}: CancelledError, raised by itself"
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
@@ -137,7 +138,7 @@ class Attempts:
             reply = Reply(batch.reply)
         if reply.text and self._send and batch.send_state != "sent":
             if not await self._confirm(attempt, partial(self._queue.record_reply, batch, reply.text)):
-                attempt.reason = "the turn changed while it was answered: what it is now is answered next"
+                attempt.reason = "the turn changed while it was answered; the changed turn is answered next"
                 return "superseded"
             attempt.stage = "send"
             async with calling_recorded(reply, limit_ms=limit_ms):
@@ -149,7 +150,7 @@ class Attempts:
         return "completed"
 
     async def _deliver(self, attempt: Attempt, sender: Sender, reply: str) -> None:
-        """Send the reply; between two parts, note the one that was sent and confirm that the next may be."""
+        """Send the reply. Between two parts, note in Redis what was sent, and confirm that the lease is held."""
         batch = attempt.batch
 
         async def between(parts: int) -> None:
@@ -165,7 +166,7 @@ class Attempts:
     async def _confirm(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
     ) -> _Result:
-        """Take a step that confirms the lease; again, if this process stood still before it read the answer."""
+        """Take a step that confirms the lease. Repeat it if this process read the answer too late to rely on it."""
         clock = asyncio.get_running_loop().time
         fresh_s = self._settings.lock_ttl_ms / 2000
         asked_at = clock()
@@ -181,7 +182,7 @@ class Attempts:
                 return answer
 
     async def _complete(self, attempt: Attempt) -> None:
-        """Record that the batch is done; if Redis refuses, note at least that the reply was sent."""
+        """Record that the batch is done. If Redis refuses that, note at least that the reply was sent."""
         batch = attempt.batch
 
         async def complete() -> None:
@@ -236,7 +237,8 @@ class Attempts:
     ) -> _Result:
         """Take a step in Redis: retry until Redis answers, the lease is lost, or the patience ends.
 
-        With `insists` also retry what Redis refuses: a note of what was sent, which must not lead to another send.
+        With `insists`, also retry a step that Redis refuses: it notes a send, and without the note the reply would be
+        sent again.
         """
         clock = asyncio.get_running_loop().time
         latest = clock() + attempt.patience_s

@@ -31,9 +31,9 @@ STORE_AGAIN_S = (0.05, 0.5)
 ORDER_S_MAX = 600.0
 """Longest time without Redis in which messages are refused because an older one of their conversation waits in it."""
 KNOWN_MAX = 20_000
-"""Number of messages that a process remembers as stored or answered; Redis remembers them for longer."""
+"""Limit on messages that a process remembers as stored or answered; Redis remembers them for longer."""
 BEGUN_MAX = 1_000
-"""Number of replies that are kept because only their first parts were sent."""
+"""Limit on replies that are remembered because only their first parts were sent."""
 UNSETTLED_MAX = 10_000
 """Limit on messages that were answered without Redis and are not recorded in it yet; further ones are refused."""
 
@@ -66,14 +66,16 @@ class Intake:
         self._send = send
         self._unsettled: dict[tuple[_Conversation, str], QueueMessage] = {}
         self._known: dict[tuple[_Conversation, str], None] = {}
-        """Messages that this process stored or answered, oldest first: while Redis is away nothing else knows them."""
+        """Messages that this process stored or answered, oldest first, to tell duplicates while Redis is away."""
         self._turns: dict[_Conversation, _Turn] = {}
         self._stored_at: dict[_Conversation, float] = {}
-        """Times at which a message was stored, oldest first, for as long as it may still wait; by `_reachable_s`."""
+        """Time of the last message stored in each conversation, while it may still wait; by `_reachable_s`."""
         self._away_since: float | None = None
+        """Time of the event loop at which Redis was first found away; None while it answers."""
         self._away_s = 0.0
+        """Length of all earlier outages together."""
         self._begun: dict[tuple[_Conversation, str], tuple[str, int]] = {}
-        """Replies of which only the first parts were sent, and the number of these; for the next delivery."""
+        """Replies that were sent in part, and the number of parts sent: the next delivery goes on after them."""
         self._settling: asyncio.Task[None] | None = None
         self.answered_directly = 0
 
@@ -96,7 +98,7 @@ class Intake:
                 return "duplicate"
             if begun := self._begun.get(_key(message)):
                 return await self._send_directly(message, Reply(begun[0]), parts_sent=begun[1])
-            return await self._stored_by(latest, message) or await self._answer(message)
+            return await self._store_until(latest, message) or await self._answer(message)
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
@@ -130,8 +132,8 @@ class Intake:
         finally:
             self._settling = None
 
-    async def _stored_by(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
-        """Store a message; None if Redis is away until that time of the event loop."""
+    async def _store_until(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
+        """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
         clock = asyncio.get_running_loop().time
         pause_s = STORE_AGAIN_S[0]
         is_again = False
@@ -148,7 +150,7 @@ class Intake:
             pause_s = min(pause_s * 2, STORE_AGAIN_S[1])
 
     async def _store(self, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
-        """Store a message. `is_again` after a try without an answer, which may have stored it."""
+        """Store a message. With `is_again`, a duplicate counts as queued: an earlier try may have stored it."""
         await self.settle()
         status = (await self._queue.enqueue(message)).status
         self._away_s, self._away_since = self._away_s + self._away_now_s(), None
@@ -173,7 +175,7 @@ class Intake:
             del self._stored_at[next(iter(self._stored_at))]
 
     def _reachable_s(self) -> float:
-        """Return the time by a clock that stands still while Redis is away, when nobody can answer what waits in it."""
+        """Return the time of a clock that stands still while Redis is away, since no worker can answer then."""
         return asyncio.get_running_loop().time() - self._away_s - self._away_now_s()
 
     def _away_now_s(self) -> float:
@@ -181,6 +183,7 @@ class Intake:
 
     @asynccontextmanager
     async def _answering(self, batch: Batch) -> AsyncIterator[asyncio.Task[str | Reply | None]]:
+        """Run the handler beside the block, and cancel it when the block ends."""
         limit_ms = self._queue.settings.handler_timeout_ms
         task = asyncio.ensure_future(within(limit_ms, self._handle(batch)))
         try:
@@ -202,7 +205,7 @@ class Intake:
                 del self._turns[conversation]
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
-        """Run handler and sender at once, as for a batch of one message, unless Redis comes back before the send."""
+        """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
         if _key(message) in self._known:
             return "duplicate"
         self._forget_answered()
@@ -217,7 +220,7 @@ class Intake:
         async with self._answering(_batch_of_one(message)) as task:
             while True:
                 await asyncio.wait([task], timeout=STORE_AGAIN_S[1])
-                is_answered = task.done()  # before Redis is asked for the last time
+                is_answered = task.done()  # then Redis is asked for the last time
                 with contextlib.suppress(QueueUnavailableError):
                     return await self._store(message, is_again=True)
                 if is_answered:

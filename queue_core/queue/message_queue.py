@@ -52,7 +52,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     next_due_ms: int | None
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
-    """Number of leases that ran out, and that their holders may still renew."""
+    """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
 
 
 class MessageQueue:
@@ -179,8 +179,8 @@ class MessageQueue:
     ) -> Claimed:
         """Lease up to `limit` conversations that are due, the longest overdue first; 0 leases nothing new.
 
-        A lease that ran out is taken over, unless its holder may still renew it because Redis was away. `kept` are
-        batches whose leases are renewed first, as by `extend`; those that are lost are left out.
+        A lease that ran out is taken over, unless its holder may still renew it because Redis was away. The leases of
+        the batches in `kept` are renewed first, as by `extend`, except those that are lost.
 
         `only` (instance and phone) claims that conversation, if it is due, whatever `partition` says; `next_due_ms` is
         then that conversation's. After QueueUnavailableError, or a cancellation, the processor's next claim repeats
@@ -256,8 +256,8 @@ class MessageQueue:
         """Store the reply, and confirm right before a send that the lease is held. Raises LeaseLostError.
 
         After that the AI is not asked again. Returns False, and ends the lease, if the turn has changed: a newer
-        message joins it (`supersede_ms`), or one was answered without the queue (`withdraw`). Then drop the reply:
-        what the turn is now is handed over again.
+        message joined it (`supersede_ms`), or one was answered without the queue (`withdraw`). Then drop the reply;
+        the changed turn becomes due.
         """
         settings = self.settings
         call = scripts.RecordReply(
@@ -276,9 +276,10 @@ class MessageQueue:
         return standing != "superseded"
 
     async def record_sent(self, batch: Batch, *, parts: int | None = None) -> None:
-        """Note that the first `parts` parts of the reply were sent, or all of it, when `complete` does not follow.
+        """Note that the first `parts` parts of the reply were sent, and confirm the lease for the next part.
 
-        Confirms the lease for the next part. Raises LeaseLostError.
+        Without `parts`, note that the whole reply was sent: for the case that `complete` cannot note it. Raises
+        LeaseLostError.
         """
         call = scripts.RecordSent(
             place=self._place_of(batch),
@@ -375,7 +376,7 @@ class MessageQueue:
     def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:
         """Return the batch of a leased conversation, and True if all of it could be read."""
         instance, phone = decode_conversation(leased.conversation)
-        readable = [decode(element) for element in leased.elements]
+        contents = [decode(element) for element in leased.elements]
         messages = [
             msgspec.structs.replace(
                 message or unreadable(instance, phone),
@@ -383,7 +384,7 @@ class MessageQueue:
                 retry_count=leased.attempt - 1,
                 processing_started_at=now_ms,
             )
-            for message in readable
+            for message in contents
         ]
         batch = Batch(
             instance_name=instance,
@@ -405,7 +406,7 @@ class MessageQueue:
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
             parts_sent=leased.parts_sent,
         )
-        return batch, all(readable)
+        return batch, all(contents)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

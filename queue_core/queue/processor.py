@@ -37,7 +37,7 @@ IDLE_S_MAX = 30.0
 """Longest wait of an idle worker between two looks at the index."""
 
 SENT_MAX = 10_000
-"""Limit on batches that are remembered because they were sent and Redis does not know."""
+"""Limit on attempts that are remembered because they sent something that they could not note in Redis."""
 
 _Conversation = tuple[str, str]
 
@@ -138,7 +138,7 @@ class Processor:
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
-        """Time between two claims that keep watch on leases that were not renewed, as in claim.lua."""
+        """Time between two looks at leases that are not renewed: LOOK_MS of claim.lua."""
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
@@ -243,7 +243,7 @@ class Processor:
                 began_ms = claimed.now_ms
             if self._stopping:
                 return claimed.next_due_ms
-            if claimed.spared:  # over in `grace_ms`, unless they are renewed
+            if claimed.spared:  # these leases are renewed within `grace_ms`, or taken over then
                 await asyncio.sleep(self._look_s)
             elif claimed.next_due_ms is None or claimed.next_due_ms > began_ms:
                 return claimed.next_due_ms
@@ -276,7 +276,7 @@ class Processor:
     async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
         """Claim for this partition's share of the free slots, and start the batches.
 
-        When cancelled, it still waits for the answer: leases that nobody knows of could not be handed back.
+        When cancelled, it waits for the answer first, so that it can hand the leases back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
         claim = asyncio.ensure_future(
@@ -315,7 +315,7 @@ class Processor:
         return claimed
 
     async def _is_still_held(self, batch: Batch, work: _Pass) -> bool:
-        """Return False if this process stood still before it read a claim's answer, and has lost the lease."""
+        """Renew a lease whose claim was answered late. Return False if it is lost, or not renewed before a stop."""
         clock = asyncio.get_running_loop().time
         latest = clock() + work.patience_s
         while not self._stopping and clock() <= latest:
@@ -346,9 +346,10 @@ class Processor:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)
 
     async def _wait_for_slot(self, partition: int, work: _Pass) -> None:
-        """Return when a slot is free, or on stop. Until then claims of nothing go on looking at the index.
+        """Wait until a slot is free, or until a stop. Meanwhile make claims that lease nothing (limit 0).
 
-        Without them a lease that ran out would never be taken over where all slots are always in use.
+        They show that Redis was looked at without a gap. Otherwise a lease that ran out would never be taken over
+        where all slots are always in use.
         """
         clock = asyncio.get_running_loop().time
         next_look = clock() + self._look_s
@@ -363,10 +364,11 @@ class Processor:
     # Batches in work.
 
     def _start(self, batch: Batch, work: _Pass) -> None:
-        sent = self._sent.pop(_conversation_of(batch), None)
-        if sent and batch.reply is not None and sent.batch.ids == batch.ids:
-            parts_sent = max(batch.parts_sent, sent.parts_sent)
-            state = "sent" if sent.stage == "complete" else batch.send_state
+        """Begin an attempt. It does not repeat what this processor sent before and could not note in Redis."""
+        before = self._sent.pop(_conversation_of(batch), None)
+        if before and batch.reply is not None and before.batch.ids == batch.ids:
+            parts_sent = max(batch.parts_sent, before.parts_sent)
+            state = "sent" if before.stage == "complete" else batch.send_state
             batch = msgspec.structs.replace(batch, parts_sent=parts_sent, send_state=state)
         attempt = Attempt(batch, work.patience_s)
         work.messages += len(batch.messages)
@@ -390,6 +392,7 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
+        """Count and report an attempt that is over. Remember it if it sent something that Redis does not know of."""
         self._renewals.failed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
             self._sent[_conversation_of(attempt.batch)] = attempt

@@ -17,10 +17,10 @@ _log = logging.getLogger(__name__)
 
 
 class Renewals:
-    """Renewals of one worker's leases. `failed` are attempts whose leases could not be renewed the last time.
+    """Renewals of one worker's leases. `failed` holds the attempts whose last renewal failed.
 
-    Soon after Redis is back, a lease that ran out meanwhile may be taken over (`grace_ms`). So leases are renewed
-    every `lock_renew_ms`, and much more often while that fails; and each claim renews the failed ones first.
+    When Redis comes back after an outage, a lease that ran out meanwhile may be taken over `grace_ms` later. So leases
+    are renewed every `lock_renew_ms`, and much more often while that fails. Each claim also renews the failed ones.
     """
 
     def __init__(self, queue: MessageQueue) -> None:

@@ -1,4 +1,4 @@
-"""Handlers, senders, and the way of one reply from one to the other: whole or in parts."""
+"""Handlers and senders, and functions that send one reply, whole or in parts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from queue_core.message import Batch, Reply
 from queue_core.waiting import within
 
 Handler: TypeAlias = Callable[[Batch], Awaitable[str | Reply | None]]
-"""Answers a turn; None or "" is no reply. RetryLaterError and GiveUpError say what follows; others are retried."""
-Sender: TypeAlias = Callable[[Batch, str], Awaitable[None] | AsyncIterator[None]]
-"""Brings a reply to the user. RetryLaterError and GiveUpError mean that it was not sent; other errors leave it open.
+"""Function that answers a turn; None or "" means that there is no reply.
 
-A sender that sends in parts is an async generator: it begins after the first `batch.parts_sent` parts, and yields
-between two parts. There the queue notes that the part before was sent, and confirms that the next one may be.
+RetryLaterError and GiveUpError say what follows. After any other error the turn is tried again.
+"""
+Sender: TypeAlias = Callable[[Batch, str], Awaitable[None] | AsyncIterator[None]]
+"""Function that sends a reply to the user. RetryLaterError and GiveUpError mean that it was not sent. After any other
+error nobody knows.
+
+A sender that sends in parts is an async generator: it leaves out the first `batch.parts_sent` parts, and yields
+between two parts. At each yield the queue notes what was sent, and confirms that the lease is held.
 """
 
 _log = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ async def call_recorded(reply: Reply, *, limit_ms: int) -> None:
 
 @asynccontextmanager
 async def calling_recorded(reply: Reply, *, limit_ms: int) -> AsyncIterator[None]:
-    """Call the reply's `on_recorded`, if it has one, beside the block, which does not wait for it."""
+    """Call the reply's `on_recorded`, if it has one, while the block runs. Wait for it when the block ends."""
     if reply.on_recorded is None:
         yield
         return

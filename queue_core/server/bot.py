@@ -58,9 +58,9 @@ class Bot:
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> Reply:
-        """Returns the reply to a turn; it is empty if the AI has nothing to say, which an empty `response` means.
+        """Asks the AI about a turn and returns the reply. An empty `response` of the AI makes an empty reply.
 
-        What the AI remembers is saved once the reply is recorded, so that a dropped answer leaves no trace.
+        The AI's memory is saved only when the reply is recorded, so that a dropped answer leaves no trace.
         """
         with _timed(
             lambda outcome, seconds: self._journal.asked(batch, self._backend.name, outcome, seconds)
@@ -72,7 +72,7 @@ class Bot:
         return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """Sends through the channel by which the newest message came. Yields and raises as Channel.send does."""
+        """Sends a reply through the channel of the newest message. Yields and raises as Channel.send does."""
         channel = self.channel_of(batch.messages[-1])
         if channel is None:
             raise GiveUpError(

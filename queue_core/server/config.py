@@ -29,13 +29,12 @@ ENV_FILE = ".env"
 _PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
 """Prefixes of settings. An unknown name with one of them, or with a provider's, is probably a mistake."""
 
-
 SUPERSEDE_MS = PROFILES["patient"]["supersede_ms"]
-"""`supersede_ms` of a deployment, unless it is set or the AI may have effects: see `supersede_ms_of`."""
+"""`supersede_ms` of a deployment that does not set it, for AIs without effects: see `supersede_ms_of`."""
 
 
 def supersede_ms_of(ai: str | None) -> int:
-    """Returns the `supersede_ms` that holds for an AI when none is set.
+    """Returns the default of `supersede_ms` for an AI.
 
     It is 0 for http: behind it may be a flow with effects, such as an order, which must not run twice.
     """

@@ -28,7 +28,7 @@ class Journal:
         self._tags = tags
         self._recorder = recorder
         self._answered_s: dict[tuple[str, str, int], float] = {}
-        """Times that the AI took for the answers to turns that are in work, by conversation and token."""
+        """Seconds that the AI took to answer the turns in work, by conversation and token."""
 
     # At the webhook.
 
@@ -121,7 +121,7 @@ class Journal:
             self._answered_s[_lease(batch)] = seconds
 
     def replied(self, batch: Batch, reply: ExtractedReply) -> None:
-        """Notes the reply, now that it is certain to be used; an answer that was dropped has none."""
+        """Notes a reply that is certain to be used. Answers that are dropped are not noted."""
         if self._recorder:
             self._recorder.reply(batch, reply.text, reply.needs_data_collection, reply.requested_fields)
 

@@ -24,7 +24,7 @@ CHOSEN = frozenset(
         ServerFacts(append_only=True, append_fsync=APPEND_FSYNC, memory_limit_bytes=0), waits_for_fsync=False
     )
 )
-"""Warnings about what this module chooses itself: they are for a Redis that somebody else has set up."""
+"""Warnings about settings of Redis that this module chooses itself. Somebody who set up Redis could change them."""
 LOOK_EVERY_S = 0.5
 """Time between two checks that the server lives; a server that died is started again."""
 

@@ -43,7 +43,7 @@ class Runtime:
     journal: Journal
     tags: ConversationTags
     expected: Collection[str]
-    """Warnings about Redis that are not logged."""
+    """Warnings about Redis that the monitor does not log, since this process has chosen these settings itself."""
 
     def new_processor(self) -> Processor:
         """Makes a worker on this process's queue and bot."""

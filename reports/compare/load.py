@@ -30,7 +30,7 @@ _SURROUNDINGS = ("ai", "generator_lag")
 """Latencies of the surroundings of the system; if they differ, all others may differ too."""
 _LEDGER = ("lost", "dead", "waiting", "duplicates", "worker_died", "out_of_order")
 _BY_CHANCE = ("worker_died",)
-"""Counts of which a first message proves nothing: which sends a killed worker had under way is luck."""
+"""Counts that luck decides, so that a first message proves nothing: a killed worker was sending, or was not."""
 SYSTEM = "load"
 
 

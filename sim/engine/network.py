@@ -141,21 +141,21 @@ class SimulatedRedis:
         return self._outage == "away"
 
     def begin_outage(self, kind: str) -> None:
-        """Let clients that hold connections lose the server (`away`), or wait for it (`hangs`). HTTP goes on."""
+        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing. HTTP calls go on."""
         self._outage = kind
         if self.is_away:
             for socket in [*self._sockets]:
                 socket.break_off()
 
     def end_outage(self) -> None:
-        """Let the server be there again; what hung is done now, in the order in which it came."""
+        """End the outage. Execute the requests that came while the server hung, in their order."""
         self._outage = ""
         held, self._held = self._held, []
         for request in held:
             request()
 
-    def executed(self, request: Callable[[], None]) -> None:
-        """Execute a request that reached the server: now, after it hung, or never."""
+    def execute(self, request: Callable[[], None]) -> None:
+        """Execute a request. Keep it for later while the server hangs, and drop it while it is away."""
         if self._outage == "hangs":
             self._held.append(request)
         elif not self.is_away:
@@ -287,7 +287,7 @@ class _LatentSocket(AsyncFakeSocket):
     def _receive(self, chunks: list[bytes]) -> None:
         if chunks is self._sending:
             self._sending = []
-        self._network.executed(lambda: self._execute(chunks))
+        self._network.execute(lambda: self._execute(chunks))
 
     def _execute(self, chunks: list[bytes]) -> None:
         if self._reachable():

@@ -12,7 +12,7 @@ from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, tex
 from queue_core.settings import Rules
 
 Standing = Literal["held", "settled", "superseded", "lost"]
-"""State of a lease: held by the caller, settled by the same call before, ended by a message that joined, or lost."""
+"""State of a lease: held by the caller, settled by the same call before, superseded by a changed turn, or lost."""
 
 
 class EnqueueAnswer(NamedTuple):
@@ -40,7 +40,8 @@ class LeasedAnswer(NamedTuple):
 class ClaimAnswer(NamedTuple):
     """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
 
-    `spared` counts leases that ran out and whose holder may still renew them: Redis was away, or nobody looked.
+    `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
+    or no claim came for some time.
     """
 
     now_ms: int

@@ -6,17 +6,20 @@
 -- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
 -- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
 --
--- A claim repeated with the same claim_id, because its answer was lost, is answered with the same leases, renewed.
--- `kept` has conversations and tokens, alternating: leases to renew first, as the claimer could not renew them lately.
+-- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
+-- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
 -- over yet; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
 
+-- Size of messages in bytes at which a claim leases no further conversation.
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
-
+-- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
+-- Time after which a lease that must not be taken over yet is looked at again.
 local LOOK_MS = math.ceil(lock_ttl_ms / 8)
+-- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 
 local given_up, spared = 0, 0
@@ -53,7 +56,7 @@ local function next_token()
   return token
 end
 
--- An element without a stamp is not a message of this queue; it never expires.
+-- Returns true for a message that waited too long. An element without a stamp is not a message; it never expires.
 local function is_expired(element)
   local at = stamp_of(element)
   return at > 0 and at < now_ms - queue_ttl_ms
@@ -196,7 +199,7 @@ if last[1] == claim_id then
 end
 
 local leased, bytes = {}, 0
-for _ = 1, ROUNDS_MAX do  -- held leases make room for more
+for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and the next one finds others
   local due, looked_at = find_due(limit - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])

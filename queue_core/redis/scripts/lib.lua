@@ -74,7 +74,7 @@ local function schedule(place, at)
   end
 end
 
--- Returns a due time, or the earlier one that a superseded turn keeps.
+-- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
 local function no_later(due, latest)
   return latest and math.min(due, tonumber(latest)) or due
 end
@@ -104,7 +104,8 @@ local function schedule_rest(place, rules, now_ms, latest)
   end
 end
 
--- Puts a lease into the index. A worker that lives renews it before it is looked at; claim.lua says why it is looked at.
+-- Schedules a look at a lease in the middle of its time. A worker that lives renews the lease before; claim.lua says
+-- why it is looked at so early.
 local function schedule_look(place, now_ms, lock_ttl_ms)
   redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
 end
@@ -156,7 +157,8 @@ local function archive(place, element, now_ms)
 end
 
 -- Finishes messages of the head that were answered without the queue, and takes them out of the attempts.
--- Returns the remaining tries. `answered` is the field of the lock.
+-- Returns the remaining tries. `answered` is the field of the lock; `gone_before[n]` counts what is finished among the
+-- first n messages.
 local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   local is_answered, tries, gone_before = {}, tries_of(place), {[0] = 0}
   local size = tries[#tries] or 0

@@ -1,24 +1,30 @@
--- record_reply: keeps the reply, for the batch that the lease covers, and confirms the lease: called right before a send.
+-- record_reply: keeps the reply to a batch, and confirms the lease right before a send.
 -- The state becomes 'unsure': after a crash nobody knows whether the reply, or its next part, was sent.
--- A reply is not kept if its batch is not the turn any more: then the lease ends, its attempt does not count, and what
--- the turn is now is due. That is so if one of its messages was answered without the queue meanwhile (that message is
--- finished), or, with `supersede_ms`, if a message came that joins the turn (the turn is due again by the ordinary rule,
--- `supersede_ms` after its oldest message at the latest).
+--
+-- If the turn has changed, the reply is not kept: the lease ends, its attempt does not count, and the changed turn is
+-- scheduled. Two things change a turn:
+-- - a message of it was answered without the queue: that message is finished;
+-- - with `supersede_ms`, a newer message joined it: the turn is due by the ordinary rule, but at the latest
+--   `supersede_ms` after its oldest message.
+-- A reply that an earlier call kept stays.
+--
 -- Returns 'held' | 'superseded' | 'lost'
 
 local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered')
 if lock[1] ~= token then
-  -- Settled by this call, whose answer was lost: nothing else settles a token before its reply is kept.
+  -- If the token is settled, an earlier try of this call did it, and its answer was lost: nothing else settles a
+  -- token whose reply is still to be recorded.
   return standing(place, token) == 'settled' and 'superseded' or 'lost'
 end
 allow_when_full(place.lock)
 local size = tonumber(lock[2])
 
+-- Returns true if a reply to this batch was kept before.
 local function is_kept()
   return redis.call('EXISTS', place.reply) == 1
 end
 
--- A batch cut at `max_batch` does not take more in.
+-- Returns true if a newer message joins the turn. A batch that was cut at `max_batch` takes no more.
 local function is_joined()
   if supersede_ms == 0 or size >= max_batch or redis.call('LLEN', place.queue) <= size then
     return false
@@ -27,6 +33,7 @@ local function is_joined()
   return stamp_of(redis.call('LINDEX', place.queue, -1)) - oldest < supersede_ms
 end
 
+-- Ends the lease and schedules the changed turn, for `latest` at the latest.
 local function start_again(latest)
   take_back_lease(place)
   note_settled(place, token, now_ms, stats_ttl_ms)

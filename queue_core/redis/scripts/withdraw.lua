@@ -3,6 +3,7 @@
 -- attempt ends, or when its reply is to be recorded.
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
 
+-- Notes in the lock that the message was answered, once.
 local function note_answered()
   local answered = cjson.decode(redis.call('HGET', place.lock, 'answered') or '[]')
   for _, id in ipairs(answered) do

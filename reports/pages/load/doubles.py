@@ -17,7 +17,7 @@ SENDS_OF_DOUBLE_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class SendRow:
-    """A send of a message; `died` is when its sender died, `is_hung_up` that it was gone before the answer."""
+    """A send of a message. `died` is when its sender died; `is_hung_up`: the sender was gone before the answer."""
 
     id: str
     sent: str
@@ -29,7 +29,7 @@ class SendRow:
 
 @dataclass(frozen=True, slots=True)
 class DoubleTable:
-    """The sends of messages that were sent twice for the same reason: `shown` messages of `number`."""
+    """Sends of the messages that were sent twice for one reason. The table shows `shown` of `number` messages."""
 
     heading: str
     shown: int
@@ -67,5 +67,5 @@ def _send_row(double: Double, send: Send) -> SendRow:
 
 
 def _moment(at_s: float) -> str:
-    """Write a moment so exactly that sends can be told apart from deaths in the same second."""
+    """Write a moment with two decimals, which tell sends and deaths in the same second apart."""
     return seconds(f"{at_s:,.2f}")

@@ -175,7 +175,7 @@ class TestWithdraw:
 
     @pytest.mark.parametrize("mode", ["dead", "retry", "release"])
     async def test_before_the_attempt_ends(self, steps: Steps, mode: str) -> None:
-        """What was answered is no dead letter, and is not tried again."""
+        """A message that was answered does not become a dead letter, and is not tried again."""
         await steps.enqueue("m1")
         await steps.enqueue("m2")
         batch = await steps.leased(8_000, max_attempts=1)
