@@ -164,7 +164,7 @@ class Account:
         ]
 
     def _deaths(self) -> Deaths:
-        """Return the deaths in the stack of this run; none for another deployment, which no fault strikes."""
+        """Return the deaths in the stack of this run. Another deployment has none, since no faults are made there."""
         folder = self.options.surroundings
         return deaths_of(read_injected(Path(folder)), self.start_at, time.time()) if folder else Deaths()
 
@@ -184,7 +184,7 @@ class Account:
             _log.info("%d s: messages: %s%s", len(self._measurements), counts, queue)
 
     def _is_at_rest(self) -> bool:
-        """Return True if everything is answered and nothing waits; an answered message that waits may be sent again."""
+        """Return True if everything is answered and nothing waits: a message that waits may be sent once more."""
         if not self._measurements or self._measurements[-1].waiting != 0:
             return False
         self._read_sink()

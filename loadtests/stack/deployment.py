@@ -196,7 +196,7 @@ class Stack:
             self._redis.kill()
 
     def start_redis(self) -> None:
-        """Undo stop_redis: start Redis on its data; return when it answers."""
+        """Start Redis on its data after stop_redis; return when it answers."""
         with self._lock:
             self._redis.start()
             self._is_redis_stopped = False

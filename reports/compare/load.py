@@ -82,8 +82,8 @@ def _quantile(load: BaselineLoad, name: str, share: float) -> float | None:
 def load_changes(before: BaselineLoad, after: BaselineLoad) -> Iterator[Change]:
     """Compare the counts of messages that went wrong.
 
-    One more lost message is worse, and so is the first message of any other count, except those in _BY_CHANCE. Beyond
-    that the counts depend on faults, and are worse or better only if they differ by more than luck.
+    One more lost message is worse, and so is the first message of any other count that is not in _BY_CHANCE. Other
+    changes depend on faults: they are worse or better only if they are larger than luck explains.
     """
     for name in _LEDGER:
         old: int = before["ledger"][name]  # type: ignore[literal-required] # a count of a LoadLedger

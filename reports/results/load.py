@@ -52,8 +52,8 @@ class Threshold(TypedDict):
 class LoadLedger(TypedDict):
     """Counts of messages: sent = answered + dead + waiting + lost. `unsure` messages were never acknowledged.
 
-    Messages that were sent more than once count as `worker_died` if a worker died while it sent, which explains each
-    of their repeated sends, and else as `duplicates`.
+    A message that was sent more than once counts as `worker_died` if the death of a worker explains each repeated send,
+    and as a duplicate otherwise.
     """
 
     sent: int
@@ -69,10 +69,10 @@ class LoadLedger(TypedDict):
 
 
 class Send(TypedDict):
-    """A send: when it reached WhatsApp and when it was answered, and the process that sent, "" if it is not known.
+    """A send: when it reached WhatsApp, when it was answered, and which process sent it ("" if that is not known).
 
     `is_caller_gone` is true if that process had hung up before the answer, for whatever reason. `died_s` is the moment
-    at which it was killed, at any time of the run, or None.
+    at which it was killed, at any time of the run; None if it was not killed.
     """
 
     at_s: float
@@ -148,7 +148,7 @@ class LoadResult(TypedDict):
 
     `valid` is true if the generator kept its schedule (see `generator_lag`). Names in `settings` end in the unit
     (`drain_s`); names in capital letters are environment variables. `system` has versions and the machine. `lost_ids`
-    and `doubles` have at most 100 messages; those doubles come first that no death explains.
+    and `doubles` have at most 100 messages; doubles that no death explains come first.
     """
 
     schema: int

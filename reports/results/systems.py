@@ -7,7 +7,7 @@ QUEUE = "queue"
 
 
 def queue_with(profile: str) -> str:
-    """Name the queue with the rules of a profile, where it runs beside the queue with other rules."""
+    """Name a run of the queue with the rules of a profile, beside a run of the queue with other rules."""
     return f"{QUEUE} ({profile})"
 
 
@@ -17,5 +17,5 @@ def is_queue(system: str) -> bool:
 
 
 def profile_of(system: str) -> str:
-    """Return the profile in a name of `queue_with`; empty for other names."""
+    """Return the profile in a name that `queue_with` made; "" for other names."""
     return system[len(QUEUE) + 2 : -1] if is_queue(system) and system != QUEUE else ""

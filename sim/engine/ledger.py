@@ -33,7 +33,7 @@ class Batch:
     due_at_ms: int | None
     replied_at_ms: int | None = None
     superseded_at_ms: int | None = None
-    """Time at which its answer was dropped, because a newer message joined the turn."""
+    """Time at which the answer was dropped because a newer message joined the turn; None if it was not dropped."""
     asked: list[tuple[int, int]] = field(default_factory=list)
     """Calls of the AI for this batch: start and end."""
 

@@ -22,12 +22,12 @@ _OUTAGE = re.compile(r"([^@:]*)@([^@:]+):([^@:]+)")
 
 
 class OutageError(ValueError):
-    """An outage that cannot be read; the message says what is expected."""
+    """Raised for an outage that cannot be read; the message says what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A time without Redis, counted from the start of the recording."""
+    """A time without Redis. Both its start and its length are in ms; it starts that long after the recording does."""
 
     kind: str
     start_ms: float

@@ -158,7 +158,7 @@ class World:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _outage(self, outage: Outage) -> None:
-        """Take Redis away for some time. The run is not at rest before it is back."""
+        """Take Redis away for some time. The run does not come to rest before Redis is back."""
         await asyncio.sleep(outage.start_ms / 1000)
         self.redis.begin_outage(outage.kind)
         await asyncio.sleep(outage.length_ms / 1000)

@@ -224,7 +224,7 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
 
 
 class _MessageTable(Table):
-    """Table of messages: columns of its own, then kind, id and text; no column of kinds where none is known."""
+    """Table of messages: the given columns, then kind, id and text. The kind is left out if none is known."""
 
     def __init__(
         self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool

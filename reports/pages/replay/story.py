@@ -94,7 +94,7 @@ def _code(lane: Lane) -> CauseCode | None:
 
 
 def _rescuers(conversation: Conversation, loser: Lane) -> list[Lane]:
-    """Return the queue with each set of rules, if it answered everything, or else the last system that did."""
+    """Return the runs of the queue that answered everything; without one, the last system that did."""
     clean = [lane for lane in conversation.lanes if lane is not loser and not lane.troubled()]
     return [lane for lane in clean if is_queue(lane.system)] or clean[-1:]
 
@@ -131,7 +131,7 @@ def _story(recording: str, conversation: Conversation, loser: Lane) -> Story:
 
 
 def _rescue(rescuers: Sequence[Lane]) -> str:
-    """Describe the outcome on the systems that answered all, and by how many replies if there are several systems."""
+    """Describe the outcome on the systems that answered all. If there are several, add the number of replies."""
     if len(rescuers) < 2:
         return "".join(
             gettext("On %(system)s: %(outcome)s.", system=lane.system, outcome=lane_words(lane))
