@@ -44,6 +44,12 @@ _UNAVAILABLE_CODE = re.compile(
 """Code at the start of an error; Redis before 7 puts a script's error after `…: -`, redis-py before 8 in `("…`."""
 
 
+_NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
+"""Code of an error of a server that cannot be written to: it is a replica, or not ready yet."""
+LEAVE_AGAIN_S = 1.0
+"""Shortest time from one drop of all connections to the next."""
+
+
 class ScriptRunner(Transport):
     """Transport that runs the scripts on one Redis client. `round_trips` counts its round trips."""
 
@@ -53,6 +59,7 @@ class ScriptRunner(Transport):
         self._deadline_s = deadline_ms / 1000
         self._waiting: list[tuple[Call[Any], asyncio.Future[Any]]] = []
         self._pump: asyncio.Task[None] | None = None
+        self._left_at = -LEAVE_AGAIN_S
         self.round_trips = 0
 
     def gathered(self, call: Call[Result]) -> asyncio.Future[Result]:
@@ -126,7 +133,21 @@ class ScriptRunner(Transport):
                         answers[index] = answer
         except (exceptions.RedisError, *_UNAVAILABLE) as error:
             raise explain(error) from error
+        if any(isinstance(answer, Exception) and _NOT_PRIMARY.search(str(answer)) for answer in answers):
+            await self._leave_server()
         return answers
+
+    async def _leave_server(self) -> None:
+        """Drop all connections, once a second at most.
+
+        After a failover behind one address the old primary may live on as a replica, and connections stay with it.
+        """
+        now = asyncio.get_running_loop().time()
+        # A cluster's client has no pool, and finds its primaries by itself.
+        pool = getattr(self._redis, "connection_pool", None)
+        if pool is not None and now - self._left_at >= LEAVE_AGAIN_S:
+            self._left_at = now
+            await pool.disconnect()
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1

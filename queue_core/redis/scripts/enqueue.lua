@@ -14,17 +14,33 @@ end
 redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 
 local element = stamp(message, now_ms)
-if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
-  redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
-    'message', element,
-    'reason', 'late: delivered ' .. math.floor((now_ms - provider_ms) / 1000) .. ' s after it was written')
-  return {'late', now_ms, 0}
+
+-- Stores the message, or makes it a dead letter if it came too late. Returns the script's answer.
+local function store()
+  if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
+    redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
+      'message', element,
+      'reason', 'late: delivered ' .. math.floor((now_ms - provider_ms) / 1000) .. ' s after it was written')
+    return {'late', now_ms, 0}
+  end
+  local waiting = redis.call('RPUSH', place.queue, element)
+  schedule_arrival(place, rules, now_ms)
+  return {'queued', now_ms, waiting}
 end
 
-local waiting = redis.call('RPUSH', place.queue, element)
-redis.call('HINCRBY', place.stats, 'totalMessages', 1)
-redis.call('HSET', place.stats, 'lastActivity', digits(now_ms))
-redis.call('PEXPIRE', place.stats, stats_ttl_ms)
+-- An error, such as a missing right or a key of another type, does not undo what the script wrote before it. If the id
+-- stayed marked with nothing stored, the provider's next delivery would be a duplicate of nothing.
+local is_stored, answer = pcall(store)
+if not is_stored then
+  redis.pcall('DEL', seen)
+  redis.pcall('LREM', place.queue, -1, element)
+  error(answer)
+end
 
-schedule_arrival(place, rules, now_ms)
-return {'queued', now_ms, waiting}
+-- Statistics come last: if they fail, all is stored nevertheless.
+if answer[1] == 'queued' then
+  redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)
+  redis.pcall('HSET', place.stats, 'lastActivity', digits(now_ms))
+  redis.pcall('PEXPIRE', place.stats, stats_ttl_ms)
+end
+return answer

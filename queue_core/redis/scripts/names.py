@@ -14,6 +14,7 @@ _KEYWORDS = set(re.findall(r"\w+", "and break do else elseif end false for funct
 _KEYWORDS |= set(re.findall(r"\w+", "repeat return then true until while"))
 _GLOBALS = {
     "cjson",
+    "error",
     "ipairs",
     "math",
     "pairs",

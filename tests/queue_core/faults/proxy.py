@@ -45,6 +45,10 @@ class Proxy:
         self._armed.append(armed)
         return armed
 
+    def redirect(self, url: str) -> None:
+        """Hands new connections to another Redis; those that are open stay."""
+        self._upstream = urlsplit(url)
+
     def cut_all(self) -> None:
         """Resets every connection."""
         for link in tuple(self._links):

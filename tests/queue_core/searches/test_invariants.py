@@ -241,7 +241,7 @@ BUGS = {
         "'LPUSH', place.queue",
         "in .* wait",
     ),
-    "enqueue schedules nothing": ("enqueue", "\nschedule_arrival(", "\nprint(", "ever look at"),
+    "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  print(", "ever look at"),
     "enqueue disturbs the work under way": (
         "lib",
         "if not lock[1] then",
@@ -250,7 +250,7 @@ BUGS = {
     ),
     "enqueue lets what waits expire": (
         "enqueue",
-        "redis.call('HINCRBY', place.stats, 'totalMessages', 1)",
+        "redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)",
         "redis.call('PEXPIRE', place.queue, stats_ttl_ms)",
         "would vanish",
     ),
