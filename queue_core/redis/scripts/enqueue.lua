@@ -15,7 +15,7 @@ redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 
 local element = stamp(message, now_ms)
 
--- Stores the message, or makes it a dead letter if it came too late. Returns the script's answer.
+-- Stores the element, or makes a dead letter of it if it came too late. Returns the answer.
 local function store()
   if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
