@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable
 
 from queue_core.message import QueueMessage, Trigger
-from queue_core.settings import QueueSettings, Rules, TurnRules
+from queue_core.settings import QueueSettings, Rules
 
 
 def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
@@ -20,11 +20,6 @@ def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now
     if rules.idle_ms:
         due = min(due, newest_ms + rules.idle_ms)
     return due
-
-
-def joins(rules: TurnRules, *, oldest_ms: int, newest_ms: int) -> bool:
-    """Return True if a message that was added at `newest_ms`, while the turn was being answered, joins the turn."""
-    return newest_ms - oldest_ms < rules.supersede_ms
 
 
 def trigger(rules: Rules, *, oldest_ms: int, waiting: int, due_ms: int, attempt: int) -> Trigger:

@@ -118,7 +118,8 @@ class QueueSettings(TurnRules):
         """Time for which claims must have come without a gap before a lease that ran out is taken over.
 
         After an outage, a holder that lives renews its lease within this time, even if a call waits for the deadline
-        first.
+        first. Where this is over half a lease, a dead worker's lease is taken over half a lease and this time after its
+        last renewal.
         """
         return min(self.lock_ttl_ms, max(self.lock_ttl_ms // 3, 2 * self.redis_deadline_ms))
 

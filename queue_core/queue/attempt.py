@@ -143,6 +143,7 @@ class Attempts:
             attempt.stage = "send"
             async with calling_recorded(reply, limit_ms=limit_ms):
                 await self._deliver(attempt, self._send, reply.text)
+                attempt.stage = "complete"
         elif reply.on_recorded:
             await call_recorded(reply, limit_ms=limit_ms)
         attempt.stage = "complete"
@@ -212,7 +213,7 @@ class Attempts:
         after_ms: int | None = None,
     ) -> Outcome:
         batch = attempt.batch
-        parts = attempt.parts_sent
+        parts = max(attempt.parts_sent, batch.parts_sent)
         attempt.reason = reason = (
             f"after {parts} part{'s' if parts > 1 else ''}: {reason}" if parts else reason
         )

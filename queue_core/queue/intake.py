@@ -20,7 +20,7 @@ from queue_core import policy
 from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
 from queue_core.message import Batch, QueueMessage, Reply, check_names
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
+from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
 from queue_core.waiting import cancel_all, within
 
@@ -124,10 +124,12 @@ class Intake:
                 withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
                 outcomes = await asyncio.gather(*withdrawals, return_exceptions=True)
                 for key, outcome in zip(keys, outcomes, strict=True):
-                    if isinstance(outcome, BaseException):
+                    if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
                         raise outcome
                     del self._unsettled[key]
-                    if outcome == "in flight":
+                    if isinstance(outcome, BaseException):  # a key of its conversation is damaged, say
+                        _log.error("Redis refuses to record that a message was answered: %s", outcome)
+                    elif outcome == "in flight":
                         _log.warning("a message answered directly is being answered by a worker too")
         finally:
             self._settling = None
@@ -238,17 +240,16 @@ class Intake:
             if len(self._begun) > BEGUN_MAX:
                 del self._begun[next(iter(self._begun))]
 
-        if reply.text:
-            batch = msgspec.structs.replace(_batch_of_one(message), parts_sent=parts_sent)
-            await send_reply(
-                self._send, batch, reply.text, limit_ms=settings.send_timeout_ms, between=between
-            )
+        async with calling_recorded(reply, limit_ms=settings.handler_timeout_ms):
+            if reply.text:
+                batch = msgspec.structs.replace(_batch_of_one(message), parts_sent=parts_sent)
+                limit_ms = settings.send_timeout_ms
+                await send_reply(self._send, batch, reply.text, limit_ms=limit_ms, between=between)
         self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         self._unsettled[key] = msgspec.structs.replace(message, message="", message_data={})
         self._remember(message)
         self.answered_directly += 1
-        await call_recorded(reply, limit_ms=settings.handler_timeout_ms)
         return "answered"
 
 

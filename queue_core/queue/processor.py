@@ -51,7 +51,7 @@ class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     messages: int
     completed: int
     superseded: int
-    """Turns that a newer message joined: their answer was dropped, and they are due again."""
+    """Turns that changed while they were answered, mostly by a newer message: they are due again."""
     failed: int
     """Attempts that failed; their messages are tried again or are dead letters."""
     lost_leases: int
@@ -208,10 +208,12 @@ class Processor:
 
     async def _record_sent_batches(self) -> None:
         for conversation, attempt in tuple(self._sent.items()):
-            if attempt.stage == "complete":
-                with contextlib.suppress(LeaseLostError):
+            if attempt.stage == "complete" and not attempt.lease_lost:
+                try:
                     await self._queue.complete(attempt.batch)
                     del self._sent[conversation]
+                except LeaseLostError:  # kept, in case this processor claims the turn again
+                    attempt.lease_lost = True
 
     @asynccontextmanager
     async def _working(self, *, patience_s: float = math.inf) -> AsyncIterator[_Pass]:
@@ -295,7 +297,7 @@ class Processor:
             claimed = await asyncio.shield(claim)
         except asyncio.CancelledError:
             try:
-                await self._hand_back_all(await claim)
+                await self._hand_back_all((await claim).batches)
             except QueueError:
                 await self._hand_back_unanswered(partition)
             raise
@@ -306,13 +308,24 @@ class Processor:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))
         if self._stopping:
-            await self._hand_back_all(claimed)
+            await self._hand_back_all(claimed.batches)
+        elif clock() - asked_at > self._settings.lock_ttl_ms / 2000:
+            await self._start_if_held(claimed, work)
         else:
-            is_late = clock() - asked_at > self._settings.lock_ttl_ms / 2000
             for batch in claimed.batches:
-                if not is_late or await self._is_still_held(batch, work):
-                    self._start(batch, work)
+                self._start(batch, work)
         return claimed
+
+    async def _start_if_held(self, claimed: Claimed, work: _Pass) -> None:
+        """Start batches of a claim whose answer was read late, and hand back those that cannot be started."""
+        left = list(claimed.batches)
+        try:
+            for batch in claimed.batches:
+                if await self._is_still_held(batch, work):
+                    self._start(batch, work)
+                    left.remove(batch)
+        finally:
+            await self._hand_back_all(left)
 
     async def _is_still_held(self, batch: Batch, work: _Pass) -> bool:
         """Renew a lease whose claim was answered late. Return False if it is lost, or not renewed before a stop."""
@@ -333,14 +346,13 @@ class Processor:
     async def _hand_back_unanswered(self, partition: int) -> None:
         """Hand back the leases of a claim whose answer was lost."""
         try:
-            await self._hand_back_all(
-                await self._queue.claim(self.processor_id, limit=0, partition=partition)
-            )
+            claimed = await self._queue.claim(self.processor_id, limit=0, partition=partition)
+            await self._hand_back_all(claimed.batches)
         except QueueError as error:
             _log.warning("the last claim was not answered; its leases run out by themselves: %s", error)
 
-    async def _hand_back_all(self, claimed: Claimed) -> None:
-        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in claimed.batches))
+    async def _hand_back_all(self, batches: Iterable[Batch]) -> None:
+        await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in batches))
 
     def _free_slots(self) -> int:
         return max(0, self.concurrency - self.in_work - self._slots_claimed_for)

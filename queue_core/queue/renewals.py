@@ -30,14 +30,15 @@ class Renewals:
     async def keep(self, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
         """Renew until cancelled. Cancels attempts whose leases are lost."""
         every_s = self._queue.settings.lock_renew_ms / 1000
-        pause_s = every_s
+        pause_s, is_failing = every_s, False
         while True:
             await asyncio.sleep(pause_s)
             renewals = (self._is_renewed(attempt, in_work) for attempt in tuple(in_work))
             if all(await asyncio.gather(*renewals)):
-                pause_s = every_s
+                pause_s, is_failing = every_s, False
                 continue
-            if pause_s == every_s:  # the first time
+            if not is_failing:
+                is_failing = True
                 _log.warning(
                     "leases cannot be renewed; turns in work go on, and nothing is sent until they are"
                 )

@@ -27,6 +27,9 @@ A sender that sends in parts is an async generator: it leaves out the first `bat
 between two parts. At each yield the queue notes what was sent, and confirms that the lease is held.
 """
 
+_END = object()
+"""Stands for the end of a sender's parts, since a sender may yield anything."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,11 +56,12 @@ async def calling_recorded(reply: Reply, *, limit_ms: int) -> AsyncIterator[None
     calling = asyncio.create_task(call_recorded(reply, limit_ms=limit_ms), name="queue-on-recorded")
     try:
         yield
-    except asyncio.CancelledError:
-        calling.cancel()
+        await asyncio.wait([calling])
+    except Exception:
+        await asyncio.wait([calling])
         raise
     finally:
-        await asyncio.wait([calling])
+        calling.cancel()  # when this task is cancelled
 
 
 async def send_reply(
@@ -78,7 +82,7 @@ async def send_reply(
         return
     parts = batch.parts_sent
     async with contextlib.aclosing(sending):
-        while await within(limit_ms, anext(sending, True)) is None:  # True at the end
+        while await within(limit_ms, anext(sending, _END)) is not _END:
             parts += 1
             if between:
                 await between(parts)

@@ -8,6 +8,7 @@ together in the next one. One pipeline is under way at a time, so calls reach Re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -147,7 +148,9 @@ class ScriptRunner(Transport):
         pool = getattr(self._redis, "connection_pool", None)
         if pool is not None and now - self._left_at >= LEAVE_AGAIN_S:
             self._left_at = now
-            await pool.disconnect()
+            with contextlib.suppress(exceptions.RedisError, *_UNAVAILABLE):
+                async with asyncio.timeout(self._deadline_s):
+                    await pool.disconnect()
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
         self.round_trips += 1

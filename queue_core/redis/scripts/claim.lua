@@ -117,6 +117,7 @@ local function lease_if_due(place, due, lock)
   local tries = tries_in(lock[2])
   if lock[4] and redis.call('EXISTS', place.reply) == 0 then
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
+    end_lease(place)  -- it was on other messages
   end
   tries = settle_head(place, tries)
   local rest_due = due_at(place, rules, now_ms)

@@ -9,6 +9,9 @@ end
 allow_when_full(place.lock)
 redis.call('HSET', place.lock, 'tries', lease[2])
 if redis.call('EXISTS', place.reply) == 1 then
-  redis.call('HSET', place.reply, 'state', is_whole == '1' and 'sent' or 'unsure', 'parts', parts, 'sentAt', digits(now_ms))
+  redis.call('HSET', place.reply, 'state', is_whole == '1' and 'sent' or 'unsure', 'sentAt', digits(now_ms))
+  if is_whole ~= '1' then
+    redis.call('HSET', place.reply, 'parts', parts)
+  end
 end
 return 'held'

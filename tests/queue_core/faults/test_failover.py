@@ -7,6 +7,7 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from redis import exceptions
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, QueueUnavailableError, connect
@@ -56,6 +57,23 @@ async def test_connections_are_dropped_once_a_second_at_most(
             with pytest.raises(QueueUnavailableError):
                 await queue.enqueue(message("m2"))
         assert drops == 1
+    finally:
+        await real_redis.replicaof("NO", "ONE")
+
+
+async def test_connections_that_cannot_be_dropped_change_nothing(
+    real_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = MessageQueue(real_redis, quick())
+
+    async def fail() -> None:
+        raise exceptions.TimeoutError("while closing")
+
+    monkeypatch.setattr(real_redis.connection_pool, "disconnect", fail)
+    await real_redis.replicaof("127.0.0.1", "1")
+    try:
+        with pytest.raises(QueueUnavailableError, match=r"READONLY|read only"):
+            await queue.enqueue(message("m1"))
     finally:
         await real_redis.replicaof("NO", "ONE")
 

@@ -96,6 +96,21 @@ async def test_a_refused_part_is_where_the_next_attempt_goes_on(redis_client: Re
     assert len(bot.asked) == 1
 
 
+async def test_a_sender_may_yield_anything(redis_client: Redis) -> None:
+    queue, bot, sent = MessageQueue(redis_client, quick()), Bot(), []
+
+    async def send(batch: Batch, reply: str) -> AsyncIterator[None]:
+        for number in range(3):
+            if number:
+                yield number  # type: ignore[misc]  # the point
+            sent.append(number)
+
+    async with running(Processor(queue, bot.handle, send)):
+        await enqueue(queue, ["m1"])
+        await at_rest(queue)
+    assert sent == [0, 1, 2]
+
+
 async def test_a_part_that_was_sent_is_progress_and_attempts_count_anew(redis_client: Redis) -> None:
     queue, bot = MessageQueue(redis_client, quick(max_retry_count=1)), Bot()
     later = RetryLaterError("slow down", after_ms=1)
@@ -319,6 +334,28 @@ async def test_a_failure_to_keep_what_the_ai_remembers_is_logged_and_the_reply_i
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
+async def test_a_reply_that_was_sent_is_completed_while_the_ai_s_memory_is_still_written(
+    redis_client: Redis,
+) -> None:
+    """The worker is stopped in between: what was sent is not unsure."""
+    writing = asyncio.Event()
+
+    async def keep() -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    async def handle(batch: Batch) -> Reply:
+        return Reply("re " + " ".join(batch.ids), keep)
+
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    async with running(Processor(queue, handle, bot.send, grace_s=0.01)):
+        await enqueue(queue, ["m1"])
+        await happens(writing)
+        await eventually(lambda: bot.sent, "the reply sent")
+    assert await queue.depth() == 0
+    await check_ledger(queue, ["m1"], bot.sent_ids)
+
+
 # Looks at the index.
 
 
@@ -383,3 +420,30 @@ async def test_a_claim_whose_answer_is_read_late_is_confirmed_before_the_ai_is_a
     await enqueue(queue, ["m1"])
     assert (await Processor(queue, bot.handle, bot.send).process_all_queues()).conversations == 0
     assert bot.asked == []
+
+
+async def test_a_claim_whose_answer_is_read_late_is_handed_back_at_the_end(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor stops before Redis confirms the lease."""
+    settings = quick(window_ms=0, lock_ttl_ms=200, lock_renew_ms=100)
+    queue, bot = MessageQueue(redis_client, settings), Bot()
+    claim, processor = queue.claim, Processor(queue, bot.handle, bot.send)
+
+    async def read_late(processor_id: str, **asked: Any) -> Any:
+        claimed = await claim(processor_id, **asked)
+        if claimed.batches:
+            await asyncio.sleep(0.11)
+        return claimed
+
+    async def stop(batch: Batch) -> None:
+        await processor.stop()
+        raise QueueUnavailableError("away")
+
+    monkeypatch.setattr(queue, "claim", read_late)
+    monkeypatch.setattr(queue, "extend", stop)
+    await enqueue(queue, ["m1"])
+    async with running(processor):
+        await eventually(lambda: processor._stopping, "the stop")
+    (batch,) = (await claim("other")).batches
+    assert (batch.attempt, bot.asked) == (1, [])

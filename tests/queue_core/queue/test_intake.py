@@ -409,6 +409,21 @@ async def test_settling_survives_the_loss_of_its_own_answer(
 
 
 @on_newest
+async def test_a_conversation_that_cannot_be_settled_costs_itself_only(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    await intake.receive(message("m1", "damaged"))
+    await intake.receive(message("m2", "fine"))
+    await redis_client.set(away.queue.keys.of("bot", "damaged").queue, "not a list")
+    away.is_away = False
+    assert await intake.receive(message("m3", "fine")) == "queued"
+    assert intake.unsettled == 0
+    assert "Redis refuses to record" in caplog.text
+
+
+@on_newest
 async def test_those_who_wait_for_settling_share_one_try(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,7 +282,7 @@ class Contract:
         if (
             conversation.reply is None
             and size < min(len(conversation.messages), self.settings.max_batch)
-            and policy.joins(self.settings, oldest_ms=oldest_ms, newest_ms=newest_ms)
+            and newest_ms - oldest_ms < self.settings.supersede_ms
         ):
             self._take_back(conversation, token)
             conversation.latest_ms = oldest_ms + self.settings.supersede_ms

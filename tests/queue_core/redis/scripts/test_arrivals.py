@@ -173,6 +173,19 @@ class TestWithdraw:
         assert await steps.ids(PLACE.completed) == "m1"
         assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
 
+    async def test_and_its_holder_does_not_come_back(self, steps: Steps) -> None:
+        """It was on messages that are gone: nothing that it does may touch the one that came after them."""
+        await steps.enqueue("m1")
+        stale = await steps.leased(8_000)
+        assert await steps.withdraw("m1", 8_000) == "withdrawn"
+        await steps.enqueue("m2", 22_000)
+        assert (await steps.claim(23_000, "c2")).batches == []
+        assert (await steps.ids(), await steps.due()) == ("m2", 30_000)
+        assert await steps.extend(stale.token, 24_000) == "lost"
+        assert await steps.record_reply(stale.token, "to m1", 24_000) == "lost"
+        assert await steps.complete(stale.token, 24_000) == "lost"
+        assert await steps.ids() == "m2"
+
     @pytest.mark.parametrize("mode", ["dead", "retry", "release"])
     async def test_before_the_attempt_ends(self, steps: Steps, mode: str) -> None:
         """A message that was answered does not become a dead letter, and is not tried again."""
