@@ -87,7 +87,7 @@ local function settle_head(place, tries)
   if #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
     count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
-    reason = 'given up after ' .. #tries .. ' attempts: the last lease ran out (worker died or stalled)'
+    reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
       reason = reason .. '; error before that: ' .. error

@@ -38,7 +38,7 @@ if mode == 'dead' then
 elseif #tries >= max_attempts then
   -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
   count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
-  reason = 'given up after ' .. #tries .. ' attempts: ' .. reason
+  reason = 'given up after ' .. attempts(#tries) .. ': ' .. reason
 end
 if count > 0 then
   tries = give_up(place, count, reason, now_ms)

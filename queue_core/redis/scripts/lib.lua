@@ -34,6 +34,10 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
+local function attempts(count)
+  return count .. (count == 1 and ' attempt' or ' attempts')
+end
+
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {

@@ -147,8 +147,8 @@ async def test_the_reason_distinguishes_a_limit_from_a_timeout_of_the_handler(re
         await enqueue(queue, ["m2"], "raises")
         await at_rest(queue)
     assert {letter.user_phone: letter.reason for letter in await queue.dead_letters()} == {
-        "hangs": "given up after 1 attempts: handle: TimeoutError: took longer than 50 ms",
-        "raises": "given up after 1 attempts: handle: TimeoutError: the model did not answer",
+        "hangs": "given up after 1 attempt: handle: TimeoutError: took longer than 50 ms",
+        "raises": "given up after 1 attempt: handle: TimeoutError: the model did not answer",
     }
 
 
