@@ -72,8 +72,13 @@ def _listed(ids: Sequence[str], hide: Callable[[str], str]) -> str:
 
 def _change(change: SettingChange) -> str:
     name, now, then = (
-        cut(one_line(str(change[key])), VALUE_LENGTH_MAX) for key in ("setting", "now", "then")
+        cut(one_line(_value(change[key])), VALUE_LENGTH_MAX) for key in ("setting", "now", "then")
     )
-    if isinstance(change["now"], float):  # the rate of a fault
+    if isinstance(change["now"], float) and "_" not in name:  # the rate of a fault
         return gettext("the fault %(name)s at %(rate)s", name=name, rate=share(change["now"]))
     return gettext("%(name)s %(now)s instead of %(then)s", name=name, now=now, then=then)
+
+
+def _value(value: str | float) -> str:
+    """Write a value; a number read from a file is a float, though a setting is a whole number."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

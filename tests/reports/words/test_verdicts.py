@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from reports.results.replay import ExpectationResult, ReplayResult
+from reports.results.replay import ExpectationResult, ReplayResult, SettingChange
 from reports.words.expectations import expectation_name, expectation_words
 from reports.words.language import speaking
 from reports.words.systems import system_summary
@@ -141,6 +141,13 @@ def test_a_sweep_of_few_turns_recommends_nothing() -> None:
     )
     with speaking("ar"):
         assert ARABIC.search(str(sweep_verdict(sweep_example.short())))
+
+
+def test_a_setting_read_from_a_file_is_not_called_a_fault() -> None:
+    """Numbers in a result file are read as floats."""
+    changes = [SettingChange(setting="window_ms", now=4_000.0, then=8_000.0)]
+    words = expectation_words(expectation("queue", held=None, changes=changes))
+    assert words == "lost: other settings were used: window_ms 4000 instead of 8000"
 
 
 UNCHECKED = (
