@@ -174,7 +174,7 @@ class TestWithdraw:
         assert not await steps.redis.exists(PLACE.queue, PLACE.lock, SHARED.active)
 
     async def test_and_its_holder_does_not_come_back(self, steps: Steps) -> None:
-        """It was on messages that are gone: nothing that it does may touch the one that came after them."""
+        """Holds a lease on messages that are gone: nothing that it does may touch the one that came after them."""
         await steps.enqueue("m1")
         stale = await steps.leased(8_000)
         assert await steps.withdraw("m1", 8_000) == "withdrawn"
