@@ -17,7 +17,7 @@ from tests.queue_core.searches.model import Contract, Name, Reason
 REASONS: dict[Reason, str] = {
     "late": r"late: delivered \d+ s after it was written",
     "expired": r"expired: no worker took it for over \d+ s",
-    "attempts": r"given up after \d+ attempts: .+",
+    "attempts": r"given up after \d+ attempts?: .+",
     "told": r"told: .+",
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
