@@ -13,6 +13,14 @@ from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
+LAYOUT_VERSION = 2
+"""Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
+
+`layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
+of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
+`oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+"""
+
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
 Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
@@ -35,6 +43,8 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    layout: Key
+    """Hash: the layout of the partition, see LAYOUT_VERSION."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -63,6 +73,7 @@ class Place(NamedTuple):
     active: Key
     wake: Key
     dead: Key
+    layout: Key
 
     def seen_of(self, message_id: str) -> str:
         """Return the key that marks a message id as seen."""
@@ -104,6 +115,7 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
+            layout=f"{base}layout",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -127,6 +139,7 @@ class KeySpace:
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,
+            layout=partition.layout,
         )
 
 

@@ -31,6 +31,7 @@ from queue_core.message import (
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.inspection import Inspection
+from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
@@ -97,6 +98,8 @@ class MessageQueue:
         self.depth = inspection.depth
         self.sizes = inspection.sizes
         self.survey = inspection.survey
+        self._layouts = Layouts(access)
+        self.layouts = self._layouts.read
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
@@ -107,8 +110,12 @@ class MessageQueue:
         self.unscheduled = rescue.unscheduled
 
     async def check(self) -> None:
-        """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
+        """Raise an error when this Redis cannot carry the queue.
+
+        Raises UnsupportedRedisError, NewerLayoutError or QueueUnavailableError.
+        """
         await self.transport.load()
+        await self._layouts.check()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.

@@ -121,7 +121,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(_enqueue_answer)
-    place: Annotated[Place, "queue lock active wake stats dead conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead layout conversation"]
     seen: Key
     rules: Rules
     now_ms: Now
@@ -138,7 +138,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks base"]
+    partition: Annotated[Partition, "active wake token dead looks layout base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -241,7 +241,7 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake completed reply conversation"]
+    place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
     seen: Key
     rules: Rules
     now_ms: Now

@@ -1,6 +1,7 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 
+layout_since(place, now_ms)
 local first_seen = redis.call('GET', seen)
 if first_seen then
   if waits_for_disk == '1' then

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_a
 
 import msgspec
 
-from queue_core.keys import Key, Partition, Place
+from queue_core.keys import LAYOUT_VERSION, Key, Partition, Place
 from queue_core.redis.scripts.names import unknown_names, used_fields, used_names
 from queue_core.settings import Rules
 
@@ -55,7 +55,7 @@ class LuaScript:
         self.keys_count = len(self.keys)
         body, lib = _read(name), _read("lib")
         self._check(body, lib)
-        self.source = f"{lib}\n{_preamble(inputs)}\n{body}"
+        self.source = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{lib}\n{_preamble(inputs)}\n{body}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def _check(self, body: str, lib: str) -> None:
