@@ -33,6 +33,7 @@ NEVER_EXPIRE = {
     "token",
     "wake",
     "looks",
+    "layout",
 }
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 
