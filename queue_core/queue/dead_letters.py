@@ -6,6 +6,8 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
+
 from queue_core.errors import DeadLetterNotFoundError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, decode
@@ -85,14 +87,18 @@ def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
     fields = {text(name): text(value) for name, value in raw_fields.items()}
     instance, phone = decode_conversation(fields["conversation"])
+    attempts = int(fields["attempts"])
+    message = decode(fields["message"])
+    if message:
+        message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))
     return DeadLetter(
         id=f"{partition}/{entry_id}",
         instance_name=instance,
         user_phone=phone,
         reason=fields["reason"],
         dead_at_ms=int(fields["at"]),
-        attempts=int(fields["attempts"]),
-        message=decode(fields["message"]),
+        attempts=attempts,
+        message=message,
         raw=fields["message"],
         reply=fields.get("reply"),
     )

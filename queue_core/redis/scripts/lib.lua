@@ -61,6 +61,12 @@ local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
 end
 
+-- Writes a time that passed, for people: in seconds below two hours, then in hours.
+local function span(passed_ms)
+  local seconds = math.floor(passed_ms / 1000)
+  return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
+end
+
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
