@@ -65,6 +65,21 @@ class DeadLetters:
         if not deleted:
             raise _not_found(dead_letter_id)
 
+    async def expire(self, older_than_ms: int) -> int:
+        """Delete the dead letters that were given up longer ago than that, oldest first. Returns their number."""
+        limit_ms = await self._access.now_ms() - older_than_ms
+        deleted = 0
+        for partition in self._access.keys.partitions:
+            is_done = False
+            while not is_done:
+                page = await self._entries(partition, "-", "+", _PAGE)
+                ids = [entry_id for entry_id, fields in page if _dead_at_ms(entry_id, fields) < limit_ms]
+                if ids:
+                    (count,) = await self._access.read(("XDEL", partition.dead, *ids))
+                    deleted += count
+                is_done = len(ids) < _PAGE
+        return deleted
+
     async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
         (entries,) = await self._access.read(("XRANGE", partition.dead, first, last, "COUNT", limit))
         return entries
@@ -82,6 +97,12 @@ def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
         f"no dead letter has the id {dead_letter_id!r}: it was requeued or dropped, or never existed; "
         "the ids that `dead list` shows look like 0/1700000000000-0"
     )
+
+
+def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
+    """Return when a message was given up; for a damaged entry, when it was written."""
+    at = next((text(value) for name, value in raw_fields.items() if text(name) == "at"), "")
+    return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
 
 
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
