@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
+from queue_core.message import BackendKind
+
 LAYOUT_VERSION = 2
 """Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
 
@@ -50,6 +52,19 @@ class Partition(NamedTuple):
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
 
+    @property
+    def outages(self) -> str:
+        """Sorted set: backends that are away or resume → when a claim has something to do for them, Unix ms."""
+        return f"{self.base}outages"
+
+    def backend_of(self, name: str) -> str:
+        """Return the key of a backend's state; its name is that of `Place.ai` or `Place.channel`."""
+        return f"{self.base}backend:{name}"
+
+    def backend_waiting_of(self, name: str) -> str:
+        """Return the key of the conversations that wait for a backend."""
+        return f"{self.base}backend_waiting:{name}"
+
     def last_claim_of(self, processor_id: str) -> str:
         """Return the key that keeps what a processor claimed last, in case the answer is lost."""
         return f"{self.base}last_claim:{encode_name(processor_id)}"
@@ -68,12 +83,22 @@ class Place(NamedTuple):
     completed: Key
     seen: Key
     """Start of the keys that `seen_of` makes."""
+    base: str
+    """Start of every key of the partition."""
+    ai: str
+    """Name of the AI as a backend."""
+    channel: str
+    """Name of the instance's channel as a backend."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
     wake: Key
     dead: Key
     layout: Key
+
+    def of_kind(self, kind: BackendKind) -> str:
+        """Return the name of the backend of a kind."""
+        return self.ai if kind == "ai" else self.channel
 
     def seen_of(self, message_id: str) -> str:
         """Return the key that marks a message id as seen."""
@@ -135,6 +160,9 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            base=base,
+            ai="ai",
+            channel=f"channel:{conversation.partition(':')[0]}",
             memory=f"{base}memory:{conversation}",
             active=partition.active,
             wake=partition.wake,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.outages import Outage
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
@@ -60,6 +61,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
     expired_leases: int = 0
+    outages: tuple[Outage, ...] = ()
+    """Backends that are away, or for which conversations still wait."""
     stranded_conversations: int | None = None
     """Conversations with messages that no worker will look at; None when they were not looked for."""
     warnings: tuple[str, ...] = ()
@@ -162,7 +165,9 @@ class _Examination:
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
+        outages = await queue.outages()
         self._facts |= {
+            "outages": tuple(outages),
             "active_conversations": sum(sizes.conversations),
             "waiting": counted.waiting,
             "in_flight": counted.in_flight,
@@ -172,9 +177,9 @@ class _Examination:
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
-        self._judge(counted, sizes.dead_letters)
+        self._judge(counted, sizes.dead_letters, outages)
 
-    def _judge(self, counted: _Counted, dead_letters: int) -> None:
+    def _judge(self, counted: _Counted, dead_letters: int, outages: Sequence[Outage]) -> None:
         if dead_letters:
             self._warnings.append(
                 f"{quantity(dead_letters, 'dead letter')}: see `dead list`, then requeue or drop"
@@ -183,12 +188,26 @@ class _Examination:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
             )
+        self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
+        if outages:
+            return  # what waits for a backend does not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
                 f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
                 f"{ttl_ms // 1000} s if no worker takes it: are enough workers running?"
             )
+
+    def _words_of(self, outage: Outage) -> str:
+        waiting = quantity(outage.waiting, "conversation")
+        if not outage.is_away:
+            return f"{outage.name} is back, and {waiting} that waited for it are answered step by step"
+        seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
+        return (
+            f"{outage.name} has been away for {seconds} s, and {waiting} wait for it; they are answered when it is "
+            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
+            f"{outage.error}"
+        )
 
     async def _find_stranded(self) -> None:
         unscheduled = await self._queue.unscheduled(self._began + self._deadline_s * SCANNING_SHARE)

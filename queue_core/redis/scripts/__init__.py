@@ -34,7 +34,20 @@ class LeasedAnswer(NamedTuple):
     reply: str | None
     send_state: str | None
     parts_sent: int
+    setbacks: int
     elements: list[bytes]
+
+
+class BackendNews(NamedTuple):
+    """News of a backend: it went away, or it came back."""
+
+    backend: str
+    """Name of the backend: "ai", or "channel:" and an encoded instance."""
+    is_away: bool
+    since_ms: int
+    """Time at which it went away."""
+    error: str
+    """Last error."""
 
 
 class ClaimAnswer(NamedTuple):
@@ -49,6 +62,7 @@ class ClaimAnswer(NamedTuple):
     given_up: int
     spared: int
     batches: list[LeasedAnswer]
+    news: tuple[BackendNews, ...] = ()
 
 
 class FailAnswer(NamedTuple):
@@ -108,10 +122,15 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
                 reply=text(reply) if reply is not None else None,
                 send_state=text(state) if state is not None else None,
                 parts_sent=int(parts or 0),
+                setbacks=int(setbacks),
                 elements=elements,
             )
-            for conversation, token, attempt, waiting, due, reply, state, parts, elements in raw[4]
+            for conversation, token, attempt, waiting, due, reply, state, parts, setbacks, elements in raw[4]
         ],
+        news=tuple(
+            BackendNews(text(name), text(what) == "away", int(since), text(error))
+            for name, what, since, error in raw[5]
+        ),
     )
 
 
@@ -159,7 +178,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     waits_for_disk: Digits
 
 
-@stub("claim")
+@stub("claim", uses=("outages", "gate"))
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
@@ -176,6 +195,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     max_batch: Number
     max_attempts: Number
     queue_ttl_ms: Number
+    patience_ms: Number
     completed_ttl_ms: Number
     only: str
     kept: str
@@ -192,12 +212,12 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
     lock_ttl_ms: Number
 
 
-@stub("record_reply")
+@stub("record_reply", uses=("outages",))
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock reply active wake stats completed conversation"]
+    place: Annotated[Place, "queue lock reply active wake stats completed conversation base ai channel"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -208,24 +228,24 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("record_sent")
+@stub("record_sent", uses=("outages",))
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock reply"]
+    place: Annotated[Place, "lock reply conversation base channel"]
     now_ms: Now
     token: Digits
     parts: Digits
     is_whole: Digits
 
 
-@stub("complete")
+@stub("complete", uses=("outages",))
 class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock active wake stats completed reply conversation"]
+    place: Annotated[Place, "queue lock active wake stats completed reply conversation base ai channel"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -233,19 +253,24 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("fail")
+@stub("fail", uses=("outages",))
 class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
     read = staticmethod(_fail_answer)
-    place: Annotated[Place, "queue lock active wake stats dead reply completed conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead reply completed conversation base ai channel"]
     rules: Rules
     now_ms: Now
     token: Digits
     mode: Literal["retry", "dead", "release"]
     reason: str
     not_sent: Digits
+    backend: str
+    counts: Digits
+    took_ms: Number
     backoff_ms: Number
+    wait_ms: Number
+    asked_ms: Number
     max_attempts: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
@@ -276,12 +301,12 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     completed_ttl_ms: Number
 
 
-@stub("forget")
+@stub("forget", uses=("outages",))
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     """Deletes what is kept of a conversation."""
 
     read = staticmethod(_forget_answer)
-    place: Annotated[Place, "queue lock reply completed memory stats active conversation"]
+    place: Annotated[Place, "queue lock reply completed memory stats active conversation base ai channel"]
     now_ms: Now
     drop_waiting: Digits
 

@@ -7,6 +7,7 @@ if held ~= 'held' then
 end
 allow_when_full(place.lock)
 local size = tonumber(redis.call('HGET', place.lock, 'size'))
+local send_state = redis.call('HGET', place.reply, 'state')
 for _, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
   archive(place, element, now_ms)
 end
@@ -24,4 +25,10 @@ redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 redis.call('HINCRBY', place.stats, 'processedMessages', size)
 note_settled(place, token, now_ms, stats_ttl_ms)
 schedule_rest(place, rules, now_ms)
+if not send_state then
+  note_success(place, place.ai, now_ms)
+elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
+  note_success(place, place.channel, now_ms)
+end
+release_backends(place, now_ms)
 return 'held'

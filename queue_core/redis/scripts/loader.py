@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from operator import attrgetter
@@ -46,14 +46,14 @@ class Input(NamedTuple):
 
 
 class LuaScript:
-    """Source of a script, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, with its libraries and the lines that read its inputs in front, and its SHA1."""
 
-    def __init__(self, name: str, inputs: list[Input]) -> None:
+    def __init__(self, name: str, inputs: list[Input], uses: Iterable[str] = ()) -> None:
         self.name = name
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), _read("lib")
+        body, lib = _read(name), "\n".join(_read(library) for library in ("lib", *uses))
         self._check(body, lib)
         self.source = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{lib}\n{_preamble(inputs)}\n{body}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
@@ -92,13 +92,16 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return type(self)._command(self)
 
 
-def stub(name: str) -> Callable[[CallType], CallType]:
-    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError."""
+def stub(name: str, *, uses: Iterable[str] = ()) -> Callable[[CallType], CallType]:
+    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError.
+
+    `uses` names Lua files, besides `lib`, whose functions the script uses; later ones use those of earlier ones.
+    """
 
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
-        cls.script = script = LuaScript(name, inputs)
+        cls.script = script = LuaScript(name, inputs, uses)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )

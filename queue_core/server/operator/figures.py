@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
+from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import age, write
 from queue_core.text import quantity, visible
 
@@ -27,6 +28,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("oldest", oldest),
         ("dead letters", f"{report.dead_letters:,}"),
         ("expired leases", f"{report.expired_leases:,}"),
+        *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]
 
@@ -52,6 +54,14 @@ def _memory(report: HealthReport) -> str:
     if not report.memory_limit_bytes:
         return f"{used}, {'limit unknown' if report.memory_limit_bytes is None else 'no limit'}"
     return f"{used} of {report.memory_limit_bytes / 1_048_576:,.1f} MiB"
+
+
+def _outage(outage: Outage, now_ms: int) -> str:
+    waiting = f"{quantity(outage.waiting, 'conversation')} wait"
+    if not outage.is_away:
+        return f"{outage.name} is back; {waiting}"
+    since = age(now_ms - outage.since_ms)
+    return visible(f"{outage.name} has been away for {since}; {waiting}; last error: {outage.error}")
 
 
 def _persistence(report: HealthReport) -> str:
