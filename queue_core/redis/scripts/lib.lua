@@ -22,27 +22,33 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Raises an error where only processes of a newer layout may work. A damaged hash stops nobody.
-local function refuse_newer_layout(place)
-  local oldest = redis.pcall('HGET', place.layout, 'oldest')
-  if type(oldest) == 'string' and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+-- Raises an error where only processes of a newer layout may work.
+local function refuse_older_than(oldest)
+  if (tonumber(oldest or nil) or 0) > LAYOUT_VERSION then
     error('NEWER_LAYOUT ' .. oldest)
   end
 end
 
+-- The same for a script that needs nothing else of the layout. A damaged hash stops nobody.
+local function refuse_newer_layout(place)
+  local oldest = redis.pcall('HGET', place.layout, 'oldest')
+  refuse_older_than(type(oldest) == 'string' and oldest)
+end
+
 -- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
 -- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
+-- The second result is the list of the layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
-  refuse_newer_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'version', 'since')
+  local layout = redis.pcall('HMGET', place.layout, 'version', 'since', 'oldest', 'ids')
+  refuse_older_than(layout[3])
   local version = tonumber(layout[1] or nil)
   if version and version >= LAYOUT_VERSION then
-    return tonumber(layout[2] or nil) or now_ms
+    return tonumber(layout[2] or nil) or now_ms, layout[4]
   end
   local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
   local since = is_used and now_ms or 0
   redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
-  return since
+  return since, layout[4]
 end
 
 local function stamp(message, now_ms)
