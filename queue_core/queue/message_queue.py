@@ -30,6 +30,7 @@ from queue_core.message import (
 )
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.erasure import Erasure
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
@@ -105,6 +106,8 @@ class MessageQueue:
         self.dead_letter = letters.get
         self.requeue = letters.requeue
         self.drop = letters.drop
+        self.expire_dead_letters = letters.expire
+        self.forget = Erasure(access, letters).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled

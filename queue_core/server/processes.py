@@ -218,8 +218,9 @@ async def _listening(
         try:
             await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except (OSError, UnicodeError) as error:
+            hint = f"HOST or {port_setting}" + (" (--host, --port)" if port_setting == "PORT" else "")
             raise InvalidSettingsError(
-                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another HOST or {port_setting}"
+                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another {hint}"
             ) from None
         _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
         yield

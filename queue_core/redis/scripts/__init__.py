@@ -69,6 +69,18 @@ class SurveyAnswer(NamedTuple):
     expired_leases: int
 
 
+class ForgetAnswer(NamedTuple):
+    """Answer of a forget: what became of the conversation, and what was kept of it."""
+
+    standing: Literal["forgotten", "waiting", "in flight"]
+    waiting: int
+    lease_left_ms: int
+    finished: int
+    reply: bool
+    memory: bool
+    statistics: bool
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -110,6 +122,20 @@ def _fail_answer(raw: Any) -> FailAnswer:
 def _survey_answer(raw: Any) -> SurveyAnswer:
     now_ms, conversations, waiting, in_flight, oldest, expired = raw
     return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
+
+
+def _forget_answer(raw: Any) -> ForgetAnswer:
+    standing, waiting, lease_left_ms, finished, *kept = raw
+    reply, memory, statistics = map(bool, kept)
+    return ForgetAnswer(
+        text(standing),  # type: ignore[arg-type]  # the script returns one of the three
+        waiting,
+        lease_left_ms,
+        finished,
+        reply,
+        memory,
+        statistics,
+    )
 
 
 def _is_found(raw: Any) -> bool:
@@ -248,6 +274,16 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     message_id: str
     dedupe_ttl_ms: Number
     completed_ttl_ms: Number
+
+
+@stub("forget")
+class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
+    """Deletes what is kept of a conversation."""
+
+    read = staticmethod(_forget_answer)
+    place: Annotated[Place, "queue lock reply completed memory stats active conversation"]
+    now_ms: Now
+    drop_waiting: Digits
 
 
 @stub("rescue")

@@ -21,7 +21,7 @@ local function store()
   if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
-      'reason', 'late: delivered ' .. math.floor((now_ms - provider_ms) / 1000) .. ' s after it was written')
+      'reason', 'late: delivered ' .. span(now_ms - provider_ms) .. ' after it was written')
     mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
     return {'late', now_ms, 0}
   end

@@ -23,6 +23,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Rescue,
         scripts.Survey,
         scripts.Withdraw,
+        scripts.Forget,
     )
 )
 
