@@ -23,6 +23,9 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Rescue,
         scripts.Survey,
         scripts.Withdraw,
+        scripts.Forget,
+        scripts.DropOld,
+        scripts.Inventory,
     )
 )
 
