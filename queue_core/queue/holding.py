@@ -21,7 +21,7 @@ _DROP_LIMIT = 200
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What workers would answer: turns that a worker is answering now do not count. Times in Unix ms."""
+    """Counts of what workers would answer, turns in work left out. Times in Unix ms."""
 
     now_ms: int
     conversations: int = 0
