@@ -189,7 +189,7 @@ local function answer(batches)
   return {now_ms, tonumber(next_due or -1), given_up, spared, batches}
 end
 
-refuse_newer_layout(partition)
+read_layout(partition)
 allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()

@@ -22,22 +22,24 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Raises an error where only processes of a newer layout may work. A damaged hash stops nobody.
-local function refuse_newer_layout(place)
-  local oldest = redis.pcall('HGET', place.layout, 'oldest')
-  if type(oldest) == 'string' and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+-- Reads the layout: {oldest, version, since}, each false where it is not noted, or an error if the hash is damaged,
+-- which stops nobody. Raises an error where only processes of a newer layout may work.
+local function read_layout(place)
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since')
+  local oldest = layout[1]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
     error('NEWER_LAYOUT ' .. oldest)
   end
+  return layout
 end
 
 -- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
 -- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
 local function layout_since(place, now_ms)
-  refuse_newer_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'version', 'since')
-  local version = tonumber(layout[1] or nil)
+  local layout = read_layout(place)
+  local version = tonumber(layout[2] or nil)
   if version and version >= LAYOUT_VERSION then
-    return tonumber(layout[2] or nil) or now_ms
+    return tonumber(layout[3] or nil) or now_ms
   end
   local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
   local since = is_used and now_ms or 0
