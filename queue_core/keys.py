@@ -44,6 +44,8 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    hold: Key
+    """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key
     """Hash: the layout of the partition, see LAYOUT_VERSION."""
 
@@ -139,6 +141,7 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
+            hold=f"{base}hold",
             layout=f"{base}layout",
         )
 

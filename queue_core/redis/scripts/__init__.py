@@ -81,6 +81,17 @@ class ForgetAnswer(NamedTuple):
     statistics: bool
 
 
+class InventoryAnswer(NamedTuple):
+    """Counts of one page of what workers would answer; the times are None when that is nothing."""
+
+    conversations: int
+    messages: int
+    older: int
+    oldest_ms: int | None
+    newest_ms: int | None
+    unsure_replies: int
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -138,6 +149,16 @@ def _forget_answer(raw: Any) -> ForgetAnswer:
     )
 
 
+def _inventory_answer(raw: Any) -> InventoryAnswer:
+    conversations, messages, older, oldest, newest, unsure = raw
+    oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
+    return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)
+
+
+def _count(raw: Any) -> int:
+    return int(raw)
+
+
 def _is_found(raw: Any) -> bool:
     return bool(raw)
 
@@ -164,7 +185,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks layout base"]
+    partition: Annotated[Partition, "active wake token dead looks layout hold base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -294,6 +315,32 @@ class Rescue(Call[str], frozen=True, kw_only=True):
     place: Annotated[Place, "queue lock reply active wake conversation"]
     now_ms: Now
     repair: Digits
+
+
+@stub("drop_old")
+class DropOld(Call[int], frozen=True, kw_only=True):
+    """Makes dead letters of old messages."""
+
+    read = staticmethod(_count)
+    place: Annotated[Place, "queue lock active wake dead reply completed conversation"]
+    rules: Rules
+    now_ms: Now
+    before_ms: Number
+    limit: Number
+    reason: str
+    completed_ttl_ms: Number
+
+
+@stub("inventory")
+class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
+    """Counts what a page of the index holds for workers."""
+
+    read = staticmethod(_inventory_answer)
+    partition: Annotated[Partition, "active wake dead base"]
+    now_ms: Now
+    first: Digits
+    last: Digits
+    before_ms: Number
 
 
 @stub("survey")

@@ -60,6 +60,20 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
+-- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+local function older_messages(place, first, before_ms)
+  local low, high = first, redis.call('LLEN', place.queue)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low - first
+end
+
 local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
 end

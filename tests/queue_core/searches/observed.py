@@ -32,6 +32,7 @@ NEVER_EXPIRE = {
     "dead_letters",
     "token",
     "wake",
+    "hold",
     "looks",
     "layout",
 }

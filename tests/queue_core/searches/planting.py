@@ -24,6 +24,8 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Survey,
         scripts.Withdraw,
         scripts.Forget,
+        scripts.DropOld,
+        scripts.Inventory,
     )
 )
 
