@@ -22,20 +22,23 @@ local function store()
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
       'reason', 'late: delivered ' .. span(now_ms - provider_ms) .. ' after it was written')
-    mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
-  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   schedule_arrival(place, rules, now_ms)
   return {'queued', now_ms, waiting}
 end
 
--- An error, such as a missing right or a key of another type, does not undo what the script wrote before it. If the id
--- stayed marked with nothing stored, the provider's next delivery would be a duplicate of nothing.
-local is_stored, answer = pcall(store)
+-- An error, such as a missing right, does not undo what the script wrote before it. So the id is marked last: marked with
+-- nothing stored, the provider's next delivery would be a duplicate of nothing.
+local function store_and_mark()
+  local answer = store()
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+  return answer
+end
+
+local is_stored, answer = pcall(store_and_mark)
 if not is_stored then
-  pcall(unmark_seen, seen, layers)
   redis.pcall('LREM', place.queue, -1, element)
   error(answer)
 end

@@ -120,12 +120,8 @@ local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   return add_layer(place, layers, begun, now_ms, dedupe_ttl_ms)
 end
 
--- Notes that the id came now.
-local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
-  local prefix = prefix_of(seen)
-  local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
-  local bucket = bucket_of(seen, layer, prefix)
-  redis.call('HSET', bucket, field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
+-- Expires a bucket that is new, and adds a layer when a bucket is full.
+local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
   local ids = redis.call('HLEN', bucket)
   if ids == 1 then
     local later_ms = math.floor(layer.length_ms * SPREAD * prefix / 2 ^ 32)
@@ -135,15 +131,16 @@ local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
     local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
     add_layer(place, layers, further, now_ms, dedupe_ttl_ms)
   end
-  if since > 0 and now_ms < since + ROLLING_MS then
-    redis.call('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)
-  end
 end
 
--- Takes the note back that this script has made.
-local function unmark_seen(place, seen, layers)
-  for _, layer in ipairs(layers) do
-    redis.pcall('HDEL', bucket_of(seen, layer, prefix_of(seen)), field_of(seen, layer))
+-- Notes that the id came now. Only what comes before the note may fail: then the id is not noted.
+local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+  local prefix = prefix_of(seen)
+  local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
+  local bucket = bucket_of(seen, layer, prefix)
+  redis.call('HSET', bucket, field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
+  pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
+  if since > 0 and now_ms < since + ROLLING_MS then
+    redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)
   end
-  redis.pcall('DEL', seen.old)
 end
