@@ -35,10 +35,16 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    damaged: Key
+    """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
+
+    def damaged_of(self, entry_id: str) -> str:
+        """Return the name that a damaged key has now, by the id of its entry."""
+        return f"{self.damaged}:{entry_id}"
 
     def last_claim_of(self, processor_id: str) -> str:
         """Return the key that keeps what a processor claimed last, in case the answer is lost."""
@@ -63,6 +69,7 @@ class Place(NamedTuple):
     active: Key
     wake: Key
     dead: Key
+    damaged: Key
 
     def seen_of(self, message_id: str) -> str:
         """Return the key that marks a message id as seen."""
@@ -104,6 +111,7 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
+            damaged=f"{base}damaged",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -127,6 +135,7 @@ class KeySpace:
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,
+            damaged=partition.damaged,
         )
 
 

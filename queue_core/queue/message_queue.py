@@ -29,6 +29,7 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.notes import Notes
@@ -53,6 +54,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
     """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    damaged: int = 0
+    """Number of keys that were damaged and moved aside in this step."""
 
 
 class MessageQueue:
@@ -102,6 +105,7 @@ class MessageQueue:
         self.dead_letter = letters.get
         self.requeue = letters.requeue
         self.drop = letters.drop
+        self.damage = Damage(access)
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -240,6 +244,7 @@ class MessageQueue:
             now_ms=answer.now_ms,
             next_due_ms=answer.next_due_ms,
             spared=answer.spared,
+            damaged=answer.damaged,
         )
 
     async def extend(self, batch: Batch) -> None:

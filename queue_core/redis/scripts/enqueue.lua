@@ -11,7 +11,6 @@ if first_seen then
   end
   return {'duplicate', tonumber(first_seen), 0}
 end
-redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 
 local element = stamp(message, now_ms)
 
@@ -28,13 +27,18 @@ local function store()
   return {'queued', now_ms, waiting}
 end
 
--- An error, such as a missing right or a key of another type, does not undo what the script wrote before it. If the id
--- stayed marked with nothing stored, the provider's next delivery would be a duplicate of nothing.
-local is_stored, answer = pcall(store)
+-- An error, such as a missing right, does not undo what the script wrote before it. So the id is marked last: marked with
+-- nothing stored, the provider's next delivery would be a duplicate of nothing.
+local function store_and_mark()
+  local answer = store()
+  redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
+  return answer
+end
+
+local is_stored, answer = pcall(store_and_mark)
 if not is_stored then
-  redis.pcall('DEL', seen)
   redis.pcall('LREM', place.queue, -1, element)
-  error(answer)
+  error(answer, 0)
 end
 
 -- Statistics come last: if they fail, all is stored nevertheless.

@@ -26,6 +26,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("in work", quantity(report.in_flight, "message")),
         ("oldest", oldest),
         ("dead letters", f"{report.dead_letters:,}"),
+        ("damaged", quantity(report.damaged_keys, "key")),
         ("expired leases", f"{report.expired_leases:,}"),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]

@@ -23,6 +23,8 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Rescue,
         scripts.Survey,
         scripts.Withdraw,
+        scripts.Restore,
+        scripts.Mend,
     )
 )
 
