@@ -60,9 +60,13 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     oldest_age_ms: int | None = None
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
+    damaged_keys: int = 0
+    """Keys that were damaged and moved aside."""
     expired_leases: int = 0
     outages: tuple[Outage, ...] = ()
     """Backends that are away, or for which conversations still wait."""
+    held_since_ms: int | None = None
+    """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
     """Conversations with messages that no worker will look at; None when they were not looked for."""
     warnings: tuple[str, ...] = ()
@@ -124,6 +128,7 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._look_for_hold()
         await self._count()
         if self._is_thorough:
             await self._find_stranded()
@@ -152,6 +157,11 @@ class _Examination:
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 
+    async def _look_for_hold(self) -> None:
+        self._facts["held_since_ms"] = await self._queue.holding.since_ms()
+        if self._facts["held_since_ms"] is not None:
+            self._warnings.append("the queue is held, so nothing is answered: `resume` ends that")
+
     async def _count(self) -> None:
         queue = self._queue
         sizes = await queue.sizes()
@@ -173,10 +183,16 @@ class _Examination:
             "in_flight": counted.in_flight,
             "oldest_age_ms": counted.oldest_age_ms,
             "dead_letters": sizes.dead_letters,
+            "damaged_keys": sizes.damaged_keys,
             "expired_leases": counted.expired_leases,
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
+        if sizes.damaged_keys:
+            self._errors.append(
+                f"{quantity(sizes.damaged_keys, 'key')} of the queue had been changed by something else and moved "
+                "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
+            )
         self._judge(counted, sizes.dead_letters, outages)
 
     def _judge(self, counted: _Counted, dead_letters: int, outages: Sequence[Outage]) -> None:

@@ -29,8 +29,10 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.erasure import Erasure
+from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
@@ -58,6 +60,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
     news: tuple[OutageNews, ...] = ()
     """Backends that went away or came back; each change is in the answer of one claim."""
+    damaged: int = 0
+    """Number of keys that were damaged and moved aside in this step."""
 
 
 class Waits(NamedTuple):
@@ -102,6 +106,7 @@ class MessageQueue:
         # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
         self.now_ms = access.now_ms
+        self.holding = Holding(access)
         inspection = Inspection(access)
         self.pending = inspection.pending
         self.completed = inspection.completed
@@ -123,6 +128,7 @@ class MessageQueue:
         self.outages = Outages(access).read
         self.expire_dead_letters = letters.expire
         self.forget = Erasure(access, letters).forget
+        self.damage = Damage(access)
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -267,6 +273,7 @@ class MessageQueue:
             next_due_ms=answer.next_due_ms,
             spared=answer.spared,
             news=tuple(map(news_of, answer.news)),
+            damaged=answer.damaged,
         )
 
     async def extend(self, batch: Batch) -> None:

@@ -1,13 +1,13 @@
 """Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Only the fields named beside a Place or a Partition are sent.
+Only the fields named beside a Place, a Partition or a Seen are sent.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from queue_core.keys import Key, Partition, Place
+from queue_core.keys import Key, Partition, Place, Seen
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
 
@@ -54,7 +54,7 @@ class ClaimAnswer(NamedTuple):
     """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
 
     `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
-    or no claim came for some time.
+    or no claim came for some time. `damaged` counts keys that were moved aside.
     """
 
     now_ms: int
@@ -63,6 +63,7 @@ class ClaimAnswer(NamedTuple):
     spared: int
     batches: list[LeasedAnswer]
     news: tuple[BackendNews, ...] = ()
+    damaged: int = 0
 
 
 class FailAnswer(NamedTuple):
@@ -95,6 +96,17 @@ class ForgetAnswer(NamedTuple):
     statistics: bool
 
 
+class InventoryAnswer(NamedTuple):
+    """Counts of one page of what workers would answer; the times are None when that is nothing."""
+
+    conversations: int
+    messages: int
+    older: int
+    oldest_ms: int | None
+    newest_ms: int | None
+    unsure_replies: int
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -112,6 +124,7 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
         next_due_ms=raw[1] if raw[1] >= 0 else None,
         given_up=raw[2],
         spared=raw[3],
+        damaged=raw[5],
         batches=[
             LeasedAnswer(
                 conversation=text(conversation),
@@ -129,7 +142,7 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
         ],
         news=tuple(
             BackendNews(text(name), text(what) == "away", int(since), text(error))
-            for name, what, since, error in raw[5]
+            for name, what, since, error in raw[6]
         ),
     )
 
@@ -157,6 +170,20 @@ def _forget_answer(raw: Any) -> ForgetAnswer:
     )
 
 
+def _inventory_answer(raw: Any) -> InventoryAnswer:
+    conversations, messages, older, oldest, newest, unsure = raw
+    oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
+    return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)
+
+
+def _count(raw: Any) -> int:
+    return int(raw)
+
+
+def _pair(raw: Any) -> tuple[int, int]:
+    return raw[0], raw[1]
+
+
 def _is_found(raw: Any) -> bool:
     return bool(raw)
 
@@ -166,8 +193,8 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(_enqueue_answer)
-    place: Annotated[Place, "queue lock active wake stats dead layout conversation"]
-    seen: Key
+    place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message: bytes
@@ -178,12 +205,12 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     waits_for_disk: Digits
 
 
-@stub("claim", uses=("outages", "gate"))
+@stub("claim")
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks layout base"]
+    partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -206,18 +233,20 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
     """Renews a lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock active conversation"]
+    place: Annotated[Place, "lock active damaged conversation"]
     now_ms: Now
     token: Digits
     lock_ttl_ms: Number
 
 
-@stub("record_reply", uses=("outages",))
+@stub("record_reply")
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock reply active wake stats completed conversation base ai channel"]
+    place: Annotated[
+        Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -228,24 +257,26 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("record_sent", uses=("outages",))
+@stub("record_sent")
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock reply conversation base channel"]
+    place: Annotated[Place, "lock reply damaged conversation base channel"]
     now_ms: Now
     token: Digits
     parts: Digits
     is_whole: Digits
 
 
-@stub("complete", uses=("outages",))
+@stub("complete")
 class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock active wake stats completed reply conversation base ai channel"]
+    place: Annotated[
+        Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -253,12 +284,14 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("fail", uses=("outages",))
+@stub("fail")
 class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
     read = staticmethod(_fail_answer)
-    place: Annotated[Place, "queue lock active wake stats dead reply completed conversation base ai channel"]
+    place: Annotated[
+        Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -281,10 +314,30 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
     """Puts a dead letter back."""
 
     read = staticmethod(_is_found)
-    partition: Annotated[Partition, "dead active wake base"]
+    partition: Annotated[Partition, "dead active wake damaged base"]
     rules: Rules
     now_ms: Now
     dead_id: str
+
+
+@stub("restore")
+class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
+    """Puts messages of a damaged key back: how many, and how many are left; see `restore.lua` for numbers below 0."""
+
+    read = staticmethod(_pair)
+    partition: Annotated[Partition, "damaged active wake dead base"]
+    rules: Rules
+    now_ms: Now
+    damaged_id: str
+    limit: Number
+
+
+@stub("mend")
+class Mend(Call[int], frozen=True, kw_only=True):
+    """Moves damaged keys of a partition aside, and counts them."""
+
+    partition: Annotated[Partition, "active wake token dead looks damaged"]
+    now_ms: Now
 
 
 @stub("withdraw")
@@ -292,8 +345,8 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
-    seen: Key
+    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message_id: str
@@ -301,12 +354,14 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     completed_ttl_ms: Number
 
 
-@stub("forget", uses=("outages",))
+@stub("forget")
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     """Deletes what is kept of a conversation."""
 
     read = staticmethod(_forget_answer)
-    place: Annotated[Place, "queue lock reply completed memory stats active conversation base ai channel"]
+    place: Annotated[
+        Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
+    ]
     now_ms: Now
     drop_waiting: Digits
 
@@ -316,17 +371,43 @@ class Rescue(Call[str], frozen=True, kw_only=True):
     """Checks, and repairs on demand, a conversation that no worker would look at: "stranded", "orphan" or "fine"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock reply active wake conversation"]
+    place: Annotated[Place, "queue lock reply active wake damaged conversation"]
     now_ms: Now
     repair: Digits
 
 
-@stub("survey")
+@stub("drop_old")
+class DropOld(Call[int], frozen=True, kw_only=True):
+    """Makes dead letters of old messages."""
+
+    read = staticmethod(_count)
+    place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
+    rules: Rules
+    now_ms: Now
+    before_ms: Number
+    limit: Number
+    reason: str
+    completed_ttl_ms: Number
+
+
+@stub("inventory", mends=False)
+class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
+    """Counts what a page of the index holds for workers."""
+
+    read = staticmethod(_inventory_answer)
+    partition: Annotated[Partition, "active wake dead damaged base"]
+    now_ms: Now
+    first: Digits
+    last: Digits
+    before_ms: Number
+
+
+@stub("survey", mends=False)
 class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
     """Counts a page of the index."""
 
     read = staticmethod(_survey_answer)
-    partition: Annotated[Partition, "active wake dead base"]
+    partition: Annotated[Partition, "active wake dead damaged base"]
     now_ms: Now
     first: Digits
     last: Digits

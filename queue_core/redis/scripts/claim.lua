@@ -8,12 +8,13 @@
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
+-- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
 -- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
 -- While work resumes, what waited comes first, some turns at a time.
---
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, news}: `spared` counts leases that ran out and were not
--- taken over yet; a batch is
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news}: `spared` counts leases that ran out and
+-- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
@@ -24,6 +25,8 @@ local REPLY_BYTES_MAX = 16 * 1024 * 1024
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
 local LOOK_MS = math.ceil(lock_ttl_ms / 8)
+-- Lua's numbers are exact up to it.
+local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 -- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
@@ -31,11 +34,15 @@ local PUT_OFF_MAX = 200
 -- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
-local given_up, spared, put_off_count = 0, 0, 0
-local gate = open_gate(partition.base)
+local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, bytes = {}, {}, 0
 -- Time from which on the wait of older messages counts: until then an outage kept them from being answered.
 local counts_from = 0
+local gate = open_gate(partition.base, now_ms)
+local is_on_hold = redis.call('EXISTS', partition.hold) == 1
+if is_on_hold then
+  limit = 0
+end
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
@@ -65,7 +72,8 @@ end
 
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  local token = math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)
+  local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+  local token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
   redis.call('SET', partition.token, digits(token))
   return token
 end
@@ -74,8 +82,8 @@ end
 -- expires.
 local function is_expired(element, ttl_ms)
   local at = stamp_of(element)
-  if ttl_ms == queue_ttl_ms then
-    at = at > 0 and math.max(at, counts_from) or at
+  if at > 0 and ttl_ms == queue_ttl_ms then
+    at = math.max(at, counts_from)
   end
   return at > 0 and at < now_ms - ttl_ms
 end
@@ -103,7 +111,7 @@ end
 -- whole batch.
 local function outlasted_at_head(place)
   local count = expired_at_head(place, patience_ms)
-  return count > 0 and tonumber(redis.call('HGET', place.reply, 'size')) or count
+  return count > 0 and reply_size(place) or count
 end
 
 local function reason_of_wait(name, error)
@@ -117,7 +125,7 @@ local function settle_head(place, tries, awaited)
   local count, reason = 0, nil
   if #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
+    count = reply_size(place) or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
@@ -138,7 +146,7 @@ local function settle_head(place, tries, awaited)
 end
 
 local function lease(place, tries, due)
-  local size = tonumber(redis.call('HGET', place.reply, 'size')) or math.min(redis.call('LLEN', place.queue), max_batch)
+  local size = reply_size(place) or math.min(redis.call('LLEN', place.queue), max_batch)
   tries[#tries + 1] = size
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
@@ -204,8 +212,7 @@ end
 local function renew_kept()
   for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
     local place = place_in(partition, conversation)
-    local holder = redis.call('HGET', place.lock, 'token')
-    if holder == token then
+    if redis.pcall('HGET', place.lock, 'token') == token then
       renew(place)
     end
   end
@@ -249,16 +256,48 @@ local function visit(place, due, since, may_lease)
   end
 end
 
--- Visits a conversation, and notes its lease. Returns as `visit` does.
+-- Moves a conversation aside: its messages, its lock and its reply.
+local function set_conversation_aside(place, problem)
+  for _, name in ipairs({'queue', 'lock', 'reply'}) do
+    if redis.call('EXISTS', place[name]) == 1 then
+      set_aside(place, name, problem, now_ms)
+      damaged = damaged + 1
+    end
+  end
+  redis.call('ZREM', partition.active, place.conversation)
+end
+
+-- Visits a conversation as `visit` does, and moves aside what makes that fail. Errors that are not about the data, such
+-- as a missing right, end the claim.
+local function visit_safely(place, due, since, may_lease)
+  for round = 1, 2 do
+    local is_done, answer, bytes = pcall(visit, place, due, since, may_lease)
+    if is_done then
+      return answer, bytes
+    end
+    local problem = words_of(answer)
+    local mended = mend(place, problem, now_ms) + mend(partition, problem, now_ms)
+    damaged = damaged + mended
+    if mended == 0 or round == 2 then
+      if not is_about_data(problem) then
+        error(answer, 0)
+      end
+      set_conversation_aside(place, problem)
+      return
+    end
+  end
+end
+
+-- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
 local function take(conversation, due, since)
   local place = place_in(partition, conversation)
-  local batch, batch_bytes = visit(place, due, since, bytes < REPLY_BYTES_MAX)
+  local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
   if type(batch) == 'table' then
     batches[#batches + 1] = batch
     leased[#leased + 1] = conversation
     bytes = bytes + batch_bytes
   end
-  return batch
+  return batch == 'held' or batch == 'waits'
 end
 
 -- Leases conversations that wait for a backend and may use it now, in their order.
@@ -274,7 +313,9 @@ end
 
 -- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
 local function next_due()
-  if only ~= '' then
+  if is_on_hold then
+    return -1
+  elseif only ~= '' then
     return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
   end
   local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
@@ -283,28 +324,32 @@ local function next_due()
 end
 
 local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, news}
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news}
 end
 
 read_layout(partition)
 allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()
-local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
+local claim = {last_claim = last_claim, damaged = partition.damaged}
+local last = guarded(claim, now_ms, function()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations')
+end)
 if last[1] == claim_id then
   for conversation in string.gmatch(last[2], '%S+') do
     local place = place_in(partition, conversation)
-    local held = redis.call('HMGET', place.lock, 'token', 'claimId')
+    local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
       renew(place)
-      batches[#batches + 1] = batch_of(place)
+      local is_readable, batch = pcall(batch_of, place)
+      batches[#batches + 1] = is_readable and batch or nil
     end
   end
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
   return answer({})
 end
 
-local news = take_news(gate)
+local news = take_news(gate, now_ms)
 if limit > 0 and only == '' then
   for _, backend in ipairs(backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
     take_waiting(backend, since)
@@ -314,10 +359,7 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later 
   local count = limit - #leased
   local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
   for index = 1, #due, 2 do
-    local found = take(due[index], tonumber(due[index + 1]), since)
-    if found == 'held' or found == 'waits' then
-      looked_at = looked_at + 1
-    end
+    looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
   end
   if looked_at == 0 or put_off_count >= PUT_OFF_MAX then
     break

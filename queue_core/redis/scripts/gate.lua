@@ -3,21 +3,29 @@
 -- A gate holds the backends that the claim has looked at: those that are away or resume, with `slots`, the number of
 -- turns that may still begin to use each, or false for one that works.
 
-local function open_gate(base)
-  return {base = base, backends = {}, names = {}, is_open = redis.call('EXISTS', base .. 'outages') == 0}
+local function open_gate(base, now_ms)
+  local backend = backend_in(base, '')
+  local is_done, is_open = guarded_backend(backend, now_ms, function()
+    return redis.call('ZCARD', backend.outages) + redis.call('HLEN', backend.news) == 0
+  end)
+  return {base = base, backends = {}, names = {}, is_open = is_open or not is_done}
 end
 
--- Returns a backend that is away or resumes; false for one that works.
+-- Returns a backend that is away or resumes; false for one that works. One whose keys were damaged works.
 local function troubled(gate, name, now_ms)
   if gate.backends[name] == nil then
     local backend = backend_in(gate.base, name)
-    if redis.call('ZSCORE', backend.outages, name) then
-      backend.slots = free_slots(backend, now_ms)
-      gate.names[#gate.names + 1] = name
-    else
-      backend = false
+    local is_done, is_troubled = guarded_backend(backend, now_ms, function()
+      if redis.call('ZSCORE', backend.outages, name) then
+        backend.slots = free_slots(backend, now_ms)
+        return redis.call('ZCARD', backend.waiting) + redis.call('ZCARD', backend.trials) >= 0
+      end
+    end)
+    if not is_done then
+      redis.call('ZREM', backend.outages, name)
     end
-    gate.backends[name] = backend
+    gate.backends[name] = is_done and is_troubled and backend or false
+    gate.names[#gate.names + 1] = gate.backends[name] and name or nil
   end
   return gate.backends[name]
 end
@@ -51,7 +59,7 @@ local function backends_to_serve(gate, now_ms, count)
   if not gate.is_open then
     local key = gate.base .. 'outages'
     for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', digits(now_ms), 'LIMIT', 0, count)) do
-      backends[#backends + 1] = troubled(gate, name, now_ms)
+      backends[#backends + 1] = troubled(gate, name, now_ms) or nil
     end
   end
   return backends
@@ -84,11 +92,12 @@ local function settle_backends(gate, now_ms)
 end
 
 -- Takes the news of backends that went away or came back.
-local function take_news(gate)
+local function take_news(gate, now_ms)
   local key, news = gate.base .. 'outage_news', {}
   local found = gate.is_open and {} or redis.call('HGETALL', key)
   for index = 1, #found, 2 do
-    local known = redis.call('HMGET', backend_in(gate.base, found[index]).state, 'since', 'error')
+    local backend = troubled(gate, found[index], now_ms)
+    local known = backend and redis.call('HMGET', backend.state, 'since', 'error') or {}
     news[#news + 1] = {found[index], found[index + 1], known[1] or '0', known[2] or ''}
   end
   if #news > 0 then

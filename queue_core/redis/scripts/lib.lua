@@ -23,10 +23,10 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Reads the layout: {oldest, version, since}, each false where it is not noted, or an error if the hash is damaged,
+-- Reads the layout: {oldest, version, since, ids}, each false where it is not noted, or an error if the hash is damaged,
 -- which stops nobody. Raises an error where only processes of a newer layout may work.
 local function read_layout(place)
-  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since')
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
   local oldest = layout[1]
   if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
     error('NEWER_LAYOUT ' .. oldest)
@@ -36,16 +36,17 @@ end
 
 -- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
 -- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
+-- The second result is the list of the layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
   local version = tonumber(layout[2] or nil)
   if version and version >= LAYOUT_VERSION then
-    return tonumber(layout[3] or nil) or now_ms
+    return tonumber(layout[3] or nil) or now_ms, layout[4]
   end
   local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
   local since = is_used and now_ms or 0
   redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
-  return since
+  return since, layout[4]
 end
 
 local function stamp(message, now_ms)
@@ -58,6 +59,20 @@ end
 
 local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
+end
+
+-- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+local function older_messages(place, first, before_ms)
+  local low, high = first, redis.call('LLEN', place.queue)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low - first
 end
 
 local function attempts(count)
@@ -81,9 +96,11 @@ local function place_in(partition, conversation)
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
     completed = partition.base .. 'completed:' .. conversation,
+    stats = partition.base .. 'queue_stats:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,
+    damaged = partition.damaged,
   }
 end
 
@@ -107,10 +124,10 @@ end
 -- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', place.active, digits(at), place.conversation)
   if not first[1] or at < tonumber(first[2]) then
     redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
   end
+  redis.call('ZADD', place.active, digits(at), place.conversation)
 end
 
 -- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
@@ -151,7 +168,7 @@ end
 
 local function tries_in(list)
   local tries = {}
-  for size in string.gmatch(list or '', '%d+') do
+  for size in string.gmatch(list or '', '[1-9]%d*') do
     tries[#tries + 1] = tonumber(size)
   end
   return tries
@@ -159,6 +176,15 @@ end
 
 local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
+end
+
+-- Returns the number of messages of the head that a recorded reply answers, nil without a reply.
+local function reply_size(place)
+  local reply = redis.call('HMGET', place.reply, 'size', 'parts')
+  if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
+    return tonumber(reply[1] or nil)
+  end
+  error('damaged: a reply with the size ' .. (reply[1] or '') .. ' and parts ' .. (reply[2] or ''))
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that

@@ -16,7 +16,8 @@
 -- Time without any success after which failures of two conversations mean that a backend is away. Under load, two
 -- failures in a row happen by chance; then a success is never long ago.
 local SILENT_MS = 1000
-local PROBE_MS, PROBE_MS_MAX = 1000, 60000
+local PROBE_MS = 1000
+local PROBE_MS_MAX = 60000
 -- Turns at a time from which on there is no limit any more.
 local AT_ONCE_MAX = 64
 -- Time after which a conversation that waits for a backend is looked at again, for the limit of its wait.
@@ -35,7 +36,22 @@ local function backend_in(base, name)
     news = base .. 'outage_news',
     looks = base .. 'looks',
     wake = base .. 'wake',
+    damaged = base .. 'damaged',
   }
+end
+
+-- Runs a function of a backend, whose errors change nothing else. After an error damaged keys of the backend are moved
+-- aside, and what was known about it is forgotten. Returns as pcall does.
+local function guarded_backend(backend, now_ms, run)
+  local is_done, answer = pcall(run)
+  if not is_done then
+    local keys = {
+      outages = backend.outages, outage_news = backend.news, backend = backend.state, backend_waiting = backend.waiting,
+      backend_trials = backend.trials, damaged = backend.damaged,
+    }
+    pcall(mend, keys, words_of(answer), now_ms)
+  end
+  return is_done, answer
 end
 
 -- Returns a number that stands for a conversation. Two may have the same: then they count as one.
@@ -138,7 +154,10 @@ end
 
 -- Notes that the backend named `name` served the conversation. An error here changes nothing else.
 local function note_success(place, name, now_ms)
-  pcall(succeed, backend_in(place.base, name), place.conversation, now_ms)
+  local backend = backend_in(place.base, name)
+  guarded_backend(backend, now_ms, function()
+    succeed(backend, place.conversation, now_ms)
+  end)
 end
 
 local function end_trials(place, now_ms)
@@ -171,7 +190,7 @@ end
 -- Returns true if a failure is the turn's own fault: the backend served another conversation since `began_ms`.
 local function is_own_fault(place, name, began_ms)
   local is_known, has_served = pcall(has_served_others, place, name, began_ms)
-  return has_served or not is_known
+  return not is_known or has_served
 end
 
 local function begin_outage(backend, error, now_ms, asked_ms)
@@ -212,7 +231,10 @@ end
 -- Notes that a turn failed for a reason of the backend. While the backend is away, the conversation waits for it.
 -- `asked_ms` is a wait that the backend asks for. An error here changes nothing else.
 local function note_failure(place, name, error, now_ms, asked_ms)
-  pcall(fail_backend, place, backend_in(place.base, name), error, now_ms, asked_ms)
+  local backend = backend_in(place.base, name)
+  guarded_backend(backend, now_ms, function()
+    fail_backend(place, backend, error, now_ms, asked_ms)
+  end)
 end
 
 -- Removes a conversation from what waits for its backends, or uses them.

@@ -15,11 +15,14 @@ local function note_answered()
   redis.call('HSET', place.lock, 'answered', cjson.encode(answered))
 end
 
-layout_since(place, now_ms)
-redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
+local since, ids = layout_since(place, now_ms)
+local layers = layers_in(ids)
+if not first_seen(seen, layers, since, now_ms, dedupe_ttl_ms) then
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+end
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
-local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
+local begun = tries[#tries] or reply_size(place) or 0
 for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
   if id_of(element) == message_id then
     if index <= begun then
@@ -29,8 +32,8 @@ for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
       note_answered()
       return 'withdrawn'
     end
-    redis.call('LREM', place.queue, 1, element)
     archive(place, element, now_ms)
+    redis.call('LREM', place.queue, 1, element)
     redis.call('PEXPIRE', place.completed, completed_ttl_ms)
     if begun == 0 then
       schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))

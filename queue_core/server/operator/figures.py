@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
 from queue_core.queue.outages import Outage
-from queue_core.server.operator.output import age, write
+from queue_core.server.operator.output import age, moment, write
 from queue_core.text import quantity, visible
 
 
@@ -26,7 +26,9 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("waiting", quantity(report.waiting, "message")),
         ("in work", quantity(report.in_flight, "message")),
         ("oldest", oldest),
+        *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),
+        ("damaged", quantity(report.damaged_keys, "key")),
         ("expired leases", f"{report.expired_leases:,}"),
         *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),

@@ -397,18 +397,26 @@ async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: Message
     assert (await queue.outages())[0].waiting == 452
 
 
-async def test_a_damaged_state_of_a_backend_changes_nothing_else(queue: MessageQueue, clock: Clock) -> None:
-    shared = queue.keys.partitions[0]
-    await queue.redis.set(shared.backend_of("ai"), "rubbish")
-    await enqueue(queue, ["ali", "bea"])
-    clock.now_ms += 8_000
-    first, second = await claim(queue)
-    await queue.record_reply(first, "hello")
-    await queue.complete(first)
-    await fail(queue, second)
-    clock.now_ms += MINUTE_MS
-    (again,) = await claim(queue)
-    assert (again.attempt, again.setbacks) == (2, 0)
+@pytest.mark.parametrize(
+    "kind", ["backend:ai", "backend_waiting:ai", "backend_trials:ai", "outages", "outage_news"]
+)
+async def test_a_damaged_key_of_an_outage_is_moved_aside_and_all_are_answered(
+    queue: MessageQueue, clock: Clock, kind: str
+) -> None:
+    await go_away(queue, clock)
+    key = queue.keys.partitions[0].base + kind
+    await queue.redis.delete(key)
+    await queue.redis.set(key, "rubbish")
+    answered = 0
+    while await queue.depth():
+        claimed = await queue.claim("p", limit=10)
+        for batch in claimed.batches:
+            await queue.complete(batch)
+        answered += len(claimed.batches)
+        clock.now_ms = max(clock.now_ms + 1, claimed.next_due_ms or 0)
+    assert answered == len(USERS)
+    assert await queue.dead_letters() == []
+    assert (await queue.sizes()).damaged_keys == 1
 
 
 async def test_a_user_who_waits_for_the_ai_can_be_forgotten(queue: MessageQueue, clock: Clock) -> None:
