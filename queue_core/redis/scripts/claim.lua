@@ -30,7 +30,7 @@ local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 -- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
-local PUT_OFF_MAX = 200
+local PUT_OFF_MAX = 100
 -- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
@@ -220,13 +220,14 @@ end
 
 -- Lets a conversation wait for a backend, unless its messages waited for too long.
 local function let_wait(place, backend)
-  local count = outlasted_at_head(place)
-  if count > 0 then
+  local head = redis.call('LINDEX', place.queue, 0)
+  if head and is_expired(head, patience_ms) then
+    local count = outlasted_at_head(place)
     local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
     give_up(place, count, reason_of_wait(backend.name, error), now_ms)
     given_up = given_up + count
+    head = redis.call('LINDEX', place.queue, 0)
   end
-  local head = redis.call('LINDEX', place.queue, 0)
   if head then
     local added_at = stamp_of(head)
     put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)

@@ -177,3 +177,13 @@ def claims_do_not_look_from_the_middle_on(patch: pytest.MonkeyPatch) -> None:
     """Look at a lease only when it ran out: the grace of a dead worker begins then."""
     for script in ("claim", "extend"):
         plant(patch, script, "math.floor(lock_ttl_ms / 2)", "lock_ttl_ms")
+
+
+def outages_use_attempts(patch: pytest.MonkeyPatch) -> None:
+    """Count every attempt that failed since the AI or the channel was away."""
+    fail = MessageQueue.fail
+
+    async def counting(self: MessageQueue, batch: Batch, reason: str, **how: Any) -> int:
+        return await fail(self, batch, reason, **(how | {"sign": None}))
+
+    patch.setattr(MessageQueue, "fail", counting)

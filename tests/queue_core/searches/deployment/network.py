@@ -135,6 +135,7 @@ class Server:
         answer = self.run(*command)
         if not isinstance(answer, Exception):
             self._note(script, given, token, answer, process)
+        self.trace.note_backends(bool(self.run("EXISTS", "wa:{0}:outages")))
         return answer
 
     def _note(
@@ -142,7 +143,7 @@ class Server:
     ) -> None:
         now_ms = self.loop.now_ms()
         if script.name == "claim":
-            for conversation, claimed, attempt, _, _, reply, state, _, elements in answer[4]:
+            for conversation, claimed, attempt, _, _, reply, state, _, _, elements in answer[4]:
                 ids = tuple(msgspec.json.decode(element)["id"] for element in elements)
                 name = text(conversation)
                 step = Executed(now_ms, process, "claim", name, int(claimed), answer, ids, attempt)
