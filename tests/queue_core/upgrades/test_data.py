@@ -1,0 +1,140 @@
+"""Data of the release before and of this one, each read and finished by the other; times are given, nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.queue_core.bot import on_newest
+from tests.queue_core.server.operator.console import url_of
+from tests.queue_core.upgrades.releases import ROOT, CallError, Remote
+from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, fill
+
+EPOCH_MS = 1_790_000_000_000
+LEASE_MS = 15_000
+
+
+@pytest.fixture(scope="module")
+def remotes(before: Path) -> Iterator[tuple[Remote, Remote]]:
+    """The release before, and this one."""
+    both = Remote(before), Remote(ROOT)
+    yield both
+    for remote in both:
+        remote.close()
+
+
+@pytest.fixture(params=["upgrade", "way back"])
+def pair(
+    request: pytest.FixtureRequest, redis_client: Redis, remotes: tuple[Remote, Remote]
+) -> tuple[Remote, Remote]:
+    """The release that was there first, and the one that takes over."""
+    for remote in remotes:
+        remote.open(url_of(redis_client), supersede_ms=45_000)
+    return remotes if request.param == "upgrade" else remotes[::-1]
+
+
+def look_on(remote: Remote, now_ms: int, *, for_ms: int) -> int:
+    """Look at the index every second, as a worker does. Return the time at the end."""
+    for at_ms in range(now_ms, now_ms + for_ms + 1, 1_000):
+        remote("look", at_ms)
+    return now_ms + for_ms
+
+
+def take_all(remote: Remote, now_ms: int) -> dict[str, dict[str, Any]]:
+    """Take and finish every turn that is due, as a worker does. Return the turns by user."""
+    turns = {turn.pop("phone"): turn for turn in remote("claim", now_ms)}
+    for turn in turns.values():
+        token = turn.pop("token")
+        if turn["state"] != "sent":
+            assert remote("record_reply", now_ms, token=token, text=turn["reply"] or "re")
+        remote("complete", now_ms, token=token)
+    return turns
+
+
+@on_newest
+async def test_each_release_finishes_what_the_other_one_left(
+    pair: tuple[Remote, Remote], redis_client: Redis
+) -> None:
+    """Its process died: what it had in work is taken over when the leases have run out."""
+    first, second = pair
+    now_ms = look_on(second, fill(first, EPOCH_MS), for_ms=LEASE_MS + WINDOW_MS)
+    second("check", now_ms)
+    assert take_all(second, now_ms) == TURNS
+    assert take_all(second, now_ms) == {}
+    assert second("depth", now_ms) == 0
+    letters = second("dead_letters", now_ms)
+    assert sorted(letter[1:] for letter in letters) == [["dead.a", "re dead.a"], ["late.a", None]]
+    assert second("completed", now_ms, phone="answered-elsewhere") == [
+        "answered-elsewhere.a",
+        "answered-elsewhere.b",
+    ]
+    assert second("completed", now_ms, phone="finished") == ["finished.a"]
+    assert second("note", now_ms, phone="finished") == "a memory"
+    for letter_id, message_id, _ in letters:
+        second("requeue", now_ms, letter_id=letter_id)
+        turns = take_all(second, now_ms + WINDOW_MS)
+        assert [turn["ids"] for turn in turns.values()] == [[message_id]]
+    assert await redis_client.keys("wa:{0}:processing_lock:*") == []
+    assert await redis_client.keys("wa:{0}:reply:*") == []
+
+
+@on_newest
+async def test_no_release_repairs_what_the_other_one_wrote(pair: tuple[Remote, Remote]) -> None:
+    first, second = pair
+    now_ms = fill(first, EPOCH_MS)
+    assert second("rescue", now_ms) == 0
+    now_ms = look_on(second, now_ms, for_ms=LEASE_MS + WINDOW_MS)
+    assert take_all(second, now_ms) == TURNS
+    assert first("rescue", now_ms) == 0
+
+
+@on_newest
+async def test_each_release_respects_the_leases_of_the_other(pair: tuple[Remote, Remote]) -> None:
+    first, second = pair
+    first("enqueue", EPOCH_MS, message_id="a", phone="1")
+    now_ms = EPOCH_MS + WINDOW_MS
+    (mine,) = first("claim", now_ms)
+    for _ in range(3):
+        now_ms = look_on(second, now_ms, for_ms=LEASE_MS - 1_000)
+        assert second("claim", now_ms) == []
+        first("extend", now_ms, token=mine["token"])
+    now_ms = look_on(second, now_ms, for_ms=LEASE_MS)
+    (taken,) = second("claim", now_ms)
+    assert taken["token"] > mine["token"]
+    for call in ("extend", "complete", "release"):
+        with pytest.raises(CallError, match="LeaseLostError"):
+            first(call, now_ms, token=mine["token"])
+    second("complete", now_ms, token=taken["token"])
+
+
+@on_newest
+async def test_messages_through_both_releases_keep_their_order(pair: tuple[Remote, Remote]) -> None:
+    first, second = pair
+    ids = [f"m{number}" for number in range(6)]
+    for number, message_id in enumerate(ids):
+        remote = pair[number % 2]
+        assert remote("enqueue", EPOCH_MS + number, message_id=message_id, phone="1") == "queued"
+    (turn,) = second("claim", EPOCH_MS + 6)
+    assert turn["ids"] == ids
+    assert first("claim", EPOCH_MS + 6) == []
+
+
+@on_newest
+async def test_a_delivery_repeated_to_the_other_release_is_a_duplicate(pair: tuple[Remote, Remote]) -> None:
+    """In both directions while both run, and whether the first one stored the message or answered it directly."""
+    first, second = pair
+    first("enqueue", EPOCH_MS, message_id="a", phone="1")
+    first("withdraw", EPOCH_MS, message_id="b", phone="1")
+    for message_id in ("a", "b"):
+        assert second("enqueue", EPOCH_MS + 1, message_id=message_id, phone="1") == "duplicate"
+    second("enqueue", EPOCH_MS + 2, message_id="c", phone="1")
+    second("withdraw", EPOCH_MS + 2, message_id="d", phone="1")
+    for message_id in ("a", "b", "c", "d"):
+        for remote in pair:
+            assert remote("enqueue", EPOCH_MS + 3, message_id=message_id, phone="1") == "duplicate"
+    assert second("enqueue", EPOCH_MS + 3, message_id="a", phone="2") == "queued"
+    assert second("depth", EPOCH_MS + 3) == 3
