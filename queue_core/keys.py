@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -57,6 +58,17 @@ class Partition(NamedTuple):
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
+class Seen(NamedTuple):
+    """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
+
+    fingerprint: bytes
+    """16 bytes that stand for the conversation and the id."""
+    ids: str
+    """Start of the keys of the hashes that hold fingerprints; the field `ids` of the layout says which there are."""
+    old: Key
+    """String that layout 1 kept for each id: when the id came first, Unix ms."""
+
+
 class Place(NamedTuple):
     """Keys of one conversation, and those of its partition that its scripts touch."""
 
@@ -68,8 +80,10 @@ class Place(NamedTuple):
     reply: Key
     stats: Key
     completed: Key
-    seen: Key
-    """Start of the keys that `seen_of` makes."""
+    seen: str
+    """Start of the keys that layout 1 kept for each message id."""
+    ids: str
+    """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
@@ -77,9 +91,19 @@ class Place(NamedTuple):
     dead: Key
     layout: Key
 
-    def seen_of(self, message_id: str) -> str:
-        """Return the key that marks a message id as seen."""
-        return self.seen + encode_name(message_id)
+    def seen_of(self, message_id: str) -> Seen:
+        """Return the notes that a message id was seen.
+
+        Two ids share a fingerprint of 128 bits with a probability of about 10⁻³¹, with 20 million ids at a time. Who
+        chooses ids can search for two that do, in 2⁶⁴ steps, but both must be of one conversation: another one's
+        fingerprint takes 2¹⁰⁴ steps.
+        """
+        name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
+        return Seen(
+            fingerprint=blake2b(name, digest_size=16).digest(),
+            ids=self.ids,
+            old=self.seen + encode_name(message_id),
+        )
 
 
 class KeySpace:
@@ -138,6 +162,7 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             active=partition.active,
             wake=partition.wake,

@@ -1,13 +1,13 @@
 """Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Only the fields named beside a Place or a Partition are sent.
+Only the fields named beside a Place, a Partition or a Seen are sent.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from queue_core.keys import Key, Partition, Place
+from queue_core.keys import Key, Partition, Place, Seen
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
 
@@ -169,7 +169,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(_enqueue_answer)
     place: Annotated[Place, "queue lock active wake stats dead layout conversation"]
-    seen: Key
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message: bytes
@@ -289,7 +289,7 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
 
     read = staticmethod(text)
     place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
-    seen: Key
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message_id: str
