@@ -60,6 +60,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
     expired_leases: int = 0
+    layout_since_ms: int | None = None
+    """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
@@ -123,6 +125,7 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._read_layouts()
         await self._look_for_hold()
         await self._count()
         if self._is_thorough:
@@ -151,6 +154,10 @@ class _Examination:
             self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
+
+    async def _read_layouts(self) -> None:
+        since = [layout.since_ms for layout in await self._queue.layouts() if layout.since_ms is not None]
+        self._facts["layout_since_ms"] = max(since, default=None)
 
     async def _look_for_hold(self) -> None:
         self._facts["held_since_ms"] = await self._queue.holding.since_ms()

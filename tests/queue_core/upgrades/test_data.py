@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 from tests.queue_core.bot import on_newest
 from tests.queue_core.server.operator.console import url_of
 from tests.queue_core.upgrades.releases import ROOT, CallError, Remote
-from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, fill
+from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, fill, use
 
 EPOCH_MS = 1_790_000_000_000
 LEASE_MS = 15_000
+DAY_MS = 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,19 @@ def remotes(before: Path) -> Iterator[tuple[Remote, Remote]]:
         remote.close()
 
 
+def open_both(remotes: tuple[Remote, Remote], redis: Redis) -> None:
+    """Open both on a Redis that the release before has used."""
+    for remote in remotes:
+        remote.open(url_of(redis), supersede_ms=45_000)
+    use(remotes[0], EPOCH_MS)
+
+
 @pytest.fixture(params=["upgrade", "way back"])
 def pair(
     request: pytest.FixtureRequest, redis_client: Redis, remotes: tuple[Remote, Remote]
 ) -> tuple[Remote, Remote]:
     """The release that was there first, and the one that takes over."""
-    for remote in remotes:
-        remote.open(url_of(redis_client), supersede_ms=45_000)
+    open_both(remotes, redis_client)
     return remotes if request.param == "upgrade" else remotes[::-1]
 
 
@@ -125,16 +132,41 @@ async def test_messages_through_both_releases_keep_their_order(pair: tuple[Remot
 
 @on_newest
 async def test_a_delivery_repeated_to_the_other_release_is_a_duplicate(pair: tuple[Remote, Remote]) -> None:
-    """In both directions while both run, and whether the first one stored the message or answered it directly."""
-    first, second = pair
-    first("enqueue", EPOCH_MS, message_id="a", phone="1")
-    first("withdraw", EPOCH_MS, message_id="b", phone="1")
-    for message_id in ("a", "b"):
-        assert second("enqueue", EPOCH_MS + 1, message_id=message_id, phone="1") == "duplicate"
-    second("enqueue", EPOCH_MS + 2, message_id="c", phone="1")
-    second("withdraw", EPOCH_MS + 2, message_id="d", phone="1")
-    for message_id in ("a", "b", "c", "d"):
-        for remote in pair:
-            assert remote("enqueue", EPOCH_MS + 3, message_id=message_id, phone="1") == "duplicate"
-    assert second("enqueue", EPOCH_MS + 3, message_id="a", phone="2") == "queued"
-    assert second("depth", EPOCH_MS + 3) == 3
+    """While both run, whether a release stored the message or answered it directly."""
+    for number, (at, again) in enumerate((pair, pair[::-1])):
+        stored, answered = f"stored{number}", f"answered{number}"
+        assert at("enqueue", EPOCH_MS, message_id=stored, phone="1") == "queued"
+        assert at("withdraw", EPOCH_MS, message_id=answered, phone="1") == "marked"
+        for message_id in (stored, answered):
+            for remote in (again, at):
+                assert remote("enqueue", EPOCH_MS + 1, message_id=message_id, phone="1") == "duplicate"
+            assert remote("enqueue", EPOCH_MS + 1, message_id=message_id, phone="2") == "queued"
+
+
+@on_newest
+@pytest.mark.parametrize("after_ms", [0, DAY_MS - 1])
+async def test_for_a_day_the_release_before_knows_what_this_one_stored(
+    remotes: tuple[Remote, Remote], redis_client: Redis, after_ms: int
+) -> None:
+    """So that the way back is open: what this release stored last is not answered again."""
+    before, this = remotes
+    open_both(remotes, redis_client)
+    this("enqueue", EPOCH_MS, message_id="first", phone="1")
+    this("enqueue", EPOCH_MS + after_ms, message_id="m", phone="1")
+    at_ms = EPOCH_MS + after_ms + DAY_MS - 1_000
+    assert before("enqueue", at_ms, message_id="m", phone="1") == "duplicate"
+
+
+@on_newest
+async def test_after_a_day_only_messages_of_the_release_before_are_known_to_both(
+    remotes: tuple[Remote, Remote], redis_client: Redis
+) -> None:
+    """An upgrade must be complete by then."""
+    before, this = remotes
+    open_both(remotes, redis_client)
+    this("enqueue", EPOCH_MS, message_id="first", phone="1")
+    before("enqueue", EPOCH_MS + DAY_MS - 1, message_id="of before", phone="1")
+    this("enqueue", EPOCH_MS + DAY_MS, message_id="of this", phone="1")
+    assert this("enqueue", EPOCH_MS + 2 * DAY_MS - 2, message_id="of before", phone="1") == "duplicate"
+    assert this("enqueue", EPOCH_MS + 2 * DAY_MS - 2, message_id="of this", phone="1") == "duplicate"
+    assert before("enqueue", EPOCH_MS + DAY_MS, message_id="of this", phone="1") == "queued"

@@ -16,7 +16,7 @@ from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, Process, running
 from tests.queue_core.server.outside import PATIENCE_S, evolution, outside
 from tests.queue_core.upgrades.releases import ROOT, Remote
-from tests.queue_core.upgrades.states import DEAD, TURNS, WINDOW_MS, fill
+from tests.queue_core.upgrades.states import DEAD, TURNS, WINDOW_MS, fill, use
 
 REMOTE = {"lock_ttl_ms": 1_000, "lock_renew_ms": 200, "redis_deadline_ms": 500, "supersede_ms": 45_000}
 REPLIED = ("reply-not-sent", "reply-unsure", "reply-in-parts", "reply-sent")
@@ -52,10 +52,11 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
     waves = [[f"{wave}{number}" for number in range(10)] for wave in "wxyz"]
     ids = {message_id for turn in TURNS.values() for message_id in turn["ids"]} - NOT_SENT_AGAIN
     ids |= {message_id for wave in waves for message_id in wave}
-    remote = Remote(first)
-    remote.open(redis_server.url, **REMOTE)
-    fill(remote, time.time_ns() // 1_000_000 - WINDOW_MS)
-    remote.close()
+    for root, step in ((before, use), (first, fill)):
+        remote = Remote(root)
+        remote.open(redis_server.url, **REMOTE)
+        step(remote, time.time_ns() // 1_000_000 - WINDOW_MS)
+        remote.close()
     async with outside() as world, connect(redis_server.url) as client:
         queue = MessageQueue(client)
         environment = {**QUICK, **world.environment(), "REDIS_URL": redis_server.url}
