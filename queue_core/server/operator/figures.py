@@ -59,7 +59,7 @@ def _memory(report: HealthReport) -> str:
 
 
 def _layout(report: HealthReport) -> str:
-    """Say since when data is written in this release's layout, and until when the release before can take over again."""
+    """Say since when data is written in this layout, and until when the release before may run, too."""
     since_ms = report.layout_since_ms
     if not since_ms:
         return f"{LAYOUT_VERSION}" if since_ms == 0 else f"{LAYOUT_VERSION}, from the first message on"
