@@ -112,8 +112,8 @@ class MessageQueue:
         self.requeue = letters.requeue
         self.drop = letters.drop
         self.expire_dead_letters = letters.expire
-        self.forget = Erasure(access, letters).forget
         self.damage = Damage(access)
+        self.forget = Erasure(access, letters, self.damage).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
