@@ -15,6 +15,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
+from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
@@ -62,6 +63,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
     expired_leases: int = 0
+    layout: int = LAYOUT_VERSION
+    """Layout in which this release writes."""
     layout_since_ms: int | None = None
     """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
     held_since_ms: int | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.health import HealthReport
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.server.operator.output import age, moment, write
@@ -63,11 +62,11 @@ def _layout(report: HealthReport) -> str:
     """Say since when data is written in this layout, and until when the release before may run, too."""
     since_ms = report.layout_since_ms
     if not since_ms:
-        return f"{LAYOUT_VERSION}" if since_ms == 0 else f"{LAYOUT_VERSION}, from the first message on"
+        return f"{report.layout}" if since_ms == 0 else f"{report.layout}, from the first message on"
     until_ms = since_ms + BESIDE_MS
     is_open = report.checked_at_ms < until_ms
     way_back = f"; until {moment(until_ms)} beside the release before" if is_open else ""
-    return f"{LAYOUT_VERSION} since {moment(since_ms)}{way_back}"
+    return f"{report.layout} since {moment(since_ms)}{way_back}"
 
 
 def _persistence(report: HealthReport) -> str:

@@ -66,7 +66,7 @@ def take_all(remote: Remote, now_ms: int) -> dict[str, dict[str, Any]]:
 async def test_each_release_finishes_what_the_other_one_left(
     pair: tuple[Remote, Remote], redis_client: Redis
 ) -> None:
-    """Its process died: what it had in work is taken over when the leases have run out."""
+    """Turns of a process that died are taken over when their leases have run out."""
     first, second = pair
     now_ms = look_on(second, fill(first, EPOCH_MS), for_ms=LEASE_MS + WINDOW_MS)
     second("check", now_ms)
