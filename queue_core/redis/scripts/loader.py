@@ -53,8 +53,7 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n"
-        body, lib = _read(name), constants + _read("lib") + _read("seen")
+        body, lib = _read(name), library()
         self._check(body, lib)
         script = f"{_preamble(inputs)}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
@@ -148,6 +147,12 @@ def _preamble(inputs: list[Input]) -> str:
     return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
         lines
     )
+
+
+@cache
+def library() -> str:
+    """Return the functions and constants of which each script gets those that it needs."""
+    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in ("lib", "seen"))
 
 
 @cache
