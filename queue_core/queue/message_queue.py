@@ -166,17 +166,23 @@ class MessageQueue:
         """
         check_names(message)
         place = self.keys.of(message.instance_name, message.user_phone)
-        return await self.transport.gathered(
-            scripts.Withdraw(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=self.settings,
-                now_ms=self._now(),
-                message_id=well_formed(message.id),
-                dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+        message_id = well_formed(message.id)
+        answer: str | int = 0
+        while isinstance(answer, int):  # a long conversation is searched in several steps
+            answer = await self.transport.gathered(
+                scripts.Withdraw(
+                    place=place,
+                    seen=place.seen_of(message.id),
+                    rules=self.settings,
+                    now_ms=self._now(),
+                    message_id=message_id,
+                    quoted_id=msgspec.json.encode(message_id),
+                    skipped=answer,
+                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
+                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+                )
             )
-        )
+        return answer
 
     # For workers. `Processor` makes these calls for you.
 

@@ -130,6 +130,10 @@ def _fail_answer(raw: Any) -> FailAnswer:
     return FailAnswer(_standing(raw[0]), raw[1])
 
 
+def _withdraw_answer(raw: Any) -> str | int:
+    return raw if isinstance(raw, int) else text(raw)
+
+
 def _survey_answer(raw: Any) -> SurveyAnswer:
     now_ms, conversations, waiting, in_flight, oldest, expired = raw
     return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
@@ -284,15 +288,21 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
 
 
 @stub("withdraw")
-class Withdraw(Call[str], frozen=True, kw_only=True):
-    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
+class Withdraw(Call[str | int], frozen=True, kw_only=True):
+    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight".
 
-    read = staticmethod(text)
+    A number means that the search goes on with a call that has it as `skipped`.
+    """
+
+    read = staticmethod(_withdraw_answer)
     place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message_id: str
+    quoted_id: bytes
+    """The id as it stands in the JSON of a message."""
+    skipped: Number
     dedupe_ttl_ms: Number
     completed_ttl_ms: Number
 

@@ -568,10 +568,10 @@ BUGS = {
         "if false then",
         "withdraw|places|in .* wait|is due at",
     ),
-    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
+    "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, 1, element)",
+        "redis.call('LREM', place.queue, -1, element)",
         "",
         "in 2 places",
     ),

@@ -141,7 +141,7 @@ class Steps:
             scripts.Requeue(partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id)
         )
 
-    async def withdraw(self, message_id: str, at: int = 0) -> str:
+    async def withdraw(self, message_id: str, at: int = 0, skipped: int = 0) -> str | int:
         return await self.run(
             scripts.Withdraw(
                 place=PLACE,
@@ -149,6 +149,8 @@ class Steps:
                 rules=RULES,
                 now_ms=NOW + at,
                 message_id=message_id,
+                quoted_id=msgspec.json.encode(message_id),
+                skipped=skipped,
                 dedupe_ttl_ms=DAY_MS,
                 completed_ttl_ms=1_800_000,
             )
