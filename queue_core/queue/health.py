@@ -15,6 +15,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
+from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
@@ -29,6 +30,8 @@ PAGE = 200
 """Conversations counted in one step of Redis, about a millisecond."""
 COUNTING_SHARE = 0.5
 """Part of the deadline after which counting stops, and the report says so."""
+DEAD_LETTERS_SHARES = (0.9, 0.5)
+"""Parts of the room for dead letters of which a warning speaks."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
 
@@ -180,13 +183,25 @@ class _Examination:
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
-        self._judge(counted, sizes.dead_letters)
+        self._judge_dead_letters(sizes)
+        self._judge(counted)
 
-    def _judge(self, counted: _Counted, dead_letters: int) -> None:
-        if dead_letters:
-            self._warnings.append(
-                f"{quantity(dead_letters, 'dead letter')}: see `dead list`, then requeue or drop"
+    def _judge_dead_letters(self, sizes: Sizes) -> None:
+        if not sizes.dead_letters:
+            return
+        share, words = sizes.dead_letters_share, quantity(sizes.dead_letters, "dead letter")
+        if share >= 1:
+            self._errors.append(
+                f"{words}, and no room for more: messages that fail now wait in their conversations, and so does all "
+                "that comes after them; requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
+                f"monitor moves the oldest, or raise dead_letters_max ({self._queue.settings.dead_letters_max:,})"
             )
+            return
+        passed = next((limit for limit in DEAD_LETTERS_SHARES if share >= limit), None)
+        room = f", over {passed:.0%} of dead_letters_max" if passed else ""
+        self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
+
+    def _judge(self, counted: _Counted) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"

@@ -79,6 +79,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
+    dead_letters_share: float
+    """Part of the room for dead letters that is taken, in the fullest partition."""
 
 
 class Inspection:
@@ -183,8 +185,11 @@ class Inspection:
             *(("ZCARD", partition.active) for partition in partitions),
             *(("XLEN", partition.dead) for partition in partitions),
         )
+        dead = counts[len(partitions) :]
         return Sizes(
-            conversations=tuple(counts[: len(partitions)]), dead_letters=sum(counts[len(partitions) :])
+            conversations=tuple(counts[: len(partitions)]),
+            dead_letters=sum(dead),
+            dead_letters_share=max(dead) / self._access.settings.dead_letters_in_partition_max,
         )
 
     async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:

@@ -107,6 +107,7 @@ class MessageQueue:
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
         self.requeue = letters.requeue
+        self.move_dead_letters_out = letters.move_out
         self.drop = letters.drop
         self.expire_dead_letters = letters.expire
         self.forget = Erasure(access, letters).forget
@@ -143,6 +144,7 @@ class MessageQueue:
                 provider_ms=message.timestamp,
                 dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
                 late_is_dead=int(settings.late_messages == "dead-letter"),
+                dead_letters_max=settings.dead_letters_in_partition_max,
                 stats_ttl_ms=settings.stats_ttl_s * 1000,
                 waits_for_disk=int(settings.wait_for_fsync),
             )
@@ -222,6 +224,7 @@ class MessageQueue:
             grace_ms=settings.grace_ms,
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
+            dead_letters_max=settings.dead_letters_in_partition_max,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
@@ -367,6 +370,7 @@ class MessageQueue:
                 not_sent=int(not_sent),
                 backoff_ms=backoff_ms,
                 max_attempts=self.settings.max_retry_count + 1,
+                dead_letters_max=self.settings.dead_letters_in_partition_max,
                 completed_ttl_ms=self.settings.completed_ttl_s * 1000,
                 stats_ttl_ms=self.settings.stats_ttl_s * 1000,
             )

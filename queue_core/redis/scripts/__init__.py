@@ -180,6 +180,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     provider_ms: Number
     dedupe_ttl_ms: Number
     late_is_dead: Digits
+    dead_letters_max: Number
     stats_ttl_ms: Number
     waits_for_disk: Digits
 
@@ -200,6 +201,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     grace_ms: Number
     max_batch: Number
     max_attempts: Number
+    dead_letters_max: Number
     queue_ttl_ms: Number
     completed_ttl_ms: Number
     only: str
@@ -272,6 +274,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     not_sent: Digits
     backoff_ms: Number
     max_attempts: Number
+    dead_letters_max: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
 

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from queue_core.keys import KeySpace
-from queue_core.redis.scripts.loader import library
+from queue_core.redis.scripts.loader import library, text
 from queue_core.redis.scripts.names import needed_part
 
 _BODY = """
@@ -57,6 +57,6 @@ class Ids:
 
     async def layers(self) -> list[tuple[int, int]]:
         """Return begin (Unix ms) and bits of each layer."""
-        raw = await self.redis.hget(f"{self._base}layout", "ids") or b""
-        layers = [layer.split() for layer in raw.decode().split(";") if layer]
+        raw = text(await self.redis.hget(f"{self._base}layout", "ids") or "")
+        layers = [layer.split() for layer in raw.split(";") if layer]
         return [(int(begun), int(bits)) for begun, _, bits in layers]

@@ -224,11 +224,11 @@ class TestWithdraw:
 
     async def test_a_long_conversation_is_searched_from_its_tail_in_several_steps(self, steps: Steps) -> None:
         await steps.enqueue("m0")
-        element = await steps.redis.lindex(PLACE.queue, 0) or b""
-        others = [element.replace(b'"m0"', b'"m%d"' % number) for number in range(1, 2_500)]
+        element = text(await steps.redis.lindex(PLACE.queue, 0))
+        others = [element.replace('"m0"', f'"m{number}"') for number in range(1, 2_500)]
         await steps.redis.rpush(PLACE.queue, *others)
         assert await steps.withdraw("m0", 1) == 1_000
-        await steps.redis.rpush(PLACE.queue, element.replace(b'"m0"', b'"another"'))
+        await steps.redis.rpush(PLACE.queue, element.replace('"m0"', '"another"'))
         assert await steps.withdraw("m0", 1, skipped=1_000) == 2_000
         assert await steps.withdraw("m0", 1, skipped=2_000) == "withdrawn"
         assert await steps.redis.llen(PLACE.queue) == 2_500
