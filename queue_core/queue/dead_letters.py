@@ -85,8 +85,8 @@ class DeadLetters:
     async def move_out(self, write: Callable[[list[dict[str, str]]], Awaitable[None]]) -> int:
         """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
 
-        `write` must have stored them for good when it returns: then they are deleted. Each has its id, and the texts that
-        Redis keeps. If this stops in between, they are written once more. Returns their number.
+        `write` must have stored them for good when it returns: then they are deleted. Each has its id and the texts in
+        Redis. If this stops in between, they are written once more. Returns their number.
         """
         room = self._access.settings.dead_letters_in_partition_max
         moved = 0

@@ -31,6 +31,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
+LIBRARIES = ("lib", "seen")
+"""Files with functions that scripts share; a function uses those that stand before it."""
+
+
 class ScriptMismatchError(Exception):
     """Raised when a script and its stub disagree, or a stub does not say how an input is read."""
 
@@ -46,7 +50,7 @@ class Input(NamedTuple):
 
 
 class LuaScript:
-    """Source of a script, with what it needs of the libraries and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, behind what it needs of the libraries and the lines that read its inputs; and its SHA1."""
 
     def __init__(self, name: str, inputs: list[Input]) -> None:
         self.name = name
@@ -149,10 +153,9 @@ def _preamble(inputs: list[Input]) -> str:
     )
 
 
-@cache
 def library() -> str:
     """Return the functions and constants of which each script gets those that it needs."""
-    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in ("lib", "seen"))
+    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache
