@@ -57,7 +57,7 @@ end
 
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
-local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
+local begun = tries[#tries] or reply_size(place) or 0
 if index <= begun then
   if redis.call('EXISTS', place.reply) == 1 then
     return 'in flight'
@@ -65,8 +65,8 @@ if index <= begun then
   note_answered()
   return 'withdrawn'
 end
-redis.call('LREM', place.queue, -1, element)
 archive(place, element, now_ms)
+redis.call('LREM', place.queue, -1, element)
 redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 if begun == 0 then
   schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))
