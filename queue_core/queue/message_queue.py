@@ -118,6 +118,7 @@ class MessageQueue:
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
+        self.unscheduled_in_part = rescue.unscheduled_in_part
 
     async def check(self) -> None:
         """Raise an error when this Redis cannot carry the queue.

@@ -263,13 +263,13 @@ async def test_redis_that_stops_answering_half_way(
     async with connect(redis_server.url) as redis:
         queue = MessageQueue(redis, quick(redis_deadline_ms=800))
         await enqueue(queue, ["m1"])
-        unscheduled = queue.unscheduled
+        unscheduled = queue.unscheduled_in_part
 
         async def pause_and_look(until: float) -> Any:
             redis_server.pause()
             return await unscheduled(until)
 
-        monkeypatch.setattr(queue, "unscheduled", pause_and_look)
+        monkeypatch.setattr(queue, "unscheduled_in_part", pause_and_look)
         report = await examine(queue)
         redis_server.resume()
     assert about(report.errors, "stopped answering while it was examined")
