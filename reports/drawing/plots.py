@@ -116,9 +116,7 @@ def latency_plot(
 
 def plot_description(series: Iterable[Series]) -> str:
     """Describe a plot of these series for readers who cannot see it."""
-    return times_description(
-        [(row.name, quantile(row.times_ms, 0.5), row.times_ms[-1]) for row in series]
-    )
+    return times_description([(row.name, quantile(row.times_ms, 0.5), row.times_ms[-1]) for row in series])
 
 
 def times_description(figures: Iterable[tuple[str, float | None, float | None]]) -> str:

@@ -24,8 +24,8 @@ class SweepRow(TypedDict):
     """One choice of settings with its figures, over all recordings and runs.
 
     `turns_of_several` counts turns of several messages, `split_turns` those whose user wrote again after the hand-over
-    and before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending and evenly thinned for a curve;
-    `first_ms` has the figures of all of them.
+    and before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending and evenly
+    thinned, for a curve; `first_ms` has the figures of all of them.
     `is_best` is true if every choice that is better in waiting (p95 from the first message), AI calls or split turns
     is worse in another of the three.
     """

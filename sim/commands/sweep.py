@@ -108,9 +108,7 @@ def _show(result: SweepResult, console: Console) -> None:
             *times,
         )
     print_table(table, console)
-    marks = (
-        "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
-    )
+    marks = "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
     console.print(
         f"{marks if is_comparison else ''}"
         "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",

@@ -180,7 +180,9 @@ def _plot(best: Sequence[ChoiceRow]) -> Plot | None:
         column=gettext("Choice"),
         columns=["p50", "p95", gettext("max")],
         rows=[
-            PlotRow(row.name, row.line, [duration(times["p50"]), duration(times["p95"]), duration(times["max"])])
+            PlotRow(
+                row.name, row.line, [duration(times["p50"]), duration(times["p95"]), duration(times["max"])]
+            )
             for row, times in zip(series, figures, strict=True)
         ],
     )

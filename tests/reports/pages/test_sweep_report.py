@@ -64,7 +64,9 @@ def test_a_sweep_of_a_single_choice_recommends_nothing_and_says_why() -> None:
     assert "beats" not in seen, "there is nothing to compare with"
 
 
-@pytest.mark.parametrize(("best", "words"), [(8, ""), (9, "1 more such choice is not drawn"), (11, "3 more such")])
+@pytest.mark.parametrize(
+    ("best", "words"), [(8, ""), (9, "1 more such choice is not drawn"), (11, "3 more such")]
+)
 def test_curves_that_are_missing_are_counted(best: int, words: str) -> None:
     result = sweep_example.sweep([sweep_example.choice(2 + index, 5) for index in range(best)], 0)
     html = render_sweep_report(result)
