@@ -37,7 +37,9 @@ local function count_attempt()
     count = reply_size(place) or tries[1]
     cause = 'given up after ' .. attempts(#tries) .. ': ' .. reason
   end
-  if count > 0 then
+  if count > 0 and must_wait(place, cause, now_ms, dead_letters_max) then
+    return 0
+  elseif count > 0 then
     tries = give_up(place, count, cause, now_ms)
   else
     end_lease(place)

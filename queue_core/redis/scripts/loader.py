@@ -31,8 +31,8 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "outages", "gate")
-"""Lua files with functions for scripts; those of later ones use those of earlier ones."""
+LIBRARIES = ("lib", "seen", "damage", "outages", "gate")
+"""Files with functions that scripts share; a function uses those that stand before it."""
 
 
 class ScriptMismatchError(Exception):
@@ -57,8 +57,7 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n"
-        body, lib = _read(name), constants + "".join(map(_read, LIBRARIES))
+        body, lib = _read(name), library()
         if keys := self._guarded_keys(mends):
             body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
         self._check(body, lib)
@@ -162,6 +161,11 @@ def _preamble(inputs: list[Input]) -> str:
     return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
         lines
     )
+
+
+def library() -> str:
+    """Return the functions and constants of which each script gets those that it needs."""
+    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache
