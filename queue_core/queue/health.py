@@ -242,12 +242,11 @@ class _Examination:
     def _words_of(self, outage: Outage) -> str:
         waiting = quantity(outage.waiting, "conversation")
         if not outage.is_away:
-            return f"{outage.name} is back, and {waiting} that waited for it are answered step by step"
+            return f"{outage.name} is back; what waited for it is answered step by step, still waiting: {waiting}"
         seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
         return (
-            f"{outage.name} has been away for {seconds} s, and {waiting} wait for it; they are answered when it is "
-            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
-            f"{outage.error}"
+            f"{outage.name} has been away for {seconds} s; waiting for it: {waiting}. They are answered when it is back, "
+            f"or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: {outage.error}"
         )
 
     async def _find_stranded(self) -> None:

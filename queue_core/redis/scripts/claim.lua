@@ -227,10 +227,10 @@ local function renew_kept()
   end
 end
 
--- Lets a conversation wait for a backend, unless its messages waited for too long.
+-- Lets a conversation wait for a backend. Messages that waited for too long become dead letters if there is room.
 local function let_wait(place, backend)
   local head = redis.call('LINDEX', place.queue, 0)
-  if head and is_expired(head, patience_ms) then
+  if head and is_expired(head, patience_ms) and redis.call('XLEN', partition.dead) < dead_letters_max then
     local count = outlasted_at_head(place)
     local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
     give_up(place, count, reason_of_wait(backend.name, error), now_ms)
@@ -239,7 +239,8 @@ local function let_wait(place, backend)
   end
   if head then
     local added_at = stamp_of(head)
-    put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)
+    local until_ms = added_at + patience_ms
+    put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
   else
     redis.call('ZREM', partition.active, place.conversation)
   end

@@ -72,11 +72,15 @@ def _layout(report: HealthReport) -> str:
 
 
 def _outage(outage: Outage, now_ms: int) -> str:
-    waiting = f"{quantity(outage.waiting, 'conversation')} wait"
-    if not outage.is_away:
-        return f"{outage.name} is back; {waiting}"
-    since = age(now_ms - outage.since_ms)
-    return visible(f"{outage.name} has been away for {since}; {waiting}; last error: {outage.error}")
+    waiting = quantity(outage.waiting, "conversation")
+    if outage.is_away:
+        since = age(now_ms - outage.since_ms)
+        words = (
+            f"{outage.name} has been away for {since}; waiting for it: {waiting}; last error: {outage.error}"
+        )
+    else:
+        words = f"{outage.name} is back; still waiting for it: {waiting}"
+    return visible(words)
 
 
 def _persistence(report: HealthReport) -> str:

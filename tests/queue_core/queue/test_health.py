@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from queue_core import MessageQueue, connect
 from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.outages import OutageSign
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
 from queue_core.redis_server.binaries import find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -54,6 +55,25 @@ async def test_the_counts(redis_client: Redis) -> None:
     assert (report.dead_letters, report.expired_leases, report.stranded_conversations) == (1, 1, 0)
     assert about(report.warnings, "1 dead letter: see")
     assert about(report.warnings, "1 lease ran out")
+
+
+async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(queue_ttl_s=60, **PATIENT), clock=lambda: now)
+    for user in ("ali", "mona", "omar"):
+        await enqueue(queue, [user], user)
+    now += 20
+    for batch in (await queue.claim("p", limit=3)).batches:
+        await queue.fail(batch, "the AI answered 503", sign=OutageSign("ai", 10))
+    now += 50_000
+    report = await examine(queue)
+    assert [(outage.name, outage.waiting) for outage in report.outages] == [("the AI", 2)]
+    assert about(report.warnings, "the AI has been away for 50 s; waiting for it: 2 conversations")
+    assert about(report.warnings, "after 72000 s. Its last error: the AI answered 503")
+    assert not about(report.warnings, "the oldest message"), "what waits for the AI does not expire"
+    probe = (await queue.claim("p", limit=1)).batches[0]
+    await queue.record_reply(probe, "hello")
+    assert about((await examine(queue)).warnings, "still waiting: 1 conversation")
 
 
 async def test_an_empty_queue(redis_client: Redis) -> None:
