@@ -245,8 +245,9 @@ class _Examination:
             return f"{outage.name} is back; what waited for it is answered step by step, still waiting: {waiting}"
         seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
         return (
-            f"{outage.name} has been away for {seconds} s; waiting for it: {waiting}. They are answered when it is back, "
-            f"or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: {outage.error}"
+            f"{outage.name} has been away for {seconds} s; waiting for it: {waiting}. They are answered when it is "
+            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
+            f"{outage.error}"
         )
 
     async def _find_stranded(self) -> None:
