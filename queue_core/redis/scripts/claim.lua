@@ -15,8 +15,10 @@
 -- not taken over yet, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
 
--- Size of messages in bytes at which a claim leases no further conversation.
-local REPLY_BYTES_MAX = 16 * 1024 * 1024
+-- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
+-- few milliseconds at most. The next claim goes on.
+local LEASES_MAX = 50
+local REPLY_BYTES_MAX = 512 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
@@ -268,7 +270,7 @@ end
 
 local leased, bytes = {}, 0
 for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and the next one finds others
-  local due, looked_at = find_due(limit - #leased), 0
+  local due, looked_at = find_due(math.min(limit, LEASES_MAX) - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])
     local batch, batch_bytes = visit_safely(place, tonumber(due[index + 1]), since, bytes < REPLY_BYTES_MAX)

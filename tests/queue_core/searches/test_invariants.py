@@ -261,7 +261,12 @@ BUGS = {
         "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
         "receipt",
     ),
-    "enqueue takes what is a day old": ("enqueue", "local is_late = late_is_dead == '1'", "if false", "receipt"),
+    "enqueue takes what is a day old": (
+        "enqueue",
+        "local is_late = late_is_dead == '1'",
+        "if false",
+        "receipt",
+    ),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",
@@ -571,7 +576,7 @@ BUGS = {
     "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, -1, element)",
+        "redis.call('LREM', place.queue, 2 * index > redis.call('LLEN', place.queue) and -1 or 1, element)",
         "",
         "in 2 places",
     ),
