@@ -18,7 +18,7 @@
 -- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
 -- few milliseconds at most. The next claim goes on.
 local LEASES_MAX = 50
-local REPLY_BYTES_MAX = 512 * 1024
+local REPLY_BYTES_MAX = 256 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.

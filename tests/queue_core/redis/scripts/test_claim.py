@@ -265,11 +265,11 @@ async def test_a_claim_leases_at_most_50_and_says_that_more_are_due(steps: Steps
     assert len((await steps.claim(9_000, "c2", limit=1_000)).batches) == 10
 
 
-async def test_a_claim_hands_over_no_more_than_half_a_mebibyte(steps: Steps) -> None:
+async def test_a_claim_hands_over_no_more_than_256_kib(steps: Steps) -> None:
     """The last conversation may go beyond it; the others are due at once, for the next claim."""
     for number in range(4):
         await steps.redis.rpush(
-            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (200 << 10)}"}}'
+            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (100 << 10)}"}}'
         )
         await steps.redis.zadd(SHARED.active, {SPACE.of("bot", str(number)).conversation: NOW + number})
     answer = await steps.claim(8_000)
