@@ -279,8 +279,8 @@ BUGS = {
     "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  print(", "ever look at"),
     "enqueue disturbs the work under way": (
         "lib",
-        "if not lock[1] then",
-        "if true then",
+        "if not lock[1] and",
+        "if true and",
         "is due at",
     ),
     "enqueue lets what waits expire": (
@@ -299,7 +299,7 @@ BUGS = {
     "enqueue takes what is a day old": (
         "enqueue",
         "local is_late = late_is_dead == '1'",
-        "if false",
+        "local is_late = false",
         "receipt",
     ),
     "the window is a millisecond longer": (
@@ -314,7 +314,12 @@ BUGS = {
         "if false then",
         "is due at",
     ),
-    "claim takes what is leased": ("claim", "'-inf', digits(now_ms)", "'-inf', '+inf'", "batches|is due at"),
+    "claim takes what is leased": (
+        "claim",
+        "partition.active, '-inf', digits(now_ms)",
+        "partition.active, '-inf', '+inf'",
+        "batches|is due at",
+    ),
     "claim leases the same turn twice": (
         "claim",
         "    'tries', table.concat(tries, ','))\n  schedule_look(place, now_ms, lock_ttl_ms)",
@@ -366,8 +371,8 @@ BUGS = {
     "claim takes others than it is told to": ("claim", "if only == '' then", "if true then", "batches"),
     "claim of one tells when others are due": (
         "claim",
-        "only ~= '' and redis.call('ZSCORE', partition.active, only)",
-        "only ~= '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]",
+        "return tonumber(redis.call('ZSCORE', partition.active, only) or -1)",
+        "return tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)",
         "next due",
     ),
     "claim gives out a token twice": (
@@ -397,7 +402,7 @@ BUGS = {
     ),
     "claim hands over what has expired": (
         "claim",
-        "return at > 0 and at < now_ms - queue_ttl_ms",
+        "return at > 0 and at < now_ms - ttl_ms",
         "return false",
         "batches",
     ),
@@ -614,8 +619,8 @@ BUGS = {
     "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),
     "forget leaves the conversation in the index": (
         "forget",
-        "redis.call('ZREM', place.active, place.conversation)\nend\nreturn {standing",
-        "end\nreturn {standing",
+        "redis.call('ZREM', place.active, place.conversation)\n  forget_waits(place)\nend",
+        "forget_waits(place)\nend",
         "without a message",
     ),
     "forget leaves the archive": (
