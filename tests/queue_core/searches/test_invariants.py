@@ -296,7 +296,7 @@ BUGS = {
         "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
         "receipt",
     ),
-    "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
+    "enqueue takes what is a day old": ("enqueue", "local is_late = late_is_dead == '1'", "if false", "receipt"),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",
@@ -625,10 +625,10 @@ BUGS = {
         "if false then",
         "withdraw|places|in .* wait|is due at",
     ),
-    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
+    "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, 1, element)",
+        "redis.call('LREM', place.queue, -1, element)",
         "",
         "in 2 places",
     ),
