@@ -282,8 +282,8 @@ BUGS = {
     "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  print(", "ever look at"),
     "enqueue disturbs the work under way": (
         "lib",
-        "if not lock[1] then",
-        "if true then",
+        "if not lock[1] and (tonumber",
+        "if true or (tonumber",
         "is due at",
     ),
     "enqueue lets what waits expire": (
@@ -302,7 +302,7 @@ BUGS = {
     "enqueue takes what is a day old": (
         "enqueue",
         "local is_late = late_is_dead == '1'",
-        "if false",
+        "local is_late = false",
         "receipt",
     ),
     "the window is a millisecond longer": (
@@ -317,7 +317,12 @@ BUGS = {
         "if false then",
         "is due at",
     ),
-    "claim takes what is leased": ("claim", "'-inf', digits(now_ms)", "'-inf', '+inf'", "batches|is due at"),
+    "claim takes what is leased": (
+        "claim",
+        "partition.active, '-inf', digits(now_ms)",
+        "partition.active, '-inf', '+inf'",
+        "batches|is due at",
+    ),
     "claim leases the same turn twice": (
         "claim",
         "    'tries', table.concat(tries, ','))\n  schedule_look(place, now_ms, lock_ttl_ms)",
@@ -369,8 +374,8 @@ BUGS = {
     "claim takes others than it is told to": ("claim", "if only == '' then", "if true then", "batches"),
     "claim of one tells when others are due": (
         "claim",
-        "only ~= '' and redis.call('ZSCORE', partition.active, only)",
-        "only ~= '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]",
+        "return tonumber(redis.call('ZSCORE', partition.active, only) or -1)",
+        "return tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)",
         "next due",
     ),
     "claim gives out a token twice": (
@@ -400,7 +405,7 @@ BUGS = {
     ),
     "claim hands over what has expired": (
         "claim",
-        "return at > 0 and at < now_ms - queue_ttl_ms",
+        "return at > 0 and at < now_ms - ttl_ms",
         "return false",
         "batches",
     ),
