@@ -1,8 +1,9 @@
 """Memory of the queue at steady load, and the longest steps of Redis, on a real Redis: `make footprint`.
 
 Ids are noted for 32 hours, through the functions of the scripts: that is the longest that any is remembered when
-`dedupe_ttl_s` is 24 hours. Their bytes are counted against the messages of 24 hours. An hour runs through the queue itself, with a given clock: messages of a webhook's size,
-three in each turn, and a conversation for each turn. What would have expired by that clock is deleted.
+`dedupe_ttl_s` is 24 hours. Their bytes are counted against the messages of 24 hours. An hour runs through the queue
+itself, with a given clock: messages of a webhook's size, three in each turn, and a conversation for each turn. What
+would have expired by that clock is deleted.
 """
 
 from __future__ import annotations
@@ -306,7 +307,9 @@ def main() -> None:
         default="100,1000,10000",
         help="messages a minute (default %(default)s; the last takes long)",
     )
-    parser.add_argument("--all", action="store_true", help="measure every redis-server found, not the first only")
+    parser.add_argument(
+        "--all", action="store_true", help="measure every redis-server found, not the first only"
+    )
     options = parser.parse_args()
     for binary in find_all_redis_servers()[: None if options.all else 1]:
         with EmbeddedRedis(server=binary.path) as server:

@@ -23,7 +23,7 @@ end
 
 local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
-local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 if not first_ms then
   mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 end

@@ -23,7 +23,7 @@ for number = first, first + count - 1 do
   end
   local fingerprint = struct.pack('>I4I4I4I4', unpack(parts))
   local seen = {ids = ids, fingerprint = fingerprint}
-  if not first_seen(seen, layers, 0, now_ms, dedupe_ttl_ms) then
+  if not first_seen(place, seen, layers, 0, now_ms, dedupe_ttl_ms) then
     noted = noted + 1
     mark_seen(place, seen, layers, 0, now_ms, dedupe_ttl_ms)
   end
