@@ -19,8 +19,10 @@
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
 
--- Size of messages in bytes at which a claim leases no further conversation.
-local REPLY_BYTES_MAX = 16 * 1024 * 1024
+-- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
+-- few milliseconds at most. The next claim goes on.
+local LEASES_MAX = 50
+local REPLY_BYTES_MAX = 256 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
@@ -43,6 +45,7 @@ local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
 end
+limit = math.min(limit, LEASES_MAX)
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
