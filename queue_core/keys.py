@@ -13,6 +13,14 @@ from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
+LAYOUT_VERSION = 2
+"""Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
+
+`layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
+of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
+`oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+"""
+
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
 Kind = Literal["msg_queue", "processing_lock", "reply", "completed"]
@@ -37,6 +45,8 @@ class Partition(NamedTuple):
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
     damaged: Key
     """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
+    layout: Key
+    """Hash: the layout of the partition, see LAYOUT_VERSION."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -70,6 +80,7 @@ class Place(NamedTuple):
     wake: Key
     dead: Key
     damaged: Key
+    layout: Key
 
     def seen_of(self, message_id: str) -> str:
         """Return the key that marks a message id as seen."""
@@ -112,6 +123,7 @@ class KeySpace:
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
             damaged=f"{base}damaged",
+            layout=f"{base}layout",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -136,6 +148,7 @@ class KeySpace:
             wake=partition.wake,
             dead=partition.dead,
             damaged=partition.damaged,
+            layout=partition.layout,
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from queue_core.errors import QueueError, UnsupportedRedisError
+from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
@@ -105,7 +105,7 @@ class _Examination:
                 await cancellable(self._steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
-        except UnsupportedRedisError as error:
+        except (UnsupportedRedisError, NewerLayoutError) as error:
             self._errors.append(str(error))
         except QueueError as error:
             self._away(str(error))

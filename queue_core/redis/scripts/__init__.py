@@ -70,6 +70,18 @@ class SurveyAnswer(NamedTuple):
     expired_leases: int
 
 
+class ForgetAnswer(NamedTuple):
+    """Answer of a forget: what became of the conversation, and what was kept of it."""
+
+    standing: Literal["forgotten", "waiting", "in flight"]
+    waiting: int
+    lease_left_ms: int
+    finished: int
+    reply: bool
+    memory: bool
+    statistics: bool
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -118,6 +130,20 @@ def _pair(raw: Any) -> tuple[int, int]:
     return raw[0], raw[1]
 
 
+def _forget_answer(raw: Any) -> ForgetAnswer:
+    standing, waiting, lease_left_ms, finished, *kept = raw
+    reply, memory, statistics = map(bool, kept)
+    return ForgetAnswer(
+        text(standing),  # type: ignore[arg-type]  # the script returns one of the three
+        waiting,
+        lease_left_ms,
+        finished,
+        reply,
+        memory,
+        statistics,
+    )
+
+
 def _is_found(raw: Any) -> bool:
     return bool(raw)
 
@@ -127,7 +153,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(_enqueue_answer)
-    place: Annotated[Place, "queue lock active wake stats dead damaged conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
     seen: Key
     rules: Rules
     now_ms: Now
@@ -144,12 +170,14 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks damaged base"]
+    partition: Annotated[Partition, "active wake token dead looks layout damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
     processor_id: str
     claim_id: str
+    run: str
+    claim_number: Number
     limit: Number
     lock_ttl_ms: Number
     grace_ms: Number
@@ -159,6 +187,18 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     completed_ttl_ms: Number
     only: str
     kept: str
+
+
+@stub("discard")
+class Discard(Call[int], frozen=True, kw_only=True):
+    """Makes dead letters of unreadable messages of a batch. Returns how many are left, -1 for a lost lease."""
+
+    place: Annotated[Place, "queue lock active wake dead reply damaged conversation"]
+    rules: Rules
+    now_ms: Now
+    token: Digits
+    indexes: str
+    reason: str
 
 
 @stub("extend")
@@ -267,13 +307,23 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake completed reply damaged conversation"]
+    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
     seen: Key
     rules: Rules
     now_ms: Now
     message_id: str
     dedupe_ttl_ms: Number
     completed_ttl_ms: Number
+
+
+@stub("forget", mends=False)
+class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
+    """Deletes what is kept of a conversation."""
+
+    read = staticmethod(_forget_answer)
+    place: Annotated[Place, "queue lock reply completed memory stats active conversation"]
+    now_ms: Now
+    drop_waiting: Digits
 
 
 @stub("rescue")

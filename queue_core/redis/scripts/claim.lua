@@ -6,7 +6,9 @@
 -- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
 -- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
 --
--- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
+-- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed. `claim_number`
+-- counts the claims of a processor since it began its `run`: a copy that the network delivers after newer claims leases
+-- nothing, since nobody would read the answer.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
@@ -226,16 +228,19 @@ local function answer(batches)
   return {now_ms, tonumber(next_due or -1), given_up, spared, batches, damaged}
 end
 
+read_layout(partition)
 allow_when_full(partition.token)
+local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, function()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
+end)
+if last[3] == run and last[1] ~= claim_id and claim_number <= (tonumber(last[4] or nil) or 0) then
+  return answer({})
+end
 local since = looked_since()
 renew_kept()
 local batches = {}
-local claim = {last_claim = last_claim, damaged = partition.damaged}
-local last = guarded(claim, now_ms, function()
-  return redis.call('HMGET', last_claim, 'claimId', 'conversations')
-end)
 if last[1] == claim_id then
-  for conversation in string.gmatch(last[2], '%S+') do
+  for conversation in string.gmatch(last[2] or '', '%S+') do
     local place = place_in(partition, conversation)
     local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
@@ -266,8 +271,7 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and 
     break
   end
 end
-if #leased > 0 then
-  redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '))
-  redis.call('PEXPIRE', last_claim, queue_ttl_ms)
-end
+redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
+  'number', claim_number)
+redis.call('PEXPIRE', last_claim, queue_ttl_ms)
 return answer(batches)

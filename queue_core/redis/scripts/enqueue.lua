@@ -1,6 +1,7 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 
+layout_since(place, now_ms)
 local first_seen = redis.call('GET', seen)
 if first_seen then
   if waits_for_disk == '1' then
@@ -19,7 +20,7 @@ local function store()
   if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
-      'reason', 'late: delivered ' .. math.floor((now_ms - provider_ms) / 1000) .. ' s after it was written')
+      'reason', 'late: delivered ' .. span(now_ms - provider_ms) .. ' after it was written')
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_a
 
 import msgspec
 
-from queue_core.keys import Key, Partition, Place
+from queue_core.keys import LAYOUT_VERSION, Key, Partition, Place
 from queue_core.redis.scripts.names import unknown_names, used_fields, used_names
 from queue_core.settings import Rules
 
@@ -56,9 +56,9 @@ class LuaScript:
         body, lib = _read(name), _read("lib")
         if keys := self._guarded_keys(mends):
             lib += "\n" + _read("damage")
-            body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
+            body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
-        self.source = f"{lib}\n{_preamble(inputs)}\n{body}"
+        self.source = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{lib}\n{_preamble(inputs)}\n{body}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def _guarded_keys(self, mends: bool) -> str:

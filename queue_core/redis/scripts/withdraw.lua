@@ -15,6 +15,7 @@ local function note_answered()
   redis.call('HSET', place.lock, 'answered', cjson.encode(answered))
 end
 
+layout_since(place, now_ms)
 redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.

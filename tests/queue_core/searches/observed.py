@@ -15,7 +15,7 @@ from queue_core.redis.scripts.loader import text
 from tests.queue_core.searches.model import Contract, Name, Reason
 
 REASONS: dict[Reason, str] = {
-    "late": r"late: delivered \d+ s after it was written",
+    "late": r"late: delivered \d+ (s|h) after it was written",
     "expired": r"expired: no worker took it for over \d+ s",
     "attempts": r"given up after \d+ attempts?: .+",
     "told": r"told: .+",
@@ -33,6 +33,7 @@ NEVER_EXPIRE = {
     "token",
     "wake",
     "looks",
+    "layout",
 }
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 

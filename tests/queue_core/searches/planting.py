@@ -14,6 +14,7 @@ ALL: tuple[LuaScript, ...] = tuple(
     for stub in (
         scripts.Enqueue,
         scripts.Claim,
+        scripts.Discard,
         scripts.Extend,
         scripts.RecordReply,
         scripts.RecordSent,
@@ -25,6 +26,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Withdraw,
         scripts.Restore,
         scripts.Mend,
+        scripts.Forget,
     )
 )
 

@@ -31,6 +31,7 @@ class Steps:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.runner = ScriptRunner(redis, deadline_ms=5_000)
+        self._claims = 0
 
     async def enqueue(self, message_id: str, at: int | str = 0, phone: str = "1", **changed: Any) -> Any:
         place = SPACE.of("bot", phone)
@@ -58,6 +59,7 @@ class Steps:
         **changed: Any,
     ) -> ClaimAnswer:
         """Claims as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        self._claims += 1
         if looked_since is not None and isinstance(at, int):
             looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}
             await self.redis.hset(SHARED.looks, mapping=looks)
@@ -68,6 +70,8 @@ class Steps:
             now_ms=_at(at),
             processor_id="p",
             claim_id=claim_id,
+            run="c1",
+            claim_number=self._claims,
             limit=10,
             lock_ttl_ms=15_000,
             grace_ms=5_000,
@@ -83,6 +87,13 @@ class Steps:
     async def leased(self, at: int, claim_id: str = "c1", **changed: Any) -> LeasedAnswer:
         (batch,) = (await self.claim(at, claim_id, **changed)).batches
         return batch
+
+    async def discard(self, token: int, indexes: str = "1") -> int:
+        return await self.run(
+            scripts.Discard(
+                place=PLACE, rules=RULES, now_ms=NOW, token=token, indexes=indexes, reason="unreadable"
+            )
+        )
 
     async def extend(self, token: int, at: int = 0) -> str:
         return await self.run(scripts.Extend(place=PLACE, now_ms=NOW + at, token=token, lock_ttl_ms=15_000))

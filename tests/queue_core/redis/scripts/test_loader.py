@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from queue_core.keys import Key, KeySpace, Partition, Place
+from queue_core.keys import LAYOUT_VERSION, Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
 from queue_core.redis.scripts import loader
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
@@ -83,8 +83,8 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
     assert script.source == (
-        LIB
-        + f"""
+        f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{LIB}"
+        f"""
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
 local seen = KEYS[3]
@@ -93,8 +93,7 @@ local token = ARGV[{after + 1}]
 local size = tonumber(ARGV[{after + 2}])
 local words = ARGV[{after + 3}]
 
-"""
-        + BODY
+""" + BODY
     )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
@@ -167,8 +166,8 @@ def test_a_rule_that_lua_does_not_use_is_refused(define: Any) -> None:
 def test_a_script_that_mends_runs_inside_the_guard(define: Any) -> None:
     inputs = {**INPUTS, "place": Annotated[Place, "queue active conversation damaged"]}
     source = define(inputs=inputs, mends=True).script.source
-    assert source.startswith(f"{LIB}\n{DAMAGE}\nlocal place")
-    assert source.endswith(f"local function run()\n{BODY}\nend\nreturn guarded(place, now_ms, run)\n")
+    assert f"{LIB}\n{DAMAGE}\nlocal place" in source
+    assert source.endswith(f"local function main()\n{BODY}\nend\nreturn guarded(place, now_ms, main)\n")
     with pytest.raises(ScriptMismatchError, match="of its place"):
         define(mends=True)
 

@@ -223,11 +223,6 @@ outages = st.one_of(
 )
 
 
-def _leases_for_somebody(lost: LostCall) -> bool:
-    """Leave out claims that reach Redis after newer ones of their processor: they lease for nobody, as is known."""
-    return not (lost.script == "claim" and lost.kind == "late")
-
-
 def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]:
     return st.builds(
         LostCall,
@@ -236,7 +231,7 @@ def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]
         nth=counts,
         kind=st.sampled_from(["reset before", "reset after", "answer lost", "request lost", "twice", "late"]),
         times=counts,
-    ).filter(_leases_for_somebody)
+    )
 
 
 lost_calls = st.lists(st.one_of(_lost_call("worker", WORKERS), _lost_call("web", WEBS)), max_size=2).map(
