@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -43,10 +44,12 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
-    damaged: Key
-    """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
+    hold: Key
+    """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key
     """Hash: the layout of the partition, see LAYOUT_VERSION."""
+    damaged: Key
+    """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -61,6 +64,17 @@ class Partition(NamedTuple):
         return f"{self.base}last_claim:{encode_name(processor_id)}"
 
 
+class Seen(NamedTuple):
+    """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
+
+    fingerprint: bytes
+    """16 bytes that stand for the conversation and the id."""
+    ids: str
+    """Start of the keys of the hashes that hold fingerprints; the field `ids` of the layout says which there are."""
+    old: Key
+    """String that layout 1 kept for each id: when the id came first, Unix ms."""
+
+
 class Place(NamedTuple):
     """Keys of one conversation, and those of its partition that its scripts touch."""
 
@@ -72,19 +86,31 @@ class Place(NamedTuple):
     reply: Key
     stats: Key
     completed: Key
-    seen: Key
-    """Start of the keys that `seen_of` makes."""
+    seen: str
+    """Start of the keys that layout 1 kept for each message id."""
+    ids: str
+    """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
     wake: Key
     dead: Key
-    damaged: Key
     layout: Key
+    damaged: Key
 
-    def seen_of(self, message_id: str) -> str:
-        """Return the key that marks a message id as seen."""
-        return self.seen + encode_name(message_id)
+    def seen_of(self, message_id: str) -> Seen:
+        """Return the notes that a message id was seen.
+
+        Two ids share a fingerprint of 128 bits with a probability of about 10⁻³¹, with 20 million ids at a time. Who
+        chooses ids can search for two that do, in 2⁶⁴ steps, but both must be of one conversation: another one's
+        fingerprint takes 2¹⁰⁴ steps.
+        """
+        name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
+        return Seen(
+            fingerprint=blake2b(name, digest_size=16).digest(),
+            ids=self.ids,
+            old=self.seen + encode_name(message_id),
+        )
 
 
 class KeySpace:
@@ -122,8 +148,9 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
-            damaged=f"{base}damaged",
+            hold=f"{base}hold",
             layout=f"{base}layout",
+            damaged=f"{base}damaged",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -143,12 +170,13 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,
-            damaged=partition.damaged,
             layout=partition.layout,
+            damaged=partition.damaged,
         )
 
 

@@ -62,6 +62,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
     expired_leases: int = 0
+    held_since_ms: int | None = None
+    """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
     """Conversations with messages that no worker will look at; None when they were not looked for."""
     warnings: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._look_for_hold()
         await self._count()
         if self._is_thorough:
             await self._find_stranded()
@@ -150,6 +153,11 @@ class _Examination:
             self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
+
+    async def _look_for_hold(self) -> None:
+        self._facts["held_since_ms"] = await self._queue.holding.since_ms()
+        if self._facts["held_since_ms"] is not None:
+            self._warnings.append("the queue is held, so nothing is answered: `resume` ends that")
 
     async def _count(self) -> None:
         queue = self._queue

@@ -29,6 +29,7 @@ from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.erasure import Erasure
+from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
@@ -76,6 +77,7 @@ class MessageQueue:
         # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
         self.now_ms = access.now_ms
+        self.holding = Holding(access)
         inspection = Inspection(access)
         self.pending = inspection.pending
         self.completed = inspection.completed

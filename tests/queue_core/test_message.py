@@ -178,7 +178,7 @@ def test_whatever_can_be_stored_can_be_read_with_a_deep_stack_too() -> None:
     assert at_depth(400) is not None
     with pytest.raises(InvalidMessageError, match="nested more than 100 levels"):
         encode(message(message_data={"a": data}), 10_000)
-    wide = {"a": [{}] * (DEPTH_MAX + 1)}
+    wide: dict[str, Any] = {"a": [{}] * (DEPTH_MAX + 1)}
     assert decode(encode(message(message_data=wide), 10_000)) is not None
 
 

@@ -10,6 +10,7 @@
 -- counts the claims of a processor since it began its `run`: a copy that the network delivers after newer claims leases
 -- nothing, since nobody would read the answer.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
 -- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged}: `spared` counts leases that ran out and were
@@ -28,6 +29,10 @@ local TOKEN_MAX = 2 ^ 53
 local ROUNDS_MAX = 16
 
 local given_up, spared, damaged = 0, 0, 0
+local is_on_hold = redis.call('EXISTS', partition.hold) == 1
+if is_on_hold then
+  limit = 0
+end
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
@@ -223,6 +228,9 @@ local function visit_safely(place, due, since, may_lease)
 end
 
 local function answer(batches)
+  if is_on_hold then
+    return {now_ms, -1, given_up, spared, batches, damaged}
+  end
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
     or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
   return {now_ms, tonumber(next_due or -1), given_up, spared, batches, damaged}

@@ -1,16 +1,17 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 
-layout_since(place, now_ms)
-local first_seen = redis.call('GET', seen)
-if first_seen then
+local since, ids = layout_since(place, now_ms)
+local layers = layers_in(ids)
+local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+if first_ms then
   if waits_for_disk == '1' then
     -- Another connection may have stored the message, and WAITAOF waits for writes of its own connection only. This
     -- write changes nothing; when it is on the disk, so is the message. A full Redis lets it pass.
     allow_when_full(place.lock)
-    redis.call('SET', seen, first_seen, 'KEEPTTL')
+    keep_layers(place, layers)
   end
-  return {'duplicate', tonumber(first_seen), 0}
+  return {'duplicate', first_ms, 0}
 end
 
 local element = stamp(message, now_ms)
@@ -32,7 +33,7 @@ end
 -- nothing stored, the provider's next delivery would be a duplicate of nothing.
 local function store_and_mark()
   local answer = store()
-  redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   return answer
 end
 

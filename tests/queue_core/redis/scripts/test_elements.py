@@ -11,7 +11,15 @@ from tests.queue_core.queue.conftest import EPOCH_MS, Clock
 from tests.queue_core.redis.scripts.steps import Steps
 
 PLACE = KeySpace("wa", 1).of("bot", "1")
-RUBBISH = [b"\xff rubbish", b"", b"{", b"[]", b'{"addedAt":1790000000000,"id":5}', b"discarded 1", b"{" * 5_000]
+RUBBISH = [
+    b"\xff rubbish",
+    b"",
+    b"{",
+    b"[]",
+    b'{"addedAt":1790000000000,"id":5}',
+    b"discarded 1",
+    b"{" * 5_000,
+]
 
 
 @pytest.fixture

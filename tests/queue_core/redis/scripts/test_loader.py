@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from queue_core.keys import LAYOUT_VERSION, Key, KeySpace, Partition, Place
+from queue_core.keys import Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
 from queue_core.redis.scripts import loader
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
+from queue_core.redis.scripts.names import needed_part
 from queue_core.settings import Rules
 from tests.queue_core.searches.planting import ALL
 
@@ -41,7 +42,7 @@ end
 INPUTS: dict[str, Any] = {
     "place": Annotated[Place, "queue active conversation"],
     "rules": Rules,
-    "seen": Key,
+    "kept": Key,
     "now_ms": Now,
     "token": Digits,
     "size": Number,
@@ -54,7 +55,7 @@ end
 
 schedule(place, rules)
 for index, item in ipairs({a = place.queue, b = place.conversation}) do
-  redis.call('SET', seen, note(token, words) .. index .. item)
+  redis.call('SET', kept, note(token, words) .. index .. item)
 end
 return now_ms + size
 """
@@ -66,6 +67,7 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
     (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
+    (tmp_path / "seen.lua").write_text("", encoding="utf-8")
     (tmp_path / "damage.lua").write_text(DAMAGE, encoding="utf-8")
 
     def define(body: str = BODY, inputs: dict[str, Any] = INPUTS, *, mends: bool = False) -> Any:
@@ -83,17 +85,18 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
     assert script.source == (
-        f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{LIB}"
-        f"""
+        needed_part(BODY + "clock_ms", LIB)
+        + f"""
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
-local seen = KEYS[3]
+local kept = KEYS[3]
 local now_ms = clock_ms(ARGV[{after}])
 local token = ARGV[{after + 1}]
 local size = tonumber(ARGV[{after + 2}])
 local words = ARGV[{after + 3}]
 
-""" + BODY
+"""
+        + BODY
     )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
@@ -102,7 +105,7 @@ def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
     probe = define()
     place = KeySpace("wa", 1).of("bot", "1")
     rules = Rules(**dict(zip(RULES, range(1, 1 + len(RULES)), strict=True)))
-    call = probe(place=place, rules=rules, seen="s", now_ms="", token=4, size=5, words="w")
+    call = probe(place=place, rules=rules, kept="s", now_ms="", token=4, size=5, words="w")
     keys = (place.queue, place.active, "s")
     assert call.command() == (probe.script.sha, 3, *keys, "bot:1", *range(1, 1 + len(RULES)), "", 4, 5, "w")
 
@@ -166,7 +169,8 @@ def test_a_rule_that_lua_does_not_use_is_refused(define: Any) -> None:
 def test_a_script_that_mends_runs_inside_the_guard(define: Any) -> None:
     inputs = {**INPUTS, "place": Annotated[Place, "queue active conversation damaged"]}
     source = define(inputs=inputs, mends=True).script.source
-    assert f"{LIB}\n{DAMAGE}\nlocal place" in source
+    assert source.startswith(needed_part(BODY + "clock_ms guarded", f"{LIB}\n{DAMAGE}"))
+    assert "\nlocal function guarded(" in source
     assert source.endswith(f"local function main()\n{BODY}\nend\nreturn guarded(place, now_ms, main)\n")
     with pytest.raises(ScriptMismatchError, match="of its place"):
         define(mends=True)
@@ -180,6 +184,7 @@ def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pyt
         last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
         texts = {
             "lib": read("lib"),
+            "seen": read("seen"),
             "damage": read("damage"),
             script.name: f"{body[:last_use]}mis_{body[last_use:]}",
         }
@@ -190,7 +195,7 @@ def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pyt
 
 def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
     folder = Path(str(scripts.__file__)).parent
-    lua = {path.stem for path in folder.glob("*.lua")} - {"lib", "damage"}
+    lua = {path.stem for path in folder.glob("*.lua")} - {"lib", "seen", "damage"}
     assert {script.name for script in ALL} == lua
     for name in lua:
         header = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n\n", 1)[0]
