@@ -15,6 +15,7 @@ from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.keys import decode_conversation
 from queue_core.message import Batch, QueueMessage, decode
 from queue_core.queue.access import Access
+from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer
 from queue_core.text import quantity
@@ -41,10 +42,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claims:
-    """Claims of one queue. `new_id` makes an id for each."""
+    """Claims of one queue. `new_id` makes an id for each; `time` is Redis's as the queue knows it."""
 
-    def __init__(self, access: Access, new_id: Callable[[], str]) -> None:
+    def __init__(self, access: Access, time: ServerTime, new_id: Callable[[], str]) -> None:
         self._access = access
+        self._time = time
         self._new_id = new_id
         self.unanswered: dict[_Claimer, str] = {}
         """Ids of claims whose answers were lost, to be repeated."""
@@ -81,6 +83,7 @@ class Claims:
             claim_id=claim_id,
             run=self._runs.setdefault(claimer, claim_id),
             claim_number=self._numbers[claimer],
+            expected_ms=self._time.expected_ms(partition),
             limit=limit,
             lock_ttl_ms=settings.lock_ttl_ms,
             grace_ms=settings.grace_ms,
@@ -95,11 +98,13 @@ class Claims:
                 if (place := access.keys.of(batch.instance_name, batch.user_phone)).partition == partition
             ),
         )
+        asked_s = self._time.now_s()
         try:
             answer = await access.transport.alone(call)
         except (QueueUnavailableError, asyncio.CancelledError):
             self.unanswered[claimer] = claim_id
             raise
+        self._time.note(partition, answer.now_ms, asked_s)
         return await self._claimed(answer, processor_id)
 
     async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:

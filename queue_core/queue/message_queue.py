@@ -34,6 +34,7 @@ from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.rescue import Rescue
+from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts import Standing
@@ -48,7 +49,8 @@ REASON_CHARACTERS_MAX = 500
 class MessageQueue:
     """Queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
-    `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
+    `clock` (Unix ms) replaces Redis's clock in simulations and tests, and `monotonic` (seconds) that of the event loop:
+    if only the first goes on, Redis's clock was set forward. `rng` makes what is random (ids for
     messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
     All methods raise QueueUnavailableError when Redis does not answer, or refuses.
     """
@@ -59,6 +61,7 @@ class MessageQueue:
         settings: QueueSettings | None = None,
         *,
         clock: Callable[[], int] | None = None,
+        monotonic: Callable[[], float] | None = None,
         rng: random.Random | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -71,7 +74,8 @@ class MessageQueue:
         access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = access.now
         self._rng = rng or random.SystemRandom()
-        self._claims = Claims(access, self._random_id)
+        self._time = ServerTime(monotonic)
+        self._claims = Claims(access, self._time, self._random_id)
         self._unanswered_claims = self._claims.unanswered
 
         # For people and monitors. Each of these is documented in its class.
@@ -122,6 +126,7 @@ class MessageQueue:
         message = self.with_id(message)
         place = self.keys.of(message.instance_name, message.user_phone)
         settings = self.settings
+        asked_s = self._time.now_s()
         answer = await self.transport.gathered(
             scripts.Enqueue(
                 place=place,
@@ -136,6 +141,8 @@ class MessageQueue:
                 waits_for_disk=int(settings.wait_for_fsync),
             )
         )
+        if answer.status == "queued":
+            self._time.note(place.partition, answer.added_at_ms, asked_s)
         return Receipt(
             status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
             id=message.id,

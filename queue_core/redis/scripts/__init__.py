@@ -199,6 +199,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     claim_id: str
     run: str
     claim_number: Number
+    expected_ms: Number
     limit: Number
     lock_ttl_ms: Number
     grace_ms: Number
@@ -319,8 +320,10 @@ class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
 class Mend(Call[int], frozen=True, kw_only=True):
     """Moves damaged keys of a partition aside, and counts them."""
 
-    partition: Annotated[Partition, "active wake token dead looks damaged"]
+    partition: Annotated[Partition, "active wake token dead looks damaged base"]
+    rules: Rules
     now_ms: Now
+    lock_ttl_ms: Number
 
 
 @stub("withdraw")

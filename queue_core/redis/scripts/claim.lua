@@ -10,6 +10,9 @@
 -- counts the claims of a processor since it began its `run`: a copy that the network delivers after newer claims leases
 -- nothing, since nobody would read the answer.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- `expected_ms` is the time that this clock would show now if it had run like the worker's since an earlier answer, 0 if
+-- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
+-- at an earlier claim, it was set back: claims then look through the whole index for what would wait for too long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
@@ -28,26 +31,61 @@ local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 
+-- Conversations that one claim looks through after the clock was set back.
+local SWEEP_PAGE = 100
+
 local given_up, spared, damaged = 0, 0, 0
+-- Time from which on the wait of older messages counts.
+local counts_from = 0
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
 end
 
--- Notes this look at the index. Returns the time since which claims have come without a gap.
+-- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
+-- from its end, where a search after a step of the clock goes on; nil without one.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since')
-  local at, since = tonumber(looks[1] or nil), tonumber(looks[2] or nil)
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep')
+  local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
+  counts_from = tonumber(looks[3] or nil) or 0
+  local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
+  local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
     since = now_ms
   end
   redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
-  return since
+  if is_forward or is_back and counts_from > now_ms then
+    counts_from = now_ms
+    redis.call('HSET', partition.looks, 'counts_from', digits(now_ms))
+  end
+  return since, is_back and 0 or sweep
+end
+
+-- Looks through a page of the index for conversations that would wait for too long. Returns where to go on, nil at its
+-- beginning.
+local function sweep_from(position)
+  local page = redis.call('ZREVRANGE', partition.active, position, position + SWEEP_PAGE - 1)
+  local moved = 0
+  for _, conversation in ipairs(page) do
+    local is_done, is_moved = pcall(pull_forward, place_in(partition, conversation), rules, now_ms, lock_ttl_ms)
+    moved = moved + (is_done and is_moved and 1 or 0)
+  end
+  if #page < SWEEP_PAGE then
+    redis.call('HDEL', partition.looks, 'sweep')
+    return nil
+  end
+  local rest = position + #page - moved
+  redis.call('HSET', partition.looks, 'sweep', rest)
+  return rest
 end
 
 -- Returns true if a conversation is held and must not be taken over yet; then it is looked at again later.
 local function is_held(place, expires_at, since)
   local expires = tonumber(expires_at or nil)
+  if expires and expires > now_ms + lock_ttl_ms then  -- the clock was set back
+    expires = now_ms + lock_ttl_ms
+    redis.call('HSET', place.lock, 'expiresAt', digits(expires))
+  end
   local free_at = expires and math.max(expires, since + grace_ms)
   if not free_at or free_at <= now_ms then
     return false
@@ -70,7 +108,7 @@ end
 -- Returns true for a message that waited too long. An element without a stamp is not a message; it never expires.
 local function is_expired(element)
   local at = stamp_of(element)
-  return at > 0 and at < now_ms - queue_ttl_ms
+  return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms
 end
 
 local function head_is_expired(place)
@@ -227,12 +265,14 @@ local function visit_safely(place, due, since, may_lease)
   end
 end
 
+local sweep
+
 local function answer(batches)
   if is_on_hold then
     return {now_ms, -1, given_up, spared, batches, damaged}
   end
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
-    or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
+    or only == '' and (sweep and digits(now_ms) or redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2])
   return {now_ms, tonumber(next_due or -1), given_up, spared, batches, damaged}
 end
 
@@ -244,7 +284,8 @@ end)
 if last[3] == run and last[1] ~= claim_id and claim_number <= (tonumber(last[4] or nil) or 0) then
   return answer({})
 end
-local since = looked_since()
+local since, position = looked_since()
+sweep = position and sweep_from(position)
 renew_kept()
 local batches = {}
 if last[1] == claim_id then

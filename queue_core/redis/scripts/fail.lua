@@ -47,6 +47,7 @@ else
   redis.call('HSET', place.lock, 'error', reason)
 end
 if #tries > 0 then
+  redis.call('HSET', place.lock, 'waitMs', digits(backoff_ms))
   schedule(place, now_ms + backoff_ms)
 else
   schedule_rest(place, rules, now_ms)

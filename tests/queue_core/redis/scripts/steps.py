@@ -72,6 +72,7 @@ class Steps:
             claim_id=claim_id,
             run="c1",
             claim_number=self._claims,
+            expected_ms=0,
             limit=10,
             lock_ttl_ms=15_000,
             grace_ms=5_000,
