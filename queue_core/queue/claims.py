@@ -15,9 +15,10 @@ from queue_core.errors import QueueError, QueueUnavailableError
 from queue_core.keys import decode_conversation
 from queue_core.message import Batch, QueueMessage, decode
 from queue_core.queue.access import Access
+from queue_core.queue.outages import OutageNews, news_of
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
-from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer
 from queue_core.text import quantity
 
 _Claimer = tuple[str, int]
@@ -37,6 +38,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
     """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    news: tuple[OutageNews, ...] = ()
+    """Backends that went away or came back; each change is in the answer of one claim."""
     damaged: int = 0
     """Number of keys that were damaged and moved aside in this step."""
 
@@ -89,7 +92,9 @@ class Claims:
             grace_ms=settings.grace_ms,
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
+            dead_letters_max=settings.dead_letters_in_partition_max,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
+            patience_ms=settings.outage_patience_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
             kept=" ".join(
@@ -131,6 +136,7 @@ class Claims:
             now_ms=answer.now_ms,
             next_due_ms=answer.next_due_ms,
             spared=answer.spared,
+            news=tuple(map(news_of, answer.news)),
             damaged=answer.damaged,
         )
 
@@ -175,11 +181,12 @@ class Claims:
                 oldest_ms=messages[0].added_at,
                 waiting=leased.waiting,
                 due_ms=leased.due_ms,
-                attempt=leased.attempt,
+                attempt=leased.attempt + leased.setbacks,
             ),
             due_at_ms=leased.due_ms,
             claimed_at_ms=now_ms,
             reply=leased.reply,
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
             parts_sent=leased.parts_sent,
+            setbacks=leased.setbacks,
         )

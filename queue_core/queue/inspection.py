@@ -11,6 +11,7 @@ from queue_core.keys import Partition, decode_conversation
 from queue_core.message import QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import scan
 
@@ -79,6 +80,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
+    dead_letters_share: float
+    """Part of the room for dead letters that is taken, in the fullest partition."""
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
 
@@ -187,13 +190,15 @@ class Inspection:
             *(("XLEN", partition.damaged) for partition in partitions),
         )
         size = len(partitions)
+        dead = counts[size : 2 * size]
         return Sizes(
             conversations=tuple(counts[:size]),
-            dead_letters=sum(counts[size : 2 * size]),
+            dead_letters=sum(dead),
+            dead_letters_share=max(dead) / self._access.settings.dead_letters_in_partition_max,
             damaged_keys=sum(counts[2 * size :]),
         )
 
-    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
+    async def survey(self, partition: Partition, first: int, last: int) -> SurveyAnswer:
         """Count the messages of the conversations from rank `first` to `last` of a partition's index."""
         call = scripts.Survey(partition=partition, now_ms=self._access.now(), first=first, last=last)
         return await self._access.transport.alone(call)

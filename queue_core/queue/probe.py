@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "GET": (_KEY,),
     "GETRANGE": (_KEY, "0", "1"),
     "HDEL": (_KEY, _FIELD),
+    "HEXISTS": (_KEY, _FIELD),
     "HGET": (_KEY, _FIELD),
     "HGETALL": (_KEY,),
     "HINCRBY": (_KEY, _FIELD, "1"),
@@ -248,6 +249,7 @@ class _Trial:
             if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
         }
         keys.add(shared.last_claim_of("probe"))
+        keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
         with contextlib.suppress(RedisError, OSError):
             await _answers(self._queue, [("DEL", key) for key in sorted(keys)])
 

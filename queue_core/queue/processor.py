@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
 
 import msgspec
 
@@ -27,6 +27,8 @@ from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.observing import ProcessingObserver, ProcessingReport
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
 from queue_core.waiting import wait_for_event
@@ -42,41 +44,6 @@ SENT_MAX = 10_000
 _Conversation = tuple[str, str]
 
 _log = logging.getLogger(__name__)
-
-
-class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of one pass over the conversations that were due."""
-
-    conversations: int
-    messages: int
-    completed: int
-    superseded: int
-    """Turns that changed while they were answered, mostly by a newer message: they are due again."""
-    failed: int
-    """Attempts that failed; their messages are tried again or are dead letters."""
-    lost_leases: int
-    handed_back: int
-    dead_lettered: int
-    """Messages that became dead letters in this pass."""
-    next_due_ms: int | None
-    """Time (Unix ms) at which, as of the last claim, a conversation next needs attention; None when none waits."""
-
-
-class ProcessingObserver(Protocol):
-    """Observer of a Processor, for metrics and records. Its functions must not block.
-
-    An error that they raise is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
-    claimed while the processor stops is handed back and not reported.
-    """
-
-    def claimed(self, batch: Batch) -> None:
-        """Note that a batch goes into work."""
-
-    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Note that an attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
-
-    def given_up(self, messages: int) -> None:
-        """Note that messages became dead letters inside a claim: expired, out of attempts, or unreadable."""
 
 
 @dataclass(slots=True, eq=False)
@@ -307,6 +274,8 @@ class Processor:
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))
+        for news in claimed.news:
+            self._notify(partial(_tell, news))
         if self._stopping:
             await self._hand_back_all(claimed.batches)
         elif clock() - asked_at > self._settings.lock_ttl_ms / 2000:
@@ -424,6 +393,10 @@ class Processor:
             report(self._observer)
         except Exception as error:  # noqa: BLE001 - an observer must not change the work
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
+
+
+def _tell(news: OutageNews, observer: ProcessingObserver) -> None:
+    observer.backend_changed(news)
 
 
 def _conversation_of(batch: Batch) -> _Conversation:

@@ -53,7 +53,7 @@ local function is_sound(key, is_reply)
   for index = 1, #raw, 2 do
     fields[raw[index]] = raw[index + 1]
   end
-  local counts = {'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'parts', 'recordedAt', 'sentAt'}
+  local counts = {'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'setbacks', 'again', 'parts', 'recordedAt', 'sentAt'}
   for _, name in ipairs(counts) do
     if not is_count(fields[name]) then
       return false
@@ -73,6 +73,8 @@ local function mend(keys, problem, now_ms)
     {'damaged', 'stream'}, {'queue', 'list'}, {'completed', 'list'}, {'lock', 'hash'}, {'reply', 'hash'},
     {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
     {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
+    {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
+    {'backend_trials', 'zset'},
   }
   local count = 0
   for _, wanted in ipairs(types) do

@@ -4,7 +4,8 @@
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
 -- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
--- JSON array: ids of messages in flight that were answered without the queue.
+-- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
+-- since a backend was away (`awaited`); they are not in `tries`. `again` is the time of the next one.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -87,7 +88,10 @@ end
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
+    base = partition.base,
     conversation = conversation,
+    ai = 'ai',
+    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
@@ -142,8 +146,8 @@ end
 -- Schedules a conversation to which a message was added. If it is in flight or in
 -- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
-  local lock = redis.call('HMGET', place.lock, 'tries', 'latest')
-  if not lock[1] then
+  local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
+  if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
       local due = no_later(due_at(place, rules, now_ms), lock[2])
@@ -173,11 +177,11 @@ end
 -- Brings a conversation forward that waits for longer than it may, since the clock was set back. Returns true if it did.
 local function pull_forward(place, rules, now_ms, lock_ttl_ms)
   local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
-  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'waitMs', 'latest')
+  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'waitMs', 'latest', 'again')
   local latest, at
   if lock[1] then
     latest, at = now_ms + lock_ttl_ms, now_ms  -- claim.lua looks at the lease
-  elseif lock[2] then
+  elseif lock[2] or lock[5] then
     latest = now_ms + (tonumber(lock[3] or nil) or 3600000)
   else
     latest = no_later(due_at(place, rules, now_ms) or now_ms, lock[4])
@@ -273,8 +277,24 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   end
   if #rest > 0 then
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
+  else
+    redis.call('HDEL', place.lock, 'given_up')
   end
   return rest
+end
+
+-- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
+-- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
+local function must_wait(place, reason, now_ms, dead_letters_max)
+  if redis.call('XLEN', place.dead) < dead_letters_max then
+    return false
+  end
+  end_lease(place)
+  if redis.call('HEXISTS', place.lock, 'tries') == 1 then
+    redis.call('HSET', place.lock, 'given_up', reason)
+  end
+  schedule(place, now_ms + 60000)
+  return true
 end
 
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
@@ -303,7 +323,7 @@ local function give_up(place, count, reason, now_ms)
   end
   end_lease(place)
   if #rest > 0 then
-    redis.call('HDEL', place.lock, 'latest', 'answered')
+    redis.call('HDEL', place.lock, 'latest', 'answered', 'given_up')
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
     redis.call('DEL', place.lock)

@@ -32,6 +32,8 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await workers_die(driver)
     await attempts_fail(driver)
     await people_intervene(driver)
+    await old_messages_are_dropped(driver)
+    await users_are_forgotten(driver)
 
 
 async def messages_come_in(driver: Driver) -> None:
@@ -220,11 +222,44 @@ async def people_intervene(driver: Driver) -> None:
     await driver.enqueue(B, "")
 
 
+async def old_messages_are_dropped(driver: Driver) -> None:
+    """A batch that has a reply goes as a whole; what a worker has in work stays."""
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=B)
+    await driver.complete(batch)
+    await driver.enqueue(C, "c60")
+    await driver.enqueue(D, "d60")
+    driver.pass_time(7_000)
+    await driver.enqueue(D, "d61")
+    driver.pass_time(1_000)
+    in_work, batch = sorted(await driver.claim("p1"), key=lambda batch: batch.user_phone)
+    await driver.record_reply(batch, "perhaps sent")
+    await driver.fail(batch, after_ms=0)
+    await driver.enqueue(D, "d62")
+    driver.pass_time(1_000)
+    await driver.drop_older(5_000)
+    assert [dead.id for dead in driver.contract.dead][-2:] == ["d60", "d61"]
+    await driver.complete(in_work)
+
+
+async def users_are_forgotten(driver: Driver) -> None:
+    await driver.forget(D, drop_waiting=False)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=D)
+    await driver.forget(D, drop_waiting=True)
+    await driver.complete(batch)
+    await driver.forget(D, drop_waiting=False)
+    await driver.enqueue(D, "d62")
+    await driver.enqueue(C, "c61")
+    await driver.forget(C, drop_waiting=True)
+    await driver.forget(C, drop_waiting=True)
+
+
 async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 36
+    assert len(driver.contract.acknowledged) == 41
 
 
 BUGS = {
@@ -244,8 +279,8 @@ BUGS = {
     "enqueue schedules nothing": ("enqueue", "\n  schedule_arrival(", "\n  print(", "ever look at"),
     "enqueue disturbs the work under way": (
         "lib",
-        "if not lock[1] then",
-        "if true then",
+        "if not lock[1] and (tonumber",
+        "if true or (tonumber",
         "is due at",
     ),
     "enqueue lets what waits expire": (
@@ -261,7 +296,12 @@ BUGS = {
         "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
         "receipt",
     ),
-    "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
+    "enqueue takes what is a day old": (
+        "enqueue",
+        "local is_late = late_is_dead == '1'",
+        "local is_late = false",
+        "receipt",
+    ),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",
@@ -274,7 +314,12 @@ BUGS = {
         "if false then",
         "is due at",
     ),
-    "claim takes what is leased": ("claim", "'-inf', digits(now_ms)", "'-inf', '+inf'", "batches|is due at"),
+    "claim takes what is leased": (
+        "claim",
+        "'-inf', digits(now_ms), 'WITHSCORES'",
+        "'-inf', '+inf', 'WITHSCORES'",
+        "batches|is due at",
+    ),
     "claim leases the same turn twice": (
         "claim",
         "    'tries', table.concat(tries, ','))\n  schedule_look(place, now_ms, lock_ttl_ms)",
@@ -326,8 +371,8 @@ BUGS = {
     "claim takes others than it is told to": ("claim", "if only == '' then", "if true then", "batches"),
     "claim of one tells when others are due": (
         "claim",
-        "only ~= '' and redis.call('ZSCORE', partition.active, only)",
-        "only ~= '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]",
+        "tonumber(redis.call('ZSCORE', partition.active, only) or -1)",
+        "tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2])",
         "next due",
     ),
     "claim gives out a token twice": (
@@ -357,7 +402,7 @@ BUGS = {
     ),
     "claim hands over what has expired": (
         "claim",
-        "return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms",
+        "return at > 0 and at < now_ms - ttl_ms",
         "return false",
         "batches",
     ),
@@ -562,16 +607,38 @@ BUGS = {
     "survey takes what is in flight for waiting": ("survey", "length - held", "length", "survey"),
     "survey takes the newest for the oldest": ("survey", "added_at < oldest", "added_at > oldest", "survey"),
     "survey sees no lease that ran out": ("survey", "expired + 1", "expired", "survey"),
+    "drop_old cuts a batch that has a reply": (
+        "drop_old",
+        "math.max(math.min(count, limit), replied)",
+        "math.min(count, limit)",
+        "dropped",
+    ),
+    "drop_old takes what is in work": ("drop_old", "(tonumber(lock[2]) or 0) > now_ms", "false", "dropped"),
+    "drop_old schedules nothing": ("drop_old", "if #tries == 0 then", "if false then", "is due at"),
+    "forget deletes what waits": ("forget", "drop_waiting ~= '1'", "false", "forgotten"),
+    "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),
+    "forget leaves the conversation in the index": (
+        "forget",
+        "redis.call('ZREM', place.active, place.conversation)\n  forget_waits(",
+        "forget_waits(",
+        "without a message",
+    ),
+    "forget leaves the archive": (
+        "forget",
+        "place.completed, place.memory, place.stats)",
+        "place.stats)",
+        "places",
+    ),
     "withdraw takes what is in flight": (
         "withdraw",
         "if index <= begun then",
         "if false then",
         "withdraw|places|in .* wait|is due at",
     ),
-    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
+    "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, 1, element)",
+        "redis.call('LREM', place.queue, -1, element)",
         "",
         "in 2 places",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queue_core.message import decode
-from queue_core.redis.scripts import ClaimAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer
 from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, SPACE, Steps
 
 
@@ -283,7 +283,7 @@ class TestLateCopies:
         assert (await steps.leased(17_000, "c3")).conversation == PLACE.conversation
 
     async def test_a_claim_that_leased_nothing_is_repeated_without_leasing(self, steps: Steps) -> None:
-        """Its second copy may come when nobody reads the answer."""
+        """A second copy may come when nobody reads the answer."""
         await steps.enqueue("m1")
         assert (await steps.claim(7_000, "c1")).batches == []
         assert (await steps.claim(9_000, "c1", claim_number=1)).batches == []

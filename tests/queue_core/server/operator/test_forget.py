@@ -105,10 +105,10 @@ async def test_json_has_the_counts(console: Console) -> None:
         "leaseLeftMs": 0,
         "finished": 1,
         "deadLetters": 0,
+        "damaged": 0,
         "reply": False,
         "memory": False,
         "statistics": True,
-        "damagedKeys": 0,
         "oldBuffer": 0,
     }
     assert (await console.run("forget", "bot", "201", "--yes", "--json")).json["conversations"] == []
