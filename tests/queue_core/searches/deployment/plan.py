@@ -122,6 +122,14 @@ class ProcessFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Step of Redis's clock, forward or back."""
+
+    at_ms: int
+    by_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """World and faults of one run."""
 
@@ -140,6 +148,7 @@ class Plan:
     lost_calls: tuple[LostCall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     process_faults: tuple[ProcessFault, ...] = ()
+    clock_steps: tuple[ClockStep, ...] = ()
 
 
 times = st.sampled_from([0, 1, 100, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000])
@@ -261,6 +270,15 @@ process_faults = st.lists(
         _process_fault("worker", WORKERS, ("dies", "freezes", "stops")),
         _process_fault("web", WEBS, ("dies", "freezes")),
     ),
+    max_size=2,
+).map(tuple)
+clock_steps = st.lists(
+    st.builds(
+        ClockStep,
+        at_ms=st.integers(0, 60).map(lambda half: half * 500),
+        by_ms=st.sampled_from([-600_000, -20_000, -3_000, -900, 900, 3_000, 16_000, 7_200_000]),
+    ),
+    min_size=1,
     max_size=2,
 ).map(tuple)
 ALL: dict[str, st.SearchStrategy[Any]] = {
