@@ -19,9 +19,9 @@ from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
-from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
+from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.servers import on_primaries
 from queue_core.text import quantity
 from queue_core.waiting import cancellable
@@ -287,7 +287,7 @@ class _Counted:
         self.oldest_age_ms: int | None = None
         self.expired_leases = 0
 
-    def add(self, page: scripts.SurveyAnswer) -> None:
+    def add(self, page: SurveyAnswer) -> None:
         self.now_ms = page.now_ms
         self.conversations += page.conversations
         self.waiting += page.waiting

@@ -11,6 +11,7 @@ from queue_core.keys import Partition, decode_conversation
 from queue_core.message import QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import scan
 
@@ -218,7 +219,7 @@ class Inspection:
             damaged_keys=sum(counts[2 * size :]),
         )
 
-    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
+    async def survey(self, partition: Partition, first: int, last: int) -> SurveyAnswer:
         """Count the messages of the conversations from rank `first` to `last` of a partition's index."""
         call = scripts.Survey(partition=partition, now_ms=self._access.now(), first=first, last=last)
         return await self._access.transport.alone(call)
