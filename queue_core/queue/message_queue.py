@@ -29,7 +29,7 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
-from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.notes import Notes
 from queue_core.queue.rescue import Rescue
@@ -38,8 +38,6 @@ from queue_core.redis.runner import ScriptRunner
 from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
-
-REASON_CHARACTERS_MAX = 500
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +100,7 @@ class MessageQueue:
         self.dead_letter = letters.get
         self.requeue = letters.requeue
         self.drop = letters.drop
+        self.keep_unreadable = letters.keep
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled

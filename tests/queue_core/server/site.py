@@ -58,7 +58,9 @@ async def open_site(**environment: str) -> AsyncIterator[Site]:
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:
         intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
-        webhooks = Webhooks(settings, intake, runtime.bot, runtime.journal)
+        webhooks = Webhooks(
+            settings, intake, runtime.bot, runtime.journal, keep=runtime.queue.keep_unreadable
+        )
         app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
         async with TestClient(TestServer(app)) as client:
             yield Site(client, runtime, printed)
