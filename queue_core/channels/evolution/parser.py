@@ -30,7 +30,7 @@ _RECEIPTS = frozenset({"messages.update", "send.message", "send.message.update"}
 
 
 class _Webhook(NamedTuple):
-    """What holds for all messages of a webhook."""
+    """Facts that hold for all messages of a webhook."""
 
     say: Phrases
     instance: str

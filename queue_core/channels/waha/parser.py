@@ -45,7 +45,7 @@ _EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
 
 
 class _Webhook(NamedTuple):
-    """What holds for a whole webhook."""
+    """Facts that hold for a whole webhook."""
 
     say: Phrases
     instance: str

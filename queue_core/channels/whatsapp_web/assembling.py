@@ -14,7 +14,7 @@ from queue_core.message import QueueMessage
 
 
 class Envelope(NamedTuple):
-    """What stands around the content of a message."""
+    """Facts around the content of a message."""
 
     channel: str
     instance: str

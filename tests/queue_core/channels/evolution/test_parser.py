@@ -138,7 +138,7 @@ def test_chats_that_are_never_answered_are_counted(key: dict[str, Any], reason: 
     ],
 )
 def test_a_stub_is_not_a_message(stub: Any, reason: str) -> None:
-    """Its id belongs to the message that follows."""
+    """The id belongs to the message that follows."""
     assert parsed(evolution(None, messageStubType=stub)) == Inbound(skipped={reason: 1})
 
 
