@@ -30,6 +30,10 @@ class UnsupportedRedisError(QueueError):
     """Raised for a Redis server without something that the queue needs, such as Lua scripts."""
 
 
+class NewerLayoutError(QueueError):
+    """Raised where a newer release has changed the data in Redis so that this one cannot read it; upgrade this one."""
+
+
 class LeaseLostError(QueueError):
     """Raised when the lease ran out; another worker may hold the conversation. The call changed nothing."""
 

@@ -10,8 +10,17 @@ from __future__ import annotations
 import re
 import zlib
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
+
+LAYOUT_VERSION = 2
+"""Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
+
+`layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
+of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
+`oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+"""
 
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
@@ -35,6 +44,10 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    hold: Key
+    """Hash, only while the queue is held: since when, Unix ms."""
+    layout: Key
+    """Hash: the layout of the partition, see LAYOUT_VERSION."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
@@ -43,6 +56,17 @@ class Partition(NamedTuple):
     def last_claim_of(self, processor_id: str) -> str:
         """Return the key that keeps what a processor claimed last, in case the answer is lost."""
         return f"{self.base}last_claim:{encode_name(processor_id)}"
+
+
+class Seen(NamedTuple):
+    """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
+
+    fingerprint: bytes
+    """16 bytes that stand for the conversation and the id."""
+    ids: str
+    """Start of the keys of the hashes that hold fingerprints; the field `ids` of the layout says which there are."""
+    old: Key
+    """String that layout 1 kept for each id: when the id came first, Unix ms."""
 
 
 class Place(NamedTuple):
@@ -56,17 +80,30 @@ class Place(NamedTuple):
     reply: Key
     stats: Key
     completed: Key
-    seen: Key
-    """Start of the keys that `seen_of` makes."""
+    seen: str
+    """Start of the keys that layout 1 kept for each message id."""
+    ids: str
+    """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
     wake: Key
     dead: Key
+    layout: Key
 
-    def seen_of(self, message_id: str) -> str:
-        """Return the key that marks a message id as seen."""
-        return self.seen + encode_name(message_id)
+    def seen_of(self, message_id: str) -> Seen:
+        """Return the notes that a message id was seen.
+
+        Two ids share a fingerprint of 128 bits with a probability of about 10⁻³¹, with 20 million ids at a time. Who
+        chooses ids can search for two that do, in 2⁶⁴ steps, but both must be of one conversation: another one's
+        fingerprint takes 2¹⁰⁴ steps.
+        """
+        name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
+        return Seen(
+            fingerprint=blake2b(name, digest_size=16).digest(),
+            ids=self.ids,
+            old=self.seen + encode_name(message_id),
+        )
 
 
 class KeySpace:
@@ -104,6 +141,8 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
+            hold=f"{base}hold",
+            layout=f"{base}layout",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -123,10 +162,12 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,
+            layout=partition.layout,
         )
 
 

@@ -99,6 +99,8 @@ class QueueSettings(TurnRules):
     """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """Statistics of a conversation are kept this long after its last activity."""
+    dead_letters_ttl_s: int = _whole(0, 0, 3_650 * 86_400)
+    """Dead letters are deleted by the monitor after this time. 0: they stay until somebody requeues or drops them."""
 
     max_message_bytes: int = _whole(262_144, 1_024, 16 * 1024 * 1024)
     """Size limit of one message as stored, in bytes of JSON."""

@@ -6,6 +6,8 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
+
 from queue_core.errors import DeadLetterNotFoundError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode
@@ -79,6 +81,21 @@ class DeadLetters:
         if not deleted:
             raise _not_found(dead_letter_id)
 
+    async def expire(self, older_than_ms: int) -> int:
+        """Delete the dead letters that were given up longer ago than that, oldest first. Returns their number."""
+        limit_ms = await self._access.now_ms() - older_than_ms
+        deleted = 0
+        for partition in self._access.keys.partitions:
+            is_done = False
+            while not is_done:
+                page = await self._entries(partition, "-", "+", _PAGE)
+                ids = [entry_id for entry_id, fields in page if _dead_at_ms(entry_id, fields) < limit_ms]
+                if ids:
+                    (count,) = await self._access.read(("XDEL", partition.dead, *ids))
+                    deleted += count
+                is_done = len(ids) < _PAGE
+        return deleted
+
     async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
         (entries,) = await self._access.read(("XRANGE", partition.dead, first, last, "COUNT", limit))
         return entries
@@ -98,17 +115,27 @@ def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
     )
 
 
+def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
+    """Return when a message was given up; for a damaged entry, when it was written."""
+    at = next((text(value) for name, value in raw_fields.items() if text(name) == "at"), "")
+    return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
+
+
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
     fields = {text(name): text(value) for name, value in raw_fields.items()}
     instance, phone = decode_conversation(fields["conversation"])
+    attempts = int(fields["attempts"])
+    message = decode(fields["message"])
+    if message:
+        message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))
     return DeadLetter(
         id=f"{partition}/{entry_id}",
         instance_name=instance,
         user_phone=phone,
         reason=fields["reason"],
         dead_at_ms=int(fields["at"]),
-        attempts=int(fields["attempts"]),
-        message=decode(fields["message"]),
+        attempts=attempts,
+        message=message,
         raw=fields["message"],
         reply=fields.get("reply"),
     )

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from queue_core.errors import QueueError, UnsupportedRedisError
+from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
@@ -60,6 +60,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
     expired_leases: int = 0
+    held_since_ms: int | None = None
+    """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
     """Conversations with messages that no worker will look at; None when they were not looked for."""
     warnings: tuple[str, ...] = ()
@@ -103,7 +105,7 @@ class _Examination:
                 await cancellable(self._steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
-        except UnsupportedRedisError as error:
+        except (UnsupportedRedisError, NewerLayoutError) as error:
             self._errors.append(str(error))
         except QueueError as error:
             self._away(str(error))
@@ -121,6 +123,7 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._look_for_hold()
         await self._count()
         if self._is_thorough:
             await self._find_stranded()
@@ -148,6 +151,11 @@ class _Examination:
             self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
+
+    async def _look_for_hold(self) -> None:
+        self._facts["held_since_ms"] = await self._queue.holding.since_ms()
+        if self._facts["held_since_ms"] is not None:
+            self._warnings.append("the queue is held, so nothing is answered: `resume` ends that")
 
     async def _count(self) -> None:
         queue = self._queue

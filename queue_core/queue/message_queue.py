@@ -30,7 +30,10 @@ from queue_core.message import (
 )
 from queue_core.queue.access import Access
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
+from queue_core.queue.erasure import Erasure
+from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
+from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
@@ -84,6 +87,7 @@ class MessageQueue:
         # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
         self.now_ms = access.now_ms
+        self.holding = Holding(access)
         inspection = Inspection(access)
         self.pending = inspection.pending
         self.completed = inspection.completed
@@ -95,19 +99,27 @@ class MessageQueue:
         self.depth = inspection.depth
         self.sizes = inspection.sizes
         self.survey = inspection.survey
+        self._layouts = Layouts(access)
+        self.layouts = self._layouts.read
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
         self.requeue = letters.requeue
         self.drop = letters.drop
         self.keep_unreadable = letters.keep
+        self.expire_dead_letters = letters.expire
+        self.forget = Erasure(access, letters).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
 
     async def check(self) -> None:
-        """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
+        """Raise an error when this Redis cannot carry the queue.
+
+        Raises UnsupportedRedisError, NewerLayoutError or QueueUnavailableError.
+        """
         await self.transport.load()
+        await self._layouts.check()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.

@@ -103,6 +103,8 @@ class ServerSettings(EnvironmentSettings):
     """System prompt, for openai."""
     ai_history_turns: Annotated[int, Field(ge=0, le=200)] = 10
     """Number of earlier turns that are sent to the AI, for openai."""
+    ai_memory_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """Days for which a conversation's memory is kept after its last turn, for dify and openai."""
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
@@ -119,6 +121,8 @@ class ServerSettings(EnvironmentSettings):
     """Folder for recordings of what arrives, for `sim replay`; empty: no recording."""
     record_text: bool = False
     """Record the texts too."""
+    record_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    """Days for which recordings are kept; 0: for ever."""
     record_key: SecretStr = SecretStr("")
     """Key that hashes phones and ids in recordings; empty: a new one at each start."""
     log_key: SecretStr = SecretStr("")

@@ -284,6 +284,7 @@ class _HealthGauges:
             return gauge
 
         self._up = new("redis_up", "1 when Redis answers, else 0")
+        self._held = new("held", "1 while the queue is held, so that no worker takes a turn, else 0")
         self._latency = new("redis_latency_seconds", "One PING and back")
         self._memory = new("redis_memory_used_bytes", "Memory that Redis uses")
         self._oldest_age = new("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
@@ -301,6 +302,7 @@ class _HealthGauges:
     def set(self, report: HealthReport) -> None:
         is_up = report.reachable
         self._up.set(1 if is_up else 0)
+        self._held.set(_or_nan(is_up, report.held_since_ms is not None))
         self._latency.set(_or_nan(is_up, report.latency_ms) / 1000)
         self._memory.set(_or_nan(is_up, report.memory_used_bytes))
         self._oldest_age.set(_or_nan(is_up, report.oldest_age_ms or 0) / 1000)

@@ -1,13 +1,13 @@
 """Stubs of the queue's atomic steps: each declares the inputs of the Lua file of its name, and reads its answer.
 
-Only the fields named beside a Place or a Partition are sent.
+Only the fields named beside a Place, a Partition or a Seen are sent.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-from queue_core.keys import Key, Partition, Place
+from queue_core.keys import Key, Partition, Place, Seen
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
 
@@ -69,6 +69,29 @@ class SurveyAnswer(NamedTuple):
     expired_leases: int
 
 
+class ForgetAnswer(NamedTuple):
+    """Answer of a forget: what became of the conversation, and what was kept of it."""
+
+    standing: Literal["forgotten", "waiting", "in flight"]
+    waiting: int
+    lease_left_ms: int
+    finished: int
+    reply: bool
+    memory: bool
+    statistics: bool
+
+
+class InventoryAnswer(NamedTuple):
+    """Counts of one page of what workers would answer; the times are None when that is nothing."""
+
+    conversations: int
+    messages: int
+    older: int
+    oldest_ms: int | None
+    newest_ms: int | None
+    unsure_replies: int
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -112,6 +135,30 @@ def _survey_answer(raw: Any) -> SurveyAnswer:
     return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
 
 
+def _forget_answer(raw: Any) -> ForgetAnswer:
+    standing, waiting, lease_left_ms, finished, *kept = raw
+    reply, memory, statistics = map(bool, kept)
+    return ForgetAnswer(
+        text(standing),  # type: ignore[arg-type]  # the script returns one of the three
+        waiting,
+        lease_left_ms,
+        finished,
+        reply,
+        memory,
+        statistics,
+    )
+
+
+def _inventory_answer(raw: Any) -> InventoryAnswer:
+    conversations, messages, older, oldest, newest, unsure = raw
+    oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
+    return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)
+
+
+def _count(raw: Any) -> int:
+    return int(raw)
+
+
 def _is_found(raw: Any) -> bool:
     return bool(raw)
 
@@ -121,8 +168,8 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(_enqueue_answer)
-    place: Annotated[Place, "queue lock active wake stats dead conversation"]
-    seen: Key
+    place: Annotated[Place, "queue lock active wake stats dead layout conversation"]
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message: bytes
@@ -138,7 +185,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks base"]
+    partition: Annotated[Partition, "active wake token dead looks layout hold base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -241,13 +288,23 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake completed reply conversation"]
-    seen: Key
+    place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
+    seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message_id: str
     dedupe_ttl_ms: Number
     completed_ttl_ms: Number
+
+
+@stub("forget")
+class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
+    """Deletes what is kept of a conversation."""
+
+    read = staticmethod(_forget_answer)
+    place: Annotated[Place, "queue lock reply completed memory stats active conversation"]
+    now_ms: Now
+    drop_waiting: Digits
 
 
 @stub("rescue")
@@ -258,6 +315,32 @@ class Rescue(Call[str], frozen=True, kw_only=True):
     place: Annotated[Place, "queue lock reply active wake conversation"]
     now_ms: Now
     repair: Digits
+
+
+@stub("drop_old")
+class DropOld(Call[int], frozen=True, kw_only=True):
+    """Makes dead letters of old messages."""
+
+    read = staticmethod(_count)
+    place: Annotated[Place, "queue lock active wake dead reply completed conversation"]
+    rules: Rules
+    now_ms: Now
+    before_ms: Number
+    limit: Number
+    reason: str
+    completed_ttl_ms: Number
+
+
+@stub("inventory")
+class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
+    """Counts what a page of the index holds for workers."""
+
+    read = staticmethod(_inventory_answer)
+    partition: Annotated[Partition, "active wake dead base"]
+    now_ms: Now
+    first: Digits
+    last: Digits
+    before_ms: Number
 
 
 @stub("survey")

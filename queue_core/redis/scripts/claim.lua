@@ -8,6 +8,7 @@
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
 -- over yet; a batch is
@@ -23,6 +24,10 @@ local LOOK_MS = math.ceil(lock_ttl_ms / 8)
 local ROUNDS_MAX = 16
 
 local given_up, spared = 0, 0
+local is_on_hold = redis.call('EXISTS', partition.hold) == 1
+if is_on_hold then
+  limit = 0
+end
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
@@ -176,11 +181,15 @@ local function renew_kept()
 end
 
 local function answer(batches)
+  if is_on_hold then
+    return {now_ms, -1, given_up, spared, batches}
+  end
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
     or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
   return {now_ms, tonumber(next_due or -1), given_up, spared, batches}
 end
 
+read_layout(partition)
 allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()

@@ -22,6 +22,32 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- Reads the layout: {oldest, version, since, ids}, each false where it is not noted, or an error if the hash is damaged,
+-- which stops nobody. Raises an error where only processes of a newer layout may work.
+local function read_layout(place)
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
+  local oldest = layout[1]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+    error('NEWER_LAYOUT ' .. oldest)
+  end
+  return layout
+end
+
+-- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
+-- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
+-- The second result is the list of the layers of ids, see seen.lua.
+local function layout_since(place, now_ms)
+  local layout = read_layout(place)
+  local version = tonumber(layout[2] or nil)
+  if version and version >= LAYOUT_VERSION then
+    return tonumber(layout[3] or nil) or now_ms, layout[4]
+  end
+  local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
+  local since = is_used and now_ms or 0
+  redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
+  return since, layout[4]
+end
+
 local function stamp(message, now_ms)
   return '{"addedAt":' .. digits(now_ms) .. ',' .. string.sub(message, 2)
 end
@@ -34,8 +60,28 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
+-- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+local function older_messages(place, first, before_ms)
+  local low, high = first, redis.call('LLEN', place.queue)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low - first
+end
+
 local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
+end
+
+-- Writes a time that passed, for people: in seconds below two hours, then in hours.
+local function span(passed_ms)
+  local seconds = math.floor(passed_ms / 1000)
+  return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
 end
 
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.

@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_a
 
 import msgspec
 
-from queue_core.keys import Key, Partition, Place
-from queue_core.redis.scripts.names import unknown_names, used_fields, used_names
+from queue_core.keys import LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
 from queue_core.settings import Rules
 
 Number = Annotated[int, "tonumber({})"]
@@ -46,16 +46,18 @@ class Input(NamedTuple):
 
 
 class LuaScript:
-    """Source of a script, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, with what it needs of the libraries and the lines that read its inputs in front, and its SHA1."""
 
     def __init__(self, name: str, inputs: list[Input]) -> None:
         self.name = name
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), _read("lib")
+        constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n"
+        body, lib = _read(name), constants + _read("lib") + _read("seen")
         self._check(body, lib)
-        self.source = f"{lib}\n{_preamble(inputs)}\n{body}"
+        script = f"{_preamble(inputs)}\n{body}"
+        self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def _check(self, body: str, lib: str) -> None:
@@ -113,14 +115,14 @@ def text(raw: Any) -> str:
 
 
 def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
-    """Yield the inputs of one field of a stub: a single input, named fields of a Place or Partition, or all Rules."""
+    """Yield the inputs of one field of a stub: a single input, named fields of a tuple of keys, or all Rules."""
     kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
     if hint == Key:
         yield Input(name, is_key=True)
     elif kind is Rules:
         for field in dataclasses.fields(Rules):
             yield Input(f"{name}.{field.name}", is_key=False, reading="tonumber({})")
-    elif kind in (Place, Partition):
+    elif kind in (Place, Partition, Seen):
         members = get_type_hints(kind, include_extras=True)
         for member in mark.split():
             yield Input(f"{name}.{member}", is_key=members.get(member) == Key)

@@ -15,7 +15,11 @@ local function note_answered()
   redis.call('HSET', place.lock, 'answered', cjson.encode(answered))
 end
 
-redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
+local since, ids = layout_since(place, now_ms)
+local layers = layers_in(ids)
+if not first_seen(seen, layers, since, now_ms, dedupe_ttl_ms) then
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+end
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
 local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0

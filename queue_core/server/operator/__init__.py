@@ -7,6 +7,8 @@ import argparse
 from queue_core.server.operator.check import add_check
 from queue_core.server.operator.dead import add_dead
 from queue_core.server.operator.drain import add_drain
+from queue_core.server.operator.forget import add_forget
+from queue_core.server.operator.hold import add_hold
 from queue_core.server.operator.send_test import add_send_test
 from queue_core.server.operator.show import add_show
 from queue_core.server.operator.status import add_status
@@ -23,4 +25,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_show(commands)
     add_dead(commands)
     add_drain(commands)
+    add_hold(commands)
+    add_forget(commands)
     add_send_test(commands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
-from queue_core.server.operator.output import age, write
+from queue_core.server.operator.output import age, moment, write
 from queue_core.text import quantity, visible
 
 
@@ -25,6 +25,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("waiting", quantity(report.waiting, "message")),
         ("in work", quantity(report.in_flight, "message")),
         ("oldest", oldest),
+        *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),
         ("expired leases", f"{report.expired_leases:,}"),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),

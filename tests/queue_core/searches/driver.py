@@ -83,7 +83,7 @@ class Driver:
         expected = self.contract.enqueue(name, receipt.id, provider_ms)
         if lost:
             expected = self.contract.enqueue(name, receipt.id, provider_ms)
-        _same("receipt", (receipt.status, receipt.added_at_ms, receipt.waiting), expected)
+        _same_receipt((receipt.status, receipt.added_at_ms, receipt.waiting), expected, self.settings)
         await self.check()
         return receipt.id
 
@@ -321,6 +321,14 @@ def _as_handed(batch: Batch) -> Handed:
         send_state=batch.send_state,
         parts_sent=batch.parts_sent,
     )
+
+
+def _same_receipt(found: tuple[str, int, int], should: tuple[str, int, int], settings: QueueSettings) -> None:
+    """A duplicate's receipt may say that the id came up to a step too early: a third of the memory has 128 steps."""
+    step_ms = -(-settings.dedupe_ttl_s * 1000 // 3 // 128)
+    if found[0] == should[0] == "duplicate" and 0 <= should[1] - found[1] <= step_ms:
+        found = should
+    _same("receipt", found, should)
 
 
 def _same(what: str, found: object, should: object) -> None:

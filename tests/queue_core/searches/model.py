@@ -165,7 +165,7 @@ class Contract:
 
     def withdraw(self, name: Name, message_id: str) -> str:
         """Marked, withdrawn or in flight."""
-        self.seen[name, message_id] = self.now_ms
+        self.seen.setdefault((name, message_id), self.now_ms)
         conversation = self.conversations.get(name)
         for at, message in enumerate(conversation.messages if conversation else ()):
             assert conversation is not None

@@ -15,14 +15,14 @@ from queue_core.redis.scripts.loader import text
 from tests.queue_core.searches.model import Contract, Name, Reason
 
 REASONS: dict[Reason, str] = {
-    "late": r"late: delivered \d+ s after it was written",
+    "late": r"late: delivered \d+ (s|h) after it was written",
     "expired": r"expired: no worker took it for over \d+ s",
     "attempts": r"given up after \d+ attempts?: .+",
     "told": r"told: .+",
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
 
-MAY_EXPIRE = {"seen", "queue_stats", "completed", "last_claim"}
+MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",
@@ -32,7 +32,9 @@ NEVER_EXPIRE = {
     "dead_letters",
     "token",
     "wake",
+    "hold",
     "looks",
+    "layout",
 }
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 

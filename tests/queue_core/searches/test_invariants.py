@@ -228,7 +228,7 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
 
 
 BUGS = {
-    "enqueue keeps no note of the id": ("enqueue", "if first_seen then", "if false then", "receipt"),
+    "enqueue keeps no note of the id": ("enqueue", "if first_ms then", "if false then", "receipt"),
     "enqueue notes the id and stores nothing": (
         "enqueue",
         "local waiting = redis.call('RPUSH', place.queue, element)",
@@ -254,7 +254,13 @@ BUGS = {
         "redis.call('PEXPIRE', place.queue, stats_ttl_ms)",
         "would vanish",
     ),
-    "enqueue remembers ids for ever": ("enqueue", ", 'PX', dedupe_ttl_ms", "", "stay for ever"),
+    "enqueue remembers ids for ever": ("seen", "if ids == 1 then", "if false then", "stay for ever"),
+    "enqueue looks for an id in the wrong bucket": (
+        "seen",
+        "math.floor(prefix / 2 ^ (32 - layer.bits))",
+        "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
+        "receipt",
+    ),
     "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
     "the window is a millisecond longer": (
         "lib",
@@ -571,7 +577,7 @@ BUGS = {
     ),
     "withdraw does not mark the id": (
         "withdraw",
-        "redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)",
+        "  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)",
         "",
         "receipt",
     ),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from queue_core.keys import Key, KeySpace, Partition, Place
+from queue_core.keys import LAYOUT_VERSION, Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
 from queue_core.redis.scripts import loader
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
@@ -36,7 +36,7 @@ end
 INPUTS: dict[str, Any] = {
     "place": Annotated[Place, "queue active conversation"],
     "rules": Rules,
-    "seen": Key,
+    "kept": Key,
     "now_ms": Now,
     "token": Digits,
     "size": Number,
@@ -49,7 +49,7 @@ end
 
 schedule(place, rules)
 for index, item in ipairs({a = place.queue, b = place.conversation}) do
-  redis.call('SET', seen, note(token, words) .. index .. item)
+  redis.call('SET', kept, note(token, words) .. index .. item)
 end
 return now_ms + size
 """
@@ -77,18 +77,17 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
     assert script.source == (
-        LIB
-        + f"""
+        f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{LIB}"
+        f"""
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
-local seen = KEYS[3]
+local kept = KEYS[3]
 local now_ms = clock_ms(ARGV[{after}])
 local token = ARGV[{after + 1}]
 local size = tonumber(ARGV[{after + 2}])
 local words = ARGV[{after + 3}]
 
-"""
-        + BODY
+""" + BODY
     )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
@@ -97,7 +96,7 @@ def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
     probe = define()
     place = KeySpace("wa", 1).of("bot", "1")
     rules = Rules(**dict(zip(RULES, range(1, 1 + len(RULES)), strict=True)))
-    call = probe(place=place, rules=rules, seen="s", now_ms="", token=4, size=5, words="w")
+    call = probe(place=place, rules=rules, kept="s", now_ms="", token=4, size=5, words="w")
     keys = (place.queue, place.active, "s")
     assert call.command() == (probe.script.sha, 3, *keys, "bot:1", *range(1, 1 + len(RULES)), "", 4, 5, "w")
 
