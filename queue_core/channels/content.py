@@ -16,6 +16,7 @@ from queue_core.channels.phrases import Phrases
 from queue_core.channels.secrets import is_secret_name
 from queue_core.channels.values import (
     Object,
+    at,
     filled,
     is_coordinate,
     label,
@@ -231,7 +232,9 @@ def _several(say: Phrases, parts: Sequence[str]) -> str:
 
 def _answers(fields: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Yields the answers of a form with their names; nested ones as `outer.inner`."""
-    if isinstance(fields, Mapping) and depth < DEPTH_MAX:
+    if file_name := name(at(fields, "file_name")):  # of an attachment, the other fields say nothing to an AI
+        yield name(key), file_name
+    elif isinstance(fields, Mapping) and depth < DEPTH_MAX:
         for inner, value in fields.items():
             if not is_secret_name(str(inner)):
                 yield from _answers(value, f"{key}.{inner}" if key else str(inner), depth + 1)

@@ -10,7 +10,7 @@ import msgspec
 
 from queue_core.errors import DeadLetterNotFoundError
 from queue_core.keys import Partition, decode_conversation
-from queue_core.message import DeadLetter, QueueMessage, decode, encode
+from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
@@ -60,7 +60,7 @@ class DeadLetters:
             "at": now_ms,
             "attempts": 0,
             "message": b'{"addedAt":%d,' % now_ms + element[1:],
-            "reason": reason[:REASON_CHARACTERS_MAX],
+            "reason": well_formed(reason[:REASON_CHARACTERS_MAX]),
         }
         await access.read(("XADD", place.dead, "*", *(part for pair in entry.items() for part in pair)))
 

@@ -54,7 +54,17 @@ REJECTED_REASONS = (
     *("unavailable", "verify token"),
 )
 SKIPPED_REASONS = (
-    *("album", "call", "change of an unknown user", "empty", "error", "event", "failed delivery", "group"),
+    *(
+        "album",
+        "broadcast",
+        "call",
+        "change of an unknown user",
+        "empty",
+        "error",
+        "event",
+        "failed delivery",
+        "group",
+    ),
     *("ignored kind", "meta ai", "newsletter", "own", "protocol", "reaction removed", "receipt", "status"),
     *("system", "undecrypted", "user changed number", "user changed user id", "vote removed"),
 )

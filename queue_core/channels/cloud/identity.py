@@ -31,7 +31,7 @@ def is_user_id(address: str) -> bool:
 
 def user_of(message: Object, value: Object) -> User:
     """Returns the user of a message; its id is "" if the webhook does not say who it is."""
-    sender = text(message.get("from")).strip()
+    sender = text(message.get("from")).strip().removeprefix("+")
     user_id = text(message.get("from_user_id")).strip() or (sender if is_user_id(sender) else "")
     phone = "" if is_user_id(sender) else sender
     contact = _contact_of(value, phone, user_id)

@@ -13,6 +13,7 @@ from queue_core.channels.base import InvalidWebhookError, SkippedError
 from queue_core.channels.content import Content
 from queue_core.channels.phrases import Phrases
 from queue_core.channels.values import Object, at, filled, json_object, label, mapping, name, objects, text
+from queue_core.channels.vcard import read_vcard
 
 Reader = Callable[[Phrases, Object], Content]
 """Reader of one kind: phrases, and the message."""
@@ -49,16 +50,18 @@ def _location(say: Phrases, message: Object) -> Content:
 
 
 def _contacts(say: Phrases, message: Object) -> Content:
-    cards = [
-        filled(
-            name=_name_of(card),
-            phones=_several(card.get("phones"), "phone", "wa_id"),
-            emails=_several(card.get("emails"), "email"),
-            organisation=name(at(card, "org", "company")),
-        )
-        for card in objects(message.get("contacts"))
-    ]
-    return contents.contacts(say, cards)
+    return contents.contacts(say, [_card(card) for card in objects(message.get("contacts"))])
+
+
+def _card(card: Object) -> dict[str, Any]:
+    """Reads a contact. A number that a user shares on request comes with a vCard in place of most fields."""
+    known = filled(
+        name=_name_of(card),
+        phones=_several(card.get("phones"), "phone", "wa_id"),
+        emails=_several(card.get("emails"), "email"),
+        organisation=name(at(card, "org", "company")),
+    )
+    return {**read_vcard(text(card.get("vcard"))), **known}
 
 
 def _name_of(card: Object) -> str:

@@ -9,21 +9,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
-from queue_core.channels.content import Content, edit
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, mapping, name, text
 from queue_core.channels.whatsapp_web.addresses import raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
-from queue_core.channels.whatsapp_web.message import read_content
-from queue_core.channels.whatsapp_web.unwrapping import in_javascript_names
+from queue_core.channels.whatsapp_web.whatsmeow import read_go_content
 from queue_core.message import QueueMessage
 
 CHANNEL = "evolution_go"
 _SKIPPED_EVENTS = {"receipt": "receipt", "sendmessage": "own", "undecryptablemessage": "undecrypted"}
-_EDITED = "1"
-"""Value of `Info.Edit` for a message that edits an earlier one."""
 
 
 class _Webhook(NamedTuple):
@@ -77,15 +73,6 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
         webhook=without_media(item, webhook.media_bytes_max),
     )
     return queue_message(envelope, read_go_content(webhook.say, item))
-
-
-def read_go_content(say: Phrases, item: Object) -> Content:
-    """Returns the content of a message that has whatsmeow's `Info` and `Message`. Raises SkippedError."""
-    named = in_javascript_names(item.get("Message"))
-    quoted = in_javascript_names(item.get("quoted"))
-    content = read_content(say, named, {"key": {"id": at(item, "Info", "ID")}, "quoted": quoted})
-    is_edit = item.get("IsEdit") is True or at(item, "Info", "Edit") == _EDITED
-    return edit(say, "", content) if is_edit and not content.change else content
 
 
 def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Any:

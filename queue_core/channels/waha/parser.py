@@ -13,34 +13,19 @@ from typing import Any, NamedTuple
 from queue_core.channels import content as contents
 from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.content import Content
-from queue_core.channels.evolution_go.parser import read_go_content
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
-from queue_core.channels.values import Object, at, filled, label, mapping, name, text, timestamp_ms
-from queue_core.channels.vcard import read_vcard
+from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
+from queue_core.channels.waha.fields import id_parts, read_fields
 from queue_core.channels.whatsapp_web.addresses import Sender, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.message import read_content
+from queue_core.channels.whatsapp_web.whatsmeow import read_go_content
 from queue_core.message import QueueMessage
 
 CHANNEL = "waha"
 _FAILED = ("ERROR", -1)
-_WEBJS_UNWRITTEN = {
-    "e2e_notification": "system",
-    "notification": "system",
-    "notification_template": "system",
-    "gp2": "system",
-    "broadcast_notification": "system",
-    "debug": "system",
-    "protocol": "protocol",
-    "reaction": "protocol",
-    "ciphertext": "undecrypted",
-    "call_log": "call",
-    "album": "album",
-}
-"""Types of WEBJS that no user writes, with the reason under which they are counted."""
-_WEBJS_MEDIA = {"ptt": "audio", "audio": "audio", "image": "image", "video": "video", "document": "document"}
 _EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
 
 
@@ -77,7 +62,7 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
         raise InvalidWebhookError("a message without a payload")
     about = next((mapping(body.get(part)) for part in ("vote", "after", "before") if body.get(part)), body)
     raise_if_unanswered(text(about.get("from")))
-    raise_if_unanswered(_id_parts(about.get("id"))[0])
+    raise_if_unanswered(id_parts(about.get("id"))[0])
     if about.get("fromMe") is True:
         raise SkippedError("own")
     content = read(webhook.say, body)
@@ -85,7 +70,7 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
         channel=CHANNEL,
         instance=webhook.instance,
         sender=_sender(about),
-        message_id=_id_parts(about.get("id"))[1],
+        message_id=id_parts(about.get("id"))[1],
         profile_name=_profile_name(mapping(about.get("_data"))),
         timestamp=about.get("timestamp"),
         webhook=without_media(
@@ -111,14 +96,6 @@ def _profile_name(data: Object) -> Any:
     return data.get("notifyName") or data.get("pushName") or at(data, "Info", "PushName")
 
 
-def _id_parts(message_id: Any) -> tuple[str, str]:
-    """Returns chat and id of `false_966500000001@c.us_3EB0`, or of an id alone."""
-    parts = text(message_id).split("_")
-    return (
-        (parts[1], parts[2]) if len(parts) >= 3 and parts[0] in ("true", "false") else ("", text(message_id))
-    )
-
-
 def _new(say: Phrases, body: Object) -> Content:
     data = mapping(body.get("_data"))
     try:
@@ -129,74 +106,25 @@ def _new(say: Phrases, body: Object) -> Content:
     except SkippedError as reason:
         if str(reason) != "undecrypted" or not text(body.get("body")):
             raise
-    return _of_fields(say, body, text(data.get("type")))
-
-
-def _of_fields(say: Phrases, body: Object, kind: str) -> Content:
-    """Reads a message by WAHA's own fields; `kind` is the type that WEBJS names."""
-    if kind in _WEBJS_UNWRITTEN:
-        raise SkippedError(_WEBJS_UNWRITTEN[kind])
-    content = _kind_of_fields(say, body, kind)
-    quoted = mapping(body.get("replyTo"))
-    if not quoted.get("id"):
-        return content
-    words = text(quoted.get("body"))
-    notes = [say.said("answers", name(words))] if name(words) else []
-    return contents.with_notes(content, notes, {"quoted": {"id": text(quoted.get("id")), "text": words}})
-
-
-def _kind_of_fields(say: Phrases, body: Object, kind: str) -> Content:
-    words, place = text(body.get("body")), mapping(body.get("location"))
-    cards = body.get("vCards")
-    if kind == "revoked":
-        return contents.deletion(say, _id_parts(body.get("id"))[1])
-    if place:
-        facts = {**place, "name": place.get("name") or place.get("description")}
-        numbers = {axis: _coordinate(place.get(axis)) for axis in ("latitude", "longitude")}
-        return contents.location(say, {**facts, **numbers})
-    if isinstance(cards, list) and cards:
-        return contents.contacts(say, [read_vcard(text(card)) for card in cards[: contents.ITEMS_MAX]])
-    if body.get("hasMedia") is True or isinstance(body.get("media"), dict):
-        return _media(say, body, kind)
-    if not words:
-        if kind and kind != "chat":
-            return contents.unsupported(say, kind, unknown=kind)
-        raise SkippedError("empty")
-    return Content(kind="text", text=words)
-
-
-def _media(say: Phrases, body: Object, kind: str) -> Content:
-    media = mapping(body.get("media"))
-    mimetype = name(media.get("mimetype"))
-    family = mimetype.partition("/")[0]
-    ours = "sticker" if kind == "sticker" else _WEBJS_MEDIA.get(kind) or _WEBJS_MEDIA.get(family, "document")
-    facts = filled(mimetype=mimetype, filename=name(media.get("filename")), url=text(media.get("url")))
-    return contents.media(say, ours, caption=text(body.get("body")), is_voice=kind == "ptt", facts=facts)
-
-
-def _coordinate(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return None
+    return read_fields(say, body)
 
 
 def _reaction(say: Phrases, body: Object) -> Content:
     emoji = name(at(body, "reaction", "text"))
     if not emoji:
         raise SkippedError("reaction removed")
-    return contents.reaction(say, emoji, _id_parts(at(body, "reaction", "messageId"))[1])
+    return contents.reaction(say, emoji, id_parts(at(body, "reaction", "messageId"))[1])
 
 
 def _edit(say: Phrases, body: Object) -> Content:
-    target = text(body.get("editedMessageId")) or _id_parts(body.get("id"))[1]
+    target = text(body.get("editedMessageId")) or id_parts(body.get("id"))[1]
     words = text(body.get("body")) or text(body.get("newBody"))
     return contents.edit(say, target, Content(kind="text", text=words) if words else None)
 
 
 def _deletion(say: Phrases, body: Object) -> Content:
-    target = text(body.get("revokedMessageId")) or _id_parts(at(body, "before", "id"))[1]
-    return contents.deletion(say, _id_parts(target)[1])
+    target = text(body.get("revokedMessageId")) or id_parts(at(body, "before", "id"))[1]
+    return contents.deletion(say, id_parts(target)[1])
 
 
 def _vote(say: Phrases, body: Object) -> Content:
@@ -204,7 +132,7 @@ def _vote(say: Phrases, body: Object) -> Content:
     chosen = [label(option) for option in options] if isinstance(options, list) else []
     if isinstance(options, list) and not chosen:
         raise SkippedError("vote removed")
-    return contents.vote(say, [option for option in chosen if option], _id_parts(at(body, "poll", "id"))[1])
+    return contents.vote(say, [option for option in chosen if option], id_parts(at(body, "poll", "id"))[1])
 
 
 def _event_answer(say: Phrases, body: Object) -> Content:
@@ -234,7 +162,7 @@ def _receipt(webhook: _Webhook, body: Object) -> Inbound:
         phone = text(body.get("to"))
     failure = DeliveryFailure(
         instance_name=webhook.instance,
-        message_id=_id_parts(body.get("id"))[1],
+        message_id=id_parts(body.get("id"))[1],
         user_phone=phone,
         code="",
         reason="WhatsApp did not take it",

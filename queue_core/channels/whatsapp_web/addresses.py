@@ -17,15 +17,15 @@ _LINKED = re.compile(r"(\d{1,32})(?:[:_]\d+)*@(lid|hosted\.lid)")
 """Address that hides the number: a linked id."""
 _UNANSWERED_SERVERS = {
     "g.us": "group",
-    "broadcast": "status",
+    "broadcast": "broadcast",
     "newsletter": "newsletter",
     "bot": "meta ai",
     "call": "call",
 }
 _UNANSWERED_PHONES = {"13135550002": "meta ai", "16505361212": "system"}
 """Numbers of Meta AI and of WhatsApp itself."""
-_NOTICES = frozenset({"0@s.whatsapp.net", "0@c.us"})
-"""Addresses of WhatsApp's notices."""
+_UNANSWERED_CHATS = {"0@s.whatsapp.net": "system", "0@c.us": "system", "status@broadcast": "status"}
+"""Addresses of WhatsApp's notices, and of status posts."""
 
 
 class Sender(NamedTuple):
@@ -59,9 +59,7 @@ def sender(chat: str, *others: str) -> Sender:
 
 def raise_if_unanswered(chat: str) -> None:
     """Raises SkippedError with the kind of a chat that is never answered, such as a group or a channel."""
-    if chat in _NOTICES:
-        raise SkippedError("system")
-    if reason := _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
+    if reason := _UNANSWERED_CHATS.get(chat) or _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
         raise SkippedError(reason)
 
 

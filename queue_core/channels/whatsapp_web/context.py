@@ -25,10 +25,10 @@ def read_context(say: Phrases, item: Object, content: Object, read: Read) -> Con
     notes: list[str] = []
     facts: dict[str, Any] = {}
     for context in _contexts(item, content):
-        quoted = context.get("quotedMessage")
-        if "quoted" not in facts and isinstance(quoted, dict):
+        quoted, quoted_id = context.get("quotedMessage"), text(context.get("stanzaId"))
+        if "quoted" not in facts and (quoted_id or isinstance(quoted, dict)):
             said = read(quoted)
-            facts["quoted"] = {"id": text(context.get("stanzaId")), "text": said.text if said else ""}
+            facts["quoted"] = {"id": quoted_id, "text": said.text if said else ""}
             if words := name(facts["quoted"]["text"]):
                 notes.append(say.said("answers", words))
         ad = context.get("externalAdReply")

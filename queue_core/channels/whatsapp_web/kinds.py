@@ -1,6 +1,7 @@
 """Kinds of messages of WhatsApp Web, in one table: our name of each, its words for the AI, its structure.
 
-Names and fields: WAProto.proto of Baileys. Programs in Go put a choice between fields (`oneof`) one level deeper.
+Names and fields: WAProto.proto of Baileys. Programs in Go put a choice between fields (`oneof`) one level deeper. The
+Evolution API gives these names to messages of the Cloud API, too, with Meta's fields in them.
 """
 
 from __future__ import annotations
@@ -40,8 +41,11 @@ def _media(kind: str) -> Reader:
             text(part.get("speechToText")).removeprefix("[audio]").strip() if kind == "audio" else ""
         )
         facts = filled(
-            mimetype=name(part.get("mimetype")),
-            filename=name(part.get("fileName") or part.get("title")) if kind == "document" else "",
+            id=text(part.get("id")),
+            mimetype=name(part.get("mimetype") or part.get("mime_type")),
+            filename=name(part.get("fileName") or part.get("filename") or part.get("title"))
+            if kind == "document"
+            else "",
             seconds=whole_number(part.get("seconds")),
             bytes=whole_number(part.get("fileLength")),
             url=text(part.get("mediaUrl")),
@@ -214,6 +218,7 @@ KINDS: Mapping[str, Reader] = {
     "audioMessage": _media("audio"),
     "documentMessage": _media("document"),
     "stickerMessage": _media("sticker"),
+    "lottieStickerMessage": _media("sticker"),
     "stickerPackMessage": _named("sticker", "sticker pack", "name", "caption"),
     "locationMessage": _location(is_live=False),
     "liveLocationMessage": _location(is_live=True),
@@ -265,6 +270,7 @@ KINDS: Mapping[str, Reader] = {
 
 UNWRITTEN: Mapping[str, str] = {
     "albumMessage": "album",
+    "systemMessage": "system",
     "placeholderMessage": "undecrypted",
     "callLogMesssage": "call",
     "call": "call",

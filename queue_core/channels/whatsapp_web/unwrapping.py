@@ -1,11 +1,7 @@
-"""Wrappers around the content of a message, and the names that Go programs give to its fields.
-
-Fields and wrappers: WAProto.proto of Baileys (`FutureProofMessage`), `UnwrapRaw` of whatsmeow.
-"""
+"""Wrappers around the content of a message: `FutureProofMessage` in WAProto.proto of Baileys."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,8 +9,6 @@ from queue_core.channels.values import Object, mapping
 
 DEPTH_MAX = 8
 """Limit on wrappers inside each other; WhatsApp's own are three deep at most."""
-NAMING_DEPTH_MAX = 64
-"""Limit on nesting in which names are translated."""
 
 WRAPPERS = frozenset(
     {
@@ -38,7 +32,6 @@ WRAPPERS = frozenset(
     }
 )
 """Kinds that hold the real message in their `message`."""
-_ACRONYM = re.compile(r"[A-Z]{2,}(?![a-z])")
 
 
 class Unwrapped(NamedTuple):
@@ -71,19 +64,3 @@ def _wrapper_in(content: Object, is_kind: Callable[[str], bool]) -> str:
     if known or any(is_kind(name) for name in content):
         return known
     return next(iter(holders), "")
-
-
-def in_javascript_names(value: Any, depth: int = 0) -> Any:
-    """Returns JSON of a Go program with the names that Baileys uses: `stanzaID` becomes `stanzaId`, `PTT` `ptt`."""
-    if depth >= NAMING_DEPTH_MAX:
-        return value
-    if isinstance(value, dict):
-        return {_javascript_name(name): in_javascript_names(item, depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [in_javascript_names(item, depth + 1) for item in value]
-    return value
-
-
-def _javascript_name(name: str) -> str:
-    shortened = _ACRONYM.sub(lambda acronym: acronym[0].capitalize(), name)
-    return shortened[:1].lower() + shortened[1:]

@@ -94,9 +94,17 @@ WEB: dict[str, Example] = {
         "document",
         "[document: bill.pdf] the bill",
     ),
+    "a document of the Cloud API, through Evolution": Example(
+        {"documentMessage": {"filename": "a.pdf", "mime_type": "application/pdf", "id": "1"}},
+        "document",
+        "[document: a.pdf]",
+    ),
     "a sticker": Example({"stickerMessage": {"isAnimated": True}}, "sticker", "[sticker]"),
     "a drawn sticker": Example(
         wrapped("lottieStickerMessage", {"stickerMessage": {"isLottie": True}}), "sticker", "[sticker]"
+    ),
+    "a drawn sticker without a wrapper": Example(
+        {"lottieStickerMessage": {"isLottie": True}}, "sticker", "[sticker]"
     ),
     "a pack of stickers": Example(
         {"stickerPackMessage": {"name": "Cats"}}, "sticker", "[sticker pack: Cats]"
@@ -377,6 +385,7 @@ WEB_SKIPPED: dict[str, tuple[Any, str]] = {
     "a key between the phones": ({"senderKeyDistributionMessage": {"groupId": "1"}}, "protocol"),
     "a pinned message": ({"pinInChatMessage": {"key": {"id": "M1"}, "type": 1}}, "protocol"),
     "a kept message": ({"keepInChatMessage": {"key": {"id": "M1"}}}, "protocol"),
+    "a system text of the Cloud API, through Evolution": ({"systemMessage": {"body": "x"}}, "system"),
     "a notice about a status post": ({"statusNotificationMessage": {"type": 1}}, "status"),
 }
 """Messages that no user wrote, and the reason under which they are counted."""
@@ -461,6 +470,13 @@ CLOUD: dict[str, CloudExample] = {
         "contacts",
         "[contact: Omar, +966 51 234 5678]",
     ),
+    "the own number, on request": CloudExample(
+        "contacts",
+        [{"vcard": VCARD, "phones": [{"phone": "+966 51 234 5678"}]}],
+        "contacts",
+        "[contact: Omar Haddad, +966 51 234 5678]",
+        {"origin": "contact_request/other"},
+    ),
     "several contacts": CloudExample(
         "contacts",
         [{"name": {"first_name": "Omar", "last_name": "H."}}, {"emails": [{"email": "a@b.example"}]}],
@@ -489,6 +505,17 @@ CLOUD: dict[str, CloudExample] = {
         ),
         "interactive",
         "[form: day: Monday; guests: 4]",
+    ),
+    "a form with a photo": CloudExample(
+        "interactive",
+        interactive(
+            "nfm_reply",
+            {
+                "response_json": '{"photo": [{"file_name": "a.jpg", "sha256": "x", "id": 7}], "note": "scratched"}'
+            },
+        ),
+        "interactive",
+        "[form: photo: a.jpg; note: scratched]",
     ),
     "an address": CloudExample(
         "interactive",
@@ -613,8 +640,27 @@ WAHA: dict[str, Example] = {
         "[location: Shop (1.5,2.0)]",
     ),
     "a contact": Example({"vCards": [VCARD]}, "contacts", "[contact: Omar Haddad, +966 51 234 5678]"),
+    "a contact in the body": Example(
+        {"body": VCARD, "_data": {"type": "vcard"}}, "contacts", "[contact: Omar Haddad, +966 51 234 5678]"
+    ),
+    "a location without fields of WAHA": Example(
+        {"body": "/9j/4AAQ", "_data": {"type": "location", "lat": 1.5, "lng": 2, "loc": "Shop"}},
+        "location",
+        "[location: Shop (1.5,2)]",
+    ),
+    "a poll": Example(
+        {
+            "_data": {
+                "type": "poll_creation",
+                "pollName": "When?",
+                "pollOptions": [{"name": "Mon"}, {"name": "Tue"}],
+            }
+        },
+        "poll",
+        "[poll: When? Mon / Tue]",
+    ),
     "a kind that WEBJS does not describe": Example(
-        {"_data": {"type": "poll_creation"}}, "unsupported", "[unsupported message: poll_creation]"
+        {"_data": {"type": "order"}}, "unsupported", "[unsupported message: order]"
     ),
 }
 """Messages of WAHA by its own fields, as the engine WEBJS has them; other engines add WhatsApp Web's content."""

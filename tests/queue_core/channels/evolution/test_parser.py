@@ -113,7 +113,7 @@ def test_both_addresses_of_a_user_are_told() -> None:
         ({"fromMe": True}, "own"),
         ({"remoteJid": "123-456@g.us"}, "group"),
         ({"remoteJid": "status@broadcast"}, "status"),
-        ({"remoteJid": "1234@broadcast"}, "status"),
+        ({"remoteJid": "1234@broadcast"}, "broadcast"),
         ({"remoteJid": "123@newsletter"}, "newsletter"),
         ({"remoteJid": "867051314767696@bot"}, "meta ai"),
         ({"remoteJid": "13135550002@s.whatsapp.net"}, "meta ai"),
@@ -314,6 +314,11 @@ def test_a_quoted_message_inside_or_beside_the_content() -> None:
     beside = only(parsed(evolution({"conversation": "yes"}, contextInfo=context)))
     assert inside.message_data["quoted"] == {"id": "Q1", "text": "[image] this?"}
     assert (beside.message_data["quoted"], beside.message) == (inside.message_data["quoted"], inside.message)
+
+
+def test_a_quoted_message_of_which_only_the_id_is_told() -> None:
+    message = only(parsed(evolution({"conversation": "yes", "contextInfo": {"stanzaId": "wamid.0"}})))
+    assert (message.message, message.message_data["quoted"]) == ("yes", {"id": "wamid.0", "text": ""})
 
 
 def test_quotes_of_quotes_are_left_out() -> None:
