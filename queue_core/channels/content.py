@@ -138,7 +138,7 @@ def order(
         joined(f"{label(item.get('quantity')) or 1} x {label(item.get('id')) or '?'}", _price(item))
         for item in items
     ]
-    number = say.counted("items", count) if count and not items else ""
+    number = "" if items or not count else say.word("item") if count == 1 else say.counted("items", count)
     placeholder = say.said("order", say.listed([number, title, _several(say, described), total]))
     facts = filled(
         items=[filled(**item) for item in items], count=count or len(items), title=title, total=total

@@ -62,6 +62,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "about product": ("about the product", "عن المنتج"),
     # Parts of the phrases above.
     "seconds": ("%(count)d s", "%(count)d ث"),
+    "item": ("1 item", "صنف واحد"),
     "items": ("%(count)d items", "عدد الأصناف %(count)d"),
     "more": ("%(count)d more", "و%(count)d أخرى"),
     "going": ("going", "سيحضر"),

@@ -14,7 +14,8 @@ from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.server.metrics import SKIPPED_REASONS
 from tests.docs.documents import ROOT, table_under
-from tests.queue_core.channels.kinds import CLOUD, WEB
+from tests.queue_core.channels.kinds_cloud import CLOUD
+from tests.queue_core.channels.kinds_web import WEB
 from tests.queue_core.channels.shapes import cloud, cloud_message, evolution
 
 PAGE = ROOT / "docs" / "messages.md"

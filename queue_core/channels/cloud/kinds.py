@@ -19,6 +19,8 @@ Reader = Callable[[Phrases, Object], Content]
 """Reader of one kind: phrases, and the message."""
 DEPTH_MAX = 4
 """Limit on nesting in which a product is looked for."""
+_SAYS_NOTHING = (131051, 501)
+"""Codes of "unknown type of message", now and in older versions."""
 _CALL_ANSWERS = {"accept": "accepted", "reject": "rejected"}
 
 
@@ -225,4 +227,4 @@ def read_kind(say: Phrases, message: Object) -> Content:
 
 def _described(error: Object) -> str:
     """Returns what an error says beyond "unknown": Meta says the same of all kinds that it does not pass on."""
-    return "" if error.get("code") == 131051 else name(error.get("title"))
+    return "" if error.get("code") in _SAYS_NOTHING else name(error.get("title"))

@@ -84,12 +84,18 @@ def _poll(say: Phrases, body: Object) -> Content:
     return contents.poll(say, name(data.get("pollName")) or name(body.get("body")), options)
 
 
-def _media(say: Phrases, body: Object, kind: str) -> Content:
+def media_facts(body: Object) -> dict[str, Any]:
+    """Returns what is known of a message's media; {} without any."""
     media = mapping(body.get("media"))
-    mimetype = name(media.get("mimetype"))
-    family = mimetype.partition("/")[0]
+    return filled(
+        mimetype=name(media.get("mimetype")), filename=name(media.get("filename")), url=text(media.get("url"))
+    )
+
+
+def _media(say: Phrases, body: Object, kind: str) -> Content:
+    facts = media_facts(body)
+    family = facts.get("mimetype", "").partition("/")[0]
     ours = "sticker" if kind == "sticker" else _MEDIA.get(kind) or _MEDIA.get(family, "document")
-    facts = filled(mimetype=mimetype, filename=name(media.get("filename")), url=text(media.get("url")))
     return contents.media(say, ours, caption=text(body.get("body")), is_voice=kind == "ptt", facts=facts)
 
 

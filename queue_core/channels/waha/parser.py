@@ -17,7 +17,7 @@ from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
-from queue_core.channels.waha.fields import id_parts, read_fields
+from queue_core.channels.waha.fields import id_parts, media_facts, read_fields
 from queue_core.channels.whatsapp_web.addresses import Sender, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.message import read_content
@@ -97,16 +97,21 @@ def _profile_name(data: Object) -> Any:
 
 
 def _new(say: Phrases, body: Object) -> Content:
+    """Reads a new message: by the engine's own message where it has the content, else by WAHA's fields."""
     data = mapping(body.get("_data"))
     try:
-        if isinstance(data.get("message"), dict):
-            return read_content(say, data["message"], data)
-        if isinstance(data.get("Message"), dict):
-            return read_go_content(say, data)
+        if "Message" in data:
+            content = read_go_content(say, data)
+        elif "message" in data or "messageStubType" in data:
+            content = read_content(say, data.get("message"), data)
+        else:
+            return read_fields(say, body)
     except SkippedError as reason:
         if str(reason) != "undecrypted" or not text(body.get("body")):
             raise
-    return read_fields(say, body)
+        return read_fields(say, body)
+    media = {**media_facts(body), **content.facts.get("media", {})}
+    return contents.with_notes(content, [], {"media": media}) if media else content
 
 
 def _reaction(say: Phrases, body: Object) -> Content:

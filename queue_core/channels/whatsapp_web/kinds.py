@@ -26,6 +26,8 @@ from queue_core.channels.values import (
 )
 from queue_core.channels.vcard import read_vcard
 
+HASH_CHARACTERS = (44, 64)
+"""Lengths of a SHA-256 in base64 and in hexadecimal digits."""
 Reader = Callable[[Phrases, Object], Content]
 """Reader of one kind: phrases, and the part that holds it, with what BESIDE_MEDIA names."""
 
@@ -127,7 +129,11 @@ def _poll_result(say: Phrases, part: Object) -> Content:
 
 
 def _poll_vote(say: Phrases, part: Object) -> Content:
-    return contents.vote(say, [], text(at(part, "pollCreationMessageKey", "id")))
+    """Describes a vote. Most are encrypted, or tell hashes of the options, which are HASH_CHARACTERS long."""
+    chosen = at(part, "vote", "selectedOptions")
+    names = [name(option) for option in chosen] if isinstance(chosen, list) else []
+    options = [option for option in names if option and len(option) not in HASH_CHARACTERS]
+    return contents.vote(say, options, text(at(part, "pollCreationMessageKey", "id")))
 
 
 def _order(say: Phrases, part: Object) -> Content:
@@ -270,6 +276,7 @@ KINDS: Mapping[str, Reader] = {
 
 UNWRITTEN: Mapping[str, str] = {
     "albumMessage": "album",
+    "deviceSentMessage": "own",
     "systemMessage": "system",
     "placeholderMessage": "undecrypted",
     "callLogMesssage": "call",

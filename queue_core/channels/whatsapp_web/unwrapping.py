@@ -13,7 +13,7 @@ DEPTH_MAX = 8
 WRAPPERS = frozenset(
     {
         *("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension"),
-        *("documentWithCaptionMessage", "editedMessage", "deviceSentMessage", "groupMentionedMessage"),
+        *("documentWithCaptionMessage", "editedMessage", "groupMentionedMessage"),
         *("botInvokeMessage", "botTaskMessage", "botForwardedMessage", "associatedChildMessage"),
         *(
             "lottieStickerMessage",

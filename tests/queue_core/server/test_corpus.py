@@ -8,7 +8,8 @@ from typing import Any
 
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.channels.anything import PHONE
-from tests.queue_core.channels.kinds import CLOUD, CLOUD_SKIPPED, WAHA, WEB, WEB_SKIPPED
+from tests.queue_core.channels.kinds_cloud import CLOUD, CLOUD_SKIPPED
+from tests.queue_core.channels.kinds_web import WAHA, WEB, WEB_SKIPPED
 from tests.queue_core.channels.shapes import (
     cloud,
     cloud_message,

@@ -11,7 +11,7 @@ import pytest
 from queue_core.channels.base import Inbound, InvalidWebhookError
 from queue_core.channels.cloud.parser import parse_cloud
 from tests.queue_core.channels.anything import LIMIT, PHONE, only
-from tests.queue_core.channels.kinds import CLOUD, CLOUD_SKIPPED
+from tests.queue_core.channels.kinds_cloud import CLOUD, CLOUD_SKIPPED
 from tests.queue_core.channels.shapes import cloud, cloud_message
 
 BSUID = "SA.9000000000000000017"

@@ -10,7 +10,7 @@ import pytest
 from queue_core.channels.base import Inbound, InvalidWebhookError
 from queue_core.channels.evolution.parser import parse_evolution
 from tests.queue_core.channels.anything import LIMIT, PHONE, only
-from tests.queue_core.channels.kinds import WEB, WEB_SKIPPED
+from tests.queue_core.channels.kinds_web import WEB, WEB_SKIPPED
 from tests.queue_core.channels.shapes import event, evolution
 
 

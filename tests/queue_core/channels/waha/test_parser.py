@@ -10,10 +10,8 @@ import pytest
 from queue_core.channels.base import Inbound, InvalidWebhookError
 from queue_core.channels.waha.parser import parse_waha
 from tests.queue_core.channels.anything import LIMIT, PHONE, only
-from tests.queue_core.channels.kinds import WAHA, WEB, WEB_SKIPPED
+from tests.queue_core.channels.kinds_web import WAHA, WEB, WEB_SKIPPED
 from tests.queue_core.channels.shapes import waha, waha_gows, waha_noweb
-
-OURS = "15550000000@c.us"
 
 
 def parsed(payload: Any) -> Inbound:
@@ -43,6 +41,12 @@ def test_kinds_by_the_engines_message(name: str, make: Callable[[Any], dict[str,
     )
 
 
+def test_the_media_that_waha_downloaded() -> None:
+    data = {"message": {"imageMessage": {"mimetype": "image/png"}}}
+    message = only(parsed(waha(media={"url": "http://w/1.png", "mimetype": "image/x"}, _data=data)))
+    assert message.message_data["media"] == {"url": "http://w/1.png", "mimetype": "image/png"}
+
+
 @pytest.mark.parametrize("make", [waha_noweb, waha_gows])
 @pytest.mark.parametrize("name", [name for name, (content, _) in WEB_SKIPPED.items() if content])
 def test_what_no_user_wrote_is_counted(name: str, make: Callable[[Any], dict[str, Any]]) -> None:
@@ -61,6 +65,8 @@ def test_what_no_user_wrote_is_counted(name: str, make: Callable[[Any], dict[str
         ({"body": "", "_data": {"type": "ciphertext"}}, "undecrypted"),
         ({"body": "", "_data": {"type": "call_log"}}, "call"),
         ({"body": ""}, "empty"),
+        ({"body": None, "_data": {"messageStubType": 2}}, "undecrypted"),
+        ({"body": None, "_data": {"message": None}}, "undecrypted"),
     ],
 )
 def test_what_is_not_for_the_bot_is_counted(payload: dict[str, Any], reason: str) -> None:
