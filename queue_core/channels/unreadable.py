@@ -20,6 +20,7 @@ UNKNOWN = "unknown"
 def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: Any, reason: str) -> Unreadable:
     """Returns a stand-in for a message that cannot be read, with as much of it as may be kept."""
     message = QueueMessage(
+        id="unreadable",
         instance_name=name(instance) or UNKNOWN,
         user_phone=name(user) or UNKNOWN,
         message=say.said("unreadable"),

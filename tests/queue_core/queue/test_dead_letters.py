@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from msgspec import structs
 
-from queue_core import DeadLetterNotFoundError, MessageQueue
+from queue_core import DeadLetterNotFoundError, InvalidMessageError, MessageQueue
 from queue_core.queue.dead_letters import DeadLetters
 from tests.queue_core.bot import claimed_batch, message
 from tests.queue_core.queue.conftest import Clock
@@ -32,6 +32,21 @@ async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue,
     assert (again.id, again.added_at, again.message_data) == ("m1", clock.now_ms, {"a": 1})
     clock.now_ms += 8_000
     await queue.complete(await claimed_batch(queue))
+
+
+async def test_a_message_that_cannot_be_read_is_kept(queue: MessageQueue, clock: Clock) -> None:
+    """It is not in the queue, and does not count as an attempt."""
+    kept = structs.replace(message("m1", "1"), message="", message_data={"webhook": [1]})
+    await queue.keep_unreadable(kept, "unreadable: half an emoji \ud83d " + "x" * 600)
+    assert await queue.pending("bot", "1") == []
+    (letter,) = await queue.dead_letters()
+    assert (letter.instance_name, letter.user_phone, letter.attempts) == ("bot", "1", 0)
+    assert letter.dead_at_ms == clock.now_ms
+    assert letter.reason.startswith("unreadable: half an emoji \ufffd ")
+    assert len(letter.reason) == 500
+    assert letter.message == structs.replace(kept, added_at=clock.now_ms, status="failed")
+    with pytest.raises(InvalidMessageError):
+        await queue.keep_unreadable(structs.replace(kept, message="x" * 2_000_000), "too large")
 
 
 @pytest.mark.parametrize(
