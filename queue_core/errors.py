@@ -45,6 +45,13 @@ class DeadLetterNotFoundError(QueueError, KeyError):
         return str(self.args[0]) if self.args else "no such dead letter"
 
 
+class DamagedKeyNotFoundError(QueueError, KeyError):
+    """Raised for an id that no damaged key has: it was repaired or dropped before, or is wrong."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else "no such damaged key"
+
+
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 

@@ -48,10 +48,16 @@ class Partition(NamedTuple):
     """Hash, only while the queue is held: since when, Unix ms."""
     layout: Key
     """Hash: the layout of the partition, see LAYOUT_VERSION."""
+    damaged: Key
+    """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
+
+    def damaged_of(self, entry_id: str) -> str:
+        """Return the name that a damaged key has now, by the id of its entry."""
+        return f"{self.damaged}:{entry_id}"
 
     def last_claim_of(self, processor_id: str) -> str:
         """Return the key that keeps what a processor claimed last, in case the answer is lost."""
@@ -90,6 +96,7 @@ class Place(NamedTuple):
     wake: Key
     dead: Key
     layout: Key
+    damaged: Key
 
     def seen_of(self, message_id: str) -> Seen:
         """Return the notes that a message id was seen.
@@ -143,6 +150,7 @@ class KeySpace:
             looks=f"{base}looks",
             hold=f"{base}hold",
             layout=f"{base}layout",
+            damaged=f"{base}damaged",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -168,6 +176,7 @@ class KeySpace:
             wake=partition.wake,
             dead=partition.dead,
             layout=partition.layout,
+            damaged=partition.damaged,
         )
 
 

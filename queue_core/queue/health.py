@@ -59,6 +59,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     oldest_age_ms: int | None = None
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
+    damaged_keys: int = 0
+    """Keys that were damaged and moved aside."""
     expired_leases: int = 0
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
@@ -176,10 +178,16 @@ class _Examination:
             "in_flight": counted.in_flight,
             "oldest_age_ms": counted.oldest_age_ms,
             "dead_letters": sizes.dead_letters,
+            "damaged_keys": sizes.damaged_keys,
             "expired_leases": counted.expired_leases,
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
+        if sizes.damaged_keys:
+            self._errors.append(
+                f"{quantity(sizes.damaged_keys, 'key')} of the queue had been changed by something else and moved "
+                "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
+            )
         self._judge(counted, sizes.dead_letters)
 
     def _judge(self, counted: _Counted, dead_letters: int) -> None:

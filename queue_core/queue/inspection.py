@@ -79,6 +79,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
+    damaged_keys: int = 0
+    """Keys that were damaged and moved aside."""
 
 
 class Inspection:
@@ -177,14 +179,18 @@ class Inspection:
         return total
 
     async def sizes(self) -> Sizes:
-        """Count conversations with messages, and dead letters."""
+        """Count conversations with messages, dead letters and damaged keys."""
         partitions = self._access.keys.partitions
         counts = await self._access.read(
             *(("ZCARD", partition.active) for partition in partitions),
             *(("XLEN", partition.dead) for partition in partitions),
+            *(("XLEN", partition.damaged) for partition in partitions),
         )
+        size = len(partitions)
         return Sizes(
-            conversations=tuple(counts[: len(partitions)]), dead_letters=sum(counts[len(partitions) :])
+            conversations=tuple(counts[:size]),
+            dead_letters=sum(counts[size : 2 * size]),
+            damaged_keys=sum(counts[2 * size :]),
         )
 
     async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:

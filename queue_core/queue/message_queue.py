@@ -29,6 +29,7 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
 from queue_core.queue.erasure import Erasure
 from queue_core.queue.holding import Holding
@@ -54,6 +55,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
     """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    damaged: int = 0
+    """Number of keys that were damaged and moved aside in this step."""
 
 
 class MessageQueue:
@@ -109,6 +112,7 @@ class MessageQueue:
         self.keep_unreadable = letters.keep
         self.expire_dead_letters = letters.expire
         self.forget = Erasure(access, letters).forget
+        self.damage = Damage(access)
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -251,6 +255,7 @@ class MessageQueue:
             now_ms=answer.now_ms,
             next_due_ms=answer.next_due_ms,
             spared=answer.spared,
+            damaged=answer.damaged,
         )
 
     async def extend(self, batch: Batch) -> None:

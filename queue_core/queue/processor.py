@@ -29,6 +29,7 @@ from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
+from queue_core.text import quantity
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
@@ -304,6 +305,12 @@ class Processor:
         finally:
             self._slots_claimed_for -= limit
             self._slot_freed.set()
+        if claimed.damaged:
+            _log.error(
+                "%s of the queue in Redis had been changed by something else and could not be used; moved aside, see "
+                "`python -m queue_core damaged list`",
+                quantity(claimed.damaged, "key"),
+            )
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))

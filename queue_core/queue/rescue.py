@@ -56,6 +56,7 @@ class Rescue:
         Looks at all keys, a page at a time, for half a minute at most. Safe beside workers and other rescues.
         """
         until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
+        await self._mend()
         unscheduled = await self.unscheduled(until)
         verdicts = Counter(await self._verdicts(unscheduled.stranded, repair=True))
         for kind in ("processing_lock", "reply"):
@@ -68,6 +69,16 @@ class Rescue:
         if rescued.stranded or rescued.locks:
             _log.warning("rescued %d conversations, deleted %d locks", rescued.stranded, rescued.locks)
         return rescued
+
+    async def _mend(self) -> None:
+        """Move damaged keys of the partitions aside; those of a conversation are found when it is looked at."""
+        access = self._access
+        calls = [
+            access.transport.gathered(scripts.Mend(partition=partition, now_ms=access.now()))
+            for partition in access.keys.partitions
+        ]
+        if damaged := sum(await asyncio.gather(*calls)):
+            _log.error("%d keys were damaged and moved aside: see `damaged list`", damaged)
 
     async def unscheduled(self, until: float) -> Unscheduled:
         """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""

@@ -193,8 +193,9 @@ def _without_raw_text(words: str) -> str:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
     cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
-    is_here = address.rpartition(":")[0] in _THIS_MACHINE
-    hint = ": start Redis, or type python -m queue_core redis" if is_here else ""
+    host, _, port = address.rpartition(":")
+    option = "" if port == "6379" else f" --port {port}"
+    hint = f": start Redis, or type python -m queue_core redis{option}" if host in _THIS_MACHINE else ""
     return f"no connection to {address} ({cause}){hint}"
 
 

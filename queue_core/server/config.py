@@ -208,9 +208,8 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     names = environment_names()
     faults: list[str] = []
 
-    def read(
-        kind: type[_Group], section: str, defaults: Mapping[str, int] = MappingProxyType({})
-    ) -> _Group | None:
+    def read(kind: type[_Group], section: str, defaults: Mapping[str, int] = MappingProxyType({})) -> _Group:
+        """Return the settings of a section; wrong ones are noted, and have their defaults."""
         names_of = {
             field.rpartition(".")[2]: name
             for name, field in names.items()
@@ -221,14 +220,17 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
             return pydantic.TypeAdapter(kind).validate_python(values)
         except pydantic.ValidationError as error:
             faults.extend(worded(error, names_of))
-            return None
+            wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+            right = {field: value for field, value in values.items() if wrong and field not in wrong}
+            return pydantic.TypeAdapter(kind).validate_python(right)
 
-    settings = read(ServerSettings, "") or ServerSettings()
+    settings = read(ServerSettings, "")
     providers = [read(kind, kind.name) for kind in registry.PROVIDERS]
     rules = {**PROFILES[settings.queue_profile], "supersede_ms": supersede_ms_of(settings.ai)}
     queue = read(QueueSettings, "queue", rules)
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
-    faults += _contradictions(settings) if not faults else []
+    named = {fault.partition(":")[0] for fault in faults}
+    faults += [fault for fault in _contradictions(settings) if fault.partition(":")[0] not in named]
     warnings += _suspects(file_values, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)

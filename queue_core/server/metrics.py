@@ -303,6 +303,9 @@ class _HealthGauges:
             "in_flight": new("in_flight", "Messages that workers are working on"),
             "active_conversations": new("active_conversations", "Conversations with messages"),
             "dead_letters": new("dead_letters_waiting", "Dead letters to be looked at"),
+            "damaged_keys": new(
+                "damaged_keys", "Keys that were damaged and moved aside; always 0 if all is well"
+            ),
             "expired_leases": new("expired_leases", "Leases that ran out and that nobody has taken over yet"),
             "stranded_conversations": new(
                 "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"

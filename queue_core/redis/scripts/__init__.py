@@ -41,7 +41,7 @@ class ClaimAnswer(NamedTuple):
     """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
 
     `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
-    or no claim came for some time.
+    or no claim came for some time. `damaged` counts keys that were moved aside.
     """
 
     now_ms: int
@@ -49,6 +49,7 @@ class ClaimAnswer(NamedTuple):
     given_up: int
     spared: int
     batches: list[LeasedAnswer]
+    damaged: int = 0
 
 
 class FailAnswer(NamedTuple):
@@ -109,6 +110,7 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
         next_due_ms=raw[1] if raw[1] >= 0 else None,
         given_up=raw[2],
         spared=raw[3],
+        damaged=raw[5],
         batches=[
             LeasedAnswer(
                 conversation=text(conversation),
@@ -159,6 +161,10 @@ def _count(raw: Any) -> int:
     return int(raw)
 
 
+def _pair(raw: Any) -> tuple[int, int]:
+    return raw[0], raw[1]
+
+
 def _is_found(raw: Any) -> bool:
     return bool(raw)
 
@@ -168,7 +174,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(_enqueue_answer)
-    place: Annotated[Place, "queue lock active wake stats dead layout conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -185,7 +191,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
     read = staticmethod(_claim_answer)
-    partition: Annotated[Partition, "active wake token dead looks layout hold base"]
+    partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
@@ -207,7 +213,7 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
     """Renews a lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock active conversation"]
+    place: Annotated[Place, "lock active damaged conversation"]
     now_ms: Now
     token: Digits
     lock_ttl_ms: Number
@@ -218,7 +224,7 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock reply active wake stats completed conversation"]
+    place: Annotated[Place, "queue lock reply active wake stats completed damaged conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -234,7 +240,7 @@ class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock reply"]
+    place: Annotated[Place, "lock reply damaged"]
     now_ms: Now
     token: Digits
     parts: Digits
@@ -246,7 +252,7 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock active wake stats completed reply conversation"]
+    place: Annotated[Place, "queue lock active wake stats completed reply damaged conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -259,7 +265,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
     read = staticmethod(_fail_answer)
-    place: Annotated[Place, "queue lock active wake stats dead reply completed conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead reply completed damaged conversation"]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -277,10 +283,30 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
     """Puts a dead letter back."""
 
     read = staticmethod(_is_found)
-    partition: Annotated[Partition, "dead active wake base"]
+    partition: Annotated[Partition, "dead active wake damaged base"]
     rules: Rules
     now_ms: Now
     dead_id: str
+
+
+@stub("restore")
+class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
+    """Puts messages of a damaged key back: how many, and how many are left; see `restore.lua` for numbers below 0."""
+
+    read = staticmethod(_pair)
+    partition: Annotated[Partition, "damaged active wake dead base"]
+    rules: Rules
+    now_ms: Now
+    damaged_id: str
+    limit: Number
+
+
+@stub("mend")
+class Mend(Call[int], frozen=True, kw_only=True):
+    """Moves damaged keys of a partition aside, and counts them."""
+
+    partition: Annotated[Partition, "active wake token dead looks damaged"]
+    now_ms: Now
 
 
 @stub("withdraw")
@@ -288,7 +314,7 @@ class Withdraw(Call[str], frozen=True, kw_only=True):
     """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake dead completed reply layout conversation"]
+    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -302,7 +328,7 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     """Deletes what is kept of a conversation."""
 
     read = staticmethod(_forget_answer)
-    place: Annotated[Place, "queue lock reply completed memory stats active conversation"]
+    place: Annotated[Place, "queue lock reply completed memory stats active damaged conversation"]
     now_ms: Now
     drop_waiting: Digits
 
@@ -312,7 +338,7 @@ class Rescue(Call[str], frozen=True, kw_only=True):
     """Checks, and repairs on demand, a conversation that no worker would look at: "stranded", "orphan" or "fine"."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock reply active wake conversation"]
+    place: Annotated[Place, "queue lock reply active wake damaged conversation"]
     now_ms: Now
     repair: Digits
 
@@ -322,7 +348,7 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of old messages."""
 
     read = staticmethod(_count)
-    place: Annotated[Place, "queue lock active wake dead reply completed conversation"]
+    place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
     rules: Rules
     now_ms: Now
     before_ms: Number
@@ -331,24 +357,24 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     completed_ttl_ms: Number
 
 
-@stub("inventory")
+@stub("inventory", mends=False)
 class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
     """Counts what a page of the index holds for workers."""
 
     read = staticmethod(_inventory_answer)
-    partition: Annotated[Partition, "active wake dead base"]
+    partition: Annotated[Partition, "active wake dead damaged base"]
     now_ms: Now
     first: Digits
     last: Digits
     before_ms: Number
 
 
-@stub("survey")
+@stub("survey", mends=False)
 class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
     """Counts a page of the index."""
 
     read = staticmethod(_survey_answer)
-    partition: Annotated[Partition, "active wake dead base"]
+    partition: Annotated[Partition, "active wake dead damaged base"]
     now_ms: Now
     first: Digits
     last: Digits

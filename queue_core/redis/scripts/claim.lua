@@ -10,8 +10,9 @@
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
--- over yet; a batch is
+-- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged}: `spared` counts leases that ran out and were
+-- not taken over yet, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
 
 -- Size of messages in bytes at which a claim leases no further conversation.
@@ -20,10 +21,12 @@ local REPLY_BYTES_MAX = 16 * 1024 * 1024
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
 local LOOK_MS = math.ceil(lock_ttl_ms / 8)
+-- Lua's numbers are exact up to it.
+local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 
-local given_up, spared = 0, 0
+local given_up, spared, damaged = 0, 0, 0
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
@@ -56,7 +59,8 @@ end
 
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  local token = math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)
+  local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+  local token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
   redis.call('SET', partition.token, digits(token))
   return token
 end
@@ -91,7 +95,7 @@ local function settle_head(place, tries)
   local count, reason = 0, nil
   if #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
+    count = reply_size(place) or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
@@ -109,7 +113,7 @@ local function settle_head(place, tries)
 end
 
 local function lease(place, tries, due)
-  local size = tonumber(redis.call('HGET', place.reply, 'size')) or math.min(redis.call('LLEN', place.queue), max_batch)
+  local size = reply_size(place) or math.min(redis.call('LLEN', place.queue), max_batch)
   tries[#tries + 1] = size
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
@@ -173,20 +177,61 @@ end
 local function renew_kept()
   for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
     local place = place_in(partition, conversation)
-    local holder = redis.call('HGET', place.lock, 'token')
-    if holder == token then
+    if redis.pcall('HGET', place.lock, 'token') == token then
       renew(place)
+    end
+  end
+end
+
+-- Visits a conversation that is due. Returns 'held', or its batch and the size of its messages when it is leased now.
+local function visit(place, due, since, may_lease)
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered')
+  if is_held(place, lock[1], since) then
+    return 'held'
+  elseif may_lease and lease_if_due(place, due, lock) then
+    return batch_of(place)
+  end
+end
+
+-- Moves a conversation aside: its messages, its lock and its reply.
+local function set_conversation_aside(place, problem)
+  for _, name in ipairs({'queue', 'lock', 'reply'}) do
+    if redis.call('EXISTS', place[name]) == 1 then
+      set_aside(place, name, problem, now_ms)
+      damaged = damaged + 1
+    end
+  end
+  redis.call('ZREM', partition.active, place.conversation)
+end
+
+-- Visits a conversation as `visit` does, and moves aside what makes that fail. Errors that are not about the data, such
+-- as a missing right, end the claim.
+local function visit_safely(place, due, since, may_lease)
+  for round = 1, 2 do
+    local is_done, answer, bytes = pcall(visit, place, due, since, may_lease)
+    if is_done then
+      return answer, bytes
+    end
+    local problem = words_of(answer)
+    local mended = mend(place, problem, now_ms) + mend(partition, problem, now_ms)
+    damaged = damaged + mended
+    if mended == 0 or round == 2 then
+      if not is_about_data(problem) then
+        error(answer, 0)
+      end
+      set_conversation_aside(place, problem)
+      return
     end
   end
 end
 
 local function answer(batches)
   if is_on_hold then
-    return {now_ms, -1, given_up, spared, batches}
+    return {now_ms, -1, given_up, spared, batches, damaged}
   end
   local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
     or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
-  return {now_ms, tonumber(next_due or -1), given_up, spared, batches}
+  return {now_ms, tonumber(next_due or -1), given_up, spared, batches, damaged}
 end
 
 read_layout(partition)
@@ -194,14 +239,18 @@ allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()
 local batches = {}
-local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
+local claim = {last_claim = last_claim, damaged = partition.damaged}
+local last = guarded(claim, now_ms, function()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations')
+end)
 if last[1] == claim_id then
   for conversation in string.gmatch(last[2], '%S+') do
     local place = place_in(partition, conversation)
-    local held = redis.call('HMGET', place.lock, 'token', 'claimId')
+    local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
       renew(place)
-      batches[#batches + 1] = batch_of(place)
+      local is_readable, batch = pcall(batch_of, place)
+      batches[#batches + 1] = is_readable and batch or nil
     end
   end
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
@@ -213,11 +262,10 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and 
   local due, looked_at = find_due(limit - #leased), 0
   for index = 1, #due, 2 do
     local place = place_in(partition, due[index])
-    local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered')
-    if is_held(place, lock[1], since) then
+    local batch, batch_bytes = visit_safely(place, tonumber(due[index + 1]), since, bytes < REPLY_BYTES_MAX)
+    if batch == 'held' then
       looked_at = looked_at + 1
-    elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1]), lock) then
-      local batch, batch_bytes = batch_of(place)
+    elseif batch then
       batches[#batches + 1] = batch
       leased[#leased + 1] = place.conversation
       bytes = bytes + batch_bytes

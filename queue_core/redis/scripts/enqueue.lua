@@ -40,7 +40,7 @@ end
 local is_stored, answer = pcall(store_and_mark)
 if not is_stored then
   redis.pcall('LREM', place.queue, -1, element)
-  error(answer)
+  error(answer, 0)
 end
 
 -- Statistics come last: if they fail, all is stored nevertheless.

@@ -37,7 +37,7 @@ if mode == 'dead' then
   count = size
 elseif #tries >= max_attempts then
   -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-  count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
+  count = reply_size(place) or tries[1]
   reason = 'given up after ' .. attempts(#tries) .. ': ' .. reason
 end
 if count > 0 then

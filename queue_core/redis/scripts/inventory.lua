@@ -4,8 +4,8 @@
 --   newest or -1, replies that may have been sent}
 
 local conversations, messages, older, oldest, newest, unsure = 0, 0, 0, nil, nil, 0
-for _, conversation in ipairs(redis.call('ZRANGE', partition.active, first, last)) do
-  local place = place_in(partition, conversation)
+
+local function count(place)
   local lock = redis.call('HMGET', place.lock, 'token', 'size', 'expiresAt')
   local is_held = lock[1] and (tonumber(lock[3]) or 0) > now_ms
   local held = is_held and tonumber(lock[2]) or 0
@@ -22,5 +22,9 @@ for _, conversation in ipairs(redis.call('ZRANGE', partition.active, first, last
       unsure = unsure + 1
     end
   end
+end
+
+for _, conversation in ipairs(redis.call('ZRANGE', partition.active, first, last)) do
+  pcall(count, place_in(partition, conversation))  -- a damaged conversation counts as empty
 end
 return {conversations, messages, older, oldest or -1, newest or -1, unsure}

@@ -92,9 +92,11 @@ local function place_in(partition, conversation)
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
     completed = partition.base .. 'completed:' .. conversation,
+    stats = partition.base .. 'queue_stats:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,
+    damaged = partition.damaged,
   }
 end
 
@@ -118,10 +120,10 @@ end
 -- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', place.active, digits(at), place.conversation)
   if not first[1] or at < tonumber(first[2]) then
     redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
   end
+  redis.call('ZADD', place.active, digits(at), place.conversation)
 end
 
 -- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
@@ -162,7 +164,7 @@ end
 
 local function tries_in(list)
   local tries = {}
-  for size in string.gmatch(list or '', '%d+') do
+  for size in string.gmatch(list or '', '[1-9]%d*') do
     tries[#tries + 1] = tonumber(size)
   end
   return tries
@@ -170,6 +172,15 @@ end
 
 local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
+end
+
+-- Returns the number of messages of the head that a recorded reply answers, nil without a reply.
+local function reply_size(place)
+  local reply = redis.call('HMGET', place.reply, 'size', 'parts')
+  if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
+    return tonumber(reply[1] or nil)
+  end
+  error('damaged: a reply with the size ' .. (reply[1] or '') .. ' and parts ' .. (reply[2] or ''))
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that

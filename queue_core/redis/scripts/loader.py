@@ -46,19 +46,27 @@ class Input(NamedTuple):
 
 
 class LuaScript:
-    """Source of a script, with what it needs of the libraries and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, with what it needs of the libraries around it, and its SHA1."""
 
-    def __init__(self, name: str, inputs: list[Input]) -> None:
+    def __init__(self, name: str, inputs: list[Input], *, mends: bool = True) -> None:
         self.name = name
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
         constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n"
         body, lib = _read(name), constants + _read("lib") + _read("seen")
+        if keys := self._guarded_keys(mends):
+            lib += "\n" + _read("damage")
+            body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
         self._check(body, lib)
         script = f"{_preamble(inputs)}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def _guarded_keys(self, mends: bool) -> str:
+        """Return the table of keys that the script may find damaged, and moves aside then; "" for none."""
+        tables = {path.partition(".")[0] for path in self.keys}
+        return next((table for table in ("place", "partition") if mends and table in tables), "")
 
     def _check(self, body: str, lib: str) -> None:
         """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
@@ -94,13 +102,16 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return type(self)._command(self)
 
 
-def stub(name: str) -> Callable[[CallType], CallType]:
-    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError."""
+def stub(name: str, *, mends: bool = True) -> Callable[[CallType], CallType]:
+    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError.
+
+    A script that `mends` moves damaged keys of its place or partition aside, and then runs once more.
+    """
 
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
-        cls.script = script = LuaScript(name, inputs)
+        cls.script = script = LuaScript(name, inputs, mends=mends)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )

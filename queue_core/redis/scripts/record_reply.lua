@@ -35,8 +35,8 @@ end
 
 -- Ends the lease and schedules the changed turn, for `latest` at the latest.
 local function start_again(latest)
-  take_back_lease(place)
   note_settled(place, token, now_ms, stats_ttl_ms)
+  take_back_lease(place)
   schedule_rest(place, rules, now_ms, latest)
   if redis.call('EXISTS', place.queue) == 0 then
     redis.call('DEL', place.lock)

@@ -22,7 +22,7 @@ if not first_seen(seen, layers, since, now_ms, dedupe_ttl_ms) then
 end
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
-local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
+local begun = tries[#tries] or reply_size(place) or 0
 for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
   if id_of(element) == message_id then
     if index <= begun then
@@ -32,8 +32,8 @@ for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
       note_answered()
       return 'withdrawn'
     end
-    redis.call('LREM', place.queue, 1, element)
     archive(place, element, now_ms)
+    redis.call('LREM', place.queue, 1, element)
     redis.call('PEXPIRE', place.completed, completed_ttl_ms)
     if begun == 0 then
       schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))

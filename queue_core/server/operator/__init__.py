@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from queue_core.server.operator.check import add_check
+from queue_core.server.operator.damaged import add_damaged
 from queue_core.server.operator.dead import add_dead
 from queue_core.server.operator.drain import add_drain
 from queue_core.server.operator.forget import add_forget
@@ -24,6 +25,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_status(commands)
     add_show(commands)
     add_dead(commands)
+    add_damaged(commands)
     add_drain(commands)
     add_hold(commands)
     add_forget(commands)

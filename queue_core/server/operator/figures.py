@@ -27,6 +27,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("oldest", oldest),
         *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),
+        ("damaged", quantity(report.damaged_keys, "key")),
         ("expired leases", f"{report.expired_leases:,}"),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]

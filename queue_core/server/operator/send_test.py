@@ -284,7 +284,7 @@ def _write(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
     if progress.taken_at_ms is not None:
         facts.append(("taken", _after(progress, progress.taken_at_ms)))
     elif progress.finished:
-        facts.append(("taken", f"and finished between two looks, which are {LOOK_S * 1000:.0f} ms apart"))
+        facts.append(("taken", f"less than {LOOK_S * 1000:.0f} ms before it was finished"))
     if finished_at_ms is not None:
         turns = f"{len(progress.finished)} of {total} in {quantity(len(progress.turns), 'turn')}"
         facts.append(("finished", f"{_after(progress, finished_at_ms)}, {turns}"))

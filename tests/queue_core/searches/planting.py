@@ -26,6 +26,8 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
+        scripts.Restore,
+        scripts.Mend,
     )
 )
 

@@ -289,8 +289,8 @@ BUGS = {
     ),
     "claim repeated does not renew": (
         "claim",
-        "renew(place)\n      batches",
-        "batches",
+        "renew(place)\n      local is_readable",
+        "local is_readable",
         "is due at",
     ),
     "claim renews in the index only": (
@@ -332,7 +332,7 @@ BUGS = {
     ),
     "claim gives out a token twice": (
         "claim",
-        "math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)",
+        "math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)",
         "math.floor(now_ms / 100000)",
         "does not follow",
     ),
@@ -345,7 +345,7 @@ BUGS = {
     "claim tries for ever": ("claim", "if #tries >= max_attempts then", "if false then", "batches"),
     "claim gives up on those who came later too": (
         "claim",
-        "count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]",
+        "count = reply_size(place) or tries[1]",
         "count = redis.call('LLEN', place.queue)",
         "batches",
     ),
@@ -435,14 +435,14 @@ BUGS = {
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",
-        "  take_back_lease(place)\n  note",
-        "  end_lease(place)\n  note",
+        "  take_back_lease(place)\n  schedule_rest",
+        "  end_lease(place)\n  schedule_rest",
         "was tried|is due",
     ),
     "record_reply superseded is forgotten": (
         "record_reply",
-        "note_settled(place, token, now_ms, stats_ttl_ms)\n  schedule_rest",
-        "schedule_rest",
+        "note_settled(place, token, now_ms, stats_ttl_ms)\n  take_back",
+        "take_back",
         "reply: ",
     ),
     "record_sent forgets the parts": ("record_sent", "'parts', parts", "'parts', 0", "the reply of"),
@@ -522,7 +522,7 @@ BUGS = {
     ),
     "fail gives up on those who came later too": (
         "fail",
-        "count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]",
+        "count = reply_size(place) or tries[1]",
         "count = size",
         "given up",
     ),

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from queue_core.keys import LAYOUT_VERSION, Key, KeySpace, Partition, Place
+from queue_core.keys import Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
 from queue_core.redis.scripts import loader
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
+from queue_core.redis.scripts.names import needed_part
 from queue_core.settings import Rules
 from tests.queue_core.searches.planting import ALL
 
@@ -33,6 +34,11 @@ local function settle(partition, at)
   schedule(partition, at)
 end
 """.replace("ALL_RULES", " + ".join(f"rules.{rule}" for rule in RULES))
+DAMAGE = """
+local function guarded(keys, now_ms, run)
+  return redis.call('XLEN', keys.damaged) + now_ms + run()
+end
+"""
 INPUTS: dict[str, Any] = {
     "place": Annotated[Place, "queue active conversation"],
     "rules": Rules,
@@ -61,12 +67,14 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
     (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
+    (tmp_path / "seen.lua").write_text("", encoding="utf-8")
+    (tmp_path / "damage.lua").write_text(DAMAGE, encoding="utf-8")
 
-    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS) -> Any:
+    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS, *, mends: bool = False) -> Any:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
         fields = list(inputs.items())
         made: Any = msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True)
-        return stub("probe")(made)
+        return stub("probe", mends=mends)(made)
 
     yield define
     loader._read.cache_clear()
@@ -77,8 +85,8 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
     assert script.source == (
-        f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n{LIB}"
-        f"""
+        needed_part(BODY + "clock_ms", LIB)
+        + f"""
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
 local kept = KEYS[3]
@@ -87,7 +95,8 @@ local token = ARGV[{after + 1}]
 local size = tonumber(ARGV[{after + 2}])
 local words = ARGV[{after + 3}]
 
-""" + BODY
+"""
+        + BODY
     )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
@@ -157,21 +166,36 @@ def test_a_rule_that_lua_does_not_use_is_refused(define: Any) -> None:
         define(forgetful)
 
 
+def test_a_script_that_mends_runs_inside_the_guard(define: Any) -> None:
+    inputs = {**INPUTS, "place": Annotated[Place, "queue active conversation damaged"]}
+    source = define(inputs=inputs, mends=True).script.source
+    assert source.startswith(needed_part(BODY + "clock_ms guarded", f"{LIB}\n{DAMAGE}"))
+    assert "\nlocal function guarded(" in source
+    assert source.endswith(f"local function run()\n{BODY}\nend\nreturn guarded(place, now_ms, run)\n")
+    with pytest.raises(ScriptMismatchError, match="of its place"):
+        define(mends=True)
+
+
 @pytest.mark.parametrize("call", Call.__subclasses__(), ids=lambda call: call.__name__)
 def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     read, script = loader._read, call.script
     for name in {path.partition(".")[0] for path in (*script.keys, *script.arguments)}:
         body = read(script.name)
         last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
-        texts = {"lib": read("lib"), script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
+        texts = {
+            "lib": read("lib"),
+            "seen": read("seen"),
+            "damage": read("damage"),
+            script.name: f"{body[:last_use]}mis_{body[last_use:]}",
+        }
         monkeypatch.setattr(loader, "_read", texts.__getitem__)
         with pytest.raises(ScriptMismatchError, match=f"mis_{name}"):
-            stub(script.name)(call)
+            stub(script.name, mends="local function guarded(" in script.source)(call)
 
 
 def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
     folder = Path(str(scripts.__file__)).parent
-    lua = {path.stem for path in folder.glob("*.lua")} - {"lib"}
+    lua = {path.stem for path in folder.glob("*.lua")} - {"lib", "seen", "damage"}
     assert {script.name for script in ALL} == lua
     for name in lua:
         header = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n\n", 1)[0]
