@@ -15,11 +15,13 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import aiohttp
@@ -127,13 +129,21 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
-                unreadable.append(set_aside(item, f"the parser failed with {type(error).__name__}"))
+                unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
         return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:
         """Returns the inbound of a webhook that brings an event and no message."""
         return cls(skipped={skipped: 1}, events={name: 1} if skipped == "event" else {})
+
+
+def _where(error: Exception) -> str:
+    """Returns kind and place of an error, so that it can be found; its words could hold what a user wrote."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"with {type(error).__name__} in {frame.name}, line {frame.lineno} of {PurePath(frame.filename).name}"
+    )
 
 
 class Channel(Protocol):

@@ -8,6 +8,7 @@ import msgspec
 
 from queue_core.channels.base import Unreadable
 from queue_core.channels.phrases import Phrases
+from queue_core.channels.secrets import without_secrets
 from queue_core.channels.values import name
 from queue_core.message import QueueMessage
 
@@ -24,7 +25,7 @@ def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: An
         instance_name=name(instance) or UNKNOWN,
         user_phone=name(user) or UNKNOWN,
         message=say.said("unreadable"),
-        message_data={"channel": channel, "kind": "unreadable", "webhook": bounded(payload)},
+        message_data={"channel": channel, "kind": "unreadable", "webhook": bounded(without_secrets(payload))},
     )
     return Unreadable(message, reason)
 
