@@ -208,6 +208,8 @@ def ad_note(say: Phrases, ad: Object) -> str:
 
 def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content:
     """Returns a content with lines before its words, and more facts."""
+    if not notes and not facts:
+        return content
     lines = "\n".join([*notes, *([content.text] if content.text else [])])
     return msgspec.structs.replace(content, text=lines, facts={**content.facts, **facts})
 

@@ -96,8 +96,8 @@ def json_object(value: Any) -> Object:
 
 
 def filled(**facts: Any) -> dict[str, Any]:
-    """Returns the facts that are known: neither None nor empty."""
-    return {key: value for key, value in facts.items() if value not in (None, "", [], {}, 0, False)}
+    """Returns the facts that are known: neither None nor empty, 0 or False."""
+    return {key: value for key, value in facts.items() if value}
 
 
 def _iso_ms(value: str) -> int:

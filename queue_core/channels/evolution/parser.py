@@ -154,10 +154,14 @@ def _failure(item: Object, instance: str) -> DeliveryFailure | None:
         instance_name=instance,
         message_id=text(item.get("keyId")) or text(key.get("id")),
         user_phone=_phone_of(text(key.get("remoteJid"))),
-        code=label(at(item, "update", "messageStubParameters")) or "",
+        code=label(next(iter(_list(at(item, "update", "messageStubParameters"))), "")),
         reason="WhatsApp did not take it",
         at_ms=timestamp_ms(item.get("datetime")),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _phone_of(address: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from queue_core.channels import content as contents
+from queue_core.channels.base import SkippedError
 from queue_core.channels.content import Content
 from queue_core.channels.phrases import Phrases
 from queue_core.channels.values import (
@@ -77,7 +78,10 @@ def _card(part: Object) -> dict[str, Any]:
 
 
 def _reaction(say: Phrases, part: Object) -> Content:
-    return contents.reaction(say, name(part.get("text")), text(at(part, "key", "id")))
+    emoji = name(part.get("text"))
+    if not emoji:
+        raise SkippedError("reaction removed")
+    return contents.reaction(say, emoji, text(at(part, "key", "id")))
 
 
 def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], description: str = "") -> Reader:
@@ -231,7 +235,7 @@ KINDS: Mapping[str, Reader] = {
     "contactMessage": _contact,
     "contactsArrayMessage": _contact_array,
     "reactionMessage": _reaction,
-    "encReactionMessage": _reaction,
+    "encReactionMessage": _named("reaction", "reaction"),
     "buttonsResponseMessage": _choice("button", ("selectedDisplayText",), ("selectedButtonId",)),
     "templateButtonReplyMessage": _choice("button", ("selectedDisplayText",), ("selectedId",)),
     "listResponseMessage": _choice("list", ("title",), ("singleSelectReply", "selectedRowId"), "description"),

@@ -74,14 +74,7 @@ def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
             return _encrypted_edit(say, part)
         if kind in KINDS:
             beside = {name: content[name] for name in BESIDE_MEDIA if name in content}
-            read = KINDS[kind](say, {**part, **beside})
-            if (
-                read.kind == "reaction"
-                and kind == "reactionMessage"
-                and not read.facts["reaction"].get("emoji")
-            ):
-                raise SkippedError("reaction removed")
-            return read
+            return KINDS[kind](say, {**part, **beside})
     return _other(say, content, item)
 
 

@@ -247,6 +247,12 @@ def test_a_reply_that_failed_later(data: Any) -> None:
     assert (inbound.messages, inbound.skipped) == ((), {"failed delivery": 1})
 
 
+def test_the_code_of_a_failure() -> None:
+    data = {"key": {"id": "R1", "fromMe": True}, "update": {"status": 0, "messageStubParameters": ["463"]}}
+    (failure,) = parsed(event("messages.update", data)).failures
+    assert failure.code == "463"
+
+
 @pytest.mark.parametrize(
     "data",
     [
