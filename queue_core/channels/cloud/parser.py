@@ -89,8 +89,10 @@ def _message(item: _Item) -> QueueMessage:
 
 
 def _is_own(message: Object, metadata: Object) -> bool:
+    """Returns True for an echo: a message of the business, which names whom it went to."""
     sender = text(message.get("from")).lstrip("+")
-    return bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
+    is_business = bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
+    return is_business and bool(message.get("to"))
 
 
 def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:

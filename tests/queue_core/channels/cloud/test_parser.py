@@ -143,6 +143,13 @@ def test_the_user_of_a_message(
     assert (found.user_phone, found.message_data["addresses"]) == (user, addresses)
 
 
+def test_a_message_from_the_number_of_the_business_is_an_echo_only_if_it_says_so() -> None:
+    """Better to answer an echo, which Meta sends elsewhere, than to drop a user."""
+    message = text(**{"from": "15550000000"})
+    assert only(parsed(cloud(messages=[message], contacts=[]))).message == "x"
+    assert parsed(cloud(messages=[message | {"to": PHONE}], contacts=[])) == Inbound(skipped={"own": 1})
+
+
 def test_users_with_and_without_a_number_in_one_webhook() -> None:
     messages = [text(from_user_id=BSUID), text(**{"from": PHONE}, id="wamid.2")]
     inbound = parsed(cloud(messages=messages, contacts=[{"wa_id": PHONE, "profile": {"name": "Sara"}}]))
