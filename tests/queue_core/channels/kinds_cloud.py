@@ -227,7 +227,7 @@ CLOUD_SKIPPED: dict[str, tuple[dict[str, Any], str]] = {
     "a new key": ({"type": "system", "system": {"type": "customer_identity_changed"}}, "system"),
     "a message in a group": ({"type": "text", "text": {"body": "x"}, "group_id": "Z3JvdXA="}, "group"),
     "a message of the business itself": (
-        {"type": "text", "text": {"body": "x"}, "from": "15550000000"},
+        {"type": "text", "text": {"body": "x"}, "from": "15550000000", "to": "966500000001"},
         "own",
     ),
 }
