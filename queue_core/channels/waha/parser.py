@@ -26,6 +26,8 @@ from queue_core.message import QueueMessage
 
 CHANNEL = "waha"
 _FAILED = ("ERROR", -1)
+_LEFT_OUT = frozenset({"_data", "before", "prevBody"})
+"""Parts that are not kept: the engine's message, which repeats the rest, and what a user deleted or replaced."""
 _EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
 
 
@@ -74,7 +76,7 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
         profile_name=_profile_name(mapping(about.get("_data"))),
         timestamp=about.get("timestamp"),
         webhook=without_media(
-            {key: value for key, value in body.items() if key != "_data"}, webhook.media_bytes_max
+            {key: value for key, value in body.items() if key not in _LEFT_OUT}, webhook.media_bytes_max
         ),
     )
     return queue_message(envelope, content)

@@ -117,7 +117,10 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
         ),
         (
             "message.revoked",
-            {"after": None, "before": {"id": f"false_{PHONE}@c.us_M1", "from": f"{PHONE}@c.us", "body": "x"}},
+            {
+                "after": None,
+                "before": {"id": f"false_{PHONE}@c.us_M1", "from": f"{PHONE}@c.us", "body": "my pin"},
+            },
             "[deleted a message]",
             {"change": {"what": "deletion", "id": "M1"}},
         ),
@@ -152,6 +155,7 @@ def test_events_that_bring_messages(
     message = only(parsed(waha(**payload) | {"event": event}))
     assert (message.user_phone, message.message) == (PHONE, words)
     assert {name: message.message_data[name] for name in facts} == facts
+    assert "my pin" not in str(message), "what was deleted is not kept"
 
 
 @pytest.mark.parametrize(
