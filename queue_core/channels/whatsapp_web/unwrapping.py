@@ -13,22 +13,16 @@ DEPTH_MAX = 8
 WRAPPERS = frozenset(
     {
         *("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension"),
-        *("documentWithCaptionMessage", "editedMessage", "groupMentionedMessage"),
-        *("botInvokeMessage", "botTaskMessage", "botForwardedMessage", "associatedChildMessage"),
+        *("documentWithCaptionMessage", "associatedChildMessage", "lottieStickerMessage", "editedMessage"),
         *(
-            "lottieStickerMessage",
-            "eventCoverImage",
-            "pollCreationOptionImageMessage",
-            "pollCreationMessageV4",
-        ),
-        *("statusMentionMessage", "groupStatusMentionMessage", "groupStatusMessage", "groupStatusMessageV2"),
-        *(
-            "statusAddYours",
-            "limitSharingMessage",
-            "questionMessage",
-            "questionReplyMessage",
             "commentMessage",
+            "groupMentionedMessage",
+            "pollCreationMessageV4",
+            "pollCreationOptionImageMessage",
         ),
+        *("eventCoverImage", "questionMessage", "questionReplyMessage", "limitSharingMessage"),
+        *("statusMentionMessage", "groupStatusMentionMessage", "groupStatusMessage", "groupStatusMessageV2"),
+        *("statusAddYours", "botInvokeMessage", "botTaskMessage", "botForwardedMessage"),
     }
 )
 """Kinds that hold the real message in their `message`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from queue_core.channels.evolution_go.parser import parse_evolution_go
 from queue_core.channels.waha.parser import parse_waha
 from queue_core.server.body import DEPTH_MAX
 from tests.queue_core.channels.anything import LIMIT, json_values, likely, storable
+from tests.queue_core.channels.corpus import messages, others
 from tests.queue_core.channels.shapes import (
     cloud,
     cloud_message,
@@ -70,6 +72,61 @@ def test_anything_is_taken(data: Any) -> None:
             continue
         storable(inbound)
         assert not [item.reason for item in inbound.unreadable if "parser failed" in item.reason]
+
+
+VALUES: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    10**30,
+    "",
+    "x",
+    "[]",
+    [],
+    {},
+    [[]],
+    "\ud83d",
+    "0@c.us",
+    "1@lid",
+    {"message": {}},
+)
+OF_PATH = {
+    "evolution": parse_evolution,
+    "evolution-go": parse_evolution_go,
+    "waha": parse_waha,
+    "cloud": parse_cloud,
+}
+
+
+def damaged(value: Any, rng: random.Random) -> Any:
+    """Returns a webhook in which some part has another value, another name, or is missing."""
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
+        return rng.choice(VALUES)
+    copy = value.copy()
+    key: Any = rng.choice(list(copy)) if isinstance(copy, dict) else rng.randrange(len(copy))
+    part = copy.pop(key)
+    if isinstance(copy, list):
+        copy.insert(key, damaged(part, rng))
+    elif rng.random() < 0.9:
+        copy[key if rng.random() < 0.9 else rng.choice(["message", "type", "id", "from"])] = damaged(
+            part, rng
+        )
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_damaged_webhooks_are_taken(seed: int) -> None:
+    rng = random.Random(seed)
+    for path, body in (*messages(), *others()):
+        webhook = damaged(body, rng)
+        try:
+            inbound = OF_PATH[path.split("/")[2]](webhook, media_bytes_max=LIMIT)
+        except InvalidWebhookError:
+            continue
+        storable(inbound)
+        assert not [item.reason for item in inbound.unreadable if "parser failed" in item.reason], webhook
 
 
 def nested(key: str, depth: int) -> Any:
