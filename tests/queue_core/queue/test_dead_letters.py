@@ -35,7 +35,7 @@ async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue,
 
 
 async def test_a_message_that_cannot_be_read_is_kept(queue: MessageQueue, clock: Clock) -> None:
-    """It is not in the queue, and does not count as an attempt."""
+    """The message is not in the queue, and nobody made an attempt at it."""
     kept = structs.replace(message("m1", "1"), message="", message_data={"webhook": [1]})
     await queue.keep_unreadable(kept, "unreadable: half an emoji \ud83d " + "x" * 600)
     assert await queue.pending("bot", "1") == []
