@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from queue_core.channels import content as contents
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError
+from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
 from queue_core.channels.cloud.identity import User, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
@@ -149,7 +149,7 @@ def _failure(status: Object, value: Object) -> DeliveryFailure | None:
     )
 
 
-def _set_aside(item: _Item, reason: str) -> Any:
+def _set_aside(item: _Item, reason: str) -> Unreadable:
     message, value = mapping(item.message), item.value
     payload = {"metadata": value.get("metadata"), "message": item.message}
     return unreadable(

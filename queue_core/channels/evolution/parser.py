@@ -12,7 +12,7 @@ from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple
 
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError
+from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
 from queue_core.channels.evolution_go.parser import is_evolution_go, parse_evolution_go
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
@@ -171,7 +171,7 @@ def _phone_of(address: str) -> str:
         return address
 
 
-def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Any:
+def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(at(item, "key", "remoteJid"))
     payload = without_media(item, webhook.media_bytes_max)
     return unreadable(webhook.say, CHANNEL, webhook.instance, _phone_of(address), payload, reason)

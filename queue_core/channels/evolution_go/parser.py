@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
+from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError, Unreadable
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
@@ -75,7 +75,7 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
     return queue_message(envelope, read_go_content(webhook.say, item))
 
 
-def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Any:
+def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(mapping(at(item, "Info")).get("Chat"))
     payload = without_media(item, webhook.media_bytes_max)
     return unreadable(webhook.say, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from queue_core.channels import content as contents
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError
+from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
@@ -178,7 +178,7 @@ def _receipt(webhook: _Webhook, body: Object) -> Inbound:
     return Inbound(failures=(failure,), skipped={"failed delivery": 1})
 
 
-def _set_aside(webhook: _Webhook, body: Any, reason: str) -> Any:
+def _set_aside(webhook: _Webhook, body: Any, reason: str) -> Unreadable:
     address = text(mapping(body).get("from"))
     payload = without_media(body, webhook.media_bytes_max)
     return unreadable(webhook.say, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)
