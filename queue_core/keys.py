@@ -125,9 +125,23 @@ class KeySpace:
         self.of = lru_cache(maxsize=16_384)(self._of)
         """Returns the Place of a conversation, by instance and phone; cached."""
 
-    def pattern(self, kind: Kind) -> str:
-        """Return a pattern for SCAN: keys of a kind in all partitions, even in those that this deployment lacks."""
-        return f"{self._prefix}:{{*}}:{kind}:*"
+    def pattern(self, *kinds: Kind) -> str:
+        """Return a pattern for SCAN: keys of some kinds in all partitions, even in those that this deployment lacks.
+
+        With several kinds it fits keys of other kinds too, which `kind_of` tells apart.
+        """
+        beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
+        return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
+
+    @staticmethod
+    def kind_of(key: str) -> str:
+        """Return the kind of a key of a partition, such as "msg_queue"."""
+        return key.partition("}:")[2].partition(":")[0]
+
+    @property
+    def searches_key(self) -> str:
+        """Key of the hash that says how far searches through all keys have come."""
+        return f"{self._prefix}:searches"
 
     @property
     def log_key(self) -> str:

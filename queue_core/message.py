@@ -110,7 +110,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["queued", "duplicate", "late"]
     id: str
     added_at_ms: int
-    """Time at which this id was stored: now, or, for a duplicate, the first time."""
+    """Time at which this id was stored: now, or, for a duplicate, the first time (up to `dedupe_ttl_s` / 384 early)."""
     waiting: int = 0
     """Number of messages in the conversation, this one included (0 for a duplicate or a late one)."""
 

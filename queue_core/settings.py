@@ -102,6 +102,9 @@ class QueueSettings(TurnRules):
     dead_letters_ttl_s: int = _whole(0, 0, 3_650 * 86_400)
     """Dead letters are deleted by the monitor after this time. 0: they stay until somebody requeues or drops them."""
 
+    dead_letters_max: int = _whole(50_000, 1, 10_000_000)
+    """Limit on dead letters. When there is no more room, further failures wait in their conversations."""
+
     max_message_bytes: int = _whole(262_144, 1_024, 16 * 1024 * 1024)
     """Size limit of one message as stored, in bytes of JSON."""
     redis_deadline_ms: int = _whole(1_500, 1, 60_000)
@@ -114,6 +117,11 @@ class QueueSettings(TurnRules):
     """Every key starts with it."""
     partitions: int = _whole(1, 1, 1_024)
     """Hash tags to spread conversations over; 1 unless on Redis Cluster. Must not change while messages wait."""
+
+    @property
+    def dead_letters_in_partition_max(self) -> int:
+        """Limit on the dead letters of one partition."""
+        return -(-self.dead_letters_max // self.partitions)
 
     @property
     def grace_ms(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from queue_core.redis.scripts.loader import text
 
 REASON_CHARACTERS_MAX = 500
 _PAGE = 200
+FULL_AGAIN_SHARE = 0.9
+"""Part of the room for dead letters that stays taken when the oldest are moved out."""
 _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
@@ -96,6 +98,31 @@ class DeadLetters:
                 is_done = len(ids) < _PAGE
         return deleted
 
+    async def move_out(self, write: Callable[[list[dict[str, str]]], Awaitable[None]]) -> int:
+        """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
+
+        `write` must have stored them for good when it returns: then they are deleted. Each has its id and the texts in
+        Redis. If this stops in between, they are written once more. Returns their number.
+        """
+        room = self._access.settings.dead_letters_in_partition_max
+        moved = 0
+        for number, partition in enumerate(self._access.keys.partitions):
+            (length,) = await self._access.read(("XLEN", partition.dead))
+            left = length - int(room * FULL_AGAIN_SHARE) if length >= room else 0
+            while left > 0:
+                page = await self._entries(partition, "-", "+", min(left, _PAGE))
+                if not page:
+                    break
+                await write(
+                    [{"id": f"{number}/{text(entry_id)}", **_texts(fields)} for entry_id, fields in page]
+                )
+                (count,) = await self._access.read(
+                    ("XDEL", partition.dead, *(entry_id for entry_id, _ in page))
+                )
+                moved += count
+                left -= len(page)
+        return moved
+
     async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
         (entries,) = await self._access.read(("XRANGE", partition.dead, first, last, "COUNT", limit))
         return entries
@@ -121,8 +148,12 @@ def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
     return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
 
 
+def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
+    return {text(name): text(value) for name, value in raw_fields.items()}
+
+
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
-    fields = {text(name): text(value) for name, value in raw_fields.items()}
+    fields = _texts(raw_fields)
     instance, phone = decode_conversation(fields["conversation"])
     attempts = int(fields["attempts"])
     message = decode(fields["message"])

@@ -15,6 +15,8 @@ import msgspec
 from redis.exceptions import RedisError
 
 from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
+from queue_core.keys import LAYOUT_VERSION
+from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
@@ -31,6 +33,8 @@ COUNTING_SHARE = 0.5
 """Part of the deadline after which counting stops, and the report says so."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
+DEAD_LETTERS_SHARES = (0.9, 0.5)
+"""Parts of the room for dead letters of which a warning speaks."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -62,10 +66,14 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
     expired_leases: int = 0
+    layout: int = LAYOUT_VERSION
+    """Layout in which this release writes."""
+    layout_since_ms: int | None = None
+    """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
-    """Conversations with messages that no worker will look at; None when they were not looked for."""
+    """Conversations with messages that no worker will look at, among the keys looked at; None when none were."""
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -78,7 +86,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
     """Examine Redis and the queue within `redis_deadline_ms`. Faults of Redis are in the report, never raised.
 
-    Only a thorough examination looks for stranded conversations: that scans all keys.
+    Only a thorough examination looks for stranded conversations, each time among the next 100,000 keys.
     """
     examination = _Examination(queue, is_thorough=is_thorough)
     await examination.run()
@@ -125,6 +133,7 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._read_layouts()
         await self._look_for_hold()
         await self._count()
         if self._is_thorough:
@@ -153,6 +162,10 @@ class _Examination:
             self._warnings += [prefix + warning for warning in warnings_of(server, waits_for_fsync=waits)]
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
+
+    async def _read_layouts(self) -> None:
+        since = [layout.since_ms for layout in await self._queue.layouts() if layout.since_ms is not None]
+        self._facts["layout_since_ms"] = max(since, default=None)
 
     async def _look_for_hold(self) -> None:
         self._facts["held_since_ms"] = await self._queue.holding.since_ms()
@@ -188,13 +201,25 @@ class _Examination:
                 f"{quantity(sizes.damaged_keys, 'key')} of the queue had been changed by something else and moved "
                 "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
-        self._judge(counted, sizes.dead_letters)
+        self._judge_dead_letters(sizes)
+        self._judge(counted)
 
-    def _judge(self, counted: _Counted, dead_letters: int) -> None:
-        if dead_letters:
-            self._warnings.append(
-                f"{quantity(dead_letters, 'dead letter')}: see `dead list`, then requeue or drop"
+    def _judge_dead_letters(self, sizes: Sizes) -> None:
+        if not sizes.dead_letters:
+            return
+        share, words = sizes.dead_letters_share, quantity(sizes.dead_letters, "dead letter")
+        if share >= 1:
+            self._errors.append(
+                f"{words}, and no room for more: messages that fail now wait in their conversations, and so does all "
+                "that comes after them; requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
+                f"monitor moves the oldest, or raise dead_letters_max ({self._queue.settings.dead_letters_max:,})"
             )
+            return
+        passed = next((limit for limit in DEAD_LETTERS_SHARES if share >= limit), None)
+        room = f", over {passed:.0%} of dead_letters_max" if passed else ""
+        self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
+
+    def _judge(self, counted: _Counted) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
@@ -207,7 +232,7 @@ class _Examination:
             )
 
     async def _find_stranded(self) -> None:
-        unscheduled = await self._queue.unscheduled(self._began + self._deadline_s * SCANNING_SHARE)
+        unscheduled = await self._queue.unscheduled_in_part(self._began + self._deadline_s * SCANNING_SHARE)
         self._facts["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
         if unscheduled.stranded:
             self._errors.append(
@@ -218,10 +243,6 @@ class _Examination:
             self._errors.append(
                 f"{quantity(unscheduled.elsewhere, 'conversation')} in partitions that this deployment does not have: "
                 f"set partitions (now {len(self._queue.keys.partitions)}) back to what it was until they are answered"
-            )
-        if not unscheduled.is_complete:
-            self._warnings.append(
-                "there was no time to look at all keys: more conversations may be out of the index"
             )
 
     def _is_past(self, share: float) -> bool:

@@ -79,6 +79,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
+    dead_letters_share: float
+    """Part of the room for dead letters that is taken, in the fullest partition."""
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
 
@@ -187,9 +189,11 @@ class Inspection:
             *(("XLEN", partition.damaged) for partition in partitions),
         )
         size = len(partitions)
+        dead = counts[size : 2 * size]
         return Sizes(
             conversations=tuple(counts[:size]),
-            dead_letters=sum(counts[size : 2 * size]),
+            dead_letters=sum(dead),
+            dead_letters_share=max(dead) / self._access.settings.dead_letters_in_partition_max,
             damaged_keys=sum(counts[2 * size :]),
         )
 

@@ -10,6 +10,9 @@ from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.access import Access
 from queue_core.redis.runner import newer_layout
 
+BESIDE_MS = 24 * 3_600_000
+"""Time for which processes of the layout before may work beside this one, and the way back to them costs nothing."""
+
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Layout of a partition; `queue_core/keys.py` describes the hash."""

@@ -108,14 +108,16 @@ class MessageQueue:
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
         self.requeue = letters.requeue
+        self.move_dead_letters_out = letters.move_out
         self.drop = letters.drop
         self.keep_unreadable = letters.keep
         self.expire_dead_letters = letters.expire
-        self.forget = Erasure(access, letters).forget
         self.damage = Damage(access)
+        self.forget = Erasure(access, letters, self.damage).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
+        self.unscheduled_in_part = rescue.unscheduled_in_part
 
     async def check(self) -> None:
         """Raise an error when this Redis cannot carry the queue.
@@ -146,6 +148,7 @@ class MessageQueue:
                 provider_ms=message.timestamp,
                 dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
                 late_is_dead=int(settings.late_messages == "dead-letter"),
+                dead_letters_max=settings.dead_letters_in_partition_max,
                 stats_ttl_ms=settings.stats_ttl_s * 1000,
                 waits_for_disk=int(settings.wait_for_fsync),
             )
@@ -169,17 +172,23 @@ class MessageQueue:
         """
         check_names(message)
         place = self.keys.of(message.instance_name, message.user_phone)
-        return await self.transport.gathered(
-            scripts.Withdraw(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=self.settings,
-                now_ms=self._now(),
-                message_id=well_formed(message.id),
-                dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+        message_id = well_formed(message.id)
+        answer: str | int = 0
+        while isinstance(answer, int):  # a long conversation is searched in several steps
+            answer = await self.transport.gathered(
+                scripts.Withdraw(
+                    place=place,
+                    seen=place.seen_of(message.id),
+                    rules=self.settings,
+                    now_ms=self._now(),
+                    message_id=message_id,
+                    quoted_id=msgspec.json.encode(message_id),
+                    skipped=answer,
+                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
+                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+                )
             )
-        )
+        return answer
 
     # For workers. `Processor` makes these calls for you.
 
@@ -219,6 +228,7 @@ class MessageQueue:
             grace_ms=settings.grace_ms,
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
+            dead_letters_max=settings.dead_letters_in_partition_max,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
@@ -365,6 +375,7 @@ class MessageQueue:
                 not_sent=int(not_sent),
                 backoff_ms=backoff_ms,
                 max_attempts=self.settings.max_retry_count + 1,
+                dead_letters_max=self.settings.dead_letters_in_partition_max,
                 completed_ttl_ms=self.settings.completed_ttl_s * 1000,
                 stats_ttl_ms=self.settings.stats_ttl_s * 1000,
             )

@@ -117,6 +117,9 @@ class ServerSettings(EnvironmentSettings):
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     """Seconds between two examinations of the queue by the monitor."""
 
+    dead_letters_file: Path | None = None
+    """File to which the monitor moves the oldest dead letters when there is no room for more; empty: none."""
+
     record_to: Path | None = None
     """Folder for recordings of what arrives, for `sim replay`; empty: no recording."""
     record_text: bool = False

@@ -24,6 +24,7 @@ from queue_core.recording.recorder import Recorder
 from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels
 from queue_core.server.config import ServerSettings
+from queue_core.server.dead_letters_file import DeadLettersFile
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
@@ -69,6 +70,7 @@ class Runtime:
         except QueueError as error:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
         await self._expire_dead_letters()
+        await self._make_room_for_dead_letters()
         report = await examine(self.queue)
         self.metrics.health(report)
         warnings = [warning for warning in report.warnings if warning not in self.expected]
@@ -91,6 +93,20 @@ class Runtime:
         if deleted:
             _log.warning(
                 "dead letters deleted: older than QUEUE_DEAD_LETTERS_TTL_S", extra={"messages": deleted}
+            )
+
+    async def _make_room_for_dead_letters(self) -> None:
+        path = self.settings.dead_letters_file
+        if not path:
+            return
+        try:
+            moved = await self.queue.move_dead_letters_out(DeadLettersFile(path).append)
+        except (QueueError, OSError) as error:
+            _log.error("dead letters could not be moved to DEAD_LETTERS_FILE: %s", error)
+            return
+        if moved:
+            _log.error(
+                "dead letters moved to DEAD_LETTERS_FILE: there was no room left", extra={"messages": moved}
             )
 
     async def monitor(self) -> None:

@@ -132,6 +132,10 @@ def _fail_answer(raw: Any) -> FailAnswer:
     return FailAnswer(_standing(raw[0]), raw[1])
 
 
+def _withdraw_answer(raw: Any) -> str | int:
+    return raw if isinstance(raw, int) else text(raw)
+
+
 def _survey_answer(raw: Any) -> SurveyAnswer:
     now_ms, conversations, waiting, in_flight, oldest, expired = raw
     return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
@@ -182,6 +186,7 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     provider_ms: Number
     dedupe_ttl_ms: Number
     late_is_dead: Digits
+    dead_letters_max: Number
     stats_ttl_ms: Number
     waits_for_disk: Digits
 
@@ -202,6 +207,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     grace_ms: Number
     max_batch: Number
     max_attempts: Number
+    dead_letters_max: Number
     queue_ttl_ms: Number
     completed_ttl_ms: Number
     only: str
@@ -274,6 +280,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     not_sent: Digits
     backoff_ms: Number
     max_attempts: Number
+    dead_letters_max: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
 
@@ -310,15 +317,21 @@ class Mend(Call[int], frozen=True, kw_only=True):
 
 
 @stub("withdraw")
-class Withdraw(Call[str], frozen=True, kw_only=True):
-    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight"."""
+class Withdraw(Call[str | int], frozen=True, kw_only=True):
+    """Removes a message that was answered without the queue: "marked", "withdrawn" or "in flight".
 
-    read = staticmethod(text)
+    A number means that the search goes on with a call that has it as `skipped`.
+    """
+
+    read = staticmethod(_withdraw_answer)
     place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message_id: str
+    quoted_id: bytes
+    """The id as it stands in the JSON of a message."""
+    skipped: Number
     dedupe_ttl_ms: Number
     completed_ttl_ms: Number
 

@@ -90,10 +90,13 @@ local function expired_at_head(place)
   return count
 end
 
--- Makes dead letters of messages at the head that expired or had all their attempts. Returns the remaining tries.
+-- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
+-- letters. Returns the remaining tries; nil if there is no room.
 local function settle_head(place, tries)
-  local count, reason = 0, nil
-  if #tries >= max_attempts then
+  local count, reason = 0, redis.call('HGET', place.lock, 'given_up')
+  if reason and #tries > 0 then
+    count = tries[#tries]
+  elseif #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
     count = reply_size(place) or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
@@ -106,6 +109,9 @@ local function settle_head(place, tries)
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
+    if must_wait(place, reason, now_ms, dead_letters_max) then
+      return nil
+    end
     tries = give_up(place, count, reason, now_ms)
     given_up = given_up + count
   end
@@ -129,6 +135,9 @@ local function lease_if_due(place, due, lock)
     end_lease(place)  -- it was on other messages
   end
   tries = settle_head(place, tries)
+  if not tries then
+    return false
+  end
   local rest_due = due_at(place, rules, now_ms)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)

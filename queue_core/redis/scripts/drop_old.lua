@@ -13,6 +13,10 @@ if count > 0 and lock[3] and redis.call('EXISTS', place.reply) == 0 then
   end_lease(place)  -- it was on other messages
   count = older_messages(place, 0, before_ms)
 end
+if redis.call('EXISTS', place.queue) == 0 then
+  redis.call('DEL', place.lock)
+  schedule_rest(place, rules, now_ms)
+end
 if count == 0 then
   return 0
 end

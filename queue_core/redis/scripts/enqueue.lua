@@ -16,9 +16,10 @@ end
 
 local element = stamp(message, now_ms)
 
--- Stores the element, or makes a dead letter of it if it came too late. Returns the answer.
+-- Stores the element, or makes a dead letter of it if it came too late and there is room. Returns the answer.
 local function store()
-  if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
+  local is_late = late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms
+  if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
       'reason', 'late: delivered ' .. span(now_ms - provider_ms) .. ' after it was written')

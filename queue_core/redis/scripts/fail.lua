@@ -40,7 +40,9 @@ elseif #tries >= max_attempts then
   count = reply_size(place) or tries[1]
   reason = 'given up after ' .. attempts(#tries) .. ': ' .. reason
 end
-if count > 0 then
+if count > 0 and must_wait(place, reason, now_ms, dead_letters_max) then
+  return {'held', 0}
+elseif count > 0 then
   tries = give_up(place, count, reason, now_ms)
 else
   end_lease(place)

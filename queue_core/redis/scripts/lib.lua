@@ -246,8 +246,24 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   end
   if #rest > 0 then
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
+  else
+    redis.call('HDEL', place.lock, 'given_up')
   end
   return rest
+end
+
+-- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
+-- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
+local function must_wait(place, reason, now_ms, dead_letters_max)
+  if redis.call('XLEN', place.dead) < dead_letters_max then
+    return false
+  end
+  end_lease(place)
+  if redis.call('HEXISTS', place.lock, 'tries') == 1 then
+    redis.call('HSET', place.lock, 'given_up', reason)
+  end
+  schedule(place, now_ms + 60000)
+  return true
 end
 
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
@@ -276,7 +292,7 @@ local function give_up(place, count, reason, now_ms)
   end
   end_lease(place)
   if #rest > 0 then
-    redis.call('HDEL', place.lock, 'latest', 'answered')
+    redis.call('HDEL', place.lock, 'latest', 'answered', 'given_up')
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
     redis.call('DEL', place.lock)

@@ -31,6 +31,10 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
+LIBRARIES = ("lib", "seen", "damage")
+"""Files with functions that scripts share; a function uses those that stand before it."""
+
+
 class ScriptMismatchError(Exception):
     """Raised when a script and its stub disagree, or a stub does not say how an input is read."""
 
@@ -53,10 +57,8 @@ class LuaScript:
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        constants = f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n"
-        body, lib = _read(name), constants + _read("lib") + _read("seen")
+        body, lib = _read(name), library()
         if keys := self._guarded_keys(mends):
-            lib += "\n" + _read("damage")
             body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
         self._check(body, lib)
         script = f"{_preamble(inputs)}\n{body}"
@@ -159,6 +161,11 @@ def _preamble(inputs: list[Input]) -> str:
     return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
         lines
     )
+
+
+def library() -> str:
+    """Return the functions and constants of which each script gets those that it needs."""
+    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache

@@ -131,6 +131,7 @@ def _contents(outcome: _Outcome) -> Iterator[str]:
         (outcome.buffered, "buffered message"),
         (queued.finished, "finished message"),
         (queued.dead_letters, "dead letter"),
+        (queued.damaged, "damaged key"),
     ):
         if count:
             yield quantity(count, noun)

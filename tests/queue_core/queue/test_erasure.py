@@ -20,6 +20,7 @@ NOTHING = Forgotten(
     lease_left_ms=0,
     finished=0,
     dead_letters=0,
+    damaged=0,
     reply=False,
     memory=False,
     statistics=False,
@@ -72,6 +73,7 @@ async def test_nothing_of_a_forgotten_user_stays(
         lease_left_ms=0,
         finished=1,
         dead_letters=1,
+        damaged=0,
         reply=True,
         memory=True,
         statistics=True,
@@ -146,6 +148,20 @@ async def test_a_damaged_conversation_is_forgotten_too(
     assert await redis_client.keys("*msg_queue*") == []
     assert await redis_client.keys("*lock*") == []
     assert await redis_client.keys("*completed*") == []
+
+
+async def test_keys_that_were_moved_aside_are_forgotten_too(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    for phone in (PHONE, "2"):
+        await redis_client.set(queue.keys.of("bot", phone).lock, phone)
+        await queue.enqueue(message("m", phone))
+    clock.now_ms += 8_000
+    for batch in (await queue.claim("p", limit=10)).batches:
+        await queue.complete(batch)
+    assert (await queue.forget("bot", PHONE)).damaged == 1
+    assert [key.user_phone async for key in queue.damage.iterate()] == ["2"]
+    assert (await queue.forget("bot", PHONE)).is_empty
 
 
 async def test_old_dead_letters_expire(queue: MessageQueue, clock: Clock) -> None:

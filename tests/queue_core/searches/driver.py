@@ -235,6 +235,18 @@ class Driver:
         self.contract.drop(index)
         await self.check()
 
+    async def drop_older(self, older_than_ms: int) -> None:
+        """Makes dead letters of old messages."""
+        dropped = await self.queue.holding.drop_older(older_than_ms, "told: too old")
+        _same("dropped", dropped, self.contract.drop_older(older_than_ms))
+        await self.check()
+
+    async def forget(self, name: Name, *, drop_waiting: bool) -> None:
+        """Deletes what is kept of a user."""
+        forgotten = await self.queue.forget(*name, drop_waiting=drop_waiting)
+        _same("forgotten", forgotten.standing, self.contract.forget(name, drop_waiting=drop_waiting))
+        await self.check()
+
     async def _step(self, step: Callable[[], Awaitable[Result]], *, lost: bool) -> Result:
         if lost:
             self.transport.lose_next = True

@@ -32,6 +32,8 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await workers_die(driver)
     await attempts_fail(driver)
     await people_intervene(driver)
+    await old_messages_are_dropped(driver)
+    await users_are_forgotten(driver)
 
 
 async def messages_come_in(driver: Driver) -> None:
@@ -220,11 +222,44 @@ async def people_intervene(driver: Driver) -> None:
     await driver.enqueue(B, "")
 
 
+async def old_messages_are_dropped(driver: Driver) -> None:
+    """A batch that has a reply goes as a whole; what a worker has in work stays."""
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=B)
+    await driver.complete(batch)
+    await driver.enqueue(C, "c60")
+    await driver.enqueue(D, "d60")
+    driver.pass_time(7_000)
+    await driver.enqueue(D, "d61")
+    driver.pass_time(1_000)
+    in_work, batch = sorted(await driver.claim("p1"), key=lambda batch: batch.user_phone)
+    await driver.record_reply(batch, "perhaps sent")
+    await driver.fail(batch, after_ms=0)
+    await driver.enqueue(D, "d62")
+    driver.pass_time(1_000)
+    await driver.drop_older(5_000)
+    assert [dead.id for dead in driver.contract.dead][-2:] == ["d60", "d61"]
+    await driver.complete(in_work)
+
+
+async def users_are_forgotten(driver: Driver) -> None:
+    await driver.forget(D, drop_waiting=False)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=D)
+    await driver.forget(D, drop_waiting=True)
+    await driver.complete(batch)
+    await driver.forget(D, drop_waiting=False)
+    await driver.enqueue(D, "d62")
+    await driver.enqueue(C, "c61")
+    await driver.forget(C, drop_waiting=True)
+    await driver.forget(C, drop_waiting=True)
+
+
 async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 36
+    assert len(driver.contract.acknowledged) == 41
 
 
 BUGS = {
@@ -261,7 +296,7 @@ BUGS = {
         "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
         "receipt",
     ),
-    "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
+    "enqueue takes what is a day old": ("enqueue", "local is_late = late_is_dead == '1'", "if false", "receipt"),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",
@@ -562,16 +597,38 @@ BUGS = {
     "survey takes what is in flight for waiting": ("survey", "length - held", "length", "survey"),
     "survey takes the newest for the oldest": ("survey", "added_at < oldest", "added_at > oldest", "survey"),
     "survey sees no lease that ran out": ("survey", "expired + 1", "expired", "survey"),
+    "drop_old cuts a batch that has a reply": (
+        "drop_old",
+        "math.max(math.min(count, limit), replied)",
+        "math.min(count, limit)",
+        "dropped",
+    ),
+    "drop_old takes what is in work": ("drop_old", "(tonumber(lock[2]) or 0) > now_ms", "false", "dropped"),
+    "drop_old schedules nothing": ("drop_old", "if #tries == 0 then", "if false then", "is due at"),
+    "forget deletes what waits": ("forget", "drop_waiting ~= '1'", "false", "forgotten"),
+    "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),
+    "forget leaves the conversation in the index": (
+        "forget",
+        "redis.call('ZREM', place.active, place.conversation)\nend\nreturn {standing",
+        "end\nreturn {standing",
+        "without a message",
+    ),
+    "forget leaves the archive": (
+        "forget",
+        "place.completed, place.memory, place.stats)",
+        "place.stats)",
+        "places",
+    ),
     "withdraw takes what is in flight": (
         "withdraw",
         "if index <= begun then",
         "if false then",
         "withdraw|places|in .* wait|is due at",
     ),
-    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
+    "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, 1, element)",
+        "redis.call('LREM', place.queue, -1, element)",
         "",
         "in 2 places",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from redis.asyncio import Redis
 
 from queue_core import QueueMessage
 from queue_core.ai.memory import Memory
+from queue_core.redis.scripts.loader import text
 from queue_core.server import config
 from queue_core.server.runtime import open_runtime
 from tests.queue_core.bot import on_newest
@@ -50,6 +52,37 @@ async def test_dead_letters_stay_unless_a_time_is_set(redis_client: Redis) -> No
         await add_old_dead_letter(redis_client, queue.keys.partitions[0].dead)
         await site.runtime.look_after()
         assert len(await queue.dead_letters()) == 2
+
+
+@on_newest
+async def test_the_monitor_moves_the_oldest_dead_letters_to_a_file_when_there_is_no_room_left(
+    redis_client: Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "kept" / "dead.jsonl"
+    environment = {"QUEUE_DEAD_LETTERS_MAX": "10", "DEAD_LETTERS_FILE": str(path)}
+    async with open_site(REDIS_URL=url_of(redis_client), **environment) as site:
+        dead = site.runtime.queue.keys.partitions[0].dead
+        for _ in range(10):
+            await add_old_dead_letter(redis_client, dead)
+        ids = [text(entry_id) for entry_id, _ in await redis_client.xrange(dead) or []]
+        await site.runtime.look_after()
+        await site.runtime.look_after()
+        assert await redis_client.xlen(dead) == 9
+    (line,) = path.read_text("utf-8").splitlines()
+    fields = {"conversation": "bot:1", "reason": "?", "at": "1", "attempts": "1", "message": "?"}
+    assert json.loads(line) == {"id": f"0/{ids[0]}", **fields}
+    assert path.stat().st_mode & 0o077 == 0, "only its owner may read it"
+
+
+@on_newest
+async def test_dead_letters_stay_when_the_file_cannot_be_written(redis_client: Redis, tmp_path: Path) -> None:
+    environment = {"QUEUE_DEAD_LETTERS_MAX": "2", "DEAD_LETTERS_FILE": str(tmp_path)}
+    async with open_site(REDIS_URL=url_of(redis_client), **environment) as site:
+        dead = site.runtime.queue.keys.partitions[0].dead
+        for _ in range(2):
+            await add_old_dead_letter(redis_client, dead)
+        await site.runtime.look_after()
+        assert await redis_client.xlen(dead) == 2
 
 
 @on_newest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from queue_core.message import decode
 from queue_core.redis.scripts.loader import text
@@ -220,3 +221,34 @@ class TestWithdraw:
         await steps.enqueue("m1")
         assert await steps.withdraw("m1") == "withdrawn"
         assert await steps.redis.lrange(PLACE.queue, 0, -1) == [rubbish.encode()]
+
+    async def test_a_long_conversation_is_searched_from_its_tail_in_several_steps(self, steps: Steps) -> None:
+        await steps.enqueue("m0")
+        element = text(await steps.redis.lindex(PLACE.queue, 0))
+        others = [element.replace('"m0"', f'"m{number}"') for number in range(1, 2_500)]
+        await steps.redis.rpush(PLACE.queue, *others)
+        assert await steps.withdraw("m0", 1) == 1_000
+        await steps.redis.rpush(PLACE.queue, element.replace('"m0"', '"another"'))
+        assert await steps.withdraw("m0", 1, skipped=1_000) == 2_000
+        assert await steps.withdraw("m0", 1, skipped=2_000) == "withdrawn"
+        assert await steps.redis.llen(PLACE.queue) == 2_500
+
+    @pytest.mark.parametrize("message_id", ["unknown", "m1"])
+    async def test_the_search_ends_at_messages_that_are_older(
+        self, real_redis: Redis, message_id: str
+    ) -> None:
+        """Looks at 100 messages when the id is new, or when it came after the older ones and was finished since."""
+        steps = Steps(real_redis)
+        await steps.enqueue("m0")
+        element = await real_redis.lindex(PLACE.queue, 0) or b""
+        await real_redis.rpush(PLACE.queue, *[element] * 5_000)
+        await steps.enqueue("m1", 12 * 3_600_000)
+        await real_redis.rpop(PLACE.queue)
+        await real_redis.config_resetstat()
+        assert await steps.withdraw(message_id, 12 * 3_600_000 + 1) == "marked"
+        assert (await real_redis.info("commandstats"))["cmdstat_lrange"]["calls"] == 1
+
+    async def test_an_id_with_letters_that_json_escapes(self, steps: Steps) -> None:
+        for message_id in ('a"b', "a\\b", "é\n", "متجر"):
+            await steps.enqueue(message_id)
+            assert await steps.withdraw(message_id, 1) == "withdrawn"

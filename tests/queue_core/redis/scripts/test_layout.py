@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueMessage
+from queue_core import MessageQueue, QueueMessage, QueueSettings
 from queue_core.errors import NewerLayoutError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.health import examine
@@ -100,6 +100,14 @@ async def test_the_health_report_says_that_this_release_is_too_old(
     await real_redis.hset(SHARED.layout, "oldest", LAYOUT_VERSION + 1)
     (error,) = [error for error in (await examine(queue)).errors if "layout" in error]
     assert "upgrade this process too" in error
+
+
+async def test_the_health_report_says_since_when_the_layout_is_written(real_redis: Redis) -> None:
+    queue = MessageQueue(real_redis, QueueSettings(partitions=2))
+    assert (await examine(queue)).layout_since_ms is None
+    for partition, since_ms in zip(queue.keys.partitions, (0, 5), strict=True):
+        await real_redis.hset(partition.layout, mapping={"version": LAYOUT_VERSION, "since": since_ms})
+    assert (await examine(queue)).layout_since_ms == 5
 
 
 async def test_a_damaged_layout_stops_nobody(queue: MessageQueue, redis_client: Redis) -> None:

@@ -66,9 +66,9 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A function that makes a stub with given inputs of a script with a given text."""
     loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
-    (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
-    (tmp_path / "seen.lua").write_text("", encoding="utf-8")
-    (tmp_path / "damage.lua").write_text(DAMAGE, encoding="utf-8")
+    for name in loader.LIBRARIES:
+        text_of = {"lib": LIB, "damage": DAMAGE}.get(name, "")
+        (tmp_path / f"{name}.lua").write_text(text_of, encoding="utf-8")
 
     def define(body: str = BODY, inputs: dict[str, Any] = INPUTS, *, mends: bool = False) -> Any:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
@@ -84,9 +84,9 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     script = define().script
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
+    needed = LIB.partition("local function settle")[0].replace("\n\n", "\n").strip()
     assert script.source == (
-        needed_part(BODY + "clock_ms", LIB)
-        + f"""
+        f"""{needed}
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
 local kept = KEYS[3]
@@ -99,6 +99,14 @@ local words = ARGV[{after + 3}]
         + BODY
     )
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
+
+
+def test_a_script_gets_the_functions_and_constants_of_the_library_that_it_needs(define: Any) -> None:
+    inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
+    source = define("settle(partition, rules)\n", inputs).script.source
+    assert re.findall(r"local (?:function )?(\w+)", source) == ["schedule", "settle", "partition", "rules"]
+    assert "local LAYOUT_VERSION = " in scripts.Claim.script.source
+    assert "LAYOUT_VERSION" not in scripts.Extend.script.source
 
 
 def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
@@ -182,12 +190,8 @@ def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pyt
     for name in {path.partition(".")[0] for path in (*script.keys, *script.arguments)}:
         body = read(script.name)
         last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
-        texts = {
-            "lib": read("lib"),
-            "seen": read("seen"),
-            "damage": read("damage"),
-            script.name: f"{body[:last_use]}mis_{body[last_use:]}",
-        }
+        texts = {library: read(library) for library in loader.LIBRARIES}
+        texts |= {script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
         monkeypatch.setattr(loader, "_read", texts.__getitem__)
         with pytest.raises(ScriptMismatchError, match=f"mis_{name}"):
             stub(script.name, mends="local function guarded(" in script.source)(call)
@@ -195,7 +199,7 @@ def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pyt
 
 def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
     folder = Path(str(scripts.__file__)).parent
-    lua = {path.stem for path in folder.glob("*.lua")} - {"lib", "seen", "damage"}
+    lua = {path.stem for path in folder.glob("*.lua")} - set(loader.LIBRARIES)
     assert {script.name for script in ALL} == lua
     for name in lua:
         header = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n\n", 1)[0]

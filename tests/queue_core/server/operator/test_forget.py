@@ -105,6 +105,7 @@ async def test_json_has_the_counts(console: Console) -> None:
         "leaseLeftMs": 0,
         "finished": 1,
         "deadLetters": 0,
+        "damaged": 0,
         "reply": False,
         "memory": False,
         "statistics": True,
