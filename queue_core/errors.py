@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Blamed = Literal["backend", "turn"]
+"""Cause of a failure: the AI or the channel, or the turn itself, such as its content."""
+
 
 class QueueError(Exception):
     """Base of all errors of queue_core."""
@@ -55,12 +60,21 @@ class DamagedKeyNotFoundError(QueueError, KeyError):
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 
-    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After.
+    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After. `blames` says what
+    the reason lies in: "backend", the AI or the channel, which may be away, so that the attempt does not count unless
+    other turns succeed; or "turn", such as its content, so that it counts.
     """
 
-    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        after_ms: int | None = None,
+        blames: Blamed = "backend",
+    ) -> None:
         super().__init__(reason)
         self.after_ms = after_ms
+        self.blames = blames
 
 
 class GiveUpError(QueueError):

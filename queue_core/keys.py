@@ -14,6 +14,8 @@ from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
+from queue_core.message import BackendKind
+
 LAYOUT_VERSION = 2
 """Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
 
@@ -55,6 +57,19 @@ class Partition(NamedTuple):
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
 
+    @property
+    def outages(self) -> str:
+        """Sorted set: backends that are away or resume → when a claim has something to do for them, Unix ms."""
+        return f"{self.base}outages"
+
+    def backend_of(self, name: str) -> str:
+        """Return the key of a backend's state; its name is that of `Place.ai` or `Place.channel`."""
+        return f"{self.base}backend:{name}"
+
+    def backend_waiting_of(self, name: str) -> str:
+        """Return the key of the conversations that wait for a backend."""
+        return f"{self.base}backend_waiting:{name}"
+
     def damaged_of(self, entry_id: str) -> str:
         """Return the name that a damaged key has now, by the id of its entry."""
         return f"{self.damaged}:{entry_id}"
@@ -86,6 +101,12 @@ class Place(NamedTuple):
     reply: Key
     stats: Key
     completed: Key
+    base: str
+    """Start of every key of the partition."""
+    ai: str
+    """Name of the AI as a backend."""
+    channel: str
+    """Name of the instance's channel as a backend."""
     seen: str
     """Start of the keys that layout 1 kept for each message id."""
     ids: str
@@ -97,6 +118,10 @@ class Place(NamedTuple):
     dead: Key
     layout: Key
     damaged: Key
+
+    def of_kind(self, kind: BackendKind) -> str:
+        """Return the name of the backend of a kind."""
+        return self.ai if kind == "ai" else self.channel
 
     def seen_of(self, message_id: str) -> Seen:
         """Return the notes that a message id was seen.
@@ -184,6 +209,9 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            base=base,
+            ai="ai",
+            channel=f"channel:{conversation.partition(':')[0]}",
             ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             active=partition.active,

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from queue_core.ai.reply import extract
-from queue_core.errors import RetryLaterError
+from queue_core.errors import Blamed, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
 
@@ -29,7 +29,8 @@ class RefusedError(RetryLaterError):
 class Asking:
     """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    The queue counts the attempts. After the last one the turn's messages become dead letters, with the last reason.
+    The error blames the turn if the AI rejects the request, or answers it without a text, and the AI for all else. The
+    queue counts the attempts: after the last one the turn's messages become dead letters, with the last reason.
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
@@ -56,7 +57,9 @@ class Asking:
             refusal += "; look at AI_KEY"
         elif answer.status in (404, 405) or 300 <= answer.status < 400:
             refusal += "; look at AI_URL"
-        raise self.later(refusal, batch, answer.retry_after_s, _ERRORS.get(answer.status, RetryLaterError))
+        kind = _ERRORS.get(answer.status, RetryLaterError)
+        blames: Blamed = "turn" if kind is RefusedError else "backend"
+        raise self.later(refusal, batch, answer.retry_after_s, kind, blames=blames)
 
     async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
         try:
@@ -68,10 +71,11 @@ class Asking:
     def text(self, value: Any, batch: Batch) -> str:
         """Returns the value if it is a text for the user. Raises RetryLaterError for anything else."""
         if not isinstance(value, str) or not value.strip():
-            raise self.later("the AI's answer holds no text", batch)
+            raise self.later("the AI's answer holds no text", batch, blames="turn")
         reply = extract(value)
         if not reply.text and reply.data is None:
-            raise self.later("the AI's answer holds no text for the user, only reasoning or calls", batch)
+            reason = "the AI's answer holds no text for the user, only reasoning or calls"
+            raise self.later(reason, batch, blames="turn")
         return value
 
     def later(
@@ -80,10 +84,12 @@ class Asking:
         batch: Batch,
         retry_after_s: float | None = None,
         kind: type[RetryLaterError] = RetryLaterError,
+        *,
+        blames: Blamed = "backend",
     ) -> RetryLaterError:
         """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
-        return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
+        return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000), blames=blames)
 
 
 _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: RefusedError}

@@ -34,6 +34,11 @@ _NAMES = {
     "dead": "dead letters",
     "token": "fencing token",
     "damaged": "list of damaged keys",
+    "outages": "AIs and channels that are away",
+    "outage_news": "news of AIs and channels",
+    "backend": "state of an AI or a channel",
+    "backend_waiting": "conversations that wait for an AI or a channel",
+    "backend_trials": "turns that try an AI or a channel",
 }
 _READS: dict[str, tuple[Any, ...]] = {
     "string": ("GETRANGE", 0, 10_000),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisErro
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.outages import Outage
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
@@ -70,6 +71,8 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Layout in which this release writes."""
     layout_since_ms: int | None = None
     """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
+    outages: tuple[Outage, ...] = ()
+    """Backends that are away, or for which conversations still wait."""
     held_since_ms: int | None = None
     """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
@@ -185,7 +188,9 @@ class _Examination:
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
+        outages = await queue.outages()
         self._facts |= {
+            "outages": tuple(outages),
             "active_conversations": sum(sizes.conversations),
             "waiting": counted.waiting,
             "in_flight": counted.in_flight,
@@ -202,7 +207,7 @@ class _Examination:
                 "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
         self._judge_dead_letters(sizes)
-        self._judge(counted)
+        self._judge(counted, outages)
 
     def _judge_dead_letters(self, sizes: Sizes) -> None:
         if not sizes.dead_letters:
@@ -219,17 +224,31 @@ class _Examination:
         room = f", over {passed:.0%} of dead_letters_max" if passed else ""
         self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
 
-    def _judge(self, counted: _Counted) -> None:
+    def _judge(self, counted: _Counted, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
             )
+        self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
+        if outages:
+            return  # what waits for a backend does not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
                 f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
                 f"{ttl_ms // 1000} s if no worker takes it: are enough workers running?"
             )
+
+    def _words_of(self, outage: Outage) -> str:
+        waiting = quantity(outage.waiting, "conversation")
+        if not outage.is_away:
+            return f"{outage.name} is back, and {waiting} that waited for it are answered step by step"
+        seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
+        return (
+            f"{outage.name} has been away for {seconds} s, and {waiting} wait for it; they are answered when it is "
+            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
+            f"{outage.error}"
+        )
 
     async def _find_stranded(self) -> None:
         unscheduled = await self._queue.unscheduled_in_part(self._began + self._deadline_s * SCANNING_SHARE)

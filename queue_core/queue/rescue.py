@@ -74,7 +74,9 @@ class Rescue:
         await self._mend()
         verdicts: Counter[str] = Counter()
         until = asyncio.get_running_loop().time() + RESCUE_S_MAX
-        async with aclosing(self._next_names("rescue", until, "msg_queue", "processing_lock", "reply")) as pages:
+        async with aclosing(
+            self._next_names("rescue", until, "msg_queue", "processing_lock", "reply")
+        ) as pages:
             async for kinds in pages:
                 stranded = await self._stranded(self._inside(kinds["msg_queue"]))
                 verdicts.update(
@@ -98,7 +100,9 @@ class Rescue:
     async def unscheduled(self, until: float) -> Unscheduled:
         """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""
         found, is_complete = _Found(), True
-        async with aclosing(scan(self._access.redis, self._access.keys.pattern("msg_queue"), "list")) as pages:
+        async with aclosing(
+            scan(self._access.redis, self._access.keys.pattern("msg_queue"), "list")
+        ) as pages:
             async for page in pages:
                 await self._look(self._by_kind(page)["msg_queue"], found)
                 if asyncio.get_running_loop().time() > until:
@@ -139,7 +143,9 @@ class Rescue:
         access = self._access
         (kept,) = await access.read(("HGET", access.keys.searches_key, search))
         cursors: dict[str, int] = json.loads(text(kept)) if kept else {}
-        async with aclosing(scan_part(access.redis, access.keys.pattern(*kinds), cursors, STEPS_MAX)) as pages:
+        async with aclosing(
+            scan_part(access.redis, access.keys.pattern(*kinds), cursors, STEPS_MAX)
+        ) as pages:
             async for page in pages:
                 yield self._by_kind(page)
                 if asyncio.get_running_loop().time() > until:

@@ -68,7 +68,7 @@ class Bot:
             answer = await self._backend.answer(batch)
         reply = extract(answer.text)
         if not reply.text and not any(key.lower() == "response" for key in reply.data or {}):
-            raise RetryLaterError("the AI's answer holds nothing for the user")
+            raise RetryLaterError("the AI's answer holds nothing for the user", blames="turn")
         return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:

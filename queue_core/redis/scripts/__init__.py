@@ -34,7 +34,20 @@ class LeasedAnswer(NamedTuple):
     reply: str | None
     send_state: str | None
     parts_sent: int
+    setbacks: int
     elements: list[bytes]
+
+
+class BackendNews(NamedTuple):
+    """News of a backend: it went away, or it came back."""
+
+    backend: str
+    """Name of the backend: "ai", or "channel:" and an encoded instance."""
+    is_away: bool
+    since_ms: int
+    """Time at which it went away."""
+    error: str
+    """Last error."""
 
 
 class ClaimAnswer(NamedTuple):
@@ -49,6 +62,7 @@ class ClaimAnswer(NamedTuple):
     given_up: int
     spared: int
     batches: list[LeasedAnswer]
+    news: tuple[BackendNews, ...] = ()
     damaged: int = 0
 
 
@@ -121,10 +135,15 @@ def _claim_answer(raw: Any) -> ClaimAnswer:
                 reply=text(reply) if reply is not None else None,
                 send_state=text(state) if state is not None else None,
                 parts_sent=int(parts or 0),
+                setbacks=int(setbacks),
                 elements=elements,
             )
-            for conversation, token, attempt, waiting, due, reply, state, parts, elements in raw[4]
+            for conversation, token, attempt, waiting, due, reply, state, parts, setbacks, elements in raw[4]
         ],
+        news=tuple(
+            BackendNews(text(name), text(what) == "away", int(since), text(error))
+            for name, what, since, error in raw[6]
+        ),
     )
 
 
@@ -209,6 +228,7 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     max_attempts: Number
     dead_letters_max: Number
     queue_ttl_ms: Number
+    patience_ms: Number
     completed_ttl_ms: Number
     only: str
     kept: str
@@ -230,7 +250,9 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock reply active wake stats completed damaged conversation"]
+    place: Annotated[
+        Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -246,7 +268,7 @@ class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "lock reply damaged"]
+    place: Annotated[Place, "lock reply damaged conversation base channel"]
     now_ms: Now
     token: Digits
     parts: Digits
@@ -258,7 +280,9 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
     read = staticmethod(_standing)
-    place: Annotated[Place, "queue lock active wake stats completed reply damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
@@ -271,14 +295,21 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
     read = staticmethod(_fail_answer)
-    place: Annotated[Place, "queue lock active wake stats dead reply completed damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
+    ]
     rules: Rules
     now_ms: Now
     token: Digits
     mode: Literal["retry", "dead", "release"]
     reason: str
     not_sent: Digits
+    backend: str
+    counts: Digits
+    took_ms: Number
     backoff_ms: Number
+    wait_ms: Number
+    asked_ms: Number
     max_attempts: Number
     dead_letters_max: Number
     completed_ttl_ms: Number
@@ -341,7 +372,9 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     """Deletes what is kept of a conversation."""
 
     read = staticmethod(_forget_answer)
-    place: Annotated[Place, "queue lock reply completed memory stats active damaged conversation"]
+    place: Annotated[
+        Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
+    ]
     now_ms: Now
     drop_waiting: Digits
 

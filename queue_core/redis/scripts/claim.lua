@@ -11,9 +11,13 @@
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged}: `spared` counts leases that ran out and were
--- not taken over yet, `damaged` counts keys that were moved aside; a batch is
---   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
+-- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
+-- While work resumes, what waited comes first, some turns at a time.
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news}: `spared` counts leases that ran out and
+-- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
+--   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
+--   elements}
+-- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
 
 -- Size of messages in bytes at which a claim leases no further conversation.
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
@@ -25,8 +29,16 @@ local LOOK_MS = math.ceil(lock_ttl_ms / 8)
 local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
+-- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
+local PUT_OFF_MAX = 200
+-- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
+local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
-local given_up, spared, damaged = 0, 0, 0
+local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
+local leased, batches, bytes = {}, {}, 0
+-- Time from which on the wait of older messages counts: until then an outage kept them from being answered.
+local counts_from = 0
+local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
@@ -34,12 +46,13 @@ end
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from')
   local at, since = tonumber(looks[1] or nil), tonumber(looks[2] or nil)
   if not at or now_ms - at > GAP_MS or now_ms < since then
     since = now_ms
   end
   redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
+  counts_from = tonumber(looks[3] or nil) or 0
   return since
 end
 
@@ -65,23 +78,27 @@ local function next_token()
   return token
 end
 
--- Returns true for a message that waited too long. An element without a stamp is not a message; it never expires.
-local function is_expired(element)
+-- Returns true for a message that waited longer than `ttl_ms`. An element without a stamp is not a message; it never
+-- expires.
+local function is_expired(element, ttl_ms)
   local at = stamp_of(element)
-  return at > 0 and at < now_ms - queue_ttl_ms
+  if at > 0 and ttl_ms == queue_ttl_ms then
+    at = math.max(at, counts_from)
+  end
+  return at > 0 and at < now_ms - ttl_ms
 end
 
-local function head_is_expired(place)
+local function head_is_expired(place, ttl_ms)
   local head = redis.call('LINDEX', place.queue, 0)
-  return head and is_expired(head)
+  return head and is_expired(head, ttl_ms)
 end
 
 -- Counts expired messages at the head, a batch at most; if more have expired, the conversation is due again at once.
-local function expired_at_head(place)
+local function expired_at_head(place, ttl_ms)
   local count = 0
-  if head_is_expired(place) then
+  if head_is_expired(place, ttl_ms) then
     for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element) then
+      if not is_expired(element, ttl_ms) then
         break
       end
       count = count + 1
@@ -90,9 +107,22 @@ local function expired_at_head(place)
   return count
 end
 
+-- Returns how many messages at the head have waited for a backend for longer than they may. A recorded reply answers its
+-- whole batch.
+local function outlasted_at_head(place)
+  local count = expired_at_head(place, patience_ms)
+  return count > 0 and reply_size(place) or count
+end
+
+local function reason_of_wait(name, error)
+  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. name .. ' was away'
+    .. (error and '; last error: ' .. error or '')
+end
+
 -- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. Returns the remaining tries; nil if there is no room.
-local function settle_head(place, tries)
+-- letters. `awaited` is the backend for whose reasons the last attempt failed, if there is one. Returns the remaining
+-- tries; nil if there is no room.
+local function settle_head(place, tries, awaited)
   local count, reason = 0, redis.call('HGET', place.lock, 'given_up')
   if reason and #tries > 0 then
     count = tries[#tries]
@@ -104,8 +134,11 @@ local function settle_head(place, tries)
     if error then
       reason = reason .. '; error before that: ' .. error
     end
+  elseif awaited then
+    count = outlasted_at_head(place)
+    reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
   elseif #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    count = expired_at_head(place)
+    count = expired_at_head(place, queue_ttl_ms)
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
@@ -134,7 +167,7 @@ local function lease_if_due(place, due, lock)
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
     end_lease(place)  -- it was on other messages
   end
-  tries = settle_head(place, tries)
+  tries = settle_head(place, tries, lock[5])
   if not tries then
     return false
   end
@@ -146,7 +179,7 @@ local function lease_if_due(place, due, lock)
   end
   rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    local expired = head_is_expired(place)
+    local expired = head_is_expired(place, lock[5] and patience_ms or queue_ttl_ms)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
       return false
@@ -158,7 +191,7 @@ end
 
 -- Returns the batch that a held lock describes, and the size of its messages in bytes.
 local function batch_of(place)
-  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size')
+  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size', 'setbacks')
   local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts')
   local _, commas = string.gsub(lock[2], ',', '')
   local elements, bytes = redis.call('LRANGE', place.queue, 0, tonumber(lock[4]) - 1), 0
@@ -166,7 +199,9 @@ local function batch_of(place)
     bytes = bytes + #element
   end
   local waiting = redis.call('LLEN', place.queue)
-  return {place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], elements}, bytes
+  return {
+    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], lock[5] or '0', elements,
+  }, bytes
 end
 
 -- Returns up to `count` conversations that are due and their due times, alternating.
@@ -192,12 +227,40 @@ local function renew_kept()
   end
 end
 
--- Visits a conversation that is due. Returns 'held', or its batch and the size of its messages when it is leased now.
+-- Lets a conversation wait for a backend, unless its messages waited for too long.
+local function let_wait(place, backend)
+  local count = outlasted_at_head(place)
+  if count > 0 then
+    local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
+    give_up(place, count, reason_of_wait(backend.name, error), now_ms)
+    given_up = given_up + count
+  end
+  local head = redis.call('LINDEX', place.queue, 0)
+  if head then
+    local added_at = stamp_of(head)
+    put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)
+  else
+    redis.call('ZREM', partition.active, place.conversation)
+  end
+  put_off_count = put_off_count + 1
+end
+
+-- Visits a conversation that is due. Returns 'held' or 'waits', or its batch and the size of its messages when it is
+-- leased now.
 local function visit(place, due, since, may_lease)
-  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered')
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
   if is_held(place, lock[1], since) then
     return 'held'
-  elseif may_lease and lease_if_due(place, due, lock) then
+  end
+  local needed = needed_backends(gate, place, now_ms)
+  for _, backend in ipairs(needed) do
+    if backend.slots <= 0 then
+      let_wait(place, backend)
+      return 'waits'
+    end
+  end
+  if may_lease and lease_if_due(place, due, lock) then
+    use_backends(place, needed, now_ms + lock_ttl_ms)
     return batch_of(place)
   end
 end
@@ -234,20 +297,49 @@ local function visit_safely(place, due, since, may_lease)
   end
 end
 
-local function answer(batches)
-  if is_on_hold then
-    return {now_ms, -1, given_up, spared, batches, damaged}
+-- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
+local function take(conversation, due, since)
+  local place = place_in(partition, conversation)
+  local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
+  if type(batch) == 'table' then
+    batches[#batches + 1] = batch
+    leased[#leased + 1] = conversation
+    bytes = bytes + batch_bytes
   end
-  local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
-    or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
-  return {now_ms, tonumber(next_due or -1), given_up, spared, batches, damaged}
+  return batch == 'held' or batch == 'waits'
+end
+
+-- Leases conversations that wait for a backend and may use it now, in their order.
+local function take_waiting(backend, since)
+  for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
+    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX then
+      return
+    end
+    redis.call('ZREM', backend.waiting, conversation)
+    take(conversation, now_ms, since)
+  end
+end
+
+-- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
+local function next_due()
+  if is_on_hold then
+    return -1
+  elseif only ~= '' then
+    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+  end
+  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
+  local at = due >= 0 and next_of_outages(gate)
+  return at and math.min(due, at) or due
+end
+
+local function answer(news)
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news}
 end
 
 read_layout(partition)
 allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()
-local batches = {}
 local claim = {last_claim = last_claim, damaged = partition.damaged}
 local last = guarded(claim, now_ms, function()
   return redis.call('HMGET', last_claim, 'claimId', 'conversations')
@@ -263,29 +355,28 @@ if last[1] == claim_id then
     end
   end
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
-  return answer(batches)
+  return answer({})
 end
 
-local leased, bytes = {}, 0
-for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and the next one finds others
-  local due, looked_at = find_due(limit - #leased), 0
-  for index = 1, #due, 2 do
-    local place = place_in(partition, due[index])
-    local batch, batch_bytes = visit_safely(place, tonumber(due[index + 1]), since, bytes < REPLY_BYTES_MAX)
-    if batch == 'held' then
-      looked_at = looked_at + 1
-    elseif batch then
-      batches[#batches + 1] = batch
-      leased[#leased + 1] = place.conversation
-      bytes = bytes + batch_bytes
-    end
+local news = take_news(gate, now_ms)
+if limit > 0 and only == '' then
+  for _, backend in ipairs(backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
+    take_waiting(backend, since)
   end
-  if looked_at == 0 then
+end
+for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later puts them off, and the next finds others
+  local count = limit - #leased
+  local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
+  for index = 1, #due, 2 do
+    looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
+  end
+  if looked_at == 0 or put_off_count >= PUT_OFF_MAX then
     break
   end
 end
+settle_backends(gate, now_ms)
 if #leased > 0 then
   redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '))
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
 end
-return answer(batches)
+return answer(news)

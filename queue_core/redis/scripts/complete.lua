@@ -7,6 +7,7 @@ if held ~= 'held' then
 end
 allow_when_full(place.lock)
 local size = tonumber(redis.call('HGET', place.lock, 'size'))
+local send_state = redis.call('HGET', place.reply, 'state')
 local elements = redis.call('LRANGE', place.queue, 0, size - 1)
 note_settled(place, token, now_ms, stats_ttl_ms)
 redis.call('LTRIM', place.queue, size, -1)
@@ -28,4 +29,10 @@ local function archive_all()
 end
 pcall(guarded, place, now_ms, archive_all)
 redis.pcall('HINCRBY', place.stats, 'processedMessages', size)
+if not send_state then
+  note_success(place, place.ai, now_ms)
+elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
+  note_success(place, place.channel, now_ms)
+end
+release_backends(place, now_ms)
 return 'held'

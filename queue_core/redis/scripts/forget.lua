@@ -25,5 +25,6 @@ local kept = {
 if standing == 'forgotten' then
   redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
   redis.call('ZREM', place.active, place.conversation)
+  forget_waits(place)
 end
 return {standing, waiting, lease_left_ms, unpack(kept)}

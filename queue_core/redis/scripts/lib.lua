@@ -4,7 +4,8 @@
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
 -- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
--- JSON array: ids of messages in flight that were answered without the queue.
+-- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
+-- since a backend was away (`awaited`); they are not in `tries`. `again` is the time of the next one.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -87,7 +88,10 @@ end
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
+    base = partition.base,
     conversation = conversation,
+    ai = 'ai',
+    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
@@ -134,8 +138,8 @@ end
 -- Schedules a conversation to which a message was added. If it is in flight or in
 -- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
-  local lock = redis.call('HMGET', place.lock, 'tries', 'latest')
-  if not lock[1] then
+  local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
+  if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
       local due = no_later(due_at(place, rules, now_ms), lock[2])

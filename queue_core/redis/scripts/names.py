@@ -60,7 +60,7 @@ def used_fields(table: str, body: str, lib: str) -> set[str]:
     code = _code(body)
     fields = set(re.findall(rf"(?<![\w.]){table}\.(\w+)", code))
     for name, parameters, inside in _LIB_FUNCTION.findall(_code(lib)):
-        for call in re.findall(rf"\b{name}\(([^()]*)", code):
+        for call in re.findall(rf"\b{name}(?:\(|, )([^()]*)", code):  # also as in pcall(name, …)
             given = [word.strip() for word in call.split(",")]
             if table in given:
                 parameter = parameters.split(", ")[given.index(table)]

@@ -41,9 +41,13 @@ local function start_again(latest)
   if redis.call('EXISTS', place.queue) == 0 then
     redis.call('DEL', place.lock)
   end
+  release_backends(place, now_ms)
   return 'superseded'
 end
 
+if not is_kept() then
+  note_success(place, place.ai, now_ms)
+end
 if lock[3] and not is_kept() then
   finish_answered(place, lock[3], now_ms, completed_ttl_ms)
   return start_again(redis.call('HGET', place.lock, 'latest'))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
 from queue_core.queue.layout import BESIDE_MS
+from queue_core.queue.outages import Outage
 from queue_core.server.operator.output import age, moment, write
 from queue_core.text import quantity, visible
 
@@ -31,6 +32,7 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("dead letters", f"{report.dead_letters:,}"),
         ("damaged", quantity(report.damaged_keys, "key")),
         ("expired leases", f"{report.expired_leases:,}"),
+        *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]
 
@@ -67,6 +69,14 @@ def _layout(report: HealthReport) -> str:
     is_open = report.checked_at_ms < until_ms
     way_back = f"; until {moment(until_ms)} beside the release before" if is_open else ""
     return f"{report.layout} since {moment(since_ms)}{way_back}"
+
+
+def _outage(outage: Outage, now_ms: int) -> str:
+    waiting = f"{quantity(outage.waiting, 'conversation')} wait"
+    if not outage.is_away:
+        return f"{outage.name} is back; {waiting}"
+    since = age(now_ms - outage.since_ms)
+    return visible(f"{outage.name} has been away for {since}; {waiting}; last error: {outage.error}")
 
 
 def _persistence(report: HealthReport) -> str:

@@ -380,6 +380,7 @@ async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue,
         "queue_stats": pytest.approx(3_600, abs=5),
         "completed": pytest.approx(1_800, abs=5),
         "last_claim": pytest.approx(3_600, abs=5),
+        "backend": pytest.approx(3_600, abs=5),
     }
 
 

@@ -296,7 +296,12 @@ BUGS = {
         "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
         "receipt",
     ),
-    "enqueue takes what is a day old": ("enqueue", "local is_late = late_is_dead == '1'", "if false", "receipt"),
+    "enqueue takes what is a day old": (
+        "enqueue",
+        "local is_late = late_is_dead == '1'",
+        "if false",
+        "receipt",
+    ),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",

@@ -221,7 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
     @may_delete
     @rule(older_than_ms=st.sampled_from([0, 5_000, 20_000]))
     def drop_older(self, older_than_ms: int) -> None:
-        """What waits for too long shall not be answered any more."""
+        """Let messages wait for too long; they are not answered any more."""
         self.wait(self.driver.drop_older(older_than_ms))
 
     @may_delete
