@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from queue_core.errors import DeadLetterNotFoundError
+from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
@@ -52,9 +52,17 @@ class DeadLetters:
         raise _not_found(dead_letter_id)
 
     async def keep(self, message: QueueMessage, reason: str) -> None:
-        """Add a message that was never in the queue, since nobody can read it. Raises InvalidMessageError."""
+        """Add a message that was never in the queue, since nobody can read it.
+
+        Raises InvalidMessageError, and QueueUnavailableError if there is no room for it.
+        """
         access = self._access
         place = access.keys.of(message.instance_name, message.user_phone)
+        (stored,) = await access.read(("XLEN", place.dead))
+        if stored >= access.settings.dead_letters_in_partition_max:
+            raise QueueUnavailableError(
+                "there is no room for another dead letter: drop some, or raise dead_letters_max"
+            )
         element = encode(message, access.settings.max_message_bytes)
         now_ms = await access.now_ms()
         entry = {

@@ -32,7 +32,7 @@ from queue_core.channels.base import (
 from queue_core.channels.secrets import without_secrets
 from queue_core.channels.unreadable import UNKNOWN
 from queue_core.channels.values import NAME_CHARACTERS_MAX
-from queue_core.errors import InvalidMessageError, QueueUnavailableError
+from queue_core.errors import InvalidMessageError, QueueError
 from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
@@ -148,7 +148,7 @@ class Webhooks:
         message = fit(_without_secrets(item.message), self._settings.queue.max_message_bytes).message
         try:
             await self._keep(message, f"unreadable: {item.reason}")
-        except QueueUnavailableError as error:
+        except QueueError as error:
             self._journal.refused(message, error)
             return "failed"
         self._journal.unreadable(message, item.reason)

@@ -8,7 +8,13 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from queue_core import DeadLetterNotFoundError, InvalidMessageError, MessageQueue, QueueSettings
+from queue_core import (
+    DeadLetterNotFoundError,
+    InvalidMessageError,
+    MessageQueue,
+    QueueSettings,
+    QueueUnavailableError,
+)
 from queue_core.queue.dead_letters import DeadLetters
 from tests.queue_core.bot import claimed_batch, message
 from tests.queue_core.queue.conftest import Clock
@@ -48,6 +54,16 @@ async def test_a_message_that_cannot_be_read_is_kept(queue: MessageQueue, clock:
     assert letter.message == structs.replace(kept, added_at=clock.now_ms, status="failed")
     with pytest.raises(InvalidMessageError):
         await queue.keep_unreadable(structs.replace(kept, message="x" * 2_000_000), "too large")
+
+
+async def test_there_is_no_room_for_more_than_the_limit(redis_client: Redis) -> None:
+    """The provider delivers the message again."""
+    queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=2))
+    for number in range(2):
+        await queue.keep_unreadable(message(f"m{number}", "1"), "unreadable")
+    with pytest.raises(QueueUnavailableError, match="raise dead_letters_max"):
+        await queue.keep_unreadable(message("m3", "1"), "unreadable")
+    assert len(await queue.dead_letters()) == 2
 
 
 @pytest.mark.parametrize(

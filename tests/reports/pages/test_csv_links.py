@@ -154,7 +154,9 @@ def test_all_files_of_a_page_together_stay_small() -> None:
     assert [link.rows + link.left_out for link in links] == [2, 500, 10_000]
     assert all(link.left_out for link in links[1:])
     html = render_replay_report(result)
-    assert html.count("python -m reports build RESULT.json writes whole files") == 2, "it stands beside both links"
+    assert html.count("python -m reports build RESULT.json writes whole files") == 2, (
+        "it stands beside both links"
+    )
 
 
 def test_hostile_names_stay_cells() -> None:
