@@ -16,8 +16,8 @@ from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import InventoryAnswer
 from queue_core.redis.scripts.loader import text
 
-_PAGE = 200
-_DROP_LIMIT = 200
+_PAGE = 50
+_DROP_LIMIT = 50
 """Messages of one conversation that become dead letters in one step of Redis."""
 
 

@@ -24,8 +24,10 @@
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
 
--- Size of messages in bytes at which a claim leases no further conversation.
-local REPLY_BYTES_MAX = 16 * 1024 * 1024
+-- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
+-- few milliseconds at most. The next claim goes on.
+local LEASES_MAX = 50
+local REPLY_BYTES_MAX = 256 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
@@ -35,7 +37,7 @@ local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 -- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
-local PUT_OFF_MAX = 200
+local PUT_OFF_MAX = 100
 -- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
@@ -51,6 +53,7 @@ local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
 end
+limit = math.min(limit, LEASES_MAX)
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
 -- from its end, where a search after a step of the clock goes on; nil without one.
@@ -268,18 +271,20 @@ local function renew_kept()
   end
 end
 
--- Lets a conversation wait for a backend, unless its messages waited for too long.
+-- Lets a conversation wait for a backend. Messages that waited for too long become dead letters if there is room.
 local function let_wait(place, backend)
-  local count = outlasted_at_head(place)
-  if count > 0 then
+  local head = redis.call('LINDEX', place.queue, 0)
+  if head and is_expired(head, patience_ms) and redis.call('XLEN', partition.dead) < dead_letters_max then
+    local count = outlasted_at_head(place)
     local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
     give_up(place, count, reason_of_wait(backend.name, error), now_ms)
     given_up = given_up + count
+    head = redis.call('LINDEX', place.queue, 0)
   end
-  local head = redis.call('LINDEX', place.queue, 0)
   if head then
     local added_at = stamp_of(head)
-    put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)
+    local until_ms = added_at + patience_ms
+    put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
   else
     redis.call('ZREM', partition.active, place.conversation)
   end

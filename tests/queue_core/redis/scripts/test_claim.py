@@ -256,11 +256,20 @@ class TestTakeover:
         assert await steps.redis.pttl(key) > 10_000
 
 
-async def test_a_claim_hands_over_no_more_than_16_mib(steps: Steps) -> None:
+async def test_a_claim_leases_at_most_50_and_says_that_more_are_due(steps: Steps) -> None:
+    for number in range(60):
+        await steps.enqueue("m1", number, phone=str(number))
+    answer = await steps.claim(9_000, limit=1_000)
+    assert [batch.conversation for batch in answer.batches] == [f"bot:{number}" for number in range(50)]
+    assert answer.next_due_ms == NOW + 8_050
+    assert len((await steps.claim(9_000, "c2", limit=1_000)).batches) == 10
+
+
+async def test_a_claim_hands_over_no_more_than_256_kib(steps: Steps) -> None:
     """The last conversation may go beyond it; the others are due at once, for the next claim."""
     for number in range(4):
         await steps.redis.rpush(
-            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (6 << 20)}"}}'
+            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (100 << 10)}"}}'
         )
         await steps.redis.zadd(SHARED.active, {SPACE.of("bot", str(number)).conversation: NOW + number})
     answer = await steps.claim(8_000)

@@ -179,6 +179,16 @@ def claims_do_not_look_from_the_middle_on(patch: pytest.MonkeyPatch) -> None:
         plant(patch, script, "math.floor(lock_ttl_ms / 2)", "lock_ttl_ms")
 
 
+def outages_use_attempts(patch: pytest.MonkeyPatch) -> None:
+    """Count every attempt that failed since the AI or the channel was away."""
+    fail = MessageQueue.fail
+
+    async def counting(self: MessageQueue, batch: Batch, reason: str, **how: Any) -> int:
+        return await fail(self, batch, reason, **(how | {"sign": None}))
+
+    patch.setattr(MessageQueue, "fail", counting)
+
+
 def late_claims_lease(patch: pytest.MonkeyPatch) -> None:
     """Lease for a claim that the network delivers after newer ones of its worker."""
     plant(patch, "claim", "if last[3] == run and", "if false and")

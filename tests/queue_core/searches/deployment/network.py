@@ -142,6 +142,7 @@ class Server:
         answer = self.run(*command)
         if not isinstance(answer, Exception):
             self._note(script, given, token, answer, process)
+        self.trace.note_backends(bool(self.run("EXISTS", "wa:{0}:outages")))
         return answer
 
     def _note(

@@ -83,6 +83,20 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendOutage:
+    """Span in which the AI or the channel answers nobody; each call fails after `takes_ms`."""
+
+    kind: Literal["ai", "channel"]
+    at_ms: int
+    for_ms: int
+    takes_ms: int = 0
+
+    def covers(self, kind: str, now_ms: float) -> bool:
+        """Return True if a call to this backend fails now."""
+        return self.kind == kind and self.at_ms <= now_ms < self.at_ms + self.for_ms
+
+
+@dataclass(frozen=True, slots=True)
 class LostCall:
     """Fault of the network for the n-th pipeline of a process that carries a script, and for those right after it.
 
@@ -145,6 +159,7 @@ class Plan:
     passes: bool = False
     """The second worker makes passes over everything that is due, every PASS_S, instead of running on."""
     outages: tuple[Outage, ...] = ()
+    backend_outages: tuple[BackendOutage, ...] = ()
     lost_calls: tuple[LostCall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     process_faults: tuple[ProcessFault, ...] = ()
@@ -232,6 +247,22 @@ outages = st.one_of(
 )
 
 
+backend_outages = st.one_of(
+    st.just(()),
+    st.lists(
+        st.builds(
+            BackendOutage,
+            kind=st.sampled_from(["ai", "channel"]),
+            at_ms=st.integers(0, 40).map(lambda half: half * 500),
+            for_ms=st.sampled_from([500, 5_000, 16_000, 40_000, 90_000, 180_000]),
+            takes_ms=st.sampled_from([0, 100, 5_000]),
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
+)
+
+
 def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]:
     return st.builds(
         LostCall,
@@ -291,6 +322,7 @@ ALL: dict[str, st.SearchStrategy[Any]] = {
     "grace_s": st.sampled_from([5.0, 0.5]),
     "passes": st.sampled_from([False, False, True]),
     "outages": outages,
+    "backend_outages": backend_outages,
     "lost_calls": lost_calls,
     "refusals": refusals,
     "process_faults": process_faults,

@@ -15,6 +15,7 @@ from tests.queue_core.searches.deployment.plan import (
     NONE,
     WORKERS,
     Answer,
+    BackendOutage,
     ClockStep,
     LostCall,
     Message,
@@ -45,6 +46,7 @@ calm = {
     "lost_calls": NONE,
     "refusals": NONE,
     "process_faults": NONE,
+    "backend_outages": NONE,
 }
 slow = st.just((Answer(20_000), Answer(20_000)))
 
@@ -178,6 +180,17 @@ CASES: dict[str, Case] = {
         {
             "messages": st.just((Message(0), Message(1_500))),
             "settings": queue_settings(supersede_ms=st.sampled_from([10_000, 45_000])),
+        },
+    ),
+    "outages_use_attempts": Case(
+        "counts as failed without a reason",
+        {
+            "backend_outages": struck(
+                BackendOutage,
+                kind=st.sampled_from(["ai", "channel"]),
+                at_ms=st.just(0),
+                for_ms=st.sampled_from([5_000, 40_000]),
+            )
         },
     ),
     "late_claims_lease": Case(

@@ -28,6 +28,7 @@ REACHED = {
     ),
     *("recorded", "refuses", "sends", "superseded", "taken", "withdrawn"),
     *("dies", "freezes", "stops", "refused", "silent", "hangs", "restarts"),
+    *("ai away", "channel away", "waits"),
     *("request lost", "answer lost", "reset before", "reset after", "twice", "late"),
 }
 """Events that the fixed set of runs must have seen: a fault that never strikes would find nothing."""
