@@ -161,20 +161,21 @@ def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
 
 
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
+    """Read an entry; one that somebody else changed or added has gaps."""
     fields = _texts(raw_fields)
-    instance, phone = decode_conversation(fields["conversation"])
-    attempts = int(fields["attempts"])
-    message = decode(fields["message"])
+    instance, phone = decode_conversation(fields.get("conversation", ""))
+    attempts = int(fields["attempts"]) if fields.get("attempts", "").isdecimal() else 0
+    message = decode(fields.get("message", ""))
     if message:
         message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))
     return DeadLetter(
         id=f"{partition}/{entry_id}",
         instance_name=instance,
         user_phone=phone,
-        reason=fields["reason"],
-        dead_at_ms=int(fields["at"]),
+        reason=fields.get("reason", ""),
+        dead_at_ms=_dead_at_ms(entry_id, raw_fields),
         attempts=attempts,
         message=message,
-        raw=fields["message"],
+        raw=fields.get("message", ""),
         reply=fields.get("reply"),
     )
