@@ -12,7 +12,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from queue_core import MessageQueue, connect
-from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.health import PAGE, HealthReport, examine
 from queue_core.queue.outages import OutageSign
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
 from queue_core.redis_server.binaries import find_all_redis_servers
@@ -104,7 +104,7 @@ async def test_a_report_on_ten_thousand_conversations_is_cheap(redis_client: Red
 
 
 @on_newest
-async def test_a_count_that_runs_out_of_time_is_reported(
+async def test_a_count_that_runs_out_of_time_is_scaled_up(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = MessageQueue(redis_client, quick(redis_deadline_ms=2_000))
@@ -118,7 +118,20 @@ async def test_a_count_that_runs_out_of_time_is_reported(
     monkeypatch.setattr(queue, "survey", slow)
     report = await examine(queue)
     assert report.active_conversations == 401
-    assert about(report.warnings, "only 200 of 401 conversations were counted")
+    assert (report.waiting, report.is_estimated) == (401, True)
+
+
+@on_newest
+async def test_of_many_conversations_a_part_is_counted_and_stands_for_all(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.queue.health.PAGES_MAX", 4)
+    queue = MessageQueue(redis_client, quick(partitions=2, **PATIENT))
+    await asyncio.gather(*(enqueue(queue, ["m1", "m2"], f"user-{number}") for number in range(2_000)))
+    await redis_client.config_resetstat()
+    report = await examine(queue)
+    assert (report.active_conversations, report.waiting, report.is_estimated) == (2_000, 4_000, True)
+    assert (await redis_client.info("commandstats"))["cmdstat_llen"]["calls"] == 4 * PAGE
 
 
 @on_newest

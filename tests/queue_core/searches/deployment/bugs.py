@@ -187,3 +187,23 @@ def outages_use_attempts(patch: pytest.MonkeyPatch) -> None:
         return await fail(self, batch, reason, **(how | {"sign": None}))
 
     patch.setattr(MessageQueue, "fail", counting)
+
+
+def late_claims_lease(patch: pytest.MonkeyPatch) -> None:
+    """Lease for a claim that the network delivers after newer ones of its worker."""
+    plant(patch, "claim", "if last[3] == run and", "if false and")
+
+
+def steps_back_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Let turns wait until a clock that was set back shows their time again."""
+    plant(patch, "claim", "local is_back = at and now_ms < at - STEP_MS", "local is_back = false")
+
+
+def steps_forward_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Count the step of a clock as time that messages waited."""
+    plant(patch, "claim", "now_ms > expected_ms + STEP_MS", "false")
+
+
+def leases_end_by_a_clock_that_was_set_back(patch: pytest.MonkeyPatch) -> None:
+    """Hold a dead worker's lease until a clock that was set back shows its end."""
+    plant(patch, "claim", "if expires and expires > now_ms + lock_ttl_ms then", "if false then")

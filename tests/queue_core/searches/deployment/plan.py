@@ -136,6 +136,14 @@ class ProcessFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Step of Redis's clock, forward or back."""
+
+    at_ms: int
+    by_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """World and faults of one run."""
 
@@ -155,6 +163,7 @@ class Plan:
     lost_calls: tuple[LostCall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     process_faults: tuple[ProcessFault, ...] = ()
+    clock_steps: tuple[ClockStep, ...] = ()
 
 
 times = st.sampled_from([0, 1, 100, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000])
@@ -238,11 +247,6 @@ outages = st.one_of(
 )
 
 
-def _leases_for_somebody(lost: LostCall) -> bool:
-    """Leave out claims that reach Redis after newer ones of their processor: they lease for nobody, as is known."""
-    return not (lost.script == "claim" and lost.kind == "late")
-
-
 backend_outages = st.one_of(
     st.just(()),
     st.lists(
@@ -267,7 +271,7 @@ def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]
         nth=counts,
         kind=st.sampled_from(["reset before", "reset after", "answer lost", "request lost", "twice", "late"]),
         times=counts,
-    ).filter(_leases_for_somebody)
+    )
 
 
 lost_calls = st.lists(st.one_of(_lost_call("worker", WORKERS), _lost_call("web", WEBS)), max_size=2).map(
@@ -297,6 +301,15 @@ process_faults = st.lists(
         _process_fault("worker", WORKERS, ("dies", "freezes", "stops")),
         _process_fault("web", WEBS, ("dies", "freezes")),
     ),
+    max_size=2,
+).map(tuple)
+clock_steps = st.lists(
+    st.builds(
+        ClockStep,
+        at_ms=st.integers(0, 60).map(lambda half: half * 500),
+        by_ms=st.sampled_from([-600_000, -20_000, -3_000, -900, 900, 3_000, 16_000, 7_200_000]),
+    ),
+    min_size=1,
     max_size=2,
 ).map(tuple)
 ALL: dict[str, st.SearchStrategy[Any]] = {

@@ -16,6 +16,7 @@ from tests.queue_core.searches.deployment.plan import (
     WORKERS,
     Answer,
     BackendOutage,
+    ClockStep,
     LostCall,
     Message,
     Outage,
@@ -190,6 +191,39 @@ CASES: dict[str, Case] = {
                 at_ms=st.just(0),
                 for_ms=st.sampled_from([5_000, 40_000]),
             )
+        },
+    ),
+    "late_claims_lease": Case(
+        "not begun until",
+        {
+            "messages": st.just(tuple(Message(at_ms) for at_ms in (0, 1_000, 2_000, 4_000))),
+            "lost_calls": struck(
+                LostCall,
+                process=worker,
+                script=st.just("claim"),
+                nth=st.sampled_from([1, 2, 3]),
+                kind=st.just("late"),
+            ),
+            "settings": queue_settings(window_ms=st.just(1_000), deadline_ms=st.just(500)),
+        },
+    ),
+    "steps_back_are_not_noticed": Case(
+        "not at rest",
+        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(-600_000))},
+    ),
+    "steps_forward_are_not_noticed": Case(
+        "expired",
+        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(7_200_000))},
+    ),
+    "leases_end_by_a_clock_that_was_set_back": Case(
+        "held for a dead worker",
+        {
+            "process_faults": struck(
+                ProcessFault, process=worker, kind=st.just("dies"), moment=st.just("asked")
+            ),
+            "clock_steps": struck(
+                ClockStep, at_ms=st.sampled_from([2_000, 4_500, 9_000]), by_ms=st.just(-600_000)
+            ),
         },
     ),
     "claims_do_not_look_from_the_middle_on": Case(
