@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from queue_core import MessageQueue, connect
+from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, Process, running
@@ -85,3 +86,24 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
         world.answered_once(sorted(ids))
         letters = await queue.dead_letters()
         assert {letter.message.id for letter in letters if letter.message} == DEAD
+
+
+async def test_a_release_that_is_too_old_for_the_data_refuses(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """At the start, and while it runs: the provider delivers again, to a process that was upgraded."""
+    environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
+    refusal = "queue_core: the data in this Redis was converted by a newer release"
+    async with connect(redis_server.url) as client:
+        (partition,) = MessageQueue(client).keys.partitions
+        async with running("serve", environment=environment, folder=tmp_path) as serve:
+            await client.hset(partition.layout, "oldest", str(LAYOUT_VERSION + 1))
+            await client.xadd(partition.wake, {"at": "0"})
+            status, _ = await serve.post("/webhook/evolution", evolution("m1"))
+            assert status == 503
+            await serve.says("message not accepted: NewerLayoutError")
+            await serve.says("cannot claim, trying again")
+        for name in ("web", "worker"):
+            async with running(name, environment=environment, folder=tmp_path, ready=refusal) as late:
+                assert await late.ended() == 1
+        assert await client.keys(partition.queue_of("*")) == []
