@@ -13,6 +13,7 @@ import msgspec
 from queue_core.keys import Place
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import InventoryAnswer
 from queue_core.redis.scripts.loader import text
 
 _PAGE = 50
@@ -119,7 +120,7 @@ class Holding:
             dropped += count
 
 
-def _sum(total: Inventory, page: scripts.InventoryAnswer) -> Inventory:
+def _sum(total: Inventory, page: InventoryAnswer) -> Inventory:
     ages = [(total.oldest_ms, page.oldest_ms), (total.newest_ms, page.newest_ms)]
     oldest, newest = ([age for age in pair if age is not None] for pair in ages)
     return Inventory(

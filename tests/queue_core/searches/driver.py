@@ -37,6 +37,7 @@ class Driver:
             redis,
             settings,
             clock=lambda: self.contract.now_ms,
+            monotonic=lambda: self.contract.now_ms / 1000,
             rng=random.Random(1),
             transport=self.transport,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from queue_core import LeaseLostError, QueueSettings, policy
-from queue_core.redis.scripts import SurveyAnswer
+from queue_core.redis.scripts.answers import SurveyAnswer
 
 Name = tuple[str, str]
 """A conversation: instance and phone."""

@@ -557,8 +557,8 @@ BUGS = {
     "complete told twice is refused": ("lib", "return 'settled'", "return 'lost'", "refused"),
     "complete keeps the archive for ever": (
         "complete",
-        "while oldest and",
-        "while false and",
+        "if not oldest or",
+        "if true or",
         "in 2 places|finished",
     ),
     "fail waits for nothing": ("fail", "now_ms + backoff_ms", "now_ms", "is due at|a backoff of"),
@@ -653,7 +653,7 @@ BUGS = {
     "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, -1, element)",
+        "redis.call('LREM', place.queue, 2 * index > redis.call('LLEN', place.queue) and -1 or 1, element)",
         "",
         "in 2 places",
     ),
