@@ -10,6 +10,7 @@ import asyncio
 
 import msgspec
 
+from queue_core.errors import DeadLettersFullError
 from queue_core.keys import Place
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
@@ -56,11 +57,13 @@ class Holding:
         return min((int(since) for since in answers if since is not None), default=None)
 
     async def resume(self) -> None:
-        """Let workers take turns again. The time until now does not count towards `queue_ttl_s`."""
+        """Let workers take turns again. The time until now counts as no wait: neither for `queue_ttl_s`, nor for
+        `outage_patience_s`.
+        """
         now_ms = await self._access.now_ms()
         for partition in self._access.keys.partitions:
             await self._access.read(
-                ("HSET", partition.looks, "counts_from", now_ms),
+                ("HSET", partition.looks, "counts_from", now_ms, "held_until", now_ms),
                 ("DEL", partition.hold),
                 ("XADD", partition.wake, "MAXLEN", 1, "*", "at", now_ms),
             )
@@ -86,6 +89,7 @@ class Holding:
     async def drop_older(self, older_than_ms: int, reason: str) -> int:
         """Make dead letters of messages that wait and are older than that. Returns their number.
 
+        Raises DeadLettersFullError when there is no room for more; the rest still waits then.
         Turns that a worker is answering are left alone. While the queue is held, no worker takes a turn before.
         """
         access = self._access
@@ -113,8 +117,14 @@ class Holding:
                 limit=_DROP_LIMIT,
                 reason=reason,
                 completed_ttl_ms=access.settings.completed_ttl_s * 1000,
+                dead_letters_max=access.settings.dead_letters_in_partition_max,
             )
             count = await access.transport.gathered(call)
+            if count < 0:
+                raise DeadLettersFullError(
+                    f"there is no room for more dead letters (dead_letters_max is {access.settings.dead_letters_max:,}): "
+                    "requeue or drop some (see `dead list`), or raise it; what is not dropped yet still waits"
+                )
             if not count:
                 return dropped
             dropped += count
