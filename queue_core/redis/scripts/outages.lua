@@ -18,6 +18,8 @@
 local SILENT_MS = 1000
 local PROBE_MS = 1000
 local PROBE_MS_MAX = 60000
+-- Longest wait that a backend may ask for. A later probe comes from a clock that was set back, and is due.
+local ASKED_MS_MAX = 600000
 -- Turns at a time from which on there is no limit any more.
 local AT_ONCE_MAX = 64
 -- Time after which a conversation that waits for a backend is looked at again, for the limit of its wait.
@@ -76,11 +78,17 @@ local function count_trials(backend, now_ms)
   return redis.call('ZCARD', backend.trials)
 end
 
+-- Returns the time of the next probe, in the past if it is due.
+local function probe_time(probe_at, now_ms)
+  local at = tonumber(probe_at or nil) or 0
+  return at <= now_ms + ASKED_MS_MAX and at or now_ms
+end
+
 -- Returns how many more turns may begin to use the backend now.
 local function free_slots(backend, now_ms)
   local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
   local at_once = tonumber(known[2] or nil) or 1
-  if known[1] == 'away' and (tonumber(known[3] or nil) or 0) > now_ms then
+  if known[1] == 'away' and probe_time(known[3], now_ms) > now_ms then
     return 0
   elseif at_once >= AT_ONCE_MAX then
     return math.huge
@@ -98,7 +106,7 @@ local function time_to_attend(backend, now_ms)
   elseif first and at_once < AT_ONCE_MAX and redis.call('ZCARD', backend.trials) >= at_once then
     return math.max(tonumber(first), now_ms)
   elseif known[1] == 'away' then
-    return math.max(tonumber(known[3] or nil) or 0, now_ms)
+    return math.max(probe_time(known[3], now_ms), now_ms)
   end
   return now_ms
 end
@@ -203,6 +211,7 @@ local function begin_outage(backend, error, now_ms, asked_ms)
 end
 
 local function fail_backend(place, backend, error, now_ms, asked_ms)
+  asked_ms = math.min(asked_ms, ASKED_MS_MAX)
   local known = redis.call('HMGET', backend.state, 'state', 'failed', 'okAt', 'probeMs')
   local was_trial = known[1] and redis.call('ZREM', backend.trials, place.conversation) == 1
   local ok_at, tag = tonumber(known[3] or nil), tag_of(place.conversation)
