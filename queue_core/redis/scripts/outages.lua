@@ -194,7 +194,7 @@ local function has_served_others(place, name, took_ms, failed_ms, now_ms)
     began_ms = math.min(began_ms, failed_ms)
   end
   local at = tonumber((known[2] ~= tag_of(place.conversation) and known[3] or known[4]) or nil)
-  return at ~= nil and at >= began_ms and at <= now_ms + STEP_MS
+  return at ~= nil and at >= began_ms and at <= now_ms
 end
 
 -- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`, or,
