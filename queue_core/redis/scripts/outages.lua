@@ -183,19 +183,20 @@ local function release_backends(place, now_ms)
   pcall(end_trials, place, now_ms)
 end
 
-local function has_served_others(place, name, began_ms, now_ms)
+local function has_served_others(place, name, took_ms, now_ms)
   local state = backend_in(place.base, name).state
   local known = redis.call('HMGET', state, 'state', 'okBy', 'okAt', 'otherOkAt')
   if known[1] == 'away' then
     return false
   end
   local at = tonumber((known[2] ~= tag_of(place.conversation) and known[3] or known[4]) or nil)
-  return at ~= nil and at >= began_ms and at <= now_ms
+  return at ~= nil and at >= now_ms - took_ms and at <= now_ms + STEP_MS
 end
 
--- Returns true if a failure is the turn's own fault: the backend served another conversation since `began_ms`.
-local function is_own_fault(place, name, began_ms, now_ms)
-  local is_known, has_served = pcall(has_served_others, place, name, began_ms, now_ms)
+-- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`. A
+-- time in the future is of a clock that was set back, and says nothing.
+local function is_own_fault(place, name, took_ms, now_ms)
+  local is_known, has_served = pcall(has_served_others, place, name, took_ms, now_ms)
   return not is_known or has_served
 end
 
@@ -246,6 +247,17 @@ local function note_failure(place, name, error, now_ms, asked_ms)
   guarded_backend(backend, now_ms, function()
     fail_backend(place, backend, error, now_ms, asked_ms)
   end)
+end
+
+-- Lets the backends that are away be probed now: the clock was set back, and their times lie in the future.
+local function probe_at_once(base, now_ms)
+  for _, name in ipairs(redis.call('ZRANGE', base .. 'outages', 0, -1)) do
+    local backend = backend_in(base, name)
+    if redis.call('HGET', backend.state, 'state') == 'away' then
+      redis.call('HSET', backend.state, 'probeAt', digits(now_ms))
+    end
+    redis.call('ZADD', backend.outages, digits(now_ms), name)
+  end
 end
 
 -- Removes a conversation from what waits for its backends, or uses them.
