@@ -18,7 +18,8 @@ from queue_core import (
     RetryLaterError,
 )
 from queue_core.queue.message_queue import Claimed
-from queue_core.queue.outages import OutageSign
+from queue_core.queue.outages import OutageNews, OutageSign
+from queue_core.queue.processor import Outcome
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.bot import Bot, on_newest
 from tests.queue_core.queue.backends import (
@@ -500,3 +501,37 @@ async def test_an_error_is_a_sign_or_not(
     (found,) = seen
     assert (found and (found.kind, found.counts)) == sign
     assert not found or 9 < found.took_ms < 5_000
+
+
+class Listener:
+    """Observer of a processor that keeps the news of backends."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[str, bool]] = []
+
+    def claimed(self, batch: Batch) -> None:
+        """Do nothing."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """Do nothing."""
+
+    def given_up(self, messages: int) -> None:
+        """Do nothing."""
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Keep it."""
+        self.news.append((news.name, news.is_away))
+
+
+@on_newest
+async def test_a_processor_tells_its_observer_the_news(queue: MessageQueue, clock: Clock) -> None:
+    await go_away(queue, clock)
+    listener = Listener()
+    bot = Bot()
+    processor = Processor(queue, bot.handle, bot.send, observer=listener)
+    clock.now_ms += 1_000
+    while await queue.depth():
+        report = await processor.process_all_queues()
+        clock.now_ms = max(clock.now_ms, report.next_due_ms or 0)
+    assert listener.news == [("the AI", True), ("the AI", False)]
+    assert len(bot.sent) == len(USERS)
