@@ -18,8 +18,6 @@
 local SILENT_MS = 1000
 local PROBE_MS = 1000
 local PROBE_MS_MAX = 60000
--- Longest wait that a backend may ask for. A later probe comes from a clock that was set back, and is due.
-local ASKED_MS_MAX = 600000
 -- Turns at a time from which on there is no limit any more.
 local AT_ONCE_MAX = 64
 -- Time after which a conversation that waits for a backend is looked at again, for the limit of its wait.
@@ -67,7 +65,7 @@ end
 
 -- Counts the turns that use the backend. A turn whose lease is over does not: its worker died.
 local function count_trials(backend, now_ms)
-  for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', backend.trials, '-inf', digits(now_ms))) do
+  for _, conversation in ipairs(redis.call('ZRANGE', backend.trials, 0, -1)) do
     local expires = tonumber(redis.call('HGET', backend.locks .. conversation, 'expiresAt') or nil)
     if expires and expires > now_ms then
       redis.call('ZADD', backend.trials, digits(expires), conversation)
@@ -78,17 +76,17 @@ local function count_trials(backend, now_ms)
   return redis.call('ZCARD', backend.trials)
 end
 
--- Returns the time of the next probe, in the past if it is due.
-local function probe_time(probe_at, now_ms)
+-- Returns the time of the next probe. One that is further away than its wait comes from a clock that was set back.
+local function probe_time(probe_at, probe_ms, now_ms)
   local at = tonumber(probe_at or nil) or 0
-  return at <= now_ms + ASKED_MS_MAX and at or now_ms
+  return at <= now_ms + (tonumber(probe_ms or nil) or 0) and at or now_ms
 end
 
 -- Returns how many more turns may begin to use the backend now.
 local function free_slots(backend, now_ms)
-  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
   local at_once = tonumber(known[2] or nil) or 1
-  if known[1] == 'away' and probe_time(known[3], now_ms) > now_ms then
+  if known[1] == 'away' and probe_time(known[3], known[4], now_ms) > now_ms then
     return 0
   elseif at_once >= AT_ONCE_MAX then
     return math.huge
@@ -98,7 +96,7 @@ end
 
 -- Returns the time at which a claim next has something to do for the backend.
 local function time_to_attend(backend, now_ms)
-  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
   local at_once = tonumber(known[2] or nil) or 1
   local first = redis.call('ZRANGE', backend.trials, 0, 0, 'WITHSCORES')[2]
   if known[1] == 'away' and redis.call('EXISTS', backend.waiting) == 0 then
@@ -106,7 +104,7 @@ local function time_to_attend(backend, now_ms)
   elseif first and at_once < AT_ONCE_MAX and redis.call('ZCARD', backend.trials) >= at_once then
     return math.max(tonumber(first), now_ms)
   elseif known[1] == 'away' then
-    return math.max(probe_time(known[3], now_ms), now_ms)
+    return math.max(probe_time(known[3], known[4], now_ms), now_ms)
   end
   return now_ms
 end
@@ -202,24 +200,28 @@ local function is_own_fault(place, name, took_ms, now_ms)
   return not is_known or has_served
 end
 
+-- Sets the time of the next probe: after `probe_ms`, or the wait that the backend asks for if that is longer.
+local function set_probe(backend, probe_ms, now_ms, asked_ms)
+  local wait_ms = math.max(probe_ms, asked_ms)
+  redis.call('HSET', backend.state, 'probeMs', digits(wait_ms), 'probeAt', digits(now_ms + wait_ms))
+end
+
 local function begin_outage(backend, error, now_ms, asked_ms)
-  redis.call('HSET', backend.state, 'state', 'away', 'since', digits(now_ms), 'error', error, 'atOnce', 1,
-    'probeMs', PROBE_MS, 'probeAt', digits(now_ms + math.max(PROBE_MS, asked_ms)))
+  redis.call('HSET', backend.state, 'state', 'away', 'since', digits(now_ms), 'error', error, 'atOnce', 1)
+  set_probe(backend, PROBE_MS, now_ms, asked_ms)
   redis.call('HDEL', backend.state, 'failed')
   redis.call('PERSIST', backend.state)
   redis.call('HSET', backend.news, backend.name, 'away')
 end
 
 local function fail_backend(place, backend, error, now_ms, asked_ms)
-  asked_ms = math.min(asked_ms, ASKED_MS_MAX)
   local known = redis.call('HMGET', backend.state, 'state', 'failed', 'okAt', 'probeMs')
   local was_trial = known[1] and redis.call('ZREM', backend.trials, place.conversation) == 1
   local ok_at, tag = tonumber(known[3] or nil), tag_of(place.conversation)
   if known[1] == 'away' then
     redis.call('HSET', backend.state, 'error', error)
     if was_trial then
-      local probe_ms = math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX)
-      redis.call('HSET', backend.state, 'probeMs', probe_ms, 'probeAt', digits(now_ms + math.max(probe_ms, asked_ms)))
+      set_probe(backend, math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX), now_ms, asked_ms)
     end
   elseif known[2] and known[2] ~= tag and not (ok_at and math.abs(now_ms - ok_at) < SILENT_MS) then
     begin_outage(backend, error, now_ms, asked_ms)
