@@ -1,0 +1,119 @@
+"""Covers around the text for the user: channels, reasoning, calls, an agent's steps, a fence, a tag around the answer."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from queue_core.ai.reply.absence import Absence
+from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
+from queue_core.ai.reply.harmony import final_text
+from queue_core.ai.reply.marks import without_marks
+from queue_core.ai.reply.quoting import Code, Fence, begins_line
+from queue_core.ai.reply.react import final_answer
+
+_ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
+_DETAILS = re.compile(r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>", re.IGNORECASE)
+_ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
+_THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
+_RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
+_TOOL_CODE_LINE = re.compile(r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE)
+_CODE_CALLS = re.compile(
+    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{0,30}_\w{1,60}\n?\(?\{.{0,4000}\}\)?", re.DOTALL
+)
+
+
+class Uncovered(msgspec.Struct, frozen=True):
+    """A text without one of its covers."""
+
+    text: str
+    absence: Absence = "call"
+    """Reason to give if no text is left."""
+
+
+def without_cover(text: str, code: Code) -> Uncovered | None:
+    """Takes one cover off the text; None if there is none."""
+    for cover in (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls):
+        uncovered = cover(text, code)
+        if uncovered is not None and uncovered.text.strip() != text:
+            return msgspec.structs.replace(uncovered, text=uncovered.text.strip())
+    return None
+
+
+def _channels(text: str, code: Code) -> Uncovered | None:
+    final = final_text(text, code)
+    return None if final is None else Uncovered(final, "call" if "to=" in text else "reasoning")
+
+
+def _fences(text: str, code: Code) -> Uncovered | None:
+    """Removes fenced calls, and a fence around everything: the first, and one that has only marks, are no code."""
+    for fence in code.fences:
+        if fence.label in CALL_LABELS:
+            return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))
+    if not code.fences or code.fences[0].start:
+        return None
+    first = code.fences[0]
+    body = text[first.body_start : first.body_end]
+    is_everything = not text[first.end :].strip()
+    if is_everything and first.label in ("markdown", "md", "text", "plaintext", "txt"):
+        return Uncovered(body)
+    return _hidden_fence(text, first, body)
+
+
+def _hidden_fence(text: str, fence: Fence, body: str) -> Uncovered | None:
+    if "<" not in body and "[" not in body and "◁" not in body:
+        return None
+    visible, removed = without_marks(body, Code(body))
+    if visible or not removed:
+        return None
+    return Uncovered(text[fence.end :], _absence(removed))
+
+
+def _marks(text: str, code: Code) -> Uncovered | None:
+    visible, removed = without_marks(text, code)
+    return Uncovered(visible, _absence(removed)) if removed else None
+
+
+def _absence(removed: frozenset[str]) -> Absence:
+    if "call" in removed:
+        return "call"
+    return "reasoning" if "reasoning" in removed else "tokens"
+
+
+def _agent(text: str, code: Code) -> Uncovered | None:
+    answer = final_answer(text, code)
+    return None if answer is None else Uncovered(answer[0], "call" if answer[1] else "reasoning")
+
+
+def _thought_process(text: str, code: Code) -> Uncovered | None:
+    """Removes reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
+    if details := _DETAILS.search(text) if "<details" in text and not code.holds(text.find("<details")) else None:
+        end = text.find("</details>", details.end())
+        return Uncovered(text[: details.start()] + (text[end + len("</details>") :] if end >= 0 else ""), "reasoning")
+    if thoughts := _THOUGHTS.match(text):
+        response = _RESPONSE.search(text, thoughts.end())
+        return Uncovered(text[response.end() :] if response else "", "reasoning")
+    role = _ROLE_LINE.match(text)
+    return Uncovered(text[role.end() :]) if role else None
+
+
+def _answer_tag(text: str, code: Code) -> Uncovered | None:
+    """Takes the text out of `<answer>…</answer>`, if these tags end the answer."""
+    if not text.endswith(">"):
+        return None
+    for opening in _ANSWER_OPENS.finditer(text, 0, len(text)):
+        closing = f"</{opening[1]}>"
+        if code.holds(opening.start()) or not begins_line(text, opening.start()):
+            continue
+        if text[-len(closing) :].lower() == closing.lower():
+            return Uncovered(text[opening.end() : -len(closing)], "empty")
+    return None
+
+
+def _calls(text: str, code: Code) -> Uncovered | None:
+    """Removes calls that are written as code without a mark."""
+    if _CODE_CALLS.fullmatch(text):
+        return Uncovered("")
+    line = _TOOL_CODE_LINE.search(text)
+    return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None

@@ -1,0 +1,177 @@
+"""The text for the user in a value that was read from JSON, whatever the shape: objects, lists, parts, bodies of APIs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from queue_core.ai.reply.keys import (
+    CONTAINER_KEYS,
+    FINAL_ACTIONS,
+    HIDDEN_KEYS,
+    HIDDEN_TYPES,
+    LOOSE_TEXT_KEYS,
+    META_KEYS,
+    OUR_KEYS,
+    TECHNICAL_KEYS,
+    TEXT_KEYS,
+    USER_ROLES,
+    plain,
+)
+
+DEPTH_MAX = 16
+"""Depth to which a value is searched for its text."""
+LAYERS_MAX = 3
+"""Depth to which our keys are looked for in objects inside objects."""
+
+_SILENT_KEYS = HIDDEN_KEYS | META_KEYS | TECHNICAL_KEYS | OUR_KEYS.keys()
+_ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
+_FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
+_NOT_WORDS = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+|[0-9a-f-]{16,}|[\d\s:T.,+Z/-]+", re.IGNORECASE)
+
+
+def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
+    """Returns the text for the user; "" if there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        parts = (text_of(item, depth - 1) for item in _last_turn(value)) if depth else iter(())
+        return joined(parts)
+    if isinstance(value, dict):
+        return _text_of_object(value, depth) if depth else ""
+    return "" if value is None or isinstance(value, bool) or value != value else str(value)
+
+
+def joined(parts: Iterator[str]) -> str:
+    """Joins texts, a line each; a part with its own space at its border is joined as it is."""
+    text = ""
+    pieces: list[str] = []
+    for part in parts:
+        if not part.strip():
+            continue
+        if pieces and not (text[-1:].isspace() or part[0].isspace()):
+            pieces.append("\n")
+        pieces.append(part)
+        text = part
+    return "".join(pieces)
+
+
+def _last_turn(items: list[Any]) -> list[Any]:
+    """Returns the items after the last message of the user, if this is a list of messages with roles."""
+    kept = items
+    for index in range(len(items) - 1, -1, -1):
+        if _role(items[index]) in USER_ROLES:
+            kept = items[index + 1 :]
+            break
+    return kept
+
+
+def _role(item: Any) -> str:
+    if not isinstance(item, dict):
+        return ""
+    return next((plain(item[key]) for key in ("role", "type", "sender", "from") if isinstance(item.get(key), str)), "")
+
+
+def _text_of_object(value: dict[str, Any], depth: int) -> str:
+    fields = {plain(key): item for key, item in value.items()}
+    if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
+        return ""
+    if fields.get("response") is not None:  # "" counts: there is nothing to say, whatever other keys hold
+        return text_of(fields["response"], depth - 1)
+    action = action_of(fields)
+    if action is not None:
+        return text_of(action[1], depth - 1) if action[0] in FINAL_ACTIONS else ""
+    is_error = is_failure(fields)
+    for key in TEXT_KEYS:
+        if is_error and key in LOOSE_TEXT_KEYS:
+            continue
+        if key in fields and (text := text_of(fields[key], depth - 1)).strip():
+            return text
+    if is_error or is_call(fields):
+        return ""
+    for key in CONTAINER_KEYS:
+        item = fields.get(key)
+        if key == "choices" and isinstance(item, list):
+            item = item[:1]
+        if isinstance(item, dict | list | str) and (text := text_of(item, depth - 1)).strip():
+            return text
+    return _only_string(value, depth)
+
+
+def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
+    """Returns name and input of an action as ReAct agents write it, or of a call of a function; None for neither."""
+    for name_key, input_keys in (
+        ("action", ("actioninput", "input")),
+        ("tool", ("toolinput", "input", "args", "arguments", "parameters")),
+        ("name", ("arguments", "args", "parameters")),
+        ("toolname", ("parameters", "arguments", "args", "toolinput")),
+        ("function", ("arguments", "parameters", "args")),
+        ("recipientname", ("parameters",)),
+    ):
+        name = fields.get(name_key)
+        key = next((key for key in input_keys if key in fields), None)
+        if isinstance(name, str) and key is not None:
+            return plain(name), fields[key]
+    return None
+
+
+def is_call(fields: dict[str, Any]) -> bool:
+    """Returns True for an object that only calls a tool, its keys in their plain form."""
+    if any(fields.get(key) for key in ("toolcalls", "functioncall", "toolcode", "tooluses", "tooluse")):
+        return True
+    function = fields.get("function")
+    return isinstance(function, dict) and "name" in function
+
+
+def is_failure(fields: dict[str, Any]) -> bool:
+    """Returns True for the body of an error, its keys in their plain form."""
+    if any(fields.get(key) for key in ("error", "errors", "exception", "traceback", "stacktrace", "errormessage")):
+        return True
+    if any(isinstance(code := fields.get(key), int) and code >= 400 for key in ("statuscode", "status", "code")):
+        return True
+    return plain(fields.get("status")) in _FAILURES or fields.get("success") is False or fields.get("ok") is False
+
+
+def _only_string(value: dict[str, Any], depth: int) -> str:
+    """Returns the only sentence in an object whose keys say nothing, or the only word under its only key."""
+    sentences = []
+    for text in _strings(value, depth):
+        if len(text.split()) > 1:
+            sentences.append(text)
+        if len(sentences) > 1:
+            return ""
+    if sentences:
+        return sentences[0]
+    words = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
+    return words[0] if len(words) == 1 and isinstance(words[0], str) and any(_strings(words[0], 1)) else ""
+
+
+def _strings(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        if value.strip() and not _NOT_WORDS.fullmatch(value.strip()[:200]):
+            yield value
+    elif isinstance(value, list):
+        for item in value if depth else ():
+            yield from _strings(item, depth - 1)
+    elif isinstance(value, dict) and depth and not is_call({plain(key): item for key, item in value.items()}):
+        for key, item in value.items():
+            if plain(key) not in _SILENT_KEYS:
+                yield from _strings(item, depth - 1)
+
+
+def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
+    """Yields the entries with our keys: those of the object, then those of each object inside it."""
+    if not isinstance(value, dict):
+        return
+    ours = {known: item for key, item in value.items() if (known := OUR_KEYS.get(plain(key)))}
+    if ours:
+        yield ours
+    for item in value.values() if depth else ():
+        yield from layers(item, depth - 1)
+
+
+def is_answer_only(value: dict[str, Any]) -> bool:
+    """Returns True if the object has a key of a text for the user, and no key that an answer would not have."""
+    keys = {plain(key) for key in value}
+    return not keys.isdisjoint(TEXT_KEYS) and keys <= _ANSWER_KEYS

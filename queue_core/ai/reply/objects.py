@@ -1,0 +1,144 @@
+"""Objects that stand beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import msgspec
+
+from queue_core.ai.loose_json import LooseObject, read_object
+from queue_core.ai.reply.json_text import action_of, is_answer_only, is_call, layers, text_of
+from queue_core.ai.reply.keys import OUR_KEYS, TECHNICAL_KEYS, plain
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
+
+OBJECTS_TRIED_MAX = 64
+"""Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
+UNREAD_MAX = 8
+"""Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
+
+_FLAG = r"(?:needs_?data_?collection|requested_?fields)"
+_LEFTOVER = re.compile(
+    rf"\\{{0,8}}[\"'“]{_FLAG}(?:\\{{0,8}}[\"'”])?|{_FLAG}\\{{0,8}}[\"'”]"
+    r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
+    re.IGNORECASE,
+)
+"""One of our keys outside every object that could be read."""
+_MAY_HAVE_LEFTOVERS = re.compile(r"[Cc]ollection|[Ff]ields|[Rr]esponse")
+_BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
+_VALUE_OF_FLAG = re.compile(r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE)
+_SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
+_OUR_START = re.compile(
+    rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
+)
+_OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
+_CALL_KEYS = TECHNICAL_KEYS | {"action", "actioninput", "toolinput", "recipientname", "functioncall", "thought", "index"}
+_FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
+
+
+class Beside(msgspec.Struct, kw_only=True):
+    """The objects in a text."""
+
+    answers: list[LooseObject] = []
+    """Objects that are the answer: what stands around them is not shown."""
+    shown: list[tuple[int, int, str]] = []
+    """Parts of the text, each with the text to show in its place: "" for a call."""
+
+
+def objects_beside(text: str, code: Code) -> Beside:
+    """Finds the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
+    found = Beside()
+    for candidate in _candidates(text):
+        fence = _fence_around(code, candidate.start)
+        if fence is None and code.holds(candidate.start):
+            continue
+        if fence is not None and text[fence.body_start : candidate.start].strip():
+            continue
+        if _is_ours(candidate, is_spoken_of=fence is None and continues(text, candidate.end), is_fenced=fence is not None):
+            found.answers.append(candidate)
+        elif _is_set_apart(text, candidate, fence):
+            start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
+            if is_answer_only(candidate.value):
+                shown = text_of(candidate.value).strip()
+                if fence is None or _is_sentence(shown) or not text[fence.end :].strip():
+                    found.shown.append((start, end, shown))
+            elif fence is None and _is_bare_call(candidate):
+                found.shown.append((start, end, ""))
+    return found
+
+
+def _candidates(text: str) -> Iterator[LooseObject]:
+    """Yields the objects in a text, in order, without those inside others."""
+    at = unread = tried = 0
+    while unread < 2 * UNREAD_MAX and tried < 2 * OBJECTS_TRIED_MAX:
+        is_picky = unread >= UNREAD_MAX or tried >= OBJECTS_TRIED_MAX
+        start = (_OUR_START if is_picky else _OBJECT_START).search(text, at)
+        if start is None:
+            return
+        tried += 1
+        candidate = read_object(text, start.start())
+        if candidate is not None and (candidate.is_clean or _has_our_key(candidate) or is_answer_only(candidate.value)):
+            yield candidate
+            at = candidate.end
+        else:
+            at = start.end()
+            unread += 1
+
+
+def _fence_around(code: Code, at: int) -> Fence | None:
+    index = bisect_right(code.fences, at, key=lambda fence: fence.start) - 1
+    return code.fences[index] if index >= 0 and at < code.fences[index].end else None
+
+
+def _has_our_key(candidate: LooseObject) -> bool:
+    if any(layers(candidate.value)):
+        return True
+    if candidate.is_whole or (candidate.value and not candidate.cut_key):
+        return False
+    return any(key.startswith(plain(candidate.cut_key)) for key in OUR_KEYS)
+
+
+def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
+    """Returns True for an object with our flags, or for one with nothing but an answer that no sentence speaks about."""
+    keys = {key for layer in layers(candidate.value) for key in layer}
+    if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
+        return True
+    return "response" in keys and is_answer_only(candidate.value) and not is_spoken_of and not is_fenced
+
+
+def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
+    """Returns True for an object that stands alone in its lines or its fence."""
+    if fence is not None:
+        return not text[candidate.end : fence.body_end].strip()
+    after = text[candidate.end : candidate.end + 100].split("\n")[0].strip()
+    return begins_line(text, candidate.start) and (not after or after.startswith("{"))
+
+
+def _is_sentence(text: str) -> bool:
+    return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?")
+
+
+def _is_bare_call(candidate: LooseObject) -> bool:
+    fields = {plain(key): item for key, item in candidate.value.items()}
+    return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
+
+
+def without_leftovers(text: str, code: Code) -> str:
+    """Removes the rest of an object of ours that could not be read. A sentence about one of our keys stays, and code."""
+    for key in _LEFTOVER.finditer(text) if _MAY_HAVE_LEFTOVERS.search(text) else ():
+        is_response = key[0].startswith("{")
+        if code.holds(key.start()) and (is_response or _fence_around(code, key.start()) is None):
+            continue
+        value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
+        if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):
+            continue
+        brace = text.rfind("{", 0, key.start())
+        is_inside = brace >= 0 and "}" not in text[brace : key.start()]
+        return _BEFORE_LEFTOVER.sub("", text[: brace if is_inside else key.start()].rstrip(), count=1).strip()
+    return text
+
+
+def without_open_fence(text: str) -> str:
+    """Removes a fence that opens at the end of the text."""
+    return _FENCE_AT_END.sub("", text).strip() if text.count("```") % 2 else text
