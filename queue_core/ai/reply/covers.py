@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 import msgspec
 
@@ -12,6 +13,11 @@ from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
 from queue_core.ai.reply.quoting import Code, Fence, begins_line
 from queue_core.ai.reply.react import final_answer
+
+CALL_CHARACTERS_MAX = 10_000
+"""Length of a call without a mark."""
+TAGS_MAX = 100
+"""Number of tags around an answer that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 _DETAILS = re.compile(r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>", re.IGNORECASE)
@@ -102,7 +108,7 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
     """Takes the text out of `<answer>…</answer>`, if these tags end the answer."""
     if not text.endswith(">"):
         return None
-    for opening in _ANSWER_OPENS.finditer(text, 0, len(text)):
+    for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
         closing = f"</{opening[1]}>"
         if code.holds(opening.start()) or not begins_line(text, opening.start()):
             continue
@@ -113,7 +119,7 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
 
 def _calls(text: str, code: Code) -> Uncovered | None:
     """Removes calls that are written as code without a mark."""
-    if _CODE_CALLS.fullmatch(text):
+    if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
         return Uncovered("")
-    line = _TOOL_CODE_LINE.search(text)
+    line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
     return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None

@@ -116,7 +116,7 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
             at = end
         visible = "\n".join(part for part in [*kept, text[at:].strip()] if part)
         return ExtractedReply(text=visible, absence=None if visible else "call")
-    key = _RESPONSE.search(text)
+    key = _RESPONSE.search(text) if "esponse" in text else None
     if key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]:  # the object's brace is missing
         return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", covers - 1)
     visible = without_open_fence(without_leftovers(text, code))

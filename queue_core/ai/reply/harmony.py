@@ -7,8 +7,12 @@ A message is `<|start|>ROLE<|channel|>NAME[ to=RECIPIENT][<|constrain|>TYPE]<|me
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from queue_core.ai.reply.quoting import Code, is_quoted
+
+MESSAGES_MAX = 500
+"""Number of messages that are looked at."""
 
 _HEADER = re.compile(
     r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
@@ -36,7 +40,7 @@ def final_text(text: str, code: Code) -> str | None:
 def _final_of_tokens(text: str, code: Code) -> str | None:
     headers = [
         header
-        for header in _HEADER.finditer(text)
+        for header in islice(_HEADER.finditer(text), MESSAGES_MAX)
         if not code.holds(header.start()) and not is_quoted(text, *header.span())
     ]
     if not headers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -12,8 +13,19 @@ from queue_core.ai.loose_json import read_value
 from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
 from queue_core.ai.reply.quoting import Code, begins_line, continues, is_quoted
 
-MARKS_MAX = 20_000
+MARKS_MAX = 2_000
 """Number of marks that are looked at; the text after the last one stays as it is."""
+
+
+
+def _tags() -> str:
+    """Returns a pattern of all names of tags, grouped by their first letters, which makes the search fast."""
+    names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(name[:1], []).append(name[1:])
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())
+
 
 _MARK = re.compile(
     r"<(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
@@ -21,7 +33,7 @@ _MARK = re.compile(
     r"|[|｜](?P<token>[\w/\"][\w▁.:/ -]{0,60})[|｜]>"
     r"|(?P<gemma>\|[a-z_]{2,40}|[a-z_]{2,40}\|)>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
-    r"|(?P<tag>/?[A-Za-z][\w:.]{0,40})(?:\s[^<>]{0,200})?>)"
+    rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
@@ -92,7 +104,7 @@ def _key(match: re.Match[str]) -> str:
 def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
     """Removes what stands between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
     tokens = [
-        token for token in _CTRL.finditer(text) if not code.holds(token.start()) and not is_quoted(text, *token.span())
+        token for token in islice(_CTRL.finditer(text), MARKS_MAX) if not code.holds(token.start()) and not is_quoted(text, *token.span())
     ]
     if not tokens:
         return text, code
@@ -113,6 +125,7 @@ class _Stripper:
     def __init__(self, text: str, marks: list[Mark]) -> None:
         self._text = text
         self._marks = marks
+        self._visible_end = len(text.rstrip())
         self._kept: list[str] = []
         self._at = 0
         self._is_visible = False
@@ -187,7 +200,7 @@ class _Stripper:
         closer = self._closer(mark)
         if mark.role == "weak reasoning":
             is_first = not self._is_visible and not self._text[self._at : mark.start].strip()
-            if not is_first or closer is None or not self._text[closer.end :].strip():
+            if not is_first or closer is None or closer.end >= self._visible_end:
                 return
         elif self._is_spoken_of(mark, closer):
             return
@@ -245,7 +258,7 @@ class _Stripper:
             if mark.key.startswith(("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")):
                 self._drop(mark, mark.end, "token")
             return
-        is_last = not text[mark.end :].strip()
+        is_last = mark.end >= self._visible_end
         if continues(text, mark.end) or (is_last and not begins_line(text, mark.start)):
             return
         self._drop_all("reasoning", mark.end)

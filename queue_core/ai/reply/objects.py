@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 
@@ -15,6 +15,8 @@ from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 
 OBJECTS_TRIED_MAX = 64
 """Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
+BRACES_MAX = 5_000
+"""Number of braces that are looked at."""
 UNREAD_MAX = 8
 """Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
 
@@ -25,10 +27,11 @@ _LEFTOVER = re.compile(
     re.IGNORECASE,
 )
 """One of our keys outside every object that could be read."""
-_MAY_HAVE_LEFTOVERS = re.compile(r"[Cc]ollection|[Ff]ields|[Rr]esponse")
+_MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE)
 _SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
+_BRACE = re.compile(r"\{")
 _OUR_START = re.compile(
     rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
 )
@@ -50,7 +53,7 @@ def objects_beside(text: str, code: Code) -> Beside:
     """Finds the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
     found = Beside()
     for candidate in _candidates(text):
-        fence = _fence_around(code, candidate.start)
+        fence = code.fence_around(candidate.start)
         if fence is None and code.holds(candidate.start):
             continue
         if fence is not None and text[fence.body_start : candidate.start].strip():
@@ -71,24 +74,20 @@ def objects_beside(text: str, code: Code) -> Beside:
 def _candidates(text: str) -> Iterator[LooseObject]:
     """Yields the objects in a text, in order, without those inside others."""
     at = unread = tried = 0
-    while unread < 2 * UNREAD_MAX and tried < 2 * OBJECTS_TRIED_MAX:
-        is_picky = unread >= UNREAD_MAX or tried >= OBJECTS_TRIED_MAX
-        start = (_OUR_START if is_picky else _OBJECT_START).search(text, at)
-        if start is None:
+    for brace in islice(_BRACE.finditer(text), BRACES_MAX):
+        if unread >= 2 * UNREAD_MAX or tried >= 2 * OBJECTS_TRIED_MAX:
             return
+        is_picky = unread >= UNREAD_MAX or tried >= OBJECTS_TRIED_MAX
+        start = (_OUR_START if is_picky else _OBJECT_START).match(text, brace.start())
+        if start is None or brace.start() < at:
+            continue
         tried += 1
         candidate = read_object(text, start.start())
         if candidate is not None and (candidate.is_clean or _has_our_key(candidate) or is_answer_only(candidate.value)):
             yield candidate
             at = candidate.end
         else:
-            at = start.end()
             unread += 1
-
-
-def _fence_around(code: Code, at: int) -> Fence | None:
-    index = bisect_right(code.fences, at, key=lambda fence: fence.start) - 1
-    return code.fences[index] if index >= 0 and at < code.fences[index].end else None
 
 
 def _has_our_key(candidate: LooseObject) -> bool:
@@ -126,9 +125,9 @@ def _is_bare_call(candidate: LooseObject) -> bool:
 
 def without_leftovers(text: str, code: Code) -> str:
     """Removes the rest of an object of ours that could not be read. A sentence about one of our keys stays, and code."""
-    for key in _LEFTOVER.finditer(text) if _MAY_HAVE_LEFTOVERS.search(text) else ():
+    for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
-        if code.holds(key.start()) and (is_response or _fence_around(code, key.start()) is None):
+        if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):

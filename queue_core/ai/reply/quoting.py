@@ -9,8 +9,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
 
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)$", re.MULTILINE)
+CODE_MAX = 2_000
+"""Number of fences, and of runs of backticks, that are looked at; after the last one no text counts as code."""
+
+_FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?=\n|\Z)")  # a literal first character makes the search fast
 _TICKS = re.compile(r"`+")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _LIST_ITEM = re.compile(r"(?:[>#*•–-]|\d{1,3}[.)])+")
@@ -22,50 +27,67 @@ _LINE_MAX = 400
 """Number of characters before a mark that are looked at."""
 
 
-class Code:
-    """The parts of a text that are code: fenced blocks and code spans, as Markdown has them."""
-
-    def __init__(self, text: str) -> None:
-        self.fences = list(_fences(text)) if "```" in text or "~~~" in text else []
-        spans = _spans(text, self.fences) if "`" in text else ()
-        self._ranges = sorted([(fence.start, fence.end) for fence in self.fences] + list(spans))
-        self._starts = [start for start, _ in self._ranges]
-
-    def holds(self, at: int) -> bool:
-        """Returns True if the character at this index is code."""
-        index = bisect_right(self._starts, at) - 1
-        return index >= 0 and at < self._ranges[index][1]
-
-
 class Fence:
     """A fenced block, from its first line to its last one."""
 
-    def __init__(self, opened: re.Match[str], body_end: int, end: int, *, is_closed: bool) -> None:
-        self.start = opened.start()
-        self.end = end
-        self.body_start = min(opened.end() + 1, end)
-        self.body_end = max(body_end, self.body_start)
+    def __init__(self, text: str, opened: re.Match[str], closed: re.Match[str] | None) -> None:
+        self.start = opened.start()  # in `text`: the match is in a text with a line break before it
+        self.end = closed.end() - 1 if closed else len(text)
+        self.body_start = min(opened.end(), self.end)
+        self.body_end = max(closed.start() if closed else len(text), self.body_start)
         self.label = opened[2].strip().lower()
-        self.is_closed = is_closed
+
+
+class Code:
+    """The parts of a text that are code: fenced blocks and code spans, as Markdown has them. They are read when asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def holds(self, at: int) -> bool:
+        """Returns True if the character at this index is code."""
+        index = bisect_right(self._ranges, at, key=_first) - 1
+        return index >= 0 and at < self._ranges[index][1]
+
+    def fence_around(self, at: int) -> Fence | None:
+        """Returns the fenced block that holds the character at this index."""
+        index = bisect_right(self.fences, at, key=lambda fence: fence.start) - 1
+        return self.fences[index] if index >= 0 and at < self.fences[index].end else None
+
+    @cached_property
+    def fences(self) -> list[Fence]:
+        """The fenced blocks, in order."""
+        text = self._text
+        return list(_fences(text)) if "```" in text or "~~~" in text else []
+
+    @cached_property
+    def _ranges(self) -> list[tuple[int, int]]:
+        spans = _spans(self._text, self.fences) if "`" in self._text else ()
+        return sorted([*((fence.start, fence.end) for fence in self.fences), *spans])
+
+
+def _first(pair: tuple[int, int]) -> int:
+    return pair[0]
 
 
 def _fences(text: str) -> Iterator[Fence]:
     opened: re.Match[str] | None = None
-    for line in _FENCE.finditer(text):
+    for line in islice(_FENCE.finditer(f"\n{text}"), CODE_MAX):
         if opened is None:
             opened = line
         elif line[1].startswith(opened[1]) and not line[2].strip():
-            yield Fence(opened, line.start(), line.end(), is_closed=True)
+            yield Fence(text, opened, line)
             opened = None
     if opened is not None:
-        yield Fence(opened, len(text), len(text), is_closed=False)
+        yield Fence(text, opened, None)
 
 
 def _spans(text: str, fences: list[Fence]) -> Iterator[tuple[int, int]]:
     """Yields code spans: from a run of backticks to the next run of that length in the paragraph, outside fences."""
     borders = sorted([end for fence in fences for end in (fence.start, fence.end)])
-    breaks = [match.start() for match in _PARAGRAPH.finditer(text)]
-    runs = [run.span() for run in _TICKS.finditer(text) if not bisect_right(borders, run.start()) % 2]
+    ticks = islice(_TICKS.finditer(text), CODE_MAX)
+    runs = [run.span() for run in ticks if not bisect_right(borders, run.start()) % 2]
+    breaks = [match.start() for match in _PARAGRAPH.finditer(text, 0, runs[-1][1])] if runs else []
     following: dict[int, int] = {}
     closing: list[int | None] = [None] * len(runs)
     for index in range(len(runs) - 1, -1, -1):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from queue_core.ai.reply.quoting import Code
+
+LABELS_MAX = 1_000
+"""Number of labels that are looked at."""
 
 _FINAL = (
     r"final[ \t]answer|final[ \t]response|respuesta[ \t]final|resposta[ \t]final|réponse[ \t]finale|risposta[ \t]finale"
     r"|الإجابة[ \t]النهائية|الاجابة[ \t]النهائية|الجواب[ \t]النهائي|最终答案|最終回答"
 )
 _LABEL = re.compile(
-    rf"^[ \t>*#_]{{0,6}}(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)"
+    rf"\n[ \t>*#_]{{0,6}}(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)"
     r"|(?P<step>thought|action[ \t]input|action|observation|question|pensamiento|pensamento|acción|ação|observación|observação))"
     r"[ \t]?[*_]{0,2}[:：][*_]{0,2}[ \t]?",
-    re.IGNORECASE | re.MULTILINE,
+    re.IGNORECASE,
 )
 
 
@@ -22,7 +26,8 @@ def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
     """Returns the answer of an agent, and True if it calls a tool instead; None if the text is not an agent's."""
     if ":" not in text and "：" not in text:
         return None
-    labels = [label for label in _LABEL.finditer(text) if not code.holds(label.start())]
+    text = f"\n{text}"
+    labels = [label for label in islice(_LABEL.finditer(text), LABELS_MAX) if not code.holds(label.start())]
     if not labels:
         return None
     steps = {" ".join(label["step"].lower().split()) for label in labels if label["step"]}
