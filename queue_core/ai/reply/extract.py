@@ -10,7 +10,7 @@ import msgspec
 from queue_core.ai.loose_json import LooseObject
 from queue_core.ai.reply.absence import Absence, absence_of_json, absence_of_page, absence_of_value
 from queue_core.ai.reply.covers import without_cover
-from queue_core.ai.reply.json_text import joined, layers, text_of
+from queue_core.ai.reply.json_text import is_piece, joined, layers, text_of
 from queue_core.ai.reply.keys import plain
 from queue_core.ai.reply.objects import objects_beside, without_leftovers, without_open_fence
 from queue_core.ai.reply.quoting import Code
@@ -79,6 +79,8 @@ def _shown_of(values: list[Any]) -> str:
     """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
     if len(values) > 1 and any(any(layers(value)) for value in values) and len({_keys(value) for value in values}) > 1:
         return next((text for value in reversed(values) if (text := text_of(value).strip())), "")
+    if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
+        return "".join(text_of(value) for value in values)
     return joined(iter(dict.fromkeys(text_of(value).strip() for value in values)))
 
 

@@ -120,8 +120,9 @@ FAMILIES = (
         name="Mistral, Magistral",
         reasoning=(("[think]", "[/think]"),),
         calls=(("[tool_calls]", ""), ("[tool_results]", "[/tool_results]"), ("[available_tools]", "[/available_tools]")),
+        answers=(("[/inst]", ""),),
         turns=("[inst]",),
-        tokens=("[/inst]", "[args]", "[call_id]", "[tool_content]"),
+        tokens=("[args]", "[call_id]", "[tool_content]"),
     ),
     Family(
         name="Seed",
@@ -208,7 +209,7 @@ def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
             roles[opening] = role
             closers.setdefault(opening, set()).add(closing)
     for pairs in closers.values():
-        for closing in pairs:
+        for closing in pairs - {""}:
             roles.setdefault(closing, "close")
     return roles, {opening: frozenset(closing) for opening, closing in closers.items()}
 

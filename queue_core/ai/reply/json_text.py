@@ -14,6 +14,7 @@ from queue_core.ai.reply.keys import (
     LOOSE_TEXT_KEYS,
     META_KEYS,
     OUR_KEYS,
+    STREAM_TYPES,
     TECHNICAL_KEYS,
     TEXT_KEYS,
     USER_ROLES,
@@ -158,6 +159,11 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
         for key, item in value.items():
             if plain(key) not in _SILENT_KEYS:
                 yield from _strings(item, depth - 1)
+
+
+def is_piece(value: Any) -> bool:
+    """Returns True for a piece of one text, as streams have them, a line each."""
+    return isinstance(value, dict) and any(plain(value.get(key)) in STREAM_TYPES for key in ("type", "event"))
 
 
 def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:

@@ -66,6 +66,7 @@ TECHNICAL_KEYS = frozenset(
         *("toolname", "function", "arguments", "parameters", "args", "toolcalls", "usage", "metadata", "systemfingerprint"),
         *("hint", "stacktrace", "path", "method", "assistantid", "processor", "queue", "label", "key", "instance", "phone"),
         *("input", "inputs", "query", "question", "prompt", "config", "intermediatesteps", "log", "logs", "createdby"),
+        *("error", "errors", "errormessage", "exception", "traceback", "detail", "details", "reason"),
     )
 )
 """Keys whose strings are not for people."""
@@ -88,6 +89,9 @@ HIDDEN_TYPES = frozenset(
     )
 )
 """Values of `type` and `role` of parts that are not text for the user."""
+
+STREAM_TYPES = frozenset(("item", "delta", "chunk", "token", "contentblockdelta", "textdelta", "agentmessage"))
+"""Values of `type` and `event` of pieces of one text."""
 
 USER_ROLES = frozenset(("user", "human", "humanmessage", "usermessage"))
 

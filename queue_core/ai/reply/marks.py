@@ -30,12 +30,13 @@ def _tags() -> str:
 _MARK = re.compile(
     r"<(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜](?P<token>[\w/\"][\w▁.:/ -]{0,60})[|｜]>"
+    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>"
     r"|(?P<gemma>\|[a-z_]{2,40}|[a-z_]{2,40}\|)>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
     rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
+_UNKNOWN = re.compile(r"<\|[\w/-]{1,60}\|>")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
 _ROLE = re.compile(
@@ -43,6 +44,7 @@ _ROLE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_INSIDE = re.compile(r"[.!?…؟。]\s*(?:\Z|\s)|\n")
+_PAYLOAD = re.compile(r"\s{0,9}(?:[{\[<]|(?:call:)?[\w.]{1,80}(?:\s{0,9}[{(\[<]|:\d|\n|\Z))")
 _DOTS = re.compile(r"[\s.…]*\Z")
 _AFTER_CTRL = re.compile(r"[\]},\s]*")
 
@@ -75,7 +77,7 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
     for match in _MARK.finditer(text):
         key = _key(match)
         role = ROLES.get(key)
-        if role is None and (match["token"] or _NUMBERED.fullmatch(key)):
+        if role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
             role = "token"
         if role is None:
             continue
@@ -91,7 +93,7 @@ def _key(match: re.Match[str]) -> str:
     if match["tag"]:
         return f"<{match['tag'].lower()}>"
     if match["token"]:
-        return f"<|{match['token'].replace('▁', '_').replace(' ', '_').lower()}|>"
+        return f"<|{match['token'].replace('▁', ' ').strip().replace(' ', '_').lower()}|>"
     if match["dsml_name"]:
         return f"<{match['dsml']}dsml:{match['dsml_name'].lower()}>"
     if match["kimi_name"]:
@@ -221,6 +223,9 @@ class _Stripper:
         closer = self._closer(mark)
         if closer is None and self._is_spoken_of(mark, None):
             return
+        is_inside = self._text[mark.start - 1 : mark.start] == " " and not begins_line(self._text, mark.start)
+        if closer is None and is_inside and not _PAYLOAD.match(self._text, mark.end):
+            return
         self._drop(mark, closer.end if closer else self._end_of_payload(mark.end), "call")
 
     def _end_of_payload(self, start: int) -> int:
@@ -265,13 +270,14 @@ class _Stripper:
 
 
 def _joined(parts: list[str]) -> str:
-    """Joins the parts around what was removed, with the space between them, but without a gap of blank lines."""
+    """Joins the parts around what was removed, with the space that stood there, but without a gap of blank lines."""
     kept: list[str] = []
-    space = ""
+    spaces: list[str] = []
     for part in parts:
         body = part.strip()
-        space += part[: len(part) - len(part.lstrip())]
+        spaces.append(part[: len(part) - len(part.lstrip())])
         if body:
-            kept += ["\n" * min(space.count("\n"), 2) or space[:1], body]
-            space = part[len(part.rstrip()) :]
+            lines = min(max(space.count("\n") for space in spaces), 2)
+            kept += ["\n" * lines or "".join(spaces)[:1], body]
+            spaces = [part[len(part.rstrip()) :]]
     return "".join(kept).strip()

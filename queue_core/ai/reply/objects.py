@@ -10,7 +10,7 @@ import msgspec
 
 from queue_core.ai.loose_json import LooseObject, read_object
 from queue_core.ai.reply.json_text import action_of, is_answer_only, is_call, layers, text_of
-from queue_core.ai.reply.keys import OUR_KEYS, TECHNICAL_KEYS, plain
+from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plain
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 
 OBJECTS_TRIED_MAX = 64
@@ -62,7 +62,9 @@ def objects_beside(text: str, code: Code) -> Beside:
             found.answers.append(candidate)
         elif _is_set_apart(text, candidate, fence):
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
-            if is_answer_only(candidate.value):
+            if candidate.value and {plain(key) for key in candidate.value} <= HIDDEN_KEYS:
+                found.shown.append((start, end, ""))
+            elif is_answer_only(candidate.value):
                 shown = text_of(candidate.value).strip()
                 if fence is None or _is_sentence(shown) or not text[fence.end :].strip():
                     found.shown.append((start, end, shown))
@@ -83,11 +85,17 @@ def _candidates(text: str) -> Iterator[LooseObject]:
             continue
         tried += 1
         candidate = read_object(text, start.start())
-        if candidate is not None and (candidate.is_clean or _has_our_key(candidate) or is_answer_only(candidate.value)):
+        if candidate is not None and (candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)):
             yield candidate
             at = candidate.end
         else:
             unread += 1
+
+
+def _is_of_answer(candidate: LooseObject) -> bool:
+    """Returns True if a damaged object has nothing but keys of an answer or of reasoning."""
+    keys = {plain(key) for key in candidate.value}
+    return is_answer_only(candidate.value) or (bool(keys) and keys <= HIDDEN_KEYS)
 
 
 def _has_our_key(candidate: LooseObject) -> bool:

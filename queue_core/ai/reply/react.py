@@ -11,7 +11,7 @@ LABELS_MAX = 1_000
 """Number of labels that are looked at."""
 
 _FINAL = (
-    r"final[ \t]answer|final[ \t]response|respuesta[ \t]final|resposta[ \t]final|réponse[ \t]finale|risposta[ \t]finale"
+    r"final[ \t]?answer|final[ \t]?response|respuesta[ \t]final|resposta[ \t]final|réponse[ \t]finale|risposta[ \t]finale"
     r"|الإجابة[ \t]النهائية|الاجابة[ \t]النهائية|الجواب[ \t]النهائي|最终答案|最終回答"
 )
 _LABEL = re.compile(
