@@ -30,6 +30,7 @@ _QUOTES = {
     '"': re.compile(r"\\.|\"", re.DOTALL),
     "'": re.compile(r"\\.|'", re.DOTALL),
     "“": re.compile(r"\\.|[”\"]", re.DOTALL),
+    "«": re.compile(r"\\.|»", re.DOTALL),
 }
 """Opening quotes, each with the pattern of an escape or a closing quote."""
 _AFTER_STRING = re.compile(

@@ -25,6 +25,8 @@ _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\
 _THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
 _RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
 _TOOL_CODE_LINE = re.compile(r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE)
+_DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
+_RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
     r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{0,30}_\w{1,60}\n?\(?\{.{0,4000}\}\)?", re.DOTALL
 )
@@ -55,7 +57,7 @@ def _channels(text: str, code: Code) -> Uncovered | None:
 def _fences(text: str, code: Code) -> Uncovered | None:
     """Removes fenced calls, and a fence around everything: the first, and one that has only marks, are no code."""
     for fence in code.fences:
-        if fence.label in CALL_LABELS:
+        if fence.label in CALL_LABELS or _DEFAULT_API.match(text, fence.body_start):
             return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))
     if not code.fences or code.fences[0].start:
         return None
@@ -100,6 +102,8 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
     if thoughts := _THOUGHTS.match(text):
         response = _RESPONSE.search(text, thoughts.end())
         return Uncovered(text[response.end() :] if response else "", "reasoning")
+    if recipient := _RECIPIENT.match(text):  # Functionary
+        return Uncovered(text[recipient.end() :] if recipient[1] == "all" else "", "call")
     role = _ROLE_LINE.match(text)
     return Uncovered(text[role.end() :]) if role else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from queue_core.ai.reply.keys import (
@@ -44,7 +44,7 @@ def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
     return "" if value is None or isinstance(value, bool) or value != value else str(value)
 
 
-def joined(parts: Iterator[str]) -> str:
+def joined(parts: Iterable[str]) -> str:
     """Joins texts, a line each; a part with its own space at its border is joined as it is."""
     text = ""
     pieces: list[str] = []
@@ -135,17 +135,18 @@ def is_failure(fields: dict[str, Any]) -> bool:
 
 
 def _only_string(value: dict[str, Any], depth: int) -> str:
-    """Returns the only sentence in an object whose keys say nothing, or the only word under its only key."""
+    """Returns what an object says whose keys say nothing: the text or texts under its only key, or its only sentence."""
+    items = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
+    if len(items) == 1 and isinstance(items[0], str | list):
+        texts = items if isinstance(items[0], str) else items[0]
+        return joined(text for text in texts if isinstance(text, str) and any(_strings(text, 1)))
     sentences = []
     for text in _strings(value, depth):
         if len(text.split()) > 1:
             sentences.append(text)
         if len(sentences) > 1:
             return ""
-    if sentences:
-        return sentences[0]
-    words = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
-    return words[0] if len(words) == 1 and isinstance(words[0], str) and any(_strings(words[0], 1)) else ""
+    return sentences[0] if sentences else ""
 
 
 def _strings(value: Any, depth: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ TEXT_KEYS = (
     *("réponse", "reponse", "réponses", "texte", "risposta", "messaggio", "messaggi", "testo", "antwort", "nachricht"),
     *("nachrichten", "antwoord", "bericht", "yanıt", "yanit", "cevap", "mesaj", "metin", "jawaban", "balasan", "pesan"),
     # Arabic, Persian, Urdu, Hebrew
-    *("الرد", "رد", "الردود", "الإجابة", "الاجابة", "إجابة", "اجابة", "الجواب", "جواب", "الرسالة", "رسالة", "رسائل", "النص", "نص"),
+    *("الرد", "رد", "الردود", "الإجابة", "الاجابة", "إجابة", "اجابة", "الجواب", "جواب", "الرسالة", "رسالة", "رسائل", "الرسائل", "النص", "نص"),
     *("پاسخ", "پیام", "متن", "תשובה", "הודעה"),
     # Russian, Ukrainian, Hindi, Chinese, Japanese, Korean, Vietnamese, Thai
     *("ответ", "сообщение", "текст", "відповідь", "повідомлення", "उत्तर", "जवाब", "संदेश", "回答", "回复", "回覆", "答案", "答复"),

@@ -188,15 +188,19 @@ class _Stripper:
 
     def _closer(self, mark: Mark) -> Mark | None:
         """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
-        for starts in (self._plain, self._any):
-            found = [
-                positions[index]
-                for key in CLOSERS[mark.key]
-                if (positions := starts.get(key)) and (index := bisect_right(positions, mark.start)) < len(positions)
-            ]
-            if found:
-                return self._by_start[min(found)]
-        return None
+        keys = CLOSERS[mark.key]
+        closer = self._next(self._plain, keys, mark.start)
+        if closer is None and mark.role == "reasoning":  # models mix the names of their tags
+            closer = self._next(self._plain, REASONING_CLOSERS, mark.start)
+        return closer or self._next(self._any, keys, mark.start)
+
+    def _next(self, starts: dict[str, list[int]], keys: frozenset[str], after: int) -> Mark | None:
+        found = [
+            positions[index]
+            for key in keys & starts.keys()
+            if (index := bisect_right(positions := starts[key], after)) < len(positions)
+        ]
+        return self._by_start[min(found)] if found else None
 
     def _reasoning(self, mark: Mark) -> None:
         closer = self._closer(mark)
@@ -216,8 +220,12 @@ class _Stripper:
         inside = text[mark.end : closer.start]
         if _DOTS.match(inside):
             return bool(inside.strip()) or not begins_line(text, mark.start)
+        if not continues(text, closer.end):
+            return False
+        if continues(text, mark.end) and inside[:1] in ":,;":
+            return True
         is_word = text[mark.start - 1 : mark.start] in (" ", "(") and not begins_line(text, mark.start)
-        return is_word and continues(text, closer.end) and not _SENTENCE_INSIDE.search(inside)
+        return is_word and not _SENTENCE_INSIDE.search(inside)
 
     def _call(self, mark: Mark) -> None:
         closer = self._closer(mark)
@@ -241,6 +249,8 @@ class _Stripper:
         self._is_over = self._is_visible
 
     def _turn(self, mark: Mark) -> None:
+        if mark.key == "[inst]" and continues(self._text, mark.end) and "[/inst]" not in self._plain:
+            return
         self._drop(mark, mark.end, "token")
         if self._is_visible:
             self._is_over = True

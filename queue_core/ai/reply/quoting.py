@@ -127,4 +127,4 @@ def continues(text: str, end: int) -> bool:
     after = text[end : end + 2]
     if after[:1] in _PUNCTUATION:
         return bool(after)
-    return len(after) == 2 and after[0] in " \t" and (after[1].isalnum() and not after[1].isupper() or after[1] in "(=–—-")
+    return len(after) == 2 and after[0] in " \t" and (after[1].isalnum() and not after[1].isupper() or after[1] in "(=|–—-")

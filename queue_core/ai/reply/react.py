@@ -35,7 +35,7 @@ def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
     before = text[: labels[0].start()].strip()
     if finals and (steps - {"question"} or (not before and finals[0] == 0)):
         return _segment(text, labels, finals[-1]), False
-    thinks = bool(steps & {"thought", "pensamiento", "pensamento"}) and not before
+    thinks = (labels[0]["step"] or "").lower() in ("thought", "pensamiento", "pensamento") and not before
     answers = [index for index, label in enumerate(labels) if label["answer"]]
     if thinks and answers:
         return _segment(text, labels, answers[-1]), False
