@@ -9,10 +9,13 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.ai.reply import extract
-from queue_core.errors import RetryLaterError
+from queue_core.ai.reply import ABSENCE_WORDS, Absence, absence_of_body, extract
+from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
+
+ASKS_WITHOUT_TEXT = 2
+"""Number of the attempt at which an answer without a text is the last one."""
 
 _CODE = re.compile(r"[A-Za-z0-9_-]+")
 _CODE_CHARACTERS_MAX = 60
@@ -24,6 +27,22 @@ class NotFoundError(RetryLaterError):
 
 class RefusedError(RetryLaterError):
     """Raised when the AI answered 400, 413 or 422: it rejects the request."""
+
+
+class NoTextError(RetryLaterError):
+    """Raised when the first answer to a turn holds no text for the user: the turn is asked again once."""
+
+
+def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
+    """Makes the error for an answer without a text for the user, with what the operator can do.
+
+    The turn is asked again once. If it then has no text either, its messages become dead letters, which can be put back
+    into the queue once the AI or flow is changed.
+    """
+    reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
+    if batch.attempt < ASKS_WITHOUT_TEXT:
+        return NoTextError(reason, after_ms=after_ms)
+    return GiveUpError(reason)
 
 
 class Asking:
@@ -65,14 +84,20 @@ class Asking:
             body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
-    def text(self, value: Any, batch: Batch) -> str:
-        """Returns the value if it is a text for the user. Raises RetryLaterError for anything else."""
-        if not isinstance(value, str) or not value.strip():
-            raise self.later("the AI's answer holds no text", batch)
-        reply = extract(value)
-        if not reply.text and reply.data is None:
-            raise self.later("the AI's answer holds no text for the user, only reasoning or calls", batch)
+    def text(self, value: Any, batch: Batch, body: Any = None) -> str:
+        """Returns a value with a text for the user, or one that says that there is none. Raises `no_text` otherwise.
+
+        The `body` that the value was looked for in tells more about a value that is missing.
+        """
+        if not isinstance(value, str):
+            raise self.no_text(absence_of_body(body), batch)
+        if absence := extract(value).absence:
+            raise self.no_text(absence, batch)
         return value
+
+    def no_text(self, absence: Absence, batch: Batch) -> QueueError:
+        """Makes the error for an answer without a text for the user, with the wait before the next attempt."""
+        return no_text(absence, batch, after_ms=self._after_ms(batch))
 
     def later(
         self,
@@ -82,8 +107,11 @@ class Asking:
         kind: type[RetryLaterError] = RetryLaterError,
     ) -> RetryLaterError:
         """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
+        return kind(reason, after_ms=self._after_ms(batch, retry_after_s))
+
+    def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
-        return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000))
+        return int(max(wait_s, retry_after_s or 0) * 1000)
 
 
 _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: RefusedError}

@@ -1,4 +1,4 @@
-"""Reasons why an answer holds no text for the user, with what the operator can do. None of them names a text or a key's value."""
+"""Reasons why an answer holds no text for the user, with what the operator can do. They name no text of user or AI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from queue_core.ai.reply.json_text import action_of, is_call, is_failure
 from queue_core.ai.reply.keys import HIDDEN_KEYS, plain
 
 Absence = Literal[
-    "empty", "reasoning", "call", "tokens", "html", "stream", "started", "accepted", "langgraph run", "dify workflow", "error", "json"
+    "empty",
+    "reasoning",
+    "call",
+    "tokens",
+    "html",
+    "stream",
+    "started",
+    "accepted",
+    "langgraph run",
+    "dify workflow",
+    "error",
+    "json",
+    "other",
 ]
 
 WORDS: dict[Absence, str] = {
@@ -23,15 +35,21 @@ WORDS: dict[Absence, str] = {
     "'Using Respond to Webhook Node'",
     "accepted": "the scenario answered before it ran; in Make, add the module 'Webhook response' at its end",
     "langgraph run": "it is a run of LangGraph that has not finished; let AI_URL end in /runs/wait",
-    "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an output "
-    "named text",
+    "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an "
+    "output named text",
     "error": "it is the body of an error; look at the log of the AI or flow",
     "json": "it is JSON without a text; answer with the key response",
+    "other": "it does not have the form of this API's answers; look at AI and AI_URL",
 }
 """Words for each reason, after "the AI's answer holds no text for the user: "."""
 
-_HTML = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b", re.I | re.S)
-_STREAM = re.compile(r"(?:event|data|id|retry):[^\n]*\n+(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\])")
+_HTML = re.compile(
+    r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_STREAM = re.compile(
+    r"(?:event|data|id|retry):[^\n]*\n+(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\])"
+)
 _STARTED = re.compile(r"workflow (?:was started|got started|executed successfully)", re.IGNORECASE)
 
 
@@ -71,7 +89,26 @@ def absence_of_value(value: Any) -> Absence:
     return "json"
 
 
+def absence_of_body(body: Any) -> Absence:
+    """Returns the reason why the body of an API lacks the text where that API has it."""
+    message = _message_of(body)
+    if message is None:
+        absence = absence_of_json(body) or absence_of_value(body)
+        return "other" if absence == "json" else absence
+    if is_call(message):
+        return "call"
+    return "reasoning" if message.get("reasoning") or message.get("reasoningcontent") else "empty"
+
+
+def _message_of(body: Any) -> dict[str, Any] | None:
+    """Returns the fields of the message in the body of a chat completion."""
+    try:
+        message = body["choices"][0]["message"]
+    except (TypeError, KeyError, IndexError):
+        return None
+    return _fields(message)
+
+
 def _fields(value: Any) -> dict[str, Any]:
     first = value[0] if isinstance(value, list) and value else value
     return {plain(key): item for key, item in first.items()} if isinstance(first, dict) else {}
-

@@ -1,4 +1,4 @@
-"""Covers around the text for the user: channels, reasoning, calls, an agent's steps, a fence, a tag around the answer."""
+"""Covers around the text for the user: channels, reasoning, calls, an agent's steps, a fence, a tag."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ TAGS_MAX = 100
 """Number of tags around an answer that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
-_DETAILS = re.compile(r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>", re.IGNORECASE)
+_DETAILS = re.compile(
+    r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
+    re.IGNORECASE,
+)
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
 _THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
 _RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
-_TOOL_CODE_LINE = re.compile(r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE)
+_TOOL_CODE_LINE = re.compile(
+    r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE
+)
 _DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
 _RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
-    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{0,30}_\w{1,60}\n?\(?\{.{0,4000}\}\)?", re.DOTALL
+    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{0,30}_\w{1,60}\n?\(?\{.{0,4000}\}\)?",
+    re.DOTALL,
 )
 
 
@@ -96,9 +102,15 @@ def _agent(text: str, code: Code) -> Uncovered | None:
 
 def _thought_process(text: str, code: Code) -> Uncovered | None:
     """Removes reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
-    if details := _DETAILS.search(text) if "<details" in text and not code.holds(text.find("<details")) else None:
+    if (
+        details := _DETAILS.search(text)
+        if "<details" in text and not code.holds(text.find("<details"))
+        else None
+    ):
         end = text.find("</details>", details.end())
-        return Uncovered(text[: details.start()] + (text[end + len("</details>") :] if end >= 0 else ""), "reasoning")
+        return Uncovered(
+            text[: details.start()] + (text[end + len("</details>") :] if end >= 0 else ""), "reasoning"
+        )
     if thoughts := _THOUGHTS.match(text):
         response = _RESPONSE.search(text, thoughts.end())
         return Uncovered(text[response.end() :] if response else "", "reasoning")

@@ -36,7 +36,7 @@ class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] | None = None
     """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
     absence: Absence | None = None
-    """Reason why there is no text; None if there is one, or if the AI says with an empty `response` that it has none."""
+    """Reason why there is no text; None if there is one, or if an empty `response` says that there is none."""
 
 
 def extract(answer: str) -> ExtractedReply:
@@ -68,7 +68,12 @@ def _of_values(whole: Whole, covers: int) -> ExtractedReply:
     absence = absence_of_json(values[0])
     if absence is not None:
         return ExtractedReply(text="", absence=absence)
-    objects = [item for value in values for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+    objects = [
+        item
+        for value in values
+        for item in (value if isinstance(value, list) else [value])
+        if isinstance(item, dict)
+    ]
     reply = _reply(_shown_of(values), objects, absence_of_value(values[-1]), covers)
     if whole.is_cut and not reply.text:
         return msgspec.structs.replace(reply, data=None, absence=reply.absence or "json")
@@ -77,7 +82,11 @@ def _of_values(whole: Whole, covers: int) -> ExtractedReply:
 
 def _shown_of(values: list[Any]) -> str:
     """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
-    if len(values) > 1 and any(any(layers(value)) for value in values) and len({_keys(value) for value in values}) > 1:
+    if (
+        len(values) > 1
+        and any(any(layers(value)) for value in values)
+        and len({_keys(value) for value in values}) > 1
+    ):
         return next((text for value in reversed(values) if (text := text_of(value).strip())), "")
     if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
         return "".join(text_of(value) for value in values)
@@ -94,7 +103,9 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, covers: 
     if not inner.text and inner.absence == "json":  # JSON that the user asked for
         inner = ExtractedReply(text=shown.strip())
     found = [layer for value in reversed(objects) for layer in layers(value)]
-    is_silent = any(isinstance(layer.get("response"), str) and not layer["response"].strip() for layer in found)
+    is_silent = any(
+        isinstance(layer.get("response"), str) and not layer["response"].strip() for layer in found
+    )
     if not inner.text and not shown.strip():
         inner = ExtractedReply(text="", absence=None if is_silent else absence)
     return ExtractedReply(
@@ -119,7 +130,9 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
         visible = "\n".join(part for part in [*kept, text[at:].strip()] if part)
         return ExtractedReply(text=visible, absence=None if visible else "call")
     key = _RESPONSE.search(text) if "esponse" in text else None
-    if key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]:  # the object's brace is missing
+    if (
+        key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]
+    ):  # the object's brace is missing
         return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", covers - 1)
     visible = without_open_fence(without_leftovers(text, code))
     return ExtractedReply(text=visible, absence=None if visible else "json")

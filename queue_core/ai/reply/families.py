@@ -1,19 +1,21 @@
 """Marks that model families write around reasoning, tool calls, answers and turns: a table, a row for each family.
 
-The facts come from the families' chat templates and from the parsers of vLLM (`vllm/reasoning`, `vllm/tool_parsers`), SGLang
-(`srt/function_call`, `srt/parser`) and llama.cpp (`common/chat.cpp`), looked up in November 2026. A mark is written in its
-plain form: small letters, `|` for `｜`, `_` for `▁`, tags without attributes. `marks.py` reads it in every other form.
+The facts come from the families' chat templates and from the parsers of vLLM (`vllm/reasoning`, `vllm/tool_parsers`),
+SGLang (`srt/function_call`, `srt/parser`) and llama.cpp (`common/chat.cpp`), looked up in November 2026. A mark is
+written in its plain form: small letters, `|` for the wide bar of DeepSeek, `_` for its wide underscore, tags without
+attributes. `marks.py` reads it in every other form.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 
 Role = Literal["reasoning", "weak reasoning", "call", "answer", "close", "end", "turn", "token"]
-"""What a mark does: it opens a part (reasoning, a call, the answer), closes one, ends the answer, begins a turn, or does
-nothing that a user could see (token). Weak reasoning is a tag that texts use, too."""
+"""Effect of a mark: it opens a part (reasoning, a call, the answer), closes one, ends the answer, begins a turn, or has
+no effect that a user could see (token). Weak reasoning is a tag that texts use, too."""
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +42,34 @@ FAMILIES = (
         name="tags of many: DeepSeek R1, Qwen 3, GLM, MiniMax, Nemotron, Granite 4, and prompts that ask for them",
         reasoning=_tags(
             *("think", "thinking", "thought", "thoughts", "reasoning", "scratchpad", "inner_monologue"),
-            *("chain_of_thought", "internal_thoughts", "internal_monologue", "antthinking", "think_fast", "think_faster"),
+            *(
+                "chain_of_thought",
+                "internal_thoughts",
+                "internal_monologue",
+                "antthinking",
+                "think_fast",
+                "think_faster",
+            ),
         ),
         calls=(
-            *_tags("tool_call", "tool_calls", "toolcall", "tool_use", "tool_code", "tool_request", "use_mcp_tool"),
-            *_tags("function_call", "function_calls", "functioncall", "tool_response", "tool_responses", "tool_result"),
+            *_tags(
+                "tool_call", "tool_calls", "toolcall", "tool_use", "tool_code", "tool_request", "use_mcp_tool"
+            ),
+            *_tags(
+                "function_call",
+                "function_calls",
+                "functioncall",
+                "tool_response",
+                "tool_responses",
+                "tool_result",
+            ),
             *_tags("tool_results", "tool_output", "tool_outputs", "function_results", "function_result"),
             *(("<function=>", "</function>"), ("<invoke name=>", "</invoke>"), ("<tool name=>", "</tool>")),
-            *(("<parameter name=>", "</parameter>"), ("<parameter=>", "</parameter>"), ("<arg_key>", "</arg_value>")),
+            *(
+                ("<parameter name=>", "</parameter>"),
+                ("<parameter=>", "</parameter>"),
+                ("<arg_key>", "</arg_value>"),
+            ),
         ),
     ),
     Family(
@@ -63,7 +85,10 @@ FAMILIES = (
             ("<|tool_call_begin|>", "<|tool_call_end|>"),
             ("<|tool_outputs_begin|>", "<|tool_outputs_end|>"),
             ("<|tool_output_begin|>", "<|tool_output_end|>"),
-            *((f"<dsml:{name}>", f"</dsml:{name}>") for name in ("tool_calls", "function_calls", "invoke", "parameter")),
+            *(
+                (f"<dsml:{name}>", f"</dsml:{name}>")
+                for name in ("tool_calls", "function_calls", "invoke", "parameter")
+            ),
         ),
         ends=("<|end_of_sentence|>",),
         turns=("<|user|>", "<|assistant|>"),
@@ -74,7 +99,16 @@ FAMILIES = (
         calls=(("<|tool_call|>", "<|/tool_call|>"), ("<|tool_calls|>", "<|/tool_calls|>")),
         ends=("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eos|>", "<eos>", "</s>", "[eos]", "[eot]"),
         turns=("<|im_start|>",),
-        tokens=("<|im_sep|>", "<s>", "<bos>", "<pad>", "<unk>", "<|begin_of_text|>", "<|pad|>", "<|fim_prefix|>"),
+        tokens=(
+            "<|im_sep|>",
+            "<s>",
+            "<bos>",
+            "<pad>",
+            "<unk>",
+            "<|begin_of_text|>",
+            "<|pad|>",
+            "<|fim_prefix|>",
+        ),
     ),
     Family(
         name="Kimi: K1.5, K2, K3",
@@ -87,7 +121,14 @@ FAMILIES = (
         ),
         answers=(("<open:response>", "</open:response>"),),
         turns=("<|im_assistant|>", "<|im_user|>", "<|im_system|>"),
-        tokens=("<|im_middle|>", "</open:message>", "<|open|>", "<|close|>", "<|sep|>", "<|tool_call_argument_begin|>"),
+        tokens=(
+            "<|im_middle|>",
+            "</open:message>",
+            "<|open|>",
+            "<|close|>",
+            "<|sep|>",
+            "<|tool_call_argument_begin|>",
+        ),
     ),
     Family(
         name="Gemma, MedGemma, Gemma 4",
@@ -119,7 +160,11 @@ FAMILIES = (
     Family(
         name="Mistral, Magistral",
         reasoning=(("[think]", "[/think]"),),
-        calls=(("[tool_calls]", ""), ("[tool_results]", "[/tool_results]"), ("[available_tools]", "[/available_tools]")),
+        calls=(
+            ("[tool_calls]", ""),
+            ("[tool_results]", "[/tool_results]"),
+            ("[available_tools]", "[/available_tools]"),
+        ),
         answers=(("[/inst]", ""),),
         turns=("[inst]",),
         tokens=("[args]", "[call_id]", "[tool_content]"),
@@ -177,7 +222,13 @@ FAMILIES = (
         ),
         answers=(("<|begin_of_solution|>", "<|end_of_solution|>"), ("<|content_text|>", "<|end_message|>")),
         ends=("<|assistant_end|>", "<|end_of_turn|>", "<|extra_0|>"),
-        turns=("<|assistant_start|>", "<|start_of_role|>", "<|message_model|>", "<|message_user|>", "<|role|>"),
+        turns=(
+            "<|assistant_start|>",
+            "<|start_of_role|>",
+            "<|message_model|>",
+            "<|message_user|>",
+            "<|role|>",
+        ),
         tokens=("<|plugin|>", "<|interpreter|>", "<|end_of_role|>", "<|content_model_end_sampling|>"),
     ),
 )
@@ -188,30 +239,47 @@ WEAK_REASONING = _tags("analysis", "reflection", "rationale", "planning", "inter
 ANSWER_TAGS = ("answer", "final_answer", "final", "response", "reply", "output", "result", "message")
 """Names of tags that some prompts and Hunyuan, ERNIE and R1-Zero put around the answer."""
 
-ROLES_OF_TURNS = "assistant|model|ai|bot|chatbot|gpt|user|human|system|tool|developer|ipython|function|observation"
+ROLES_OF_TURNS = (
+    "assistant|model|ai|bot|chatbot|gpt|user|human|system|tool|developer|ipython|function|observation"
+)
 
 CALL_LABELS = frozenset(
-    ("tool_code", "tool_call", "tool_calls", "tool_outputs", "tool_output", "tool_use", "function_call", "tool_response")
+    (
+        "tool_code",
+        "tool_call",
+        "tool_calls",
+        "tool_outputs",
+        "tool_output",
+        "tool_use",
+        "function_call",
+        "tool_response",
+    )
 )
 """Labels of fenced blocks that are calls or their results, as Gemini writes them."""
 
 
+def _rows() -> Iterator[tuple[Role, tuple[tuple[str, str], ...]]]:
+    yield "weak reasoning", WEAK_REASONING
+    for family in FAMILIES:
+        yield "reasoning", family.reasoning
+        yield "call", family.calls
+        yield "answer", family.answers
+
+
 def _by_mark() -> tuple[dict[str, Role], dict[str, frozenset[str]]]:
     roles: dict[str, Role] = {}
-    closers: dict[str, set[str]] = {}
-    rows: list[tuple[Role, tuple[tuple[str, str], ...]]] = [("weak reasoning", WEAK_REASONING)]
+    closers: dict[str, frozenset[str]] = {}
     for family in FAMILIES:
-        rows += [("reasoning", family.reasoning), ("call", family.calls), ("answer", family.answers)]
-        roles |= dict.fromkeys(family.ends, "end") | dict.fromkeys(family.turns, "turn")
-        roles |= dict.fromkeys(family.tokens, "token")
-    for role, pairs in rows:
+        roles.update(dict.fromkeys(family.ends, "end"))
+        roles.update(dict.fromkeys(family.turns, "turn"))
+        roles.update(dict.fromkeys(family.tokens, "token"))
+    for role, pairs in _rows():
         for opening, closing in pairs:
             roles[opening] = role
-            closers.setdefault(opening, set()).add(closing)
-    for pairs in closers.values():
-        for closing in pairs - {""}:
-            roles.setdefault(closing, "close")
-    return roles, {opening: frozenset(closing) for opening, closing in closers.items()}
+            closers[opening] = closers.get(opening, frozenset()) | {closing}
+    for closing in frozenset[str]().union(*closers.values()) - {""}:
+        roles.setdefault(closing, "close")
+    return roles, closers
 
 
 ROLES, CLOSERS = _by_mark()

@@ -1,7 +1,8 @@
 """Channels of harmony, the format of gpt-oss: only `final`, and what `commentary` says to the user, is for the user.
 
-A message is `<|start|>ROLE<|channel|>NAME[ to=RECIPIENT][<|constrain|>TYPE]<|message|>TEXT`, and ends with `<|end|>`,
-`<|return|>` or `<|call|>` (openai/harmony, docs/format.md). Servers that drop the tokens leave "analysis…assistantfinal…".
+A message is `<|start|>ROLE<|channel|>NAME[ to=RECIPIENT][<|constrain|>TYPE]<|message|>TEXT`. It ends with `<|end|>`,
+`<|return|>` or `<|call|>` (openai/harmony, docs/format.md). Servers that drop the tokens leave
+"analysis…assistantfinal…".
 """
 
 from __future__ import annotations
@@ -55,4 +56,6 @@ def _final_of_tokens(text: str, code: Code) -> str | None:
             finals.append(body)
         elif name == "commentary" and not is_call:
             preambles.append(body)
-    return "\n".join(dict.fromkeys(finals)) if finals else "\n".join(part for part in preambles if part.strip())
+    return (
+        "\n".join(dict.fromkeys(finals)) if finals else "\n".join(part for part in preambles if part.strip())
+    )

@@ -1,4 +1,4 @@
-"""The text for the user in a value that was read from JSON, whatever the shape: objects, lists, parts, bodies of APIs."""
+"""The text for the user in a value from JSON, whatever the shape: objects, lists, parts, bodies of APIs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ LAYERS_MAX = 3
 
 _SILENT_KEYS = HIDDEN_KEYS | META_KEYS | TECHNICAL_KEYS | OUR_KEYS.keys()
 _ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
+_NOT_NUMBERS = (float("inf"), float("-inf"))
 _FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
 _NOT_WORDS = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+|[0-9a-f-]{16,}|[\d\s:T.,+Z/-]+", re.IGNORECASE)
 
@@ -41,7 +42,7 @@ def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
         return joined(parts)
     if isinstance(value, dict):
         return _text_of_object(value, depth) if depth else ""
-    return "" if value is None or isinstance(value, bool) or value != value else str(value)
+    return "" if value is None or isinstance(value, bool) or value in _NOT_NUMBERS else str(value)
 
 
 def joined(parts: Iterable[str]) -> str:
@@ -71,33 +72,36 @@ def _last_turn(items: list[Any]) -> list[Any]:
 def _role(item: Any) -> str:
     if not isinstance(item, dict):
         return ""
-    return next((plain(item[key]) for key in ("role", "type", "sender", "from") if isinstance(item.get(key), str)), "")
+    return next(
+        (plain(item[key]) for key in ("role", "type", "sender", "from") if isinstance(item.get(key), str)), ""
+    )
 
 
 def _text_of_object(value: dict[str, Any], depth: int) -> str:
     fields = {plain(key): item for key, item in value.items()}
+    action = action_of(fields)
     if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
         return ""
     if fields.get("response") is not None:  # "" counts: there is nothing to say, whatever other keys hold
         return text_of(fields["response"], depth - 1)
-    action = action_of(fields)
     if action is not None:
         return text_of(action[1], depth - 1) if action[0] in FINAL_ACTIONS else ""
     is_error = is_failure(fields)
-    for key in TEXT_KEYS:
-        if is_error and key in LOOSE_TEXT_KEYS:
-            continue
-        if key in fields and (text := text_of(fields[key], depth - 1)).strip():
-            return text
-    if is_error or is_call(fields):
-        return ""
-    for key in CONTAINER_KEYS:
-        item = fields.get(key)
-        if key == "choices" and isinstance(item, list):
-            item = item[:1]
-        if isinstance(item, dict | list | str) and (text := text_of(item, depth - 1)).strip():
-            return text
-    return _only_string(value, depth)
+    keys = [key for key in TEXT_KEYS if key in fields and not (is_error and key in LOOSE_TEXT_KEYS)]
+    text = _first_text(fields, keys, depth)
+    return text if text or is_error or is_call(fields) else _text_inside(fields, value, depth)
+
+
+def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> str:
+    """Returns the text of an object without a key of a text: that of an object in it, or else its only one."""
+    choices = fields.get("choices")
+    if isinstance(choices, list):
+        fields["choices"] = choices[:1]
+    return _first_text(fields, CONTAINER_KEYS, depth) or _only_text(value, depth)
+
+
+def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
+    return next((text for key in keys if (text := text_of(fields.get(key), depth - 1)).strip()), "")
 
 
 def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
@@ -127,15 +131,23 @@ def is_call(fields: dict[str, Any]) -> bool:
 
 def is_failure(fields: dict[str, Any]) -> bool:
     """Returns True for the body of an error, its keys in their plain form."""
-    if any(fields.get(key) for key in ("error", "errors", "exception", "traceback", "stacktrace", "errormessage")):
+    if any(
+        fields.get(key) for key in ("error", "errors", "exception", "traceback", "stacktrace", "errormessage")
+    ):
         return True
-    if any(isinstance(code := fields.get(key), int) and code >= 400 for key in ("statuscode", "status", "code")):
+    if any(
+        isinstance(code := fields.get(key), int) and code >= 400 for key in ("statuscode", "status", "code")
+    ):
         return True
-    return plain(fields.get("status")) in _FAILURES or fields.get("success") is False or fields.get("ok") is False
+    return (
+        plain(fields.get("status")) in _FAILURES
+        or fields.get("success") is False
+        or fields.get("ok") is False
+    )
 
 
-def _only_string(value: dict[str, Any], depth: int) -> str:
-    """Returns what an object says whose keys say nothing: the text or texts under its only key, or its only sentence."""
+def _only_text(value: dict[str, Any], depth: int) -> str:
+    """Returns the text of an object whose keys are not known: what its only key holds, or its only sentence."""
     items = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
     if len(items) == 1 and isinstance(items[0], str | list):
         texts = items if isinstance(items[0], str) else items[0]

@@ -17,7 +17,6 @@ MARKS_MAX = 2_000
 """Number of marks that are looked at; the text after the last one stays as it is."""
 
 
-
 def _tags() -> str:
     """Returns a pattern of all names of tags, grouped by their first letters, which makes the search fast."""
     names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
@@ -106,7 +105,9 @@ def _key(match: re.Match[str]) -> str:
 def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
     """Removes what stands between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
     tokens = [
-        token for token in islice(_CTRL.finditer(text), MARKS_MAX) if not code.holds(token.start()) and not is_quoted(text, *token.span())
+        token
+        for token in islice(_CTRL.finditer(text), MARKS_MAX)
+        if not code.holds(token.start()) and not is_quoted(text, *token.span())
     ]
     if not tokens:
         return text, code
@@ -270,7 +271,9 @@ class _Stripper:
     def _close(self, mark: Mark) -> None:
         text = self._text
         if mark.key not in REASONING_CLOSERS:
-            if mark.key.startswith(("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")):
+            if mark.key.startswith(
+                ("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")
+            ):
                 self._drop(mark, mark.end, "token")
             return
         is_last = mark.end >= self._visible_end

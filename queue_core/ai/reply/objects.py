@@ -1,4 +1,4 @@
-"""Objects that stand beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
+"""Objects beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
 
 from __future__ import annotations
 
@@ -29,14 +29,24 @@ _LEFTOVER = re.compile(
 """One of our keys outside every object that could be read."""
 _MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
-_VALUE_OF_FLAG = re.compile(r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE)
+_VALUE_OF_FLAG = re.compile(
+    r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
+)
 _SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
 _BRACE = re.compile(r"\{")
 _OUR_START = re.compile(
     rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
 )
 _OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
-_CALL_KEYS = TECHNICAL_KEYS | {"action", "actioninput", "toolinput", "recipientname", "functioncall", "thought", "index"}
+_CALL_KEYS = TECHNICAL_KEYS | {
+    "action",
+    "actioninput",
+    "toolinput",
+    "recipientname",
+    "functioncall",
+    "thought",
+    "index",
+}
 _FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
 
 
@@ -58,7 +68,11 @@ def objects_beside(text: str, code: Code) -> Beside:
             continue
         if fence is not None and text[fence.body_start : candidate.start].strip():
             continue
-        if _is_ours(candidate, is_spoken_of=fence is None and continues(text, candidate.end), is_fenced=fence is not None):
+        if _is_ours(
+            candidate,
+            is_spoken_of=fence is None and continues(text, candidate.end),
+            is_fenced=fence is not None,
+        ):
             found.answers.append(candidate)
         elif _is_set_apart(text, candidate, fence):
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
@@ -85,7 +99,9 @@ def _candidates(text: str) -> Iterator[LooseObject]:
             continue
         tried += 1
         candidate = read_object(text, start.start())
-        if candidate is not None and (candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)):
+        if candidate is not None and (
+            candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)
+        ):
             yield candidate
             at = candidate.end
         else:
@@ -107,7 +123,7 @@ def _has_our_key(candidate: LooseObject) -> bool:
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
-    """Returns True for an object with our flags, or for one with nothing but an answer that no sentence speaks about."""
+    """Returns True for an object with our flags, or with nothing but an answer that no sentence speaks about."""
     keys = {key for layer in layers(candidate.value) for key in layer}
     if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
         return True
@@ -118,7 +134,7 @@ def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> boo
     """Returns True for an object that stands alone in its lines or its fence."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
-    after = text[candidate.end : candidate.end + 100].split("\n")[0].strip()
+    after = text[candidate.end : candidate.end + 100].split("\n", maxsplit=1)[0].strip()
     return begins_line(text, candidate.start) and (not after or after.startswith("{"))
 
 
@@ -132,7 +148,7 @@ def _is_bare_call(candidate: LooseObject) -> bool:
 
 
 def without_leftovers(text: str, code: Code) -> str:
-    """Removes the rest of an object of ours that could not be read. A sentence about one of our keys stays, and code."""
+    """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
     for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):

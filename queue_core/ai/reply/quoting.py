@@ -1,7 +1,8 @@
 """The difference between a tag or token that a model emits and one that its text speaks about.
 
-Code is text: a mark in a code span or in a fenced block is quoted. So is one in quotation marks or brackets, and one that is a
-word of a sentence: "The <think> tag hides the reasoning." Where both readings are possible, the user sees the text.
+Code is text: a mark in a code span or in a fenced block is quoted. So is one in quotation marks or brackets, and one
+that is a word of a sentence: "The <think> tag hides the reasoning." Where both readings are possible, the user sees the
+text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from itertools import islice
 CODE_MAX = 2_000
 """Number of fences, and of runs of backticks, that are looked at; after the last one no text counts as code."""
 
-_FENCE = re.compile(r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?=\n|\Z)")  # a literal first character makes the search fast
+_FENCE = re.compile(
+    r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?=\n|\Z)"
+)  # a literal first character makes the search fast
 _TICKS = re.compile(r"`+")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 _LIST_ITEM = re.compile(r"(?:[>#*•–-]|\d{1,3}[.)])+")
@@ -39,7 +42,7 @@ class Fence:
 
 
 class Code:
-    """The parts of a text that are code: fenced blocks and code spans, as Markdown has them. They are read when asked for."""
+    """The parts of a text that are code, as Markdown has them: fenced blocks and code spans. Read when asked for."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -127,4 +130,5 @@ def continues(text: str, end: int) -> bool:
     after = text[end : end + 2]
     if after[:1] in _PUNCTUATION:
         return bool(after)
-    return len(after) == 2 and after[0] in " \t" and (after[1].isalnum() and not after[1].isupper() or after[1] in "(=|–—-")
+    goes_on = after[1:].isalnum() and not after[1:].isupper()
+    return after[:1] in (" ", "\t") and (goes_on or after[1:] in ("(", "=", "|", "-", "–", "—"))
