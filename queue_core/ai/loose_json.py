@@ -14,13 +14,20 @@ import msgspec
 
 from queue_core.message import well_formed
 
-CHARACTERS_MAX = 100_000
+CHARACTERS_MAX = 50_000
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
+UNQUOTED_MAX = 4_000
+"""Limit on the length of a string whose first quote is missing."""
+
 _SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
-_KEY = re.compile(r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|((?:\$|[^\W\d])[\w$-]{0,63}))\s{0,100}:")
+_KEY = re.compile(
+    r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
+    r"(?:\s{0,100}:|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
+)
+"""A key and its colon; one quote, or between two strings the colon, may be missing."""
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -201,9 +208,16 @@ class _Reader:
             return self._string(_QUOTES[first], after_string)
         bare = _BARE.match(self._text, self.at, self._end)
         if bare is None or not _AFTER_ITEM.match(self._text, bare.end(), self._end):
-            raise _NoObjectError
+            return self._string_without_first_quote(after_string)
         self.at = bare.end()
         return _literal(bare[0])
+
+    def _string_without_first_quote(self, after: re.Pattern[str]) -> str:
+        for token in _QUOTES['"'].finditer(self._text, self.at, min(self._end, self.at + UNQUOTED_MAX)):
+            if token[0] == '"' and after.match(self._text, token.end(), self._end):
+                start, self.at = self.at, token.end()
+                return _unescaped(self._text[start : token.start()])
+        raise _NoObjectError
 
     def _string(self, quote: re.Pattern[str], after: re.Pattern[str]) -> str:
         start = self.at + 1

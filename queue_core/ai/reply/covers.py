@@ -11,7 +11,7 @@ from queue_core.ai.reply.absence import Absence
 from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
-from queue_core.ai.reply.quoting import Code, Fence, begins_line
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 from queue_core.ai.reply.react import final_answer
 
 CALL_CHARACTERS_MAX = 10_000
@@ -20,6 +20,7 @@ TAGS_MAX = 100
 """Number of tags around an answer that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
+_ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
 _DETAILS = re.compile(
     r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
     re.IGNORECASE,
@@ -33,7 +34,7 @@ _TOOL_CODE_LINE = re.compile(
 _DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
 _RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
-    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{0,30}_\w{1,60}\n?\(?\{.{0,4000}\}\)?",
+    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{1,30}_\w{2,60}(?:\n|\()\{.{0,4000}\}\)?",
     re.DOTALL,
 )
 
@@ -121,16 +122,22 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
 
 
 def _answer_tag(text: str, code: Code) -> Uncovered | None:
-    """Takes the text out of `<answer>…</answer>`, if these tags end the answer."""
-    if not text.endswith(">"):
-        return None
+    """Takes the text out of `<answer>…</answer>`, if these tags end the answer; one of them may be missing."""
+    closed = _ANSWER_CLOSES.search(text) if text.endswith(">") else None
+    if closed is None or code.holds(closed.start()):
+        opened = _ANSWER_OPENS.match(text)
+        is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())
+        return Uncovered(text[opened.end() :], "empty") if opened and is_cut else None
     for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
         closing = f"</{opening[1]}>"
         if code.holds(opening.start()) or not begins_line(text, opening.start()):
             continue
-        if text[-len(closing) :].lower() == closing.lower():
-            return Uncovered(text[opening.end() : -len(closing)], "empty")
-    return None
+        if closed[0].lower() == closing.lower():
+            return Uncovered(text[opening.end() : closed.start()], "empty")
+    is_word = text[closed.start() - 1 : closed.start()] in (" ", "(") and not begins_line(
+        text, closed.start()
+    )
+    return None if is_word or _ANSWER_OPENS.search(text) else Uncovered(text[: closed.start()])
 
 
 def _calls(text: str, code: Code) -> Uncovered | None:

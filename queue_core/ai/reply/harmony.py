@@ -16,8 +16,8 @@ MESSAGES_MAX = 500
 """Number of messages that are looked at."""
 
 _HEADER = re.compile(
-    r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
-    r"(?:<\|constrain\|>[^<\n]{0,50})?(?:<\|message\|>|(?=\n|\Z|[A-Z]))"
+    r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
+    r"(?:<\|constrain\|>[^<\n]{0,50})?<\|message\|>|(?P<cut_name>analysis|commentary|final)(?=\n|\Z|[A-Z]))"
     r"|<\|start\|>(?P<bare_role>assistant[^<\n]{0,100})<\|message\|>"
 )
 _END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
@@ -42,7 +42,8 @@ def _final_of_tokens(text: str, code: Code) -> str | None:
     headers = [
         header
         for header in islice(_HEADER.finditer(text), MESSAGES_MAX)
-        if not code.holds(header.start()) and not is_quoted(text, *header.span())
+        if not code.holds(header.start())
+        and not is_quoted(text, header.start(), text.index("|>", header.start()) + 2)
     ]
     if not headers:
         return None
@@ -51,7 +52,7 @@ def _final_of_tokens(text: str, code: Code) -> str | None:
         end = _END.search(text, header.end())
         body = text[header.end() : end.start() if end else len(text)].strip()
         is_call = " to=" in f"{header['role'] or header['bare_role'] or ''} {header['rest'] or ''}"
-        name = "final" if header["bare_role"] else header["name"]
+        name = "final" if header["bare_role"] else header["name"] or header["cut_name"]
         if name == "final" and body:
             finals.append(body)
         elif name == "commentary" and not is_call:

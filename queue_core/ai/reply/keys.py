@@ -26,7 +26,8 @@ TEXT_KEYS = _words(
     respuesta respuestas mensaje mensajes réponse reponse réponses texte risposta messaggio messaggi testo
     antwort nachricht nachrichten antwoord bericht yanıt yanit cevap mesaj metin jawaban balasan pesan الرد رد
     الردود الإجابة الاجابة إجابة اجابة الجواب جواب الرسالة رسالة رسائل الرسائل النص نص پاسخ پیام متن תשובה
-    הודעה ответ сообщение текст відповідь повідомлення उत्तर जवाब संदेश 回答 回复 回覆 答案 答复 消息 文本 内容 返信 返答 応答 メッセージ
+    הודעה ответ сообщение текст відповідь повідомлення उत्तर जवाब संदेश
+    回答 回复 回覆 答案 答复 消息 文本 内容 返信 返答 応答 メッセージ
     답변 응답 메시지 trảlời tinnhắn คำตอบ ข้อความ
     """
 )

@@ -35,7 +35,7 @@ _MARK = re.compile(
     rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
-_UNKNOWN = re.compile(r"<\|[\w/-]{1,60}\|>")
+_UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
 _ROLE = re.compile(

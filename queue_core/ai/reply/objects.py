@@ -28,7 +28,7 @@ _LEFTOVER = re.compile(
 )
 """One of our keys outside every object that could be read."""
 _MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
-_BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]\s{0,100},\s{0,100}[\"'“]?)?\Z")
+_BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
     r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
 )
@@ -37,7 +37,8 @@ _BRACE = re.compile(r"\{")
 _OUR_START = re.compile(
     rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
 )
-_OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
+_COMMENT = r"(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?"
+_OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}{_COMMENT}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
 _CALL_KEYS = TECHNICAL_KEYS | {
     "action",
     "actioninput",
@@ -119,7 +120,8 @@ def _has_our_key(candidate: LooseObject) -> bool:
         return True
     if candidate.is_whole or (candidate.value and not candidate.cut_key):
         return False
-    return any(key.startswith(plain(candidate.cut_key)) for key in OUR_KEYS)
+    cut_key = plain(candidate.cut_key) or candidate.cut_key
+    return any(key.startswith(cut_key) for key in OUR_KEYS)
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:

@@ -12,7 +12,9 @@ STRINGS_MAX = 8
 VALUES_MAX = 500
 """Number of values that are read one after the other."""
 
-_VALUE_START = re.compile(r"\{\s{0,100}(?:[\"'“]|\})|\[\s{0,100}[\"'“{\[]")
+_VALUE_START = re.compile(
+    r"\{\s{0,100}(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?[\"'“}]|\[\s{0,100}[\"'“{\[]"
+)
 _BETWEEN = re.compile(r"[\s,;]*+")
 _FENCE_AT_START = re.compile(r"```[A-Za-z0-9_-]{0,20}\s*+")
 

@@ -1,0 +1,259 @@
+"""Marks of each family of models: reasoning, calls, channels and tokens, as people reported them."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_core.ai.reply import extract
+
+ANSWERS = {
+    "gpt-oss: a preamble, then the final channel": (
+        "<|channel|>analysis<|message|>Hours. Need tool? No.<|end|><|start|>assistant<|channel|>commentary<|message|>Let me check that.<|end|><|start|>assistant<|channel|>final<|message|>We open at nine.<|return|>",
+        "We open at nine.",
+    ),
+    "gpt-oss: a call whose first tokens are missing": (
+        'We open at nine.【commentary to=functions.ask <|constrain|>json<|message|>{"question":"hours"}',
+        "We open at nine.",
+    ),
+    "gpt-oss: channels whose tokens are missing": (
+        "analysisThe user asks for hours. We should answer nine.assistantfinalWe open at nine.",
+        "We open at nine.",
+    ),
+    "gpt-oss: an object in the final channel": (
+        '<|start|>assistant<|channel|>final <|constrain|>json<|message|>{"response": "We open at nine.", "needsDataCollection": false}<|return|>',
+        "We open at nine.",
+    ),
+    "gpt-oss: a call whose recipient stands in the role": (
+        "<|start|>assistant to=functions.hours<|channel|>commentary json<|message|>{}<|call|>",
+        "",
+    ),
+    "Kimi K3: an empty response": (
+        "<|open|>response<|sep|><|close|>response<|sep|><|close|>message<|sep|>",
+        "",
+    ),
+    "Kimi K3: reasoning and a response": (
+        "<|open|>think<|sep|>They ask.<|close|>think<|sep|><|open|>response<|sep|>We open at nine.<|close|>response<|sep|><|close|>message<|sep|>",
+        "We open at nine.",
+    ),
+    "Kimi K3: a call in a dialect": (
+        'We open at nine.<|open|>toolscall tool="Hours" index="1"<|sep|><|open|>argument key="day" type="string"<|sep|>mon<|close|>argument<|sep|><|close|>call<|sep|><|close|>toolsmessage<|sep|>',
+        "We open at nine.",
+    ),
+    "Kimi K3: a response that lost its first token": (
+        "We open at nine.response<|sep|>",
+        "We open at nine.response",
+    ),
+    "Kimi K2: a section of calls": (
+        'One moment.<|tool_calls_section_begin|><|tool_call_begin|>functions.hours:0<|tool_call_argument_begin|>{"day": "mon"}<|tool_call_end|><|tool_calls_section_end|>',
+        "One moment.",
+    ),
+    "DeepSeek V3: calls with wide bars": (
+        'One moment.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>hours\n```json\n{"day":"mon"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜>',
+        "One moment.",
+    ),
+    "DeepSeek V3: tokens with spaces": (
+        "One moment.<| tool calls begin |><| tool call begin |>function<| tool sep |>hours{}<| tool call end |><| tool calls end |>",
+        "One moment.",
+    ),
+    "Gemma 4: reasoning and a call": (
+        '<|channel>thought\nHours.\n<channel|><|tool_call>call:hours{day:<|"|>mon<|"|>}<tool_call|>',
+        "",
+    ),
+    "Gemma 4: tokens without a meaning": ("We open<unused6226><unused6226> at nine.", "We open at nine."),
+    "MedGemma: reasoning": (
+        "<unused94>thought\nThe user wants hours.<unused95>We open at nine.",
+        "We open at nine.",
+    ),
+    "Gemma 3: a turn that the model invents": (
+        "We open at nine.<end_of_turn>\n<start_of_turn>user\nThanks<end_of_turn>\n",
+        "We open at nine.",
+    ),
+    "Llama 3: headers and an invented turn": (
+        "<|start_header_id|>assistant<|end_header_id|>\n\nWe open at nine.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nOk",
+        "We open at nine.",
+    ),
+    "Llama 3.1: a call in Python": ('<|python_tag|>hours.call(day="mon")<|eom_id|>', ""),
+    "Llama 4: calls between tokens": ('<|python_start|>[hours(day="mon")]<|python_end|>', ""),
+    "Llama 4: calls in Python without a token": ('[get_hours(day="mon"), get_price(item="shoe")]', ""),
+    "Mistral: a call with its id": ('[TOOL_CALLS]hours[CALL_ID]abc123[ARGS]{"day": "mon"}', ""),
+    "Mistral: a call after a text": (
+        'We look it up. [TOOL_CALLS] [{"name": "hours", "arguments": {"day": "mon"}}]</s>',
+        "We look it up.",
+    ),
+    "Mistral: the question repeated": (
+        "[INST] When do you open? [/INST] We open at nine.</s>",
+        "We open at nine.",
+    ),
+    "Seed: reasoning with a budget": (
+        "<seed:think>They ask.<seed:cot_budget_reflect>I used 10 tokens.</seed:cot_budget_reflect></seed:think>We open at nine.<seed:eos>",
+        "We open at nine.",
+    ),
+    "GLM 4.5: a call as tags": (
+        "\n<think></think>\nLet me check.\n<tool_call>hours\n<arg_key>day</arg_key>\n<arg_value>mon</arg_value>\n</tool_call>",
+        "Let me check.",
+    ),
+    "GLM 4.5: a token of the user's turn": ("We open at nine.<|user|>\nThanks", "We open at nine."),
+    "GLM 4.1: an answer with a box": (
+        "<think>t</think><answer>We open at <|begin_of_box|>nine<|end_of_box|>.</answer>",
+        "We open at nine.",
+    ),
+    "Cohere: reasoning and a response": (
+        "<|START_THINKING|>They ask.<|END_THINKING|><|START_RESPONSE|>We open at nine.<|END_RESPONSE|><|END_OF_TURN_TOKEN|>",
+        "We open at nine.",
+    ),
+    "Cohere: an action": (
+        '<|START_ACTION|>[{"tool_call_id":"0","tool_name":"hours","parameters":{}}]<|END_ACTION|>',
+        "",
+    ),
+    "MiniMax M3: a call with its own marks": (
+        ']<]minimax[>[<tool_call>]<]minimax[>[<invoke name="hours">]<]minimax[>[<day>mon]<]minimax[>[</day>]<]minimax[>[</invoke>]<]minimax[>[</tool_call>',
+        "",
+    ),
+    "Nemotron: a call": ('<TOOLCALL>[{"name": "hours", "arguments": {}}]</TOOLCALL>', ""),
+    "reasoning that never ends, after a text": ("Sure.\n<think>\nLet me reconsider the hours.", "Sure."),
+    "reasoning after blank lines": (
+        "\n\n<think>\nThey ask.\n</think>\n\nWe open at nine.",
+        "We open at nine.",
+    ),
+    "reasoning without its first tag": (
+        "The user asks for hours, and the list says nine. I answer with that.\n</think>We open at nine.",
+        "We open at nine.",
+    ),
+    "a damaged object with a thought, before the text": (
+        '{"thought": "They ask "when" for hours."}\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "Gemini: a body with a thought": (
+        '{"candidates": [{"content": {"role": "model", "parts": [{"thought": true, "text": "**Interpreting**"}, {"text": "We open at nine."}]}}]}',
+        "We open at nine.",
+    ),
+    "Gemini: code that calls, without a fence": ('tool_code\nprint(default_api.hours(day="mon"))', ""),
+    "Gemini: a tool's output before the text": (
+        '```tool_outputs\n{"open": 9}\n```\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "Qwen 3 Coder: a call in a call": (
+        "One moment.\n<tool_call>\n<function=hours>\n<parameter=day>\nmon\n</parameter>\n</function>\n</tool_call>",
+        "One moment.",
+    ),
+    "Claude's old calls with results": (
+        'One moment.\n<function_calls>\n<invoke name="hours">\n<parameter name="day">mon</parameter>\n</invoke>\n</function_calls>\n<function_results>9</function_results>\nWe open at nine.',
+        "One moment.\nWe open at nine.",
+    ),
+    "Granite 3: reasoning named in words": (
+        "Here is my thought process: they ask for hours.\nHere is my response: We open at nine.",
+        "We open at nine.",
+    ),
+    "stop text after end": (
+        "We open at nine.<|im_end|>\n<|im_start|>user\nAnd on Friday?<|im_end|>\n<|im_start|>assistant\nClosed.",
+        "We open at nine.",
+    ),
+    "eos then junk": ("We open at nine.</s></s></s>", "We open at nine."),
+    "phi": ("We open at nine.<|end|>", "We open at nine."),
+    "endoftext": ("We open at nine.<|endoftext|>Human: hi\n\nAssistant: hello", "We open at nine."),
+    "cut end token": ("We open at nine.<|im_en", "We open at nine.<|im_en"),
+    "arabic end": ("نفتح الساعة التاسعة صباحاً.<|eot_id|>", "نفتح الساعة التاسعة صباحاً."),
+    "arabic think": (
+        "<think>المستخدم يسأل عن المواعيد.</think>نفتح الساعة التاسعة صباحاً.",
+        "نفتح الساعة التاسعة صباحاً.",
+    ),
+    "arabic bare": (
+        "المستخدم يسأل عن المواعيد.\n</think>\nنفتح الساعة التاسعة صباحاً.",
+        "نفتح الساعة التاسعة صباحاً.",
+    ),
+    "think attr": ('<think duration="3s">They ask.</think>We open at nine.', "We open at nine."),
+    "thinking closes with think": ("<thinking>They ask.</think>We open at nine.", "We open at nine."),
+    "unclosed think then tool": (
+        '<think>They ask.<tool_call>{"name":"hours","arguments":{}}</tool_call>',
+        "",
+    ),
+    "two thinks with answer between": (
+        "<think>a</think>\nWe open at nine.\n<think>b</think>",
+        "We open at nine.",
+    ),
+    "pseudo-xml analysis": (
+        "<analysis>\nhm\n</analysis>\n\n<answer>We open at nine.</answer>",
+        "We open at nine.",
+    ),
+    "response tag ERNIE": (
+        "<think>\nhm\n</think>\n\n<response>\nWe open at nine.\n</response>",
+        "We open at nine.",
+    ),
+    "scratchpad": ("<scratchpad>look up</scratchpad>\nWe open at nine.", "We open at nine."),
+    "tool_call json no close at end": (
+        'We open at nine.\n<tool_call>\n{"name": "save", "arguments": {"x": 1}}\n',
+        "We open at nine.",
+    ),
+    "bare json call after text": (
+        'Let me check.\n{"name": "hours", "arguments": {"day": "mon"}}',
+        "Let me check.",
+    ),
+    "bare json call only": ('{"name": "hours", "parameters": {"day": "mon"}}', ""),
+    "llama3 json call; list": ('[{"name": "hours", "arguments": {}}]', ""),
+    "openai tool_calls": (
+        '{"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "hours", "arguments": "{}"}}]}',
+        "",
+    ),
+    "openai tool_calls w content": (
+        '{"role": "assistant", "content": "One moment.", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "hours", "arguments": "{}"}}]}',
+        "One moment.",
+    ),
+    "functools": ('functools[{"name": "hours", "arguments": {"day": "mon"}}]', ""),
+    "internlm": (
+        'One moment.<|action_start|><|plugin|>{"name": "hours", "parameters": {}}<|action_end|>',
+        "One moment.",
+    ),
+    "lfm2": ('<|tool_call_start|>[hours(day="mon")]<|tool_call_end|>', ""),
+    "functionary": (">>>all\nWe open at nine.", "We open at nine."),
+    "functionary call": ('>>>hours\n{"day": "mon"}', ""),
+    "glm legacy": ('get_hours\n{"day": "mon"}', ""),
+    "xml dsml ascii": (
+        'Ok.\n<|DSML|function_calls>\n<|DSML|invoke name="x">\n</|DSML|invoke>\n</|DSML|function_calls>',
+        "Ok.",
+    ),
+    "antml": (
+        'Ok.\n<function_calls>\n<invoke name="x">\n<parameter name="a">1</parameter>\n</invoke>\n</function_calls>',
+        "Ok.",
+    ),
+    "tool result echoed": (
+        '<tool_response>\n{"open": 9}\n</tool_response>\nWe open at nine.',
+        "We open at nine.",
+    ),
+    "gemini ctrl thinking": ("<ctrl94>thought\nThey ask.<ctrl95>We open at nine.", "We open at nine."),
+    "gemini ctrl99 end": ("We open at nine.<ctrl99>", "We open at nine."),
+    "gemini python call in fence": ('```python\nprint(default_api.hours(day="mon"))\n```', ""),
+    "gemini thought prefix json": (
+        '{"thought": "They ask.", "response": "We open at nine."}',
+        "We open at nine.",
+    ),
+    "kimi k2 unclosed": (
+        'Ok.<|tool_calls_section_begin|><|tool_call_begin|>functions.x:0<|tool_call_argument_begin|>{"a":',
+        "Ok.",
+    ),
+    "harmony missing message": ("<|channel|>analysis<|message|>They ask", ""),
+    "harmony commentary preamble only + call": (
+        "<|channel|>commentary<|message|>One moment.<|end|><|start|>assistant<|channel|>commentary to=functions.x <|constrain|>json<|message|>{}<|call|>",
+        "One moment.",
+    ),
+    "harmony final cut": ("<|channel|>final<|message|>We open at nine.", "We open at nine."),
+    "assistant header stripped": ("assistant\n\nWe open at nine.", "We open at nine."),
+    "wrapped in fence": (
+        "```\n<think>hm</think>\nWe open at nine.\n```",
+        "```\n<think>hm</think>\nWe open at nine.\n```",
+    ),
+    "think inside JSON string": (
+        '{"response": "<think>hm</think>We open at nine.", "needsDataCollection": false}',
+        "We open at nine.",
+    ),
+    "end token inside JSON string": ('{"response": "We open at nine.<|im_end|>"}', "We open at nine."),
+    "json after reasoning": (
+        '<think>\nhm {"response": "x"}\n</think>\n\n```json\n{"response": "We open at nine.", "needsDataCollection": true, "requestedFields": ["name"]}\n```',
+        "We open at nine.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_user_sees(name: str) -> None:
+    answer, expected = ANSWERS[name]
+    assert extract(answer).text == expected
