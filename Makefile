@@ -57,6 +57,7 @@ unit: $(VENV)/.test ## all tests
 
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
 	$(BIN)/python tests/bench/core.py
+	$(BIN)/python tests/bench/answers.py
 
 soak: $(VENV)/.test ## the long searches: what `make test` leaves out, and every property with many more examples
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile=soak --timeout 3600

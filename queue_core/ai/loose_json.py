@@ -14,7 +14,7 @@ import msgspec
 
 from queue_core.message import well_formed
 
-CHARACTERS_MAX = 50_000
+CHARACTERS_MAX = 32_768
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
@@ -46,6 +46,7 @@ _AFTER_STRING = re.compile(
 )
 """Text that may follow a string in an object, such as the next key, even if it is cut off. A quote before any other
 text belongs to the string."""
+_NEXT_KEY = re.compile(r"[^,]{0,2}(,)\s{0,2}[\"'“][A-Za-z_][\w-]{0,63}[\"'”]\s{0,100}:")
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
 _CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -221,10 +222,18 @@ class _Reader:
 
     def _string(self, quote: re.Pattern[str], after: re.Pattern[str]) -> str:
         start = self.at + 1
+        next_key = None
         for token in quote.finditer(self._text, start, self._end):
-            if token[0][0] != "\\" and after.match(self._text, token.end(), self._end):
+            if token[0][0] == "\\":
+                continue
+            if after.match(self._text, token.end(), self._end):
                 self.at = token.end()
                 return _unescaped(self._text[start : token.start()])
+            if next_key is None:
+                next_key = _NEXT_KEY.match(self._text, max(start, token.start() - 3), self._end)
+        if next_key is not None:  # the closing quote is missing
+            self.at = next_key.start(1)
+            return _unescaped(self._text[start : self.at])
         self.is_whole = False
         self.at = self._end
         body = self._text[start : self._end].rstrip()

@@ -123,7 +123,7 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
 
 def _answer_tag(text: str, code: Code) -> Uncovered | None:
     """Takes the text out of `<answer>…</answer>`, if these tags end the answer; one of them may be missing."""
-    closed = _ANSWER_CLOSES.search(text) if text.endswith(">") else None
+    closed = _ANSWER_CLOSES.match(text, text.rfind("</")) if text.endswith(">") else None
     if closed is None or code.holds(closed.start()):
         opened = _ANSWER_OPENS.match(text)
         is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())

@@ -149,9 +149,11 @@ def is_failure(fields: dict[str, Any]) -> bool:
 def _only_text(value: dict[str, Any], depth: int) -> str:
     """Returns the text of an object whose keys are not known: what its only key holds, or its only sentence."""
     items = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
-    if len(items) == 1 and isinstance(items[0], str | list):
-        texts = items if isinstance(items[0], str) else items[0]
-        return joined(text for text in texts if isinstance(text, str) and any(_strings(text, 1)))
+    texts = items[0] if len(items) == 1 and isinstance(items[0], list) else items
+    if len(items) == 1 and (
+        text := joined(item for item in texts if isinstance(item, str) and any(_strings(item, 1)))
+    ):
+        return text
     sentences = []
     for text in _strings(value, depth):
         if len(text.split()) > 1:

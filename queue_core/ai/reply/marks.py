@@ -13,7 +13,7 @@ from queue_core.ai.loose_json import read_value
 from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
 from queue_core.ai.reply.quoting import Code, begins_line, continues, is_quoted
 
-MARKS_MAX = 2_000
+MARKS_MAX = 500
 """Number of marks that are looked at; the text after the last one stays as it is."""
 
 
@@ -27,10 +27,9 @@ def _tags() -> str:
 
 
 _MARK = re.compile(
-    r"<(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
+    r"<(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>"
-    r"|(?P<gemma>\|[a-z_]{2,40}|[a-z_]{2,40}\|)>"
+    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
     rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["

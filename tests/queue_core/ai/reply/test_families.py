@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from queue_core.ai.reply import extract
+from queue_core.ai.reply.families import FAMILIES, WEAK_REASONING
 
 ANSWERS = {
     "gpt-oss: a preamble, then the final channel": (
@@ -257,3 +260,64 @@ ANSWERS = {
 def test_the_user_sees(name: str) -> None:
     answer, expected = ANSWERS[name]
     assert extract(answer).text == expected
+
+
+TEXT = "We open at nine."
+FOREIGN_TURNS = ("<|user|>", "<|im_user|>", "<|im_system|>", "<|system|>", "<|message_user|>")
+
+
+def emitted(mark: str) -> str:
+    """Returns a mark of the table as a model writes it."""
+    name = mark.strip("<>/")
+    close = mark.startswith("</")
+    if name.startswith("open:"):
+        return f"<|{'close' if close else 'open'}|>{name.removeprefix('open:')}<|sep|>"
+    if name.startswith("dsml:"):
+        return f"<{'/' if close else ''}｜DSML｜{name.removeprefix('dsml:')}>"
+    if mark.endswith("=>"):
+        return f'{mark[:-1]}"hours">'
+    return "[gMASK]" if mark == "[gmask]" else mark.upper() if mark.endswith("]") else mark
+
+
+def pairs(*roles: str) -> Iterator[tuple[str, str]]:
+    """Yields the marks that open and close a part in these roles, as models write them."""
+    for family in FAMILIES:
+        for role in roles:
+            yield from ((emitted(opening), emitted(closing)) for opening, closing in getattr(family, role))
+
+
+def test_no_reasoning_of_the_table_is_shown() -> None:
+    for opening, closing in [*WEAK_REASONING, *pairs("reasoning")]:
+        assert extract(f"{opening}They ask for hours.{closing}{TEXT}").text == TEXT, opening
+
+
+def test_no_call_of_the_table_is_shown() -> None:
+    for opening, closing in pairs("calls"):
+        assert extract(f'{TEXT}\n{opening}{{"name": "hours", "arguments": {{}}}}{closing}').text == TEXT, (
+            opening
+        )
+        assert extract(f"{TEXT}\n{opening}hours(").text == TEXT, opening
+
+
+def test_what_stands_before_a_marked_answer_is_not_shown() -> None:
+    for opening, closing in pairs("answers"):
+        assert extract(f"They ask for hours.{opening}{TEXT}{closing}").text == TEXT, opening
+
+
+def test_what_follows_the_end_of_a_turn_is_not_shown() -> None:
+    for family in FAMILIES:
+        for mark in family.ends:
+            assert extract(f"{TEXT}{emitted(mark)}\nThanks!").text == TEXT, mark
+        for mark in family.turns:
+            assert extract(f"{TEXT}{emitted(mark)}user\nThanks!").text == TEXT, mark
+
+
+def test_only_the_assistants_turn_is_shown() -> None:
+    for mark in (mark for family in FAMILIES for mark in family.turns):
+        expected = "" if mark in FOREIGN_TURNS else TEXT
+        assert extract(f"{emitted(mark)}assistant\n{TEXT}").text == expected, mark
+
+
+def test_no_token_of_the_table_is_shown() -> None:
+    for mark in (mark for family in FAMILIES for mark in family.tokens):
+        assert extract(f"{emitted(mark)}{TEXT}").text == TEXT, mark

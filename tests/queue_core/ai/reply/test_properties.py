@@ -16,11 +16,10 @@ from queue_core.ai.reply.families import ROLES
 
 OURS = {"needsDataCollection": False, "requestedFields": []}
 
-words = st.sampled_from(
-    "we open at nine close later ask me الباب مفتوح الآن naïve 9:00 50% (maybe) 24/7 e.g. x=1 ⭐".split()
-)
+VOCABULARY = "we open at nine close later ask me الباب مفتوح الآن naïve 9:00 50% (maybe) 24/7 e.g. x=1 ⭐"
+words = st.sampled_from(VOCABULARY.split())
 marks = st.sampled_from(
-    sorted(ROLES) + ["<｜tool▁calls▁begin｜>", "<|custom|>", "<b>", "<details>", '{"a": 1}', "[x]", "{name}"]
+    [*sorted(ROLES), "<｜tool▁calls▁begin｜>", "<|custom|>", "<b>", "<details>", '{"a": 1}', "[x]", "{name}"]
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab \"'{}<>é", max_size=6),
@@ -171,7 +170,8 @@ def test_a_text_in_covers_comes_out_as_it_is(
     outside: list[Callable[[str], str]],
 ) -> None:
     covered = f"<answer>{text}</answer>" if is_tagged else text
-    for cover in [*inside, turn, *outside]:
+    covers: list[Callable[[str], str]] = [*inside, turn, *outside]
+    for cover in covers:
         covered = cover(covered)
     assert extract(covered).text == text
 
@@ -183,24 +183,33 @@ def test_json_in_a_cover_comes_out_as_its_text(
     assert extract(outside(inside(text))).text == text
 
 
-DAMAGES: list[Callable[[str, int], str]] = [
-    lambda answer, at: answer[:at],
-    lambda answer, at: answer[:at] + answer[at + 1 :],
-    lambda answer, at: answer.replace("}", ",}"),
-    lambda answer, at: answer.replace(", ", " "),
-    lambda answer, at: answer.replace('\\"', '"'),
-    lambda answer, at: answer.replace("\\n", "\n"),
-    lambda answer, at: answer.replace('"', "'"),
-    lambda answer, at: f"Sure:\n```json\n{answer}",
-    lambda answer, at: answer.replace("{", "{ // note\n"),
-]
+def damaged(answer: str, kind: str, at: int) -> str:
+    """Returns JSON with a fault that models make."""
+    match kind:
+        case "cut off":
+            return answer[:at]
+        case "a character missing":
+            return answer[:at] + answer[at + 1 :]
+        case "a fence that never closes":
+            return f"Sure:\n```json\n{answer}"
+    old, new = FAULTS[kind]
+    return answer.replace(old, new)
 
 
-@given(texts, st.sampled_from(DAMAGES), st.integers(0, 200))
-def test_damaged_json_is_read_where_json_repair_can_read_it(
-    text: str, damage: Callable[[str, int], str], at: int
-) -> None:
-    damaged = damage(json.dumps({"response": text, **OURS}, ensure_ascii=False), at)
-    repaired = json_repair.loads(damaged)
+FAULTS = {
+    "trailing commas": ("}", ",}"),
+    "missing commas": (", ", " "),
+    "quotes without escape": ('\\"', '"'),
+    "line breaks without escape": ("\\n", "\n"),
+    "single quotes": ('"', "'"),
+    "comments": ("{", "{ // note\n"),
+}
+KINDS = ["cut off", "a character missing", "a fence that never closes", *FAULTS]
+
+
+@given(texts, st.sampled_from(KINDS), st.integers(0, 200))
+def test_damaged_json_is_read_where_json_repair_can_read_it(text: str, kind: str, at: int) -> None:
+    answer = damaged(json.dumps({"response": text, **OURS}, ensure_ascii=False), kind, at)
+    repaired = json_repair.loads(answer)
     assume(isinstance(repaired, dict) and repaired.get("response") == text)
-    assert extract(damaged).text == text
+    assert extract(answer).text == text
