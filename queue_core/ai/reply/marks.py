@@ -27,7 +27,8 @@ def _tags() -> str:
 
 
 _MARK = re.compile(
-    r"<(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
+    r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
+    r"(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
     r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
