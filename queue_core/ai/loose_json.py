@@ -25,7 +25,7 @@ UNQUOTED_MAX = 4_000
 _SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
 _KEY = re.compile(
     r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
-    r"(?:\s{0,100}:|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
+    r"(?:\s{0,100}(?:=>|:\.?)|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
 )
 """A key and its colon; one quote, or between two strings the colon, may be missing."""
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")

@@ -25,6 +25,9 @@ _DETAILS = re.compile(
     r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
     re.IGNORECASE,
 )
+_ESCAPED_TAG = re.compile(
+    r"&lt;(/?(?:think|thinking|thought|reasoning|tool_call|function_calls?))&gt;", re.IGNORECASE
+)
 _ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
 _THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
 _RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
@@ -115,6 +118,8 @@ def _thought_process(text: str, code: Code) -> Uncovered | None:
     if thoughts := _THOUGHTS.match(text):
         response = _RESPONSE.search(text, thoughts.end())
         return Uncovered(text[response.end() :] if response else "", "reasoning")
+    if _ESCAPED_TAG.match(text):
+        return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text))
     if recipient := _RECIPIENT.match(text):  # Functionary
         return Uncovered(text[recipient.end() :] if recipient[1] == "all" else "", "call")
     role = _ROLE_LINE.match(text)

@@ -21,7 +21,9 @@ _HEADER = re.compile(
     r"|<\|start\|>(?P<bare_role>assistant[^<\n]{0,100})<\|message\|>"
 )
 _END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_STRIPPED_CALL = re.compile(r"(?:assistant|【|^)\s?(?:commentary|analysis) to=[\w.]{1,80}")
+_STRIPPED_CALL = re.compile(
+    r"(?:assistant|【|^)\s?(?:commentary|analysis) to=[\w.]{1,80}|\bto=functions\.\w{1,80}(?: json| code)?\s{0,9}\{"
+)
 _STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
 _STRIPPED_FINAL = "assistantfinal"
 

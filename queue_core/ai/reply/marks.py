@@ -72,7 +72,7 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
 
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
-    count = 0
+    count = struck = 0
     for match in _MARK.finditer(text):
         key = _key(match)
         role = ROLES.get(key)
@@ -84,7 +84,12 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
         if count > MARKS_MAX:
             return
         start, end = match.span()
-        yield Mark(start, end, key, role, code.holds(start) or is_quoted(text, start, end))
+        is_text = code.holds(start) or is_quoted(text, start, end)
+        if key == "<s>" and start and text[start - 1] != ">":  # HTML's strikethrough
+            is_text, struck = True, struck + 1
+        elif key == "</s>" and struck:
+            is_text, struck = True, struck - 1
+        yield Mark(start, end, key, role, is_text)
 
 
 def _key(match: re.Match[str]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import msgspec
 
-from queue_core.ai.loose_json import LooseObject, read_object
+from queue_core.ai.loose_json import LooseObject, read_object, read_value
 from queue_core.ai.reply.json_text import action_of, is_answer_only, is_call, layers, text_of
 from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plain
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
@@ -33,6 +34,7 @@ _VALUE_OF_FLAG = re.compile(
     r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
 )
 _SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
+_LIST_START = re.compile(r"\n[ \t]{0,9}\[(?=\s{0,9}\{)")
 _BRACE = re.compile(r"\{")
 _OUR_START = re.compile(
     rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
@@ -65,27 +67,39 @@ def objects_beside(text: str, code: Code) -> Beside:
     found = Beside()
     for candidate in _candidates(text):
         fence = code.fence_around(candidate.start)
-        if fence is None and code.holds(candidate.start):
+        before = text[fence.body_start : candidate.start].strip() if fence else code.holds(candidate.start)
+        if before:  # a part of code
             continue
-        if fence is not None and text[fence.body_start : candidate.start].strip():
-            continue
-        if _is_ours(
-            candidate,
-            is_spoken_of=fence is None and continues(text, candidate.end),
-            is_fenced=fence is not None,
-        ):
+        is_spoken_of = fence is None and continues(text, candidate.end)
+        if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None):
             found.answers.append(candidate)
         elif _is_set_apart(text, candidate, fence):
+            shown = _shown_instead(text, candidate.value, fence)
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
-            if candidate.value and {plain(key) for key in candidate.value} <= HIDDEN_KEYS:
-                found.shown.append((start, end, ""))
-            elif is_answer_only(candidate.value):
-                shown = text_of(candidate.value).strip()
-                if fence is None or _is_sentence(shown) or not text[fence.end :].strip():
-                    found.shown.append((start, end, shown))
-            elif fence is None and _is_bare_call(candidate):
-                found.shown.append((start, end, ""))
+            found.shown += [(start, end, shown)] if shown is not None else []
+    if "[" in text:
+        found.shown = sorted([*found.shown, *((*span, "") for span in _lists_of_calls(text, code))])
     return found
+
+
+def _shown_instead(text: str, value: dict[str, Any], fence: Fence | None) -> str | None:
+    """Returns the text to show in the place of an object that stands alone: "" for a call; None for an example."""
+    if value and {plain(key) for key in value} <= HIDDEN_KEYS:
+        return ""
+    if is_answer_only(value):
+        shown = text_of(value).strip()
+        is_last = fence is not None and not text[fence.end :].strip()
+        return shown if fence is None or is_last or _is_sentence(shown) else None
+    return "" if fence is None and _is_call(value) else None
+
+
+def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
+    """Yields the lists, each at the beginning of a line, that hold nothing but calls."""
+    for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
+        start = match.end() - 1
+        found = None if code.holds(start) else read_value(text, start)
+        if found is not None and found.is_clean and all(_is_call(item) for item in found.value):
+            yield start, found.end
 
 
 def _candidates(text: str) -> Iterator[LooseObject]:
@@ -133,19 +147,22 @@ def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> 
 
 
 def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
-    """Returns True for an object that stands alone in its lines or its fence."""
+    """Returns True for an object that stands alone in its fence, or that no sentence goes on after."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
-    after = text[candidate.end : candidate.end + 100].split("\n", maxsplit=1)[0].strip()
-    return begins_line(text, candidate.start) and (not after or after.startswith("{"))
+    if continues(text, candidate.end):
+        return False
+    before = text[max(0, candidate.start - 10) : candidate.start].rstrip()
+    is_introduced = begins_line(text, candidate.start) or before.endswith((":", "："))
+    return is_introduced or _is_sentence(text_of(candidate.value).strip())
 
 
 def _is_sentence(text: str) -> bool:
     return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?")
 
 
-def _is_bare_call(candidate: LooseObject) -> bool:
-    fields = {plain(key): item for key, item in candidate.value.items()}
+def _is_call(value: Any) -> bool:
+    fields = {plain(key): item for key, item in value.items()} if isinstance(value, dict) else {}
     return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
 
 

@@ -23,6 +23,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 
+_CALLS = re.compile(r"```(?:json)?\s{0,9}[\[{]\s{0,9}[\[{\"]")
 _FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
 
 
@@ -44,9 +45,9 @@ def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
     if thinks and answers:
         return _segment(text, labels, answers[-1]), False
     actions = [index for index, label in enumerate(labels) if _step(label) in _ACTIONS]
-    if not actions or not (thinks or steps & {"action input", "observation"}):
+    action = _segment(text, labels, actions[-1]) if actions else ""
+    if not actions or not (thinks or steps & {"action input", "observation"} or _CALLS.match(action)):
         return None
-    action = _segment(text, labels, actions[-1])
     return (action, False) if _FINAL_ACTION.search(action, 0, 500) else (before, True)
 
 

@@ -20,8 +20,10 @@ _FENCE_AT_START = re.compile(r"```[A-Za-z0-9_-]{0,20}\s*+")
 
 
 def bare(text: str) -> str:
-    """Removes a fence around the text, or half of one."""
+    """Removes a fence around the text, or half of one, and the marks of a code span around JSON."""
     text = text.strip()
+    if text.startswith(("`{", "`[")) and text.endswith(("}`", "]`")):
+        return text[1:-1].strip()
     if fence := _FENCE_AT_START.match(text):
         text = text[fence.end() :]
     return text.removesuffix("```").strip()

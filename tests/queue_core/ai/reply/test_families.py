@@ -253,6 +253,93 @@ ANSWERS = {
         '<think>\nhm {"response": "x"}\n</think>\n\n```json\n{"response": "We open at nine.", "needsDataCollection": true, "requestedFields": ["name"]}\n```',
         "We open at nine.",
     ),
+    "bos and eos": ("<s>We open at nine.</s>", "We open at nine."),
+    "bos space": ("<s> We open at nine.</s>", "We open at nine."),
+    "openclaw 144942": (
+        'Let me check.\n<tool_call]<]minimax[>[><invoke]<]minimax[>[ name="x">]<]minimax[>[</invoke></tool_call>',
+        "Let me check.",
+    ),
+    "openclaw 62820": (
+        'Let me check what reminders are active:\n<minimax:tool_call>\n<invoke name=\\"exec\\">\n<parameter name=\\"command\\">ls</parameter>\n</invoke>\n</minimax:tool_call>',
+        "Let me check what reminders are active:",
+    ),
+    "openclaw 45000": (
+        'We open at nine.\n\n<tool_call>\n<function=exec>\n<parameter=command>\ncurl -d @x && python3 -c "print(len(d.get("r", [])))"\n</parameter>\n</function>\n</tool_call>',
+        "We open at nine.",
+    ),
+    "openclaw 40573": (
+        "We open at nine.<|tool_call_result_begin|>9<|tool_call_result_end|>",
+        "We open at nine.9",
+    ),
+    "openclaw 40573 b": ("<|assistant|>We open at nine.<|tool_list_end|>", "We open at nine."),
+    "openclaw 42173": ("<｜begin▁of▁sentence｜>We open at nine.", "We open at nine."),
+    "DeepSeek roles": (
+        "<｜User｜>When?<｜Assistant｜>We open at nine.<｜end▁of▁sentence｜>",
+        "We open at nine.",
+    ),
+    "openclaw 25592": ('One moment. to=functions.exec {"command":"ls"}', "One moment."),
+    "openclaw 97750": (
+        'One moment.\n<antml:invoke name="hours">\n<antml:parameter name="d">1</antml:parameter>\n</antml:invoke>',
+        "One moment.",
+    ),
+    "final tag": ("<think>hm</think><final>We open at nine.</final>", "We open at nine."),
+    "reflection then output": (
+        "<reflection>They ask.</reflection>\n<output>We open at nine.</output>",
+        "We open at nine.",
+    ),
+    "thinking in bold": (
+        "**Thinking:** they ask for hours.\n\n**Answer:** We open at nine.",
+        "**Thinking:** they ask for hours.\n\n**Answer:** We open at nine.",
+    ),
+    "think with newline in tag": ("<think\n>They ask.</think\n>\nWe open at nine.", "We open at nine."),
+    "capital Think": ("<Think>They ask.</Think> We open at nine.", "We open at nine."),
+    "escaped tags": ("&lt;think&gt;They ask.&lt;/think&gt;We open at nine.", "We open at nine."),
+    "unicode escaped in object": (
+        '{"response": "\\u003c|im_start|\\u003eassistant\\nWe open at nine.\\u003c|im_end|\\u003e"}',
+        "We open at nine.",
+    ),
+    "think in arabic, list": (
+        "<think>\nالمستخدم يسأل.\n- نقطة\n</think>\n\nنفتح الساعة ٩.\n- من الأحد\n- إلى الخميس",
+        "نفتح الساعة ٩.\n- من الأحد\n- إلى الخميس",
+    ),
+    "nested think": ("<think>a <think>b</think> c</think>We open at nine.", "We open at nine."),
+    "think in code in think": ("<think>use `</think>` to end</think>We open at nine.", "We open at nine."),
+    "qwen3 no think suffix": ("We open at nine. /no_think", "We open at nine. /no_think"),
+    "two ends": ("We open at nine.<|im_end|><|im_end|><|endoftext|>", "We open at nine."),
+    "only turn tokens": ("<|im_start|>assistant\n<|im_end|>", ""),
+    "gemma turn": ("<|turn>model\nWe open at nine.<turn|>", "We open at nine."),
+    "step call": (
+        'One moment.<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="x"></steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>',
+        "One moment.",
+    ),
+    "harmony: final twice": (
+        "<|channel|>final<|message|>We open at nine.<|end|><|start|>assistant<|channel|>final<|message|>We open at nine.<|return|>",
+        "We open at nine.",
+    ),
+    "harmony: header garbled": (
+        "<|start|>assistant<|channel|>final<|channel|>final<|message|>We open at nine.",
+        "We open at nine.",
+    ),
+    "harmony: user echo": (
+        "<|start|>user<|message|>When?<|end|><|start|>assistant<|channel|>final<|message|>We open at nine.<|return|>",
+        "We open at nine.",
+    ),
+    "harmony stripped with call": (
+        'analysisNeed hours.assistantcommentary to=functions.hours json{"d":1}',
+        "",
+    ),
+    "json call with text key": (
+        '{"tool_calls": [{"name": "reply", "args": {"text": "We open at nine."}}]}',
+        "",
+    ),
+    "call array after text": (
+        'Let me look.\n[{"name": "search", "arguments": {"q": "hours"}}]',
+        "Let me look.",
+    ),
+    "command-r action": (
+        'Plan: look up.\nAction: ```json\n[{"tool_name": "hours", "parameters": {}}]\n```',
+        "Plan: look up.",
+    ),
 }
 
 

@@ -35,6 +35,15 @@ ANSWERS = {
     "a list of tags in code spans": "- `<think>`: opens\n- `</think>`: closes",
     "a list of tags": "- <think>: opens the reasoning\n- </think>: closes it",
     "a sentence about Llama's marks": "[INST] and [/INST] surround the question in Llama 2.",
+    "struck through": "It was <s>10 SAR</s>, now it is 8 SAR.",
+    "struck through, at the beginning of a line": "Price: <s>100</s> 80 SAR only today!",
+    "a tag in a code span, and another line": "The tag `<think>` opens the reasoning.\nThe rest stays.",
+    "operators with bars": "In Elixir `a |> b`, in F# x <| y and y |> z.",
+    "types with angle brackets": "Use List<String> and Map<Tool, Answer>.",
+    "placeholders named as tags of answers": "Write <answer> here and <response> there.",
+    "signs of mathematics": "If a < b and c > d, then {x | x < 3} is it.",
+    "a list in a sentence": 'The tags are ["a", "b"], in that order.',
+    "smileys": ":) :-) <3 </3 >:(",
 }
 
 

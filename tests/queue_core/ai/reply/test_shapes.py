@@ -172,6 +172,81 @@ ANSWERS = {
     ),
     "tabs/backslash": ('{"response": "C:\\dir and \\_x", "needsDataCollection": false}', "C:\\dir and \\_x"),
     "list quotes": ('["He said "hi" to me", "We open at nine."]', 'He said "hi" to me\nWe open at nine.'),
+    "superdav: display_text": ('{"display_text": "We open at nine.", "handoff": null}', "We open at nine."),
+    "skyvern: REPLY envelope": (
+        '{"type": "REPLY", "user_response": "We open at nine.", "global_llm_context": {"goal": "hours"}}',
+        "We open at nine.",
+    ),
+    "chathub 1356": (
+        '{ "action":. "Final Answer", "action_input":. "We open at nine." }',
+        "We open at nine.",
+    ),
+    "n8n agent with think in output": (
+        '[{"output": "<think>hm</think>\\n\\nWe open at nine."}]',
+        "We open at nine.",
+    ),
+    "n8n json wrapper": (
+        '[{"json": {"output": "We open at nine."}, "pairedItem": {"item": 0}}]',
+        "We open at nine.",
+    ),
+    "langflow": (
+        '{"session_id": "s", "outputs": [{"inputs": {"input_value": "When?"}, "outputs": [{"results": {"message": {"text": "We open at nine.", "sender": "Machine"}}, "artifacts": {"message": "We open at nine."}}]}]}',
+        "We open at nine.",
+    ),
+    "voiceflow": (
+        '[{"type": "text", "payload": {"message": "We open at nine."}}, {"type": "end"}]',
+        "We open at nine.",
+    ),
+    "cohere api": (
+        '{"id": "x", "message": {"role": "assistant", "content": [{"type": "text", "text": "We open at nine."}]}, "finish_reason": "COMPLETE"}',
+        "We open at nine.",
+    ),
+    "ollama": (
+        '{"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": "We open at nine."}, "done": true}',
+        "We open at nine.",
+    ),
+    "ollama generate": (
+        '{"model": "m", "response": "We open at nine.", "done": true, "context": [1, 2]}',
+        "We open at nine.",
+    ),
+    "anthropic": (
+        '{"id": "m", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "We open at nine."}, {"type": "tool_use", "id": "t", "name": "x", "input": {}}], "stop_reason": "tool_use"}',
+        "We open at nine.",
+    ),
+    "bubbles with delay": (
+        '{"bubbles": [{"text": "Hello!", "delay": 500}, {"text": "We open at nine.", "delay": 900}]}',
+        "Hello!\nWe open at nine.",
+    ),
+    "messages with type image": (
+        '{"messages": [{"type": "text", "text": "We open at nine."}, {"type": "image", "url": "https://a.b/c.png"}]}',
+        "We open at nine.",
+    ),
+    "indexed object": ('{"1": "Hello!", "2": "We open at nine."}', "We open at nine."),
+    "message1 message2": ('{"mensagem_1": "Olá!", "mensagem_2": "Abrimos às nove."}', "Abrimos às nove."),
+    "yaml-like key": ("response: We open at nine.", "response: We open at nine."),
+    "xml answer": ("<response><text>We open at nine.</text></response>", "<text>We open at nine.</text>"),
+    "json in single backticks": (
+        '`{"response": "We open at nine.", "needsDataCollection": false}`',
+        "We open at nine.",
+    ),
+    "json label without fence": (
+        'json\n{"response": "We open at nine.", "needsDataCollection": false}',
+        "We open at nine.",
+    ),
+    "four backticks": ('````json\n{"response": "We open at nine."}\n````', "We open at nine."),
+    "tilde fence": ('~~~json\n{"response": "We open at nine."}\n~~~', "We open at nine."),
+    "letta: missing comma newline": (
+        '{"response": "We open at nine."\n"needsDataCollection": false}',
+        "We open at nine.",
+    ),
+    "tencent: german quote": (
+        '{"response": "Wir nennen es „Gold" und öffnen um neun.", "needsDataCollection": false}',
+        'Wir nennen es „Gold" und öffnen um neun.',
+    ),
+    "mermaid fence in string": (
+        '{"response": "See:\\n```mermaid\\nA : "has"\\n```\\nDone.", "needsDataCollection": false}',
+        'See:\n```mermaid\nA : "has"\n```\nDone.',
+    ),
 }
 
 
