@@ -83,9 +83,9 @@ def _hidden_fence(text: str, fence: Fence, body: str) -> Uncovered | None:
     if "<" not in body and "[" not in body and "◁" not in body:
         return None
     visible, removed = without_marks(body, Code(body))
-    if visible or not removed:
-        return None
-    return Uncovered(text[fence.end :], _absence(removed))
+    if visible and "reasoning" in removed and not text[fence.end :].strip():
+        return Uncovered(visible)
+    return Uncovered(text[fence.end :], _absence(removed)) if removed and not visible else None
 
 
 def _marks(text: str, code: Code) -> Uncovered | None:

@@ -28,6 +28,7 @@ LAYERS_MAX = 3
 
 _SILENT_KEYS = HIDDEN_KEYS | META_KEYS | TECHNICAL_KEYS | OUR_KEYS.keys()
 _ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
+_NUMBER = re.compile(r"[\s_-]?\d{1,3}\Z")
 _NOT_NUMBERS = (float("inf"), float("-inf"))
 _FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
 _NOT_WORDS = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+|[0-9a-f-]{16,}|[\d\s:T.,+Z/-]+", re.IGNORECASE)
@@ -148,7 +149,10 @@ def is_failure(fields: dict[str, Any]) -> bool:
 
 def _only_text(value: dict[str, Any], depth: int) -> str:
     """Returns the text of an object whose keys are not known: what its only key holds, or its only sentence."""
-    items = [item for key, item in value.items() if plain(key) not in _SILENT_KEYS]
+    kept = {key: item for key, item in value.items() if plain(key) not in _SILENT_KEYS}
+    if len(kept) > 1 and len({_NUMBER.sub("", key) for key in kept}) == 1:  # text_1, text_2, …
+        return joined(item for item in kept.values() if isinstance(item, str))
+    items = list(kept.values())
     texts = items[0] if len(items) == 1 and isinstance(items[0], list) else items
     if len(items) == 1 and (
         text := joined(item for item in texts if isinstance(item, str) and any(_strings(item, 1)))

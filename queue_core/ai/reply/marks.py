@@ -36,6 +36,9 @@ _MARK = re.compile(
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
 _UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
+_UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
+_BEGIN = re.compile(r"_(?:begin|start)\|>\Z")
+_CUT_TOKEN = re.compile(r"<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
 _ROLE = re.compile(
@@ -64,6 +67,9 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
+    if (cut := _CUT_TOKEN.search(text, max(0, len(text) - 50))) and not code.holds(cut.start()):
+        text = text[: cut.start()]
+        removed.add("token")
     marks = list(_marks(text, code)) if "<" in text or "[" in text or "◁" in text else []
     if not marks:
         return text, frozenset(removed)
@@ -76,7 +82,9 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
     for match in _MARK.finditer(text):
         key = _key(match)
         role = ROLES.get(key)
-        if role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
+        if role is None and _UNKNOWN_CALL.fullmatch(key):
+            role = "call"
+        elif role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
             role = "token"
         if role is None:
             continue
@@ -194,7 +202,7 @@ class _Stripper:
 
     def _closer(self, mark: Mark) -> Mark | None:
         """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
-        keys = CLOSERS[mark.key]
+        keys = CLOSERS.get(mark.key) or frozenset((_BEGIN.sub("_end|>", mark.key),))
         closer = self._next(self._plain, keys, mark.start)
         if closer is None and mark.role == "reasoning":  # models mix the names of their tags
             closer = self._next(self._plain, REASONING_CLOSERS, mark.start)

@@ -154,7 +154,7 @@ ANSWERS = {
     "eos then junk": ("We open at nine.</s></s></s>", "We open at nine."),
     "phi": ("We open at nine.<|end|>", "We open at nine."),
     "endoftext": ("We open at nine.<|endoftext|>Human: hi\n\nAssistant: hello", "We open at nine."),
-    "cut end token": ("We open at nine.<|im_en", "We open at nine.<|im_en"),
+    "a token that is cut off": ("We open at nine.<|im_en", "We open at nine."),
     "arabic end": ("نفتح الساعة التاسعة صباحاً.<|eot_id|>", "نفتح الساعة التاسعة صباحاً."),
     "arabic think": (
         "<think>المستخدم يسأل عن المواعيد.</think>نفتح الساعة التاسعة صباحاً.",
@@ -240,9 +240,9 @@ ANSWERS = {
     ),
     "harmony final cut": ("<|channel|>final<|message|>We open at nine.", "We open at nine."),
     "assistant header stripped": ("assistant\n\nWe open at nine.", "We open at nine."),
-    "wrapped in fence": (
+    "reasoning and a text in one fence": (
         "```\n<think>hm</think>\nWe open at nine.\n```",
-        "```\n<think>hm</think>\nWe open at nine.\n```",
+        "We open at nine.",
     ),
     "think inside JSON string": (
         '{"response": "<think>hm</think>We open at nine.", "needsDataCollection": false}',
@@ -269,7 +269,7 @@ ANSWERS = {
     ),
     "openclaw 40573": (
         "We open at nine.<|tool_call_result_begin|>9<|tool_call_result_end|>",
-        "We open at nine.9",
+        "We open at nine.",
     ),
     "openclaw 40573 b": ("<|assistant|>We open at nine.<|tool_list_end|>", "We open at nine."),
     "openclaw 42173": ("<｜begin▁of▁sentence｜>We open at nine.", "We open at nine."),

@@ -221,8 +221,11 @@ ANSWERS = {
         '{"messages": [{"type": "text", "text": "We open at nine."}, {"type": "image", "url": "https://a.b/c.png"}]}',
         "We open at nine.",
     ),
-    "indexed object": ('{"1": "Hello!", "2": "We open at nine."}', "We open at nine."),
-    "message1 message2": ('{"mensagem_1": "Olá!", "mensagem_2": "Abrimos às nove."}', "Abrimos às nove."),
+    "numbers for keys": ('{"1": "Hello!", "2": "We open at nine."}', "Hello!\nWe open at nine."),
+    "keys with numbers": (
+        '{"mensagem_1": "Olá!", "mensagem_2": "Abrimos às nove."}',
+        "Olá!\nAbrimos às nove.",
+    ),
     "yaml-like key": ("response: We open at nine.", "response: We open at nine."),
     "xml answer": ("<response><text>We open at nine.</text></response>", "<text>We open at nine.</text>"),
     "json in single backticks": (
