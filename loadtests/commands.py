@@ -25,15 +25,17 @@ from loadtests.options import (
     folder,
     number,
     typed_options,
+    value_for_locust,
     whole,
 )
 from loadtests.run import INVALID, MISSED, OK, USAGE, LoadRun, carry_out, temporary_folder
-from loadtests.schedule import Plan, ScheduleError
+from loadtests.scenarios import UNTIMED
+from loadtests.schedule import RECORDING_NEEDED, Plan, ScheduleError
 from loadtests.sink.server import AI_DEFAULT, SEED_DEFAULT, SEND_DEFAULT, ListenError, SinkSettings, serve
 from loadtests.stack.chaos import EXAMPLE, FAULTS, Fault, PlanError, parse_plan
 from loadtests.stack.deployment import APPEND_FSYNC, Stack, StackError, StackSettings
 from loadtests.validate import DISTANCE_AIM, RUNS, recording_of, simulate
-from queue_core.durations import parse_duration_ms, with_negative_values
+from queue_core.durations import DurationError, parse_duration_ms, with_negative_values
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from reports.analysis.gap import largest_gap
 from reports.results.files import read_result
@@ -250,13 +252,30 @@ def _show(stack: Stack) -> None:
 
 def _load(options: argparse.Namespace) -> int:
     plan: tuple[Fault, ...] = options.chaos
-    if "duration" in options:
-        load_s = parse_duration_ms(options.duration) / 1000
-        for fault in plan:
-            if fault.at_s >= load_s:
-                raise PlanError(f"--chaos: {fault} comes after the end of the load ({options.duration})")
+    _check_load(options, plan)
     _prepare_process()
     return carry_out(_load_run(options, plan, [*typed_options(options), *options.locust_options]), os.environ)
+
+
+def _check_load(options: argparse.Namespace, plan: tuple[Fault, ...]) -> None:
+    """Refuse a load that cannot be carried out before anything starts. Raises PlanError, ScheduleError."""
+    passed_on = {word.partition("=")[0] for word in options.locust_options}
+    if passed_on & {"--scenario", "--duration", "--recording"}:
+        return  # Locust checks what it alone is told
+    scenario, duration_text, recording = (
+        value_for_locust(options, name) for name in ("scenario", "duration", "recording")
+    )
+    if scenario == "recorded" and not recording:
+        raise ScheduleError(RECORDING_NEEDED)
+    if scenario in UNTIMED or not plan:
+        return
+    try:
+        load_s = parse_duration_ms(duration_text) / 1000
+    except DurationError as error:
+        raise PlanError(f"--duration: {error}") from None
+    for fault in plan:
+        if fault.at_s >= load_s:
+            raise PlanError(f"--chaos: {fault} comes after the end of the load ({duration_text})")
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,8 @@ from loadtests.scenarios import SCENARIOS
 from loadtests.schedule import Plan
 from queue_core.durations import DurationError, parse_duration_ms
 
+REPOSITORY = Path(__file__).parents[1]
+"""Folder in which Locust runs, and whose pyproject.toml it reads."""
 NUMBER_MAX = 10_000_000
 SEED_MAX = 2**63 - 1
 OUT = "reports/out/load"
@@ -189,8 +192,14 @@ def add_locust_options(parser: argparse.ArgumentParser) -> None:
     for title, description, options in (*_GROUPS, ("Around the load", None, _AROUND)):
         group = parser.add_argument_group(title, description)
         for option in options:
-            variable = f"LOCUST_{option.name.upper().replace('-', '_')}"
-            option.add_to(group, type=_checked(option.read), choices=option.choices, env_var=variable)
+            option.add_to(
+                group, type=_checked(option.read), choices=option.choices, env_var=_variable(option.name)
+            )
+
+
+def _variable(name: str) -> str:
+    """Return the environment variable from which Locust reads an option."""
+    return f"LOCUST_{name.upper().replace('-', '_')}"
 
 
 def typed_options(options: argparse.Namespace) -> list[str]:
@@ -198,6 +207,19 @@ def typed_options(options: argparse.Namespace) -> list[str]:
     values = vars(options)
     keys = [option.name.replace("-", "_") for _, _, group in _GROUPS for option in group]
     return [f"--{key.replace('_', '-')}={values[key]}" for key in keys if key in values]
+
+
+def value_for_locust(options: argparse.Namespace, name: str) -> str:
+    """Return the value that Locust will take for an option of the load, if none follows `--`.
+
+    That is the typed one, or else that of the environment, of [tool.locust] in pyproject.toml, or the default.
+    """
+    default = next(option.default for option in _LOAD if option.name == name)
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        configured = tomllib.load(file).get("tool", {}).get("locust", {})
+    key = name.replace("-", "_")
+    typed = getattr(options, key, None)
+    return str(os.environ.get(_variable(name), configured.get(name, default)) if typed is None else typed)
 
 
 def plan_of(options: argparse.Namespace) -> Plan:

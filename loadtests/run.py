@@ -66,7 +66,9 @@ def carry_out(run: LoadRun, environ: Mapping[str, str]) -> int:
     with temporary_folder() as folder:
         with Stack(run.stack, environ, folder / "logs") as stack:
             system = {"redis": stack.redis_version}
-            Surroundings(run.command, dict(run.settings), system, list(run.predicted_ms)).write(folder)
+            Surroundings(
+                run.command, dict(run.settings), system, list(run.predicted_ms), list(run.plan)
+            ).write(folder)
             chaos = Chaos(run.plan, stack, changed=lambda faults: write_faults(faults, folder))
             try:
                 code = _watch(run, stack, chaos, folder)

@@ -14,3 +14,5 @@ SCENARIOS: dict[Scenario, str] = {
     "ramp": "single messages in 8 steps, each 1.5 times as fast as the one before; the first has the --rate",
     "soak": "bursts, meant for a --duration of hours",
 }
+UNTIMED: tuple[Scenario, ...] = ("recorded", "storm")
+"""Scenarios whose length does not depend on --duration."""

@@ -25,6 +25,7 @@ AT_ONCE_S = 1.0
 """Time within which all users of a storm write."""
 RAMP_STEPS = 8
 RAMP_FACTOR = 1.5
+RECORDING_NEEDED = "the scenario recorded needs a recording: add --recording FILE.jsonl"
 TEXTS = ("مرحبا", "كم السعر؟", "hello", "are you open today?", "طيب", "شكرا ⭐", "until when?", "وين موقعكم")
 
 
@@ -139,7 +140,7 @@ def _bursts(plan: Plan) -> Iterator[Arrival]:
 
 def _recorded(plan: Plan) -> Iterator[Arrival]:
     if plan.recording is None:
-        raise ScheduleError("the scenario recorded needs a recording: add --recording FILE.jsonl")
+        raise ScheduleError(RECORDING_NEEDED)
     if plan.speed <= 0:
         raise ScheduleError(f"--speed: {plan.speed:g} times as fast: it must be more than 0")
     try:

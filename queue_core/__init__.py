@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queue_core.errors import (
+    DamagedKeyNotFoundError,
     DeadLetterNotFoundError,
     GiveUpError,
     InvalidMessageError,
@@ -27,6 +28,7 @@ __all__ = [
     "PROFILES",
     "Batch",
     "Claimed",
+    "DamagedKeyNotFoundError",
     "DeadLetter",
     "DeadLetterNotFoundError",
     "GiveUpError",

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+Blamed = Literal["backend", "turn"]
+"""Cause of a failure: the AI or the channel, or the turn itself, such as its content."""
+
 
 class QueueError(Exception):
     """Base of all errors of queue_core."""
@@ -30,6 +35,10 @@ class UnsupportedRedisError(QueueError):
     """Raised for a Redis server without something that the queue needs, such as Lua scripts."""
 
 
+class NewerLayoutError(QueueError):
+    """Raised where a newer release has changed the data in Redis so that this one cannot read it; upgrade this one."""
+
+
 class LeaseLostError(QueueError):
     """Raised when the lease ran out; another worker may hold the conversation. The call changed nothing."""
 
@@ -41,15 +50,31 @@ class DeadLetterNotFoundError(QueueError, KeyError):
         return str(self.args[0]) if self.args else "no such dead letter"
 
 
+class DamagedKeyNotFoundError(QueueError, KeyError):
+    """Raised for an id that no damaged key has: it was repaired or dropped before, or is wrong."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else "no such damaged key"
+
+
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 
-    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After.
+    `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After. `blames` says what
+    the reason lies in: "backend", the AI or the channel, which may be away, so that the attempt does not count unless
+    other turns succeed; or "turn", such as its content, so that it counts.
     """
 
-    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        after_ms: int | None = None,
+        blames: Blamed = "backend",
+    ) -> None:
         super().__init__(reason)
         self.after_ms = after_ms
+        self.blames = blames
 
 
 class GiveUpError(QueueError):

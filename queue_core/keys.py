@@ -10,8 +10,19 @@ from __future__ import annotations
 import re
 import zlib
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import quote, unquote
+
+from queue_core.message import BackendKind
+
+LAYOUT_VERSION = 2
+"""Layout of the data in Redis that these processes write. Layout 1, of the first releases, had no number.
+
+`layout` of each partition is a hash. `version` is the newest layout that a process wrote there, and `since` the time
+of its first message, Unix ms; 0 if the partition was empty then, so that nothing of an older layout can be in it.
+`oldest` is the oldest layout whose processes may still work there; the others refuse. Without it, all may.
+"""
 
 _SAFE = "@+"
 _NAME = r"[A-Za-z0-9_.~@+%-]+"
@@ -35,14 +46,48 @@ class Partition(NamedTuple):
     """Stream of dead letters."""
     looks: Key
     """Hash: when workers looked at the index last, and since when they have looked at it without a gap, Unix ms."""
+    hold: Key
+    """Hash, only while the queue is held: since when, Unix ms."""
+    layout: Key
+    """Hash: the layout of the partition, see LAYOUT_VERSION."""
+    damaged: Key
+    """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
 
+    @property
+    def outages(self) -> str:
+        """Sorted set: backends that are away or resume → when a claim has something to do for them, Unix ms."""
+        return f"{self.base}outages"
+
+    def backend_of(self, name: str) -> str:
+        """Return the key of a backend's state; its name is that of `Place.ai` or `Place.channel`."""
+        return f"{self.base}backend:{name}"
+
+    def backend_waiting_of(self, name: str) -> str:
+        """Return the key of the conversations that wait for a backend."""
+        return f"{self.base}backend_waiting:{name}"
+
+    def damaged_of(self, entry_id: str) -> str:
+        """Return the name that a damaged key has now, by the id of its entry."""
+        return f"{self.damaged}:{entry_id}"
+
     def last_claim_of(self, processor_id: str) -> str:
         """Return the key that keeps what a processor claimed last, in case the answer is lost."""
         return f"{self.base}last_claim:{encode_name(processor_id)}"
+
+
+class Seen(NamedTuple):
+    """Notes that a message id of a conversation was seen. `redis/scripts/seen.lua` says how they are kept."""
+
+    fingerprint: bytes
+    """16 bytes that stand for the conversation and the id."""
+    ids: str
+    """Start of the keys of the hashes that hold fingerprints; the field `ids` of the layout says which there are."""
+    old: Key
+    """String that layout 1 kept for each id: when the id came first, Unix ms."""
 
 
 class Place(NamedTuple):
@@ -56,17 +101,41 @@ class Place(NamedTuple):
     reply: Key
     stats: Key
     completed: Key
-    seen: Key
-    """Start of the keys that `seen_of` makes."""
+    base: str
+    """Start of every key of the partition."""
+    ai: str
+    """Name of the AI as a backend."""
+    channel: str
+    """Name of the instance's channel as a backend."""
+    seen: str
+    """Start of the keys that layout 1 kept for each message id."""
+    ids: str
+    """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     active: Key
     wake: Key
     dead: Key
+    layout: Key
+    damaged: Key
 
-    def seen_of(self, message_id: str) -> str:
-        """Return the key that marks a message id as seen."""
-        return self.seen + encode_name(message_id)
+    def of_kind(self, kind: BackendKind) -> str:
+        """Return the name of the backend of a kind."""
+        return self.ai if kind == "ai" else self.channel
+
+    def seen_of(self, message_id: str) -> Seen:
+        """Return the notes that a message id was seen.
+
+        Two ids share a fingerprint of 128 bits with a probability of about 10⁻³¹, with 20 million ids at a time. Who
+        chooses ids can search for two that do, in 2⁶⁴ steps, but both must be of one conversation: another one's
+        fingerprint takes 2¹⁰⁴ steps.
+        """
+        name = f"{self.conversation}:{message_id}".encode(errors="surrogatepass")
+        return Seen(
+            fingerprint=blake2b(name, digest_size=16).digest(),
+            ids=self.ids,
+            old=self.seen + encode_name(message_id),
+        )
 
 
 class KeySpace:
@@ -81,9 +150,23 @@ class KeySpace:
         self.of = lru_cache(maxsize=16_384)(self._of)
         """Returns the Place of a conversation, by instance and phone; cached."""
 
-    def pattern(self, kind: Kind) -> str:
-        """Return a pattern for SCAN: keys of a kind in all partitions, even in those that this deployment lacks."""
-        return f"{self._prefix}:{{*}}:{kind}:*"
+    def pattern(self, *kinds: Kind) -> str:
+        """Return a pattern for SCAN: keys of some kinds in all partitions, even in those that this deployment lacks.
+
+        With several kinds it fits keys of other kinds too, which `kind_of` tells apart.
+        """
+        beginning = "".join(f"[{''.join(letters)}]" for letters in zip(*kinds, strict=False))
+        return f"{self._prefix}:{{*}}:{kinds[0] if len(kinds) == 1 else beginning + '*'}:*"
+
+    @staticmethod
+    def kind_of(key: str) -> str:
+        """Return the kind of a key of a partition, such as "msg_queue"."""
+        return key.partition("}:")[2].partition(":")[0]
+
+    @property
+    def searches_key(self) -> str:
+        """Key of the hash that says how far searches through all keys have come."""
+        return f"{self._prefix}:searches"
 
     @property
     def log_key(self) -> str:
@@ -104,6 +187,9 @@ class KeySpace:
             token=f"{base}token",
             dead=f"{base}dead_letters",
             looks=f"{base}looks",
+            hold=f"{base}hold",
+            layout=f"{base}layout",
+            damaged=f"{base}damaged",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
@@ -123,10 +209,16 @@ class KeySpace:
             stats=f"{base}queue_stats:{conversation}",
             completed=f"{base}completed:{conversation}",
             seen=f"{base}seen:{conversation}:",
+            base=base,
+            ai="ai",
+            channel=f"channel:{conversation.partition(':')[0]}",
+            ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,
+            layout=partition.layout,
+            damaged=partition.damaged,
         )
 
 

@@ -11,6 +11,8 @@ from queue_core.errors import InvalidMessageError
 
 Status = Literal["pending", "processing", "completed", "failed"]
 Trigger = Literal["window", "size", "idle", "retry", "direct"]
+BackendKind = Literal["ai", "channel"]
+"""Something that a turn needs: the AI, and then the channel of its instance."""
 SendState = Literal["not sent", "unsure", "sent"]
 
 MAX_NAME_BYTES = 512
@@ -58,7 +60,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
     processor_id: str
     attempt: int
-    """Number of this attempt, from 1."""
+    """Number of this attempt, from 1. Attempts that failed since a backend was away do not count."""
     trigger: Trigger
     due_at_ms: int
     claimed_at_ms: int
@@ -67,6 +69,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     send_state: SendState = "not sent"
     parts_sent: int = 0
     """Number of parts of that reply that were sent: a sender that sends in parts goes on after them."""
+    setbacks: int = 0
+    """Number of earlier attempts that failed since a backend was away."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -110,7 +114,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["queued", "duplicate", "late"]
     id: str
     added_at_ms: int
-    """Time at which this id was stored: now, or, for a duplicate, the first time."""
+    """Time at which this id was stored: now, or, for a duplicate, the first time (up to `dedupe_ttl_s` / 384 early)."""
     waiting: int = 0
     """Number of messages in the conversation, this one included (0 for a duplicate or a late one)."""
 

@@ -95,10 +95,18 @@ class QueueSettings(TurnRules):
     """Treatment of a message whose own timestamp is older than `dedupe_ttl_s`."""
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """QUEUE_TTL: a message that no worker takes in this time becomes a dead letter."""
+    outage_patience_s: int = _whole(72_000, 1, 30 * 86_400)
+    """OUTAGE_PATIENCE: while the AI or the channel is away, a message waits for it this long; then it becomes a dead
+    letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
     completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
     """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """Statistics of a conversation are kept this long after its last activity."""
+    dead_letters_ttl_s: int = _whole(0, 0, 3_650 * 86_400)
+    """Dead letters are deleted by the monitor after this time. 0: they stay until somebody requeues or drops them."""
+
+    dead_letters_max: int = _whole(50_000, 1, 10_000_000)
+    """Limit on dead letters. When there is no more room, further failures wait in their conversations."""
 
     max_message_bytes: int = _whole(262_144, 1_024, 16 * 1024 * 1024)
     """Size limit of one message as stored, in bytes of JSON."""
@@ -112,6 +120,11 @@ class QueueSettings(TurnRules):
     """Every key starts with it."""
     partitions: int = _whole(1, 1, 1_024)
     """Hash tags to spread conversations over; 1 unless on Redis Cluster. Must not change while messages wait."""
+
+    @property
+    def dead_letters_in_partition_max(self) -> int:
+        """Limit on the dead letters of one partition."""
+        return -(-self.dead_letters_max // self.partitions)
 
     @property
     def grace_ms(self) -> int:

@@ -137,7 +137,7 @@ def _show_recording(
         title.append(f"  {visible(info['title'])}", style="not bold")
     console.print(title)
     if info["skipped_lines"]:
-        console.print(Text(f"  {_count(info['skipped_lines'], 'broken line')} skipped", style="bold yellow"))
+        _show_skipped(info, console)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     columns = [name for name in _COLUMNS if has_dropped or name != _DROPPED]
     for name in columns:
@@ -152,6 +152,16 @@ def _show_recording(
     for loss in estimates:
         _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
+
+
+def _show_skipped(info: RecordingInfo, console: Console) -> None:
+    """Print how many broken lines were left out, and the first of them with the reason."""
+    skipped = info.get("skipped", [])
+    console.print(Text(f"  {_count(info['skipped_lines'], 'broken line')} skipped", style="bold yellow"))
+    for bad in skipped:
+        console.print(Text(terminal_text(f"    line {bad['line']:,}: {bad['reason']}"), style="yellow"))
+    if skipped and (more := info["skipped_lines"] - len(skipped)):
+        console.print(Text(f"    and {more:,} more", style="yellow"))
 
 
 def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None:

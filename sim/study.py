@@ -16,15 +16,19 @@ from typing import Any
 from queue_core.recording.format import Recording
 from reports.analysis.statistics import wilson
 from reports.results.replay import (
+    REASON_LENGTH_MAX,
     SCHEMA_VERSION,
+    SKIPPED_MAX,
     ExpectationResult,
     LossEstimate,
     RecordedMessage,
     RecordingInfo,
     ReplayResult,
     Run,
+    SkippedLine,
 )
 from reports.results.systems import QUEUE, is_queue, queue_with
+from reports.text import cut
 from sim.engine.processes import spread
 from sim.engine.settings import SettingsError, SimSettings, with_options, with_profile
 from sim.expectations import check
@@ -239,7 +243,7 @@ def _settings(study: Study, contenders: Sequence[Contender]) -> dict[str, Any]:
 
 
 def _recording_info(recording: Recording) -> RecordingInfo:
-    return RecordingInfo(
+    info = RecordingInfo(
         name=recording.name,
         title=recording.title,
         source=recording.source,
@@ -258,6 +262,12 @@ def _recording_info(recording: Recording) -> RecordingInfo:
             for arrival in recording.arrivals
         ],
     )
+    if recording.skipped:
+        info["skipped"] = [
+            SkippedLine(line=bad.line, reason=cut(bad.reason, REASON_LENGTH_MAX))
+            for bad in recording.skipped[:SKIPPED_MAX]
+        ]
+    return info
 
 
 def _do_run(recordings: Sequence[Recording], work: _Task) -> Run:

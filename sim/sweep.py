@@ -66,6 +66,8 @@ def sweep(
     no_recommendation: NoRecommendation | None = None
     if nearest is None:
         no_recommendation = "none_clean"
+    elif len(rows) == 1:
+        no_recommendation = "one_choice"
     elif turns_of_several < TURNS_NEEDED:
         no_recommendation = "few_turns"
     return SweepResult(

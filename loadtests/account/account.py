@@ -6,7 +6,9 @@ import argparse
 import logging
 import math
 import time
+from bisect import bisect_right
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -180,8 +182,19 @@ class Account:
         if len(self._measurements) % MEASUREMENTS_PER_PROGRESS == 0:
             waiting = self._measurements[-1].waiting
             queue = "" if waiting is None else f", {waiting:,} in the queue"
-            counts = f"{len(self.samples):,} of {len(self.jobs):,} sent"
-            _log.info("%d s: messages: %s%s", len(self._measurements), counts, queue)
+            _log.info("%d s: messages: %s%s", len(self._measurements), self._progress(), queue)
+
+    def _progress(self) -> str:
+        """Count the messages that were sent, or those that were due while the processes still send.
+
+        Each process reports what it sent every second and once it is acknowledged, so its count is older than that of
+        the queue.
+        """
+        whole = f"{len(self.jobs):,}"
+        if self._is_complete.is_set():
+            return f"{len(self.samples):,} of {whole} sent"
+        due = bisect_right(self.jobs, time.time() - self.start_at, key=itemgetter(0))
+        return f"{due:,} of {whole} due"
 
     def _is_at_rest(self) -> bool:
         """Return True if everything is answered and nothing waits: a message that waits may be sent once more."""

@@ -18,7 +18,13 @@ from typing import cast
 from loadtests.account.account import Account
 from loadtests.account.ledger import Ledger, Sample, batches_of, latency_of
 from loadtests.account.ramp import ramp_of
-from loadtests.account.surroundings import read_faults, read_surroundings, read_usage
+from loadtests.account.surroundings import (
+    missed_faults,
+    read_faults,
+    read_injected,
+    read_surroundings,
+    read_usage,
+)
 from loadtests.account.thresholds import p99_at_most, thresholds_of, thresholds_of_ramp
 from loadtests.options import Limits, seconds_of
 from loadtests.schedule import steps_of
@@ -67,6 +73,8 @@ def result_of(account: Account, ledger: Ledger) -> LoadResult:
         result["thresholds"] = thresholds_of_ramp(limits, ledger.counts, account.plan.rate, ramp)
     else:
         result["thresholds"] = thresholds_of(limits, ledger.counts, latency, result["timeline"])
+    if result.get("missed_faults"):
+        result["valid"] = False
     result["ok"] = result["valid"] and all(threshold["ok"] for threshold in result["thresholds"])
     return result
 
@@ -80,6 +88,8 @@ def _add_surroundings(result: LoadResult, folder: Path) -> None:
             if second["redis_bytes"] is None:
                 second["redis_bytes"] = sample.redis_bytes
     result["faults"] = read_faults(folder, until_s=result["duration_s"] + result["drain_s"])
+    if missed := missed_faults(surroundings.plan, read_injected(folder)):
+        result["missed_faults"] = missed
     result["settings"] |= surroundings.settings
     result["system"] |= surroundings.system
     result["command"] = surroundings.command

@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
-from loadtests.stack.chaos import InjectedFault
+from loadtests.stack.chaos import Fault, InjectedFault
 from loadtests.stack.usage import UsageSample
-from reports.results.load import FaultTimes
+from reports.results.load import FaultCode, FaultTimes, MissedFault
 from reports.results.writing import write_whole
 
 STARTED, USAGE_LOG = "started", "usage.jsonl"
@@ -26,12 +27,16 @@ _USAGE = msgspec.json.Decoder(UsageSample)
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """Facts that are known before the load begins. `predicted_ms` are the reply times of a simulation, if any."""
+    """Facts that are known before the load begins.
+
+    `predicted_ms` are the reply times of a simulation, if any, and `plan` has the faults in the order of their times.
+    """
 
     command: str
     settings: dict[str, str | int | float]
     system: dict[str, str]
     predicted_ms: list[float] = []
+    plan: list[Fault] = []
 
     def write(self, folder: Path) -> None:
         """Write the facts into the folder, with an empty list of faults."""
@@ -62,6 +67,23 @@ def read_faults(folder: Path, until_s: float) -> list[FaultTimes]:
         )
         for fault in read_injected(folder)
     ]
+
+
+def missed_faults(plan: Iterable[Fault], injected: Iterable[InjectedFault]) -> list[MissedFault]:
+    """Return the faults of a plan that have not begun, or could not be carried out.
+
+    Faults of one kind begin in the order of the plan.
+    """
+    begun: dict[FaultCode, list[InjectedFault]] = {}
+    for started in injected:
+        begun.setdefault(started.code, []).append(started)
+    missed = []
+    for fault in plan:
+        left = begun.get(fault.code, [])
+        error = left.pop(0).error if left else None
+        if error != "":
+            missed.append(MissedFault(code=fault.code, at_s=fault.at_s, error=error))
+    return missed
 
 
 def read_usage(folder: Path) -> dict[int, UsageSample]:

@@ -59,6 +59,7 @@ class InjectedFault(msgspec.Struct, frozen=True):
     """A fault that has begun. Times count from the start of the load; `end_s` is None until the fault has ended.
 
     `killed` is the process that died at `killed_s`, by the name that the sink knows; "" before, and for other faults.
+    `error` says why the fault could not be carried out; "" if it could.
     """
 
     code: FaultCode
@@ -66,6 +67,7 @@ class InjectedFault(msgspec.Struct, frozen=True):
     end_s: float | None = None
     killed: str = ""
     killed_s: float | None = None
+    error: str = ""
 
 
 class Target(Protocol):
@@ -203,6 +205,7 @@ class Chaos:
         except Exception as error:  # noqa: BLE001 - of any kind: the run reports that this fault failed
             with self._lock:
                 self.errors.append(f"{fault}: {error}")
+            self._change(number, error=str(error) or type(error).__name__)
         self._change(number, end_s=self._since(load_started_at))
 
     def _since(self, load_started_at: float) -> float:

@@ -10,12 +10,16 @@ from typing import Any
 import aiohttp
 
 from queue_core.ai.reply import ABSENCE_WORDS, Absence, absence_of_body, extract
-from queue_core.errors import GiveUpError, QueueError, RetryLaterError
+from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
 
 ASKS_WITHOUT_TEXT = 2
 """Number of the attempt at which an answer without a text is the last one."""
+
+_OUTAGES: tuple[Absence, ...] = ("html", "error")
+"""Answers that come from a proxy or a provider in trouble. What a flow says before it runs is not among them: each ask
+would run it again."""
 
 _CODE = re.compile(r"[A-Za-z0-9_-]+")
 _CODE_CHARACTERS_MAX = 60
@@ -37,18 +41,21 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
     """Makes the error for an answer without a text for the user, with what the operator can do.
 
     The turn is asked again once. If it then has no text either, its messages become dead letters, which can be put back
-    into the queue once the AI or flow is changed.
+    into the queue once the AI or flow is changed. Pages and errors are an outage of the AI, through which turns wait.
     """
     reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
     if batch.attempt < ASKS_WITHOUT_TEXT:
-        return NoTextError(reason, after_ms=after_ms)
+        blames: Blamed = "backend" if absence in _OUTAGES else "turn"
+        return NoTextError(reason, after_ms=after_ms, blames=blames)
     return GiveUpError(reason)
 
 
 class Asking:
     """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    The queue counts the attempts. After the last one the turn's messages become dead letters, with the last reason.
+    The error blames the turn if the AI rejects the request, and the AI for all else; `no_text` says which one an answer
+    without a text blames. The queue counts the attempts: after the last one the turn's messages become dead letters, with
+    the last reason.
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
@@ -75,7 +82,9 @@ class Asking:
             refusal += "; look at AI_KEY"
         elif answer.status in (404, 405) or 300 <= answer.status < 400:
             refusal += "; look at AI_URL"
-        raise self.later(refusal, batch, answer.retry_after_s, _ERRORS.get(answer.status, RetryLaterError))
+        kind = _ERRORS.get(answer.status, RetryLaterError)
+        blames: Blamed = "turn" if kind is RefusedError else "backend"
+        raise self.later(refusal, batch, answer.retry_after_s, kind, blames=blames)
 
     async def _post(self, url: str, body: Any, headers: dict[str, str]) -> HttpAnswer:
         try:
@@ -105,9 +114,11 @@ class Asking:
         batch: Batch,
         retry_after_s: float | None = None,
         kind: type[RetryLaterError] = RetryLaterError,
+        *,
+        blames: Blamed = "backend",
     ) -> RetryLaterError:
         """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
-        return kind(reason, after_ms=self._after_ms(batch, retry_after_s))
+        return kind(reason, after_ms=self._after_ms(batch, retry_after_s), blames=blames)
 
     def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]

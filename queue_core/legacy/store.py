@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 from redis.exceptions import RedisError
@@ -23,6 +23,7 @@ MOVES_MAX = 10
 """Tries to empty a buffer to which messages are still added; then it is left to the next process."""
 HandOver = Callable[[QueueMessage], Awaitable[object]]
 """Takes a message over, as `MessageQueue.enqueue` does; it may be called twice with one message."""
+Kind = Literal["buffer", "lock", "answering"]
 Result = TypeVar("Result")
 
 _DELETE_UNCHANGED = (
@@ -50,7 +51,7 @@ class LegacyStore:
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
         self._prefix = f"{queue.settings.prefix}:legacy_"
 
-    def key(self, kind: Literal["buffer", "lock", "answering"], conversation: Conversation) -> str:
+    def key(self, kind: Kind, conversation: Conversation) -> str:
         """Return a key such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""
         instance, phone = conversation
         return f"{self._prefix}{kind}:{encode_name(instance)}:{encode_name(phone)}"
@@ -71,6 +72,11 @@ class LegacyStore:
     async def delete(self, key: str) -> None:
         """Delete a key, whatever it holds."""
         await self._in_time(self._redis.delete(key))
+
+    async def forget(self, conversation: Conversation) -> None:
+        """Delete all keys of a conversation."""
+        for kind in get_args(Kind):
+            await self.delete(self.key(kind, conversation))
 
     async def delete_unchanged(self, key: str, value: bytes | str) -> bool:
         """Delete a key if it still holds that value. Returns True when it did."""

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch, Reply
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.outages import OutageSign
 from queue_core.queue.replying import (
     Handler,
     Sender,
@@ -46,6 +47,8 @@ class Attempt:
     patience_s: float
     """Longest time to go on trying to record a step in Redis; after that the batch is left to the next worker."""
     stage: Literal["handle", "send", "complete"] = "handle"
+    began_s: float = 0.0
+    """Time of the event loop at which the AI was asked, or the part on its way was sent."""
     parts_sent: int = 0
     """Number of parts of the reply that were sent, in earlier attempts too; 0 until this attempt has sent one."""
     lease_lost: bool = False
@@ -118,18 +121,23 @@ class Attempts:
             reason = f"{attempt.stage}: CancelledError, raised by itself"
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
-            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms)
+            sign = _sign_of(attempt, error)
+            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms, sign=sign)
         except GiveUpError as error:
             return await self._failed(attempt, str(error), not_sent=True, dead=True)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
             reason = f"{attempt.stage}: {type(error).__name__}: {error}"
             _log.warning("%s: %s", attempt.stage, line_of(error))
-            return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
+            return await self._failed(
+                attempt, reason, not_sent=attempt.certainly_sent_nothing, sign=_sign_of(attempt, error)
+            )
 
     async def _answer(self, attempt: Attempt) -> Outcome:
         """Handle, record, send, complete; a reply recorded by an earlier attempt is only sent."""
         batch = attempt.batch
         limit_ms = self._settings.handler_timeout_ms
+        clock = asyncio.get_running_loop().time
+        attempt.began_s = clock()
         if batch.reply is None:
             reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
@@ -140,7 +148,7 @@ class Attempts:
             if not await self._confirm(attempt, partial(self._queue.record_reply, batch, reply.text)):
                 attempt.reason = "the turn changed while it was answered; the changed turn is answered next"
                 return "superseded"
-            attempt.stage = "send"
+            attempt.stage, attempt.began_s = "send", clock()
             async with calling_recorded(reply, limit_ms=limit_ms):
                 await self._deliver(attempt, self._send, reply.text)
                 attempt.stage = "complete"
@@ -159,7 +167,7 @@ class Attempts:
             attempt.stage = "handle"  # no part is on its way
             note = partial(self._queue.record_sent, batch, parts=parts)
             await self._confirm(attempt, note, insists=True)
-            attempt.stage = "send"
+            attempt.stage, attempt.began_s = "send", asyncio.get_running_loop().time()
 
         limit_ms = self._settings.send_timeout_ms
         await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
@@ -211,6 +219,7 @@ class Attempts:
         not_sent: bool,
         dead: bool = False,
         after_ms: int | None = None,
+        sign: OutageSign | None = None,
     ) -> Outcome:
         batch = attempt.batch
         parts = max(attempt.parts_sent, batch.parts_sent)
@@ -221,7 +230,7 @@ class Attempts:
 
         async def fail() -> None:
             attempt.dead_lettered += await self._queue.fail(
-                attempt.batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms
+                attempt.batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms, sign=sign
             )
 
         try:
@@ -266,3 +275,18 @@ class Attempts:
                 raise _RedisAwayError(str(failure)) from failure
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, pause_s_max)
+
+
+def _sign_of(attempt: Attempt, error: Exception) -> OutageSign | None:
+    """Return the sign that a failed attempt gives that the AI or the channel is away; None if the turn is the cause.
+
+    A send that may have reached the user is a sign, and counts: it must not be repeated without end.
+    """
+    took_ms = (asyncio.get_running_loop().time() - attempt.began_s) * 1000
+    if attempt.stage == "handle":
+        is_away = isinstance(error, RetryLaterError | TimeoutError | ConnectionError)
+        blames_turn = isinstance(error, RetryLaterError) and error.blames == "turn"
+        return OutageSign("ai", took_ms) if is_away and not blames_turn else None
+    if isinstance(error, RetryLaterError):
+        return OutageSign("channel", took_ms) if error.blames == "backend" else None
+    return OutageSign("channel", took_ms, counts=True) if attempt.stage == "send" else None

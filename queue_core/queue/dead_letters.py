@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
+
+import msgspec
 
 from queue_core.errors import DeadLetterNotFoundError
 from queue_core.keys import Partition, decode_conversation
@@ -14,6 +16,8 @@ from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
 _PAGE = 200
+FULL_AGAIN_SHARE = 0.9
+"""Part of the room for dead letters that stays taken when the oldest are moved out."""
 _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 
 
@@ -63,6 +67,46 @@ class DeadLetters:
         if not deleted:
             raise _not_found(dead_letter_id)
 
+    async def expire(self, older_than_ms: int) -> int:
+        """Delete the dead letters that were given up longer ago than that, oldest first. Returns their number."""
+        limit_ms = await self._access.now_ms() - older_than_ms
+        deleted = 0
+        for partition in self._access.keys.partitions:
+            is_done = False
+            while not is_done:
+                page = await self._entries(partition, "-", "+", _PAGE)
+                ids = [entry_id for entry_id, fields in page if _dead_at_ms(entry_id, fields) < limit_ms]
+                if ids:
+                    (count,) = await self._access.read(("XDEL", partition.dead, *ids))
+                    deleted += count
+                is_done = len(ids) < _PAGE
+        return deleted
+
+    async def move_out(self, write: Callable[[list[dict[str, str]]], Awaitable[None]]) -> int:
+        """Take the oldest dead letters out of partitions that have no room left, until a tenth of the room is free.
+
+        `write` must have stored them for good when it returns: then they are deleted. Each has its id and the texts in
+        Redis. If this stops in between, they are written once more. Returns their number.
+        """
+        room = self._access.settings.dead_letters_in_partition_max
+        moved = 0
+        for number, partition in enumerate(self._access.keys.partitions):
+            (length,) = await self._access.read(("XLEN", partition.dead))
+            left = length - int(room * FULL_AGAIN_SHARE) if length >= room else 0
+            while left > 0:
+                page = await self._entries(partition, "-", "+", min(left, _PAGE))
+                if not page:
+                    break
+                await write(
+                    [{"id": f"{number}/{text(entry_id)}", **_texts(fields)} for entry_id, fields in page]
+                )
+                (count,) = await self._access.read(
+                    ("XDEL", partition.dead, *(entry_id for entry_id, _ in page))
+                )
+                moved += count
+                left -= len(page)
+        return moved
+
     async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
         (entries,) = await self._access.read(("XRANGE", partition.dead, first, last, "COUNT", limit))
         return entries
@@ -82,17 +126,31 @@ def _not_found(dead_letter_id: str) -> DeadLetterNotFoundError:
     )
 
 
+def _dead_at_ms(entry_id: Any, raw_fields: dict[Any, Any]) -> int:
+    """Return when a message was given up; for a damaged entry, when it was written."""
+    at = next((text(value) for name, value in raw_fields.items() if text(name) == "at"), "")
+    return int(at if at.isdecimal() else text(entry_id).partition("-")[0])
+
+
+def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
+    return {text(name): text(value) for name, value in raw_fields.items()}
+
+
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
-    fields = {text(name): text(value) for name, value in raw_fields.items()}
+    fields = _texts(raw_fields)
     instance, phone = decode_conversation(fields["conversation"])
+    attempts = int(fields["attempts"])
+    message = decode(fields["message"])
+    if message:
+        message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))
     return DeadLetter(
         id=f"{partition}/{entry_id}",
         instance_name=instance,
         user_phone=phone,
         reason=fields["reason"],
         dead_at_ms=int(fields["at"]),
-        attempts=int(fields["attempts"]),
-        message=decode(fields["message"]),
+        attempts=attempts,
+        message=message,
         raw=fields["message"],
         reply=fields.get("reply"),
     )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from redis.exceptions import RedisError
 
-from queue_core.errors import QueueError, UnsupportedRedisError
+from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
+from queue_core.keys import LAYOUT_VERSION
+from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.outages import Outage
 from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
@@ -31,6 +34,8 @@ COUNTING_SHARE = 0.5
 """Part of the deadline after which counting stops, and the report says so."""
 SCANNING_SHARE = 0.8
 """Part of the deadline after which the search for stranded conversations stops."""
+DEAD_LETTERS_SHARES = (0.9, 0.5)
+"""Parts of the room for dead letters of which a warning speaks."""
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -59,9 +64,19 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     oldest_age_ms: int | None = None
     """Age of the oldest waiting message; None when none waits."""
     dead_letters: int = 0
+    damaged_keys: int = 0
+    """Keys that were damaged and moved aside."""
     expired_leases: int = 0
+    layout: int = LAYOUT_VERSION
+    """Layout in which this release writes."""
+    layout_since_ms: int | None = None
+    """Time since which all partitions that are in use have the layout of this release; 0: always, None: not yet."""
+    outages: tuple[Outage, ...] = ()
+    """Backends that are away, or for which conversations still wait."""
+    held_since_ms: int | None = None
+    """Unix ms; None when the queue is not held."""
     stranded_conversations: int | None = None
-    """Conversations with messages that no worker will look at; None when they were not looked for."""
+    """Conversations with messages that no worker will look at, among the keys looked at; None when none were."""
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
@@ -74,7 +89,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 async def examine(queue: MessageQueue, *, is_thorough: bool = True) -> HealthReport:
     """Examine Redis and the queue within `redis_deadline_ms`. Faults of Redis are in the report, never raised.
 
-    Only a thorough examination looks for stranded conversations: that scans all keys.
+    Only a thorough examination looks for stranded conversations, each time among the next 100,000 keys.
     """
     examination = _Examination(queue, is_thorough=is_thorough)
     await examination.run()
@@ -103,7 +118,7 @@ class _Examination:
                 await cancellable(self._steps())
         except TimeoutError:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
-        except UnsupportedRedisError as error:
+        except (UnsupportedRedisError, NewerLayoutError) as error:
             self._errors.append(str(error))
         except QueueError as error:
             self._away(str(error))
@@ -121,6 +136,8 @@ class _Examination:
         await self._ping(servers)
         await self._ask_servers(servers)
         await self._queue.check()
+        await self._read_layouts()
+        await self._look_for_hold()
         await self._count()
         if self._is_thorough:
             await self._find_stranded()
@@ -149,6 +166,15 @@ class _Examination:
         reported = msgspec.structs.asdict(worst(facts))
         self._facts |= {name: reported[name] for name in HealthReport.__struct_fields__ if name in reported}
 
+    async def _read_layouts(self) -> None:
+        since = [layout.since_ms for layout in await self._queue.layouts() if layout.since_ms is not None]
+        self._facts["layout_since_ms"] = max(since, default=None)
+
+    async def _look_for_hold(self) -> None:
+        self._facts["held_since_ms"] = await self._queue.holding.since_ms()
+        if self._facts["held_since_ms"] is not None:
+            self._warnings.append("the queue is held, so nothing is answered: `resume` ends that")
+
     async def _count(self) -> None:
         queue = self._queue
         sizes = await queue.sizes()
@@ -162,36 +188,70 @@ class _Examination:
                     )
                     break
                 counted.add(await queue.survey(partition, first, first + PAGE - 1))
+        outages = await queue.outages()
         self._facts |= {
+            "outages": tuple(outages),
             "active_conversations": sum(sizes.conversations),
             "waiting": counted.waiting,
             "in_flight": counted.in_flight,
             "oldest_age_ms": counted.oldest_age_ms,
             "dead_letters": sizes.dead_letters,
+            "damaged_keys": sizes.damaged_keys,
             "expired_leases": counted.expired_leases,
         }
         if counted.now_ms:
             self._facts["checked_at_ms"] = counted.now_ms
-        self._judge(counted, sizes.dead_letters)
-
-    def _judge(self, counted: _Counted, dead_letters: int) -> None:
-        if dead_letters:
-            self._warnings.append(
-                f"{quantity(dead_letters, 'dead letter')}: see `dead list`, then requeue or drop"
+        if sizes.damaged_keys:
+            self._errors.append(
+                f"{quantity(sizes.damaged_keys, 'key')} of the queue had been changed by something else and moved "
+                "aside: see `damaged list`, then repair or drop, and find out what else writes to this Redis"
             )
+        self._judge_dead_letters(sizes)
+        self._judge(counted, outages)
+
+    def _judge_dead_letters(self, sizes: Sizes) -> None:
+        if not sizes.dead_letters:
+            return
+        share, words = sizes.dead_letters_share, quantity(sizes.dead_letters, "dead letter")
+        if share >= 1:
+            self._errors.append(
+                f"{words}, and no room for more: messages that fail now wait in their conversations, and so does all "
+                "that comes after them; requeue or drop some (see `dead list`), set DEAD_LETTERS_FILE, to which the "
+                f"monitor moves the oldest, or raise dead_letters_max ({self._queue.settings.dead_letters_max:,})"
+            )
+            return
+        passed = next((limit for limit in DEAD_LETTERS_SHARES if share >= limit), None)
+        room = f", over {passed:.0%} of dead_letters_max" if passed else ""
+        self._warnings.append(f"{words}{room}: see `dead list`, then requeue or drop")
+
+    def _judge(self, counted: _Counted, outages: Sequence[Outage]) -> None:
         if counted.expired_leases:
             self._warnings.append(
                 f"{quantity(counted.expired_leases, 'lease')} ran out and no worker took over yet: are workers running?"
             )
+        self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
+        if outages:
+            return  # what waits for a backend does not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
                 f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
                 f"{ttl_ms // 1000} s if no worker takes it: are enough workers running?"
             )
 
+    def _words_of(self, outage: Outage) -> str:
+        waiting = quantity(outage.waiting, "conversation")
+        if not outage.is_away:
+            return f"{outage.name} is back, and {waiting} that waited for it are answered step by step"
+        seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
+        return (
+            f"{outage.name} has been away for {seconds} s, and {waiting} wait for it; they are answered when it is "
+            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
+            f"{outage.error}"
+        )
+
     async def _find_stranded(self) -> None:
-        unscheduled = await self._queue.unscheduled(self._began + self._deadline_s * SCANNING_SHARE)
+        unscheduled = await self._queue.unscheduled_in_part(self._began + self._deadline_s * SCANNING_SHARE)
         self._facts["stranded_conversations"] = len(unscheduled.stranded) + unscheduled.elsewhere
         if unscheduled.stranded:
             self._errors.append(
@@ -202,10 +262,6 @@ class _Examination:
             self._errors.append(
                 f"{quantity(unscheduled.elsewhere, 'conversation')} in partitions that this deployment does not have: "
                 f"set partitions (now {len(self._queue.keys.partitions)}) back to what it was until they are answered"
-            )
-        if not unscheduled.is_complete:
-            self._warnings.append(
-                "there was no time to look at all keys: more conversations may be out of the index"
             )
 
     def _is_past(self, share: float) -> bool:

@@ -79,6 +79,10 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[int, ...]
     """Conversations in the index of each partition."""
     dead_letters: int
+    dead_letters_share: float
+    """Part of the room for dead letters that is taken, in the fullest partition."""
+    damaged_keys: int = 0
+    """Keys that were damaged and moved aside."""
 
 
 class Inspection:
@@ -177,14 +181,20 @@ class Inspection:
         return total
 
     async def sizes(self) -> Sizes:
-        """Count conversations with messages, and dead letters."""
+        """Count conversations with messages, dead letters and damaged keys."""
         partitions = self._access.keys.partitions
         counts = await self._access.read(
             *(("ZCARD", partition.active) for partition in partitions),
             *(("XLEN", partition.dead) for partition in partitions),
+            *(("XLEN", partition.damaged) for partition in partitions),
         )
+        size = len(partitions)
+        dead = counts[size : 2 * size]
         return Sizes(
-            conversations=tuple(counts[: len(partitions)]), dead_letters=sum(counts[len(partitions) :])
+            conversations=tuple(counts[:size]),
+            dead_letters=sum(dead),
+            dead_letters_share=max(dead) / self._access.settings.dead_letters_in_partition_max,
+            damaged_keys=sum(counts[2 * size :]),
         )
 
     async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -29,9 +29,14 @@ from queue_core.message import (
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.erasure import Erasure
+from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
+from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
+from queue_core.queue.outages import OutageNews, Outages, OutageSign, news_of
 from queue_core.queue.rescue import Rescue
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
@@ -53,6 +58,21 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
     """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    news: tuple[OutageNews, ...] = ()
+    """Backends that went away or came back; each change is in the answer of one claim."""
+    damaged: int = 0
+    """Number of keys that were damaged and moved aside in this step."""
+
+
+class Waits(NamedTuple):
+    """Waits after a failed attempt: one that counts, one that does not, and the wait that the backend asked for."""
+
+    backoff_ms: int
+    wait_ms: int
+    asked_ms: int
+
+
+NO_WAITS = Waits(0, 0, 0)
 
 
 class MessageQueue:
@@ -86,6 +106,7 @@ class MessageQueue:
         # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
         self.now_ms = access.now_ms
+        self.holding = Holding(access)
         inspection = Inspection(access)
         self.pending = inspection.pending
         self.completed = inspection.completed
@@ -97,18 +118,30 @@ class MessageQueue:
         self.depth = inspection.depth
         self.sizes = inspection.sizes
         self.survey = inspection.survey
+        self._layouts = Layouts(access)
+        self.layouts = self._layouts.read
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
         self.requeue = letters.requeue
+        self.move_dead_letters_out = letters.move_out
         self.drop = letters.drop
+        self.outages = Outages(access).read
+        self.expire_dead_letters = letters.expire
+        self.damage = Damage(access)
+        self.forget = Erasure(access, letters, self.damage).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
+        self.unscheduled_in_part = rescue.unscheduled_in_part
 
     async def check(self) -> None:
-        """Raise UnsupportedRedisError or QueueUnavailableError when this Redis cannot carry the queue."""
+        """Raise an error when this Redis cannot carry the queue.
+
+        Raises UnsupportedRedisError, NewerLayoutError or QueueUnavailableError.
+        """
         await self.transport.load()
+        await self._layouts.check()
 
     async def enqueue(self, message: QueueMessage) -> Receipt:
         """Store a message; when this returns, it is safe. Raises InvalidMessageError when it can never be stored.
@@ -131,6 +164,7 @@ class MessageQueue:
                 provider_ms=message.timestamp,
                 dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
                 late_is_dead=int(settings.late_messages == "dead-letter"),
+                dead_letters_max=settings.dead_letters_in_partition_max,
                 stats_ttl_ms=settings.stats_ttl_s * 1000,
                 waits_for_disk=int(settings.wait_for_fsync),
             )
@@ -154,17 +188,23 @@ class MessageQueue:
         """
         check_names(message)
         place = self.keys.of(message.instance_name, message.user_phone)
-        return await self.transport.gathered(
-            scripts.Withdraw(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=self.settings,
-                now_ms=self._now(),
-                message_id=well_formed(message.id),
-                dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
-                completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+        message_id = well_formed(message.id)
+        answer: str | int = 0
+        while isinstance(answer, int):  # a long conversation is searched in several steps
+            answer = await self.transport.gathered(
+                scripts.Withdraw(
+                    place=place,
+                    seen=place.seen_of(message.id),
+                    rules=self.settings,
+                    now_ms=self._now(),
+                    message_id=message_id,
+                    quoted_id=msgspec.json.encode(message_id),
+                    skipped=answer,
+                    dedupe_ttl_ms=self.settings.dedupe_ttl_s * 1000,
+                    completed_ttl_ms=self.settings.completed_ttl_s * 1000,
+                )
             )
-        )
+        return answer
 
     # For workers. `Processor` makes these calls for you.
 
@@ -204,7 +244,9 @@ class MessageQueue:
             grace_ms=settings.grace_ms,
             max_batch=settings.max_batch,
             max_attempts=settings.max_retry_count + 1,
+            dead_letters_max=settings.dead_letters_in_partition_max,
             queue_ttl_ms=settings.queue_ttl_s * 1000,
+            patience_ms=settings.outage_patience_s * 1000,
             completed_ttl_ms=settings.completed_ttl_s * 1000,
             only=chosen.conversation if chosen else "",
             kept=" ".join(
@@ -240,6 +282,8 @@ class MessageQueue:
             now_ms=answer.now_ms,
             next_due_ms=answer.next_due_ms,
             spared=answer.spared,
+            news=tuple(map(news_of, answer.news)),
+            damaged=answer.damaged,
         )
 
     async def extend(self, batch: Batch) -> None:
@@ -310,24 +354,26 @@ class MessageQueue:
         dead: bool = False,
         not_sent: bool = False,
         after_ms: int | None = None,
+        sign: OutageSign | None = None,
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
-        `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user.
-        Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
+        that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
+        sign says so. Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
         """
-        backoff = (
-            policy.backoff_ms(self.settings, batch.attempt, self._rng)
-            if after_ms is None
-            else max(0, int(after_ms))
-        )
+        settings, rng = self.settings, self._rng
+        asked_ms = max(0, int(after_ms or 0))
+        backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
+        wait_ms = max(asked_ms, policy.backoff_ms(settings, batch.setbacks + 1, rng)) if sign else 0
+        waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
-            batch, "dead" if dead else "retry", reason, not_sent=not_sent, backoff_ms=backoff
+            batch, "dead" if dead else "retry", reason, not_sent=not_sent, waits=waits, sign=sign
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
         """Hand the batch back untouched, due at once, without counting the attempt. Raises LeaseLostError."""
-        await self._end(batch, "release", "", not_sent=not_sent, backoff_ms=0)
+        await self._end(batch, "release", "", not_sent=not_sent)
 
     async def _end(
         self,
@@ -336,19 +382,27 @@ class MessageQueue:
         reason: str,
         *,
         not_sent: bool,
-        backoff_ms: int,
+        waits: Waits = NO_WAITS,
+        sign: OutageSign | None = None,
     ) -> int:
+        place = self._place_of(batch)
         answer = await self.transport.gathered(
             scripts.Fail(
-                place=self._place_of(batch),
+                place=place,
                 rules=self.settings,
                 now_ms=self._now(),
                 token=batch.token,
                 mode=mode,
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
-                backoff_ms=backoff_ms,
+                backend=place.of_kind(sign.kind) if sign else "",
+                counts=int(sign.counts) if sign else 1,
+                took_ms=int(sign.took_ms) if sign else 0,
+                backoff_ms=waits.backoff_ms,
+                wait_ms=waits.wait_ms,
+                asked_ms=waits.asked_ms,
                 max_attempts=self.settings.max_retry_count + 1,
+                dead_letters_max=self.settings.dead_letters_in_partition_max,
                 completed_ttl_ms=self.settings.completed_ttl_s * 1000,
                 stats_ttl_ms=self.settings.stats_ttl_s * 1000,
             )
@@ -398,13 +452,14 @@ class MessageQueue:
                 oldest_ms=messages[0].added_at,
                 waiting=leased.waiting,
                 due_ms=leased.due_ms,
-                attempt=leased.attempt,
+                attempt=leased.attempt + leased.setbacks,
             ),
             due_at_ms=leased.due_ms,
             claimed_at_ms=now_ms,
             reply=leased.reply,
             send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
             parts_sent=leased.parts_sent,
+            setbacks=leased.setbacks,
         )
         return batch, all(contents)
 

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -27,8 +28,10 @@ from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
+from queue_core.text import quantity
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
@@ -77,6 +80,9 @@ class ProcessingObserver(Protocol):
 
     def given_up(self, messages: int) -> None:
         """Note that messages became dead letters inside a claim: expired, out of attempts, or unreadable."""
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Note that the AI or a channel went away, or came back. Each change is told to one processor."""
 
 
 @dataclass(slots=True, eq=False)
@@ -304,9 +310,17 @@ class Processor:
         finally:
             self._slots_claimed_for -= limit
             self._slot_freed.set()
+        if claimed.damaged:
+            _log.error(
+                "%s of the queue in Redis had been changed by something else and could not be used; moved aside, see "
+                "`python -m queue_core damaged list`",
+                quantity(claimed.damaged, "key"),
+            )
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))
+        for news in claimed.news:
+            self._notify(partial(_tell, news))
         if self._stopping:
             await self._hand_back_all(claimed.batches)
         elif clock() - asked_at > self._settings.lock_ttl_ms / 2000:
@@ -424,6 +438,10 @@ class Processor:
             report(self._observer)
         except Exception as error:  # noqa: BLE001 - an observer must not change the work
             _log.warning("the observer raised %s; the work goes on without it", type(error).__name__)
+
+
+def _tell(news: OutageNews, observer: ProcessingObserver) -> None:
+    observer.backend_changed(news)
 
 
 def _conversation_of(batch: Batch) -> _Conversation:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import Literal
 
 import msgspec
 
 from queue_core.keys import Kind
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
-from queue_core.redis.servers import scan
+from queue_core.redis.scripts.loader import text
+from queue_core.redis.servers import scan, scan_part
 
-RESCUE_MS_MAX = 30_000
+RESCUE_S_MAX = 30
 """A rescue that takes longer leaves the rest to the next one."""
+STEPS_MAX = 100
+"""Steps of SCAN in one rescue or examination on each server: 100,000 keys, 0.1 s of Redis. The next goes on."""
 
 _log = logging.getLogger(__name__)
 _Name = tuple[int, str]
@@ -41,7 +44,20 @@ class Unscheduled(msgspec.Struct, frozen=True, kw_only=True):
     elsewhere: int
     """Number of conversations in partitions that this deployment does not have."""
     is_complete: bool
-    """True when there was time to look at all keys."""
+    """True when all keys were looked at."""
+
+
+class _Found:
+    """Conversations that a search has found so far."""
+
+    def __init__(self) -> None:
+        self.stranded: set[_Name] = set()
+        self.elsewhere: set[_Name] = set()
+
+    def unscheduled(self, *, is_complete: bool) -> Unscheduled:
+        return Unscheduled(
+            stranded=tuple(sorted(self.stranded)), elsewhere=len(self.elsewhere), is_complete=is_complete
+        )
 
 
 class Rescue:
@@ -53,52 +69,99 @@ class Rescue:
     async def run(self) -> Rescued:
         """Schedule conversations that fell out of the index, and delete locks and replies without messages.
 
-        Looks at all keys, a page at a time, for half a minute at most. Safe beside workers and other rescues.
+        Looks at a part of the keys, and goes on where the last rescue ended. Safe beside workers and other rescues.
         """
-        until = asyncio.get_running_loop().time() + RESCUE_MS_MAX / 1000
-        unscheduled = await self.unscheduled(until)
-        verdicts = Counter(await self._verdicts(unscheduled.stranded, repair=True))
-        for kind in ("processing_lock", "reply"):
-            async with aclosing(self._names(kind, "hash")) as pages:
-                async for page in pages:
-                    verdicts.update(await self._verdicts(page, repair=True))
-                    if asyncio.get_running_loop().time() > until:
-                        break
+        await self._mend()
+        verdicts: Counter[str] = Counter()
+        until = asyncio.get_running_loop().time() + RESCUE_S_MAX
+        async with aclosing(
+            self._next_names("rescue", until, "msg_queue", "processing_lock", "reply")
+        ) as pages:
+            async for kinds in pages:
+                stranded = await self._stranded(self._inside(kinds["msg_queue"]))
+                verdicts.update(
+                    await self._verdicts({*stranded, *kinds["processing_lock"], *kinds["reply"]}, repair=True)
+                )
         rescued = Rescued(stranded=verdicts["stranded"], locks=verdicts["orphan"])
         if rescued.stranded or rescued.locks:
             _log.warning("rescued %d conversations, deleted %d locks", rescued.stranded, rescued.locks)
         return rescued
 
+    async def _mend(self) -> None:
+        """Move damaged keys of the partitions aside; those of a conversation are found when it is looked at."""
+        access = self._access
+        calls = [
+            access.transport.gathered(scripts.Mend(partition=partition, now_ms=access.now()))
+            for partition in access.keys.partitions
+        ]
+        if damaged := sum(await asyncio.gather(*calls)):
+            _log.error("%d keys were damaged and moved aside: see `damaged list`", damaged)
+
     async def unscheduled(self, until: float) -> Unscheduled:
         """Find conversations that are missing in the index; stop at the time `until` of the event loop's clock."""
-        stranded: set[_Name] = set()
-        elsewhere: set[_Name] = set()
-        is_complete = True
-        async with aclosing(self._names("msg_queue", "list")) as pages:
+        found, is_complete = _Found(), True
+        async with aclosing(
+            scan(self._access.redis, self._access.keys.pattern("msg_queue"), "list")
+        ) as pages:
             async for page in pages:
-                inside = [name for name in page if name[0] < len(self._access.keys.partitions)]
-                elsewhere.update(name for name in page if name[0] >= len(self._access.keys.partitions))
-                missing = await self._missing_in_index(inside)
-                # Between the two reads a conversation may have been finished; a script reads both at one moment.
-                verdicts = await self._verdicts(missing, repair=False)
-                stranded.update(
-                    name for name, verdict in zip(missing, verdicts, strict=True) if verdict == "stranded"
-                )
+                await self._look(self._by_kind(page)["msg_queue"], found)
                 if asyncio.get_running_loop().time() > until:
                     is_complete = False
                     break
-        return Unscheduled(
-            stranded=tuple(sorted(stranded)), elsewhere=len(elsewhere), is_complete=is_complete
-        )
+        return found.unscheduled(is_complete=is_complete)
 
-    async def _names(
-        self, kind: Kind, redis_type: Literal["list", "hash"]
-    ) -> AsyncGenerator[list[_Name], None]:
-        """Yield all conversations that have a key of a kind, a page for each step of the SCAN."""
-        keys = self._access.keys
-        async with aclosing(scan(self._access.redis, keys.pattern(kind), redis_type)) as pages:
+    async def unscheduled_in_part(self, until: float) -> Unscheduled:
+        """Find such conversations in the part of the keys that comes next."""
+        found = _Found()
+        async with aclosing(self._next_names("examination", until, "msg_queue")) as pages:
+            async for kinds in pages:
+                await self._look(kinds["msg_queue"], found)
+        return found.unscheduled(is_complete=False)
+
+    async def _look(self, names: list[_Name], found: _Found) -> None:
+        inside = self._inside(names)
+        found.elsewhere.update({*names} - {*inside})
+        found.stranded.update(await self._stranded(inside))
+
+    def _inside(self, names: list[_Name]) -> list[_Name]:
+        """Leave out names in partitions that this deployment does not have."""
+        return [name for name in names if name[0] < len(self._access.keys.partitions)]
+
+    async def _stranded(self, names: list[_Name]) -> list[_Name]:
+        missing = await self._missing_in_index(names)
+        # Between the two reads a conversation may have been finished; a script reads both at one moment.
+        verdicts = await self._verdicts(missing, repair=False)
+        return [name for name, verdict in zip(missing, verdicts, strict=True) if verdict == "stranded"]
+
+    async def _next_names(
+        self, search: str, until: float, *kinds: Kind
+    ) -> AsyncGenerator[dict[str, list[_Name]], None]:
+        """Yield the conversations that have keys of some kinds, by kind, a page for each step of the SCAN.
+
+        Goes on where the last search of this name ended. How far it came is kept in Redis.
+        """
+        access = self._access
+        (kept,) = await access.read(("HGET", access.keys.searches_key, search))
+        cursors: dict[str, int] = json.loads(text(kept)) if kept else {}
+        async with aclosing(
+            scan_part(access.redis, access.keys.pattern(*kinds), cursors, STEPS_MAX)
+        ) as pages:
             async for page in pages:
-                yield [name for key in page if (name := keys.parse(key))]
+                yield self._by_kind(page)
+                if asyncio.get_running_loop().time() > until:
+                    break
+        if any(cursors.values()):
+            await access.read(("HSET", access.keys.searches_key, search, json.dumps(cursors)))
+        elif kept:
+            await access.read(("HDEL", access.keys.searches_key, search))
+
+    def _by_kind(self, page: list[str]) -> dict[str, list[_Name]]:
+        keys = self._access.keys
+        names: dict[str, list[_Name]] = defaultdict(list)
+        for key in page:
+            if name := keys.parse(key):
+                names[keys.kind_of(key)].append(name)
+        return names
 
     async def _missing_in_index(self, names: list[_Name]) -> list[_Name]:
         by_partition: dict[int, list[str]] = defaultdict(list)

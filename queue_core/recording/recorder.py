@@ -26,6 +26,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from queue_core.durations import DAY_MS
 from queue_core.message import Batch, QueueMessage, well_formed
 from queue_core.recording.format import SPAN_MS_MAX, TEXT_LENGTH_MAX, Header, MessageEvent
 from queue_core.recording.line import LineError, identifier
@@ -44,7 +45,11 @@ REASON_LENGTH_MAX = 200
 IDS_MAX = 2_000
 FIELDS_MAX = 100
 
+FILE_SPAN_MS = DAY_MS
+"""Longest time that one file covers, where old files are deleted."""
+
 _SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
+_FILE_NAME = re.compile(r"(?:recording|outcomes)-\d{8}T\d{6}Z-\d+(?:-\d+)?\.(?:jsonl|ndjson)")
 _KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
 _NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
 """Number as long as a phone's, however it is written."""
@@ -143,6 +148,13 @@ class Recorder:
     def note(self, text: str) -> None:
         """Records a remark of the operator or the program; it is written as it is."""
         self._record_fate("note", lambda: {"text": _clean(text)})
+
+    def expire(self, older_than_ms: float) -> int:
+        """Delete the files of all recorders in the folder whose newest event is older than that, at least a day.
+
+        Files of this one that began a day ago end, and others begin. Returns the number of deleted files.
+        """
+        return self._files.expire(older_than_ms)
 
     def close(self) -> None:
         """Ends the recording; later events are not recorded."""
@@ -251,6 +263,17 @@ class _Files:
         except (OSError, ValueError) as error:  # ValueError: a folder's name that no file system has
             self._failed(error, now_ms)
 
+    def expire(self, older_than_ms: float) -> int:
+        now_ms, deleted = self._now_ms(), 0
+        for kind in [kind for kind, file in self._open.items() if file.began_ms <= now_ms - FILE_SPAN_MS]:
+            self._open.pop(kind).close()
+        with suppress(OSError, ValueError):  # no folder yet, say
+            for path in sorted(self._folder.iterdir()):
+                if _FILE_NAME.fullmatch(path.name) and path.stat().st_mtime * 1000 < now_ms - older_than_ms:
+                    path.unlink()
+                    deleted += 1
+        return deleted
+
     def close(self) -> None:
         self._is_closed = True
         self._close_all()
@@ -298,6 +321,7 @@ class _File:
         moment = _UNIX_EPOCH + timedelta(milliseconds=now_ms)
         stem = f"{kind}-{moment:%Y%m%dT%H%M%SZ}-{os.getpid()}"
         self.size = 0
+        self.began_ms = now_ms
         for number in range(1, 1_000):
             self._path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_SUFFIXES[kind]}"
             # EXCL: never write to an existing link, or to the file of a container with the same pid.

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from redis import exceptions
 from redis.asyncio import Redis
 
-from queue_core.errors import QueueError, QueueUnavailableError, UnsupportedRedisError
+from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
+from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis.durability import FsyncWait
 from queue_core.redis.scripts.loader import Call, LuaScript, text
 from queue_core.redis.transport import Transport
@@ -45,6 +46,8 @@ _UNAVAILABLE_CODE = re.compile(
 """Code at the start of an error; Redis before 7 puts a script's error after `…: -`, redis-py before 8 in `("…`."""
 
 
+_NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
+"""Error of the scripts on data of a newer release, with the number of its layout."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
 """Code of an error of a server that cannot be written to: it is a replica, or not ready yet."""
 LEAVE_AGAIN_S = 1.0
@@ -177,7 +180,8 @@ def _without_script(answers: Sequence[Any]) -> list[int]:
 
 def _result(call: Call[Result], answer: Any) -> Result:
     if isinstance(answer, Exception):
-        raise explain(answer) from answer
+        newer = _NEWER_LAYOUT.search(str(answer))
+        raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer
     result: Result = call.read(answer)
     return result
 
@@ -189,9 +193,18 @@ def _without_raw_text(words: str) -> str:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
     cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
-    is_here = address.rpartition(":")[0] in _THIS_MACHINE
-    hint = ": start Redis, or type python -m queue_core redis" if is_here else ""
+    host, _, port = address.rpartition(":")
+    option = "" if port == "6379" else f" --port {port}"
+    hint = f": start Redis, or type python -m queue_core redis{option}" if host in _THIS_MACHINE else ""
     return f"no connection to {address} ({cause}){hint}"
+
+
+def newer_layout(needed: int) -> NewerLayoutError:
+    """Make the error of a process that is too old for the data in Redis."""
+    return NewerLayoutError(
+        f"the data in this Redis was converted by a newer release (layout {needed}; this release knows "
+        f"{LAYOUT_VERSION}), and nothing was changed: upgrade this process too. docs/upgrade.md says how"
+    )
 
 
 def explain(error: BaseException) -> QueueError:

@@ -41,14 +41,34 @@ async def scan(
         for _, run in await on_primaries(redis):
             cursor = None
             while cursor != 0:
-                cursor, keys = await _scan_step(run, cursor or 0, pattern, redis_type)
+                cursor, keys = await _scan_step(run, cursor or 0, pattern, "TYPE", redis_type)
                 yield keys
     except (RedisError, OSError) as error:
         raise explain(error) from error
 
 
-async def _scan_step(run: Run, cursor: int, pattern: str, redis_type: str) -> tuple[int, list[str]]:
-    position, keys = await run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", redis_type)
+async def scan_part(
+    redis: Any, pattern: str, cursors: dict[str, int], steps_max: int
+) -> AsyncGenerator[list[str], None]:
+    """Yield keys of a pattern, a page for each step of the SCAN, from where the cursors stand to the end.
+
+    `cursors` has the cursor of each server, 0 at its beginning and at its end, and is brought up to date before each
+    page. After `steps_max` steps on a server this ends too: a call with the same cursors goes on. Raises
+    QueueUnavailableError when Redis does not answer.
+    """
+    try:
+        for name, run in await on_primaries(redis):
+            for _ in range(steps_max):
+                cursors[name], keys = await _scan_step(run, cursors.get(name, 0), pattern)
+                yield keys
+                if cursors[name] == 0:
+                    break
+    except (RedisError, OSError) as error:
+        raise explain(error) from error
+
+
+async def _scan_step(run: Run, cursor: int, pattern: str, *filters: str) -> tuple[int, list[str]]:
+    position, keys = await run("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, *filters)
     if isinstance(position, dict):  # a cluster's client returns a cursor for each server
         (position,) = position.values()
     return int(position), [text(key) for key in keys]

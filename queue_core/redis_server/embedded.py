@@ -213,7 +213,7 @@ class EmbeddedRedis:
             except OSError as error:
                 reason = error.strerror or error
                 raise EmbeddedRedisError(
-                    f"port {self._port} cannot be used: {reason}; choose another"
+                    f"port {self._port} cannot be used: {reason}; choose another (--port)"
                 ) from error
 
     def _launch(self, program: Path) -> None:
@@ -322,7 +322,8 @@ def _lock(data_dir: Path) -> Iterator[IO[bytes]]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise EmbeddedRedisError(
-                        f"{data_dir} is in use by another redis-server: stop that one, or choose another folder"
+                        f"{data_dir} is in use by another redis-server: stop that one, or choose another folder "
+                        "(--data-dir or DATA_DIR)"
                     ) from None
                 time.sleep(PING_INTERVAL_S)
         yield lock

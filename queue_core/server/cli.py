@@ -31,7 +31,7 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
   web, worker, monitor
            the parts, each as often as you want; on one REDIS_URL
   redis    a redis-server alone, for a bot of your own
-  check, status, show, dead, drain, tick, send-test
+  check, status, show, dead, damaged, drain, hold, resume, forget, tick, send-test
            commands for the operator
 
 Settings come from the environment and from .env; docs/server.md lists them.
@@ -67,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
         if "web" in roles:
             command.add_argument("--host", help="address to listen on, instead of HOST")
             command.add_argument("--port", help="port to listen on, instead of PORT")
+        command.add_argument(
+            "--hold", action="store_true", help="hold the queue first, as the command `hold` does"
+        )
         command.set_defaults(run=_serve, roles=roles, starts_redis=name == "serve")
     redis_server.add_command(commands)
     operator.add_commands(commands)
@@ -120,7 +123,7 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 async def _serve(chosen: argparse.Namespace, settings: ServerSettings) -> int:
-    await processes.run(settings, chosen.roles, starts_redis=chosen.starts_redis)
+    await processes.run(settings, chosen.roles, starts_redis=chosen.starts_redis, holds=chosen.hold)
     return 0
 
 

@@ -100,6 +100,8 @@ class ServerSettings(EnvironmentSettings):
     """System prompt, for openai."""
     ai_history_turns: Annotated[int, Field(ge=0, le=200)] = 10
     """Number of earlier turns that are sent to the AI, for openai."""
+    ai_memory_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """Days for which a conversation's memory is kept after its last turn, for dify and openai."""
     ai_timeout_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """Longest wait for an answer."""
     ai_unavailable_waits_s: Annotated[_Seconds, Field(min_length=1, max_length=20)] = (2.0, 15.0, 60.0)
@@ -112,10 +114,15 @@ class ServerSettings(EnvironmentSettings):
     monitor_every_s: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     """Seconds between two examinations of the queue by the monitor."""
 
+    dead_letters_file: Path | None = None
+    """File to which the monitor moves the oldest dead letters when there is no room for more; empty: none."""
+
     record_to: Path | None = None
     """Folder for recordings of what arrives, for `sim replay`; empty: no recording."""
     record_text: bool = False
     """Record the texts too."""
+    record_days: Annotated[int, Field(ge=0, le=3_650)] = 0
+    """Days for which recordings are kept; 0: for ever."""
     record_key: SecretStr = SecretStr("")
     """Key that hashes phones and ids in recordings; empty: a new one at each start."""
     log_key: SecretStr = SecretStr("")
@@ -201,9 +208,8 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
     names = environment_names()
     faults: list[str] = []
 
-    def read(
-        kind: type[_Group], section: str, defaults: Mapping[str, int] = MappingProxyType({})
-    ) -> _Group | None:
+    def read(kind: type[_Group], section: str, defaults: Mapping[str, int] = MappingProxyType({})) -> _Group:
+        """Return the settings of a section; wrong ones are noted, and have their defaults."""
         names_of = {
             field.rpartition(".")[2]: name
             for name, field in names.items()
@@ -214,14 +220,17 @@ def load(environ: Mapping[str, str], env_file: Path | str | None = None) -> Load
             return pydantic.TypeAdapter(kind).validate_python(values)
         except pydantic.ValidationError as error:
             faults.extend(worded(error, names_of))
-            return None
+            wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+            right = {field: value for field, value in values.items() if wrong and field not in wrong}
+            return pydantic.TypeAdapter(kind).validate_python(right)
 
-    settings = read(ServerSettings, "") or ServerSettings()
+    settings = read(ServerSettings, "")
     providers = [read(kind, kind.name) for kind in registry.PROVIDERS]
     rules = {**PROFILES[settings.queue_profile], "supersede_ms": supersede_ms_of(settings.ai)}
     queue = read(QueueSettings, "queue", rules)
     settings = settings.model_copy(update={"providers": tuple(providers), "queue": queue})
-    faults += _contradictions(settings) if not faults else []
+    named = {fault.partition(":")[0] for fault in faults}
+    faults += [fault for fault in _contradictions(settings) if fault.partition(":")[0] not in named]
     warnings += _suspects(file_values, environ, names)
     if faults:
         raise FaultySettingsError(faults, warnings)

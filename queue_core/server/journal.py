@@ -8,6 +8,7 @@ from typing import Any
 from queue_core.ai.reply import ExtractedReply
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
@@ -113,6 +114,15 @@ class Journal:
         self.metrics.given_up(messages)
         if messages:
             _log.error("messages given up on: they are dead letters now", extra={"messages": messages})
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Notes that the AI or a channel went away, or came back."""
+        self.metrics.backend_changed(news)
+        fields: dict[str, Any] = {"since_ms": news.since_ms, "error": news.error}
+        if news.is_away:
+            _log.error("%s is away: turns wait, and one at a time tries it", news.name, extra=fields)
+        else:
+            _log.warning("%s is back: the turns that waited are answered", news.name, extra=fields)
 
     def asked(self, batch: Batch, backend: str, outcome: str, seconds: float) -> None:
         """Notes that the AI answered, or failed to."""

@@ -29,8 +29,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from queue_core.message import Batch, Trigger
+from queue_core.message import BackendKind, Batch, Trigger
 from queue_core.queue.health import HealthReport
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from queue_core.server.fitting import Part
 
@@ -126,6 +127,9 @@ class Metrics:
         )
         self._backends, self._channels = _Values(), _Values()
         self._ai_outcomes, self._send_outcomes = _Values(("ok",)), _Values(("ok",))
+        self._outages = self._counter("outages", "Outages of an AI or a channel that began", "kind")
+        for kind in get_args(BackendKind):
+            self._outages.labels(kind)
         self._retries = self._counter("retries", "Attempts that failed and are followed by another")
         self._dead_letters = self._counter("dead_letters", "Messages that became dead letters")
 
@@ -172,6 +176,11 @@ class Metrics:
     def given_up(self, messages: int) -> None:
         """Counts messages that became dead letters when their turn came."""
         self._dead_letters.inc(messages)
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Counts an outage of the AI or a channel when it begins."""
+        if news.is_away:
+            self._outages.labels(news.kind).inc()
 
     def ai(self, backend: str, outcome: str, seconds: float) -> None:
         """Times an answer of the AI ("ok"), or its kind of error."""
@@ -256,15 +265,28 @@ class _HealthGauges:
             gauge.set(math.nan)
             return gauge
 
+        def labelled(name: str, about: str) -> dict[str, Gauge]:
+            gauge = Gauge(f"burstqueue_{name}", about, ("kind",), registry=registry)
+            gauges = {kind: gauge.labels(kind) for kind in get_args(BackendKind)}
+            for each in gauges.values():
+                each.set(math.nan)
+            return gauges
+
         self._up = new("redis_up", "1 when Redis answers, else 0")
+        self._held = new("held", "1 while the queue is held, so that no worker takes a turn, else 0")
         self._latency = new("redis_latency_seconds", "One PING and back")
         self._memory = new("redis_memory_used_bytes", "Memory that Redis uses")
         self._oldest_age = new("oldest_age_seconds", "Age of the oldest waiting message; 0 when none waits")
+        self._away = labelled("backends_away", "AIs and channels that are away")
+        self._waiting = labelled("waiting_for_backend", "Conversations that wait for an AI or a channel")
         self._counts = {
             "waiting": new("depth", "Messages that wait"),
             "in_flight": new("in_flight", "Messages that workers are working on"),
             "active_conversations": new("active_conversations", "Conversations with messages"),
             "dead_letters": new("dead_letters_waiting", "Dead letters to be looked at"),
+            "damaged_keys": new(
+                "damaged_keys", "Keys that were damaged and moved aside; always 0 if all is well"
+            ),
             "expired_leases": new("expired_leases", "Leases that ran out and that nobody has taken over yet"),
             "stranded_conversations": new(
                 "stranded_conversations", "Conversations that no worker will look at; always 0 if all is well"
@@ -274,9 +296,14 @@ class _HealthGauges:
     def set(self, report: HealthReport) -> None:
         is_up = report.reachable
         self._up.set(1 if is_up else 0)
+        self._held.set(_or_nan(is_up, report.held_since_ms is not None))
         self._latency.set(_or_nan(is_up, report.latency_ms) / 1000)
         self._memory.set(_or_nan(is_up, report.memory_used_bytes))
         self._oldest_age.set(_or_nan(is_up, report.oldest_age_ms or 0) / 1000)
+        for kind in get_args(BackendKind):
+            outages = [outage for outage in report.outages if outage.kind == kind]
+            self._away[kind].set(_or_nan(is_up, sum(outage.is_away for outage in outages)))
+            self._waiting[kind].set(_or_nan(is_up, sum(outage.waiting for outage in outages)))
         for name, gauge in self._counts.items():
             value = getattr(report, name)
             if value is not None or not is_up:  # a count that was not examined keeps its value

@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Literal
 
+import msgspec
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -45,8 +46,13 @@ EXIT_AT_ONCE = 130
 _log = logging.getLogger("queue_core.events")
 
 
-async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False) -> None:
-    """Runs the roles until a signal. Raises the error that prevents the start, or that ended a role early."""
+async def run(
+    settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis: bool = False, holds: bool = False
+) -> None:
+    """Runs the roles until a signal, on a queue that is held first if `holds` is true.
+
+    Raises the error that prevents the start, or that ended a role early.
+    """
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
         settings = settings.with_ai(may_echo=starts_redis)
@@ -64,6 +70,8 @@ async def run(settings: ServerSettings, roles: tuple[Role, ...], *, starts_redis
             opening = open_runtime(settings, records=records, expected=expected)
             runtime = await stack.enter_async_context(opening)
             await _check_redis(runtime)
+            if holds:
+                await _hold(runtime)
             if asks_ai:
                 _warn_of_stand_ins(settings)
             if "worker" in roles:
@@ -78,6 +86,25 @@ async def _check_redis(runtime: Runtime) -> None:
         await runtime.queue.check()
     except QueueUnavailableError as error:
         _log.warning("starting without Redis: %s", error)
+
+
+async def _hold(runtime: Runtime) -> None:
+    """Holds the queue and logs what workers would answer. Raises QueueUnavailableError when Redis does not answer."""
+    holding = runtime.queue.holding
+    since_ms = await holding.hold()
+    inventory = await holding.inventory()
+    _log.warning(
+        "held: no worker takes a turn until `python -m queue_core resume`",
+        extra={
+            "held_since_ms": since_ms,
+            **{
+                name: value
+                for name, value in msgspec.structs.asdict(inventory).items()
+                if name not in ("now_ms", "older")
+            },
+            "dead_letters": (await runtime.queue.sizes()).dead_letters,
+        },
+    )
 
 
 def _warn_of_stand_ins(settings: ServerSettings) -> None:
@@ -218,8 +245,9 @@ async def _listening(
         try:
             await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except (OSError, UnicodeError) as error:
+            hint = f"HOST or {port_setting}" + (" (--host, --port)" if port_setting == "PORT" else "")
             raise InvalidSettingsError(
-                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another HOST or {port_setting}"
+                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another {hint}"
             ) from None
         _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
         yield

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory
+from queue_core.durations import DAY_MS
 from queue_core.errors import QueueError
 from queue_core.http_client import new_session
 from queue_core.queue.health import HealthReport, examine
@@ -23,11 +24,15 @@ from queue_core.recording.recorder import Recorder
 from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels
 from queue_core.server.config import ServerSettings
+from queue_core.server.dead_letters_file import DeadLettersFile
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
 from queue_core.server.tags import ConversationTags
 from queue_core.waiting import cancel_all
+
+DAY_S = 86_400
+EXPIRE_EVERY_S = 3600.0
 
 _log = logging.getLogger("queue_core.events")
 
@@ -64,6 +69,8 @@ class Runtime:
             cleaned = msgspec.to_builtins(rescued)
         except QueueError as error:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
+        await self._expire_dead_letters()
+        await self._make_room_for_dead_letters()
         report = await examine(self.queue)
         self.metrics.health(report)
         warnings = [warning for warning in report.warnings if warning not in self.expected]
@@ -73,6 +80,34 @@ class Runtime:
         if any(cleaned.values()):
             _log.error("the monitor repaired the queue; this should never be needed", extra=cleaned)
         return report, cleaned
+
+    async def _expire_dead_letters(self) -> None:
+        ttl_s = self.settings.queue.dead_letters_ttl_s
+        if not ttl_s:
+            return
+        try:
+            deleted = await self.queue.expire_dead_letters(ttl_s * 1000)
+        except QueueError as error:
+            _log.warning("old dead letters could not be deleted: %s", error)
+            return
+        if deleted:
+            _log.warning(
+                "dead letters deleted: older than QUEUE_DEAD_LETTERS_TTL_S", extra={"messages": deleted}
+            )
+
+    async def _make_room_for_dead_letters(self) -> None:
+        path = self.settings.dead_letters_file
+        if not path:
+            return
+        try:
+            moved = await self.queue.move_dead_letters_out(DeadLettersFile(path).append)
+        except (QueueError, OSError) as error:
+            _log.error("dead letters could not be moved to DEAD_LETTERS_FILE: %s", error)
+            return
+        if moved:
+            _log.error(
+                "dead letters moved to DEAD_LETTERS_FILE: there was no room left", extra={"messages": moved}
+            )
 
     async def monitor(self) -> None:
         """Examines and repairs the queue every MONITOR_EVERY_S, until cancelled."""
@@ -90,6 +125,14 @@ class Runtime:
                 },
             )
             await asyncio.sleep(self.settings.monitor_every_s)
+
+
+async def _expire_recordings(recorder: Recorder, days: int) -> None:
+    """Deletes old recordings now and every hour, until cancelled."""
+    while True:
+        if deleted := recorder.expire(days * DAY_MS):
+            _log.info("recordings deleted: older than RECORD_DAYS", extra={"files": deleted})
+        await asyncio.sleep(EXPIRE_EVERY_S)
 
 
 def print_reply(line: str) -> None:
@@ -118,7 +161,7 @@ async def open_runtime(
     try:
         async with connect(redis_url(settings)) as client, new_session() as session:
             queue = MessageQueue(client, settings.queue)
-            memory = ConversationMemory(queue.notes)
+            memory = ConversationMemory(queue.notes, ttl_s=settings.ai_memory_days * DAY_S)
             metrics = Metrics()
             tags = ConversationTags(settings.log_key.get_secret_value().encode())
             journal = Journal(metrics, tags, recorder)
@@ -129,11 +172,14 @@ async def open_runtime(
                 memory=memory,
             )
             await tags.share_key(queue.notes)
-            sharing = asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")
+            beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]
+            if recorder and settings.record_days:
+                expiring = _expire_recordings(recorder, settings.record_days)
+                beside.append(asyncio.create_task(expiring, name="recordings"))
             try:
                 yield Runtime(settings, queue, bot, metrics, journal, tags, expected)
             finally:
-                await cancel_all([sharing])
+                await cancel_all(beside)
                 await bot.close()
     finally:
         if recorder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from reports.compare.comparison import Change, Check, Comparison, Effect
@@ -102,14 +103,15 @@ def _figure_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _counts(comparison: Comparison) -> list[str]:
-    passed = sum(check.ok is True for check in comparison.checks)
+    outcomes = Counter(check.ok for check in comparison.checks)
     return [
         "",
         gettext(
-            "%(passed)s of %(checks)s checks passed; %(effects)s figures compared by their intervals; "
-            "%(changes)s exact differences.",
-            passed=passed,
-            checks=len(comparison.checks),
+            "Checks: %(passed)s passed, %(failed)s failed, %(unchecked)s not made; "
+            "%(effects)s figures compared by their intervals; %(changes)s exact differences.",
+            passed=outcomes[True],
+            failed=outcomes[False],
+            unchecked=outcomes[None],
             effects=len(comparison.effects),
             changes=f"{len(comparison.changes):,}",
         ),

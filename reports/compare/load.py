@@ -16,7 +16,7 @@ from reports.results.load import LoadResult
 from reports.text import one_line
 from reports.words.figures import count_name, figure_name, quantile_of
 from reports.words.language import gettext
-from reports.words.load import limit_of, measured_of, threshold_name
+from reports.words.load import invalid_words, limit_of, measured_of, threshold_name
 from reports.words.numbers import duration
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -37,9 +37,9 @@ SYSTEM = "load"
 def load_notes(before: BaselineLoad, after: BaselineLoad) -> Iterator[str]:
     """Yield notes on what makes the two load tests hard to compare."""
     if not before["valid"]:
-        yield gettext("The earlier load test is invalid: its generator fell behind its schedule.")
+        yield gettext("The earlier load test is invalid: it was not carried out as planned.")
     if not after["valid"]:
-        yield gettext("This load test is invalid: its generator fell behind its schedule.")
+        yield gettext("This load test is invalid: it was not carried out as planned.")
     sent = before["ledger"]["sent"], after["ledger"]["sent"]
     if REPLY_TIME.level(sent[0], sent[1] - sent[0]):
         yield gettext(
@@ -139,9 +139,10 @@ def load_effects(before: BaselineLoad, after: BaselineLoad) -> list[Effect]:
 
 
 def load_checks(result: LoadResult) -> list[Check]:
-    """Check the thresholds, and that the generator kept its schedule."""
+    """Check the thresholds, and that the test was carried out as planned."""
     group = one_line(result["scenario"])
-    checks = [Check(group, gettext("the generator kept its schedule"), result["valid"], "")]
+    reason = "" if result["valid"] else invalid_words(result)
+    checks = [Check(group, gettext("the test was carried out as planned"), result["valid"], reason)]
     for threshold in result["thresholds"]:
         detail = gettext(
             "target %(target)s, it was %(actual)s", target=limit_of(threshold), actual=measured_of(threshold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -114,16 +114,21 @@ def latency_plot(
     )
 
 
-def plot_description(series: Sequence[Series]) -> str:
+def plot_description(series: Iterable[Series]) -> str:
     """Describe a plot of these series for readers who cannot see it."""
+    return times_description([(row.name, quantile(row.times_ms, 0.5), row.times_ms[-1]) for row in series])
+
+
+def times_description(figures: Iterable[tuple[str, float | None, float | None]]) -> str:
+    """Describe a plot of distributions of times, each given by its name, its median and its maximum in ms."""
     sentences = [
         gettext(
             "%(name)s: half within %(half)s, all within %(all)s",
-            name=row.name,
-            half=duration(quantile(row.times_ms, 0.5)),
-            all=duration(row.times_ms[-1]),
+            name=name,
+            half=duration(median_ms),
+            all=duration(highest_ms),
         )
-        for row in series
+        for name, median_ms, highest_ms in figures
     ]
     return gettext("; ").join(sentences) + "."
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from reports.text import is_right_to_left
 
 WIDTH_PX = 900
-LINE_STYLES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
+LINE_STYLES = ("", "9 8", "2 3", "9 3 2 3", "12 4", "4 2 1 2 1 2", "1 2", "6 6")
 """Dashes of the series in order, so that they can be told apart without colour."""
 
 # Colours that no plot uses: they show in matplotlib's output what each element is.

@@ -50,7 +50,7 @@ class CsvLink:
         return gettext(
             "rows left out: %(number)s; %(command)s writes whole files with %(option)s",
             number=f"{self.left_out:,}",
-            command="python -m reports",
+            command="python -m reports build RESULT.json",
             option="--csv-dir FOLDER",
         )
 

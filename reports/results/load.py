@@ -130,6 +130,17 @@ class FaultTimes(TypedDict):
     end_s: float
 
 
+class MissedFault(TypedDict):
+    """A fault of the plan that did not happen.
+
+    `at_s` is its time in the plan. `error` says why it could not be carried out; None if the run ended before.
+    """
+
+    code: FaultCode
+    at_s: float
+    error: str | None
+
+
 class RampStep(TypedDict):
     """A step of a ramp: messages a minute, seconds, messages sent, and thresholds.
 
@@ -146,9 +157,9 @@ class RampStep(TypedDict):
 class LoadResult(TypedDict):
     """The whole result of a load test.
 
-    `valid` is true if the generator kept its schedule (see `generator_lag`). Names in `settings` end in the unit
-    (`drain_s`); names in capital letters are environment variables. `system` has versions and the machine. `lost_ids`
-    and `doubles` have at most 100 messages; doubles that no death explains come first.
+    `valid` is true if the generator kept its schedule (see `generator_lag`) and every planned fault happened. Names in
+    `settings` end in the unit (`drain_s`); names in capital letters are environment variables. `system` has versions
+    and the machine. `lost_ids` and `doubles` have at most 100 messages; doubles that no death explains come first.
     """
 
     schema: int
@@ -172,6 +183,8 @@ class LoadResult(TypedDict):
     latency_ms: LoadLatency
     timeline: list[Second]
     faults: list[FaultTimes]
+    missed_faults: NotRequired[list[MissedFault]]
+    """Faults of the plan that did not happen."""
     ramp: NotRequired[list[RampStep]]
     """Steps of the scenario `ramp`."""
     unsent: NotRequired[int]

@@ -11,6 +11,9 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 from reports.results.causes import Cause
 
 SCHEMA_VERSION = 2
+SKIPPED_MAX = 10
+"""Maximum number of broken lines that a result names for each recording."""
+REASON_LENGTH_MAX = 200
 
 Fate: TypeAlias = Literal["answered", "lost", "dead_lettered", "pending"]
 Outcome: TypeAlias = Literal["lost", "duplicated", "reordered", "dead_lettered", "logged"]
@@ -148,8 +151,19 @@ class RecordedMessage(TypedDict):
     text: str
 
 
+class SkippedLine(TypedDict):
+    """A broken line of the file: its number from 1, and the reason in at most REASON_LENGTH_MAX characters."""
+
+    line: int
+    reason: str
+
+
 class RecordingInfo(TypedDict):
-    """The recording itself, so that a report needs no other file."""
+    """The recording itself, so that a report needs no other file.
+
+    `skipped_lines` counts all broken lines that were left out; `skipped`, missing if there are none, has the first
+    SKIPPED_MAX of them.
+    """
 
     name: str
     title: str
@@ -157,6 +171,7 @@ class RecordingInfo(TypedDict):
     notes: str
     settings: dict[str, str]
     skipped_lines: int
+    skipped: NotRequired[list[SkippedLine]]
     messages: list[RecordedMessage]
 
 

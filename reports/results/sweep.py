@@ -15,15 +15,17 @@ TURNS_NEEDED = 200
 """Minimum number of turns of several messages for a recommendation. With fewer, shares are uncertain by more than 7
 points, which is as much as good settings differ."""
 
-NoRecommendation: TypeAlias = Literal["none_clean", "few_turns"]
-"""Reason to recommend nothing: every choice harmed messages, or too few turns have several messages."""
+NoRecommendation: TypeAlias = Literal["none_clean", "one_choice", "few_turns"]
+"""Reason to recommend nothing: every choice harmed messages, there is only one, or too few turns have several
+messages."""
 
 
 class SweepRow(TypedDict):
     """One choice of settings with its figures, over all recordings and runs.
 
     `turns_of_several` counts turns of several messages, `split_turns` those whose user wrote again after the hand-over
-    and before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending, evenly thinned.
+    and before the reply. `reply_ms` has the times from a turn's first message to its reply, ascending and evenly
+    thinned, for a curve; `first_ms` has the figures of all of them.
     `is_best` is true if every choice that is better in waiting (p95 from the first message), AI calls or split turns
     is worse in another of the three.
     """

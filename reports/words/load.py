@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from reports.results.load import FaultCode, LoadResult, Threshold, ThresholdCode, Unit
-from reports.text import NO_BREAK
+from reports.results.load import FaultCode, LoadResult, MissedFault, Threshold, ThresholdCode, Unit
+from reports.text import NO_BREAK, cut, one_line
 from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
+
+MISSED_MAX = 5
+"""Maximum number of faults that a sentence names."""
+ERROR_LENGTH_MAX = 200
 
 Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
 
@@ -121,11 +125,11 @@ def ramp_time(threshold: Threshold) -> str:
 
 def verdict(result: LoadResult) -> str:
     """Sum a load test up in a few sentences."""
-    sentences = _valid(result) if result["valid"] else _invalid(result["generator_lag"])
+    sentences = _valid(result) if result["valid"] else invalid_words(result)
     if died := result["ledger"]["worker_died"]:
         sentences += " " + ngettext(
-            "A worker died while sending: %(num)s message was sent twice.",
-            "A worker died while sending: %(num)s messages were sent twice.",
+            "Because a worker died while sending, %(num)s message was sent twice.",
+            "Because a worker died while sending, %(num)s messages were sent twice.",
             died,
         )
     if unsent := result.get("unsent"):
@@ -155,29 +159,86 @@ def _valid(result: LoadResult) -> str:
         for threshold in result["thresholds"]
         if not threshold["ok"]
     ]
-    if missed:
-        return gettext(
+    sentences = [
+        gettext(
             "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
-            "%(displaced)s out of order. Missed: %(missed)s.",
+            "%(displaced)s out of order.",
             **counts,
-            missed=gettext(", ").join(missed),
         )
-    return gettext(
-        "%(sent)s messages acknowledged, %(answered)s answered, %(lost)s lost, %(twice)s answered twice, "
-        "%(displaced)s out of order. Every threshold is met.",
-        **counts,
+    ]
+    unmeasured = unmeasured_words(result["thresholds"])
+    if missed:
+        sentences.append(gettext("Missed: %(missed)s.", missed=gettext(", ").join(missed)))
+    elif unmeasured:
+        sentences.append(gettext("Every threshold that could be measured is met."))
+    else:
+        sentences.append(gettext("Every threshold is met."))
+    return " ".join([*sentences, *([unmeasured] if unmeasured else [])])
+
+
+def unmeasured_words(thresholds: Sequence[Threshold]) -> str:
+    """Say which thresholds could not be measured; "" if none."""
+    names = [threshold_name(each["code"]) for each in thresholds if each["measured"] is None]
+    if not names:
+        return ""
+    return ngettext(
+        "%(num)s threshold could not be measured: %(names)s.",
+        "%(num)s thresholds could not be measured: %(names)s.",
+        len(names),
+        names=gettext(", ").join(names),
     )
 
 
-def _invalid(lag: Threshold) -> str:
+def invalid_words(result: LoadResult) -> str:
+    """Say why a run is invalid: nothing was sent, the generator was late, or planned faults did not happen."""
+    lag, missed = result["generator_lag"], result.get("missed_faults", [])
+    reasons = []
     if lag["measured"] is None:
-        return gettext("Invalid: nothing was sent.")
+        reasons.append(gettext("Invalid: nothing was sent."))
+    elif not missed or not (lag["ok"] or "ramp" in result):
+        reasons.append(_late(lag))
+    if unbegun := [fault for fault in missed if fault["error"] is None]:
+        reasons.append(
+            ngettext(
+                "Invalid: %(num)s fault of the plan did not happen, since the run ended before: %(faults)s. Plan it "
+                "earlier, or make the load longer.",
+                "Invalid: %(num)s faults of the plan did not happen, since the run ended before: %(faults)s. Plan them "
+                "earlier, or make the load longer.",
+                len(unbegun),
+                faults=_faults(unbegun),
+            )
+        )
+    if failed := [fault for fault in missed if fault["error"] is not None]:
+        reasons.append(
+            ngettext(
+                "Invalid: %(num)s fault of the plan could not be carried out: %(faults)s.",
+                "Invalid: %(num)s faults of the plan could not be carried out: %(faults)s.",
+                len(failed),
+                faults=_faults(failed),
+            )
+        )
+    return " ".join(reasons)
+
+
+def _late(lag: Threshold) -> str:
     return gettext(
         "Invalid: the generator was %(time)s behind its schedule (%(quantile)s), so these figures say nothing about "
         "the system. Use less load, or more machines for Locust.",
         time=measured_of(lag),
         quantile=gettext("max") if lag["code"].endswith("_max") else "p99",
     )
+
+
+def _faults(missed: Sequence[MissedFault]) -> str:
+    """List faults with their times in the plan and their errors, a few of them."""
+    shown = [
+        gettext("%(fault)s at %(time)s", fault=fault_name(fault["code"]), time=duration(1000 * fault["at_s"]))
+        + (f" ({cut(one_line(fault['error']), ERROR_LENGTH_MAX)})" if fault["error"] else "")
+        for fault in missed[:MISSED_MAX]
+    ]
+    if more := len(missed) - len(shown):
+        shown.append(ngettext("and %(num)s more", "and %(num)s more", more))
+    return gettext(", ").join(shown)
 
 
 def _count(number: int) -> str:

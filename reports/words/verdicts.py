@@ -133,6 +133,13 @@ def _expectations(results: Sequence[ExpectationResult]) -> tuple[list[str], list
 
 def sweep_verdict(result: SweepResult) -> Verdict:
     """Sum up a sweep: the recommended settings with what they cost, or why none are recommended."""
+    if result["no_recommendation"] == "one_choice":
+        return Verdict(
+            gettext(
+                "Nothing to recommend: there is one choice of settings, and a recommendation compares several"
+            ),
+            gettext("give more values, such as %(values)s.", values="--window 4s,8s,12s"),
+        )
     if result["no_recommendation"] == "few_turns":
         return Verdict(
             ngettext(

@@ -92,13 +92,14 @@ def _show(result: SweepResult, console: Console) -> None:
         table.add_column(name, justify="right")
     table.add_column("from first, s", justify="right")
     table.add_column("from last, s", justify="right")
+    is_comparison = len(result["rows"]) > 1
     for index, row in enumerate(result["rows"]):
         times = [
             "/".join(f"{(row[key][name] or 0) / 1000:.1f}" for name in ("p50", "p95"))
             for key in ("first_ms", "last_ms")
         ]
         table.add_row(
-            "→" if index == result["recommended"] else "•" if row["is_best"] else "",
+            "→" if index == result["recommended"] else "•" if row["is_best"] and is_comparison else "",
             f"{row['window_ms'] / 1000:g}",
             str(row["max_messages"]),
             f"{row['idle_ms'] / 1000:g}",
@@ -107,8 +108,9 @@ def _show(result: SweepResult, console: Console) -> None:
             *times,
         )
     print_table(table, console)
+    marks = "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
     console.print(
-        "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+        f"{marks if is_comparison else ''}"
         "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
         style="dim",
         markup=False,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from queue_core.recording.line import LineError, identifier
 from queue_core.recording.writer import dump
+from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, write_whole
 from sim.commands.shared import OK, SEED_MAX, InputError, whole_number
 from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSettings, synthesize
@@ -56,12 +57,19 @@ def run(options: argparse.Namespace) -> int:
         language=options.lang,
         redeliveries=options.redeliveries,
     )
+    recording = synthesize(settings)
     try:
-        write_whole("".join(dump(synthesize(settings))), options.output)
+        write_whole("".join(dump(recording)), options.output)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise InputError(f"{options.output}: cannot be written: {error.strerror or error}") from None
+    if options.output != STANDARD_OUTPUT:
+        people = len({(message.instance, message.phone) for message in recording.arrivals})
+        print(
+            f"{options.output}: {quantity(options.messages, 'message')} of {quantity(people, 'conversation')}; "
+            f"replay it with: python -m sim replay {options.output}"
+        )
     return OK
 
 

@@ -17,6 +17,7 @@ from queue_core import (
     QueueMessage,
     QueueSettings,
 )
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
@@ -68,6 +69,9 @@ class QueueSystem(System):
 
     def given_up(self, messages: int) -> None:
         """Do nothing: the dead letters are read at the end."""
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Do nothing: a failure shows at the turn."""
 
     async def start(self) -> None:
         """Start the workers, and the task of the web process that settles what it answered without Redis."""

@@ -30,7 +30,7 @@ COMMANDS = commands()
 STUDIES = ("python -m sim", "python -m reports")
 PARTS = {"web": "listening on", "worker": "worker started", "monitor": "health"}
 """Processes of a deployment, and how their logs say that they are ready."""
-OPERATOR = ("check", "status", "show", "dead", "drain", "tick", "send-test")
+OPERATOR = ("check", "status", "show", "dead", "drain", "hold", "resume", "forget", "tick", "send-test")
 LOADS = ("run", "validate")
 NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",
@@ -180,13 +180,13 @@ def _started(words: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
 async def test_parts_of_a_deployment_start_and_end(
     name: str, redis_server: EmbeddedRedis, tmp_path: Path
 ) -> None:
-    (command,) = of_operator(name)
     environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
-    async with running(
-        *command.words[3:], environment=environment, folder=tmp_path, ready=PARTS[name]
-    ) as part:
-        part.signal(signal.SIGTERM)
-        assert await part.ended() == 0
+    for command in of_operator(name):
+        async with running(
+            *command.words[3:], environment=environment, folder=tmp_path, ready=PARTS[name]
+        ) as part:
+            part.signal(signal.SIGTERM)
+            assert await part.ended() == 0
 
 
 @pytest.mark.skipif(
@@ -214,6 +214,8 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
                     QueueMessage(instance_name="bot", user_phone="1", message="?", timestamp=1)
                 )
             for command in [each for name in OPERATOR for each in of_operator(name)]:
+                if "resume" in command.words:
+                    await queue.holding.hold()
                 words = [await _value(word, server, queue) for word in command.words[1:]]
                 ended = await _run([sys.executable, *words], tmp_path, environment)
                 assert ended.returncode == 0, (command, ended.stdout, ended.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.commands import main
-from loadtests.options import Limits
+from loadtests.options import Limits, add_load_options, value_for_locust
+from loadtests.run import LoadRun
 from loadtests.scenarios import SCENARIOS
 from loadtests.stack.chaos import FAULTS
 
@@ -43,6 +45,14 @@ def run(*arguments: str) -> int | str | None:
             "run --chaos kill-worker@60s --duration 60s",
             "--chaos: kill-worker@60s comes after the end of the load (60s)",
         ),
+        (
+            "run --chaos kill-worker@3s,kill-worker@60s",
+            "--chaos: kill-worker@60s comes after the end of the load (60s)",
+        ),
+        (
+            "run --scenario recorded",
+            "the scenario recorded needs a recording: add --recording FILE.jsonl",
+        ),
         ("stack --workers 0", "--workers: '0' is not a whole number from 1 to 64"),
         ("stack --redis-memory lots", "--redis-memory: 'lots' is not a size of memory: write it as in 50mb"),
         ("stack -- -u 3", "only `run` passes options to Locust: leave out -- and everything after it"),
@@ -59,6 +69,37 @@ def test_a_command_line_that_cannot_be_carried_out_is_refused_in_one_sentence(
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == f"loadtests: {message}"
     assert [line.partition(":")[0] for line in rest] in ([], ["all options"])
+
+
+def _value(name: str, *arguments: str) -> str:
+    parser = argparse.ArgumentParser()
+    add_load_options(parser)
+    return value_for_locust(parser.parse_args(arguments), name)
+
+
+def test_a_load_is_checked_with_the_values_that_locust_will_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert _value("duration") == "60s"
+    configured = "[tool.locust]\nduration = '70s'\n"
+    (tmp_path / "pyproject.toml").write_text(configured)
+    monkeypatch.setattr("loadtests.options.REPOSITORY", tmp_path)
+    assert _value("duration") == "70s"
+    monkeypatch.setenv("LOCUST_DURATION", "80s")
+    assert _value("duration") == "80s"
+    assert _value("duration", "--duration", "90s") == "90s"
+    assert (_value("scenario"), _value("recording")) == ("bursts", "")
+
+
+def test_a_plan_for_a_load_without_a_duration_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments in (
+        ("--scenario", "storm", "--chaos", "kill-worker@200s"),
+        ("--chaos", "kill-worker@200s", "--", "--duration=300s"),
+    ):
+        started: list[LoadRun] = []
+        monkeypatch.setattr("loadtests.commands.carry_out", lambda run, _, runs=started: runs.append(run))
+        run("run", *arguments)
+        assert [str(fault) for fault in started[0].plan] == ["kill-worker@200s"]
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:

@@ -73,6 +73,12 @@ def short() -> SweepResult:
     return {**result, "ok": True, "turns_of_several": 1, "no_recommendation": "few_turns"}
 
 
+def single() -> SweepResult:
+    """Return a result of a single choice."""
+    result = sweep([choice(12, 8)], None)
+    return {**result, "ok": True, "no_recommendation": "one_choice"}
+
+
 def hostile() -> SweepResult:
     """Return a result in which every text is one of HOSTILE."""
     result = nine()

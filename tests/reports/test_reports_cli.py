@@ -67,7 +67,7 @@ def test_another_conversation_can_be_drawn(folder: Path, capsys: pytest.CaptureF
     (folder / "big day.json").write_text(json.dumps(example.big_day()), encoding="utf-8")
     assert main(["build", "big day.json", "--draw", "298"]) == 0
     html = (folder / "big day.html").read_text(encoding="utf-8")
-    assert "Conversation 298 with" in html
+    assert "Conversation 298:" in html
     assert "run python -m reports build &#39;big day.json&#39; --draw NUMBER." in html
     assert main(["build", "load.json", "--draw", "1"]) == 2
     capsys.readouterr()

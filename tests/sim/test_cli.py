@@ -144,12 +144,29 @@ def test_input_that_cannot_be_read_names_file_line_and_reason(tmp_path: Path, te
     assert done.stdout == ""
 
 
-def test_broken_lines_are_skipped_and_counted_on_request(tmp_path: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text(ONE + "{broken\n")
-    done = sim("replay", "bad.jsonl", "--skip-bad-lines", "--no-report", "--json", "r.json", cwd=tmp_path)
+def test_broken_lines_are_skipped_counted_and_the_first_ten_shown_on_request(tmp_path: Path) -> None:
+    broken = [f'{{"event": "{"<b>" * 200}{number}"}}\n' for number in range(13)]
+    (tmp_path / "bad.jsonl").write_text("".join([ONE, *broken]))
+    options = ("--skip-bad-lines", "--report", "r.html", "--json", "r.json")
+    done = sim("replay", "bad.jsonl", *options, cwd=tmp_path)
     assert done.returncode == 0
-    assert "1 broken line" in done.stdout
-    assert json.loads((tmp_path / "r.json").read_text())["recordings"][0]["skipped_lines"] == 1
+    info = json.loads((tmp_path / "r.json").read_text())["recordings"][0]
+    assert info["skipped_lines"] == 13
+    assert [bad["line"] for bad in info["skipped"]] == list(range(2, 12))
+    assert all(0 < len(bad["reason"]) <= 200 for bad in info["skipped"])
+    page = (tmp_path / "r.html").read_text().replace("\u00a0", " ")
+    assert page.count("<b>" * 3) == 0
+    for words in ("13 broken lines", "line 2: ", "line 11: ", "and 3 more"):
+        assert words in done.stdout
+        assert words in page
+    assert "line 12" not in done.stdout
+
+
+def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
+    (tmp_path / "good.jsonl").write_text(ONE)
+    done = sim("replay", "good.jsonl", "--no-report", "--json", "r.json", cwd=tmp_path)
+    assert "skipped" not in json.loads((tmp_path / "r.json").read_text())["recordings"][0]
+    assert "broken" not in done.stdout
 
 
 @pytest.mark.parametrize(

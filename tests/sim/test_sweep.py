@@ -197,6 +197,19 @@ def test_two_messages_recommend_nothing(write_recording: Callable[..., Path], tm
     assert "Too little to recommend settings" in page
 
 
+def test_a_single_choice_is_not_recommended(write_recording: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_recording(*(at + pause for at in range(0, 20_000, 100) for pause in (0, 1)))
+    options = ("--window", "12s", "--max-messages", "8", "--json", "out.json")
+    done = sim("sweep", path, *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (result["recommended"], result["no_recommendation"]) == (None, "one_choice")
+    assert result["turns_of_several"] >= 200
+    assert "recommended;" not in done.stdout
+    assert "beats" not in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("Nothing to recommend: there is one choice of settings")
+
+
 def test_turns_of_several_runs_are_not_counted_twice(write_recording: Callable[..., Path]) -> None:
     study = Study(
         recordings=load([write_recording(*PAUSED)]),

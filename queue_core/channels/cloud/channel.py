@@ -85,7 +85,9 @@ def _raise_for_code(code: int | None, answer: HttpAnswer) -> None:
     if code in _WAITS_MS:
         asked_for_ms = int((answer.retry_after_s or 0) * 1000)
         raise RetryLaterError(
-            f"not sent: {refusal} (rate limit)", after_ms=max(_WAITS_MS[code], asked_for_ms)
+            f"not sent: {refusal} (rate limit)",
+            after_ms=max(_WAITS_MS[code], asked_for_ms),
+            blames="turn" if code == PAIR_RATE_LIMIT else "backend",
         )
     if code in _NEVER:
         raise GiveUpError(f"not sent, and never will be: {refusal}")

@@ -8,10 +8,16 @@
 --
 -- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches}: `spared` counts leases that ran out and were not taken
--- over yet; a batch is
---   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, elements}
+-- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
+-- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
+-- While work resumes, what waited comes first, some turns at a time.
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news}: `spared` counts leases that ran out and
+-- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
+--   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
+--   elements}
+-- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
 
 -- Size of messages in bytes at which a claim leases no further conversation.
 local REPLY_BYTES_MAX = 16 * 1024 * 1024
@@ -19,19 +25,34 @@ local REPLY_BYTES_MAX = 16 * 1024 * 1024
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
 local LOOK_MS = math.ceil(lock_ttl_ms / 8)
+-- Lua's numbers are exact up to it.
+local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
+-- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
+local PUT_OFF_MAX = 200
+-- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
+local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
-local given_up, spared = 0, 0
+local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
+local leased, batches, bytes = {}, {}, 0
+-- Time from which on the wait of older messages counts: until then an outage kept them from being answered.
+local counts_from = 0
+local gate = open_gate(partition.base, now_ms)
+local is_on_hold = redis.call('EXISTS', partition.hold) == 1
+if is_on_hold then
+  limit = 0
+end
 
 -- Notes this look at the index. Returns the time since which claims have come without a gap.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from')
   local at, since = tonumber(looks[1] or nil), tonumber(looks[2] or nil)
   if not at or now_ms - at > GAP_MS or now_ms < since then
     since = now_ms
   end
   redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
+  counts_from = tonumber(looks[3] or nil) or 0
   return since
 end
 
@@ -51,28 +72,33 @@ end
 
 -- Returns a token greater than all before, even after a failover that set the counter back.
 local function next_token()
-  local token = math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)
+  local last = tonumber(redis.call('GET', partition.token) or nil) or 0
+  local token = math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)
   redis.call('SET', partition.token, digits(token))
   return token
 end
 
--- Returns true for a message that waited too long. An element without a stamp is not a message; it never expires.
-local function is_expired(element)
+-- Returns true for a message that waited longer than `ttl_ms`. An element without a stamp is not a message; it never
+-- expires.
+local function is_expired(element, ttl_ms)
   local at = stamp_of(element)
-  return at > 0 and at < now_ms - queue_ttl_ms
+  if at > 0 and ttl_ms == queue_ttl_ms then
+    at = math.max(at, counts_from)
+  end
+  return at > 0 and at < now_ms - ttl_ms
 end
 
-local function head_is_expired(place)
+local function head_is_expired(place, ttl_ms)
   local head = redis.call('LINDEX', place.queue, 0)
-  return head and is_expired(head)
+  return head and is_expired(head, ttl_ms)
 end
 
 -- Counts expired messages at the head, a batch at most; if more have expired, the conversation is due again at once.
-local function expired_at_head(place)
+local function expired_at_head(place, ttl_ms)
   local count = 0
-  if head_is_expired(place) then
+  if head_is_expired(place, ttl_ms) then
     for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element) then
+      if not is_expired(element, ttl_ms) then
         break
       end
       count = count + 1
@@ -81,22 +107,44 @@ local function expired_at_head(place)
   return count
 end
 
--- Makes dead letters of messages at the head that expired or had all their attempts. Returns the remaining tries.
-local function settle_head(place, tries)
-  local count, reason = 0, nil
-  if #tries >= max_attempts then
+-- Returns how many messages at the head have waited for a backend for longer than they may. A recorded reply answers its
+-- whole batch.
+local function outlasted_at_head(place)
+  local count = expired_at_head(place, patience_ms)
+  return count > 0 and reply_size(place) or count
+end
+
+local function reason_of_wait(name, error)
+  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. name .. ' was away'
+    .. (error and '; last error: ' .. error or '')
+end
+
+-- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
+-- letters. `awaited` is the backend for whose reasons the last attempt failed, if there is one. Returns the remaining
+-- tries; nil if there is no room.
+local function settle_head(place, tries, awaited)
+  local count, reason = 0, redis.call('HGET', place.lock, 'given_up')
+  if reason and #tries > 0 then
+    count = tries[#tries]
+  elseif #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-    count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
+    count = reply_size(place) or tries[1]
     reason = 'given up after ' .. attempts(#tries) .. ': the last lease ran out (worker died or stalled)'
     local error = redis.call('HGET', place.lock, 'error')
     if error then
       reason = reason .. '; error before that: ' .. error
     end
+  elseif awaited then
+    count = outlasted_at_head(place)
+    reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
   elseif #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    count = expired_at_head(place)
+    count = expired_at_head(place, queue_ttl_ms)
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
+    if must_wait(place, reason, now_ms, dead_letters_max) then
+      return nil
+    end
     tries = give_up(place, count, reason, now_ms)
     given_up = given_up + count
   end
@@ -104,7 +152,7 @@ local function settle_head(place, tries)
 end
 
 local function lease(place, tries, due)
-  local size = tonumber(redis.call('HGET', place.reply, 'size')) or math.min(redis.call('LLEN', place.queue), max_batch)
+  local size = reply_size(place) or math.min(redis.call('LLEN', place.queue), max_batch)
   tries[#tries + 1] = size
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
@@ -119,7 +167,10 @@ local function lease_if_due(place, due, lock)
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
     end_lease(place)  -- it was on other messages
   end
-  tries = settle_head(place, tries)
+  tries = settle_head(place, tries, lock[5])
+  if not tries then
+    return false
+  end
   local rest_due = due_at(place, rules, now_ms)
   if not rest_due then
     redis.call('ZREM', partition.active, place.conversation)
@@ -128,7 +179,7 @@ local function lease_if_due(place, due, lock)
   end
   rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    local expired = head_is_expired(place)
+    local expired = head_is_expired(place, lock[5] and patience_ms or queue_ttl_ms)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
       return false
@@ -140,7 +191,7 @@ end
 
 -- Returns the batch that a held lock describes, and the size of its messages in bytes.
 local function batch_of(place)
-  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size')
+  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'dueAt', 'size', 'setbacks')
   local reply = redis.call('HMGET', place.reply, 'text', 'state', 'parts')
   local _, commas = string.gsub(lock[2], ',', '')
   local elements, bytes = redis.call('LRANGE', place.queue, 0, tonumber(lock[4]) - 1), 0
@@ -148,7 +199,9 @@ local function batch_of(place)
     bytes = bytes + #element
   end
   local waiting = redis.call('LLEN', place.queue)
-  return {place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], elements}, bytes
+  return {
+    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], lock[5] or '0', elements,
+  }, bytes
 end
 
 -- Returns up to `count` conversations that are due and their due times, alternating.
@@ -168,58 +221,162 @@ end
 local function renew_kept()
   for conversation, token in string.gmatch(kept, '(%S+) (%S+)') do
     local place = place_in(partition, conversation)
-    local holder = redis.call('HGET', place.lock, 'token')
-    if holder == token then
+    if redis.pcall('HGET', place.lock, 'token') == token then
       renew(place)
     end
   end
 end
 
-local function answer(batches)
-  local next_due = only ~= '' and redis.call('ZSCORE', partition.active, only)
-    or only == '' and redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2]
-  return {now_ms, tonumber(next_due or -1), given_up, spared, batches}
+-- Lets a conversation wait for a backend, unless its messages waited for too long.
+local function let_wait(place, backend)
+  local count = outlasted_at_head(place)
+  if count > 0 then
+    local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
+    give_up(place, count, reason_of_wait(backend.name, error), now_ms)
+    given_up = given_up + count
+  end
+  local head = redis.call('LINDEX', place.queue, 0)
+  if head then
+    local added_at = stamp_of(head)
+    put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)
+  else
+    redis.call('ZREM', partition.active, place.conversation)
+  end
+  put_off_count = put_off_count + 1
 end
 
+-- Visits a conversation that is due. Returns 'held' or 'waits', or its batch and the size of its messages when it is
+-- leased now.
+local function visit(place, due, since, may_lease)
+  local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
+  if is_held(place, lock[1], since) then
+    return 'held'
+  end
+  local needed = needed_backends(gate, place, now_ms)
+  for _, backend in ipairs(needed) do
+    if backend.slots <= 0 then
+      let_wait(place, backend)
+      return 'waits'
+    end
+  end
+  if may_lease and lease_if_due(place, due, lock) then
+    use_backends(place, needed, now_ms + lock_ttl_ms)
+    return batch_of(place)
+  end
+end
+
+-- Moves a conversation aside: its messages, its lock and its reply.
+local function set_conversation_aside(place, problem)
+  for _, name in ipairs({'queue', 'lock', 'reply'}) do
+    if redis.call('EXISTS', place[name]) == 1 then
+      set_aside(place, name, problem, now_ms)
+      damaged = damaged + 1
+    end
+  end
+  redis.call('ZREM', partition.active, place.conversation)
+end
+
+-- Visits a conversation as `visit` does, and moves aside what makes that fail. Errors that are not about the data, such
+-- as a missing right, end the claim.
+local function visit_safely(place, due, since, may_lease)
+  for round = 1, 2 do
+    local is_done, answer, bytes = pcall(visit, place, due, since, may_lease)
+    if is_done then
+      return answer, bytes
+    end
+    local problem = words_of(answer)
+    local mended = mend(place, problem, now_ms) + mend(partition, problem, now_ms)
+    damaged = damaged + mended
+    if mended == 0 or round == 2 then
+      if not is_about_data(problem) then
+        error(answer, 0)
+      end
+      set_conversation_aside(place, problem)
+      return
+    end
+  end
+end
+
+-- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
+local function take(conversation, due, since)
+  local place = place_in(partition, conversation)
+  local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
+  if type(batch) == 'table' then
+    batches[#batches + 1] = batch
+    leased[#leased + 1] = conversation
+    bytes = bytes + batch_bytes
+  end
+  return batch == 'held' or batch == 'waits'
+end
+
+-- Leases conversations that wait for a backend and may use it now, in their order.
+local function take_waiting(backend, since)
+  for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
+    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX then
+      return
+    end
+    redis.call('ZREM', backend.waiting, conversation)
+    take(conversation, now_ms, since)
+  end
+end
+
+-- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
+local function next_due()
+  if is_on_hold then
+    return -1
+  elseif only ~= '' then
+    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+  end
+  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
+  local at = due >= 0 and next_of_outages(gate)
+  return at and math.min(due, at) or due
+end
+
+local function answer(news)
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news}
+end
+
+read_layout(partition)
 allow_when_full(partition.token)
 local since = looked_since()
 renew_kept()
-local batches = {}
-local last = redis.call('HMGET', last_claim, 'claimId', 'conversations')
+local claim = {last_claim = last_claim, damaged = partition.damaged}
+local last = guarded(claim, now_ms, function()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations')
+end)
 if last[1] == claim_id then
   for conversation in string.gmatch(last[2], '%S+') do
     local place = place_in(partition, conversation)
-    local held = redis.call('HMGET', place.lock, 'token', 'claimId')
+    local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
       renew(place)
-      batches[#batches + 1] = batch_of(place)
+      local is_readable, batch = pcall(batch_of, place)
+      batches[#batches + 1] = is_readable and batch or nil
     end
   end
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
-  return answer(batches)
+  return answer({})
 end
 
-local leased, bytes = {}, 0
-for _ = 1, ROUNDS_MAX do  -- a search that finds held leases puts them off, and the next one finds others
-  local due, looked_at = find_due(limit - #leased), 0
-  for index = 1, #due, 2 do
-    local place = place_in(partition, due[index])
-    local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered')
-    if is_held(place, lock[1], since) then
-      looked_at = looked_at + 1
-    elseif bytes < REPLY_BYTES_MAX and lease_if_due(place, tonumber(due[index + 1]), lock) then
-      local batch, batch_bytes = batch_of(place)
-      batches[#batches + 1] = batch
-      leased[#leased + 1] = place.conversation
-      bytes = bytes + batch_bytes
-    end
+local news = take_news(gate, now_ms)
+if limit > 0 and only == '' then
+  for _, backend in ipairs(backends_to_serve(gate, now_ms, BACKENDS_MAX)) do
+    take_waiting(backend, since)
   end
-  if looked_at == 0 then
+end
+for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later puts them off, and the next finds others
+  local count = limit - #leased
+  local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
+  for index = 1, #due, 2 do
+    looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
+  end
+  if looked_at == 0 or put_off_count >= PUT_OFF_MAX then
     break
   end
 end
+settle_backends(gate, now_ms)
 if #leased > 0 then
   redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '))
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
 end
-return answer(batches)
+return answer(news)

@@ -7,21 +7,32 @@ if held ~= 'held' then
 end
 allow_when_full(place.lock)
 local size = tonumber(redis.call('HGET', place.lock, 'size'))
-for _, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
-  archive(place, element, now_ms)
-end
+local send_state = redis.call('HGET', place.reply, 'state')
+local elements = redis.call('LRANGE', place.queue, 0, size - 1)
+note_settled(place, token, now_ms, stats_ttl_ms)
 redis.call('LTRIM', place.queue, size, -1)
 redis.call('DEL', place.lock, place.reply)
-
--- Each completion renews the archive's TTL, so old messages are removed one by one.
-local oldest = redis.call('LINDEX', place.completed, 0)
-while oldest and (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) < now_ms - completed_ttl_ms do
-  redis.call('LPOP', place.completed)
-  oldest = redis.call('LINDEX', place.completed, 0)
-end
-redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-
-redis.call('HINCRBY', place.stats, 'processedMessages', size)
-note_settled(place, token, now_ms, stats_ttl_ms)
 schedule_rest(place, rules, now_ms)
+
+-- The turn is done. The archive comes last: if it fails, that costs nothing else.
+local function archive_all()
+  for _, element in ipairs(elements) do
+    archive(place, element, now_ms)
+  end
+  -- Each completion renews the archive's TTL, so old messages are removed one by one.
+  local oldest = redis.call('LINDEX', place.completed, 0)
+  while oldest and (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) < now_ms - completed_ttl_ms do
+    redis.call('LPOP', place.completed)
+    oldest = redis.call('LINDEX', place.completed, 0)
+  end
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+end
+pcall(guarded, place, now_ms, archive_all)
+redis.pcall('HINCRBY', place.stats, 'processedMessages', size)
+if not send_state then
+  note_success(place, place.ai, now_ms)
+elseif send_state ~= 'sent' then  -- else an earlier attempt sent it
+  note_success(place, place.channel, now_ms)
+end
+release_backends(place, now_ms)
 return 'held'

@@ -1,26 +1,28 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
 
-local first_seen = redis.call('GET', seen)
-if first_seen then
+local since, ids = layout_since(place, now_ms)
+local layers = layers_in(ids)
+local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+if first_ms then
   if waits_for_disk == '1' then
     -- Another connection may have stored the message, and WAITAOF waits for writes of its own connection only. This
     -- write changes nothing; when it is on the disk, so is the message. A full Redis lets it pass.
     allow_when_full(place.lock)
-    redis.call('SET', seen, first_seen, 'KEEPTTL')
+    keep_layers(place, layers)
   end
-  return {'duplicate', tonumber(first_seen), 0}
+  return {'duplicate', first_ms, 0}
 end
-redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
 
 local element = stamp(message, now_ms)
 
--- Stores the element, or makes a dead letter of it if it came too late. Returns the answer.
+-- Stores the element, or makes a dead letter of it if it came too late and there is room. Returns the answer.
 local function store()
-  if late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms then
+  local is_late = late_is_dead == '1' and provider_ms > 0 and now_ms - provider_ms > dedupe_ttl_ms
+  if is_late and redis.call('XLEN', place.dead) < dead_letters_max then
     redis.call('XADD', place.dead, '*', 'conversation', place.conversation, 'at', digits(now_ms), 'attempts', 0,
       'message', element,
-      'reason', 'late: delivered ' .. math.floor((now_ms - provider_ms) / 1000) .. ' s after it was written')
+      'reason', 'late: delivered ' .. span(now_ms - provider_ms) .. ' after it was written')
     return {'late', now_ms, 0}
   end
   local waiting = redis.call('RPUSH', place.queue, element)
@@ -28,13 +30,18 @@ local function store()
   return {'queued', now_ms, waiting}
 end
 
--- An error, such as a missing right or a key of another type, does not undo what the script wrote before it. If the id
--- stayed marked with nothing stored, the provider's next delivery would be a duplicate of nothing.
-local is_stored, answer = pcall(store)
+-- An error, such as a missing right, does not undo what the script wrote before it. So the id is marked last: marked with
+-- nothing stored, the provider's next delivery would be a duplicate of nothing.
+local function store_and_mark()
+  local answer = store()
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+  return answer
+end
+
+local is_stored, answer = pcall(store_and_mark)
 if not is_stored then
-  redis.pcall('DEL', seen)
   redis.pcall('LREM', place.queue, -1, element)
-  error(answer)
+  error(answer, 0)
 end
 
 -- Statistics come last: if they fail, all is stored nevertheless.

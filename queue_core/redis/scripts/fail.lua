@@ -2,6 +2,9 @@
 -- mode 'retry': due again after `backoff_ms`, or dead letters when the attempts are used up. 'dead': dead letters now.
 -- 'release': handed back untouched, due at once, the attempt does not count.
 -- not_sent '1': the recorded reply has certainly not been sent.
+-- `backend` is the backend for whose reasons the attempt failed, '' for a fault of the turn. Such an attempt does not
+-- count, and the turn is due again after `wait_ms`, unless counts is '1', or the backend served another conversation in
+-- the last `took_ms`: then the attempt is the turn's own fault. `asked_ms` is a wait that the backend asks for.
 -- Returns {'held', number of new dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
 
 local held = standing(place, token)
@@ -14,41 +17,60 @@ if not_sent == '1' and redis.call('EXISTS', place.reply) == 1 then
   redis.call('HSET', place.reply, 'state', 'not sent')
 end
 
+-- Ends the attempt without counting it.
+local function set_back()
+  take_back_lease(place)
+  redis.call('HINCRBY', place.lock, 'setbacks', 1)
+  redis.call('HSET', place.lock, 'error', reason, 'awaited', backend, 'again', digits(now_ms + wait_ms))
+  schedule(place, now_ms + wait_ms)
+end
+
+-- Counts the attempt. Returns the number of messages that became dead letters.
+local function count_attempt()
+  local tries = tries_of(place)
+  local size = tries[#tries] or 0
+  local count, cause = 0, reason
+  if mode == 'dead' then
+    count = size
+  elseif #tries >= max_attempts then
+    -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
+    count = reply_size(place) or tries[1]
+    cause = 'given up after ' .. attempts(#tries) .. ': ' .. reason
+  end
+  if count > 0 and must_wait(place, cause, now_ms, dead_letters_max) then
+    return 0
+  elseif count > 0 then
+    tries = give_up(place, count, cause, now_ms)
+  else
+    end_lease(place)
+    redis.call('HSET', place.lock, 'error', reason)
+  end
+  if #tries > 0 then
+    schedule(place, now_ms + backoff_ms)
+  else
+    schedule_rest(place, rules, now_ms)
+  end
+  return count
+end
+
+local given_up = 0
 local answered = redis.call('HGET', place.lock, 'answered')
 if answered and redis.call('EXISTS', place.reply) == 0 then
   finish_answered(place, answered, now_ms, completed_ttl_ms)
-  if redis.call('EXISTS', place.queue) == 0 then
-    redis.call('DEL', place.lock)
-    redis.call('ZREM', place.active, place.conversation)
-    return {'held', 0}
-  end
 end
-
-if mode == 'release' then
+if redis.call('EXISTS', place.queue) == 0 then
+  redis.call('DEL', place.lock, place.reply)
+  redis.call('ZREM', place.active, place.conversation)
+elseif mode == 'release' then
   take_back_lease(place)
   schedule(place, now_ms)
-  return {'held', 0}
-end
-
-local tries = tries_of(place)
-local size = tries[#tries] or 0
-local count = 0
-if mode == 'dead' then
-  count = size
-elseif #tries >= max_attempts then
-  -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
-  count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]
-  reason = 'given up after ' .. attempts(#tries) .. ': ' .. reason
-end
-if count > 0 then
-  tries = give_up(place, count, reason, now_ms)
+elseif backend ~= '' and counts ~= '1' and not is_own_fault(place, backend, now_ms - took_ms) then
+  set_back()
 else
-  end_lease(place)
-  redis.call('HSET', place.lock, 'error', reason)
+  given_up = count_attempt()
 end
-if #tries > 0 then
-  schedule(place, now_ms + backoff_ms)
-else
-  schedule_rest(place, rules, now_ms)
+if backend ~= '' then
+  note_failure(place, backend, reason, now_ms, asked_ms)
 end
-return {'held', count}
+release_backends(place, now_ms)
+return {'held', given_up}

@@ -4,7 +4,8 @@
 -- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
 -- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
--- JSON array: ids of messages in flight that were answered without the queue.
+-- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
+-- since a backend was away (`awaited`); they are not in `tries`. `again` is the time of the next one.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -22,6 +23,32 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
+-- Reads the layout: {oldest, version, since, ids}, each false where it is not noted, or an error if the hash is damaged,
+-- which stops nobody. Raises an error where only processes of a newer layout may work.
+local function read_layout(place)
+  local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
+  local oldest = layout[1]
+  if oldest and (tonumber(oldest) or 0) > LAYOUT_VERSION then
+    error('NEWER_LAYOUT ' .. oldest)
+  end
+  return layout
+end
+
+-- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
+-- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
+-- The second result is the list of the layers of ids, see seen.lua.
+local function layout_since(place, now_ms)
+  local layout = read_layout(place)
+  local version = tonumber(layout[2] or nil)
+  if version and version >= LAYOUT_VERSION then
+    return tonumber(layout[3] or nil) or now_ms, layout[4]
+  end
+  local is_used = version or layout.err or redis.call('EXISTS', place.active, place.wake, place.dead) > 0
+  local since = is_used and now_ms or 0
+  redis.pcall('HSET', place.layout, 'version', LAYOUT_VERSION, 'since', digits(since))
+  return since, layout[4]
+end
+
 local function stamp(message, now_ms)
   return '{"addedAt":' .. digits(now_ms) .. ',' .. string.sub(message, 2)
 end
@@ -34,21 +61,46 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
+-- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+local function older_messages(place, first, before_ms)
+  local low, high = first, redis.call('LLEN', place.queue)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  return low - first
+end
+
 local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
+end
+
+-- Writes a time that passed, for people: in seconds below two hours, then in hours.
+local function span(passed_ms)
+  local seconds = math.floor(passed_ms / 1000)
+  return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
 end
 
 -- Returns the keys of a conversation that a script finds in a partition; they share the partition's slot.
 local function place_in(partition, conversation)
   return {
+    base = partition.base,
     conversation = conversation,
+    ai = 'ai',
+    channel = 'channel:' .. string.match(conversation, '^[^:]*'),
     queue = partition.base .. 'msg_queue:' .. conversation,
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
     completed = partition.base .. 'completed:' .. conversation,
+    stats = partition.base .. 'queue_stats:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,
+    damaged = partition.damaged,
   }
 end
 
@@ -72,10 +124,10 @@ end
 -- Puts a conversation into the index, and wakes workers that may be asleep until a later time.
 local function schedule(place, at)
   local first = redis.call('ZRANGE', place.active, 0, 0, 'WITHSCORES')
-  redis.call('ZADD', place.active, digits(at), place.conversation)
   if not first[1] or at < tonumber(first[2]) then
     redis.call('XADD', place.wake, 'MAXLEN', 1, '*', 'at', digits(at))
   end
+  redis.call('ZADD', place.active, digits(at), place.conversation)
 end
 
 -- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
@@ -86,8 +138,8 @@ end
 -- Schedules a conversation to which a message was added. If it is in flight or in
 -- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
-  local lock = redis.call('HMGET', place.lock, 'tries', 'latest')
-  if not lock[1] then
+  local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
+  if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
     local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
     if not scheduled or scheduled > now_ms then
       local due = no_later(due_at(place, rules, now_ms), lock[2])
@@ -116,7 +168,7 @@ end
 
 local function tries_in(list)
   local tries = {}
-  for size in string.gmatch(list or '', '%d+') do
+  for size in string.gmatch(list or '', '[1-9]%d*') do
     tries[#tries + 1] = tonumber(size)
   end
   return tries
@@ -124,6 +176,15 @@ end
 
 local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
+end
+
+-- Returns the number of messages of the head that a recorded reply answers, nil without a reply.
+local function reply_size(place)
+  local reply = redis.call('HMGET', place.reply, 'size', 'parts')
+  if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
+    return tonumber(reply[1] or nil)
+  end
+  error('damaged: a reply with the size ' .. (reply[1] or '') .. ' and parts ' .. (reply[2] or ''))
 end
 
 -- A full Redis refuses a script's first write if it could need memory, and allows all writes after it. Scripts that
@@ -189,8 +250,24 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   end
   if #rest > 0 then
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
+  else
+    redis.call('HDEL', place.lock, 'given_up')
   end
   return rest
+end
+
+-- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
+-- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
+local function must_wait(place, reason, now_ms, dead_letters_max)
+  if redis.call('XLEN', place.dead) < dead_letters_max then
+    return false
+  end
+  end_lease(place)
+  if redis.call('HEXISTS', place.lock, 'tries') == 1 then
+    redis.call('HSET', place.lock, 'given_up', reason)
+  end
+  schedule(place, now_ms + 60000)
+  return true
 end
 
 -- Moves `count` messages from the head to the dead letters. Messages after them keep their own attempts; the lock is
@@ -219,7 +296,7 @@ local function give_up(place, count, reason, now_ms)
   end
   end_lease(place)
   if #rest > 0 then
-    redis.call('HDEL', place.lock, 'latest', 'answered')
+    redis.call('HDEL', place.lock, 'latest', 'answered', 'given_up')
     redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
   else
     redis.call('DEL', place.lock)

@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, get_a
 
 import msgspec
 
-from queue_core.keys import Key, Partition, Place
-from queue_core.redis.scripts.names import unknown_names, used_fields, used_names
+from queue_core.keys import LAYOUT_VERSION, Key, Partition, Place, Seen
+from queue_core.redis.scripts.names import needed_part, unknown_names, used_fields, used_names
 from queue_core.settings import Rules
 
 Number = Annotated[int, "tonumber({})"]
@@ -29,6 +29,10 @@ Now = Annotated[int | str, "clock_ms({})"]
 
 Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
+
+
+LIBRARIES = ("lib", "seen", "damage", "outages", "gate")
+"""Files with functions that scripts share; a function uses those that stand before it."""
 
 
 class ScriptMismatchError(Exception):
@@ -46,17 +50,25 @@ class Input(NamedTuple):
 
 
 class LuaScript:
-    """Source of a script, with `lib.lua` and the lines that read its inputs in front, and its SHA1."""
+    """Source of a script, with what it needs of the libraries around it, and its SHA1."""
 
-    def __init__(self, name: str, inputs: list[Input]) -> None:
+    def __init__(self, name: str, inputs: list[Input], *, mends: bool = True) -> None:
         self.name = name
         self.keys = tuple(item.path for item in inputs if item.is_key)
         self.arguments = tuple(item.path for item in inputs if not item.is_key)
         self.keys_count = len(self.keys)
-        body, lib = _read(name), _read("lib")
+        body, lib = _read(name), library()
+        if keys := self._guarded_keys(mends):
+            body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
         self._check(body, lib)
-        self.source = f"{lib}\n{_preamble(inputs)}\n{body}"
+        script = f"{_preamble(inputs)}\n{body}"
+        self.source = f"{needed_part(script, lib)}\n{script}"
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    def _guarded_keys(self, mends: bool) -> str:
+        """Return the table of keys that the script may find damaged, and moves aside then; "" for none."""
+        tables = {path.partition(".")[0] for path in self.keys}
+        return next((table for table in ("place", "partition") if mends and table in tables), "")
 
     def _check(self, body: str, lib: str) -> None:
         """Raise ScriptMismatchError unless the script uses all inputs of its stub, and nothing else."""
@@ -92,13 +104,16 @@ class Call(msgspec.Struct, Generic[Result_co], frozen=True, kw_only=True):
         return type(self)._command(self)
 
 
-def stub(name: str) -> Callable[[CallType], CallType]:
-    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError."""
+def stub(name: str, *, mends: bool = True) -> Callable[[CallType], CallType]:
+    """Make a class decorator that reads script `name` for a stub. Raises ScriptMismatchError.
+
+    A script that `mends` moves damaged keys of its place or partition aside, and then runs once more.
+    """
 
     def load(cls: CallType) -> CallType:
         hints = get_type_hints(cls, include_extras=True)
         inputs = [item for part in cls.__struct_fields__ for item in _inputs(cls.__name__, part, hints[part])]
-        cls.script = script = LuaScript(name, inputs)
+        cls.script = script = LuaScript(name, inputs, mends=mends)
         cls._command = staticmethod(
             attrgetter("script.sha", "script.keys_count", *script.keys, *script.arguments)
         )
@@ -113,14 +128,14 @@ def text(raw: Any) -> str:
 
 
 def _inputs(stub_name: str, name: str, hint: Any) -> Iterator[Input]:
-    """Yield the inputs of one field of a stub: a single input, named fields of a Place or Partition, or all Rules."""
+    """Yield the inputs of one field of a stub: a single input, named fields of a tuple of keys, or all Rules."""
     kind, mark = get_args(hint) if hasattr(hint, "__metadata__") else (hint, "")
     if hint == Key:
         yield Input(name, is_key=True)
     elif kind is Rules:
         for field in dataclasses.fields(Rules):
             yield Input(f"{name}.{field.name}", is_key=False, reading="tonumber({})")
-    elif kind in (Place, Partition):
+    elif kind in (Place, Partition, Seen):
         members = get_type_hints(kind, include_extras=True)
         for member in mark.split():
             yield Input(f"{name}.{member}", is_key=members.get(member) == Key)
@@ -146,6 +161,11 @@ def _preamble(inputs: list[Input]) -> str:
     return "".join(f"local {table} = {{{', '.join(items)}}}\n" for table, items in tables.items()) + "".join(
         lines
     )
+
+
+def library() -> str:
+    """Return the functions and constants of which each script gets those that it needs."""
+    return f"local LAYOUT_VERSION = {LAYOUT_VERSION}\n" + "\n".join(_read(name) for name in LIBRARIES)
 
 
 @cache

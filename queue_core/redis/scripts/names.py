@@ -10,6 +10,7 @@ _NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _LOCAL = re.compile(r"\blocal (?!function)([\w, ]+?)(?= ?=|$)|\bfor ([\w, ]+?) (?:in|=)", re.MULTILINE)
 _FUNCTION = re.compile(r"\bfunction ?(\w*)\(([\w, ]*)\)")
 _LIB_FUNCTION = re.compile(r"^local function (\w+)\((.*?)\)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
+_LIB_CONSTANT = re.compile(r"^local ([A-Z_]+) = .*$", re.MULTILINE)
 _KEYWORDS = set(re.findall(r"\w+", "and break do else elseif end false for function if in local nil not or"))
 _KEYWORDS |= set(re.findall(r"\w+", "repeat return then true until while"))
 _GLOBALS = {
@@ -33,9 +34,24 @@ def used_names(source: str) -> set[str]:
     return set(_NAME.findall(_code(source)))
 
 
+def needed_part(body: str, lib: str) -> str:
+    """Return the constants and functions of the library that a script needs, in order and without comments.
+
+    Redis makes all functions of a script anew at each call, so those that are not needed cost time.
+    """
+    statements = sorted((*_LIB_CONSTANT.finditer(lib), *_LIB_FUNCTION.finditer(lib)), key=re.Match.start)
+    needed: list[str] = []
+    names = used_names(body)
+    for statement in reversed(statements):
+        if statement[1] in names:
+            needed.append(statement[0])
+            names |= used_names(statement[0])
+    return "\n".join(reversed(needed))
+
+
 def unknown_names(body: str, *, known: set[str], lib: str) -> list[str]:
     """Return names that a script uses and that are neither inputs (`known`) nor defined by it, the library or Lua."""
-    lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)}
+    lib_names = {name for name, _, _ in _LIB_FUNCTION.findall(lib)} | set(_LIB_CONSTANT.findall(lib))
     return sorted(used_names(body) - _defined_names(_code(body)) - lib_names - known - _KEYWORDS - _GLOBALS)
 
 
@@ -44,7 +60,7 @@ def used_fields(table: str, body: str, lib: str) -> set[str]:
     code = _code(body)
     fields = set(re.findall(rf"(?<![\w.]){table}\.(\w+)", code))
     for name, parameters, inside in _LIB_FUNCTION.findall(_code(lib)):
-        for call in re.findall(rf"\b{name}\(([^()]*)", code):
+        for call in re.findall(rf"\b{name}(?:\(|, )([^()]*)", code):  # also as in pcall(name, …)
             given = [word.strip() for word in call.split(",")]
             if table in given:
                 parameter = parameters.split(", ")[given.index(table)]

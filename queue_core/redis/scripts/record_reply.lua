@@ -35,15 +35,19 @@ end
 
 -- Ends the lease and schedules the changed turn, for `latest` at the latest.
 local function start_again(latest)
-  take_back_lease(place)
   note_settled(place, token, now_ms, stats_ttl_ms)
+  take_back_lease(place)
   schedule_rest(place, rules, now_ms, latest)
   if redis.call('EXISTS', place.queue) == 0 then
     redis.call('DEL', place.lock)
   end
+  release_backends(place, now_ms)
   return 'superseded'
 end
 
+if not is_kept() then
+  note_success(place, place.ai, now_ms)
+end
 if lock[3] and not is_kept() then
   finish_answered(place, lock[3], now_ms, completed_ttl_ms)
   return start_again(redis.call('HGET', place.lock, 'latest'))

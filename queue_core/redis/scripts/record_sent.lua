@@ -14,4 +14,5 @@ if redis.call('EXISTS', place.reply) == 1 then
     redis.call('HSET', place.reply, 'parts', parts)
   end
 end
+note_success(place, place.channel, now_ms)
 return 'held'

@@ -3,19 +3,23 @@
 
 local conversations = redis.call('ZRANGE', partition.active, first, last)
 local waiting, in_flight, oldest, expired = 0, 0, nil, 0
-for _, conversation in ipairs(conversations) do
-  local place = place_in(partition, conversation)
+
+local function count(place)
   local lock = redis.call('HMGET', place.lock, 'token', 'size', 'expiresAt')
   local length = redis.call('LLEN', place.queue)
-  local held = lock[1] and math.min(tonumber(lock[2]), length) or 0
+  local held = lock[1] and math.min(tonumber(lock[2] or nil) or 0, length) or 0
   waiting = waiting + length - held
   in_flight = in_flight + held
-  if lock[1] and tonumber(lock[3]) < now_ms then
+  if lock[1] and (tonumber(lock[3] or nil) or 0) < now_ms then
     expired = expired + 1
   end
   local added_at = length > held and stamp_of(redis.call('LINDEX', place.queue, held)) or 0
   if added_at > 0 and (not oldest or added_at < oldest) then
     oldest = added_at
   end
+end
+
+for _, conversation in ipairs(conversations) do
+  pcall(count, place_in(partition, conversation))  -- a damaged conversation counts as empty
 end
 return {now_ms, #conversations, waiting, in_flight, oldest or -1, expired}

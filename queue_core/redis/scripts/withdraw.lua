@@ -1,7 +1,13 @@
 -- withdraw: notes that a message was answered without the queue. Marks its id as seen, and takes it out of the queue if
 -- an enqueue whose answer was lost had stored it. A message in flight is noted in the lock: it is taken out when the
 -- attempt ends, or when its reply is to be recorded.
+-- The queue is searched from its tail, to messages that are older than the id. A call looks at ELEMENTS_MAX of them, and
+-- leaves out the `skipped` newest, at which earlier calls have looked.
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
+--   | the number of messages at which this call and those before it have looked, when the search is to go on
+
+local ELEMENTS_MAX = 1000
+local CHUNK = 100
 
 -- Notes in the lock that the message was answered, once.
 local function note_answered()
@@ -15,29 +21,57 @@ local function note_answered()
   redis.call('HSET', place.lock, 'answered', cjson.encode(answered))
 end
 
-redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)
+local since, ids = layout_since(place, now_ms)
+local layers = layers_in(ids)
+local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+if not first_ms then
+  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+end
+
+-- Searches for the message. Returns its index from 1 and the element; or the number of messages looked at, if there is
+-- more to look at; or nothing.
+local function search()
+  local length = redis.call('LLEN', place.queue)
+  for last = length - skipped, length - skipped - ELEMENTS_MAX + 1, -CHUNK do
+    local before = math.max(last - CHUNK, 0)
+    local is_older = true
+    for offset, element in ipairs(last > 0 and redis.call('LRANGE', place.queue, before, last - 1) or {}) do
+      if string.find(element, quoted_id, 1, true) and id_of(element) == message_id then
+        return before + offset, element
+      end
+      is_older = is_older and stamp_of(element) < (first_ms or now_ms)
+    end
+    if is_older then
+      return
+    end
+  end
+  return skipped + ELEMENTS_MAX
+end
+
+local index, element = search()
+if not index then
+  return 'marked'
+elseif not element then
+  return index
+end
+
 local tries = tries_of(place)
 -- A batch that was handed back may have a reply and no attempts; the reply covers `size` messages of the head.
-local begun = tries[#tries] or tonumber(redis.call('HGET', place.reply, 'size')) or 0
-for index, element in ipairs(redis.call('LRANGE', place.queue, 0, -1)) do
-  if id_of(element) == message_id then
-    if index <= begun then
-      if redis.call('EXISTS', place.reply) == 1 then
-        return 'in flight'
-      end
-      note_answered()
-      return 'withdrawn'
-    end
-    redis.call('LREM', place.queue, 1, element)
-    archive(place, element, now_ms)
-    redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-    if begun == 0 then
-      schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))
-      if redis.call('EXISTS', place.queue) == 0 then
-        redis.call('DEL', place.lock)
-      end
-    end
-    return 'withdrawn'
+local begun = tries[#tries] or reply_size(place) or 0
+if index <= begun then
+  if redis.call('EXISTS', place.reply) == 1 then
+    return 'in flight'
+  end
+  note_answered()
+  return 'withdrawn'
+end
+archive(place, element, now_ms)
+redis.call('LREM', place.queue, -1, element)
+redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+if begun == 0 then
+  schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))
+  if redis.call('EXISTS', place.queue) == 0 then
+    redis.call('DEL', place.lock)
   end
 end
-return 'marked'
+return 'withdrawn'

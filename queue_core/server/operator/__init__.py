@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 
 from queue_core.server.operator.check import add_check
+from queue_core.server.operator.damaged import add_damaged
 from queue_core.server.operator.dead import add_dead
 from queue_core.server.operator.drain import add_drain
+from queue_core.server.operator.forget import add_forget
+from queue_core.server.operator.hold import add_hold
 from queue_core.server.operator.send_test import add_send_test
 from queue_core.server.operator.show import add_show
 from queue_core.server.operator.status import add_status
@@ -22,5 +25,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_status(commands)
     add_show(commands)
     add_dead(commands)
+    add_damaged(commands)
     add_drain(commands)
+    add_hold(commands)
+    add_forget(commands)
     add_send_test(commands)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queue_core.queue.health import HealthReport
-from queue_core.server.operator.output import age, write
+from queue_core.queue.layout import BESIDE_MS
+from queue_core.queue.outages import Outage
+from queue_core.server.operator.output import age, moment, write
 from queue_core.text import quantity, visible
 
 
@@ -21,12 +23,16 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
         ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
         ("persistence", _persistence(report)),
+        ("layout", _layout(report)),
         ("active", quantity(report.active_conversations, "conversation")),
         ("waiting", quantity(report.waiting, "message")),
         ("in work", quantity(report.in_flight, "message")),
         ("oldest", oldest),
+        *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),
+        ("damaged", quantity(report.damaged_keys, "key")),
         ("expired leases", f"{report.expired_leases:,}"),
+        *(("outage", _outage(outage, report.checked_at_ms)) for outage in report.outages),
         ("stranded", "not counted" if stranded is None else quantity(stranded, "conversation")),
     ]
 
@@ -52,6 +58,25 @@ def _memory(report: HealthReport) -> str:
     if not report.memory_limit_bytes:
         return f"{used}, {'limit unknown' if report.memory_limit_bytes is None else 'no limit'}"
     return f"{used} of {report.memory_limit_bytes / 1_048_576:,.1f} MiB"
+
+
+def _layout(report: HealthReport) -> str:
+    """Say since when data is written in this layout, and until when the release before may run, too."""
+    since_ms = report.layout_since_ms
+    if not since_ms:
+        return f"{report.layout}" if since_ms == 0 else f"{report.layout}, from the first message on"
+    until_ms = since_ms + BESIDE_MS
+    is_open = report.checked_at_ms < until_ms
+    way_back = f"; until {moment(until_ms)} beside the release before" if is_open else ""
+    return f"{report.layout} since {moment(since_ms)}{way_back}"
+
+
+def _outage(outage: Outage, now_ms: int) -> str:
+    waiting = f"{quantity(outage.waiting, 'conversation')} wait"
+    if not outage.is_away:
+        return f"{outage.name} is back; {waiting}"
+    since = age(now_ms - outage.since_ms)
+    return visible(f"{outage.name} has been away for {since}; {waiting}; last error: {outage.error}")
 
 
 def _persistence(report: HealthReport) -> str:

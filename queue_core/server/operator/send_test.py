@@ -284,7 +284,7 @@ def _write(args: argparse.Namespace, phone: str, progress: _Progress) -> None:
     if progress.taken_at_ms is not None:
         facts.append(("taken", _after(progress, progress.taken_at_ms)))
     elif progress.finished:
-        facts.append(("taken", f"and finished between two looks, which are {LOOK_S * 1000:.0f} ms apart"))
+        facts.append(("taken", f"less than {LOOK_S * 1000:.0f} ms before it was finished"))
     if finished_at_ms is not None:
         turns = f"{len(progress.finished)} of {total} in {quantity(len(progress.turns), 'turn')}"
         facts.append(("finished", f"{_after(progress, finished_at_ms)}, {turns}"))
@@ -299,7 +299,8 @@ def _write_rest(args: argparse.Namespace, phone: str, progress: _Progress) -> No
     if progress.pending:
         retries = max(message.retry_count for message in progress.pending)
         in_work = sum(message.status == "processing" for message in progress.pending)
-        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; is a worker running? See `show`"
+        hint = "See `show`" if in_work or retries else "is a worker running? See `show`"
+        so_far = f"{in_work} in work, {quantity(retries, 'failed attempt')}; {hint}"
         messages = quantity(len(progress.pending), "message")
         write(f"not finished after {age(args.wait * 1000)}: {messages}, {so_far}")
     missing = len(progress.ids) - len(progress.finished) - len(progress.dead) - len(progress.pending)

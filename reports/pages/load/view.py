@@ -35,6 +35,7 @@ from reports.words.load import (
     setting_name,
     setting_value,
     threshold_name,
+    unmeasured_words,
     verdict,
 )
 from reports.words.numbers import EN_DASH, duration, share
@@ -123,6 +124,7 @@ class LoadPage:
     thresholds: Sequence[ThresholdRow]
     missed: int
     met: int
+    unmeasured: str
     ledger: LoadLedger
     ledger_rows: Sequence[LedgerRow]
     unaccounted: int
@@ -160,6 +162,7 @@ def load_page_of(result: LoadResult) -> LoadPage:
         thresholds=_threshold_rows(result),
         missed=sum(not threshold["ok"] for threshold in result["thresholds"]),
         met=sum(limit["ok"] and limit["measured"] is not None for limit in result["thresholds"]),
+        unmeasured=unmeasured_words(result["thresholds"]),
         ledger=ledger,
         ledger_rows=_ledger_rows(ledger),
         unaccounted=ledger["sent"]

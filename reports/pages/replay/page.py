@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from reports.analysis.conversations import Conversation, rank
 from reports.analysis.replay import AnalysedReplay
 from reports.pages.page import environment
 from reports.pages.replay.conversation import conversation_view
@@ -18,12 +19,15 @@ from reports.results.writing import write_whole
 from reports.words.language import DEFAULT, speaking
 
 SIZE_MAX = 490_000
-"""Maximum size of a page in bytes; only the tables of very many recordings can exceed it."""
+"""Maximum size of a page in bytes. Only what must not be missing can exceed it: the tables of very many recordings, and
+the figures that `_is_essential` names."""
 
 MANY_CONVERSATIONS = 1500
 """Number of conversations above which a page may have LARGE_SIZE_MAX bytes, most of them for the overview."""
 
 LARGE_SIZE_MAX = 1_450_000
+"""Maximum size of a page with essential figures or with many conversations."""
+
 OVERVIEW_SHARE = 0.4
 """Maximum share of the room for the overview; on a large page it gets all that the figures leave."""
 
@@ -68,17 +72,19 @@ def _rendered(replay: AnalysedReplay, draw: Collection[int], result_file: Path |
     page = page_of(replay, draw, result_file)
     count = sum(len(view.ordered) for view in page.recordings)
     template = environment().get_template("replay.html")
-    room = (LARGE_SIZE_MAX if count > MANY_CONVERSATIONS else SIZE_MAX) - _size(template.render(page=page))
+    size = _size(template.render(page=page))
+    room, room_of_essential = SIZE_MAX - size, LARGE_SIZE_MAX - size
     if count > MANY_CONVERSATIONS:
-        drawn = _draw_conversations(page, draw, min(room // 4, FIGURES_BYTES_MAX))
-        page.overview = overview_of(_items(page), replay.systems, room - drawn - OVERVIEW_BYTES)
+        of_figures = min(room_of_essential // 4, FIGURES_BYTES_MAX)
+        drawn = _draw_conversations(page, draw, of_figures, of_figures)
+        page.overview = overview_of(_items(page), replay.systems, room_of_essential - drawn - OVERVIEW_BYTES)
     elif count >= CONVERSATIONS_MIN:
         without_links = overview_of(_items(page), replay.systems, int(room * OVERVIEW_SHARE))
         reserved = _size(without_links.rows) + LINK_BYTES * CONVERSATIONS_MAX * len(page.recordings)
-        _draw_conversations(page, draw, room - reserved)
+        _draw_conversations(page, draw, room - reserved, room_of_essential - reserved)
         page.overview = overview_of(_items(page), replay.systems, reserved)
     else:
-        _draw_conversations(page, draw, room)
+        _draw_conversations(page, draw, room, room_of_essential)
     return template.render(page=page)
 
 
@@ -90,32 +96,39 @@ def _items(page: Page) -> list[OverviewItem]:
     ]
 
 
-def _draw_conversations(page: Page, draw: Collection[int], room: int) -> int:
+def _draw_conversations(page: Page, draw: Collection[int], room: int, room_of_essential: int) -> int:
     """Draw conversations in rounds: the first of each recording, then the second, and so on; return their size.
 
-    Within a round those with a number in `draw` go first, then the smallest. A recording whose next conversation does
-    not fit gets no further one.
+    Within a round those with a number in `draw` go first, then the worst. A recording whose next conversation does not
+    fit gets no further one. Essential figures may take `room_of_essential` bytes in all, others end at `room`.
     """
     part = environment().get_template("parts.html").module.conversation_part  # type: ignore[attr-defined] # a macro
     size = 0
     waiting = list(page.recordings)
     for index in range(CONVERSATIONS_MAX):
         figures = [
-            (
-                view.ordered[index].number not in draw,
-                view,
-                part(conversation_view(view.figure_id(index), view.ordered[index])),
-            )
+            (view, view.ordered[index], part(conversation_view(view.figure_id(index), view.ordered[index])))
             for view in waiting
             if index < len(view.ordered)
         ]
         waiting = []
-        for _, view, figure in sorted(figures, key=lambda drawn: (drawn[0], _size(drawn[2]))):
-            if size + _size(figure) <= room:
+        for view, conversation, figure in sorted(figures, key=lambda drawn: _turn(drawn[1], draw)):
+            limit = room_of_essential if _is_essential(conversation, index, draw) else room
+            if size + _size(figure) <= limit:
                 size += _size(figure)
                 view.figures.append(figure)
                 waiting.append(view)
     return size
+
+
+def _turn(conversation: Conversation, draw: Collection[int]) -> tuple[bool, tuple[int, ...]]:
+    """Return the sort key of conversations that are drawn in the same round."""
+    return conversation.number not in draw, rank(conversation)
+
+
+def _is_essential(conversation: Conversation, index: int, draw: Collection[int]) -> bool:
+    """Return whether a figure must not be missing: it was asked for, or it shows the worst trouble of a recording."""
+    return conversation.number in draw or (index == 0 and conversation.troubled > 0)
 
 
 def _size(text: str) -> int:

@@ -76,7 +76,12 @@ class RecordingView:
     def drawn_words(self) -> str:
         """Note on which conversations are drawn, and how to see the others."""
         if not self.figures:
-            return gettext("The page has no room to draw conversations of this recording: replay it alone.")
+            left_out = ngettext(
+                "The conversation is not drawn, to keep the page small.",
+                "None of the %(num)s conversations is drawn, to keep the page small.",
+                self.left_out,
+            )
+            return f"{left_out} {self._how_to_draw_one}"
         drawn = ngettext(
             "%(num)s conversation is drawn: one that was asked for, or else the worst.",
             "%(num)s conversations are drawn: those asked for, then those with losses, then the slowest.",
@@ -87,19 +92,19 @@ class RecordingView:
             "%(num)s more are not drawn, to keep the page small.",
             self.left_out,
         )
-        return f"{drawn} {left_out} {self._how_to_draw_another}"
+        return f"{drawn} {left_out} {self._how_to_draw_one}"
 
     @property
-    def _how_to_draw_another(self) -> str:
+    def _how_to_draw_one(self) -> str:
         if self.result_file is None:
             return gettext(
-                "To see another one, have the replay write its result with %(option)s, and run %(command)s.",
+                "To see one, have the replay write its result with %(option)s, and run %(command)s.",
                 option="--json RESULT.json",
                 command="python -m reports build RESULT.json --draw NUMBER",
             )
         path = self.result_file.name if self.result_file.is_absolute() else self.result_file.as_posix()
         return gettext(
-            "To see another one, run %(command)s.",
+            "To see one, run %(command)s.",
             command=f"python -m reports build {shlex.quote(path)} --draw NUMBER",
         )
 

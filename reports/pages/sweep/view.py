@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analysis.figures import QUANTILES
-from reports.drawing.plots import Plot, Series, latency_plot
+from reports.drawing.plots import Plot, PlotRow, Series, reply_time_plot, times_description
 from reports.drawing.scatter import Choice, Scatter, scatter
+from reports.drawing.svg import LINE_STYLES
 from reports.pages.csv_links import CsvLink, csv_link
 from reports.results.sweep import SweepResult, SweepRow
 from reports.text import cut, one_line
@@ -16,7 +17,7 @@ from reports.words.numbers import duration, round_duration
 from reports.words.verdicts import Verdict, sweep_verdict
 
 ROWS_MAX = 200
-CURVES_MAX = 6
+CURVES_MAX = len(LINE_STYLES)
 _TIMES = ("first", "last", "lag")
 _COUNTS = (
     *("window_ms", "max_messages", "idle_ms", "sent", "lost", "twice", "order", "dead", "waiting"),
@@ -48,6 +49,11 @@ class SweepPage:
     downloads: Sequence[tuple[str, CsvLink]]
     settings: Sequence[tuple[str, str]]
     command: str
+
+    @property
+    def is_comparison(self) -> bool:
+        """True where there is more than one choice."""
+        return len(self.choices) > 1
 
     @property
     def has_recommendation(self) -> bool:
@@ -152,18 +158,45 @@ def _scatter(choices: Sequence[ChoiceRow]) -> Scatter | None:
 
 
 def _plot(best: Sequence[ChoiceRow]) -> Plot | None:
+    """Draw the reply times of the best choices; the numbers beside the curves are those of the table."""
+    replied = [choice for choice in best if choice.row["reply_ms"]]
+    drawn = replied[:CURVES_MAX]
+    if not drawn:
+        return None
     series = [
         Series(f"{choice.number}: {choice.name}", style, choice.row["reply_ms"])
-        for style, choice in enumerate(best[:CURVES_MAX])
-        if choice.row["reply_ms"]
+        for style, choice in enumerate(drawn)
     ]
-    if not series:
-        return None
-    return latency_plot(
-        "sweep-plot",
-        series,
+    figures = [choice.row["first_ms"] for choice in drawn]
+    identifier = "sweep-plot"
+    return Plot(
+        id=identifier,
+        svg=reply_time_plot(series, identifier),
         title=gettext("Share of turns answered within a time"),
-        caption=gettext("From a turn's first message to its reply, for choices that nothing beats."),
+        description=times_description(
+            [(row.name, times["p50"], times["max"]) for row, times in zip(series, figures, strict=True)]
+        ),
+        caption=_plot_caption(is_comparison=len(best) > 1, left_out=len(replied) - len(drawn)),
         column=gettext("Choice"),
-        counted=gettext("turns kept"),
+        columns=["p50", "p95", gettext("max")],
+        rows=[
+            PlotRow(
+                row.name, row.line, [duration(times["p50"]), duration(times["p95"]), duration(times["max"])]
+            )
+            for row, times in zip(series, figures, strict=True)
+        ],
     )
+
+
+def _plot_caption(*, is_comparison: bool, left_out: int) -> str:
+    if not is_comparison:
+        return gettext("From a turn's first message to its reply.")
+    caption = gettext("From a turn's first message to its reply, for choices that nothing beats.")
+    if not left_out:
+        return caption
+    more = ngettext(
+        "%(num)s more such choice is not drawn; the table has its figures.",
+        "%(num)s more such choices are not drawn; the table has their figures.",
+        left_out,
+    )
+    return f"{caption} {more}"

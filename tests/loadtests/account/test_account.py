@@ -74,6 +74,24 @@ def test_the_drain_goes_on_while_an_answered_message_waits_since_it_may_be_sent_
     assert account.drain_s < 30
 
 
+def test_the_progress_never_counts_more_messages_in_the_queue_than_were_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Processes report what they sent later than the queue has it."""
+    monkeypatch.setattr(module, "MEASUREMENTS_PER_PROGRESS", 1)
+    caplog.set_level("INFO", "loadtests")
+    account = opened(Outside(iter([0, 2, 2, 1])), tmp_path, monkeypatch)
+    reported, account.samples = account.samples, []
+    account._is_complete.clear()
+    monkeypatch.setattr(time, "time", lambda: account.start_at + account.jobs[1][0] + 0.001)
+    account._measure()
+    assert caplog.messages[-1] == "1 s: messages: 2 of 3 due, 2 in the queue"
+    account.add(reported, is_last=False)
+    account._is_complete.set()
+    account._measure()
+    assert caplog.messages[-1] == "2 s: messages: 3 of 3 sent, 2 in the queue"
+
+
 def test_the_drain_ends_after_its_longest_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = Outside(iter([0, 3]))
     account = opened(outside, tmp_path, monkeypatch, drain="50ms")

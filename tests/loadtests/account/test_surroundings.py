@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from loadtests.account.surroundings import (
     USAGE_LOG,
     Surroundings,
+    missed_faults,
     read_faults,
     read_injected,
     read_surroundings,
     read_usage,
     write_faults,
 )
-from loadtests.stack.chaos import InjectedFault
+from loadtests.stack.chaos import Fault, InjectedFault, parse_plan
 from loadtests.stack.usage import ProcessUsage, Usage, UsageLog
 
 
 def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_path: Path) -> None:
-    written = Surroundings("the command", {"workers": 2, "ai": "constant:1s"}, {"redis": "8"}, [1.5])
+    written = Surroundings(
+        "the command",
+        {"workers": 2, "ai": "constant:1s"},
+        {"redis": "8"},
+        [1.5],
+        [Fault("ai-errors", 3.0, 1.0)],
+    )
     written.write(tmp_path)
     assert read_surroundings(tmp_path) == written
     assert read_faults(tmp_path, until_s=9.0) == []
@@ -29,6 +38,32 @@ def test_facts_are_read_as_written_and_a_fault_that_lasts_ends_with_the_run(tmp_
         {"code": "kill-worker", "start_s": 1.0, "end_s": 2.5},
         {"code": "ai-errors", "start_s": 3.0, "end_s": 9.0},
     ]
+
+
+@pytest.mark.parametrize(
+    ("injected", "missed"),
+    [
+        ([], [(5.0, None), (9.0, None), (20.0, None)]),
+        ([InjectedFault("kill-worker", 5.1, 6.0)], [(9.0, None), (20.0, None)]),
+        (
+            [InjectedFault("kill-worker", 5.1, 6.0, error="no worker")],
+            [(5.0, "no worker"), (9.0, None), (20.0, None)],
+        ),
+        (
+            [
+                InjectedFault("kill-worker", 5.1),
+                InjectedFault("ai-errors", 9.0),
+                InjectedFault("kill-worker", 20.0),
+            ],
+            [],
+        ),
+    ],
+)
+def test_faults_of_the_plan_that_did_not_happen_are_missed(
+    injected: list[InjectedFault], missed: list[tuple[float, str | None]]
+) -> None:
+    plan = parse_plan("kill-worker@20s,kill-worker@5s,ai-errors@9s:1s")
+    assert [(fault["at_s"], fault["error"]) for fault in missed_faults(plan, injected)] == missed
 
 
 def test_a_sample_of_usage_measures_the_second_before_it(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from queue_core import (
     Reply,
     RetryLaterError,
 )
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from tests.queue_core.bot import (
     Bot,
@@ -275,6 +276,9 @@ class Outcomes:
 
     def given_up(self, messages: int) -> None:
         """Nothing to note."""
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Do nothing: a failure shows at the turn."""
 
 
 async def test_a_message_that_comes_while_the_ai_works_joins_the_turn(redis_client: Redis) -> None:

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 from msgspec import structs
+from redis.asyncio import Redis
 
-from queue_core import DeadLetterNotFoundError, MessageQueue
+from queue_core import DeadLetterNotFoundError, MessageQueue, QueueSettings
 from queue_core.queue.dead_letters import DeadLetters
 from tests.queue_core.bot import claimed_batch, message
 from tests.queue_core.queue.conftest import Clock
@@ -72,3 +73,33 @@ async def test_a_dead_letter_is_found_by_its_id_without_reading_the_others(
     letters = await queue.dead_letters()
     monkeypatch.delattr(DeadLetters, "iterate")
     assert [await queue.dead_letter(letter.id) for letter in letters] == letters
+
+
+async def test_the_oldest_are_moved_out_when_there_is_no_room_left(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=450), clock=Clock())
+    moved: list[dict[str, str]] = []
+
+    async def write(letters: list[dict[str, str]]) -> None:
+        moved.extend(letters)
+
+    await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(449)))
+    assert await queue.move_dead_letters_out(write) == 0
+    before = await queue.dead_letters()
+    await queue.enqueue(message("last", timestamp=1))
+    assert await queue.move_dead_letters_out(write) == len(moved) == 45
+    assert [letter["id"] for letter in moved] == [letter.id for letter in before[:45]]
+    assert (moved[0]["reason"], moved[0]["message"]) == (before[0].reason, before[0].raw)
+    assert len(await queue.dead_letters()) == 405
+
+
+async def test_dead_letters_that_could_not_be_written_stay(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=2), clock=Clock())
+
+    async def fail(_: object) -> None:
+        raise OSError("no space left on device")
+
+    for number in range(3):
+        await queue.enqueue(message(f"m{number}", timestamp=1))
+    with pytest.raises(OSError, match="no space"):
+        await queue.move_dead_letters_out(fail)
+    assert len(await queue.dead_letters()) == 2

@@ -263,13 +263,13 @@ async def test_redis_that_stops_answering_half_way(
     async with connect(redis_server.url) as redis:
         queue = MessageQueue(redis, quick(redis_deadline_ms=800))
         await enqueue(queue, ["m1"])
-        unscheduled = queue.unscheduled
+        unscheduled = queue.unscheduled_in_part
 
         async def pause_and_look(until: float) -> Any:
             redis_server.pause()
             return await unscheduled(until)
 
-        monkeypatch.setattr(queue, "unscheduled", pause_and_look)
+        monkeypatch.setattr(queue, "unscheduled_in_part", pause_and_look)
         report = await examine(queue)
         redis_server.resume()
     assert about(report.errors, "stopped answering while it was examined")
@@ -399,3 +399,25 @@ def test_the_worst_facts_of_a_cluster_are_reported() -> None:
 def test_healthy_is_without_errors() -> None:
     assert HealthReport(checked_at_ms=1, warnings=("hm",)).is_healthy
     assert not HealthReport(checked_at_ms=1, errors=("oh",)).is_healthy
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(4, "4 dead letters: see"), (5, "over 50% of dead_letters_max"), (9, "over 90% of dead_letters_max")],
+)
+async def test_dead_letters_are_a_warning_that_says_how_much_room_they_take(
+    redis_client: Redis, count: int, words: str
+) -> None:
+    queue = MessageQueue(redis_client, quick(dead_letters_max=20, partitions=2, **PATIENT))
+    for _ in range(count):
+        await redis_client.xadd(queue.keys.partitions[1].dead, {"conversation": "bot:1"})
+    report = await examine(queue)
+    assert about(report.warnings, words)
+    assert not about(report.errors, "dead letter")
+
+
+async def test_dead_letters_without_room_for_more_are_an_error(redis_client: Redis) -> None:
+    queue = MessageQueue(redis_client, quick(dead_letters_max=20, partitions=2, **PATIENT))
+    for _ in range(10):
+        await redis_client.xadd(queue.keys.partitions[1].dead, {"conversation": "bot:1"})
+    assert about((await examine(queue)).errors, "no room for more: messages that fail now wait")

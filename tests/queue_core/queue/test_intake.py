@@ -15,6 +15,7 @@ from queue_core import (
     InvalidMessageError,
     MessageQueue,
     Processor,
+    QueueError,
     QueueMessage,
     QueueUnavailableError,
     RetryLaterError,
@@ -416,7 +417,14 @@ async def test_a_conversation_that_cannot_be_settled_costs_itself_only(
     intake = Intake(away.queue, bot.handle, bot.send)
     await intake.receive(message("m1", "damaged"))
     await intake.receive(message("m2", "fine"))
-    await redis_client.set(away.queue.keys.of("bot", "damaged").queue, "not a list")
+    withdraw = away.queue.withdraw
+
+    async def refuse(subject: QueueMessage) -> str:
+        if subject.user_phone == "damaged":
+            raise QueueError("Redis refused a script of the queue")
+        return await withdraw(subject)
+
+    monkeypatch.setattr(away.queue, "withdraw", refuse)
     away.is_away = False
     assert await intake.receive(message("m3", "fine")) == "queued"
     assert intake.unsettled == 0

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import Batch, GiveUpError, MessageQueue, Processor, RetryLaterError
+from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from tests.queue_core.bot import (
     PATIENCE_S,
@@ -43,6 +44,9 @@ class Observer:
         """Notes dead letters made by a claim."""
         self.calls.append(("given up", messages))
 
+    def backend_changed(self, news: OutageNews) -> None:
+        """Do nothing: a failure shows at the turn."""
+
 
 async def test_an_answered_turn(redis_client: Redis) -> None:
     queue, bot, observer = MessageQueue(redis_client, quick()), Bot(), Observer()
@@ -54,7 +58,11 @@ async def test_an_answered_turn(redis_client: Redis) -> None:
 
 async def test_failures_with_their_reasons(redis_client: Redis) -> None:
     async def fail(batch: Batch) -> None:
-        raise (RetryLaterError("HTTP 503", after_ms=1) if batch.attempt == 1 else GiveUpError("blocked"))
+        raise (
+            RetryLaterError("HTTP 503", after_ms=1, blames="turn")
+            if batch.attempt == 1
+            else GiveUpError("blocked")
+        )
 
     queue, observer = MessageQueue(redis_client, quick()), Observer()
     async with running(Processor(queue, Bot(fail).handle, observer=observer)):

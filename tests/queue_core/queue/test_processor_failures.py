@@ -22,14 +22,16 @@ from tests.queue_core.bot import Bot, at_rest, check_ledger, enqueue, on_newest,
 @on_newest
 async def test_a_handler_that_crashes_is_tried_again(redis_client: Redis, error: Exception) -> None:
     async def crash_once(batch: Batch) -> None:
-        if batch.attempt == 1:
+        if len(bot.asked) == 1:
             raise error
 
     queue, bot = MessageQueue(redis_client, quick()), Bot(crash_once)
     async with running(Processor(queue, bot.handle, bot.send)):
         await enqueue(queue, ["m1"])
         await at_rest(queue)
-    assert [(batch.attempt, batch.trigger) for batch in bot.asked] == [(1, "window"), (2, "retry")]
+    assert [batch.trigger for batch in bot.asked] == ["window", "retry"]
+    tries = [(batch.attempt, batch.setbacks) for batch in bot.asked]
+    assert tries == [(1, 0), (1, 1) if isinstance(error, TimeoutError | RetryLaterError) else (2, 0)]
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
@@ -90,7 +92,7 @@ async def test_retry_later_sets_the_wait(redis_client: Redis) -> None:
 
     async def busy_once(batch: Batch) -> None:
         begun.append(time.monotonic())
-        if batch.attempt == 1:
+        if len(begun) == 1:
             raise RetryLaterError("HTTP 429", after_ms=300)
 
     queue, bot = MessageQueue(redis_client, quick(backoff_base_ms=1)), Bot(busy_once)
@@ -117,7 +119,7 @@ async def test_a_handler_that_hangs_is_cancelled_and_tried_again(redis_client: R
     cancelled: list[int] = []
 
     async def hang_once(batch: Batch) -> None:
-        if batch.attempt == 1:
+        if batch.setbacks == 0:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -129,7 +131,7 @@ async def test_a_handler_that_hangs_is_cancelled_and_tried_again(redis_client: R
         await enqueue(queue, ["m1"])
         await at_rest(queue)
     assert cancelled == [1]
-    assert [batch.attempt for batch in bot.asked] == [1, 2]
+    assert [(batch.attempt, batch.setbacks) for batch in bot.asked] == [(1, 0), (1, 1)]
     await check_ledger(queue, ["m1"], bot.sent_ids)
 
 
@@ -142,13 +144,14 @@ async def test_the_reason_distinguishes_a_limit_from_a_timeout_of_the_handler(re
 
     queue = MessageQueue(redis_client, quick(handler_timeout_ms=50, max_retry_count=0))
     bot = Bot(fail)
-    async with running(Processor(queue, bot.handle, bot.send)):
-        await enqueue(queue, ["m1"], "hangs")
-        await enqueue(queue, ["m2"], "raises")
-        await at_rest(queue)
-    assert {letter.user_phone: letter.reason for letter in await queue.dead_letters()} == {
-        "hangs": "given up after 1 attempt: handle: TimeoutError: took longer than 50 ms",
-        "raises": "given up after 1 attempt: handle: TimeoutError: the model did not answer",
+    await enqueue(queue, ["m1"], "hangs")
+    await enqueue(queue, ["m2"], "raises")
+    await asyncio.sleep(queue.settings.window_ms / 1000 + 0.01)
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    retries = {phone: (await queue.conversation("bot", phone)).retry for phone in ("hangs", "raises")}
+    assert {phone: retry and retry.last_error for phone, retry in retries.items()} == {
+        "hangs": "handle: TimeoutError: took longer than 50 ms",
+        "raises": "handle: TimeoutError: the model did not answer",
     }
 
 
@@ -179,7 +182,7 @@ async def test_a_reply_that_was_certainly_not_sent_is_sent_again_not_asked_for_a
 ) -> None:
     async def refuse_once(batch: Batch) -> None:
         if batch.attempt == 1:
-            raise RetryLaterError("131056: too many messages to one user", after_ms=10)
+            raise RetryLaterError("131056: too many messages to one user", after_ms=10, blames="turn")
 
     queue, bot = MessageQueue(redis_client, quick(unsure_sends=unsure_sends)), Bot(on_send=refuse_once)
     async with running(Processor(queue, bot.handle, bot.send)):

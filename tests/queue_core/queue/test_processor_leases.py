@@ -390,20 +390,18 @@ async def test_a_definite_failure_is_recorded_once_redis_is_back(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse_once(batch: Batch) -> None:
-        if batch.attempt == 1:
+        if batch.setbacks == 0:
             raise RetryLaterError("busy", after_ms=1)
 
     queue, bot, away = MessageQueue(redis_client, quick()), Bot(on_send=refuse_once), 2
     fail = queue.fail
 
-    async def fail_when_redis_is_back(
-        batch: Batch, reason: str, *, dead: bool, not_sent: bool, after_ms: int | None
-    ) -> int:
+    async def fail_when_redis_is_back(batch: Batch, reason: str, **how: Any) -> int:
         nonlocal away
         if away:
             away -= 1
             raise QueueUnavailableError("away")
-        return await fail(batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms)
+        return await fail(batch, reason, **how)
 
     monkeypatch.setattr(queue, "fail", fail_when_redis_is_back)
     async with running(Processor(queue, bot.handle, bot.send)):

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, Processor, QueueUnavailableError, connect
+from queue_core.queue.health import examine
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.servers import SCAN_COUNT
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -140,6 +141,42 @@ async def test_more_keys_than_one_step_looks_at(redis_client: Redis) -> None:
         await strand(queue, phone)
     assert await queue.rescue() == Rescued(stranded=len(phones[::100]), locks=0)
     assert len(await queue.active_conversations()) == len(phones)
+
+
+@on_newest
+async def test_a_rescue_looks_at_a_part_of_the_keys_and_the_next_one_goes_on(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.queue.rescue.STEPS_MAX", 2)
+    queue = MessageQueue(redis_client, quick(partitions=2))
+    phones = [f"user-{number}" for number in range(SCAN_COUNT * 3)]
+    await asyncio.gather(*(enqueue(queue, ["m1"], phone) for phone in phones))
+    for phone in phones[::100]:
+        await strand(queue, phone)
+    await redis_client.config_resetstat()
+    rescued = [await queue.rescue()]
+    assert (await redis_client.info("commandstats"))["cmdstat_scan"]["calls"] == 2
+    assert 0 < rescued[0].stranded < len(phones[::100])
+    while await redis_client.exists(queue.keys.searches_key):
+        rescued.append(await queue.rescue())
+    assert sum(it.stranded for it in rescued) == len(phones[::100])
+
+
+@on_newest
+async def test_an_examination_looks_at_a_part_of_the_keys_too(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.queue.rescue.STEPS_MAX", 1)
+    queue = MessageQueue(redis_client, quick(redis_deadline_ms=20_000))
+    phones = [f"user-{number}" for number in range(SCAN_COUNT * 2)]
+    await asyncio.gather(*(enqueue(queue, ["m1"], phone) for phone in phones))
+    for phone in phones[::50]:
+        await strand(queue, phone)
+    reports = [await examine(queue)]
+    while await redis_client.exists(queue.keys.searches_key):
+        reports.append(await examine(queue))
+    assert len(reports) > 1
+    assert sum(report.stranded_conversations or 0 for report in reports) == len(phones[::50])
 
 
 @on_newest

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_core import Batch, QueueMessage
+from queue_core.durations import DAY_MS
 from queue_core.recording.format import TEXT_LENGTH_MAX
 from queue_core.recording.reader import load
 from queue_core.recording.recorder import RETRY_AFTER_MS, Recorder
@@ -428,3 +429,37 @@ def test_a_message_that_cannot_be_recorded_is_one_warning(
     assert len(load([tmp_path])[0].arrivals) == 1
     (warning,) = warnings_of(caplog)
     assert PHONE not in warning
+
+
+def test_old_files_of_all_recorders_are_deleted(tmp_path: Path) -> None:
+    clock = Clock()
+    files = {
+        "recording-20250101T000000Z-7.jsonl": 30 * DAY_MS,
+        "outcomes-20250101T000000Z-7-2.ndjson": 31 * DAY_MS,
+        "recording-20260201T000000Z-7.jsonl": 30 * DAY_MS - 1_000,
+        "notes-of-somebody-else.jsonl": 400 * DAY_MS,
+    }
+    for name, age_ms in files.items():
+        (tmp_path / name).write_text("{}\n", encoding="utf-8")
+        at_s = (clock.ms - age_ms - 1) / 1000
+        os.utime(tmp_path / name, (at_s, at_s))
+    assert Recorder(tmp_path, now_ms=clock).expire(30 * DAY_MS) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "notes-of-somebody-else.jsonl",
+        "recording-20260201T000000Z-7.jsonl",
+    ]
+    assert Recorder(tmp_path / "not there").expire(DAY_MS) == 0
+
+
+def test_a_file_that_began_a_day_ago_ends_so_that_it_can_grow_old(tmp_path: Path) -> None:
+    clock = Clock()
+    recorder = Recorder(tmp_path, hash_key=KEY, now_ms=clock)
+    recorder.message(message("m1"), "text")
+    clock.ms += round(DAY_MS) - 1
+    recorder.expire(DAY_MS)
+    recorder.message(message("m2"), "text")
+    clock.ms += 1
+    recorder.expire(DAY_MS)
+    recorder.message(message("m3"), "text")
+    recorder.close()
+    assert [len(recording.arrivals) for recording in load([tmp_path])] == [2, 1]

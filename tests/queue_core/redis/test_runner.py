@@ -20,6 +20,7 @@ from queue_core import (
     Receipt,
     UnsupportedRedisError,
 )
+from queue_core.redis import scripts
 from queue_core.redis.runner import PIPELINE_CALLS_MAX, explain
 from queue_core.redis.scripts.loader import LuaScript
 from tests.queue_core.bot import runner_of
@@ -134,10 +135,11 @@ async def test_scripts_that_are_flushed_while_they_are_loaded_are_loaded_again(
 
 
 async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue) -> None:
-    await queue.redis.set(queue.keys.of("bot", "broken").queue, "no list")
+    shared = queue.keys.partitions[0]
+    wrong = scripts.Requeue(partition=shared, rules=SETTINGS, now_ms="", dead_id="not an id")
     fine, broken, also_fine = await asyncio.gather(
         queue.enqueue(message(1)),
-        queue.enqueue(message(1, "broken")),
+        queue.transport.gathered(wrong),
         queue.enqueue(message(2)),
         return_exceptions=True,
     )
@@ -146,7 +148,7 @@ async def test_an_error_of_one_call_reaches_its_caller_only(queue: MessageQueue)
     assert isinstance(broken, QueueError)
     assert not isinstance(broken, QueueUnavailableError)
     assert "Redis refused a script of the queue" in str(broken)
-    assert "wrong kind of value" in str(broken)
+    assert "Invalid stream ID" in str(broken)
 
 
 async def test_an_answer_that_cannot_be_read_reaches_its_caller_only(

@@ -165,7 +165,7 @@ class Contract:
 
     def withdraw(self, name: Name, message_id: str) -> str:
         """Marked, withdrawn or in flight."""
-        self.seen[name, message_id] = self.now_ms
+        self.seen.setdefault((name, message_id), self.now_ms)
         conversation = self.conversations.get(name)
         for at, message in enumerate(conversation.messages if conversation else ()):
             assert conversation is not None
@@ -373,6 +373,45 @@ class Contract:
         """Deletes it."""
         letter = self.dead.pop(index)
         self.gone.add((letter.name, letter.id))
+
+    def drop_older(self, older_than_ms: int) -> int:
+        """Makes dead letters of what is older, with whole batches where a reply is kept. Returns their number."""
+        dropped = 0
+        for conversation in self.conversations.values():
+            if conversation.lease and conversation.lease.expires_ms > self.now_ms:
+                continue
+            if self._older(conversation, older_than_ms) and conversation.answered and not conversation.reply:
+                self._finish_answered(conversation)
+                conversation.lease = None
+                if not conversation.messages:
+                    conversation.attention_ms = conversation.latest_ms = None
+            if count := self._older(conversation, older_than_ms):
+                count = max(count, conversation.reply.size if conversation.reply else 0)
+                dropped += self._give_up(conversation, count, "told")
+                conversation.lease = None
+                if not conversation.attempts:
+                    self._schedule_rest(conversation)
+        return dropped
+
+    def _older(self, conversation: Conversation, older_than_ms: int) -> int:
+        return sum(message.added_ms < self.now_ms - older_than_ms for message in conversation.messages)
+
+    def forget(self, name: Name, *, drop_waiting: bool) -> str:
+        """Deletes all that is kept of a user, or nothing."""
+        conversation = self.conversations.get(name, Conversation(name))
+        if conversation.lease and conversation.lease.expires_ms > self.now_ms:
+            return "in flight"
+        if conversation.messages and not drop_waiting:
+            return "waiting"
+        self.gone |= {(name, message.id) for message in conversation.messages}
+        self.gone |= {(name, message_id) for _, message_id in self.archive.pop(name, [])}
+        self.gone |= {(name, letter.id) for letter in self.dead if letter.name == name}
+        self.dead = [letter for letter in self.dead if letter.name != name]
+        conversation.messages = []
+        conversation.answered = []
+        conversation.lease = conversation.reply = conversation.attention_ms = conversation.latest_ms = None
+        conversation.settled_token = 0
+        return "forgotten"
 
     # Steps.
 

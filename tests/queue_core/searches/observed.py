@@ -15,14 +15,14 @@ from queue_core.redis.scripts.loader import text
 from tests.queue_core.searches.model import Contract, Name, Reason
 
 REASONS: dict[Reason, str] = {
-    "late": r"late: delivered \d+ s after it was written",
+    "late": r"late: delivered \d+ (s|h) after it was written",
     "expired": r"expired: no worker took it for over \d+ s",
     "attempts": r"given up after \d+ attempts?: .+",
     "told": r"told: .+",
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
 
-MAY_EXPIRE = {"seen", "queue_stats", "completed", "last_claim"}
+MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",
@@ -32,7 +32,13 @@ NEVER_EXPIRE = {
     "dead_letters",
     "token",
     "wake",
+    "hold",
     "looks",
+    "layout",
+    "outages",
+    "outage_news",
+    "backend_waiting",
+    "backend_trials",
 }
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 
@@ -206,7 +212,10 @@ def check_lifetimes(seen: Snapshot, prefix: str) -> None:
     """I1: only finished work, statistics and what is kept against repeats ever expires; and that does."""
     for key, ttl_ms in seen.ttl_ms.items():
         kind = kind_of(key, prefix)
-        if kind in NEVER_EXPIRE:
+        if kind == "backend":  # it expires while the backend works, and stays while it is away
+            away = f"{key.split(':backend:')[0]}:outages" in seen.ttl_ms
+            _require(away or ttl_ms > 0, f"{key} would stay for ever")
+        elif kind in NEVER_EXPIRE:
             _require(ttl_ms == -1, f"{key} would vanish in {ttl_ms} ms")
         else:
             _require(kind in MAY_EXPIRE, f"{key} is of no known kind")

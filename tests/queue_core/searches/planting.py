@@ -23,17 +23,21 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Rescue,
         scripts.Survey,
         scripts.Withdraw,
+        scripts.Forget,
+        scripts.DropOld,
+        scripts.Inventory,
+        scripts.Restore,
+        scripts.Mend,
     )
 )
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
-    """Replaces the one place of `sound` in script `name`, or in all for "lib", until the test ends."""
-    for script in ALL:
-        if name in ("lib", script.name):
-            assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"
-            source = script.source.replace(sound, broken)
-            monkeypatch.setattr(script, "source", source)
-            monkeypatch.setattr(
-                script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-            )
+    """Replaces the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
+    chosen = [script for script in ALL if name in ("lib", "seen", script.name) and sound in script.source]
+    assert chosen, f"{sound!r} is not in {name}.lua"
+    for script in chosen:
+        assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"
+        source = script.source.replace(sound, broken)
+        monkeypatch.setattr(script, "source", source)
+        monkeypatch.setattr(script, "sha", hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())

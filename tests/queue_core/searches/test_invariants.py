@@ -32,6 +32,8 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await workers_die(driver)
     await attempts_fail(driver)
     await people_intervene(driver)
+    await old_messages_are_dropped(driver)
+    await users_are_forgotten(driver)
 
 
 async def messages_come_in(driver: Driver) -> None:
@@ -220,15 +222,48 @@ async def people_intervene(driver: Driver) -> None:
     await driver.enqueue(B, "")
 
 
+async def old_messages_are_dropped(driver: Driver) -> None:
+    """A batch that has a reply goes as a whole; what a worker has in work stays."""
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=B)
+    await driver.complete(batch)
+    await driver.enqueue(C, "c60")
+    await driver.enqueue(D, "d60")
+    driver.pass_time(7_000)
+    await driver.enqueue(D, "d61")
+    driver.pass_time(1_000)
+    in_work, batch = sorted(await driver.claim("p1"), key=lambda batch: batch.user_phone)
+    await driver.record_reply(batch, "perhaps sent")
+    await driver.fail(batch, after_ms=0)
+    await driver.enqueue(D, "d62")
+    driver.pass_time(1_000)
+    await driver.drop_older(5_000)
+    assert [dead.id for dead in driver.contract.dead][-2:] == ["d60", "d61"]
+    await driver.complete(in_work)
+
+
+async def users_are_forgotten(driver: Driver) -> None:
+    await driver.forget(D, drop_waiting=False)
+    driver.pass_time(8_000)
+    (batch,) = await driver.claim("p1", only=D)
+    await driver.forget(D, drop_waiting=True)
+    await driver.complete(batch)
+    await driver.forget(D, drop_waiting=False)
+    await driver.enqueue(D, "d62")
+    await driver.enqueue(C, "c61")
+    await driver.forget(C, drop_waiting=True)
+    await driver.forget(C, drop_waiting=True)
+
+
 async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 36
+    assert len(driver.contract.acknowledged) == 41
 
 
 BUGS = {
-    "enqueue keeps no note of the id": ("enqueue", "if first_seen then", "if false then", "receipt"),
+    "enqueue keeps no note of the id": ("enqueue", "if first_ms then", "if false then", "receipt"),
     "enqueue notes the id and stores nothing": (
         "enqueue",
         "local waiting = redis.call('RPUSH', place.queue, element)",
@@ -254,8 +289,19 @@ BUGS = {
         "redis.call('PEXPIRE', place.queue, stats_ttl_ms)",
         "would vanish",
     ),
-    "enqueue remembers ids for ever": ("enqueue", ", 'PX', dedupe_ttl_ms", "", "stay for ever"),
-    "enqueue takes what is a day old": ("enqueue", "if late_is_dead == '1'", "if false", "receipt"),
+    "enqueue remembers ids for ever": ("seen", "if ids == 1 then", "if false then", "stay for ever"),
+    "enqueue looks for an id in the wrong bucket": (
+        "seen",
+        "math.floor(prefix / 2 ^ (32 - layer.bits))",
+        "math.floor(prefix / 2 ^ (32 - layer.bits)) + redis.call('LLEN', 'wa:{0}:msg_queue:' .. 'bot:a')",
+        "receipt",
+    ),
+    "enqueue takes what is a day old": (
+        "enqueue",
+        "local is_late = late_is_dead == '1'",
+        "if false",
+        "receipt",
+    ),
     "the window is a millisecond longer": (
         "lib",
         "+ limit_ms\n",
@@ -283,8 +329,8 @@ BUGS = {
     ),
     "claim repeated does not renew": (
         "claim",
-        "renew(place)\n      batches",
-        "batches",
+        "renew(place)\n      local is_readable",
+        "local is_readable",
         "is due at",
     ),
     "claim renews in the index only": (
@@ -326,7 +372,7 @@ BUGS = {
     ),
     "claim gives out a token twice": (
         "claim",
-        "math.max(tonumber(redis.call('GET', partition.token) or 0) + 1, now_ms * 1000)",
+        "math.max(last < TOKEN_MAX and last + 1 or 0, now_ms * 1000)",
         "math.floor(now_ms / 100000)",
         "does not follow",
     ),
@@ -339,7 +385,7 @@ BUGS = {
     "claim tries for ever": ("claim", "if #tries >= max_attempts then", "if false then", "batches"),
     "claim gives up on those who came later too": (
         "claim",
-        "count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]",
+        "count = reply_size(place) or tries[1]",
         "count = redis.call('LLEN', place.queue)",
         "batches",
     ),
@@ -429,14 +475,14 @@ BUGS = {
     ),
     "record_reply superseded counts the attempt": (
         "record_reply",
-        "  take_back_lease(place)\n  note",
-        "  end_lease(place)\n  note",
+        "  take_back_lease(place)\n  schedule_rest",
+        "  end_lease(place)\n  schedule_rest",
         "was tried|is due",
     ),
     "record_reply superseded is forgotten": (
         "record_reply",
-        "note_settled(place, token, now_ms, stats_ttl_ms)\n  schedule_rest",
-        "schedule_rest",
+        "note_settled(place, token, now_ms, stats_ttl_ms)\n  take_back",
+        "take_back",
         "reply: ",
     ),
     "record_sent forgets the parts": ("record_sent", "'parts', parts", "'parts', 0", "the reply of"),
@@ -516,7 +562,7 @@ BUGS = {
     ),
     "fail gives up on those who came later too": (
         "fail",
-        "count = tonumber(redis.call('HGET', place.reply, 'size')) or tries[1]",
+        "count = reply_size(place) or tries[1]",
         "count = size",
         "given up",
     ),
@@ -556,22 +602,44 @@ BUGS = {
     "survey takes what is in flight for waiting": ("survey", "length - held", "length", "survey"),
     "survey takes the newest for the oldest": ("survey", "added_at < oldest", "added_at > oldest", "survey"),
     "survey sees no lease that ran out": ("survey", "expired + 1", "expired", "survey"),
+    "drop_old cuts a batch that has a reply": (
+        "drop_old",
+        "math.max(math.min(count, limit), replied)",
+        "math.min(count, limit)",
+        "dropped",
+    ),
+    "drop_old takes what is in work": ("drop_old", "(tonumber(lock[2]) or 0) > now_ms", "false", "dropped"),
+    "drop_old schedules nothing": ("drop_old", "if #tries == 0 then", "if false then", "is due at"),
+    "forget deletes what waits": ("forget", "drop_waiting ~= '1'", "false", "forgotten"),
+    "forget deletes what is in work": ("forget", "if lease_left_ms > 0 then", "if false then", "forgotten"),
+    "forget leaves the conversation in the index": (
+        "forget",
+        "redis.call('ZREM', place.active, place.conversation)\nend\nreturn {standing",
+        "end\nreturn {standing",
+        "without a message",
+    ),
+    "forget leaves the archive": (
+        "forget",
+        "place.completed, place.memory, place.stats)",
+        "place.stats)",
+        "places",
+    ),
     "withdraw takes what is in flight": (
         "withdraw",
         "if index <= begun then",
         "if false then",
         "withdraw|places|in .* wait|is due at",
     ),
-    "withdraw forgets what is in flight": ("withdraw", "\n      note_answered()", "", "reply"),
+    "withdraw forgets what is in flight": ("withdraw", "\n  note_answered()", "", "reply"),
     "withdraw leaves the message": (
         "withdraw",
-        "redis.call('LREM', place.queue, 1, element)",
+        "redis.call('LREM', place.queue, -1, element)",
         "",
         "in 2 places",
     ),
     "withdraw does not mark the id": (
         "withdraw",
-        "redis.call('SET', seen, digits(now_ms), 'PX', dedupe_ttl_ms)",
+        "  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)",
         "",
         "receipt",
     ),

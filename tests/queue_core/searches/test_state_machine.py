@@ -65,9 +65,10 @@ class QueueMachine(RuleBasedStateMachine):
         """Runs a step to its end."""
         return self.loop.run_until_complete(_whole(step))
 
-    @initialize(settings=queue_settings)
-    def start(self, settings: QueueSettings) -> None:
-        """An empty Redis; the settings are fixed for the example."""
+    @initialize(settings=queue_settings, deletes=st.sampled_from([False, False, True]))
+    def start(self, settings: QueueSettings, deletes: bool) -> None:
+        """An empty Redis; the settings are fixed for the example. In most examples nobody deletes what others need."""
+        self.deletes = deletes
         self.wait(self.redis.flushall())
         self.driver = Driver(self.redis, settings)
 
@@ -214,6 +215,20 @@ class QueueMachine(RuleBasedStateMachine):
     def drop(self, data: st.DataObject) -> None:
         """Somebody does not want it."""
         self.wait(self.driver.drop(data.draw(st.integers(0, len(self.driver.contract.dead) - 1))))
+
+    may_delete = precondition(lambda self: self.deletes)
+
+    @may_delete
+    @rule(older_than_ms=st.sampled_from([0, 5_000, 20_000]))
+    def drop_older(self, older_than_ms: int) -> None:
+        """Let messages wait for too long; they are not answered any more."""
+        self.wait(self.driver.drop_older(older_than_ms))
+
+    @may_delete
+    @rule(name=names, drop_waiting=st.booleans())
+    def forget(self, name: tuple[str, str], drop_waiting: bool) -> None:
+        """A user asks to be forgotten."""
+        self.wait(self.driver.forget(name, drop_waiting=drop_waiting))
 
 
 async def _whole(step: Awaitable[Result]) -> Result:

@@ -113,9 +113,16 @@ class Process:
 
 @asynccontextmanager
 async def running(
-    *arguments: str, environment: Mapping[str, str], folder: Path, ready: str = "listening on"
+    *arguments: str,
+    environment: Mapping[str, str],
+    folder: Path,
+    ready: str = "listening on",
+    root: Path = ROOT,
 ) -> AsyncIterator[Process]:
-    """Starts a process in `folder`, waits until it logs `ready`, and kills it at the end if it still lives."""
+    """Starts a process in `folder`, waits until it logs `ready`, and kills it at the end if it still lives.
+
+    `root` is the folder that `queue_core` is imported from.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REDIS_SERVER") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -123,7 +130,7 @@ async def running(
         "queue_core",
         *arguments,
         cwd=folder,
-        env={**kept, "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", "PORT": "0", **environment},
+        env={**kept, "PYTHONPATH": str(root), "LOG_FORMAT": "json", "PORT": "0", **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

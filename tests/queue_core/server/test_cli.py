@@ -129,7 +129,8 @@ def test_a_port_in_use_is_reported(tmp_path: Path, redis_server: EmbeddedRedis) 
         ended = run("serve", "--port", port, folder=tmp_path, REDIS_URL=redis_server.url)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
-        f"queue_core: cannot listen on 127.0.0.1:{port}: address already in use; choose another HOST or PORT"
+        f"queue_core: cannot listen on 127.0.0.1:{port}: address already in use; "
+        "choose another HOST or PORT (--host, --port)"
     )
     assert ended.stderr.count("already in use") == 1
     assert "Traceback" not in ended.stderr

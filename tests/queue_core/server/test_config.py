@@ -85,6 +85,14 @@ def test_all_faults_are_reported_together_with_the_names_of_settings() -> None:
         assert f"{name}: " in faults
 
 
+def test_values_that_contradict_each_other_are_reported_beside_wrong_ones() -> None:
+    faults = faults_of(PORT="abc", OPERATOR_TOKEN="short", AI="openai", AI_URL="host", AI_TIMEOUT_S="500")
+    assert [fault.partition(":")[0] for fault in faults.splitlines()] == [
+        *("PORT", "AI_URL"),
+        *("AI_MODEL", "AI_TIMEOUT_S", "OPERATOR_TOKEN"),
+    ]
+
+
 def test_a_wrong_value_is_reported_in_plain_words(tmp_path: Path) -> None:
     faults = faults_of(
         PORT="70000",

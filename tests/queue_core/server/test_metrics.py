@@ -168,6 +168,7 @@ def test_gauges_show_the_health_report() -> None:
             dead_letters=2,
             expired_leases=1,
             stranded_conversations=6,
+            held_since_ms=1,
         )
     )
     samples = scrape(metrics)
@@ -182,6 +183,7 @@ def test_gauges_show_the_health_report() -> None:
         "dead_letters_waiting": 2,
         "expired_leases": 1,
         "stranded_conversations": 6,
+        "held": 1,
     }
     assert {name: samples[name] for name in expected} == expected
     metrics.health(report(reachable=True, latency_ms=1.5))

@@ -96,7 +96,7 @@ def test_a_long_file_is_cut_and_says_so() -> None:
     assert len(rows) - 2 == link.rows > 100
     assert link.rows + link.left_out == 1000
     assert link.note == (
-        f"rows left out: {link.left_out}; python -m reports writes whole files with --csv-dir FOLDER"
+        f"rows left out: {link.left_out}; python -m reports build RESULT.json writes whole files with --csv-dir FOLDER"
     )
     assert len(_text(link.address).encode()) <= BYTES_MAX + 100
     assert len(list(csv.reader(io.StringIO(link.whole)))) == 1001
@@ -154,7 +154,9 @@ def test_all_files_of_a_page_together_stay_small() -> None:
     assert [link.rows + link.left_out for link in links] == [2, 500, 10_000]
     assert all(link.left_out for link in links[1:])
     html = render_replay_report(result)
-    assert html.count("python -m reports writes whole files") == 2, "it stands beside both links"
+    assert html.count("python -m reports build RESULT.json writes whole files") == 2, (
+        "it stands beside both links"
+    )
 
 
 def test_hostile_names_stay_cells() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from reports.pages.load.page import render_load_report
-from reports.results.load import LoadResult, RampStep, Threshold
+from reports.results.load import LoadResult, MissedFault, RampStep, Threshold
 from tests.reports.load_example import chaos, empty, hostile, huge, invalid
 from tests.reports.pages.test_replay_report import Page, without_script
 
@@ -80,6 +80,24 @@ def test_a_ramp_is_a_table() -> None:
     page = render_load_report(result).replace("\u00a0", " ")
     assert "44.5 ms (max)" in page
     assert "✗ <bdi>dispatch lag p99</bdi>" in page
+
+
+def test_a_threshold_that_could_not_be_measured_is_named_above_the_table() -> None:
+    result = chaos()
+    result["thresholds"] = [threshold for threshold in result["thresholds"] if threshold["ok"]]
+    seen = "".join(Page(render_load_report(result)).text).replace("\u00a0", " ")
+    assert "All 1 met. 1 threshold could not be measured: dispatch lag p99." in seen
+
+
+def test_a_fault_of_the_plan_that_did_not_happen_makes_the_page_invalid_and_is_named() -> None:
+    result = chaos()
+    result["valid"] = False
+    result["missed_faults"] = [MissedFault(code="kill-worker", at_s=200.0, error=None)]
+    seen = "".join(Page(render_load_report(result)).text).replace("\u00a0", " ")
+    assert (
+        "1 fault of the plan did not happen, since the run ended before: worker killed at 3 min 20 s." in seen
+    )
+    assert "This run is invalid" in seen
 
 
 def test_nothing_measured_is_said_without_a_unit_and_is_not_met() -> None:

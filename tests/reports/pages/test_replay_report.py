@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reports.pages.page import page_script
-from reports.pages.replay.page import render_replay_report, write_replay_report
+from reports.pages.replay.page import LARGE_SIZE_MAX, render_replay_report, write_replay_report
 from reports.results.replay import ReplayResult
 from tests.reports import example
 
@@ -305,7 +305,7 @@ def test_a_day_shows_conversations_with_losses_and_says_how_many_are_left_out() 
     seen = "".join(Page(html).text)
     assert (
         "8\u00a0conversations are drawn: those asked for, then those with losses, then the slowest. "
-        "292\u00a0more are not drawn, to keep the page small. To see another one, have the replay write its result "
+        "292\u00a0more are not drawn, to keep the page small. To see one, have the replay write its result "
         "with --json RESULT.json, and run python -m reports build RESULT.json --draw NUMBER."
     ) in seen
     assert "8\u00a0are drawn below: their numbers are links." in seen
@@ -323,9 +323,9 @@ def test_an_arabic_page_says_which_conversations_are_drawn_and_how_to_see_anothe
 
 def test_a_conversation_that_is_asked_for_is_drawn_first() -> None:
     result = example.big_day()
-    assert "Conversation 298 with" not in render_replay_report(result)
+    assert "Conversation 298:" not in render_replay_report(result)
     html = render_replay_report(result, draw=[298])
-    assert re.findall(r'<h4 id="r1c\d">(Conversation \d+ with)', html)[0] == "Conversation 298 with"
+    assert re.findall(r'<h4 id="r1c\d">(Conversation \d+:)', html)[0] == "Conversation 298:"
     assert re.search(r'<a href="#r1c0">298</a>', html)
     assert html.count("<h4 id=") == 8
 
@@ -338,7 +338,7 @@ def test_a_conversation_that_is_asked_for_is_drawn_before_smaller_ones_of_other_
     ]
     runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
     html = render_replay_report(example.result(recordings, runs), draw=[41])
-    assert "Conversation 41 with" in html
+    assert "Conversation 41:" in html
 
 
 def test_what_has_no_room_is_left_out_and_counted() -> None:
@@ -347,7 +347,40 @@ def test_what_has_no_room_is_left_out_and_counted() -> None:
     runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
     html = render_replay_report(example.result(recordings, runs))
     assert len(html.encode()) < BYTES_MAX
-    assert re.search(r"(more are not drawn|no room to draw conversations)", html)
+    drawn = [html.count(f'<h4 id="r{number}c') for number in range(1, 13)]
+    assert 0 in drawn
+    for number in drawn:
+        words = f"{40 - number}\u00a0more are not" if number else "None of the 40\u00a0conversations is"
+        assert f"{words} drawn, to keep the page small." in html
+
+
+def test_each_recording_in_which_something_went_wrong_has_the_picture_of_its_worst_conversation() -> None:
+    """Small conversations of other recordings, which would fill the page, come after them."""
+    quiet = [example.message(turn, turn * 3000, "x" * 400, phone=f"{turn % 40}") for turn in range(1200)]
+    recordings = [example.recording(f"{name}.jsonl", quiet) for name in range(6)]
+    runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
+    for name in range(6):
+        long = [example.message(turn, turn * 3000, "x" * 400, phone="long") for turn in range(100)]
+        short = [example.message(turn, turn * 3000, "short", phone="short") for turn in range(100, 102)]
+        recorded = example.recording(f"harmed-{name}.jsonl", [*short, *long])
+        lost = [("long", message["id"]) for message in long[:9]] + [("short", "m100")]
+        recordings.append(recorded)
+        runs += [example.run(recorded, f"system-{number}", lost=lost) for number in range(5)]
+    html = render_replay_report(example.result(recordings, runs))
+    headings = re.findall(r'<h4 id="r(\d+)c0">Conversation \d+: user <bdi>(\w+)</bdi>', html)
+    assert [user for recording, user in headings if int(recording) > 6] == ["long"] * 6
+    assert len(html.encode()) <= LARGE_SIZE_MAX
+
+
+def test_a_recording_that_is_not_drawn_says_how_many_conversations_it_has_and_how_to_draw_one() -> None:
+    messages = [example.message(turn, turn * 3000, "x" * 400, phone=f"{turn % 40}") for turn in range(1200)]
+    recordings = [example.recording(f"{name}.jsonl", messages) for name in range(12)]
+    runs = [example.run(recorded, f"system-{number}") for recorded in recordings for number in range(5)]
+    seen = "".join(Page(render_replay_report(example.result(recordings, runs))).text)
+    assert (
+        "None of the 40\u00a0conversations is drawn, to keep the page small. To see one, have the replay write its "
+        "result with --json RESULT.json, and run python -m reports build RESULT.json --draw NUMBER."
+    ) in seen
 
 
 def test_long_texts_are_cut_and_their_length_is_shown() -> None:

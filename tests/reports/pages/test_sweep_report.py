@@ -56,6 +56,37 @@ def test_a_sweep_of_few_turns_is_not_ok_and_recommends_nothing() -> None:
     assert "recommended" not in text_of(html), "no legend for what is not there"
 
 
+def test_a_sweep_of_a_single_choice_recommends_nothing_and_says_why() -> None:
+    seen = text_of(render_sweep_report(sweep_example.single()))
+    assert "Nothing to recommend: there is one choice of settings" in seen
+    assert "give more values, such as --window 4s,8s,12s." in seen
+    assert "is recommended" not in seen
+    assert "beats" not in seen, "there is nothing to compare with"
+
+
+@pytest.mark.parametrize(
+    ("best", "words"), [(8, ""), (9, "1 more such choice is not drawn"), (11, "3 more such")]
+)
+def test_curves_that_are_missing_are_counted(best: int, words: str) -> None:
+    result = sweep_example.sweep([sweep_example.choice(2 + index, 5) for index in range(best)], 0)
+    html = render_sweep_report(result)
+    section = html[html.index('id="times"') :].partition("</section>")[0]
+    assert section.count('<path stroke="var(--series-') == 8
+    assert ("not drawn" in text_of(html)) == bool(words)
+    assert words in text_of(html)
+
+
+def test_the_numbers_beside_the_curves_are_those_of_the_table() -> None:
+    """The curve has a sample of the times only, whose quantiles are others."""
+    row = sweep_example.choice(8, 5)
+    row["first_ms"] = {"p50": 9_111, "p95": 21_222, "max": 30_333}
+    html = render_sweep_report(sweep_example.sweep([row, sweep_example.choice(20, 5)], 0))
+    section = html[html.index('id="times"') :].partition("</section>")[0]
+    numbers = [cell.replace("\u00a0", " ") for cell in re.findall(r"<td>([^<]*)</td>", section)]
+    assert numbers[:3] == ["9.1 s", "21.2 s", "30.3 s"]
+    assert "half within 9.1 s, all within 30.3 s" in section.replace("\u00a0", " ")
+
+
 def test_a_sweep_of_nothing_has_a_page() -> None:
     assert "Nothing was replayed." in text_of(render_sweep_report(sweep_example.nothing()))
 

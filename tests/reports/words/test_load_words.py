@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from reports.results.load import FaultCode, Threshold, ThresholdCode
+from reports.results.load import FaultCode, MissedFault, Threshold, ThresholdCode
 from reports.words.language import speaking
 from reports.words.load import (
     fault_name,
@@ -32,7 +32,7 @@ def test_the_verdict_counts_and_names_what_was_missed() -> None:
     head = "10,000 messages acknowledged, 9,998 answered, 2 lost, 1 answered twice, none out of order. "
     result = chaos()
     result["ledger"]["worker_died"] = 0
-    assert plain(verdict(result)) == f"{head}Missed: answered 99.98 %, lost messages 2."
+    assert plain(verdict(result)).startswith(f"{head}Missed: answered 99.98 %, lost messages 2.")
     result["thresholds"] = []
     assert verdict(result) == f"{head}Every threshold is met."
 
@@ -44,7 +44,44 @@ def test_messages_that_were_sent_twice_because_a_worker_died_are_counted_apart(d
     result = chaos()
     result["ledger"]["worker_died"] = died
     assert "1 answered twice" in verdict(result)
-    assert plain(verdict(result)).endswith(f" A worker died while sending: {words}")
+    assert plain(verdict(result)).endswith(f" Because a worker died while sending, {words}")
+
+
+def test_a_threshold_that_could_not_be_measured_is_not_said_to_be_met() -> None:
+    result = chaos()
+    unmeasured = [threshold for threshold in result["thresholds"] if threshold["measured"] is None]
+    assert (
+        plain(verdict(result))
+        .partition("Missed: ")[2]
+        .partition(". ")[2]
+        .startswith("1 threshold could not be measured: dispatch lag p99.")
+    )
+    result["thresholds"] = unmeasured
+    result["ledger"]["worker_died"] = 0
+    assert plain(verdict(result)).endswith(
+        " Every threshold that could be measured is met. 1 threshold could not be measured: dispatch lag p99."
+    )
+
+
+def test_a_run_whose_faults_did_not_happen_says_which_and_why() -> None:
+    result = invalid()
+    result["generator_lag"] = lag(3.0, ok=True)
+    late = MissedFault(code="kill-worker", at_s=200.0, error=None)
+    failed = MissedFault(code="ai-errors", at_s=20.0, error="no\x1b answer " + "x" * 500)
+    result["missed_faults"] = [late]
+    words = plain(verdict(result))
+    assert words.startswith(
+        "Invalid: 1 fault of the plan did not happen, since the run ended before: worker killed at 3 min 20 s."
+    )
+    assert "generator" not in words
+    result["missed_faults"] = [*[late] * 7, failed]
+    words = plain(verdict(result))
+    assert "7 faults of the plan did not happen" in words
+    assert "and 2 more." in words
+    assert "1 fault of the plan could not be carried out: AI failing at 20.0 s (no\u241b answer xxx" in words
+    assert len(words) < 1000
+    result["generator_lag"] = lag(812.0, ok=False)
+    assert "the generator was 812 ms behind" in plain(verdict(result))
 
 
 @pytest.mark.parametrize(

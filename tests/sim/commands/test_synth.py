@@ -15,6 +15,9 @@ def test_the_recording_names_its_command(tmp_path: Path, capfdbinary: pytest.Cap
     path = tmp_path / "x.jsonl"
     asked = ("--messages", "40", "--hours", "2.5", "--seed", "9", "--instance", "مطعم 1", "--lang", "mixed")
     assert main(["synth", *asked, "-o", str(path)]) == 0
+    words = capfdbinary.readouterr().out.decode()
+    assert words.startswith(f"{path}: 40 messages of ")
+    assert words.endswith(f"; replay it with: python -m sim replay {path}\n")
     (loaded,) = load([path])
     assert "ynthetic" in loaded.title
     assert "assumed" in loaded.notes

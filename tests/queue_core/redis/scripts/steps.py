@@ -44,6 +44,7 @@ class Steps:
             provider_ms=0,
             dedupe_ttl_ms=DAY_MS,
             late_is_dead=1,
+            dead_letters_max=1_000,
             stats_ttl_ms=3_600_000,
             waits_for_disk=0,
         )
@@ -73,7 +74,9 @@ class Steps:
             grace_ms=5_000,
             max_batch=100,
             max_attempts=4,
+            dead_letters_max=1_000,
             queue_ttl_ms=3_600_000,
+            patience_ms=72_000_000,
             completed_ttl_ms=1_800_000,
             only="",
             kept="",
@@ -128,8 +131,14 @@ class Steps:
             mode=mode,
             reason="no luck",
             not_sent=0,
+            backend="",
+            counts=1,
+            took_ms=0,
             backoff_ms=700,
+            wait_ms=700,
+            asked_ms=0,
             max_attempts=4,
+            dead_letters_max=1_000,
             completed_ttl_ms=1_800_000,
             stats_ttl_ms=3_600_000,
         )
@@ -141,7 +150,7 @@ class Steps:
             scripts.Requeue(partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id)
         )
 
-    async def withdraw(self, message_id: str, at: int = 0) -> str:
+    async def withdraw(self, message_id: str, at: int = 0, skipped: int = 0) -> str | int:
         return await self.run(
             scripts.Withdraw(
                 place=PLACE,
@@ -149,6 +158,8 @@ class Steps:
                 rules=RULES,
                 now_ms=NOW + at,
                 message_id=message_id,
+                quoted_id=msgspec.json.encode(message_id),
+                skipped=skipped,
                 dedupe_ttl_ms=DAY_MS,
                 completed_ttl_ms=1_800_000,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from queue_core.message import decode
 from queue_core.redis.scripts.loader import text
@@ -39,12 +40,8 @@ class TestEnqueue:
     async def test_in_strict_mode_a_duplicate_writes_the_same_value_again(self, steps: Steps) -> None:
         await steps.enqueue("m1", 0, waits_for_disk=1, dedupe_ttl_ms=50_000)
         before = await steps.everything()
-        left_ms = await steps.redis.pttl(PLACE.seen_of("m1"))
         assert await steps.enqueue("m1", 700, waits_for_disk=1) == ("duplicate", NOW, 0)
         assert await steps.everything() == before
-        assert left_ms - 10_000 < await steps.redis.pttl(PLACE.seen_of("m1")) <= left_ms, (
-            "its time is not renewed"
-        )
 
     async def test_the_same_id_of_another_user_is_another_message(self, steps: Steps) -> None:
         await steps.enqueue("m1")
@@ -65,7 +62,7 @@ class TestEnqueue:
     async def test_a_late_message_is_a_dead_letter_with_the_reason(self, steps: Steps) -> None:
         assert await steps.enqueue("m1", provider_ms=NOW - 7 * DAY_MS) == ("late", NOW, 0)
         ((_, fields),) = await steps.dead()
-        assert fields["reason"] == f"late: delivered {7 * 86_400} s after it was written"
+        assert fields["reason"] == "late: delivered 168 h after it was written"
         assert fields["attempts"] == "0"
         assert (await steps.enqueue("m1", 5, provider_ms=NOW - 7 * DAY_MS)).status == "duplicate"
 
@@ -135,7 +132,7 @@ class TestWithdraw:
     async def test_marked(self, steps: Steps) -> None:
         await steps.enqueue("m1")
         assert await steps.withdraw("m2", 100) == "marked"
-        assert await steps.enqueue("m2", 200) == ("duplicate", NOW + 100, 0)
+        assert await steps.enqueue("m2", 200) == ("duplicate", NOW, 0)
         assert await steps.ids() == "m1"
 
     async def test_withdrawn(self, steps: Steps) -> None:
@@ -224,3 +221,34 @@ class TestWithdraw:
         await steps.enqueue("m1")
         assert await steps.withdraw("m1") == "withdrawn"
         assert await steps.redis.lrange(PLACE.queue, 0, -1) == [rubbish.encode()]
+
+    async def test_a_long_conversation_is_searched_from_its_tail_in_several_steps(self, steps: Steps) -> None:
+        await steps.enqueue("m0")
+        element = text(await steps.redis.lindex(PLACE.queue, 0))
+        others = [element.replace('"m0"', f'"m{number}"') for number in range(1, 2_500)]
+        await steps.redis.rpush(PLACE.queue, *others)
+        assert await steps.withdraw("m0", 1) == 1_000
+        await steps.redis.rpush(PLACE.queue, element.replace('"m0"', '"another"'))
+        assert await steps.withdraw("m0", 1, skipped=1_000) == 2_000
+        assert await steps.withdraw("m0", 1, skipped=2_000) == "withdrawn"
+        assert await steps.redis.llen(PLACE.queue) == 2_500
+
+    @pytest.mark.parametrize("message_id", ["unknown", "m1"])
+    async def test_the_search_ends_at_messages_that_are_older(
+        self, real_redis: Redis, message_id: str
+    ) -> None:
+        """Looks at 100 messages when the id is new, or when it came after the older ones and was finished since."""
+        steps = Steps(real_redis)
+        await steps.enqueue("m0")
+        element = await real_redis.lindex(PLACE.queue, 0) or b""
+        await real_redis.rpush(PLACE.queue, *[element] * 5_000)
+        await steps.enqueue("m1", 12 * 3_600_000)
+        await real_redis.rpop(PLACE.queue)
+        await real_redis.config_resetstat()
+        assert await steps.withdraw(message_id, 12 * 3_600_000 + 1) == "marked"
+        assert (await real_redis.info("commandstats"))["cmdstat_lrange"]["calls"] == 1
+
+    async def test_an_id_with_letters_that_json_escapes(self, steps: Steps) -> None:
+        for message_id in ('a"b', "a\\b", "é\n", "متجر"):
+            await steps.enqueue(message_id)
+            assert await steps.withdraw(message_id, 1) == "withdrawn"

@@ -16,6 +16,7 @@ from queue_core.keys import Key, KeySpace, Partition, Place
 from queue_core.redis import scripts
 from queue_core.redis.scripts import loader
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, ScriptMismatchError, stub, text
+from queue_core.redis.scripts.names import needed_part
 from queue_core.settings import Rules
 from tests.queue_core.searches.planting import ALL
 
@@ -33,10 +34,15 @@ local function settle(partition, at)
   schedule(partition, at)
 end
 """.replace("ALL_RULES", " + ".join(f"rules.{rule}" for rule in RULES))
+DAMAGE = """
+local function guarded(keys, now_ms, run)
+  return redis.call('XLEN', keys.damaged) + now_ms + run()
+end
+"""
 INPUTS: dict[str, Any] = {
     "place": Annotated[Place, "queue active conversation"],
     "rules": Rules,
-    "seen": Key,
+    "kept": Key,
     "now_ms": Now,
     "token": Digits,
     "size": Number,
@@ -49,7 +55,7 @@ end
 
 schedule(place, rules)
 for index, item in ipairs({a = place.queue, b = place.conversation}) do
-  redis.call('SET', seen, note(token, words) .. index .. item)
+  redis.call('SET', kept, note(token, words) .. index .. item)
 end
 return now_ms + size
 """
@@ -60,13 +66,15 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A function that makes a stub with given inputs of a script with a given text."""
     loader._read.cache_clear()
     monkeypatch.setattr(loader, "files", lambda _: tmp_path)
-    (tmp_path / "lib.lua").write_text(LIB, encoding="utf-8")
+    for name in loader.LIBRARIES:
+        text_of = {"lib": LIB, "damage": DAMAGE}.get(name, "")
+        (tmp_path / f"{name}.lua").write_text(text_of, encoding="utf-8")
 
-    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS) -> Any:
+    def define(body: str = BODY, inputs: dict[str, Any] = INPUTS, *, mends: bool = False) -> Any:
         (tmp_path / "probe.lua").write_text(body, encoding="utf-8")
         fields = list(inputs.items())
         made: Any = msgspec.defstruct("Probe", fields, bases=(Call,), frozen=True, kw_only=True)
-        return stub("probe")(made)
+        return stub("probe", mends=mends)(made)
 
     yield define
     loader._read.cache_clear()
@@ -76,12 +84,12 @@ def test_the_lines_that_read_the_inputs_are_made_from_the_stub(define: Any) -> N
     script = define().script
     rules = ", ".join(f"{rule} = tonumber(ARGV[{2 + at}])" for at, rule in enumerate(RULES))
     after = 2 + len(RULES)
+    needed = LIB.partition("local function settle")[0].replace("\n\n", "\n").strip()
     assert script.source == (
-        LIB
-        + f"""
+        f"""{needed}
 local place = {{queue = KEYS[1], active = KEYS[2], conversation = ARGV[1]}}
 local rules = {{{rules}}}
-local seen = KEYS[3]
+local kept = KEYS[3]
 local now_ms = clock_ms(ARGV[{after}])
 local token = ARGV[{after + 1}]
 local size = tonumber(ARGV[{after + 2}])
@@ -93,11 +101,19 @@ local words = ARGV[{after + 3}]
     assert script.sha == hashlib.sha1(script.source.encode()).hexdigest()
 
 
+def test_a_script_gets_the_functions_and_constants_of_the_library_that_it_needs(define: Any) -> None:
+    inputs = {"partition": Annotated[Partition, "active"], "rules": Rules}
+    source = define("settle(partition, rules)\n", inputs).script.source
+    assert re.findall(r"local (?:function )?(\w+)", source) == ["schedule", "settle", "partition", "rules"]
+    assert "local LAYOUT_VERSION = " in scripts.Claim.script.source
+    assert "LAYOUT_VERSION" not in scripts.Extend.script.source
+
+
 def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
     probe = define()
     place = KeySpace("wa", 1).of("bot", "1")
     rules = Rules(**dict(zip(RULES, range(1, 1 + len(RULES)), strict=True)))
-    call = probe(place=place, rules=rules, seen="s", now_ms="", token=4, size=5, words="w")
+    call = probe(place=place, rules=rules, kept="s", now_ms="", token=4, size=5, words="w")
     keys = (place.queue, place.active, "s")
     assert call.command() == (probe.script.sha, 3, *keys, "bot:1", *range(1, 1 + len(RULES)), "", 4, 5, "w")
 
@@ -158,21 +174,32 @@ def test_a_rule_that_lua_does_not_use_is_refused(define: Any) -> None:
         define(forgetful)
 
 
+def test_a_script_that_mends_runs_inside_the_guard(define: Any) -> None:
+    inputs = {**INPUTS, "place": Annotated[Place, "queue active conversation damaged"]}
+    source = define(inputs=inputs, mends=True).script.source
+    assert source.startswith(needed_part(BODY + "clock_ms guarded", f"{LIB}\n{DAMAGE}"))
+    assert "\nlocal function guarded(" in source
+    assert source.endswith(f"local function run()\n{BODY}\nend\nreturn guarded(place, now_ms, run)\n")
+    with pytest.raises(ScriptMismatchError, match="of its place"):
+        define(mends=True)
+
+
 @pytest.mark.parametrize("call", Call.__subclasses__(), ids=lambda call: call.__name__)
 def test_an_input_misspelt_in_a_real_script_is_found(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     read, script = loader._read, call.script
     for name in {path.partition(".")[0] for path in (*script.keys, *script.arguments)}:
         body = read(script.name)
         last_use = list(re.finditer(rf"(?<![\w.']){name}\b", body))[-1].start()
-        texts = {"lib": read("lib"), script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
+        texts = {library: read(library) for library in loader.LIBRARIES}
+        texts |= {script.name: f"{body[:last_use]}mis_{body[last_use:]}"}
         monkeypatch.setattr(loader, "_read", texts.__getitem__)
         with pytest.raises(ScriptMismatchError, match=f"mis_{name}"):
-            stub(script.name)(call)
+            stub(script.name, mends="local function guarded(" in script.source)(call)
 
 
 def test_every_script_has_a_stub_and_a_header_with_its_answers() -> None:
     folder = Path(str(scripts.__file__)).parent
-    lua = {path.stem for path in folder.glob("*.lua")} - {"lib"}
+    lua = {path.stem for path in folder.glob("*.lua")} - set(loader.LIBRARIES)
     assert {script.name for script in ALL} == lua
     for name in lua:
         header = (folder / f"{name}.lua").read_text(encoding="utf-8").split("\n\n", 1)[0]

@@ -154,7 +154,7 @@ class Server:
         conversation = _conversation(given)
         waiting = answer[2] if script.name == "enqueue" else 0
         parts = ALL_PARTS if given.get("is_whole") == 1 else int(given.get("parts", 0))
-        ids = (text(given["seen"]).rpartition(":")[2],) if "seen" in given else ()
+        ids = (text(given["seen.old"]).rpartition(":")[2],) if "seen.old" in given else ()
         step = Executed(
             now_ms,
             process,

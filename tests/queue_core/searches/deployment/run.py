@@ -11,6 +11,7 @@ from typing import Any
 
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueUnavailableError
 from queue_core.queue.attempt import Outcome
+from queue_core.queue.outages import OutageNews
 from sim.engine.network import server_time
 from tests.queue_core.searches.deployment.network import EPOCH_MS, Server
 from tests.queue_core.searches.deployment.outside import Bot, Outside, Provider
@@ -59,6 +60,9 @@ class _Observer:
     def given_up(self, messages: int) -> None:
         """Note dead letters of a claim."""
         self._trace.note(self._process, "gives up", str(messages))
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Do nothing: a failure shows at the turn."""
 
 
 class Deployment:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
 from queue_core import HealthReport
+from queue_core.queue.layout import BESIDE_MS
 from queue_core.server.operator.figures import figures
+
+DAY_MS = 86_400_000
 
 
 @pytest.mark.parametrize(
@@ -14,3 +19,22 @@ from queue_core.server.operator.figures import figures
 def test_a_search_that_was_not_made_is_not_shown_as_none(counted: int | None, shown: str) -> None:
     report = HealthReport(checked_at_ms=0, reachable=True, stranded_conversations=counted)
     assert dict(figures(report))["stranded"] == shown
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "shown"),
+    [
+        (None, "2, from the first message on"),
+        (0, "2"),
+        (1, "2 since 1970-01-01 00:00:00Z"),
+        (DAY_MS + 1, "2 since 1970-01-02 00:00:00Z; until 1970-01-03 00:00:00Z beside the release before"),
+    ],
+)
+def test_the_layout_says_until_when_the_release_before_may_run(since_ms: int | None, shown: str) -> None:
+    report = HealthReport(checked_at_ms=DAY_MS + 1, reachable=True, layout_since_ms=since_ms)
+    assert dict(figures(report))["layout"] == shown
+
+
+def test_the_script_writes_for_the_release_before_for_as_long_as_the_figures_say() -> None:
+    script = (files("queue_core.redis.scripts") / "seen.lua").read_text("utf-8")
+    assert f"ROLLING_MS = {BESIDE_MS // 3_600_000} * 3600 * 1000" in script

@@ -1,0 +1,184 @@
+"""Damaged keys: keys of the queue that something else changed, so that they could not be used, and were moved aside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+
+from queue_core.errors import DamagedKeyNotFoundError, QueueError
+from queue_core.keys import Partition, decode_conversation
+from queue_core.queue.access import Access
+from queue_core.redis import scripts
+from queue_core.redis.scripts.loader import text
+
+CONTENTS_MAX = 100
+"""Limit on values of a damaged key that are read for people."""
+_PAGE = 200
+_RESTORED_MAX = 500
+"""Messages that one step puts back."""
+_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
+_NAMES = {
+    "queue": "messages",
+    "completed": "archive",
+    "lock": "lease and attempts",
+    "reply": "recorded reply",
+    "stats": "statistics",
+    "last_claim": "last claim of a worker",
+    "looks": "times of the last claims",
+    "layout": "version of the data",
+    "active": "index of conversations",
+    "wake": "doorbell",
+    "dead": "dead letters",
+    "token": "fencing token",
+    "damaged": "list of damaged keys",
+    "outages": "AIs and channels that are away",
+    "outage_news": "news of AIs and channels",
+    "backend": "state of an AI or a channel",
+    "backend_waiting": "conversations that wait for an AI or a channel",
+    "backend_trials": "turns that try an AI or a channel",
+}
+_READS: dict[str, tuple[Any, ...]] = {
+    "string": ("GETRANGE", 0, 10_000),
+    "list": ("LRANGE", 0, CONTENTS_MAX - 1),
+    "hash": ("HGETALL",),
+    "zset": ("ZRANGE", 0, CONTENTS_MAX - 1, "WITHSCORES"),
+    "set": ("SRANDMEMBER", CONTENTS_MAX),
+    "stream": ("XRANGE", "-", "+", "COUNT", CONTENTS_MAX),
+}
+
+
+class DamagedKey(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A key that was moved aside."""
+
+    id: str
+    """Id for `repair` and `drop`, such as "0/1700000000000-0": partition, and entry in its stream."""
+    key: str
+    """Name that the key had."""
+    kept_as: str
+    """Name that it has now."""
+    holds: str
+    """Words for what the queue keeps in it, such as "messages"."""
+    type: str
+    """Type that Redis gives it."""
+    instance_name: str | None
+    """None for a key of a whole partition."""
+    user_phone: str | None
+    found_at_ms: int
+    error: str
+    """Error of the script that found it."""
+
+
+class Damage:
+    """Damaged keys of all partitions."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def iterate(self) -> AsyncGenerator[DamagedKey, None]:
+        """Yield the damaged keys, oldest first within a partition."""
+        for number, partition in enumerate(self._access.keys.partitions):
+            first, page = "-", [None] * _PAGE
+            while len(page) == _PAGE:
+                page = await self._entries(partition, first, "+", _PAGE)
+                for entry_id, fields in page:
+                    yield _damaged_key(number, partition, text(entry_id), fields)
+                first = f"({text(page[-1][0])}" if page else "-"
+
+    async def get(self, damaged_id: str) -> DamagedKey:
+        """Return one damaged key. Raises DamagedKeyNotFoundError."""
+        number, partition, entry_id = self._split(damaged_id)
+        for _, fields in await self._entries(partition, entry_id, entry_id, 1):
+            return _damaged_key(number, partition, entry_id, fields)
+        raise _not_found(damaged_id)
+
+    async def contents(self, damaged: DamagedKey) -> list[str]:
+        """Return what the key holds, as texts, at most CONTENTS_MAX values."""
+        name, *options = _READS.get(damaged.type, ("TYPE",))
+        (answer,) = await self._access.read((name, damaged.kept_as, *options))
+        return _texts(answer)[:CONTENTS_MAX]
+
+    async def repair(self, damaged_id: str) -> int:
+        """Put the messages of a damaged key at the end of their conversation; return their number.
+
+        Raises DamagedKeyNotFoundError, and QueueError for a key without messages.
+        """
+        _, partition, entry_id = self._split(damaged_id)
+        access, restored, left = self._access, 0, 1
+        while left:
+            call = scripts.Restore(
+                partition=partition,
+                rules=access.settings,
+                now_ms=access.now(),
+                damaged_id=entry_id,
+                limit=_RESTORED_MAX,
+            )
+            count, left = await access.transport.alone(call)
+            if count == -1:
+                raise _not_found(damaged_id)
+            if count == -2:
+                raise QueueError(
+                    f"{damaged_id} holds no messages that could go back into the queue: see "
+                    f"`damaged show {damaged_id}`, then `damaged drop {damaged_id}`"
+                )
+            restored += count
+        return restored
+
+    async def drop(self, damaged_id: str) -> None:
+        """Delete a damaged key for good. Raises DamagedKeyNotFoundError."""
+        _, partition, entry_id = self._split(damaged_id)
+        _, deleted = await self._access.read(
+            ("DEL", partition.damaged_of(entry_id)), ("XDEL", partition.damaged, entry_id)
+        )
+        if not deleted:
+            raise _not_found(damaged_id)
+
+    async def _entries(self, partition: Partition, first: str, last: str, limit: int) -> Any:
+        (entries,) = await self._access.read(("XRANGE", partition.damaged, first, last, "COUNT", limit))
+        return entries
+
+    def _split(self, damaged_id: str) -> tuple[int, Partition, str]:
+        number, _, entry_id = damaged_id.partition("/")
+        partitions = self._access.keys.partitions
+        if not _ID.fullmatch(damaged_id) or int(number) >= len(partitions):
+            raise _not_found(damaged_id)
+        return int(number), partitions[int(number)], entry_id
+
+
+def _not_found(damaged_id: str) -> DamagedKeyNotFoundError:
+    return DamagedKeyNotFoundError(
+        f"no damaged key has the id {damaged_id!r}: it was repaired or dropped, or never existed; "
+        "the ids that `damaged list` shows look like 0/1700000000000-0"
+    )
+
+
+def _damaged_key(number: int, partition: Partition, entry_id: str, raw_fields: dict[Any, Any]) -> DamagedKey:
+    fields = {text(name): text(value) for name, value in raw_fields.items()}
+    conversation = fields.get("conversation", "")
+    instance, phone = decode_conversation(conversation) if conversation else (None, None)
+    found_at = fields.get("at", "")
+    return DamagedKey(
+        id=f"{number}/{entry_id}",
+        key=fields.get("key", ""),
+        kept_as=partition.damaged_of(entry_id),
+        holds=_NAMES.get(fields.get("name", ""), "something unknown"),
+        type=fields.get("type", ""),
+        instance_name=instance,
+        user_phone=phone,
+        found_at_ms=int(found_at) if found_at.isdigit() else 0,
+        error=fields.get("error", ""),
+    )
+
+
+def _texts(answer: Any) -> list[str]:
+    """Return an answer of Redis as texts, pairs as "name = value"."""
+    if isinstance(answer, dict):
+        return [f"{text(name)} = {text(value)}" for name, value in answer.items()]
+    if isinstance(answer, list | tuple):
+        return [
+            " = ".join(_texts(item)) if isinstance(item, list | tuple | dict) else text(item)
+            for item in answer
+        ]
+    return [] if answer is None else [text(answer)]

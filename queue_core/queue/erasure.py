@@ -1,0 +1,77 @@
+"""Erasure of one user: everything that the queue keeps of a conversation is deleted on demand."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal
+
+import msgspec
+
+from queue_core.errors import DamagedKeyNotFoundError, DeadLetterNotFoundError
+from queue_core.queue.access import Access
+from queue_core.queue.damage import Damage
+from queue_core.queue.dead_letters import DeadLetters
+from queue_core.redis import scripts
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Counts of what was kept of a conversation. Unless `standing` is "forgotten", nothing was deleted."""
+
+    standing: Literal["forgotten", "waiting", "in flight"]
+    """"waiting": messages wait. "in flight": a worker is answering them."""
+    waiting: int
+    """Messages in the queue."""
+    lease_left_ms: int
+    """Time until the lease ends, if the worker does not renew it; 0 if nobody answers."""
+    finished: int
+    dead_letters: int
+    damaged: int
+    """Damaged keys that were moved aside."""
+    reply: bool
+    """True if a reply was recorded and its turn not finished."""
+    memory: bool
+    """True if the AI remembered something."""
+    statistics: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing was kept of the conversation."""
+        counts = self.waiting, self.finished, self.dead_letters, self.damaged
+        return not any((*counts, self.reply, self.memory, self.statistics))
+
+
+class Erasure:
+    """Deletes what is kept of a conversation. Raises QueueUnavailableError when Redis does not answer."""
+
+    def __init__(self, access: Access, letters: DeadLetters, damage: Damage) -> None:
+        self._access = access
+        self._letters = letters
+        self._damage = damage
+
+    async def forget(self, instance_name: str, user_phone: str, *, drop_waiting: bool = False) -> Forgotten:
+        """Delete everything that is kept of a conversation, dead letters and damaged keys included.
+
+        Deletes nothing while a worker answers it, or while messages wait, unless `drop_waiting` says that these are
+        deleted unanswered. Ids of its messages stay until they expire, so that a repeated delivery is not answered.
+        May be repeated.
+        """
+        access = self._access
+        place = access.keys.of(instance_name, user_phone)
+        call = scripts.Forget(place=place, now_ms=access.now(), drop_waiting=int(drop_waiting))
+        answer = await access.transport.gathered(call)
+        user = instance_name, user_phone
+        letters = [
+            letter.id
+            async for letter in self._letters.iterate()
+            if (letter.instance_name, letter.user_phone) == user
+        ]
+        damaged = [
+            key.id async for key in self._damage.iterate() if (key.instance_name, key.user_phone) == user
+        ]
+        if answer.standing == "forgotten":
+            for drop, ids in ((self._letters.drop, letters), (self._damage.drop, damaged)):
+                for entry_id in ids:
+                    # Another command may have dropped it meanwhile.
+                    with contextlib.suppress(DeadLetterNotFoundError, DamagedKeyNotFoundError):
+                        await drop(entry_id)
+        return Forgotten(dead_letters=len(letters), damaged=len(damaged), **answer._asdict())

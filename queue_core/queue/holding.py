@@ -1,0 +1,133 @@
+"""Hold: workers take no turns until somebody resumes. Messages are stored meanwhile, and none of them expires.
+
+A Redis that was restored from a backup holds turns that were answered after the backup was made. Hold it before workers
+start, look at the inventory, and drop what is too old when you resume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from queue_core.keys import Place
+from queue_core.queue.access import Access
+from queue_core.redis import scripts
+from queue_core.redis.scripts.loader import text
+
+_PAGE = 200
+_DROP_LIMIT = 200
+"""Messages of one conversation that become dead letters in one step of Redis."""
+
+
+class Inventory(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Counts of what workers would answer, turns in work left out. Times in Unix ms."""
+
+    now_ms: int
+    conversations: int = 0
+    messages: int = 0
+    older: int = 0
+    """Messages that are older than the age that was asked about."""
+    oldest_ms: int | None = None
+    newest_ms: int | None = None
+    unsure_replies: int = 0
+    """Recorded replies that may have been sent; `unsure_sends` says what becomes of them."""
+
+
+class Holding:
+    """Hold of a queue. It lies in Redis, so it holds all workers. Raises QueueUnavailableError."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def hold(self) -> int:
+        """Hold the queue. Turns that are in work go on. Returns since when it is held, Unix ms."""
+        now_ms = await self._access.now_ms()
+        partitions = self._access.keys.partitions
+        await self._access.read(*(("HSETNX", partition.hold, "since", now_ms) for partition in partitions))
+        since_ms = await self.since_ms()
+        return now_ms if since_ms is None else since_ms
+
+    async def since_ms(self) -> int | None:
+        """Return since when the queue is held, Unix ms; None if it is not."""
+        partitions = self._access.keys.partitions
+        answers = await self._access.read(*(("HGET", partition.hold, "since") for partition in partitions))
+        return min((int(since) for since in answers if since is not None), default=None)
+
+    async def resume(self) -> None:
+        """Let workers take turns again. The time until now does not count towards `queue_ttl_s`."""
+        now_ms = await self._access.now_ms()
+        for partition in self._access.keys.partitions:
+            await self._access.read(
+                ("HSET", partition.looks, "counts_from", now_ms),
+                ("DEL", partition.hold),
+                ("XADD", partition.wake, "MAXLEN", 1, "*", "at", now_ms),
+            )
+
+    async def inventory(self, *, older_than_ms: int = 0) -> Inventory:
+        """Count what workers would answer, and how much of it is older than `older_than_ms`."""
+        access = self._access
+        now_ms = await access.now_ms()
+        total = Inventory(now_ms=now_ms)
+        for partition in access.keys.partitions:
+            (size,) = await access.read(("ZCARD", partition.active))
+            for first in range(0, size, _PAGE):
+                call = scripts.Inventory(
+                    partition=partition,
+                    now_ms=access.now(),
+                    first=first,
+                    last=first + _PAGE - 1,
+                    before_ms=now_ms - older_than_ms,
+                )
+                total = _sum(total, await access.transport.alone(call))
+        return total
+
+    async def drop_older(self, older_than_ms: int, reason: str) -> int:
+        """Make dead letters of messages that wait and are older than that. Returns their number.
+
+        Turns that a worker is answering are left alone. While the queue is held, no worker takes a turn before.
+        """
+        access = self._access
+        before_ms = await access.now_ms() - older_than_ms
+        dropped = 0
+        for number, partition in enumerate(access.keys.partitions):
+            cursor: int | None = None
+            while cursor != 0:
+                (answer,) = await access.read(("ZSCAN", partition.active, cursor or 0, "COUNT", _PAGE))
+                cursor = int(answer[0])
+                places = [access.keys.in_partition(number, text(member)) for member, _ in answer[1]]
+                dropped += sum(
+                    await asyncio.gather(*(self._drop(place, before_ms, reason) for place in places))
+                )
+        return dropped
+
+    async def _drop(self, place: Place, before_ms: int, reason: str) -> int:
+        access, dropped = self._access, 0
+        while True:
+            call = scripts.DropOld(
+                place=place,
+                rules=access.settings,
+                now_ms=access.now(),
+                before_ms=before_ms,
+                limit=_DROP_LIMIT,
+                reason=reason,
+                completed_ttl_ms=access.settings.completed_ttl_s * 1000,
+            )
+            count = await access.transport.gathered(call)
+            if not count:
+                return dropped
+            dropped += count
+
+
+def _sum(total: Inventory, page: scripts.InventoryAnswer) -> Inventory:
+    ages = [(total.oldest_ms, page.oldest_ms), (total.newest_ms, page.newest_ms)]
+    oldest, newest = ([age for age in pair if age is not None] for pair in ages)
+    return Inventory(
+        now_ms=total.now_ms,
+        conversations=total.conversations + page.conversations,
+        messages=total.messages + page.messages,
+        older=total.older + page.older,
+        oldest_ms=min(oldest, default=None),
+        newest_ms=max(newest, default=None),
+        unsure_replies=total.unsure_replies + page.unsure_replies,
+    )

@@ -1,0 +1,103 @@
+-- damage: functions about keys of a wrong type, and locks and replies with values that no script writes. Other programs,
+-- or people, make them. The loader puts these functions behind `lib`, and runs each script in `guarded`.
+--
+-- A damaged key is moved aside, so that it costs nobody else: it is renamed to `damaged:<id>`, and the stream `damaged`
+-- has an entry of that id, which says what the key was, and the error that it caused.
+
+-- Limit on keys that are kept when another program damages keys again and again. Messages are always kept.
+local KEPT_MAX = 1000
+
+local function words_of(problem)
+  return type(problem) == 'table' and problem.err or tostring(problem)
+end
+
+-- Returns true for an error that comes from the data, and not from a missing right or the state of the server.
+local function is_about_data(problem)
+  for _, words in ipairs({'WRONGTYPE', 'attempt to ', 'bad argument', 'not an integer', 'not a valid', 'damaged'}) do
+    if string.find(problem, words, 1, true) then
+      return true
+    end
+  end
+  return false
+end
+
+local function type_of(key)
+  local answer = redis.call('TYPE', key)
+  return type(answer) == 'table' and answer.ok or answer
+end
+
+-- Moves a key aside. `keys` are those of a conversation or of a partition, `name` is the key's name there.
+local function set_aside(keys, name, problem, now_ms)
+  local key, kept_as = keys[name], keys.damaged .. ':' .. name
+  redis.call('RENAME', key, kept_as)
+  local kind = type_of(kept_as)
+  if kind ~= 'list' and kind ~= 'stream' and redis.call('XLEN', keys.damaged) >= KEPT_MAX then
+    redis.call('DEL', kept_as)
+    return
+  end
+  local conversation = keys['conversation'] or ''
+  local is_its_key = string.sub(key, -#conversation - 1) == ':' .. conversation
+  local id = redis.call('XADD', keys.damaged, '*', 'name', name, 'key', key, 'type', kind, 'at', digits(now_ms),
+    'conversation', is_its_key and conversation or '', 'error', string.sub(problem, 1, 300))
+  redis.call('RENAME', kept_as, keys.damaged .. ':' .. id)
+end
+
+local function is_count(value)
+  return not value or string.match(value, '^%d+$') and #value <= 16
+end
+
+-- Returns true for a lock or a reply with values that a script may have written.
+local function is_sound(key, is_reply)
+  local fields = {}
+  local raw = redis.call('HGETALL', key)
+  for index = 1, #raw, 2 do
+    fields[raw[index]] = raw[index + 1]
+  end
+  local counts = {'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'parts', 'recordedAt', 'sentAt'}
+  for _, name in ipairs(counts) do
+    if not is_count(fields[name]) then
+      return false
+    end
+  end
+  if is_reply then
+    return fields.text and fields.size and string.match(fields.size, '^[1-9]%d*$') and #fields.size <= 9
+  end
+  local answered = fields.answered or '[]'
+  return string.match(fields.tries or '1', '^[%d,]+$') and is_count(fields.size) and pcall(cjson.decode, answered)
+    and type(cjson.decode(answered)) == 'table'
+end
+
+-- Moves every damaged key of a conversation or a partition aside. Returns their number.
+local function mend(keys, problem, now_ms)
+  local types = {
+    {'damaged', 'stream'}, {'queue', 'list'}, {'completed', 'list'}, {'lock', 'hash'}, {'reply', 'hash'},
+    {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
+    {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
+    {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
+    {'backend_trials', 'zset'},
+  }
+  local count = 0
+  for _, wanted in ipairs(types) do
+    local name = wanted[1]
+    local kind = keys[name] and type_of(keys[name]) or 'none'
+    if kind ~= 'none' and kind ~= wanted[2]
+      or kind == 'hash' and (name == 'lock' or name == 'reply') and not is_sound(keys[name], name == 'reply') then
+      set_aside(keys, name, problem, now_ms)
+      count = count + 1
+    end
+  end
+  return count
+end
+
+-- Runs a script. After an error it moves damaged keys aside and runs the script once more; without any, the error stands.
+-- A script must therefore read a key, or write it first, before it writes anything that it cannot write twice.
+local function guarded(keys, now_ms, run)
+  local is_done, answer = pcall(run)
+  if is_done then
+    return answer
+  end
+  if mend(keys, words_of(answer), now_ms) == 0 then
+    error(answer, 0)
+  end
+  return run()
+end

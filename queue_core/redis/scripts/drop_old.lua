@@ -1,0 +1,29 @@
+-- drop_old: makes dead letters of the messages of a conversation that arrived before `before_ms`, oldest first, about
+-- `limit` at a time: a batch whose reply is recorded goes as a whole. Leaves a conversation alone while a worker
+-- answers it.
+-- Returns the number of new dead letters; 0 when none is left.
+
+local lock = redis.call('HMGET', place.lock, 'token', 'expiresAt', 'answered')
+if lock[1] and (tonumber(lock[2]) or 0) > now_ms then
+  return 0
+end
+local count = older_messages(place, 0, before_ms)
+if count > 0 and lock[3] and redis.call('EXISTS', place.reply) == 0 then
+  finish_answered(place, lock[3], now_ms, completed_ttl_ms)
+  end_lease(place)  -- it was on other messages
+  count = older_messages(place, 0, before_ms)
+end
+if redis.call('EXISTS', place.queue) == 0 then
+  redis.call('DEL', place.lock)
+  schedule_rest(place, rules, now_ms)
+end
+if count == 0 then
+  return 0
+end
+local replied = tonumber(redis.call('HGET', place.reply, 'size')) or 0
+count = math.max(math.min(count, limit), replied)
+local tries = give_up(place, count, reason, now_ms)
+if #tries == 0 then
+  schedule_rest(place, rules, now_ms)
+end
+return count

@@ -1,0 +1,30 @@
+-- forget: deletes everything that is kept of a conversation beside its dead letters, unless it is being answered, or
+-- messages wait and `drop_waiting` is not '1'; then it deletes nothing.
+-- A key of another type than expected counts as one and is deleted too.
+-- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
+--   1 if a reply was recorded, 1 if there was a memory, 1 if there were statistics}
+
+local function count(command, key)
+  local answer = redis.pcall(command, key)
+  return type(answer) == 'number' and answer or 1
+end
+
+local lock = redis.pcall('HMGET', place.lock, 'token', 'expiresAt')
+local lease_left_ms = lock[1] and math.max(0, (tonumber(lock[2]) or 0) - now_ms) or 0
+local waiting = count('LLEN', place.queue)
+local standing = 'forgotten'
+if lease_left_ms > 0 then
+  standing = 'in flight'
+elseif waiting > 0 and drop_waiting ~= '1' then
+  standing = 'waiting'
+end
+local kept = {
+  count('LLEN', place.completed), redis.call('EXISTS', place.reply), redis.call('EXISTS', place.memory),
+  redis.call('EXISTS', place.stats),
+}
+if standing == 'forgotten' then
+  redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
+  redis.call('ZREM', place.active, place.conversation)
+  forget_waits(place)
+end
+return {standing, waiting, lease_left_ms, unpack(kept)}

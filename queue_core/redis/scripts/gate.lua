@@ -1,0 +1,107 @@
+-- gate: decides in a claim which turns must wait for a backend; functions for claim.lua, behind lib and outages.
+--
+-- A gate holds the backends that the claim has looked at: those that are away or resume, with `slots`, the number of
+-- turns that may still begin to use each, or false for one that works.
+
+local function open_gate(base, now_ms)
+  local backend = backend_in(base, '')
+  local is_done, is_open = guarded_backend(backend, now_ms, function()
+    return redis.call('ZCARD', backend.outages) + redis.call('HLEN', backend.news) == 0
+  end)
+  return {base = base, backends = {}, names = {}, is_open = is_open or not is_done}
+end
+
+-- Returns a backend that is away or resumes; false for one that works. One whose keys were damaged works.
+local function troubled(gate, name, now_ms)
+  if gate.backends[name] == nil then
+    local backend = backend_in(gate.base, name)
+    local is_done, is_troubled = guarded_backend(backend, now_ms, function()
+      if redis.call('ZSCORE', backend.outages, name) then
+        backend.slots = free_slots(backend, now_ms)
+        return redis.call('ZCARD', backend.waiting) + redis.call('ZCARD', backend.trials) >= 0
+      end
+    end)
+    if not is_done then
+      redis.call('ZREM', backend.outages, name)
+    end
+    gate.backends[name] = is_done and is_troubled and backend or false
+    gate.names[#gate.names + 1] = gate.backends[name] and name or nil
+  end
+  return gate.backends[name]
+end
+
+-- Returns those of the backends that a turn needs that are away or resume. A turn with a recorded reply needs the channel
+-- only, and one whose reply was sent needs none.
+local function needed_backends(gate, place, now_ms)
+  local needed = {}
+  local state = not gate.is_open and redis.call('HGET', place.reply, 'state')
+  if not gate.is_open and state ~= 'sent' then
+    needed[1] = not state and troubled(gate, place.ai, now_ms) or nil
+    needed[#needed + 1] = troubled(gate, place.channel, now_ms) or nil
+  end
+  return needed
+end
+
+-- Notes that a turn that begins uses backends, until its lease ends.
+local function use_backends(place, needed, lease_ends)
+  for _, backend in ipairs(needed) do
+    if backend.slots < math.huge then
+      backend.slots = backend.slots - 1
+      redis.call('ZADD', backend.trials, digits(lease_ends), place.conversation)
+    end
+    redis.call('ZREM', backend.waiting, place.conversation)
+  end
+end
+
+-- Returns the backends that may serve turns now, `count` at most.
+local function backends_to_serve(gate, now_ms, count)
+  local backends = {}
+  if not gate.is_open then
+    local key = gate.base .. 'outages'
+    for _, name in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', digits(now_ms), 'LIMIT', 0, count)) do
+      backends[#backends + 1] = troubled(gate, name, now_ms) or nil
+    end
+  end
+  return backends
+end
+
+-- Returns the time at which a claim next has something to do for a backend, nil if none is away.
+local function next_of_outages(gate)
+  return not gate.is_open and tonumber(redis.call('ZRANGE', gate.base .. 'outages', 0, 0, 'WITHSCORES')[2] or nil) or nil
+end
+
+-- Ends what is left of an outage.
+local function end_outage(backend)
+  redis.call('DEL', backend.trials)
+  redis.call('HDEL', backend.state, 'state', 'since', 'error', 'atOnce', 'probeAt', 'probeMs')
+  redis.call('PEXPIRE', backend.state, KNOWN_MS)
+  redis.call('ZREM', backend.outages, backend.name)
+end
+
+-- Notes when the backends of the gate are to be looked at next. One that resumes and for which nothing waits works again.
+local function settle_backends(gate, now_ms)
+  for _, name in ipairs(gate.names) do
+    local backend = gate.backends[name]
+    local state = redis.call('HGET', backend.state, 'state')
+    if state ~= 'away' and redis.call('EXISTS', backend.waiting) == 0 then
+      end_outage(backend)
+    else
+      attend(backend, now_ms)
+    end
+  end
+end
+
+-- Takes the news of backends that went away or came back.
+local function take_news(gate, now_ms)
+  local key, news = gate.base .. 'outage_news', {}
+  local found = gate.is_open and {} or redis.call('HGETALL', key)
+  for index = 1, #found, 2 do
+    local backend = troubled(gate, found[index], now_ms)
+    local known = backend and redis.call('HMGET', backend.state, 'since', 'error') or {}
+    news[#news + 1] = {found[index], found[index + 1], known[1] or '0', known[2] or ''}
+  end
+  if #news > 0 then
+    redis.call('DEL', key)
+  end
+  return news
+end

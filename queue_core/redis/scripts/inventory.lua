@@ -1,0 +1,30 @@
+-- inventory: counts what a page of the index, by rank from `first` to `last`, holds for workers to answer; turns that a
+-- worker is answering do not count. Writes nothing.
+-- Returns {conversations, messages, messages that arrived before `before_ms`, added_at_ms of the oldest or -1, of the
+--   newest or -1, replies that may have been sent}
+
+local conversations, messages, older, oldest, newest, unsure = 0, 0, 0, nil, nil, 0
+
+local function count(place)
+  local lock = redis.call('HMGET', place.lock, 'token', 'size', 'expiresAt')
+  local is_held = lock[1] and (tonumber(lock[3]) or 0) > now_ms
+  local held = is_held and tonumber(lock[2]) or 0
+  local length = redis.call('LLEN', place.queue)
+  if length > held then
+    conversations = conversations + 1
+    messages = messages + length - held
+    older = older + older_messages(place, held, before_ms)
+    local first_at = stamp_of(redis.call('LINDEX', place.queue, held))
+    local last_at = stamp_of(redis.call('LINDEX', place.queue, -1))
+    oldest = math.min(oldest or first_at, first_at)
+    newest = math.max(newest or last_at, last_at)
+    if not is_held and redis.call('HGET', place.reply, 'state') == 'unsure' then
+      unsure = unsure + 1
+    end
+  end
+end
+
+for _, conversation in ipairs(redis.call('ZRANGE', partition.active, first, last)) do
+  pcall(count, place_in(partition, conversation))  -- a damaged conversation counts as empty
+end
+return {conversations, messages, older, oldest or -1, newest or -1, unsure}

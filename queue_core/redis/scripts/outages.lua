@@ -1,0 +1,247 @@
+-- outages: state of the backends; functions that scripts share. The loader puts them behind lib, in front of a script that uses them.
+--
+-- A backend is something that turns need: 'ai', or 'channel:' and an instance, whose channel it is. It is away when turns
+-- of different conversations fail in a row for its reasons. Then its turns wait, and one at a time probes it. When one
+-- succeeds, work resumes: one turn more at a time with each success. Its keys, for a backend N, lie in each partition:
+-- - backend:N, a hash. `okAt okBy`: time and conversation of the last success; `otherOkAt`: the last success of another
+--   conversation. `failed`: a conversation that failed since. (Conversations are kept as tags, which name nobody.) While it is away or work resumes: `state` ('away',
+--   'resuming'), `since`, `error`, `atOnce` (turns that may use it at a time), `probeAt` and `probeMs` (the next probe,
+--   and the wait before it).
+-- - backend_waiting:N, a sorted set: conversations that wait for it, in their order.
+-- - backend_trials:N, a sorted set: conversations that use it while it is away or work resumes, with the time at which
+--   to look whether they still do.
+-- - outages, a sorted set: backends that are away or resume, with the time at which a claim has something to do for them.
+-- - outage_news, a hash: backend -> 'away' or 'back', until a claim has reported it.
+
+-- Time without any success after which failures of two conversations mean that a backend is away. Under load, two
+-- failures in a row happen by chance; then a success is never long ago.
+local SILENT_MS = 1000
+local PROBE_MS = 1000
+local PROBE_MS_MAX = 60000
+-- Turns at a time from which on there is no limit any more.
+local AT_ONCE_MAX = 64
+-- Time after which a conversation that waits for a backend is looked at again, for the limit of its wait.
+local PUT_OFF_MS = 60000
+-- Lifetime of what is known about a backend that works.
+local KNOWN_MS = 3600000
+
+local function backend_in(base, name)
+  return {
+    name = name,
+    state = base .. 'backend:' .. name,
+    waiting = base .. 'backend_waiting:' .. name,
+    trials = base .. 'backend_trials:' .. name,
+    locks = base .. 'processing_lock:',
+    outages = base .. 'outages',
+    news = base .. 'outage_news',
+    looks = base .. 'looks',
+    wake = base .. 'wake',
+    damaged = base .. 'damaged',
+  }
+end
+
+-- Runs a function of a backend, whose errors change nothing else. After an error damaged keys of the backend are moved
+-- aside, and what was known about it is forgotten. Returns as pcall does.
+local function guarded_backend(backend, now_ms, run)
+  local is_done, answer = pcall(run)
+  if not is_done then
+    local keys = {
+      outages = backend.outages, outage_news = backend.news, backend = backend.state, backend_waiting = backend.waiting,
+      backend_trials = backend.trials, damaged = backend.damaged,
+    }
+    pcall(mend, keys, words_of(answer), now_ms)
+  end
+  return is_done, answer
+end
+
+-- Returns a number that stands for a conversation. Two may have the same: then they count as one.
+local function tag_of(conversation)
+  local tag = 0
+  for index = 1, #conversation do
+    tag = (tag * 31 + string.byte(conversation, index)) % 1e12
+  end
+  return digits(tag)
+end
+
+-- Counts the turns that use the backend. A turn whose lease is over does not: its worker died.
+local function count_trials(backend, now_ms)
+  for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', backend.trials, '-inf', digits(now_ms))) do
+    local expires = tonumber(redis.call('HGET', backend.locks .. conversation, 'expiresAt') or nil)
+    if expires and expires > now_ms then
+      redis.call('ZADD', backend.trials, digits(expires), conversation)
+    else
+      redis.call('ZREM', backend.trials, conversation)
+    end
+  end
+  return redis.call('ZCARD', backend.trials)
+end
+
+-- Returns how many more turns may begin to use the backend now.
+local function free_slots(backend, now_ms)
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local at_once = tonumber(known[2] or nil) or 1
+  if known[1] == 'away' and (tonumber(known[3] or nil) or 0) > now_ms then
+    return 0
+  elseif at_once >= AT_ONCE_MAX then
+    return math.huge
+  end
+  return at_once - count_trials(backend, now_ms)
+end
+
+-- Returns the time at which a claim next has something to do for the backend.
+local function time_to_attend(backend, now_ms)
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local at_once = tonumber(known[2] or nil) or 1
+  local first = redis.call('ZRANGE', backend.trials, 0, 0, 'WITHSCORES')[2]
+  if known[1] == 'away' and redis.call('EXISTS', backend.waiting) == 0 then
+    return now_ms + PUT_OFF_MS
+  elseif first and at_once < AT_ONCE_MAX and redis.call('ZCARD', backend.trials) >= at_once then
+    return math.max(tonumber(first), now_ms)
+  elseif known[1] == 'away' then
+    return math.max(tonumber(known[3] or nil) or 0, now_ms)
+  end
+  return now_ms
+end
+
+-- Notes when a claim next has something to do for the backend, and wakes workers that may be asleep until later.
+local function attend(backend, now_ms)
+  local at = time_to_attend(backend, now_ms)
+  local before = tonumber(redis.call('ZSCORE', backend.outages, backend.name) or nil)
+  redis.call('ZADD', backend.outages, digits(at), backend.name)
+  if not before or at < before then
+    redis.call('XADD', backend.wake, 'MAXLEN', 1, '*', 'at', digits(at))
+  end
+end
+
+-- Lets a conversation wait for the backend. Its place in the index is only for a look at whether it waits for longer than
+-- it may; `until_ms` is the time when it does, if that is known.
+local function put_off(place, backend, now_ms, until_ms)
+  local look_at = math.min(now_ms + PUT_OFF_MS, math.max(until_ms or math.huge, now_ms) + 1)
+  redis.call('ZADD', backend.waiting, 'NX', digits(now_ms), place.conversation)
+  redis.call('ZADD', place.active, digits(look_at), place.conversation)
+end
+
+-- Begins to resume work, or lets one turn more at a time. What waited is not expired: its time counts from now on.
+local function resume(backend, state, now_ms)
+  if state == 'away' then
+    redis.call('HSET', backend.state, 'state', 'resuming', 'atOnce', 2)
+    redis.call('HSET', backend.news, backend.name, 'back')
+    redis.call('HSET', backend.looks, 'counts_from', digits(now_ms))
+  else
+    redis.call('HINCRBY', backend.state, 'atOnce', 1)
+  end
+  attend(backend, now_ms)
+end
+
+local function succeed(backend, conversation, now_ms)
+  local tag = tag_of(conversation)
+  local known = redis.call('HMGET', backend.state, 'okBy', 'okAt', 'failed', 'state')
+  if known[1] and known[1] ~= tag then
+    redis.call('HSET', backend.state, 'okBy', tag, 'okAt', digits(now_ms), 'otherOkAt', known[2])
+  else
+    redis.call('HSET', backend.state, 'okBy', tag, 'okAt', digits(now_ms))
+  end
+  if known[3] then
+    redis.call('HDEL', backend.state, 'failed')
+  end
+  if known[4] then
+    redis.call('ZREM', backend.trials, conversation)
+    resume(backend, known[4], now_ms)
+  elseif not known[1] then
+    redis.call('PEXPIRE', backend.state, KNOWN_MS)
+  end
+end
+
+-- Notes that the backend named `name` served the conversation. An error here changes nothing else.
+local function note_success(place, name, now_ms)
+  local backend = backend_in(place.base, name)
+  guarded_backend(backend, now_ms, function()
+    succeed(backend, place.conversation, now_ms)
+  end)
+end
+
+local function end_trials(place, now_ms)
+  if redis.call('EXISTS', place.base .. 'outages') == 0 then
+    return
+  end
+  for _, name in ipairs({place.ai, place.channel}) do
+    local backend = backend_in(place.base, name)
+    if redis.call('ZREM', backend.trials, place.conversation) == 1 then
+      attend(backend, now_ms)
+    end
+  end
+end
+
+-- Ends a turn's use of all backends, without a sign of whether they work. An error here changes nothing else.
+local function release_backends(place, now_ms)
+  pcall(end_trials, place, now_ms)
+end
+
+local function has_served_others(place, name, began_ms)
+  local state = backend_in(place.base, name).state
+  local known = redis.call('HMGET', state, 'state', 'okBy', 'okAt', 'otherOkAt')
+  if known[1] == 'away' then
+    return false
+  end
+  local at = tonumber((known[2] ~= tag_of(place.conversation) and known[3] or known[4]) or nil)
+  return at ~= nil and at >= began_ms
+end
+
+-- Returns true if a failure is the turn's own fault: the backend served another conversation since `began_ms`.
+local function is_own_fault(place, name, began_ms)
+  local is_known, has_served = pcall(has_served_others, place, name, began_ms)
+  return not is_known or has_served
+end
+
+local function begin_outage(backend, error, now_ms, asked_ms)
+  redis.call('HSET', backend.state, 'state', 'away', 'since', digits(now_ms), 'error', error, 'atOnce', 1,
+    'probeMs', PROBE_MS, 'probeAt', digits(now_ms + math.max(PROBE_MS, asked_ms)))
+  redis.call('HDEL', backend.state, 'failed')
+  redis.call('PERSIST', backend.state)
+  redis.call('HSET', backend.news, backend.name, 'away')
+end
+
+local function fail_backend(place, backend, error, now_ms, asked_ms)
+  local known = redis.call('HMGET', backend.state, 'state', 'failed', 'okAt', 'probeMs')
+  local was_trial = known[1] and redis.call('ZREM', backend.trials, place.conversation) == 1
+  local ok_at, tag = tonumber(known[3] or nil), tag_of(place.conversation)
+  if known[1] == 'away' then
+    redis.call('HSET', backend.state, 'error', error)
+    if was_trial then
+      local probe_ms = math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX)
+      redis.call('HSET', backend.state, 'probeMs', probe_ms, 'probeAt', digits(now_ms + math.max(probe_ms, asked_ms)))
+    end
+  elseif known[2] and known[2] ~= tag and not (ok_at and now_ms - ok_at < SILENT_MS) then
+    begin_outage(backend, error, now_ms, asked_ms)
+  else
+    redis.call('HSETNX', backend.state, 'failed', tag)
+    if not known[1] then
+      redis.call('PEXPIRE', backend.state, KNOWN_MS)
+    else
+      attend(backend, now_ms)
+    end
+    return
+  end
+  if redis.call('EXISTS', place.queue) == 1 then
+    put_off(place, backend, now_ms)
+  end
+  attend(backend, now_ms)
+end
+
+-- Notes that a turn failed for a reason of the backend. While the backend is away, the conversation waits for it.
+-- `asked_ms` is a wait that the backend asks for. An error here changes nothing else.
+local function note_failure(place, name, error, now_ms, asked_ms)
+  local backend = backend_in(place.base, name)
+  guarded_backend(backend, now_ms, function()
+    fail_backend(place, backend, error, now_ms, asked_ms)
+  end)
+end
+
+-- Removes a conversation from what waits for its backends, or uses them.
+local function forget_waits(place)
+  for _, name in ipairs({place.ai, place.channel}) do
+    local backend = backend_in(place.base, name)
+    redis.pcall('ZREM', backend.waiting, place.conversation)
+    redis.pcall('ZREM', backend.trials, place.conversation)
+  end
+end

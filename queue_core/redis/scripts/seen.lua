@@ -1,0 +1,146 @@
+-- seen: functions about the ids of messages that were stored, or answered without the queue.
+--
+-- An id is kept as a fingerprint of 16 bytes, a field of a hash that is small enough for Redis to pack it densely:
+-- `<ids>:<begun>:<bits>:<bucket>`. The bucket is the number in the first `bits` bits of the fingerprint; the field leaves
+-- out those bytes that the bucket tells. The value says when the id came, in steps since `begun`.
+--
+-- `begun` names a generation, which takes in ids for `length_ms`, a third of the time for which they are remembered. Its
+-- buckets expire together. So an id is remembered for that time and at most a third longer, and is searched for in four
+-- generations. When a bucket is full, its generation goes on with more bits: a further layer of buckets.
+-- The field `ids` of the layout lists the layers, the newest last, as in "1790000000000 43200000 8;": begun, length_ms,
+-- bits.
+
+-- Limit on ids in a bucket. Redis packs a hash of up to hash-max-listpack-entries fields, by default 512.
+local BUCKET_IDS_MAX = 96
+-- Ids in each bucket of a generation in the end, if as many come as in the generation before.
+local BUCKET_IDS = 48
+-- Bits of a layer: at least, at most, and how many more than those of a layer that is full.
+local BITS_MIN = 6
+local BITS_MAX = 30
+local BITS_MORE = 3
+-- Buckets that are looked at to estimate how many ids a layer has.
+local SAMPLES = 8
+-- Number of steps in a generation. Redis keeps a smaller number in one byte.
+local STEPS = 128
+-- Part of a generation's length over which the ends of its buckets are spread, so that Redis has never much to delete.
+local SPREAD = 1 / 64
+-- Time for which processes of layout 1 may work beside this one: the keys that they look for are written too.
+local ROLLING_MS = 24 * 3600 * 1000
+
+local function layers_in(list)
+  local layers = {}
+  for begun, length, bits in string.gmatch(list or '', '(%d+) (%d+) (%d+);') do
+    layers[#layers + 1] = {begun = begun, begun_ms = tonumber(begun), length_ms = tonumber(length), bits = tonumber(bits)}
+  end
+  return layers
+end
+
+local function keep_layers(place, layers)
+  local list = ''
+  for _, layer in ipairs(layers) do
+    list = list .. layer.begun .. ' ' .. digits(layer.length_ms) .. ' ' .. layer.bits .. ';'
+  end
+  redis.call('HSET', place.layout, 'ids', list)
+end
+
+-- Returns the first four bytes of the fingerprint as a number.
+local function prefix_of(seen)
+  local first, second, third, fourth = string.byte(seen.fingerprint, 1, 4)
+  return ((first * 256 + second) * 256 + third) * 256 + fourth
+end
+
+local function bucket_of(seen, layer, prefix)
+  return seen.ids .. ':' .. layer.begun .. ':' .. layer.bits .. ':' .. math.floor(prefix / 2 ^ (32 - layer.bits))
+end
+
+local function field_of(seen, layer)
+  return string.sub(seen.fingerprint, math.floor(layer.bits / 8) + 1)
+end
+
+local function step_ms_of(layer)
+  return math.ceil(layer.length_ms / STEPS)
+end
+
+-- Returns the time at which the id came first, up to a step too early; nil for a new id. `since` is the time since when
+-- messages are stored in this layout.
+local function first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+  local prefix = prefix_of(seen)
+  for _, layer in ipairs(layers) do
+    local steps = redis.call('HGET', bucket_of(seen, layer, prefix), field_of(seen, layer))
+    if steps then
+      return layer.begun_ms + steps * step_ms_of(layer)
+    end
+  end
+  if since > 0 and now_ms < since + ROLLING_MS + dedupe_ttl_ms then
+    return tonumber(redis.call('GET', seen.old) or nil)
+  end
+end
+
+-- Adds a layer to the list, and takes those out whose buckets have expired. Returns the new layer.
+local function add_layer(place, layers, layer, now_ms, dedupe_ttl_ms)
+  for index = #layers, 1, -1 do
+    local old = layers[index]
+    if now_ms > old.begun_ms + math.ceil(old.length_ms * (1 + SPREAD)) + dedupe_ttl_ms then
+      table.remove(layers, index)
+    end
+  end
+  layers[#layers + 1] = layer
+  keep_layers(place, layers)
+  return layer
+end
+
+-- Returns bits for a generation that has as many ids as the last one. Counts some of that one's buckets.
+local function bits_as_before(seen, layers, prefix)
+  local ids, bits = 0, BITS_MIN
+  for _, layer in ipairs(layers) do
+    if layer.begun == layers[#layers].begun then
+      for sample = 0, SAMPLES - 1 do
+        local elsewhere = (prefix + sample * 2 ^ 32 / SAMPLES) % 2 ^ 32
+        ids = ids + redis.call('HLEN', bucket_of(seen, layer, elsewhere)) * 2 ^ layer.bits / SAMPLES
+      end
+    end
+  end
+  while bits < BITS_MAX and ids / 2 ^ bits > BUCKET_IDS do
+    bits = bits + 1
+  end
+  return bits
+end
+
+-- Returns the layer that takes in ids now: the newest whose generation is under way. If the last generation is over,
+-- or the clock was set back, another one begins.
+local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
+  for index = #layers, 1, -1 do
+    local layer = layers[index]
+    if layer.begun_ms <= now_ms and now_ms < layer.begun_ms + layer.length_ms then
+      return layer
+    end
+  end
+  local begun = {begun = digits(now_ms), begun_ms = now_ms, length_ms = math.ceil(dedupe_ttl_ms / 3)}
+  begun.bits = bits_as_before(seen, layers, prefix)
+  return add_layer(place, layers, begun, now_ms, dedupe_ttl_ms)
+end
+
+-- Expires a bucket that is new, and adds a layer when a bucket is full.
+local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
+  local ids = redis.call('HLEN', bucket)
+  if ids == 1 then
+    local later_ms = math.floor(layer.length_ms * SPREAD * prefix / 2 ^ 32)
+    redis.call('PEXPIRE', bucket, layer.begun_ms + layer.length_ms + dedupe_ttl_ms - now_ms + later_ms)
+  elseif ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
+    local more = math.min(layer.bits + BITS_MORE, BITS_MAX)
+    local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
+    add_layer(place, layers, further, now_ms, dedupe_ttl_ms)
+  end
+end
+
+-- Notes that the id came now. Only what comes before the note may fail: then the id is not noted.
+local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
+  local prefix = prefix_of(seen)
+  local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
+  local bucket = bucket_of(seen, layer, prefix)
+  redis.call('HSET', bucket, field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
+  pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
+  if since > 0 and now_ms < since + ROLLING_MS then
+    redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)
+  end
+end

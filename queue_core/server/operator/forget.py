@@ -1,0 +1,175 @@
+"""`forget`: deletes everything that is kept of one user."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from queue_core.legacy.buffer import Conversation
+from queue_core.legacy.inspection import read_buffer
+from queue_core.legacy.store import LegacyStore
+from queue_core.queue.erasure import Forgotten
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import OK, add_command, phone_spellings
+from queue_core.server.operator.output import age, complain, name, write, write_json
+from queue_core.server.own_redis import open_queue
+from queue_core.text import quantity
+
+NOT_YET = 3
+"""Exit code: messages wait or are being answered, so nothing was deleted."""
+
+
+def add_forget(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "forget",
+        run_forget,
+        summary="delete everything that is kept of one user",
+        description="""
+            Deletes for good what Redis holds of one user: finished messages, dead letters, what the AI remembers,
+            statistics, a recorded reply, and the old buffer; and says what it deleted. While messages wait or are being
+            answered it deletes nothing, unless --drop-waiting says that waiting ones are deleted unanswered. It may be
+            repeated.
+
+            Ids of messages stay until they expire, so that a repeated delivery is not answered. Files are not changed.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core forget mybot 5511999990000 --yes
+              python -m queue_core forget mybot 5511999990000 --drop-waiting --yes
+
+            exit codes: 0 nothing is kept any more; 1 Redis is not available; 2 wrong usage (without --yes) or
+            configuration; 3 nothing was deleted, since messages wait or are being answered
+            """,
+    )
+    parser.add_argument(
+        "instance",
+        metavar="INSTANCE",
+        help="name of the Evolution instance, or phone_number_id of the Cloud API",
+    )
+    parser.add_argument(
+        "phone",
+        metavar="PHONE",
+        help="the user's number with country code, such as +55 11 99999-0000; also …@s.whatsapp.net or …@lid",
+    )
+    parser.add_argument(
+        "--drop-waiting", action="store_true", help="delete messages that wait, too; nobody answers them"
+    )
+    parser.add_argument("--yes", action="store_true", help="yes, delete it")
+
+
+class _Outcome(msgspec.Struct, kw_only=True):
+    """Outcome for one spelling of the user's name."""
+
+    conversation: Conversation
+    buffered: int
+    """Messages in the old buffer."""
+    queued: Forgotten | None
+    """None when messages in the old buffer wait, and so nothing was deleted."""
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.queued is not None and self.queued.standing == "forgotten"
+
+    @property
+    def is_empty(self) -> bool:
+        return self.queued is not None and self.queued.is_empty and not self.buffered
+
+
+async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Delete, and write what was deleted."""
+    if not args.yes:
+        args.wrong_usage("forget deletes for good: look at `show INSTANCE PHONE`, then add --yes")
+    async with open_queue(settings) as queue:
+        outcomes = [
+            await _forget(queue, (args.instance, phone), drop_waiting=args.drop_waiting)
+            for phone in phone_spellings(args.phone)
+        ]
+    known = [outcome for outcome in outcomes if not outcome.is_empty]
+    if args.json:
+        write_json({"conversations": [_as_json(outcome) for outcome in known], "kept": [*_kept(settings)]})
+    else:
+        _write(args, known, settings)
+    return OK if all(outcome.is_deleted for outcome in outcomes) else NOT_YET
+
+
+async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiting: bool) -> _Outcome:
+    buffer = await read_buffer(queue, conversation)
+    outcome = _Outcome(conversation=conversation, buffered=len(buffer.messages) if buffer else 0, queued=None)
+    if buffer and not buffer.processed and not drop_waiting:
+        return outcome
+    outcome.queued = await queue.forget(*conversation, drop_waiting=drop_waiting)
+    if outcome.is_deleted:
+        await LegacyStore(queue).forget(conversation)
+    return outcome
+
+
+def _write(args: argparse.Namespace, known: list[_Outcome], settings: ServerSettings) -> None:
+    if not known:
+        write(f"nothing is kept of {name(args.instance)} {name(args.phone)}")
+    for outcome in known:
+        if outcome.is_deleted:
+            write(f"deleted: {', '.join(_contents(outcome))}")
+        else:
+            complain(_refusal(outcome))
+    if all(outcome.is_deleted for outcome in known):
+        for sentence in _kept(settings):
+            write(f"kept: {sentence}")
+
+
+def _contents(outcome: _Outcome) -> Iterator[str]:
+    """Name what was kept of a conversation."""
+    queued = outcome.queued
+    assert queued is not None
+    for count, noun in (
+        (queued.waiting, "waiting message"),
+        (outcome.buffered, "buffered message"),
+        (queued.finished, "finished message"),
+        (queued.dead_letters, "dead letter"),
+        (queued.damaged, "damaged key"),
+    ):
+        if count:
+            yield quantity(count, noun)
+    for is_there, words in (
+        (queued.reply, "a recorded reply"),
+        (queued.memory, "what the AI remembered"),
+        (queued.statistics, "statistics"),
+    ):
+        if is_there:
+            yield words
+
+
+def _refusal(outcome: _Outcome) -> str:
+    queued = outcome.queued
+    if queued and queued.standing == "in flight":
+        return (
+            "nothing was deleted: a worker is answering this user. Type the command again in a moment; if the worker "
+            f"died, in {age(queued.lease_left_ms)}"
+        )
+    waiting = (queued.waiting if queued else 0) + outcome.buffered
+    return (
+        f"nothing was deleted, with {quantity(waiting, 'message')} still to be answered. Type the command again when "
+        "that is done, or add --drop-waiting to delete unanswered messages too"
+    )
+
+
+def _kept(settings: ServerSettings) -> Iterator[str]:
+    """Name what may still hold something of the user."""
+    yield (
+        f"ids of messages, for up to {age(settings.queue.dedupe_ttl_s * 1000)}, so that a repeated delivery is not "
+        "answered"
+    )
+    if settings.record_to:
+        texts = "with texts" if settings.record_text else "without texts"
+        yield f"recordings in {settings.record_to}/, {texts}, where a hash stands for the user"
+
+
+def _as_json(outcome: _Outcome) -> dict[str, Any]:
+    instance, phone = outcome.conversation
+    queued = msgspec.to_builtins(outcome.queued) if outcome.queued else {"standing": "waiting"}
+    return {"instanceName": instance, "userPhone": phone, **queued, "oldBuffer": outcome.buffered}

@@ -1,0 +1,159 @@
+"""`hold` and `resume`: workers take no turns until somebody has looked at what they would answer."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+
+from queue_core.queue.holding import Inventory
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.server.config import ServerSettings
+from queue_core.server.operator.arguments import OK, add_command, duration_s
+from queue_core.server.operator.figures import in_conversations
+from queue_core.server.operator.output import age, complain, moment, write, write_fields, write_json
+from queue_core.server.own_redis import open_queue
+from queue_core.text import quantity
+
+UNDECIDED = 3
+"""Exit code: old messages wait, and no option says what becomes of them, so the queue is still held."""
+
+
+def add_hold(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `hold` and `resume`."""
+    add_command(
+        commands,
+        "hold",
+        run_hold,
+        summary="let workers take no turns, and show what they would answer",
+        description="""
+            Holds the queue: no worker takes a turn until `resume`. Turns in work are finished, and webhooks are stored
+            as always; nothing that waits expires. It lies in Redis, so it holds all workers, also those that start
+            later. Shows what would be answered: after the restore of a backup that may be messages of yesterday,
+            which were answered then.
+
+            `serve --hold` and `worker --hold` hold the queue before they take a turn.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core hold
+              python -m queue_core resume --drop-older-than 1h
+
+            exit codes: 0 held; 1 Redis is not available; 2 wrong usage or configuration
+            """,
+    )
+    resume = add_command(
+        commands,
+        "resume",
+        run_resume,
+        summary="end a hold",
+        description="""
+            Ends a hold: workers take turns again. The time of the hold does not count towards QUEUE_TTL_S. If messages
+            wait that had expired before the hold, say what becomes of them.
+            """,
+        epilog="""
+            examples:
+              python -m queue_core resume
+              python -m queue_core resume --drop-older-than 1h
+              python -m queue_core resume --answer-all
+
+            exit codes: 0 workers take turns; 1 Redis is not available; 2 wrong usage or configuration; 3 still held:
+            old messages wait, and no option says what becomes of them
+            """,
+    )
+    choice = resume.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--drop-older-than",
+        type=duration_s,
+        metavar="TIME",
+        help="messages that are older become dead letters, such as 1h or 30m",
+    )
+    choice.add_argument("--answer-all", action="store_true", help="old messages are answered, too")
+
+
+async def run_hold(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Hold, and write what would be answered."""
+    async with open_queue(settings) as queue:
+        since_ms = await queue.holding.hold()
+        inventory = await queue.holding.inventory()
+        sizes = await queue.sizes()
+    if args.json:
+        facts = {**msgspec.to_builtins(inventory), "deadLetters": sizes.dead_letters}
+        del facts["older"]  # than nothing
+        write_json({"heldSinceMs": since_ms, **facts})
+        return OK
+    write_fields(
+        [
+            ("held", f"since {moment(since_ms)}: no worker takes a turn until `python -m queue_core resume`"),
+            *_figures(inventory, settings),
+            ("dead letters", f"{sizes.dead_letters:,}"),
+        ]
+    )
+    return OK
+
+
+def _figures(inventory: Inventory, settings: ServerSettings) -> list[tuple[str, str]]:
+    figures = [("waiting", in_conversations(inventory.messages, inventory.conversations))]
+    for label, at_ms in (("oldest", inventory.oldest_ms), ("newest", inventory.newest_ms)):
+        if at_ms is not None:
+            figures.append((label, f"{age(inventory.now_ms - at_ms)} old, of {moment(at_ms)}"))
+    if inventory.unsure_replies:
+        follows = (
+            "sent again" if settings.queue.unsure_sends == "resend" else "not sent: they become dead letters"
+        )
+        answers = quantity(inventory.unsure_replies, "recorded answer")
+        figures.append(("perhaps sent", f"{answers}; QUEUE_UNSURE_SENDS says: {follows}"))
+    return figures
+
+
+async def run_resume(args: argparse.Namespace, settings: ServerSettings) -> int:
+    """Drop what is too old, and end the hold."""
+    async with open_queue(settings) as queue:
+        since_ms = await queue.holding.since_ms()
+        now_ms = await queue.now_ms()
+        if since_ms is None:
+            if args.drop_older_than:
+                args.wrong_usage(
+                    "the queue is not held: type `hold` first, so that no worker takes old messages"
+                )
+            return _write_outcome(args, None, 0)
+        if not (args.drop_older_than or args.answer_all):
+            expired = await _expired_before(queue, now_ms - since_ms)
+            if expired:
+                return _refuse(args, expired, settings)
+        dropped = 0
+        if args.drop_older_than:
+            limit_ms = round(args.drop_older_than * 1000)
+            dropped = await queue.holding.drop_older(
+                limit_ms, f"dropped at resume: older than {age(limit_ms)}"
+            )
+        await queue.holding.resume()
+    return _write_outcome(args, now_ms - since_ms, dropped)
+
+
+async def _expired_before(queue: MessageQueue, held_ms: int) -> int:
+    """Count the messages that were older than `queue_ttl_s` when the hold began."""
+    ttl_ms = queue.settings.queue_ttl_s * 1000
+    return (await queue.holding.inventory(older_than_ms=ttl_ms + held_ms)).older
+
+
+def _refuse(args: argparse.Namespace, expired: int, settings: ServerSettings) -> int:
+    ttl = age(settings.queue.queue_ttl_s * 1000)
+    if args.json:
+        write_json({"held": True, "older": expired})
+    complain(
+        f"still held, with {quantity(expired, 'message')} that had waited for over {ttl} when the hold began: add "
+        "--drop-older-than TIME (older ones become dead letters) or --answer-all"
+    )
+    return UNDECIDED
+
+
+def _write_outcome(args: argparse.Namespace, held_ms: int | None, dropped: int) -> int:
+    if args.json:
+        write_json({"held": False, "heldMs": held_ms, "deadLettered": dropped})
+    elif held_ms is None:
+        write("the queue is not held")
+    else:
+        words = f"; {quantity(dropped, 'message')} became dead letters: see `dead list`" if dropped else ""
+        write(f"resumed after {age(held_ms)}{words}")
+    return OK

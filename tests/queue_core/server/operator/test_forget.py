@@ -1,0 +1,122 @@
+"""`forget`: what it deletes, what it refuses to delete, and the exit codes that a script can rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from queue_core import QueueMessage
+from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.redis.scripts.loader import text
+from tests.queue_core.bot import claimed_batch
+from tests.queue_core.server.operator.console import Console
+from tests.queue_core.server.operator.test_old_buffer import fill, mark_as_processed
+
+KEPT = "kept: ids of messages, for up to 24 h 00 min, so that a repeated delivery is not answered"
+
+
+async def finish(console: Console, message_id: str, phone: str = "201") -> None:
+    await console.put(message_id, phone=phone)
+    await console.queue.complete(await claimed_batch(console.queue))
+
+
+async def test_it_says_what_it_deleted(console: Console) -> None:
+    await finish(console, "m1")
+    await finish(console, "m2")
+    await console.bury("m3", "no luck")
+    await ConversationMemory(console.queue.notes).save("bot", "201", Memory(conversation_id="c"))
+    answer = await console.run("forget", "bot", "201", "--yes")
+    assert answer.code == 0
+    assert answer.lines == [
+        "deleted: 2 finished messages, 1 dead letter, what the AI remembered, statistics",
+        KEPT,
+    ]
+    assert (await console.run("show", "bot", "201")).code == 1
+
+
+async def test_a_user_of_whom_nothing_is_kept_is_no_error(console: Console) -> None:
+    answer = await console.run("forget", "bot", "201", "--yes")
+    assert (answer.code, answer.lines[0]) == (0, "nothing is kept of bot 201")
+
+
+async def test_the_phone_may_be_written_as_people_write_it(console: Console) -> None:
+    await finish(console, "m1", phone="966500000001")
+    answer = await console.run("forget", "bot", "+966 50-000 0001", "--yes")
+    assert answer.lines[0] == "deleted: 1 finished message, statistics"
+
+
+async def test_without_yes_nothing_is_deleted(console: Console) -> None:
+    await finish(console, "m1")
+    assert "look at `show INSTANCE PHONE`, then add --yes" in await console.refused("forget", "bot", "201")
+    assert len(await console.queue.completed("bot", "201")) == 1
+
+
+async def test_messages_that_wait_stay_unless_they_may_go(console: Console) -> None:
+    await finish(console, "m0")
+    for message_id in ("m1", "m2"):
+        await console.put(message_id)
+    refused = await console.run("forget", "bot", "201", "--yes")
+    assert (refused.code, refused.out) == (3, "")
+    assert "nothing was deleted, with 2 messages still to be answered" in refused.err
+    assert len(await console.queue.completed("bot", "201")) == 1
+    answer = await console.run("forget", "bot", "201", "--yes", "--drop-waiting")
+    assert answer.code == 0
+    assert answer.lines[0] == "deleted: 2 waiting messages, 1 finished message, statistics"
+    assert await console.queue.depth() == 0
+
+
+async def test_a_turn_in_work_is_waited_for(console: Console) -> None:
+    await console.put("m1")
+    batch = await claimed_batch(console.queue)
+    refused = await console.run("forget", "bot", "201", "--yes", "--drop-waiting")
+    assert refused.code == 3
+    assert "a worker is answering this user. Type the command again in a moment" in refused.err
+    await console.queue.complete(batch)
+    assert (await console.run("forget", "bot", "201", "--yes")).code == 0
+
+
+async def test_the_old_buffer_is_forgotten_too(console: Console) -> None:
+    await fill(console)
+    refused = await console.run("forget", "bot", "201", "--yes")
+    assert refused.code == 3
+    assert "2 messages still to be answered" in refused.err
+    await mark_as_processed(console)
+    answer = await console.run("forget", "bot", "201", "--yes")
+    assert answer.lines[0] == "deleted: 2 buffered messages"
+    keys = [text(key) for key in await console.queue.redis.keys()]
+    assert [key for key in keys if key.endswith(":201")] == []
+    assert "wa:legacy_buffer:bot:202" in keys
+    assert (await console.run("forget", "bot", "202", "--yes", "--drop-waiting")).code == 0
+
+
+async def test_json_has_the_counts(console: Console) -> None:
+    await finish(console, "m1")
+    await console.queue.enqueue(QueueMessage(id="m2", instance_name="bot", user_phone="201", message="x"))
+    refused = await console.run("forget", "bot", "201", "--yes", "--json")
+    (conversation,) = refused.json["conversations"]
+    assert refused.code == 3
+    assert (conversation["standing"], conversation["waiting"]) == ("waiting", 1)
+    answer = await console.run("forget", "bot", "201", "--yes", "--json", "--drop-waiting")
+    (conversation,) = answer.json["conversations"]
+    assert conversation == {
+        "instanceName": "bot",
+        "userPhone": "201",
+        "standing": "forgotten",
+        "waiting": 1,
+        "leaseLeftMs": 0,
+        "finished": 1,
+        "deadLetters": 0,
+        "damaged": 0,
+        "reply": False,
+        "memory": False,
+        "statistics": True,
+        "oldBuffer": 0,
+    }
+    assert (await console.run("forget", "bot", "201", "--yes", "--json")).json["conversations"] == []
+
+
+async def test_recordings_are_named_and_not_changed(console: Console, tmp_path: Path) -> None:
+    console.settings = console.settings.model_copy(update={"record_to": tmp_path, "record_text": True})
+    answer = await console.run("forget", "bot", "201", "--yes")
+    assert (
+        answer.lines[-1] == f"kept: recordings in {tmp_path}/, with texts, where a hash stands for the user"
+    )

@@ -1,0 +1,87 @@
+"""A rolling upgrade and the way back, with processes as an operator starts them, on a Redis full of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from queue_core import MessageQueue, connect
+from queue_core.redis_server.embedded import EmbeddedRedis
+from tests.queue_core.bot import at_rest
+from tests.queue_core.server.deployment import QUICK, Process, running
+from tests.queue_core.server.outside import PATIENCE_S, evolution, outside
+from tests.queue_core.upgrades.releases import ROOT, Remote
+from tests.queue_core.upgrades.states import DEAD, TURNS, WINDOW_MS, fill, use
+
+REMOTE = {"lock_ttl_ms": 1_000, "lock_renew_ms": 200, "redis_deadline_ms": 500, "supersede_ms": 45_000}
+REPLIED = ("reply-not-sent", "reply-unsure", "reply-in-parts", "reply-sent")
+"""Users whose reply is recorded, so that the AI is not asked."""
+NOT_SENT_AGAIN = {"reply-in-parts.a", "reply-sent.a"}
+"""Messages whose whole reply was sent before."""
+
+
+async def post(webs: list[Process], ids: list[str]) -> None:
+    """Post messages of five users to the web processes in turn, and deliver each again to the next one."""
+    for number, message_id in enumerate(ids):
+        webhook = evolution(message_id, phone=f"96650000000{number % 5}")
+        for repetition in range(2):
+            web = webs[(number + repetition) % len(webs)]
+            answer = await web.post("/webhook/evolution", webhook)
+            assert answer == (200, {"duplicate" if repetition else "queued": 1})
+
+
+async def finished(queue: MessageQueue, users: tuple[str, ...]) -> None:
+    """Return when nothing of these users waits or is in work."""
+    async with asyncio.timeout(PATIENCE_S):
+        for user in users:
+            while await queue.pending("bot", user):  # noqa: ASYNC110 - nothing signals it
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("direction", ["upgrade", "way back"])
+async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twice(
+    redis_server: EmbeddedRedis, tmp_path: Path, before: Path, direction: str
+) -> None:
+    """Both releases run side by side. Then the first worker is killed while the AI works, and the first web stopped."""
+    first, second = (before, ROOT) if direction == "upgrade" else (ROOT, before)
+    waves = [[f"{wave}{number}" for number in range(10)] for wave in "wxyz"]
+    ids = {message_id for turn in TURNS.values() for message_id in turn["ids"]} - NOT_SENT_AGAIN
+    ids |= {message_id for wave in waves for message_id in wave}
+    for root, step in ((before, use), (first, fill)):
+        remote = Remote(root)
+        remote.open(redis_server.url, **REMOTE)
+        step(remote, time.time_ns() // 1_000_000 - WINDOW_MS)
+        remote.close()
+    async with outside() as world, connect(redis_server.url) as client:
+        queue = MessageQueue(client)
+        environment = {**QUICK, **world.environment(), "REDIS_URL": redis_server.url}
+
+        def part(name: str, root: Path) -> AbstractAsyncContextManager[Process]:
+            ready = "worker started" if name == "worker" else "listening on"
+            return running(name, environment=environment, folder=tmp_path, ready=ready, root=root)
+
+        async with part("web", first) as first_web, part("worker", first) as first_worker:
+            world.before_ai.shut()
+            await post([first_web], waves[0])
+            await world.before_ai.somebody_waits()
+            await finished(queue, REPLIED)  # whoever is killed while sending may send twice
+            async with part("web", second) as second_web, part("worker", second):
+                await post([first_web, second_web], waves[1])
+                first_worker.signal(signal.SIGKILL)
+                await post([second_web, first_web], waves[2])
+                first_web.signal(signal.SIGTERM)
+                assert await first_web.ended() == 0
+                world.before_ai.open()
+                await post([second_web], waves[3])
+                repeated = evolution("w0", phone="966500000000")
+                assert await second_web.post("/webhook/evolution", repeated) == (200, {"duplicate": 1})
+                await world.has_sent(sorted(ids))
+                await at_rest(queue)
+        world.answered_once(sorted(ids))
+        letters = await queue.dead_letters()
+        assert {letter.message.id for letter in letters if letter.message} == DEAD
