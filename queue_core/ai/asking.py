@@ -53,9 +53,9 @@ def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> Q
 class Asking:
     """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    The error blames the turn if the AI rejects the request, and the AI for all else; `no_text` says which one an answer
-    without a text blames. The queue counts the attempts: after the last one the turn's messages become dead letters, with
-    the last reason.
+    The error blames the turn if the AI rejects the request, and the AI for all else; `no_text` says which one it blames
+    for an answer without a text. The queue counts the attempts: after the last one the turn's messages become dead
+    letters, with the last reason.
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
