@@ -37,7 +37,7 @@ _TOOL_CODE_LINE = re.compile(
 _DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
 _RECIPIENT = re.compile(r">>>(\w{1,60})\n")
 _CODE_CALLS = re.compile(
-    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{1,30}_\w{2,60}(?:\n|\()\{.{0,4000}\}\)?",
+    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{1,30}_\w{2,60}(?:\n|\()\{\s{0,9}\".{0,4000}\}\)?",
     re.DOTALL,
 )
 
@@ -74,7 +74,7 @@ def _fences(text: str, code: Code) -> Uncovered | None:
     first = code.fences[0]
     body = text[first.body_start : first.body_end]
     is_everything = not text[first.end :].strip()
-    if is_everything and first.label in ("markdown", "md", "text", "plaintext", "txt"):
+    if is_everything and first.label in ("markdown", "md"):
         return Uncovered(body)
     return _hidden_fence(text, first, body)
 

@@ -21,6 +21,7 @@ COVERS_MAX = 12
 """Number of covers that are taken off, such as a string of JSON in a string of JSON; what is left is shown."""
 
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
+_ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
 _EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
 
 
@@ -134,7 +135,8 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
         key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]
     ):  # the object's brace is missing
         return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", covers - 1)
-    visible = without_open_fence(without_leftovers(text, code))
+    visible = without_leftovers(text, code)
+    visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     return ExtractedReply(text=visible, absence=None if visible else "json")
 
 

@@ -31,7 +31,8 @@ _ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
 _NUMBER = re.compile(r"[\s_-]?\d{1,3}\Z")
 _NOT_NUMBERS = (float("inf"), float("-inf"))
 _FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
-_NOT_WORDS = re.compile(r"https?://\S+|[\w.%+-]+@[\w.-]+|[0-9a-f-]{16,}|[\d\s:T.,+Z/-]+", re.IGNORECASE)
+_NOT_WORDS = re.compile(r"(?![^\W\d_]+[.!?…؟。]?\Z)\S+|[\d\s:T.,+Z/-]+")
+"""An address, an id, a path, a time: a string without a space that is not a word."""
 
 
 def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
@@ -199,4 +200,13 @@ def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
 def is_answer_only(value: dict[str, Any]) -> bool:
     """Returns True if the object has a key of a text for the user, and no key that an answer would not have."""
     keys = {plain(key) for key in value}
-    return not keys.isdisjoint(TEXT_KEYS) and keys <= _ANSWER_KEYS
+    if keys.isdisjoint(TEXT_KEYS) or not keys <= _ANSWER_KEYS:
+        return False
+    return all(_is_text(item) for key, item in value.items() if plain(key) in TEXT_KEYS)
+
+
+def _is_text(value: Any, depth: int = LAYERS_MAX) -> bool:
+    """Returns True for what a key of a text may hold in an answer: a text, texts, or objects with a text only."""
+    if isinstance(value, list):
+        return depth > 0 and all(_is_text(item, depth - 1) for item in value)
+    return is_answer_only(value) if isinstance(value, dict) else True

@@ -38,7 +38,7 @@ _MARK = re.compile(
 _UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
 _UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
 _BEGIN = re.compile(r"_(?:begin|start)\|>\Z")
-_CUT_TOKEN = re.compile(r"<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
+_CUT_TOKEN = re.compile(r"(?<=\S)<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
 _NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
 _CTRL = re.compile(r"<ctrl\d{1,3}>")
 _ROLE = re.compile(
@@ -67,7 +67,8 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
-    if (cut := _CUT_TOKEN.search(text, max(0, len(text) - 50))) and not code.holds(cut.start()):
+    cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
+    if cut is not None and not code.holds(cut.start()):
         text = text[: cut.start()]
         removed.add("token")
     marks = list(_marks(text, code)) if "<" in text or "[" in text or "◁" in text else []

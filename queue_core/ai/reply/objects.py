@@ -71,6 +71,13 @@ def objects_beside(text: str, code: Code) -> Beside:
         if before:  # a part of code
             continue
         is_spoken_of = fence is None and continues(text, candidate.end)
+        if (
+            not candidate.value
+            and not candidate.is_whole
+            and fence is None
+            and not begins_line(text, candidate.start)
+        ):
+            continue  # a brace at the end of a line of code
         if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None):
             found.answers.append(candidate)
         elif _is_set_apart(text, candidate, fence):

@@ -16,7 +16,9 @@ _VALUE_START = re.compile(
     r"\{\s{0,100}(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?[\"'“}]|\[\s{0,100}[\"'“{\[]"
 )
 _BETWEEN = re.compile(r"[\s,;]*+")
-_FENCE_AT_START = re.compile(r"```[A-Za-z0-9_-]{0,20}\s*+")
+_FENCE_AT_START = re.compile(r"```([A-Za-z0-9_-]{0,20})\s*+")
+_LABELS = ("", "json", "jsonc", "json5", "jsonl", "ndjson", "text", "txt", "plaintext", "markdown")
+"""Labels of fences around answers; JSON in another fence is code."""
 
 
 def bare(text: str) -> str:
@@ -39,6 +41,9 @@ class Whole(NamedTuple):
 
 def read_whole(text: str) -> Whole | None:
     """Reads a text that is JSON and nothing else, or its beginning; None for any other text."""
+    fence = _FENCE_AT_START.match(text)
+    if fence and fence[1].lower() not in _LABELS:
+        return None
     text = _decoded(bare(text))
     values: list[Any] = []
     is_cut = False
