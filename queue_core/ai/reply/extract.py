@@ -124,11 +124,7 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
     if beside is not None and beside.answers:
         return _of_answers(text, beside.answers, covers)
     if beside is not None and beside.shown:
-        kept, at = [], 0
-        for start, end, shown in beside.shown:
-            kept += [text[at:start].strip(), shown]
-            at = end
-        visible = "\n".join(part for part in [*kept, text[at:].strip()] if part)
+        visible = _with_shown(text, beside.shown)
         return ExtractedReply(text=visible, absence=None if visible else "call")
     key = _RESPONSE.search(text) if "esponse" in text else None
     if (
@@ -138,6 +134,15 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
     visible = without_leftovers(text, code)
     visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
     return ExtractedReply(text=visible, absence=None if visible else "json")
+
+
+def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
+    """Returns the text with other texts in the place of its objects."""
+    kept, at = [], 0
+    for start, end, instead in shown:
+        kept += [text[at:start] if instead else text[at:start].rstrip(), instead]
+        at = end
+    return "".join([*kept, text[at:]]).strip()
 
 
 def _of_answers(text: str, answers: list[LooseObject], covers: int) -> ExtractedReply:

@@ -41,6 +41,8 @@ _OUR_START = re.compile(
 )
 _COMMENT = r"(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?"
 _OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}{_COMMENT}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
+_CODE_BEFORE = ("=", "(", "[", "{", ",", "<", "&", "+", '":', "':", '"', "'")
+_CODE_AFTER = (",", "]", "}", ")", ";", ".")
 _CALL_KEYS = TECHNICAL_KEYS | {
     "action",
     "actioninput",
@@ -81,7 +83,7 @@ def objects_beside(text: str, code: Code) -> Beside:
         if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None):
             found.answers.append(candidate)
         elif _is_set_apart(text, candidate, fence):
-            shown = _shown_instead(text, candidate.value, fence)
+            shown = _shown_instead(candidate.value, fence)
             start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
             found.shown += [(start, end, shown)] if shown is not None else []
     if "[" in text:
@@ -89,14 +91,13 @@ def objects_beside(text: str, code: Code) -> Beside:
     return found
 
 
-def _shown_instead(text: str, value: dict[str, Any], fence: Fence | None) -> str | None:
+def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
     """Returns the text to show in the place of an object that stands alone: "" for a call; None for an example."""
     if value and {plain(key) for key in value} <= HIDDEN_KEYS:
         return ""
     if is_answer_only(value):
         shown = text_of(value).strip()
-        is_last = fence is not None and not text[fence.end :].strip()
-        return shown if fence is None or is_last or _is_sentence(shown) else None
+        return shown if _is_sentence(shown) else None
     return "" if fence is None and _is_call(value) else None
 
 
@@ -153,11 +154,18 @@ def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> 
     return "response" in keys and is_answer_only(candidate.value) and not is_spoken_of and not is_fenced
 
 
+def _is_embedded(text: str, start: int, end: int) -> bool:
+    """Returns True for an object in other JSON or in code, such as a key's value or an argument."""
+    before = text[max(0, start - 50) : start].rstrip()
+    after = text[end : end + 50].lstrip()
+    return before.endswith(_CODE_BEFORE) or after.startswith(_CODE_AFTER)
+
+
 def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
     """Returns True for an object that stands alone in its fence, or that no sentence goes on after."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
-    if continues(text, candidate.end):
+    if continues(text, candidate.end) or _is_embedded(text, candidate.start, candidate.end):
         return False
     before = text[max(0, candidate.start - 10) : candidate.start].rstrip()
     is_introduced = begins_line(text, candidate.start) or before.endswith((":", "："))
@@ -165,7 +173,8 @@ def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> boo
 
 
 def _is_sentence(text: str) -> bool:
-    return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?")
+    """Returns True for words to a user, and False for a value such as SUCCESS."""
+    return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?") or text.istitle()
 
 
 def _is_call(value: Any) -> bool:
@@ -178,6 +187,8 @@ def without_leftovers(text: str, code: Code) -> str:
     for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
+            continue
+        if is_response and _is_embedded(text, key.start(), len(text)):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):
