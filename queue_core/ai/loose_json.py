@@ -207,11 +207,22 @@ class _Reader:
             return items
         if first in _QUOTES:
             return self._string(_QUOTES[first], after_string)
+        return self._bare_value(after_string)
+
+    def _bare_value(self, after_string: re.Pattern[str]) -> Any:
+        """Reads a number, a word, or a string whose first quote is missing."""
         bare = _BARE.match(self._text, self.at, self._end)
-        if bare is None or not _AFTER_ITEM.match(self._text, bare.end(), self._end):
+        is_over = bare is not None and _AFTER_ITEM.match(self._text, bare.end(), self._end)
+        if bare is None or not is_over:
             return self._string_without_first_quote(after_string)
+        value = _literal(bare[0])
+        if isinstance(value, str) and not after_string.match(self._text, bare.end(), self._end):
+            try:
+                return self._string_without_first_quote(after_string)
+            except _NoObjectError:
+                pass  # a word without quotes
         self.at = bare.end()
-        return _literal(bare[0])
+        return value
 
     def _string_without_first_quote(self, after: re.Pattern[str]) -> str:
         for token in _QUOTES['"'].finditer(self._text, self.at, min(self._end, self.at + UNQUOTED_MAX)):
