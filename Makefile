@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos test lint types unit bench soak format clean
+.PHONY: help serve replay regress baseline load load-chaos test lint types unit bench footprint soak format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -36,10 +36,10 @@ load: $(VENV)/.load ## 10,000 messages a minute against a real stack on this mac
 # 0 lost, 0 dead letters, and nothing answered twice but where a worker died while it sent. While Redis is away messages
 # are refused and delivered again, or answered directly past what waits in Redis, and acknowledgements take that long.
 # The kills keep a distance from the takeovers of the turns of earlier ones, so that no turn uses up its four attempts.
-load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers are killed, Redis fails in three ways, and the AI fails
-	$(BIN)/python -m loadtests run --scenario bursts --rate 1000 --duration 120s --workers 2 --send lognormal:1s:2s \
-		--chaos 'kill-worker@12s,kill-worker@18s,pause-redis@22s:5s,kill-worker@38s,stop-redis@42s:20s,kill-worker@76s,restart-redis@80s,restart-redis@81s,kill-worker@95s,ai-errors@98s:10s,kill-worker@117s' -- \
-		--max-failed 1000 --max-out-of-order 20 --max-ack-p99 30000 --max-lag-p99 30000
+load-chaos: $(VENV)/.load ## the same at a tenth, with slow sends, while workers are killed, Redis fails in three ways, and the AI and WhatsApp fail
+	$(BIN)/python -m loadtests run --scenario bursts --rate 1000 --duration 300s --workers 2 --send lognormal:1s:2s \
+		--chaos 'kill-worker@12s,kill-worker@18s,pause-redis@22s:5s,kill-worker@38s,stop-redis@42s:20s,kill-worker@76s,restart-redis@80s,restart-redis@81s,kill-worker@95s,ai-errors@98s:10s,kill-worker@117s,ai-errors@125s:90s,channel-errors@225s:60s' -- \
+		--drain 120s --max-failed 1000 --max-out-of-order 20 --max-ack-p99 30000 --max-lag-p99 30000
 
 test: lint types unit ## lint, types, import rules and all tests
 
@@ -58,6 +58,9 @@ unit: $(VENV)/.test ## all tests
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
 	$(BIN)/python tests/bench/core.py
 	$(BIN)/python tests/bench/answers.py
+
+footprint: $(VENV)/.test ## measure the memory that the queue takes at 100, 1,000 and 10,000 messages a minute, and its slowest steps
+	$(BIN)/python -m tests.bench.footprint
 
 soak: $(VENV)/.test ## the long searches: what `make test` leaves out, and every property with many more examples
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile=soak --timeout 3600

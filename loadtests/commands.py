@@ -148,7 +148,7 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-_FAULTS_IN_WORDS = "\n".join(f"  {name:<14}{kind.meaning}" for name, kind in FAULTS.items())
+_FAULTS_IN_WORDS = "\n".join(f"  {name:<16}{kind.meaning}" for name, kind in FAULTS.items())
 _EPILOG_OF_RUN = f"""\
 PLAN: faults at times from the start of the load, such as
   {EXAMPLE}

@@ -16,9 +16,10 @@ from queue_core.errors import (
     UnsupportedRedisError,
 )
 from queue_core.message import Batch, DeadLetter, QueueMessage, Receipt, Reply
+from queue_core.queue.claims import Claimed
 from queue_core.queue.health import HealthReport, examine
 from queue_core.queue.intake import Intake
-from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.connection import connect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,10 @@ MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
 TIMESTAMP_MS_MAX = 2**53
 """Limit on a timestamp: Lua's numbers are exact up to it."""
+
+
+DEPTH_MAX = 100
+"""Limit on the nesting of `message_data`. Python reads several times as much, unless its stack is nearly full."""
 
 
 class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -145,6 +150,11 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
             data = msgspec.json.encode(_scrub(msgspec.to_builtins(message)))
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidMessageError(f"message_data cannot be written as JSON: {error}") from error
+    # Counting brackets is faster than looking at all values, and enough for nearly all messages.
+    if data.count(b"{") + data.count(b"[") > DEPTH_MAX and is_deeper_than(message.message_data, DEPTH_MAX):
+        raise InvalidMessageError(
+            f"message_data is nested more than {DEPTH_MAX} levels deep: store it as text, or leave it out"
+        )
     if len(data) > max_bytes:
         raise InvalidMessageError(
             f"the message is {len(data)} bytes as JSON, over the limit of {max_bytes} (max_message_bytes): "
@@ -157,8 +167,19 @@ def decode(stored: bytes | str) -> QueueMessage | None:
     """Return the message that Redis holds, or None when the value is not a message."""
     try:
         return _decoder.decode(stored)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def is_deeper_than(value: Any, depth_max: int) -> bool:
+    """Return True if lists and dicts are nested more than `depth_max` levels deep."""
+    level = [value] if isinstance(value, dict | list | tuple) else []
+    for _ in range(depth_max):
+        if not level:
+            return False
+        children = [parent.values() if isinstance(parent, dict) else parent for parent in level]
+        level = [child for child in chain.from_iterable(children) if isinstance(child, dict | list | tuple)]
+    return bool(level)
 
 
 def unreadable(instance_name: str, user_phone: str) -> QueueMessage:

@@ -11,10 +11,16 @@ from collections.abc import Iterable
 from queue_core.message import QueueMessage, Trigger
 from queue_core.settings import QueueSettings, Rules
 
+CLOCK_STEP_MS = 1_000
+"""A clock that jumps by this much was set."""
+
 
 def due_at_ms(rules: Rules, *, oldest_ms: int, newest_ms: int, waiting: int, now_ms: int) -> int:
-    """Return the due time of a conversation with `waiting` messages that were added from `oldest_ms` to `newest_ms`."""
-    if 0 < rules.max_messages <= waiting:
+    """Return the due time of a conversation with `waiting` messages that were added from `oldest_ms` to `newest_ms`.
+
+    A time in the future says that the clock was set back; nobody knows how long the message has waited, so it is due.
+    """
+    if 0 < rules.max_messages <= waiting or oldest_ms > now_ms + CLOCK_STEP_MS:
         return now_ms
     due = oldest_ms + limit_ms(rules)
     if rules.idle_ms:

@@ -90,7 +90,7 @@ class QueueSettings(TurnRules):
     """Treatment of a reply that was perhaps sent: send it again (perhaps twice), or dead-letter it (perhaps never)."""
 
     dedupe_ttl_s: int = _whole(86_400, 1, 8 * 86_400)
-    """A message id of the provider is remembered this long."""
+    """A message id of the provider is remembered this long, and at most a third longer."""
     late_messages: LateMessages = "dead-letter"
     """Treatment of a message whose own timestamp is older than `dedupe_ttl_s`."""
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)

@@ -18,7 +18,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Event(Turn, frozen=True, kw_only=True):
-    """An event: `ai`, `ai-error` or `sent`. Times are Unix ms; `at` is the moment when the request came in.
+    """An event: `ai`, `ai-error`, `sent` or `send-error`. Times are Unix ms; `at` is when the request came.
 
     `service_ms` is the time that the AI takes to answer. A send is listed when it was answered, at `answered_at`;
     `caller` is the process that sent, "" if the sink does not know it. A send whose caller was gone by then reached the

@@ -30,7 +30,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 """Enough for a turn of 100 messages of 256 kB."""
 SERVICE_MS_MAX = 600_000.0
 """Longest service time; longer draws are cut to it, since no client waits longer."""
-AI_ERRORS_S_MAX = 3600.0
+ERRORS_S_MAX = 3600.0
 BACKLOG = 1024
 END_S = 0.1
 """Longest wait for open answers at the end."""
@@ -56,7 +56,7 @@ class ListenError(Exception):
     """An address that a server cannot listen on."""
 
 
-class _AiErrors(msgspec.Struct, frozen=True):
+class _Errors(msgspec.Struct, frozen=True):
     seconds: float
 
 
@@ -72,6 +72,7 @@ class Sink:
         self._turns: dict[int, Turn] = {}
         self._turn_last = 0  # not reset, so that an old answer is not taken for that of a new turn
         self._ai_fails_until = 0.0
+        self._channel_fails_until = 0.0
 
     def app(self) -> web.Application:
         """Return the application."""
@@ -85,6 +86,7 @@ class Sink:
                 web.get("/sink/events", self.events),
                 web.post("/sink/reset", self.reset),
                 web.post("/sink/ai-errors", self.ai_errors),
+                web.post("/sink/channel-errors", self.channel_errors),
             ]
         )
         return app
@@ -120,6 +122,7 @@ class Sink:
         """Take a reply by the Evolution API."""
         body = await _decoded(request, dict[str, Any])
         instance = request.match_info["instance"]
+        self._require_channel(instance, body.get("number"))
         number = await self._take(request, instance, body.get("number"), body.get("text"))
         return web.json_response({"key": {"id": f"out-{number}"}, "status": "PENDING"}, status=201)
 
@@ -135,10 +138,17 @@ class Sink:
             return web.json_response({"success": True})
         text = body.get("text")
         words = text.get("body") if isinstance(text, dict) else None
+        self._require_channel(request.match_info["phone_number_id"], body.get("to"))
         number = await self._take(request, request.match_info["phone_number_id"], body.get("to"), words)
         return web.json_response(
             {"messaging_product": "whatsapp", "messages": [{"id": f"wamid.out-{number}"}]}
         )
+
+    def _require_channel(self, instance: str, phone: Any) -> None:
+        """Raise the answer 503 while WhatsApp refuses all sends."""
+        if self._now() < self._channel_fails_until:
+            self._record("send-error", None, Turn(instance=instance, phone=str(phone or "")))
+            raise web.HTTPServiceUnavailable(text="the played WhatsApp fails")
 
     async def _take(self, request: web.Request, instance: str, phone: Any, text: Any) -> int:
         """Take a reply in the time that a send takes, and list it with the ids of its turn if the turn is known.
@@ -173,19 +183,28 @@ class Sink:
         return web.Response(body=body, content_type="application/x-ndjson")
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Forget everything; number events from 1 again, and end the AI's errors."""
+        """Forget everything; number events from 1 again, and end the errors of the AI and WhatsApp."""
         self._lines.clear()
         self._turns.clear()
-        self._ai_fails_until = 0.0
+        self._ai_fails_until = self._channel_fails_until = 0.0
         return web.json_response({"reset": True})
 
     async def ai_errors(self, request: web.Request) -> web.Response:
         """Make the AI fail for some seconds from now; 0 ends that."""
-        wanted = await _decoded(request, _AiErrors)
-        if not 0 <= wanted.seconds <= AI_ERRORS_S_MAX:
-            raise web.HTTPBadRequest(text=f"seconds must be from 0 to {AI_ERRORS_S_MAX:g}")
-        self._ai_fails_until = self._now() + wanted.seconds
+        self._ai_fails_until = await self._until(request)
         return web.json_response({"until": self._ai_fails_until})
+
+    async def channel_errors(self, request: web.Request) -> web.Response:
+        """Make WhatsApp refuse all sends for some seconds from now; 0 ends that."""
+        self._channel_fails_until = await self._until(request)
+        return web.json_response({"until": self._channel_fails_until})
+
+    async def _until(self, request: web.Request) -> float:
+        """Return the end of the errors that a request asks for."""
+        wanted: _Errors = await _decoded(request, _Errors)
+        if not 0 <= wanted.seconds <= ERRORS_S_MAX:
+            raise web.HTTPBadRequest(text=f"seconds must be from 0 to {ERRORS_S_MAX:g}")
+        return self._now() + wanted.seconds
 
     def _record(
         self, event: str, number: int | None, turn: Turn, *, at: float | None = None, **facts: Any

@@ -29,6 +29,7 @@ FAULTS: dict[FaultCode, FaultKind] = {
     "stop-redis": FaultKind(True, "Redis is killed: connections are refused until it starts on its data"),
     "restart-redis": FaultKind(False, "Redis is stopped in good order and started at once"),
     "ai-errors": FaultKind(True, "the AI answers 500"),
+    "channel-errors": FaultKind(True, "WhatsApp answers each send with 503"),
 }
 REDIS_FAULTS: tuple[FaultCode, ...] = ("pause-redis", "stop-redis", "restart-redis")
 """Faults during which Redis answers nobody."""
@@ -98,6 +99,9 @@ class Target(Protocol):
 
     def ai_errors(self, seconds: float) -> None:
         """Make the AI answer with errors for some seconds; 0 ends that."""
+
+    def channel_errors(self, seconds: float) -> None:
+        """Make WhatsApp refuse all sends for some seconds; 0 ends that."""
 
 
 def parse_plan(text: str) -> tuple[Fault, ...]:
@@ -232,10 +236,16 @@ class Chaos:
             self._last(fault, self._target.pause_redis, self._target.resume_redis)
         elif fault.code == "stop-redis":
             self._last(fault, self._target.stop_redis, self._target.start_redis)
+        elif fault.code == "ai-errors":
+            self._fail(fault, self._target.ai_errors)
         else:
-            self._target.ai_errors(fault.lasts_s)
-            if self._wait(fault.lasts_s):
-                self._target.ai_errors(0)
+            self._fail(fault, self._target.channel_errors)
+
+    def _fail(self, fault: Fault, errors: Callable[[float], None]) -> None:
+        """Begin errors that end by themselves, or earlier when the load is over."""
+        errors(fault.lasts_s)
+        if self._wait(fault.lasts_s):
+            errors(0)
 
     def _last(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
         """Begin a fault, and end it after its duration, or earlier when the load is over."""

@@ -209,9 +209,16 @@ class Stack:
 
     def ai_errors(self, seconds: float) -> None:
         """Make the AI answer 500 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
-        status = self._request("sink", "POST", "/sink/ai-errors", json.dumps({"seconds": seconds}))
+        self._order("/sink/ai-errors", seconds)
+
+    def channel_errors(self, seconds: float) -> None:
+        """Make sends fail with 503 for some seconds; 0 ends that. Raises StackError when the sink does not obey."""
+        self._order("/sink/channel-errors", seconds)
+
+    def _order(self, path: str, seconds: float) -> None:
+        status = self._request("sink", "POST", path, json.dumps({"seconds": seconds}))
         if status != 200:
-            raise StackError(f"the sink answered /sink/ai-errors with {status or 'nothing'}")
+            raise StackError(f"the sink answered {path} with {status or 'nothing'}")
 
     # Measuring.
 

@@ -25,9 +25,10 @@ async def read_buffer(queue: MessageQueue, conversation: Conversation) -> Buffer
     return decoded(await store.get(store.key("buffer", conversation)))
 
 
-async def count_buffered(queue: MessageQueue) -> Buffered:
-    """Count what waits in the legacy buffers; scans all keys."""
-    sizes = [len(buffer.messages) async for buffer in _buffers(queue) if not buffer.processed]
+async def count_buffered(queue: MessageQueue, *, pages_max: int | None = None) -> Buffered:
+    """Count what waits in the legacy buffers; looks at all keys, or at some pages of them."""
+    buffers = _buffers(queue, pages_max)
+    sizes = [len(buffer.messages) async for buffer in buffers if not buffer.processed]
     return Buffered(conversations=len(sizes), messages=sum(sizes))
 
 
@@ -37,10 +38,13 @@ async def buffered_conversations(queue: MessageQueue) -> list[Conversation]:
     return [(first.instance_name, first.user_phone) for first in firsts]
 
 
-async def _buffers(queue: MessageQueue) -> AsyncGenerator[Buffer[StoredMessage], None]:
+async def _buffers(
+    queue: MessageQueue, pages_max: int | None = None
+) -> AsyncGenerator[Buffer[StoredMessage], None]:
     """Yield every legacy buffer once, though a scan may return its key several times."""
     store = LegacyStore(queue)
     seen: set[str] = set()
+    pages_read = 0
     async with aclosing(store.pages()) as pages:
         async for page in pages:
             for key in set(page) - seen:
@@ -48,3 +52,6 @@ async def _buffers(queue: MessageQueue) -> AsyncGenerator[Buffer[StoredMessage],
                 if buffer:
                     yield buffer
             seen.update(page)
+            pages_read += 1
+            if pages_read == pages_max:
+                break

@@ -226,7 +226,9 @@ class Attempts:
         attempt.reason = reason = (
             f"after {parts} part{'s' if parts > 1 else ''}: {reason}" if parts else reason
         )
-        _log.warning("attempt %d of lease %d failed in stage %r", batch.attempt, batch.token, attempt.stage)
+        _log.debug(
+            "attempt %d of the turn with token %d failed: %s", batch.attempt, batch.token, attempt.stage
+        )
 
         async def fail() -> None:
             attempt.dead_lettered += await self._queue.fail(

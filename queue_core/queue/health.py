@@ -1,7 +1,7 @@
 """Health of the queue and of its Redis, in one report.
 
-An error voids a guarantee of the queue; a warning needs attention. Cheap: some ten thousand conversations are counted
-in pages, each a small step for Redis. Reads only; `MessageQueue.rescue` repairs.
+An error voids a guarantee of the queue; a warning needs attention. Cheap: up to 5,000 conversations are counted in
+pages, each a small step for Redis, and stand for the others. Reads only; `MessageQueue.rescue` repairs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.outages import Outage
-from queue_core.redis import scripts
 from queue_core.redis.facts import WAITAOF_VERSION, ask, errors_of, warnings_of, worst
 from queue_core.redis.runner import explain
+from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.servers import on_primaries
 from queue_core.text import quantity
 from queue_core.waiting import cancellable
 
 LATENCY_MS_MAX = 100
 """A round trip that takes longer is a warning."""
-PAGE = 200
-"""Conversations counted in one step of Redis, about a millisecond."""
+PAGE = 100
+"""Conversations counted in one step of Redis, less than a millisecond."""
+PAGES_MAX = 50
+"""Pages that are counted; of more pages, these are spread over all."""
 COUNTING_SHARE = 0.5
 """Part of the deadline after which counting stops, and the report says so."""
 SCANNING_SHARE = 0.8
@@ -61,8 +63,10 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     waiting: int = 0
     """Messages that no worker holds, those in backoff included."""
     in_flight: int = 0
+    is_estimated: bool = False
+    """True when the messages and leases of a part of the conversations were counted, and the counts scaled up."""
     oldest_age_ms: int | None = None
-    """Age of the oldest waiting message; None when none waits."""
+    """Age of the oldest waiting message that was looked at; None when none waits."""
     dead_letters: int = 0
     damaged_keys: int = 0
     """Keys that were damaged and moved aside."""
@@ -179,21 +183,25 @@ class _Examination:
         queue = self._queue
         sizes = await queue.sizes()
         counted = _Counted()
-        for partition, size in zip(queue.keys.partitions, sizes.conversations, strict=True):
-            for first in range(0, max(size, 1), PAGE):
-                if self._is_past(COUNTING_SHARE):
-                    self._warnings.append(
-                        f"only {counted.conversations:,} of {quantity(sum(sizes.conversations), 'conversation')} "
-                        "were counted in the time given"
-                    )
-                    break
-                counted.add(await queue.survey(partition, first, first + PAGE - 1))
+        pages = [
+            (partition, first)
+            for partition, size in zip(queue.keys.partitions, sizes.conversations, strict=True)
+            for first in range(0, max(size, 1), PAGE)
+        ]
+        chosen = pages[:: -(-len(pages) // PAGES_MAX)]
+        for partition, first in chosen:
+            if self._is_past(COUNTING_SHARE):
+                break
+            counted.add(await queue.survey(partition, first, first + PAGE - 1))
         outages = await queue.outages()
+        total = sum(sizes.conversations)
+        counted.estimate(total)
         self._facts |= {
             "outages": tuple(outages),
-            "active_conversations": sum(sizes.conversations),
+            "active_conversations": total,
             "waiting": counted.waiting,
             "in_flight": counted.in_flight,
+            "is_estimated": counted.conversations < total,
             "oldest_age_ms": counted.oldest_age_ms,
             "dead_letters": sizes.dead_letters,
             "damaged_keys": sizes.damaged_keys,
@@ -242,10 +250,10 @@ class _Examination:
     def _words_of(self, outage: Outage) -> str:
         waiting = quantity(outage.waiting, "conversation")
         if not outage.is_away:
-            return f"{outage.name} is back, and {waiting} that waited for it are answered step by step"
+            return f"{outage.name} is back; what waited for it is answered step by step, still waiting: {waiting}"
         seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
         return (
-            f"{outage.name} has been away for {seconds} s, and {waiting} wait for it; they are answered when it is "
+            f"{outage.name} has been away for {seconds} s; waiting for it: {waiting}. They are answered when it is "
             f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
             f"{outage.error}"
         )
@@ -279,7 +287,7 @@ class _Counted:
         self.oldest_age_ms: int | None = None
         self.expired_leases = 0
 
-    def add(self, page: scripts.SurveyAnswer) -> None:
+    def add(self, page: SurveyAnswer) -> None:
         self.now_ms = page.now_ms
         self.conversations += page.conversations
         self.waiting += page.waiting
@@ -288,3 +296,11 @@ class _Counted:
         if page.oldest_added_ms is not None:
             age_ms = max(0, page.now_ms - page.oldest_added_ms)
             self.oldest_age_ms = max(age_ms, self.oldest_age_ms or 0)
+
+    def estimate(self, total: int) -> None:
+        """Scale the counts up to that number of conversations, of which some were counted."""
+        if 0 < self.conversations < total:
+            share = self.conversations / total
+            self.waiting = round(self.waiting / share)
+            self.in_flight = round(self.in_flight / share)
+            self.expired_leases = round(self.expired_leases / share)

@@ -13,10 +13,11 @@ import msgspec
 from queue_core.keys import Place
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import InventoryAnswer
 from queue_core.redis.scripts.loader import text
 
-_PAGE = 200
-_DROP_LIMIT = 200
+_PAGE = 50
+_DROP_LIMIT = 50
 """Messages of one conversation that become dead letters in one step of Redis."""
 
 
@@ -119,7 +120,7 @@ class Holding:
             dropped += count
 
 
-def _sum(total: Inventory, page: scripts.InventoryAnswer) -> Inventory:
+def _sum(total: Inventory, page: InventoryAnswer) -> Inventory:
     ages = [(total.oldest_ms, page.oldest_ms), (total.newest_ms, page.newest_ms)]
     oldest, newest = ([age for age in pair if age is not None] for pair in ages)
     return Inventory(

@@ -11,6 +11,7 @@ from queue_core.keys import Partition, decode_conversation
 from queue_core.message import QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import scan
 
@@ -96,8 +97,8 @@ class Inspection:
         place = self._access.keys.of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         elements, completed, statistics, raw_lock, raw_reply, score = await self._access.read(
-            ("LRANGE", place.queue, 0, -1),
-            ("LRANGE", place.completed, 0, -1),
+            _first_page(place.queue),
+            _first_page(place.completed),
             ("HMGET", place.stats, *_STATISTICS),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
@@ -107,8 +108,8 @@ class Inspection:
         attention_at_ms = None if score is None else int(score)
         return Conversation(
             now_ms=now_ms,
-            pending=_pending(instance_name, user_phone, elements, lock),
-            completed=_completed(completed),
+            pending=_pending(instance_name, user_phone, await self._all(place.queue, elements), lock),
+            completed=_completed(await self._all(place.completed, completed)),
             statistics=_statistics(statistics),
             attention_at_ms=attention_at_ms,
             lease=_lease(lock),
@@ -119,14 +120,15 @@ class Inspection:
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the messages of a conversation that are not finished, in order, with status and retries."""
         place = self._access.keys.of(instance_name, user_phone)
-        elements, lock = await self._access.read(("LRANGE", place.queue, 0, -1), ("HGETALL", place.lock))
+        elements, lock = await self._access.read(_first_page(place.queue), ("HGETALL", place.lock))
+        elements = await self._all(place.queue, elements)
         return _pending(instance_name, user_phone, elements, _texts(lock))
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""
         place = self._access.keys.of(instance_name, user_phone)
-        (elements,) = await self._access.read(("LRANGE", place.completed, 0, -1))
-        return _completed(elements)
+        (elements,) = await self._access.read(_first_page(place.completed))
+        return _completed(await self._all(place.completed, elements))
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
         """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
@@ -134,18 +136,16 @@ class Inspection:
         (values,) = await self._access.read(("HMGET", place.stats, *_STATISTICS))
         return _statistics(values)
 
-    async def active_conversations(self) -> list[ActiveConversation]:
-        """Return every conversation with messages, sorted by the time at which it needs attention."""
+    async def active_conversations(self, limit: int | None = None) -> list[ActiveConversation]:
+        """Return conversations with messages, sorted by the time at which they need attention: all, or the first."""
         conversations = []
         for partition in self._access.keys.partitions:
-            command = ("ZRANGE", partition.active, 0, -1, "WITHSCORES")
-            (members,) = await self._access.read(command, withscores=True)
-            for member, score in members:
+            for member, score in await self._members(partition, limit):
                 instance, phone = decode_conversation(text(member))
                 conversations.append(
                     ActiveConversation(instance_name=instance, user_phone=phone, attention_at_ms=int(score))
                 )
-        return sorted(conversations, key=lambda conversation: conversation.attention_at_ms)
+        return sorted(conversations, key=lambda conversation: conversation.attention_at_ms)[:limit]
 
     async def finished_conversations(self) -> set[tuple[str, str]]:
         """Return instance and phone of every conversation whose finished messages are still kept."""
@@ -174,11 +174,33 @@ class Inspection:
         """Count the messages that are not finished, in flight ones included."""
         total = 0
         for partition in self._access.keys.partitions:
-            (members,) = await self._access.read(("ZRANGE", partition.active, 0, -1))
+            members = await self._members(partition)
             for first in range(0, len(members), _PAGE):
-                page = [partition.queue_of(text(member)) for member in members[first : first + _PAGE]]
+                page = [partition.queue_of(text(member)) for member, _ in members[first : first + _PAGE]]
                 total += sum(await self._access.read(*(("LLEN", key) for key in page)))
         return total
+
+    async def _all(self, key: str, elements: list[Any]) -> list[Any]:
+        """Return a list of which the first page was read. What comes or goes meanwhile may be missing or come twice."""
+        page = elements
+        while len(page) == _PAGE:
+            first = len(elements)
+            (page,) = await self._access.read(("LRANGE", key, first, first + _PAGE - 1))
+            elements = [*elements, *page]
+        return elements
+
+    async def _members(self, partition: Partition, limit: int | None = None) -> list[tuple[Any, float]]:
+        """Return the index of a partition and its scores, read a page at a time, until there are `limit` of them."""
+        members: dict[Any, float] = {}
+        first = 0
+        while limit is None or len(members) < limit:
+            command = ("ZRANGE", partition.active, first, first + _PAGE - 1, "WITHSCORES")
+            (page,) = await self._access.read(command, withscores=True)
+            members.update(page)
+            first += _PAGE
+            if len(page) < _PAGE:
+                break
+        return list(members.items())
 
     async def sizes(self) -> Sizes:
         """Count conversations with messages, dead letters and damaged keys."""
@@ -197,10 +219,14 @@ class Inspection:
             damaged_keys=sum(counts[2 * size :]),
         )
 
-    async def survey(self, partition: Partition, first: int, last: int) -> scripts.SurveyAnswer:
+    async def survey(self, partition: Partition, first: int, last: int) -> SurveyAnswer:
         """Count the messages of the conversations from rank `first` to `last` of a partition's index."""
         call = scripts.Survey(partition=partition, now_ms=self._access.now(), first=first, last=last)
         return await self._access.transport.alone(call)
+
+
+def _first_page(key: str) -> tuple[Any, ...]:
+    return ("LRANGE", key, 0, _PAGE - 1)
 
 
 def _texts(fields: dict[Any, Any]) -> dict[str, str]:

@@ -5,8 +5,6 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
@@ -15,20 +13,19 @@ import msgspec
 from redis.asyncio import Redis
 
 from queue_core import policy
-from queue_core.errors import LeaseLostError, QueueError, QueueUnavailableError
-from queue_core.keys import KeySpace, Place, decode_conversation
+from queue_core.errors import LeaseLostError
+from queue_core.keys import KeySpace, Place
 from queue_core.message import (
     Batch,
     DeadLetter,
     QueueMessage,
     Receipt,
     check_names,
-    decode,
     encode,
-    unreadable,
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.erasure import Erasure
@@ -36,32 +33,18 @@ from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
-from queue_core.queue.outages import OutageNews, Outages, OutageSign, news_of
+from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.rescue import Rescue
+from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer, Standing
+from queue_core.redis.scripts.answers import Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
+__all__ = ["Claimed", "MessageQueue"]
+
 REASON_CHARACTERS_MAX = 500
-
-
-class Claimed(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of a claim. Times in Unix ms by Redis's clock."""
-
-    batches: tuple[Batch, ...]
-    given_up: int
-    """Number of messages that became dead letters in this step."""
-    now_ms: int
-    next_due_ms: int | None
-    """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
-    spared: int = 0
-    """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
-    news: tuple[OutageNews, ...] = ()
-    """Backends that went away or came back; each change is in the answer of one claim."""
-    damaged: int = 0
-    """Number of keys that were damaged and moved aside in this step."""
 
 
 class Waits(NamedTuple):
@@ -78,7 +61,8 @@ NO_WAITS = Waits(0, 0, 0)
 class MessageQueue:
     """Queue on one Redis client (`queue_core.connect`, or any client of redis.asyncio, Cluster included).
 
-    `clock` (Unix ms) replaces Redis's clock in simulations and tests; `rng` makes what is random (ids for
+    `clock` (Unix ms) replaces Redis's clock in simulations and tests, and `monotonic` (seconds) that of the event loop:
+    if only the first goes on, Redis's clock was set forward. `rng` makes what is random (ids for
     messages without one, claim ids, backoff) repeatable; `transport` carries the script calls instead of `redis`.
     All methods raise QueueUnavailableError when Redis does not answer, or refuses.
     """
@@ -89,6 +73,7 @@ class MessageQueue:
         settings: QueueSettings | None = None,
         *,
         clock: Callable[[], int] | None = None,
+        monotonic: Callable[[], float] | None = None,
         rng: random.Random | None = None,
         transport: Transport | None = None,
     ) -> None:
@@ -101,7 +86,9 @@ class MessageQueue:
         access = Access(redis, self.keys, self.transport, self.settings, clock)
         self._now = access.now
         self._rng = rng or random.SystemRandom()
-        self._unanswered_claims: dict[tuple[str, int], str] = {}
+        self._time = ServerTime(monotonic)
+        self._claims = Claims(access, self._time, self._random_id)
+        self._unanswered_claims = self._claims.unanswered
 
         # For people and monitors. Each of these is documented in its class.
         self.notes = Notes(access)
@@ -154,6 +141,7 @@ class MessageQueue:
         message = self.with_id(message)
         place = self.keys.of(message.instance_name, message.user_phone)
         settings = self.settings
+        asked_s = self._time.now_s()
         answer = await self.transport.gathered(
             scripts.Enqueue(
                 place=place,
@@ -169,6 +157,8 @@ class MessageQueue:
                 waits_for_disk=int(settings.wait_for_fsync),
             )
         )
+        if answer.status == "queued":
+            self._time.note(place.partition, answer.added_at_ms, asked_s)
         return Receipt(
             status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
             id=message.id,
@@ -226,65 +216,7 @@ class MessageQueue:
         then that conversation's. After QueueUnavailableError, or a cancellation, the processor's next claim repeats
         this one: it returns the conversations that this one leased, and no others.
         """
-        chosen = self.keys.of(*only) if only else None
-        if chosen:
-            partition = chosen.partition
-        claim_id = self._unanswered_claims.pop((processor_id, partition), None) or self._random_id()
-        shared = self.keys.partitions[partition]
-        settings = self.settings
-        call = scripts.Claim(
-            partition=shared,
-            last_claim=shared.last_claim_of(processor_id),
-            rules=settings,
-            now_ms=self._now(),
-            processor_id=processor_id,
-            claim_id=claim_id,
-            limit=limit,
-            lock_ttl_ms=settings.lock_ttl_ms,
-            grace_ms=settings.grace_ms,
-            max_batch=settings.max_batch,
-            max_attempts=settings.max_retry_count + 1,
-            dead_letters_max=settings.dead_letters_in_partition_max,
-            queue_ttl_ms=settings.queue_ttl_s * 1000,
-            patience_ms=settings.outage_patience_s * 1000,
-            completed_ttl_ms=settings.completed_ttl_s * 1000,
-            only=chosen.conversation if chosen else "",
-            kept=" ".join(
-                f"{place.conversation} {batch.token}"
-                for batch in kept
-                if (place := self._place_of(batch)).partition == partition
-            ),
-        )
-        try:
-            answer = await self.transport.alone(call)
-        except (QueueUnavailableError, asyncio.CancelledError):
-            self._unanswered_claims[processor_id, partition] = claim_id
-            raise
-        return await self._claimed(answer, processor_id)
-
-    async def _claimed(self, answer: ClaimAnswer, processor_id: str) -> Claimed:
-        """Read the batches of a claim; those that cannot be read become dead letters."""
-        batches = []
-        given_up = answer.given_up
-        for leased in answer.batches:
-            batch, readable = self._batch(leased, answer.now_ms, processor_id)
-            if readable:
-                batches.append(batch)
-            else:
-                # If this fails, the lease runs out and a later claim returns the batch again.
-                with contextlib.suppress(QueueError):
-                    given_up += await self.fail(
-                        batch, "unreadable: the value in Redis is not a message", dead=True
-                    )
-        return Claimed(
-            batches=tuple(batches),
-            given_up=given_up,
-            now_ms=answer.now_ms,
-            next_due_ms=answer.next_due_ms,
-            spared=answer.spared,
-            news=tuple(map(news_of, answer.news)),
-            damaged=answer.damaged,
-        )
+        return await self._claims.claim(processor_id, limit=limit, partition=partition, only=only, kept=kept)
 
     async def extend(self, batch: Batch) -> None:
         """Renew the lease for another `lock_ttl_ms`. Raises LeaseLostError."""
@@ -426,42 +358,6 @@ class MessageQueue:
 
     def _place_of(self, batch: Batch) -> Place:
         return self.keys.of(batch.instance_name, batch.user_phone)
-
-    def _batch(self, leased: LeasedAnswer, now_ms: int, processor_id: str) -> tuple[Batch, bool]:
-        """Return the batch of a leased conversation, and True if all of it could be read."""
-        instance, phone = decode_conversation(leased.conversation)
-        contents = [decode(element) for element in leased.elements]
-        messages = [
-            msgspec.structs.replace(
-                message or unreadable(instance, phone),
-                status="processing",
-                retry_count=leased.attempt - 1,
-                processing_started_at=now_ms,
-            )
-            for message in contents
-        ]
-        batch = Batch(
-            instance_name=instance,
-            user_phone=phone,
-            messages=policy.in_order(messages),
-            token=leased.token,
-            processor_id=processor_id,
-            attempt=leased.attempt,
-            trigger=policy.trigger(
-                self.settings,
-                oldest_ms=messages[0].added_at,
-                waiting=leased.waiting,
-                due_ms=leased.due_ms,
-                attempt=leased.attempt + leased.setbacks,
-            ),
-            due_at_ms=leased.due_ms,
-            claimed_at_ms=now_ms,
-            reply=leased.reply,
-            send_state=leased.send_state or "not sent",  # type: ignore[arg-type]  # the scripts write one of three
-            parts_sent=leased.parts_sent,
-            setbacks=leased.setbacks,
-        )
-        return batch, all(contents)
 
 
 def _require_held(standing: Standing, batch: Batch) -> None:

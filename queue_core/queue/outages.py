@@ -13,7 +13,7 @@ import msgspec
 from queue_core.keys import Partition
 from queue_core.message import BackendKind
 from queue_core.queue.access import Access
-from queue_core.redis.scripts import BackendNews
+from queue_core.redis.scripts.answers import BackendNews
 from queue_core.redis.scripts.loader import text
 from queue_core.text import visible
 

@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
@@ -28,10 +27,10 @@ from queue_core.message import Batch
 from queue_core.queue.attempt import REDIS_RETRY_S, Attempt, Attempts, Outcome
 from queue_core.queue.doorbell import Doorbell
 from queue_core.queue.message_queue import Claimed, MessageQueue
+from queue_core.queue.observing import ProcessingObserver, ProcessingReport
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.renewals import Renewals
 from queue_core.queue.replying import Handler, Sender
-from queue_core.text import quantity
 from queue_core.waiting import wait_for_event
 
 __all__ = ["Handler", "Outcome", "ProcessingObserver", "ProcessingReport", "Processor", "Sender"]
@@ -45,44 +44,6 @@ SENT_MAX = 10_000
 _Conversation = tuple[str, str]
 
 _log = logging.getLogger(__name__)
-
-
-class ProcessingReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Counts of one pass over the conversations that were due."""
-
-    conversations: int
-    messages: int
-    completed: int
-    superseded: int
-    """Turns that changed while they were answered, mostly by a newer message: they are due again."""
-    failed: int
-    """Attempts that failed; their messages are tried again or are dead letters."""
-    lost_leases: int
-    handed_back: int
-    dead_lettered: int
-    """Messages that became dead letters in this pass."""
-    next_due_ms: int | None
-    """Time (Unix ms) at which, as of the last claim, a conversation next needs attention; None when none waits."""
-
-
-class ProcessingObserver(Protocol):
-    """Observer of a Processor, for metrics and records. Its functions must not block.
-
-    An error that they raise is logged and changes nothing. Every batch `claimed` is `ended` once; a batch that is
-    claimed while the processor stops is handed back and not reported.
-    """
-
-    def claimed(self, batch: Batch) -> None:
-        """Note that a batch goes into work."""
-
-    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
-        """Note that an attempt is over; `reason` is "" when completed. `dead_lettered` counts messages."""
-
-    def given_up(self, messages: int) -> None:
-        """Note that messages became dead letters inside a claim: expired, out of attempts, or unreadable."""
-
-    def backend_changed(self, news: OutageNews) -> None:
-        """Note that the AI or a channel went away, or came back. Each change is told to one processor."""
 
 
 @dataclass(slots=True, eq=False)
@@ -310,12 +271,6 @@ class Processor:
         finally:
             self._slots_claimed_for -= limit
             self._slot_freed.set()
-        if claimed.damaged:
-            _log.error(
-                "%s of the queue in Redis had been changed by something else and could not be used; moved aside, see "
-                "`python -m queue_core damaged list`",
-                quantity(claimed.damaged, "key"),
-            )
         if claimed.given_up:
             work.dead_lettered += claimed.given_up
             self._notify(lambda observer: observer.given_up(claimed.given_up))

@@ -88,10 +88,17 @@ class Rescue:
         return rescued
 
     async def _mend(self) -> None:
-        """Move damaged keys of the partitions aside; those of a conversation are found when it is looked at."""
-        access = self._access
+        """Move damaged keys of the partitions aside; those of a conversation are found when it is looked at.
+
+        Conversations at the end of the index that wait for too long, since the clock was set back, come forward.
+        """
+        access, settings = self._access, self._access.settings
         calls = [
-            access.transport.gathered(scripts.Mend(partition=partition, now_ms=access.now()))
+            access.transport.gathered(
+                scripts.Mend(
+                    partition=partition, rules=settings, now_ms=access.now(), lock_ttl_ms=settings.lock_ttl_ms
+                )
+            )
             for partition in access.keys.partitions
         ]
         if damaged := sum(await asyncio.gather(*calls)):

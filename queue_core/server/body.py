@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from itertools import chain
 from typing import Any
 
 import msgspec
 from aiohttp import web
+
+from queue_core.message import is_deeper_than
 
 DEPTH_MAX = 64
 """Limit on nesting; WhatsApp's own webhooks are about 15 deep."""
@@ -50,7 +51,7 @@ def parse_json(body: bytes) -> Any:
         value = _decode(body)
     except (ValueError, RecursionError):
         raise BadBodyError(400, "the body is not JSON") from None
-    if _is_too_deep(value):
+    if is_deeper_than(value, DEPTH_MAX):
         raise BadBodyError(400, f"the JSON is nested more than {DEPTH_MAX} levels deep")
     return value
 
@@ -61,13 +62,3 @@ def _decode(body: bytes) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # Takes what msgspec refuses: half an emoji (a lone surrogate), broken UTF-8, a byte order mark.
         return json.loads(body.decode("utf-8-sig", "replace"))
-
-
-def _is_too_deep(value: Any) -> bool:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(DEPTH_MAX):
-        if not level:
-            return False
-        children = [parent.values() if isinstance(parent, dict) else parent for parent in level]
-        level = [child for child in chain.from_iterable(children) if isinstance(child, dict | list)]
-    return bool(level)

@@ -33,7 +33,9 @@ ThresholdCode = Literal[
 """Codes of thresholds. The p99 of fewer than 100 samples is their maximum, which has a code of its own."""
 
 Unit = Literal["", "ms", "%", "MB", "/min"]
-FaultCode = Literal["kill-worker", "pause-redis", "stop-redis", "restart-redis", "ai-errors"]
+FaultCode = Literal[
+    "kill-worker", "pause-redis", "stop-redis", "restart-redis", "ai-errors", "channel-errors"
+]
 
 
 class Threshold(TypedDict):

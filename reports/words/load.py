@@ -64,6 +64,7 @@ _FAULTS: Mapping[FaultCode, str] = {
     "stop-redis": marked("Redis away"),
     "restart-redis": marked("Redis restarted"),
     "ai-errors": marked("AI failing"),
+    "channel-errors": marked("WhatsApp failing"),
 }
 _SETTINGS = {
     "scenario": marked("scenario"),

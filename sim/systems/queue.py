@@ -16,6 +16,7 @@ from queue_core import (
     QueueError,
     QueueMessage,
     QueueSettings,
+    RetryLaterError,
 )
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
@@ -23,7 +24,7 @@ from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
 from sim.engine.system import System, WebhookFailedError
-from sim.engine.world import World
+from sim.engine.world import AiError, World
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0
@@ -149,7 +150,10 @@ class QueueSystem(System):
             batch.due_at_ms - epoch_ms,
             claimed_at_ms=batch.claimed_at_ms - epoch_ms,
         )
-        return await self.world.ai.answer(conversation, batch.ids, batch.text)
+        try:
+            return await self.world.ai.answer(conversation, batch.ids, batch.text)
+        except AiError as error:
+            raise RetryLaterError(str(error)) from error
 
     async def _send(self, batch: Batch, reply: str) -> None:
         await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)

@@ -220,6 +220,22 @@ def test_what_people_write_stays_text(name: str, opened: Callable[..., Opened]) 
     page.check()
 
 
+def test_lines_to_batches_cross_neither_labels_nor_batches_without_an_answer(
+    opened: Callable[..., Opened],
+) -> None:
+    """A label covers what is beneath it, and so does the rectangle of a batch whose answer was dropped."""
+    page = opened("profiles in Arabic")
+    covers = """() => {
+      const label = document.querySelector(".swimlane .batch text");
+      label.classList.add("beside");
+      const batch = document.querySelector(".swimlane .batch.superseded rect");
+      return [parseFloat(getComputedStyle(label).strokeWidth), getComputedStyle(batch).fill];
+    }"""
+    halo, fill = page.evaluate(covers)
+    assert halo >= 8
+    assert fill != "none"
+
+
 def test_an_override_does_not_turn_what_stands_next_to_it(opened: Callable[..., Opened]) -> None:
     page = opened("hostile replay")
     order = """Array.from(document.querySelectorAll('#summary tbody tr')).every((row) =>

@@ -30,7 +30,19 @@ COMMANDS = commands()
 STUDIES = ("python -m sim", "python -m reports")
 PARTS = {"web": "listening on", "worker": "worker started", "monitor": "health"}
 """Processes of a deployment, and how their logs say that they are ready."""
-OPERATOR = ("check", "status", "show", "dead", "drain", "hold", "resume", "forget", "tick", "send-test")
+OPERATOR = (
+    "check",
+    "status",
+    "show",
+    "dead",
+    "damaged",
+    "drain",
+    "hold",
+    "resume",
+    "forget",
+    "tick",
+    "send-test",
+)
 LOADS = ("run", "validate")
 NOT_RUN = {
     "make": "each takes minutes; they are checked against the Makefile, and CI runs `make test` and `make regress`",

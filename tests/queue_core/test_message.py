@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queue_core import Batch, InvalidMessageError, QueueMessage
-from queue_core.message import MAX_NAME_BYTES, check_names, decode, encode
+from queue_core.message import DEPTH_MAX, MAX_NAME_BYTES, check_names, decode, encode
 
 LIMIT = 262_144
 words = st.text(st.characters(), max_size=20)  # lone surrogates included
@@ -165,3 +165,23 @@ def test_the_text_of_a_batch_has_a_line_for_each_message_with_words() -> None:
     )
     assert batch.text == "one\nthree"
     assert batch.ids == ("a", "b", "c")
+
+
+def test_whatever_can_be_stored_can_be_read_with_a_deep_stack_too() -> None:
+    def at_depth(depth: int) -> QueueMessage | None:
+        return decode(stored) if depth == 0 else at_depth(depth - 1)
+
+    data: dict[str, Any] = {}
+    for _ in range(DEPTH_MAX - 1):
+        data = {"a": data}
+    stored = encode(message(message_data=data), 10_000)
+    assert at_depth(400) is not None
+    with pytest.raises(InvalidMessageError, match="nested more than 100 levels"):
+        encode(message(message_data={"a": data}), 10_000)
+    wide: dict[str, Any] = {"a": [{}] * (DEPTH_MAX + 1)}
+    assert decode(encode(message(message_data=wide), 10_000)) is not None
+
+
+def test_a_value_that_is_nested_too_deep_for_python_is_not_a_message() -> None:
+    stored = b'{"instanceName":"b","userPhone":"p","message":"","messageData":' + b'{"a":' * 5_000
+    assert decode(stored + b"1" + b"}" * 5_001) is None

@@ -5,198 +5,28 @@ Only the fields named beside a Place, a Partition or a Seen are sent.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from queue_core.keys import Key, Partition, Place, Seen
+from queue_core.redis.scripts import answers
+from queue_core.redis.scripts.answers import (
+    ClaimAnswer,
+    EnqueueAnswer,
+    FailAnswer,
+    ForgetAnswer,
+    InventoryAnswer,
+    Standing,
+    SurveyAnswer,
+)
 from queue_core.redis.scripts.loader import Call, Digits, Now, Number, stub, text
 from queue_core.settings import Rules
-
-Standing = Literal["held", "settled", "superseded", "lost"]
-"""State of a lease: held by the caller, settled by the same call before, superseded by a changed turn, or lost."""
-
-
-class EnqueueAnswer(NamedTuple):
-    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
-
-    status: str
-    added_at_ms: int
-    waiting: int
-
-
-class LeasedAnswer(NamedTuple):
-    """One leased conversation, as `claim.lua` returns it."""
-
-    conversation: str
-    token: int
-    attempt: int
-    waiting: int
-    due_ms: int
-    reply: str | None
-    send_state: str | None
-    parts_sent: int
-    setbacks: int
-    elements: list[bytes]
-
-
-class BackendNews(NamedTuple):
-    """News of a backend: it went away, or it came back."""
-
-    backend: str
-    """Name of the backend: "ai", or "channel:" and an encoded instance."""
-    is_away: bool
-    since_ms: int
-    """Time at which it went away."""
-    error: str
-    """Last error."""
-
-
-class ClaimAnswer(NamedTuple):
-    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
-
-    `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
-    or no claim came for some time. `damaged` counts keys that were moved aside.
-    """
-
-    now_ms: int
-    next_due_ms: int | None
-    given_up: int
-    spared: int
-    batches: list[LeasedAnswer]
-    news: tuple[BackendNews, ...] = ()
-    damaged: int = 0
-
-
-class FailAnswer(NamedTuple):
-    """Answer of a fail. `given_up` counts messages that became dead letters."""
-
-    standing: Standing
-    given_up: int
-
-
-class SurveyAnswer(NamedTuple):
-    """Counts of one page; `oldest_added_ms` is None when nothing waits there."""
-
-    now_ms: int
-    conversations: int
-    waiting: int
-    in_flight: int
-    oldest_added_ms: int | None
-    expired_leases: int
-
-
-class ForgetAnswer(NamedTuple):
-    """Answer of a forget: what became of the conversation, and what was kept of it."""
-
-    standing: Literal["forgotten", "waiting", "in flight"]
-    waiting: int
-    lease_left_ms: int
-    finished: int
-    reply: bool
-    memory: bool
-    statistics: bool
-
-
-class InventoryAnswer(NamedTuple):
-    """Counts of one page of what workers would answer; the times are None when that is nothing."""
-
-    conversations: int
-    messages: int
-    older: int
-    oldest_ms: int | None
-    newest_ms: int | None
-    unsure_replies: int
-
-
-_STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
-
-
-def _standing(raw: Any) -> Standing:
-    return _STANDINGS.get(text(raw), "lost")
-
-
-def _enqueue_answer(raw: Any) -> EnqueueAnswer:
-    return EnqueueAnswer(text(raw[0]), raw[1], raw[2])
-
-
-def _claim_answer(raw: Any) -> ClaimAnswer:
-    return ClaimAnswer(
-        now_ms=raw[0],
-        next_due_ms=raw[1] if raw[1] >= 0 else None,
-        given_up=raw[2],
-        spared=raw[3],
-        damaged=raw[5],
-        batches=[
-            LeasedAnswer(
-                conversation=text(conversation),
-                token=int(token),
-                attempt=attempt,
-                waiting=waiting,
-                due_ms=int(due),
-                reply=text(reply) if reply is not None else None,
-                send_state=text(state) if state is not None else None,
-                parts_sent=int(parts or 0),
-                setbacks=int(setbacks),
-                elements=elements,
-            )
-            for conversation, token, attempt, waiting, due, reply, state, parts, setbacks, elements in raw[4]
-        ],
-        news=tuple(
-            BackendNews(text(name), text(what) == "away", int(since), text(error))
-            for name, what, since, error in raw[6]
-        ),
-    )
-
-
-def _fail_answer(raw: Any) -> FailAnswer:
-    return FailAnswer(_standing(raw[0]), raw[1])
-
-
-def _withdraw_answer(raw: Any) -> str | int:
-    return raw if isinstance(raw, int) else text(raw)
-
-
-def _survey_answer(raw: Any) -> SurveyAnswer:
-    now_ms, conversations, waiting, in_flight, oldest, expired = raw
-    return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
-
-
-def _forget_answer(raw: Any) -> ForgetAnswer:
-    standing, waiting, lease_left_ms, finished, *kept = raw
-    reply, memory, statistics = map(bool, kept)
-    return ForgetAnswer(
-        text(standing),  # type: ignore[arg-type]  # the script returns one of the three
-        waiting,
-        lease_left_ms,
-        finished,
-        reply,
-        memory,
-        statistics,
-    )
-
-
-def _inventory_answer(raw: Any) -> InventoryAnswer:
-    conversations, messages, older, oldest, newest, unsure = raw
-    oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
-    return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)
-
-
-def _count(raw: Any) -> int:
-    return int(raw)
-
-
-def _pair(raw: Any) -> tuple[int, int]:
-    return raw[0], raw[1]
-
-
-def _is_found(raw: Any) -> bool:
-    return bool(raw)
 
 
 @stub("enqueue")
 class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
-    read = staticmethod(_enqueue_answer)
+    read = staticmethod(answers.read_enqueue)
     place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
@@ -214,13 +44,16 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
 
-    read = staticmethod(_claim_answer)
+    read = staticmethod(answers.read_claim)
     partition: Annotated[Partition, "active wake token dead looks layout hold damaged base"]
     last_claim: Key
     rules: Rules
     now_ms: Now
     processor_id: str
     claim_id: str
+    run: str
+    claim_number: Number
+    expected_ms: Number
     limit: Number
     lock_ttl_ms: Number
     grace_ms: Number
@@ -234,11 +67,23 @@ class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     kept: str
 
 
+@stub("discard")
+class Discard(Call[int], frozen=True, kw_only=True):
+    """Makes dead letters of unreadable messages of a batch. Returns how many are left, -1 for a lost lease."""
+
+    place: Annotated[Place, "queue lock active wake dead reply damaged conversation"]
+    rules: Rules
+    now_ms: Now
+    token: Digits
+    indexes: str
+    reason: str
+
+
 @stub("extend")
 class Extend(Call[Standing], frozen=True, kw_only=True):
     """Renews a lease."""
 
-    read = staticmethod(_standing)
+    read = staticmethod(answers.read_standing)
     place: Annotated[Place, "lock active damaged conversation"]
     now_ms: Now
     token: Digits
@@ -249,7 +94,7 @@ class Extend(Call[Standing], frozen=True, kw_only=True):
 class RecordReply(Call[Standing], frozen=True, kw_only=True):
     """Keeps the reply and confirms the lease right before the send, unless the turn has changed."""
 
-    read = staticmethod(_standing)
+    read = staticmethod(answers.read_standing)
     place: Annotated[
         Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
     ]
@@ -267,7 +112,7 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
 class RecordSent(Call[Standing], frozen=True, kw_only=True):
     """Notes that parts of the reply, or all of it, were sent, and confirms the lease."""
 
-    read = staticmethod(_standing)
+    read = staticmethod(answers.read_standing)
     place: Annotated[Place, "lock reply damaged conversation base channel"]
     now_ms: Now
     token: Digits
@@ -279,7 +124,7 @@ class RecordSent(Call[Standing], frozen=True, kw_only=True):
 class Complete(Call[Standing], frozen=True, kw_only=True):
     """Finishes a batch."""
 
-    read = staticmethod(_standing)
+    read = staticmethod(answers.read_standing)
     place: Annotated[
         Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
     ]
@@ -294,7 +139,7 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
 class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     """Ends a lease without success."""
 
-    read = staticmethod(_fail_answer)
+    read = staticmethod(answers.read_fail)
     place: Annotated[
         Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
     ]
@@ -320,7 +165,7 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 class Requeue(Call[bool], frozen=True, kw_only=True):
     """Puts a dead letter back."""
 
-    read = staticmethod(_is_found)
+    read = staticmethod(answers.read_is_found)
     partition: Annotated[Partition, "dead active wake damaged base"]
     rules: Rules
     now_ms: Now
@@ -331,7 +176,7 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
 class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
     """Puts messages of a damaged key back: how many, and how many are left; see `restore.lua` for numbers below 0."""
 
-    read = staticmethod(_pair)
+    read = staticmethod(answers.read_pair)
     partition: Annotated[Partition, "damaged active wake dead base"]
     rules: Rules
     now_ms: Now
@@ -343,8 +188,10 @@ class Restore(Call[tuple[int, int]], frozen=True, kw_only=True):
 class Mend(Call[int], frozen=True, kw_only=True):
     """Moves damaged keys of a partition aside, and counts them."""
 
-    partition: Annotated[Partition, "active wake token dead looks damaged"]
+    partition: Annotated[Partition, "active wake token dead looks damaged base"]
+    rules: Rules
     now_ms: Now
+    lock_ttl_ms: Number
 
 
 @stub("withdraw")
@@ -354,7 +201,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     A number means that the search goes on with a call that has it as `skipped`.
     """
 
-    read = staticmethod(_withdraw_answer)
+    read = staticmethod(answers.read_withdraw)
     place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
@@ -371,7 +218,7 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
 class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     """Deletes what is kept of a conversation."""
 
-    read = staticmethod(_forget_answer)
+    read = staticmethod(answers.read_forget)
     place: Annotated[
         Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
     ]
@@ -393,7 +240,7 @@ class Rescue(Call[str], frozen=True, kw_only=True):
 class DropOld(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of old messages."""
 
-    read = staticmethod(_count)
+    read = staticmethod(answers.read_count)
     place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
     rules: Rules
     now_ms: Now
@@ -407,7 +254,7 @@ class DropOld(Call[int], frozen=True, kw_only=True):
 class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
     """Counts what a page of the index holds for workers."""
 
-    read = staticmethod(_inventory_answer)
+    read = staticmethod(answers.read_inventory)
     partition: Annotated[Partition, "active wake dead damaged base"]
     now_ms: Now
     first: Digits
@@ -419,7 +266,7 @@ class Inventory(Call[InventoryAnswer], frozen=True, kw_only=True):
 class Survey(Call[SurveyAnswer], frozen=True, kw_only=True):
     """Counts a page of the index."""
 
-    read = staticmethod(_survey_answer)
+    read = staticmethod(answers.read_survey)
     partition: Annotated[Partition, "active wake dead damaged base"]
     now_ms: Now
     first: Digits

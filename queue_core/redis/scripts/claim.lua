@@ -6,8 +6,13 @@
 -- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
 -- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
 --
--- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed.
+-- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed. `claim_number`
+-- counts the claims of a processor since it began its `run`: a copy that the network delivers after newer claims leases
+-- nothing, since nobody would read the answer.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
+-- `expected_ms` is the time that this clock would show now if it had run like the worker's since an earlier answer, 0 if
+-- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
+-- at an earlier claim, it was set back: claims then look through the whole index for what would wait for too long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
@@ -19,8 +24,10 @@
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
 
--- Size of messages in bytes at which a claim leases no further conversation.
-local REPLY_BYTES_MAX = 16 * 1024 * 1024
+-- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
+-- few milliseconds at most. The next claim goes on.
+local LEASES_MAX = 50
+local REPLY_BYTES_MAX = 256 * 1024
 -- Longest time between two claims that is not a gap.
 local GAP_MS = math.floor(lock_ttl_ms / 4)
 -- Time after which a lease that must not be taken over yet is looked at again.
@@ -30,35 +37,68 @@ local TOKEN_MAX = 2 ^ 53
 -- Limit on searches for due conversations in one claim.
 local ROUNDS_MAX = 16
 -- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
-local PUT_OFF_MAX = 200
+local PUT_OFF_MAX = 100
 -- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
+-- Conversations that one claim looks through after the clock was set back.
+local SWEEP_PAGE = 100
+
 local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, bytes = {}, {}, 0
--- Time from which on the wait of older messages counts: until then an outage kept them from being answered.
+-- Time from which on the wait of older messages counts: an outage kept them from being answered, or the clock was set.
 local counts_from = 0
 local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
   limit = 0
 end
+limit = math.min(limit, LEASES_MAX)
 
--- Notes this look at the index. Returns the time since which claims have come without a gap.
+-- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
+-- from its end, where a search after a step of the clock goes on; nil without one.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from')
-  local at, since = tonumber(looks[1] or nil), tonumber(looks[2] or nil)
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep')
+  local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
+  counts_from = tonumber(looks[3] or nil) or 0
+  local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
+  local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
     since = now_ms
   end
   redis.call('HSET', partition.looks, 'at', digits(now_ms), 'since', digits(since))
-  counts_from = tonumber(looks[3] or nil) or 0
-  return since
+  if is_forward or is_back and counts_from > now_ms then
+    counts_from = now_ms
+    redis.call('HSET', partition.looks, 'counts_from', digits(now_ms))
+  end
+  return since, is_back and 0 or sweep
+end
+
+-- Looks through a page of the index for conversations that would wait for too long. Returns where to go on, nil at its
+-- beginning.
+local function sweep_from(position)
+  local page = redis.call('ZREVRANGE', partition.active, position, position + SWEEP_PAGE - 1)
+  local moved = 0
+  for _, conversation in ipairs(page) do
+    local is_done, is_moved = pcall(pull_forward, place_in(partition, conversation), rules, now_ms, lock_ttl_ms)
+    moved = moved + (is_done and is_moved and 1 or 0)
+  end
+  if #page < SWEEP_PAGE then
+    redis.call('HDEL', partition.looks, 'sweep')
+    return nil
+  end
+  local rest = position + #page - moved
+  redis.call('HSET', partition.looks, 'sweep', rest)
+  return rest
 end
 
 -- Returns true if a conversation is held and must not be taken over yet; then it is looked at again later.
 local function is_held(place, expires_at, since)
   local expires = tonumber(expires_at or nil)
+  if expires and expires > now_ms + lock_ttl_ms then  -- the clock was set back
+    expires = now_ms + lock_ttl_ms
+    redis.call('HSET', place.lock, 'expiresAt', digits(expires))
+  end
   local free_at = expires and math.max(expires, since + grace_ms)
   if not free_at or free_at <= now_ms then
     return false
@@ -200,7 +240,8 @@ local function batch_of(place)
   end
   local waiting = redis.call('LLEN', place.queue)
   return {
-    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], lock[5] or '0', elements,
+    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], string.match(lock[5] or '', '^%d+$') or '0',
+    elements,
   }, bytes
 end
 
@@ -227,18 +268,20 @@ local function renew_kept()
   end
 end
 
--- Lets a conversation wait for a backend, unless its messages waited for too long.
+-- Lets a conversation wait for a backend. Messages that waited for too long become dead letters if there is room.
 local function let_wait(place, backend)
-  local count = outlasted_at_head(place)
-  if count > 0 then
+  local head = redis.call('LINDEX', place.queue, 0)
+  if head and is_expired(head, patience_ms) and redis.call('XLEN', partition.dead) < dead_letters_max then
+    local count = outlasted_at_head(place)
     local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
     give_up(place, count, reason_of_wait(backend.name, error), now_ms)
     given_up = given_up + count
+    head = redis.call('LINDEX', place.queue, 0)
   end
-  local head = redis.call('LINDEX', place.queue, 0)
   if head then
     local added_at = stamp_of(head)
-    put_off(place, backend, now_ms, added_at > 0 and added_at + patience_ms or nil)
+    local until_ms = added_at + patience_ms
+    put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
   else
     redis.call('ZREM', partition.active, place.conversation)
   end
@@ -297,6 +340,8 @@ local function visit_safely(place, due, since, may_lease)
   end
 end
 
+local sweep
+
 -- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
 local function take(conversation, due, since)
   local place = place_in(partition, conversation)
@@ -327,6 +372,9 @@ local function next_due()
   elseif only ~= '' then
     return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
   end
+  if sweep then
+    return now_ms
+  end
   local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
   local at = due >= 0 and next_of_outages(gate)
   return at and math.min(due, at) or due
@@ -338,14 +386,17 @@ end
 
 read_layout(partition)
 allow_when_full(partition.token)
-local since = looked_since()
-renew_kept()
-local claim = {last_claim = last_claim, damaged = partition.damaged}
-local last = guarded(claim, now_ms, function()
-  return redis.call('HMGET', last_claim, 'claimId', 'conversations')
+local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, function()
+  return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
 end)
+if last[3] == run and last[1] ~= claim_id and claim_number <= (tonumber(last[4] or nil) or 0) then
+  return answer({})
+end
+local since, position = looked_since()
+sweep = position and sweep_from(position)
+renew_kept()
 if last[1] == claim_id then
-  for conversation in string.gmatch(last[2], '%S+') do
+  for conversation in string.gmatch(last[2] or '', '%S+') do
     local place = place_in(partition, conversation)
     local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
@@ -375,8 +426,7 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later 
   end
 end
 settle_backends(gate, now_ms)
-if #leased > 0 then
-  redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '))
-  redis.call('PEXPIRE', last_claim, queue_ttl_ms)
-end
+redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
+  'number', claim_number)
+redis.call('PEXPIRE', last_claim, queue_ttl_ms)
 return answer(news)

@@ -19,11 +19,13 @@ local function archive_all()
   for _, element in ipairs(elements) do
     archive(place, element, now_ms)
   end
-  -- Each completion renews the archive's TTL, so old messages are removed one by one.
-  local oldest = redis.call('LINDEX', place.completed, 0)
-  while oldest and (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) < now_ms - completed_ttl_ms do
+  -- Each completion renews the archive's TTL, so old messages are removed one by one, more of them than were added.
+  for _ = 1, #elements + 100 do
+    local oldest = redis.call('LINDEX', place.completed, 0)
+    if not oldest or (tonumber(string.match(oldest, '^{"completedAt":(%d+)')) or 0) >= now_ms - completed_ttl_ms then
+      break
+    end
     redis.call('LPOP', place.completed)
-    oldest = redis.call('LINDEX', place.completed, 0)
   end
   redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 end

@@ -3,7 +3,7 @@
 
 local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
-local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 if first_ms then
   if waits_for_disk == '1' then
     -- Another connection may have stored the message, and WAITAOF waits for writes of its own connection only. This

@@ -21,7 +21,8 @@ end
 local function set_back()
   take_back_lease(place)
   redis.call('HINCRBY', place.lock, 'setbacks', 1)
-  redis.call('HSET', place.lock, 'error', reason, 'awaited', backend, 'again', digits(now_ms + wait_ms))
+  redis.call('HSET', place.lock, 'error', reason, 'awaited', backend, 'again', digits(now_ms + wait_ms),
+    'waitMs', digits(wait_ms))
   schedule(place, now_ms + wait_ms)
 end
 
@@ -46,6 +47,7 @@ local function count_attempt()
     redis.call('HSET', place.lock, 'error', reason)
   end
   if #tries > 0 then
+    redis.call('HSET', place.lock, 'waitMs', digits(backoff_ms))
     schedule(place, now_ms + backoff_ms)
   else
     schedule_rest(place, rules, now_ms)

@@ -104,7 +104,11 @@ local function place_in(partition, conversation)
   }
 end
 
--- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python.
+-- A clock that jumps by this much was set.
+local STEP_MS = 1000
+
+-- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. A stamp in the
+-- future says that the clock was set back; nobody knows how long its message has waited, so it is due.
 local function due_at(place, rules, now_ms)
   local waiting = redis.call('LLEN', place.queue)
   if waiting == 0 then
@@ -114,7 +118,11 @@ local function due_at(place, rules, now_ms)
     return now_ms
   end
   local limit_ms = rules.idle_ms > 0 and rules.cap_ms > 0 and rules.cap_ms or rules.window_ms
-  local due = stamp_of(redis.call('LINDEX', place.queue, 0)) + limit_ms
+  local oldest = stamp_of(redis.call('LINDEX', place.queue, 0))
+  if oldest > now_ms + STEP_MS then
+    return now_ms
+  end
+  local due = oldest + limit_ms
   if rules.idle_ms > 0 then
     due = math.min(due, stamp_of(redis.call('LINDEX', place.queue, -1)) + rules.idle_ms)
   end
@@ -164,6 +172,25 @@ end
 -- why it is looked at so early.
 local function schedule_look(place, now_ms, lock_ttl_ms)
   redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
+end
+
+-- Brings a conversation forward that waits for longer than it may, since the clock was set back. Returns true if it did.
+local function pull_forward(place, rules, now_ms, lock_ttl_ms)
+  local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
+  local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'waitMs', 'latest', 'again')
+  local latest, at
+  if lock[1] then
+    latest, at = now_ms + lock_ttl_ms, now_ms  -- claim.lua looks at the lease
+  elseif lock[2] or lock[5] then
+    latest = now_ms + (tonumber(lock[3] or nil) or 3600000)
+  else
+    latest = no_later(due_at(place, rules, now_ms) or now_ms, lock[4])
+  end
+  if not scheduled or scheduled <= latest + STEP_MS then
+    return false
+  end
+  schedule(place, at or latest)
+  return true
 end
 
 local function tries_in(list)

@@ -31,7 +31,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "seen", "damage", "outages", "gate")
+LIBRARIES = ("lib", "damage", "seen", "outages", "gate")
 """Files with functions that scripts share; a function uses those that stand before it."""
 
 
@@ -59,7 +59,7 @@ class LuaScript:
         self.keys_count = len(self.keys)
         body, lib = _read(name), library()
         if keys := self._guarded_keys(mends):
-            body = f"local function run()\n{body}\nend\nreturn guarded({keys}, now_ms, run)\n"
+            body = f"local function main()\n{body}\nend\nreturn guarded({keys}, now_ms, main)\n"
         self._check(body, lib)
         script = f"{_preamble(inputs)}\n{body}"
         self.source = f"{needed_part(script, lib)}\n{script}"

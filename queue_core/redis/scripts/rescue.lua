@@ -1,6 +1,6 @@
 -- rescue: repairs damage from outside, by a manual change, a failover that lost a write or another program; the queue
 -- causes none. `repair` '1' repairs, '0' only looks and writes nothing.
--- Returns 'stranded' (messages that no worker would look at; due now, or when a lease that is held ends)
+-- Returns 'stranded' (messages that no worker would look at; workers look at them now)
 --   | 'orphan' (a lock or a reply without messages; deleted) | 'fine'
 
 local verdict = 'fine'
@@ -17,9 +17,7 @@ end
 
 allow_when_full(place.lock)
 if verdict == 'stranded' then
-  -- The worker that holds it may still be answering.
-  local lease_ends = tonumber(redis.call('HGET', place.lock, 'expiresAt') or 0)
-  schedule(place, math.max(now_ms, lease_ends))
+  schedule(place, now_ms)  -- claim.lua leaves it to a worker that holds it
 else
   redis.call('DEL', place.lock, place.reply)
   redis.call('ZREM', place.active, place.conversation)

@@ -61,12 +61,27 @@ local function step_ms_of(layer)
   return math.ceil(layer.length_ms / STEPS)
 end
 
+-- Returns when the id came, in steps, if a layer has it; else false. A bucket of another type is moved aside.
+local function steps_in(place, seen, layer, prefix, now_ms)
+  local bucket = bucket_of(seen, layer, prefix)
+  local steps = redis.pcall('HGET', bucket, field_of(seen, layer))
+  if type(steps) ~= 'table' then
+    return steps
+  end
+  local problem = tostring(steps.err)
+  if not is_about_data(problem) then
+    error(problem, 0)
+  end
+  set_aside({bucket = bucket, damaged = place.damaged}, 'bucket', problem, now_ms)
+  return false
+end
+
 -- Returns the time at which the id came first, up to a step too early; nil for a new id. `since` is the time since when
 -- messages are stored in this layout.
-local function first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+local function first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local prefix = prefix_of(seen)
   for _, layer in ipairs(layers) do
-    local steps = redis.call('HGET', bucket_of(seen, layer, prefix), field_of(seen, layer))
+    local steps = steps_in(place, seen, layer, prefix, now_ms)
     if steps then
       return layer.begun_ms + steps * step_ms_of(layer)
     end

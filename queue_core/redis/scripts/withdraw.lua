@@ -6,7 +6,7 @@
 -- Returns 'marked' (it was not stored) | 'withdrawn' | 'in flight' (too late: a worker has recorded a reply to it)
 --   | the number of messages at which this call and those before it have looked, when the search is to go on
 
-local ELEMENTS_MAX = 1000
+local ELEMENTS_MAX = 500
 local CHUNK = 100
 
 -- Notes in the lock that the message was answered, once.
@@ -23,7 +23,7 @@ end
 
 local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
-local first_ms = first_seen(seen, layers, since, now_ms, dedupe_ttl_ms)
+local first_ms = first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 if not first_ms then
   mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
 end
@@ -66,7 +66,7 @@ if index <= begun then
   return 'withdrawn'
 end
 archive(place, element, now_ms)
-redis.call('LREM', place.queue, -1, element)
+redis.call('LREM', place.queue, 2 * index > redis.call('LLEN', place.queue) and -1 or 1, element)
 redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 if begun == 0 then
   schedule_rest(place, rules, now_ms, redis.call('HGET', place.lock, 'latest'))

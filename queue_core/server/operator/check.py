@@ -11,6 +11,7 @@ import msgspec
 from queue_core.errors import InvalidSettingsError, QueueUnavailableError
 from queue_core.queue.health import examine
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.probe import probe
 from queue_core.redis.connection import connect
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command
@@ -29,8 +30,9 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         summary="find everything that would void the guarantees",
         description="""
             Looks at Redis and the queue for whatever could lose a message: an eviction policy, missing persistence, a
-            replica, stranded conversations and more; and says what to do about each. Errors void the guarantees;
-            warnings do not yet.
+            replica, stranded conversations and more; and says what to do about each. It also runs the queue's scripts
+            on a trial conversation, which it deletes, and so finds rights that lack and writes that Redis refuses.
+            Errors void the guarantees; warnings do not yet.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
             that `serve` would start, checks it, and stops it.
@@ -55,7 +57,9 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     """Examine and write the verdict."""
     async with _queue_to_check(settings, may_start=args.embedded) as (queue, redis_name):
         report = await examine(queue)
-    errors = list(report.errors)
+        refusals = await probe(queue) if report.reachable else []
+    known = " ".join(report.errors)
+    errors = [*report.errors, *(refusal for refusal in refusals if refusal.partition(": ")[2] not in known)]
     if not settings.use_queue_system:
         errors.append(
             "USE_QUEUE_SYSTEM=false: new messages go to the legacy buffer, which can lose them. Set it to true as soon "

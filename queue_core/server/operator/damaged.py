@@ -50,6 +50,11 @@ def add_damaged(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         has_json=False,
     )
     below = parser.add_subparsers(title="commands", required=True)
+    _add_reads(below)
+    _add_repairs(below)
+
+
+def _add_reads(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_command(
         below,
         "list",
@@ -70,6 +75,9 @@ def add_damaged(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         epilog="exit codes: 0 shown; 1 no damaged key has that id, or Redis is not available; 2 wrong usage",
     )
     show.add_argument("id", metavar="ID", help="as `damaged list` shows it, such as 0/1700000000000-0")
+
+
+def _add_repairs(below: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     repair = add_command(
         below,
         "repair",

@@ -94,6 +94,8 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_complete: bool
     """True when there was time to look at all keys."""
     dead_letters: int
+    held: bool
+    """True when the queue is held, so that no worker takes a turn."""
 
     @property
     def is_empty(self) -> bool:
@@ -101,7 +103,9 @@ class _Remaining(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     def words(self) -> str:
         words = f"{in_conversations(self.messages, self.conversations)} left"
-        if self.overdue:
+        if self.held and self.messages:
+            words += "; the queue is held: see `python -m queue_core resume --help`"
+        elif self.overdue:
             words += f"; {quantity(self.overdue, 'conversation')} overdue: is a worker running?"
         if self.unreachable:
             unreachable = quantity(self.unreachable, "more conversation")
@@ -127,6 +131,7 @@ async def _read_remaining(queue: MessageQueue) -> _Remaining:
         unreachable=unreachable,
         is_complete=is_complete,
         dead_letters=(await queue.sizes()).dead_letters,
+        held=await queue.holding.since_ms() is not None,
     )
 
 

@@ -19,14 +19,15 @@ def figures(report: HealthReport) -> list[tuple[str, str]]:
     role = f"{report.role or 'role unknown'}{' of a cluster' if report.is_cluster else ''}"
     oldest = "none waits" if report.oldest_age_ms is None else age(report.oldest_age_ms)
     stranded = report.stranded_conversations
+    about = "about " if report.is_estimated else ""
     return [
         ("Redis", visible(f"{report.version or 'version unknown'}, {role}, answers in {latency}")),
         ("memory", f"{_memory(report)}; eviction policy {visible(report.eviction_policy) or 'unknown'}"),
         ("persistence", _persistence(report)),
         ("layout", _layout(report)),
         ("active", quantity(report.active_conversations, "conversation")),
-        ("waiting", quantity(report.waiting, "message")),
-        ("in work", quantity(report.in_flight, "message")),
+        ("waiting", about + quantity(report.waiting, "message")),
+        ("in work", about + quantity(report.in_flight, "message")),
         ("oldest", oldest),
         *((("held", f"since {moment(report.held_since_ms)}"),) if report.held_since_ms is not None else ()),
         ("dead letters", f"{report.dead_letters:,}"),
@@ -72,11 +73,15 @@ def _layout(report: HealthReport) -> str:
 
 
 def _outage(outage: Outage, now_ms: int) -> str:
-    waiting = f"{quantity(outage.waiting, 'conversation')} wait"
-    if not outage.is_away:
-        return f"{outage.name} is back; {waiting}"
-    since = age(now_ms - outage.since_ms)
-    return visible(f"{outage.name} has been away for {since}; {waiting}; last error: {outage.error}")
+    waiting = quantity(outage.waiting, "conversation")
+    if outage.is_away:
+        since = age(now_ms - outage.since_ms)
+        words = (
+            f"{outage.name} has been away for {since}; waiting for it: {waiting}; last error: {outage.error}"
+        )
+    else:
+        words = f"{outage.name} is back; still waiting for it: {waiting}"
+    return visible(words)
 
 
 def _persistence(report: HealthReport) -> str:

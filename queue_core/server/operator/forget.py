@@ -164,6 +164,8 @@ def _kept(settings: ServerSettings) -> Iterator[str]:
         f"ids of messages, for up to {age(settings.queue.dedupe_ttl_s * 1000)}, so that a repeated delivery is not "
         "answered"
     )
+    if settings.dead_letters_file:
+        yield f"dead letters that the monitor moved to {settings.dead_letters_file}"
     if settings.record_to:
         texts = "with texts" if settings.record_text else "without texts"
         yield f"recordings in {settings.record_to}/, {texts}, where a hash stands for the user"

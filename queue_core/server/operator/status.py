@@ -14,6 +14,7 @@ from queue_core.legacy.inspection import count_buffered
 from queue_core.queue.health import examine
 from queue_core.queue.inspection import ActiveConversation
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.rescue import STEPS_MAX
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, count, duration_s
 from queue_core.server.operator.figures import figures, in_conversations, write_findings
@@ -82,10 +83,9 @@ async def run_status(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings: ServerSettings) -> None:
     report = await examine(queue)
-    conversations = await queue.active_conversations()
+    due = await queue.active_conversations(limit=args.limit)
     now_ms = await queue.now_ms()
-    buffered = await count_buffered(queue)
-    due = conversations[: args.limit]
+    buffered = await count_buffered(queue, pages_max=STEPS_MAX)
     if args.json:
         listed = [_as_json(conversation, now_ms) for conversation in due]
         answer = {
@@ -109,8 +109,8 @@ async def _write_status(queue: MessageQueue, args: argparse.Namespace, settings:
             names = name(conversation.instance_name), name(conversation.user_phone)
             table.add(*names, _attention(conversation, now_ms))
         table.flush()
-        if len(conversations) > len(due):
-            write(f"and {quantity(len(conversations) - len(due), 'conversation')} more: see --limit")
+        if report.active_conversations > len(due):
+            write(f"and {quantity(report.active_conversations - len(due), 'conversation')} more: see --limit")
 
 
 def _attention(conversation: ActiveConversation, now_ms: int) -> str:

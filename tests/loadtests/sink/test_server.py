@@ -196,11 +196,29 @@ async def test_the_ai_fails_for_the_given_time() -> None:
     assert [(event["event"], event["attempt"]) for event in seen] == [("ai-error", 1), ("ai", 2)]
 
 
-async def test_zero_seconds_end_the_errors() -> None:
+async def test_sends_fail_for_the_given_time() -> None:
+    clock = [1000.0]
+    cloud = {"to": "1", "type": "text", "text": {"body": "hello"}}
+    async with running(now=lambda: clock[0]) as client:
+        await client.post("/sink/channel-errors", json={"seconds": 10})
+        for wanted in (503, 200):
+            async with client.post("/v23.0/77/messages", json=cloud) as response:
+                assert response.status == wanted
+            async with client.post("/message/sendText/bot", json={"number": "1", "text": "hi"}) as response:
+                assert response.status == (wanted if wanted == 503 else 201)
+            clock[0] += 10.0
+        seen = await events(client)
+    assert [event["event"] for event in seen] == ["send-error", "send-error", "sent", "sent"]
+
+
+@pytest.mark.parametrize("backend", ["ai", "channel"])
+async def test_zero_seconds_end_the_errors(backend: str) -> None:
     async with running() as client:
-        await client.post("/sink/ai-errors", json={"seconds": 10})
-        await client.post("/sink/ai-errors", json={"seconds": 0})
+        await client.post(f"/sink/{backend}-errors", json={"seconds": 10})
+        await client.post(f"/sink/{backend}-errors", json={"seconds": 0})
         assert (await ask(client, "a"))[0] == 200
+        async with client.post("/message/sendText/bot", json={"number": "1", "text": "hi"}) as response:
+            assert response.status == 201
 
 
 async def test_failures_depend_on_turn_and_attempt_and_not_on_the_order() -> None:
@@ -238,6 +256,7 @@ async def test_service_times_depend_on_turn_and_seed_and_not_on_the_order() -> N
         ("POST", "/message/sendText/bot", b"\xff"),
         ("POST", "/sink/ai-errors", b"{}"),
         ("POST", "/sink/ai-errors", b'{"seconds": -1}'),
+        ("POST", "/sink/channel-errors", b'{"seconds": -1}'),
         ("GET", "/sink/events?after=-1", None),
         ("GET", "/sink/events?after=%C2%B2", None),
     ],

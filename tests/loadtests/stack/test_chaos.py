@@ -45,6 +45,9 @@ class Recorder:
     def ai_errors(self, seconds: float) -> None:
         self.done.append(f"ai-errors {seconds:g}")
 
+    def channel_errors(self, seconds: float) -> None:
+        self.done.append(f"channel-errors {seconds:g}")
+
 
 class Clock:
     """A clock that a wait moves, for one thread at a time."""
@@ -128,6 +131,7 @@ def test_other_faults_may_come_while_redis_is_paused() -> None:
         ("restart-redis@20s", ["restart"], 0),
         ("pause-redis@20s:5s", ["pause", "resume"], 5),
         ("ai-errors@20s:10s", ["ai-errors 10"], 10),
+        ("channel-errors@20s:10s", ["channel-errors 10"], 10),
     ],
 )
 def test_a_fault_strikes_at_its_time_and_lasts_as_long_as_planned(

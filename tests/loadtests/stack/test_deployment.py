@@ -129,13 +129,19 @@ def test_a_message_goes_through_parts_fail_and_come_back_and_nothing_is_left(tmp
         stack.ai_errors(0)
         eventually(lambda: "during errors" in sent_ids(stack), "a reply after the errors")
 
+        stack.channel_errors(60)
+        assert post(stack, "while sends fail", secret) == 200
+        eventually(lambda: "send-error" in [event["event"] for event in events(stack)], "a failed send")
+        stack.channel_errors(0)
+        eventually(lambda: "while sends fail" in sent_ids(stack), "a reply after the failed sends")
+
         used = stack.usage()
         assert set(used.processes) == {"web", "worker-1", "sink", "redis"}
         assert all(process.memory_bytes > 1_000_000 for process in used.processes.values())
         assert used.processes["web"].cpu_s > 0.1
         # A worker that is killed after a reply, before it is recorded, leads to a second reply.
         repeated = Counter(sent_ids(stack)) - Counter(
-            ["first", "after the kill", "after the restart", "during errors"]
+            ["first", "after the kill", "after the restart", "during errors", "while sends fail"]
         )
         assert set(repeated) <= {"first"}
         stack.check()

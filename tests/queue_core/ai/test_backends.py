@@ -430,6 +430,28 @@ async def test_failures_are_tried_again_after_a_while(
     assert len(server.bodies) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "blamed"),
+    [
+        (Answer({}, status=500), "backend"),
+        (Answer({}, status=401), "backend"),
+        (Answer({}, status=404), "backend"),
+        (Answer({}, status=429), "backend"),
+        (Answer(cut=True), "backend"),
+        (Answer({}, status=400), "turn"),
+        (Answer({}, status=413), "turn"),
+        (Answer({}, status=422), "turn"),
+        (Answer({"response": " "}), "turn"),
+        (Answer({"response": "<think>hm</think>"}), "turn"),
+    ],
+)
+async def test_a_failure_blames_the_ai_or_the_turn(asking: Asking, answer: Answer, blamed: str) -> None:
+    async with stub(answer) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await HttpBackend(asking, server.url).answer(batch("x"))
+    assert raised.value.blames == blamed
+
+
 async def test_retry_after_as_a_date(asking: Asking) -> None:
     at = email.utils.formatdate(time.time() + 100, usegmt=True)
     async with stub(Answer({}, status=429, headers={"Retry-After": at})) as server:

@@ -175,6 +175,8 @@ async def test_error_codes_of_the_cloud_api(
     async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
         with pytest.raises(expected) as raised:
             await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
+    if isinstance(raised.value, RetryLaterError):
+        assert raised.value.blames == ("turn" if code == 131056 else "backend")
     if code == 131056:
         assert isinstance(raised.value, RetryLaterError)
         assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"

@@ -22,6 +22,10 @@ class Clock:
         """Returns the time."""
         return self.now_ms
 
+    def seconds(self) -> float:
+        """Returns the time of a process whose clock goes on with this one."""
+        return self.now_ms / 1000
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -32,4 +36,4 @@ def clock() -> Clock:
 @pytest.fixture
 def queue(redis_client: Redis, clock: Clock) -> MessageQueue:
     """A queue that uses that clock."""
-    return MessageQueue(redis_client, clock=clock, rng=random.Random(1))
+    return MessageQueue(redis_client, clock=clock, monotonic=clock.seconds, rng=random.Random(1))

@@ -12,7 +12,8 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from queue_core import MessageQueue, connect
-from queue_core.queue.health import HealthReport, examine
+from queue_core.queue.health import PAGE, HealthReport, examine
+from queue_core.queue.outages import OutageSign
 from queue_core.redis.facts import ServerFacts, errors_of, warnings_of, worst
 from queue_core.redis_server.binaries import find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -56,6 +57,25 @@ async def test_the_counts(redis_client: Redis) -> None:
     assert about(report.warnings, "1 lease ran out")
 
 
+async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait(redis_client: Redis) -> None:
+    now = NOW_MS
+    queue = MessageQueue(redis_client, quick(queue_ttl_s=60, **PATIENT), clock=lambda: now)
+    for user in ("ali", "mona", "omar"):
+        await enqueue(queue, [user], user)
+    now += 20
+    for batch in (await queue.claim("p", limit=3)).batches:
+        await queue.fail(batch, "the AI answered 503", sign=OutageSign("ai", 10))
+    now += 50_000
+    report = await examine(queue)
+    assert [(outage.name, outage.waiting) for outage in report.outages] == [("the AI", 2)]
+    assert about(report.warnings, "the AI has been away for 50 s; waiting for it: 2 conversations")
+    assert about(report.warnings, "after 72000 s. Its last error: the AI answered 503")
+    assert not about(report.warnings, "the oldest message"), "what waits for the AI does not expire"
+    probe = (await queue.claim("p", limit=1)).batches[0]
+    await queue.record_reply(probe, "hello")
+    assert about((await examine(queue)).warnings, "still waiting: 1 conversation")
+
+
 async def test_an_empty_queue(redis_client: Redis) -> None:
     report = await examine(MessageQueue(redis_client, quick(partitions=4, **PATIENT)))
     assert (report.active_conversations, report.oldest_age_ms, report.dead_letters) == (0, None, 0)
@@ -84,7 +104,7 @@ async def test_a_report_on_ten_thousand_conversations_is_cheap(redis_client: Red
 
 
 @on_newest
-async def test_a_count_that_runs_out_of_time_is_reported(
+async def test_a_count_that_runs_out_of_time_is_scaled_up(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = MessageQueue(redis_client, quick(redis_deadline_ms=2_000))
@@ -98,7 +118,20 @@ async def test_a_count_that_runs_out_of_time_is_reported(
     monkeypatch.setattr(queue, "survey", slow)
     report = await examine(queue)
     assert report.active_conversations == 401
-    assert about(report.warnings, "only 200 of 401 conversations were counted")
+    assert (report.waiting, report.is_estimated) == (401, True)
+
+
+@on_newest
+async def test_of_many_conversations_a_part_is_counted_and_stands_for_all(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queue_core.queue.health.PAGES_MAX", 4)
+    queue = MessageQueue(redis_client, quick(partitions=2, **PATIENT))
+    await asyncio.gather(*(enqueue(queue, ["m1", "m2"], f"user-{number}") for number in range(2_000)))
+    await redis_client.config_resetstat()
+    report = await examine(queue)
+    assert (report.active_conversations, report.waiting, report.is_estimated) == (2_000, 4_000, True)
+    assert (await redis_client.info("commandstats"))["cmdstat_llen"]["calls"] == 4 * PAGE
 
 
 @on_newest

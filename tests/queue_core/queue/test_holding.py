@@ -13,7 +13,7 @@ from queue_core.queue.holding import Inventory
 from tests.queue_core.bot import Bot, at_rest, enqueue, eventually, message, quick, running
 from tests.queue_core.queue.conftest import EPOCH_MS, Clock
 
-HOUR_MS = 3_600_000
+HOUR_MS = TTL_MS = 3_600_000
 USER = "201000000001"
 
 
@@ -68,6 +68,28 @@ async def test_the_turn_of_a_dead_worker_is_taken_over_after_the_hold(
     await queue.holding.resume()
     (batch,) = (await queue.claim("q")).batches
     assert (batch.ids, batch.attempt) == (("m1",), 2)
+
+
+@pytest.mark.parametrize("held_for_ms", [TTL_MS + 1, 10 * TTL_MS])
+async def test_no_message_expires_by_a_hold(queue: MessageQueue, clock: Clock, held_for_ms: int) -> None:
+    await queue.enqueue(message("before"))
+    await queue.holding.hold()
+    await queue.enqueue(message("during"))
+    clock.now_ms += held_for_ms
+    assert (await queue.claim("p")).given_up == 0
+    await queue.holding.resume()
+    clock.now_ms += TTL_MS
+    claimed = await queue.claim("p")
+    assert (claimed.given_up, [batch.ids for batch in claimed.batches]) == (0, [("before", "during")])
+
+
+async def test_after_a_hold_messages_expire_as_always(queue: MessageQueue, clock: Clock) -> None:
+    await queue.holding.hold()
+    await queue.enqueue(message("during"))
+    clock.now_ms += 10 * TTL_MS
+    await queue.holding.resume()
+    clock.now_ms += TTL_MS + 1
+    assert (await queue.claim("p")).given_up == 1
 
 
 async def test_workers_hear_of_the_end(redis_client: Redis) -> None:

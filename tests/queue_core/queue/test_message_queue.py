@@ -208,13 +208,11 @@ async def test_a_value_that_is_not_a_message_becomes_a_dead_letter_and_the_rest_
     clock.now_ms += 8_000
     assert [it.id for it in await queue.pending("bot", "1")] == ["unreadable", "m1"]
     claimed = await queue.claim("p")
-    assert (claimed.batches, claimed.given_up) == ((), 2)
-    first, second = await queue.dead_letters()
-    assert (first.message, first.reason) == (None, "unreadable: the value in Redis is not a message")
-    assert second.message is not None
-    await queue.requeue(second.id)
-    clock.now_ms += 8_000
-    assert (await the_batch(queue)).ids == ("m1",)
+    assert ([batch.ids for batch in claimed.batches], claimed.given_up) == ([("m1",)], 1)
+    (letter,) = await queue.dead_letters()
+    assert (letter.message, letter.reason) == (None, "unreadable: the value in Redis is not a message")
+    await queue.complete(claimed.batches[0])
+    assert await queue.active_conversations() == []
 
 
 async def test_withdraw_returns_the_fate_of_the_message(queue: MessageQueue, clock: Clock) -> None:
@@ -302,6 +300,12 @@ async def test_hostile_names_work_like_others(
     assert len(await queue.pending(instance, phone)) == 1
 
 
+async def test_the_oldest_of_many_messages_is_withdrawn(queue: MessageQueue) -> None:
+    await asyncio.gather(*(queue.enqueue(message(f"m{number}", "1")) for number in range(1_200)))
+    assert await queue.withdraw(message("m0", "1")) == "withdrawn"
+    assert len(await queue.pending("bot", "1")) == 1_199
+
+
 async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: MessageQueue) -> None:
     hostile = message("\ud83d", "1\ud800", "bot")
     beside = asyncio.ensure_future(queue.enqueue(message("m1")))
@@ -316,7 +320,9 @@ async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: Mess
 class TestManyMessages:
     async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
         """Fault 33: Lua's unpack takes a few thousand values at most."""
-        queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
+        queue = MessageQueue(
+            redis_client, QueueSettings(max_batch=1_000, redis_deadline_ms=30_000), clock=clock
+        )
         ids = [f"m{number}" for number in range(5_000)]
         await asyncio.gather(*(queue.enqueue(message(it)) for it in ids))
         answered: list[str] = []
@@ -327,7 +333,9 @@ class TestManyMessages:
         assert await queue.active_conversations() == []
 
     async def test_1000_given_up_at_once(self, redis_client: Redis, clock: Clock) -> None:
-        queue = MessageQueue(redis_client, QueueSettings(max_batch=1_000), clock=clock)
+        queue = MessageQueue(
+            redis_client, QueueSettings(max_batch=1_000, redis_deadline_ms=30_000), clock=clock
+        )
         await asyncio.gather(*(queue.enqueue(message(f"m{number}")) for number in range(1_200)))
         assert await queue.fail(await the_batch(queue), "no luck", dead=True) == 1_000
         assert len(await queue.dead_letters()) == 1_000

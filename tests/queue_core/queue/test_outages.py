@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+from queue_core import (
+    Batch,
+    GiveUpError,
+    MessageQueue,
+    Processor,
+    QueueMessage,
+    QueueSettings,
+    RetryLaterError,
+)
 from queue_core.message import BackendKind
 from queue_core.queue.message_queue import Claimed
 from queue_core.queue.outages import OutageSign
 from queue_core.redis.scripts.loader import text
+from tests.queue_core.bot import Bot, on_newest
 from tests.queue_core.queue.conftest import Clock
 
 MINUTE_MS = 60_000
@@ -379,6 +390,25 @@ async def test_patience_ends_in_a_dead_letter_that_says_so(
         assert 7_200_000 < letter.dead_at_ms - began_ms < 7_200_000 + MINUTE_MS + 10_000
 
 
+async def test_without_room_for_dead_letters_what_waited_for_too_long_goes_on_waiting(
+    redis_client: Redis, clock: Clock
+) -> None:
+    settings = QueueSettings(outage_patience_s=7_200, dead_letters_max=100)
+    queue = MessageQueue(redis_client, settings, clock=clock)
+    for number in range(100):
+        await redis_client.xadd(queue.keys.partitions[0].dead, {"conversation": "bot:x", "at": number})
+    await go_away(queue, clock)
+    clock.now_ms += 8_000_000
+    for _ in range(20):
+        claimed = await queue.claim("p", limit=10)
+        for batch in claimed.batches:
+            await fail(queue, batch)
+        assert claimed.batches or (claimed.next_due_ms or 0) > clock.now_ms
+        clock.now_ms = max(clock.now_ms, claimed.next_due_ms or 0)
+    assert await queue.depth() == len(USERS)
+    assert (await queue.sizes()).dead_letters == 100
+
+
 async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: MessageQueue, clock: Clock) -> None:
     await go_away(queue, clock, ("ali", "bea"))
     users = [f"user-{number}" for number in range(450)]
@@ -386,12 +416,12 @@ async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: Message
     clock.now_ms += 8_000
     (probe,) = await claim(queue)
     seen = []
-    for _ in range(4):
+    for _ in range(6):
         claimed = await queue.claim("q", limit=1_000)
         assert claimed.batches == ()
         seen.append((await queue.outages())[0].waiting)
     assert seen[0] < seen[-1] == 451
-    assert all(later - earlier <= 200 for earlier, later in pairwise([0, *seen]) if earlier)
+    assert all(later - earlier <= 100 for earlier, later in pairwise([0, *seen]) if earlier)
     assert ((await queue.claim("q")).next_due_ms or 0) > clock.now_ms
     await fail(queue, probe)
     assert (await queue.outages())[0].waiting == 452
@@ -441,3 +471,50 @@ async def test_names_of_backends_are_read_back(queue: MessageQueue, clock: Clock
     assert outage.instance_name == "a b:{c}"
     (name,) = await queue.redis.zrange(queue.keys.partitions[0].outages, 0, -1)
     assert text(name) == "channel:a%20b%3A%7Bc%7D"
+
+
+@pytest.mark.parametrize(
+    ("stage", "error", "sign"),
+    [
+        ("handle", RetryLaterError("503"), ("ai", False)),
+        ("handle", TimeoutError("no answer"), ("ai", False)),
+        ("handle", ConnectionRefusedError("refused"), ("ai", False)),
+        ("handle", RetryLaterError("400", blames="turn"), None),
+        ("handle", RuntimeError("a bug"), None),
+        ("handle", GiveUpError("no"), None),
+        ("send", RetryLaterError("503"), ("channel", False)),
+        ("send", RetryLaterError("131056", blames="turn"), None),
+        ("send", GiveUpError("no such user"), None),
+        ("send", ConnectionResetError("perhaps sent"), ("channel", True)),
+        ("send", TimeoutError("perhaps sent"), ("channel", True)),
+    ],
+    ids=str,
+)
+@on_newest
+async def test_an_error_is_a_sign_or_not(
+    queue: MessageQueue,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    error: Exception,
+    sign: tuple[str, bool] | None,
+) -> None:
+    seen: list[OutageSign | None] = []
+
+    async def raising(batch: Batch) -> None:
+        await asyncio.sleep(0.01)
+        raise error
+
+    async def noting(batch: Batch, reason: str, **how: Any) -> int:
+        seen.append(how["sign"])
+        return await real_fail(batch, reason, **how)
+
+    real_fail = queue.fail
+    monkeypatch.setattr(queue, "fail", noting)
+    bot = Bot(**{"on_handle" if stage == "handle" else "on_send": raising})
+    await enqueue(queue, ["ali"])
+    clock.now_ms += 8_000
+    await Processor(queue, bot.handle, bot.send).process_all_queues()
+    (found,) = seen
+    assert (found and (found.kind, found.counts)) == sign
+    assert not found or 9 < found.took_ms < 5_000

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from queue_core import MessageQueue, Processor, QueueSettings, QueueUnavailableError, UnsupportedRedisError
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
+from queue_core.redis.scripts.answers import ClaimAnswer, EnqueueAnswer
 from queue_core.redis.transport import Transport
 from tests.queue_core.bot import Bot, message, quick
 from tests.queue_core.forgetful import Forgetful
@@ -36,7 +37,7 @@ class Canned(Transport):
 
 async def test_a_queue_needs_no_redis_where_something_else_answers() -> None:
     nobody: Any = None
-    canned = Canned(scripts.EnqueueAnswer("queued", 1_000, 2), scripts.ClaimAnswer(9_000, None, 0, 0, []))
+    canned = Canned(EnqueueAnswer("queued", 1_000, 2), ClaimAnswer(9_000, None, 0, 0, []))
     queue = MessageQueue(nobody, QueueSettings(idle_ms=7), clock=lambda: 5, transport=canned)
     receipt = await queue.enqueue(message("m1", "201"))
     assert (receipt.status, receipt.added_at_ms, receipt.waiting) == ("queued", 1_000, 2)

@@ -37,6 +37,7 @@ class Driver:
             redis,
             settings,
             clock=lambda: self.contract.now_ms,
+            monotonic=lambda: self.contract.now_ms / 1000,
             rng=random.Random(1),
             transport=self.transport,
         )
@@ -136,7 +137,7 @@ class Driver:
             ),
             default=None,
         )
-        _same("next due", claimed.next_due_ms, next_due)
+        _same("next due", claimed.next_due_ms, None if self.contract.is_on_hold else next_due)
         return claimed.batches
 
     async def extend(self, batch: Batch, *, lost: bool = False) -> bool:
@@ -233,6 +234,18 @@ class Driver:
         letter_id = await self._dead_letter_id(index)
         await self.queue.drop(letter_id)
         self.contract.drop(index)
+        await self.check()
+
+    async def hold(self) -> None:
+        """Holds the queue."""
+        await self.queue.holding.hold()
+        self.contract.hold()
+        await self.check()
+
+    async def resume(self) -> None:
+        """Ends the hold."""
+        await self.queue.holding.resume()
+        self.contract.resume()
         await self.check()
 
     async def drop_older(self, older_than_ms: int) -> None:

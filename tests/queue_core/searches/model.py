@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from queue_core import LeaseLostError, QueueSettings, policy
-from queue_core.redis.scripts import SurveyAnswer
+from queue_core.redis.scripts.answers import SurveyAnswer
 
 Name = tuple[str, str]
 """A conversation: instance and phone."""
@@ -118,6 +118,8 @@ class Contract:
         self._last_claim: dict[str, tuple[int, list[Conversation]]] = {}
         self._looked_ms: int | None = None
         self._looked_since_ms = 0
+        self.is_on_hold = False
+        self._counts_from_ms = 0
 
     # The rule.
 
@@ -222,7 +224,7 @@ class Contract:
         leased = []
         handed: list[Handed] = []
         dead_before = len(self.dead)
-        for _ in range(16):
+        for _ in range(0 if self.is_on_hold else 16):
             due = self.due(only)[: limit - len(leased)]
             held = [conversation for conversation in due if self._is_held(conversation)]
             for conversation in due:
@@ -374,6 +376,15 @@ class Contract:
         letter = self.dead.pop(index)
         self.gone.add((letter.name, letter.id))
 
+    def hold(self) -> None:
+        """Lets workers take no turns."""
+        self.is_on_hold = True
+
+    def resume(self) -> None:
+        """Ends a hold: its time does not count."""
+        self.is_on_hold = False
+        self._counts_from_ms = self.now_ms
+
     def drop_older(self, older_than_ms: int) -> int:
         """Makes dead letters of what is older, with whole batches where a reply is kept. Returns their number."""
         dropped = 0
@@ -453,13 +464,16 @@ class Contract:
         if conversation.attempts > self.settings.max_retry_count:
             self._give_up(conversation, self._worn_out(conversation), "attempts")
         elif conversation.attempts == 0 and conversation.reply is None:
-            oldest_ms = self.now_ms - self.settings.queue_ttl_s * 1000
             expired = 0
             for message in conversation.messages[: self.settings.max_batch]:
-                if message.added_ms >= oldest_ms:
+                if not self._is_expired(message):
                     break
                 expired += 1
             self._give_up(conversation, expired, "expired")
+
+    def _is_expired(self, message: Waiting) -> bool:
+        waits_since_ms = max(message.added_ms, self._counts_from_ms)
+        return waits_since_ms < self.now_ms - self.settings.queue_ttl_s * 1000
 
     def _leasable(self, conversation: Conversation) -> bool:
         if not conversation.messages:
@@ -467,7 +481,7 @@ class Contract:
             conversation.answered = []
             return False
         if conversation.attempts == 0 and conversation.reply is None:
-            if conversation.messages[0].added_ms < self.now_ms - self.settings.queue_ttl_s * 1000:
+            if self._is_expired(conversation.messages[0]):
                 conversation.attention_ms = self.now_ms  # more has expired than one step gives up
                 return False
             rule_ms = self.rule_ms(conversation)

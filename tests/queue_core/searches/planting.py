@@ -14,6 +14,7 @@ ALL: tuple[LuaScript, ...] = tuple(
     for stub in (
         scripts.Enqueue,
         scripts.Claim,
+        scripts.Discard,
         scripts.Extend,
         scripts.RecordReply,
         scripts.RecordSent,
@@ -23,11 +24,11 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Rescue,
         scripts.Survey,
         scripts.Withdraw,
+        scripts.Restore,
+        scripts.Mend,
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
-        scripts.Restore,
-        scripts.Mend,
     )
 )
 

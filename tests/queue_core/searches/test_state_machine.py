@@ -218,10 +218,24 @@ class QueueMachine(RuleBasedStateMachine):
 
     may_delete = precondition(lambda self: self.deletes)
 
+    is_on_hold = precondition(lambda self: self.driver.contract.is_on_hold)
+
+    @may_delete
+    @rule()
+    def hold(self) -> None:
+        """Nobody shall be answered for some time."""
+        self.wait(self.driver.hold())
+
+    @is_on_hold
+    @rule()
+    def resume(self) -> None:
+        """Workers may go on."""
+        self.wait(self.driver.resume())
+
     @may_delete
     @rule(older_than_ms=st.sampled_from([0, 5_000, 20_000]))
     def drop_older(self, older_than_ms: int) -> None:
-        """Let messages wait for too long; they are not answered any more."""
+        """Old messages shall not be answered any more."""
         self.wait(self.driver.drop_older(older_than_ms))
 
     @may_delete

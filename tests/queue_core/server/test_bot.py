@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -17,6 +18,7 @@ from queue_core.ai.base import Answer
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
+from queue_core.queue.outages import OutageNews
 from queue_core.recording.recorder import Recorder
 from queue_core.server.bot import Bot
 from queue_core.server.journal import Journal
@@ -275,6 +277,26 @@ async def test_a_direct_answer_is_remembered_and_recorded(
     assert await world.ai.remembered() == (["m1"], ())
     assert len(world.recorded("reply")) == 1
     assert world.journal._answered_s == {}, "no attempt of a worker would end it"
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    news = OutageNews(
+        kind="channel",
+        instance_name="shop\n",
+        since_ms=5,
+        error="not sent: Evolution answered 503",
+        is_away=True,
+    )
+    world.journal.backend_changed(news)
+    world.journal.backend_changed(msgspec.structs.replace(news, is_away=False))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the channel of shop\\n is away: turns wait, and one at a time tries it",
+        "the channel of shop\\n is back: the turns that waited are answered",
+    ]
+    assert vars(caplog.records[0])["error"] == "not sent: Evolution answered 503"
+    assert scrape(world.metrics)['outages_total{kind="channel"}'] == 1
 
 
 def test_what_waits_for_an_older_message_is_counted_apart_from_other_refusals(world: World) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from queue_core import Batch, QueueMessage
 from queue_core.queue.health import HealthReport
+from queue_core.queue.outages import Outage, OutageNews
 from queue_core.queue.processor import ProcessingObserver
 from queue_core.server.metrics import RECENT_SAMPLES_MAX, Metrics
 
@@ -152,6 +153,27 @@ def test_reasons_from_outside_do_not_fill_the_memory() -> None:
 
 def report(**values: Any) -> HealthReport:
     return HealthReport(checked_at_ms=0, **values)
+
+
+def test_outages_by_kind() -> None:
+    metrics = Metrics()
+    assert scrape(metrics)['outages_total{kind="channel"}'] == 0, "there before it happens"
+    away: dict[str, Any] = {"since_ms": 1, "error": "503", "is_away": True}
+    for _ in range(2):
+        metrics.backend_changed(OutageNews(kind="channel", instance_name="bot", **away))
+    metrics.backend_changed(OutageNews(kind="ai", instance_name="", **(away | {"is_away": False})))
+    outages = (
+        Outage(kind="channel", instance_name="bot", waiting=3, **away),
+        Outage(kind="channel", instance_name="shop", waiting=4, **(away | {"is_away": False})),
+    )
+    metrics.health(report(reachable=True, outages=outages))
+    samples = scrape(metrics)
+    assert (samples['outages_total{kind="channel"}'], samples['outages_total{kind="ai"}']) == (2, 0)
+    assert (samples['backends_away{kind="channel"}'], samples['backends_away{kind="ai"}']) == (1, 0)
+    waiting = [samples[f'waiting_for_backend{{kind="{kind}"}}'] for kind in ("channel", "ai")]
+    assert waiting == [7, 0]
+    metrics.health(report(reachable=False))
+    assert math.isnan(scrape(metrics)['backends_away{kind="ai"}'])
 
 
 def test_gauges_show_the_health_report() -> None:

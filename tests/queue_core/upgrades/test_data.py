@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.queue_core.bot import on_newest
+from queue_core import MessageQueue, QueueSettings
+from queue_core.queue.outages import OutageSign
+from tests.queue_core.bot import message, on_newest
 from tests.queue_core.server.operator.console import url_of
 from tests.queue_core.upgrades.releases import ROOT, CallError, Remote
 from tests.queue_core.upgrades.states import TURNS, WINDOW_MS, fill, use
@@ -170,3 +172,39 @@ async def test_after_a_day_only_messages_of_the_release_before_are_known_to_both
     assert this("enqueue", EPOCH_MS + 2 * DAY_MS - 2, message_id="of before", phone="1") == "duplicate"
     assert this("enqueue", EPOCH_MS + 2 * DAY_MS - 2, message_id="of this", phone="1") == "duplicate"
     assert before("enqueue", EPOCH_MS + DAY_MS, message_id="of this", phone="1") == "queued"
+
+
+@on_newest
+async def test_the_release_before_finishes_what_waits_by_rules_that_it_does_not_know(
+    remotes: tuple[Remote, Remote], redis_client: Redis
+) -> None:
+    """For an AI that is away, for room among dead letters, or in a hold; then this release returns."""
+    before, _ = remotes
+    open_both(remotes, redis_client)
+    now_ms = EPOCH_MS
+    queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=1), clock=lambda: now_ms)
+    users = ("ali", "bea", "cem", "dia")
+    for user in users:
+        await queue.enqueue(message(user, user))
+    await queue.enqueue(message("late", "eva", timestamp=1))
+    now_ms += WINDOW_MS
+    for batch in (await queue.claim("p", limit=10)).batches:
+        if batch.user_phone == "dia":
+            assert await queue.fail(batch, "no luck", dead=True) == 0
+        else:
+            await queue.fail(batch, "503", sign=OutageSign("ai", took_ms=100))
+    assert [outage.kind for outage in await queue.outages()] == ["ai"]
+    await queue.holding.hold()
+    turns: dict[str, Any] = {}
+    for _ in range(3):
+        now_ms = look_on(before, now_ms, for_ms=60_000)
+        turns |= take_all(before, now_ms)
+    assert {user: turn["ids"] for user, turn in turns.items()} == {user: [user] for user in users}
+    assert [letter[1] for letter in before("dead_letters", now_ms)] == ["late"]
+    await queue.holding.resume()
+    await queue.enqueue(message("again", "ali"))
+    now_ms += 2 * WINDOW_MS
+    (batch,) = (await queue.claim("p", limit=10)).batches
+    await queue.complete(batch)
+    assert batch.ids == ("again",)
+    assert await queue.depth() == 0

@@ -10,6 +10,7 @@ import pytest
 from reports.analysis.conversations import Conversation, conversations, reply_times_ms, worst_first
 from reports.drawing.lane import LABEL_PX, Box
 from reports.drawing.plots import POINTS_MAX, Series, reply_time_plot
+from reports.drawing.svg import LINE_STYLES
 from reports.drawing.swimlane import Swimlane, layout
 from reports.drawing.timescale import TICK_PX_MIN, busy_times, time_scale
 from reports.text import width_px
@@ -210,3 +211,10 @@ def test_a_dropped_answer_is_a_bar_of_its_own_kind_that_ends_where_it_was_droppe
     assert (dropped.state, answered.state) == ("superseded", "replied")
     assert dropped.left + dropped.width == pytest.approx(figure.scale.x(15_000))
     assert {bar.state for lane in figure.lanes[:-1] for bar in lane.bars} == {"replied"}
+
+
+def test_a_line_shows_through_the_one_that_is_drawn_over_it() -> None:
+    """The first line of a plot has no gaps; the second may lie on it from end to end."""
+    assert LINE_STYLES[0] == ""
+    dash, gap = map(int, LINE_STYLES[1].split())
+    assert min(dash, gap) >= 8, "short gaps between dashes look like one line of a mixed colour"

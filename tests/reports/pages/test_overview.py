@@ -55,6 +55,14 @@ def test_many_long_hostile_texts_do_not_make_a_page_large() -> None:
     assert html.count("<script") == 1
 
 
+def test_columns_are_explained_above_the_table() -> None:
+    html = render_replay_report(example.big_day(200, 40))
+    section = html[html.index('id="overview"') :].partition("</section>")[0]
+    above, _, below = section.partition("<table")
+    assert "The longest wait is that of a message for its reply on the last system." in above
+    assert "<p" not in below.partition("</table>")[2]
+
+
 def test_a_few_conversations_need_no_overview_and_some_do() -> None:
     assert "overview-table" not in render_replay_report(example.incident()).split("<script>")[0]
     html = render_replay_report(example.big_day(200, 40))

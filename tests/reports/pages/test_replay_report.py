@@ -430,6 +430,12 @@ def test_dropped_answers_are_in_tables_figures_and_legend_only_where_there_are_a
     assert with_dropped.count(">1 (7.0\u00a0s)</td>") == 2  # in the summary, and in the recording's table
 
 
+def test_a_user_and_an_instance_are_named_as_such_in_a_heading() -> None:
+    recorded = example.recording("r.jsonl", [example.message(1, 0, "hello", phone="a", instance="bot")])
+    html = render_replay_report(example.result([recorded], [example.run(recorded, "queue")]))
+    assert "Conversation 1: user <bdi>a</bdi>, instance <bdi>bot</bdi>" in html
+
+
 def test_the_rules_of_each_queue_stand_in_the_settings() -> None:
     settings = "".join(Page(render_replay_report(example.incident_with_profiles())).text)
     assert "window: 8.0\u00a0s, max messages: 0, idle: 3.0\u00a0s" in settings

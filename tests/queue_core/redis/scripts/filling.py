@@ -17,12 +17,13 @@ local first = tonumber(ARGV[5])
 local noted = 0
 for number = first, first + count - 1 do
   local layers = layers_in(redis.call('HGET', place.layout, 'ids'))
-  local bytes = redis.sha1hex(number)
-  local fingerprint = string.gsub(string.sub(bytes, 1, 32), '%x%x', function(digits)
-    return string.char(tonumber(digits, 16))
-  end)
+  local hex, parts = redis.sha1hex(number), {}
+  for part = 1, 4 do
+    parts[part] = tonumber(string.sub(hex, 8 * part - 7, 8 * part), 16)
+  end
+  local fingerprint = struct.pack('>I4I4I4I4', unpack(parts))
   local seen = {ids = ids, fingerprint = fingerprint}
-  if not first_seen(seen, layers, 0, now_ms, dedupe_ttl_ms) then
+  if not first_seen(place, seen, layers, 0, now_ms, dedupe_ttl_ms) then
     noted = noted + 1
     mark_seen(place, seen, layers, 0, now_ms, dedupe_ttl_ms)
   end

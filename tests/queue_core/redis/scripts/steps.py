@@ -12,7 +12,7 @@ from queue_core.keys import KeySpace
 from queue_core.message import decode, encode
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts import ClaimAnswer, LeasedAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer
 from queue_core.redis.scripts.loader import Call, text
 from queue_core.settings import Rules
 
@@ -31,6 +31,7 @@ class Steps:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self.runner = ScriptRunner(redis, deadline_ms=5_000)
+        self._claims = 0
 
     async def enqueue(self, message_id: str, at: int | str = 0, phone: str = "1", **changed: Any) -> Any:
         place = SPACE.of("bot", phone)
@@ -59,6 +60,7 @@ class Steps:
         **changed: Any,
     ) -> ClaimAnswer:
         """Claims as one of many claims that have come without a gap since then; None leaves the record as it is."""
+        self._claims += 1
         if looked_since is not None and isinstance(at, int):
             looks: dict[Any, Any] = {"at": NOW + at, "since": NOW + min(looked_since, at - 60_000)}
             await self.redis.hset(SHARED.looks, mapping=looks)
@@ -69,6 +71,9 @@ class Steps:
             now_ms=_at(at),
             processor_id="p",
             claim_id=claim_id,
+            run="c1",
+            claim_number=self._claims,
+            expected_ms=0,
             limit=10,
             lock_ttl_ms=15_000,
             grace_ms=5_000,
@@ -86,6 +91,13 @@ class Steps:
     async def leased(self, at: int, claim_id: str = "c1", **changed: Any) -> LeasedAnswer:
         (batch,) = (await self.claim(at, claim_id, **changed)).batches
         return batch
+
+    async def discard(self, token: int, indexes: str = "1") -> int:
+        return await self.run(
+            scripts.Discard(
+                place=PLACE, rules=RULES, now_ms=NOW, token=token, indexes=indexes, reason="unreadable"
+            )
+        )
 
     async def extend(self, token: int, at: int = 0) -> str:
         return await self.run(scripts.Extend(place=PLACE, now_ms=NOW + at, token=token, lock_ttl_ms=15_000))

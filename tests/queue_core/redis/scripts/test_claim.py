@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from queue_core.message import decode
-from queue_core.redis.scripts import ClaimAnswer
+from queue_core.redis.scripts.answers import ClaimAnswer
 from tests.queue_core.redis.scripts.steps import NOW, PLACE, SHARED, SPACE, Steps
 
 
@@ -86,7 +86,7 @@ class TestClaim:
         await steps.enqueue("m1")
         first = await steps.leased(8_000)
         assert (await steps.claim(22_999, "c2")).batches == []
-        second = await steps.leased(23_000, "c2")
+        second = await steps.leased(23_000, "c3")
         assert (second.attempt, second.due_ms) == (2, NOW + 23_000)
         assert second.token > first.token
 
@@ -256,14 +256,51 @@ class TestTakeover:
         assert await steps.redis.pttl(key) > 10_000
 
 
-async def test_a_claim_hands_over_no_more_than_16_mib(steps: Steps) -> None:
+async def test_a_claim_leases_at_most_50_and_says_that_more_are_due(steps: Steps) -> None:
+    for number in range(60):
+        await steps.enqueue("m1", number, phone=str(number))
+    answer = await steps.claim(9_000, limit=1_000)
+    assert [batch.conversation for batch in answer.batches] == [f"bot:{number}" for number in range(50)]
+    assert answer.next_due_ms == NOW + 8_050
+    assert len((await steps.claim(9_000, "c2", limit=1_000)).batches) == 10
+
+
+async def test_a_claim_hands_over_no_more_than_256_kib(steps: Steps) -> None:
     """The last conversation may go beyond it; the others are due at once, for the next claim."""
     for number in range(4):
         await steps.redis.rpush(
-            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (6 << 20)}"}}'
+            SPACE.of("bot", str(number)).queue, f'{{"addedAt":{NOW},"x":"{"a" * (100 << 10)}"}}'
         )
         await steps.redis.zadd(SHARED.active, {SPACE.of("bot", str(number)).conversation: NOW + number})
     answer = await steps.claim(8_000)
     assert [batch.conversation for batch in answer.batches] == ["bot:0", "bot:1", "bot:2"]
     assert answer.next_due_ms == NOW + 3
     assert [batch.conversation for batch in (await steps.claim(8_000, "c2")).batches] == ["bot:3"]
+
+
+class TestLateCopies:
+    async def test_a_copy_that_comes_after_newer_claims_leases_nothing(self, steps: Steps) -> None:
+        await steps.enqueue("m1")
+        batch = await steps.leased(8_000, "c1")
+        await steps.complete(batch.token)
+        assert (await steps.claim(8_100, "c2")).batches == []
+        await steps.enqueue("m2", 8_200)
+        before = await steps.everything()
+        late = await steps.claim(17_000, "c1", looked_since=None, claim_number=1)
+        assert (late.batches, late.next_due_ms) == ([], NOW + 16_200)
+        assert await steps.everything() == before
+        assert (await steps.leased(17_000, "c3")).conversation == PLACE.conversation
+
+    async def test_a_claim_that_leased_nothing_is_repeated_without_leasing(self, steps: Steps) -> None:
+        """A second copy may come when nobody reads the answer."""
+        await steps.enqueue("m1")
+        assert (await steps.claim(7_000, "c1")).batches == []
+        assert (await steps.claim(9_000, "c1", claim_number=1)).batches == []
+        assert len((await steps.claim(9_000, "c2")).batches) == 1
+
+    async def test_another_run_of_a_processor_counts_from_the_start(self, steps: Steps) -> None:
+        """A worker with a fixed id that was started again."""
+        for number in range(3):
+            await steps.claim(number, f"c{number}")
+        await steps.enqueue("m1")
+        assert (await steps.leased(8_000, "d1", run="d1", claim_number=1)).attempt == 1

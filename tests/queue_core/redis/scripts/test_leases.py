@@ -192,11 +192,11 @@ class TestFail:
         batch = await steps.leased(8_000)
         assert await steps.fail(batch.token, at=9_000) == ("held", 0)
         assert await steps.due() == 9_700
-        assert await steps.fields(PLACE.lock) == {"tries": "1", "error": "no luck"}
+        assert await steps.fields(PLACE.lock) == {"tries": "1", "error": "no luck", "waitMs": "700"}
         await steps.enqueue("m2", 9_100)
         assert await steps.due() == 9_700, "the backoff stands"
         assert (await steps.claim(9_699, "c2")).batches == []
-        again = await steps.leased(9_700, "c2")
+        again = await steps.leased(9_700, "c3")
         assert (again.attempt, len(again.elements)) == (2, 2)
 
     async def test_even_max_messages_wait_for_the_backoff(self, steps: Steps) -> None:

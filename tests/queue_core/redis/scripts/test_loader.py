@@ -179,7 +179,7 @@ def test_a_script_that_mends_runs_inside_the_guard(define: Any) -> None:
     source = define(inputs=inputs, mends=True).script.source
     assert source.startswith(needed_part(BODY + "clock_ms guarded", f"{LIB}\n{DAMAGE}"))
     assert "\nlocal function guarded(" in source
-    assert source.endswith(f"local function run()\n{BODY}\nend\nreturn guarded(place, now_ms, run)\n")
+    assert source.endswith(f"local function main()\n{BODY}\nend\nreturn guarded(place, now_ms, main)\n")
     with pytest.raises(ScriptMismatchError, match="of its place"):
         define(mends=True)
 

@@ -109,6 +109,22 @@ async def test_a_duplicate_says_when_the_id_came_first(steps: Steps) -> None:
     assert NOW + HOUR_MS - LENGTH_MS // 128 <= answer.added_at_ms <= NOW + HOUR_MS
 
 
+async def test_a_bucket_of_another_type_is_moved_aside(steps: Steps) -> None:
+    await steps.enqueue("m1", 0)
+    (bucket,) = await steps.redis.keys("*:ids:*")
+    await steps.redis.set(bucket, "not a hash")
+    assert (await steps.enqueue("m1", 1)).status == "queued", "what it held is forgotten"
+    assert (await steps.enqueue("m1", 2)).status == "duplicate"
+    assert await steps.redis.xlen(SHARED.damaged) == 1
+
+
+async def test_a_list_of_layers_that_cannot_be_read_is_begun_anew(steps: Steps) -> None:
+    await steps.enqueue("m1", 0)
+    await steps.redis.hset(SHARED.layout, "ids", "rubbish")
+    await steps.enqueue("m2", 1)
+    assert (await steps.enqueue("m2", 2)).status == "duplicate"
+
+
 class TestBesideTheReleaseBefore:
     """Processes of layout 1 keep a string for each id, and know nothing else."""
 

@@ -177,3 +177,33 @@ def claims_do_not_look_from_the_middle_on(patch: pytest.MonkeyPatch) -> None:
     """Look at a lease only when it ran out: the grace of a dead worker begins then."""
     for script in ("claim", "extend"):
         plant(patch, script, "math.floor(lock_ttl_ms / 2)", "lock_ttl_ms")
+
+
+def outages_use_attempts(patch: pytest.MonkeyPatch) -> None:
+    """Count every attempt that failed since the AI or the channel was away."""
+    fail = MessageQueue.fail
+
+    async def counting(self: MessageQueue, batch: Batch, reason: str, **how: Any) -> int:
+        return await fail(self, batch, reason, **(how | {"sign": None}))
+
+    patch.setattr(MessageQueue, "fail", counting)
+
+
+def late_claims_lease(patch: pytest.MonkeyPatch) -> None:
+    """Lease for a claim that the network delivers after newer ones of its worker."""
+    plant(patch, "claim", "if last[3] == run and", "if false and")
+
+
+def steps_back_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Let turns wait until a clock that was set back shows their time again."""
+    plant(patch, "claim", "local is_back = at and now_ms < at - STEP_MS", "local is_back = false")
+
+
+def steps_forward_are_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    """Count the step of a clock as time that messages waited."""
+    plant(patch, "claim", "now_ms > expected_ms + STEP_MS", "false")
+
+
+def leases_end_by_a_clock_that_was_set_back(patch: pytest.MonkeyPatch) -> None:
+    """Hold a dead worker's lease until a clock that was set back shows its end."""
+    plant(patch, "claim", "if expires and expires > now_ms + lock_ttl_ms then", "if false then")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from tests.queue_core.searches.deployment.network import ALL_PARTS
+from tests.queue_core.searches.deployment.network import ALL_PARTS, HALF_TRIP_MS
 from tests.queue_core.searches.deployment.processes import Process
 from tests.queue_core.searches.deployment.run import Result
-from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending
+from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 
 SETTLED_MS = 4_000
 """Time in which an intake that reaches Redis has recorded what it answered: a second of sleep, a call, its retry."""
@@ -76,11 +76,27 @@ class Licences:
     def of_attempt(self, claim: Executed, again_ms: float) -> bool:
         """Return True if something happened for which the attempt that began with a claim may count as failed."""
         token = claim.token
+        if any(self._is_refuted(work) for work in self._trace.works if work.token == token):
+            return True
         return (
             self.is_undone(claim.process, claim.at_ms, again_ms)
             or any(ask.end == "failed" for ask in self._trace.asks if ask.token == token)
             or any(it.end in ("refused", "uncertain") for it in self._trace.sendings if it.token == token)
             or any(refused == token for _, _, _, refused in self._trace.struck)
+        )
+
+    def _is_refuted(self, work: Work) -> bool:
+        """Return True if a call failed since its backend was away, and meanwhile another conversation was served."""
+        if not isinstance(work, Ask | Sending) or work.end != "away":
+            return False
+        scripts = ("record_reply", "complete") if isinstance(work, Ask) else ("record_sent", "complete")
+        return any(
+            step.script in scripts
+            and step.conversation != work.conversation
+            and step.answer in ("held", "superseded")
+            and step.at_ms >= work.began_ms - 2 * HALF_TRIP_MS
+            for step in self._trace.executed
+            if step.at_ms <= (work.ended_ms or math.inf) + 2 * HALF_TRIP_MS + self._settings.redis_deadline_ms
         )
 
     # Replies that were sent twice.
@@ -165,7 +181,7 @@ class Licences:
         claimed_ms = min(step.at_ms for step in self._trace.of_token(older.token, "claim"))
         records = self._trace.of_token(first.token, "record_reply")
         licences = {
-            "the AI failed": first.end == "failed",
+            "the AI failed": first.end in ("failed", "away"),
             "superseded": any(step.answer == "superseded" for step in records),
             "Redis refused a step of its lease": any(it[3] == first.token for it in self._trace.struck),
             "its process died, stood still or was cut off": self.is_undone(

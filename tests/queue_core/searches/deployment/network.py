@@ -18,7 +18,7 @@ from redis import exceptions
 from queue_core.redis.scripts.loader import LuaScript, text
 from sim.engine.distributions import Constant
 from sim.engine.network import SimulatedRedis, unix_seconds
-from tests.queue_core.searches.deployment.plan import LossKind, Outage, Plan
+from tests.queue_core.searches.deployment.plan import ClockStep, LossKind, Outage, Plan
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Executed, Trace
 from tests.queue_core.searches.planting import ALL
@@ -48,16 +48,23 @@ class Server:
             self.run("SCRIPT", "LOAD", script.source)
         self._backlog: list[_Request] = []
         self._links: list[Link] = []
+        self._clock_ahead_ms = 0
         self.calls: Counter[int] = Counter()
         """Number of calls that each of the plan's lost calls has counted, by its place there."""
         self._refusals: Counter[str] = Counter()
         for outage in plan.outages:
             loop.later(outage.at_ms, self._begin, outage)
             loop.later(outage.at_ms + outage.for_ms, self._end, outage)
+        for step in plan.clock_steps:
+            loop.later(step.at_ms, self._set_clock, step)
 
     def clock(self) -> float:
         """Return the server's Unix time in seconds."""
-        return unix_seconds(EPOCH_MS, self.loop.now_ms())
+        return unix_seconds(EPOCH_MS + self._clock_ahead_ms, self.loop.now_ms())
+
+    def _set_clock(self, step: ClockStep) -> None:
+        self.trace.note("redis", "clock is set", f"by {step.by_ms} ms")
+        self._clock_ahead_ms += step.by_ms
 
     def link(self, process: Process) -> Link:
         """Make the client of a process."""
@@ -135,6 +142,7 @@ class Server:
         answer = self.run(*command)
         if not isinstance(answer, Exception):
             self._note(script, given, token, answer, process)
+        self.trace.note_backends(bool(self.run("EXISTS", "wa:{0}:outages")))
         return answer
 
     def _note(
@@ -142,7 +150,7 @@ class Server:
     ) -> None:
         now_ms = self.loop.now_ms()
         if script.name == "claim":
-            for conversation, claimed, attempt, _, _, reply, state, _, elements in answer[4]:
+            for conversation, claimed, attempt, _, _, reply, state, _, _, elements in answer[4]:
                 ids = tuple(msgspec.json.decode(element)["id"] for element in elements)
                 name = text(conversation)
                 step = Executed(now_ms, process, "claim", name, int(claimed), answer, ids, attempt)

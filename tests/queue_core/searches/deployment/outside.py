@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from queue_core import Batch, GiveUpError, Intake, QueueMessage, RetryLaterError
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
-from tests.queue_core.searches.deployment.plan import Answer, Message, Plan, Send
+from tests.queue_core.searches.deployment.plan import Answer, BackendOutage, Message, Plan, Send
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Acknowledgement, Ask, Delivery, Sending, Trace
 
@@ -30,7 +30,8 @@ class Bot:
     async def handle(self, batch: Batch) -> str:
         """Ask the AI about a turn."""
         await self._require_running()
-        plan = self._outside.next_answer()
+        away = self._outside.outage_of("ai")
+        plan = Answer(away.takes_ms, "later") if away else self._outside.next_answer()
         ask = Ask(
             process=self._process,
             conversation=_conversation(batch),
@@ -42,13 +43,15 @@ class Bot:
         self._note("asked", f"{' '.join(batch.ids)}, attempt {batch.attempt}", batch)
         try:
             await self._outside.after(plan.takes_ms)
-            ask.end = "answered" if plan.end == "ok" else "failed"
+            ask.end = "away" if away else "answered" if plan.end == "ok" else "failed"
         except asyncio.CancelledError:
             ask.end = "cancelled"
             raise
         finally:
             ask.ended_ms = self._loop.now_ms()
             self._note("answered" if ask.end == "answered" else "ask over", ask.end, batch)
+        if away:
+            raise RetryLaterError("the AI is away")
         if plan.end == "fails":
             raise RuntimeError("the AI failed")
         if plan.end == "later":
@@ -71,7 +74,8 @@ class Bot:
 
     async def _send_part(self, batch: Batch, text: str, part: int, parts: int) -> None:
         await self._require_running()
-        plan = self._outside.next_send()
+        away = self._outside.outage_of("channel")
+        plan = Send(away.takes_ms, "refused") if away else self._outside.next_send()
         sending = Sending(
             process=self._process,
             conversation=_conversation(batch),
@@ -87,13 +91,16 @@ class Bot:
             self._loop.later(min(HALF_TRIP_MS, plan.takes_ms / 2), self._take, sending)
         try:
             await self._outside.after(plan.takes_ms)
-            sending.end = {"ok": "ok", "refused": "refused"}.get(plan.end, "uncertain")  # type: ignore[assignment]
+            ends = {"ok": "ok", "refused": "away" if away else "refused"}
+            sending.end = ends.get(plan.end, "uncertain")  # type: ignore[assignment]
         except asyncio.CancelledError:
             sending.end = "cancelled"
             raise
         finally:
             sending.ended_ms = self._loop.now_ms()
             self._note("sent" if sending.end == "ok" else "send over", sending.end, batch)
+        if away:
+            raise RetryLaterError("the channel is away")
         if plan.end == "refused":
             raise RetryLaterError("the send API is busy", after_ms=plan.wait_ms)
         if plan.end != "ok":
@@ -137,6 +144,14 @@ class Outside:
         """Return the behaviour of the send API for its next call."""
         self._sent += 1
         return self.plan.sends[self._sent - 1] if self._sent <= len(self.plan.sends) else Send(100)
+
+    def outage_of(self, kind: str) -> BackendOutage | None:
+        """Return the outage of a backend now."""
+        now_ms = self.loop.now_ms()
+        outage = next((it for it in self.plan.backend_outages if it.covers(kind, now_ms)), None)
+        if outage:
+            self.trace.events[f"{kind} away"] += 1
+        return outage
 
     async def after(self, delay_ms: float) -> None:
         """Wait for something outside, which goes on whatever becomes of the process that waits."""

@@ -83,6 +83,20 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendOutage:
+    """Span in which the AI or the channel answers nobody; each call fails after `takes_ms`."""
+
+    kind: Literal["ai", "channel"]
+    at_ms: int
+    for_ms: int
+    takes_ms: int = 0
+
+    def covers(self, kind: str, now_ms: float) -> bool:
+        """Return True if a call to this backend fails now."""
+        return self.kind == kind and self.at_ms <= now_ms < self.at_ms + self.for_ms
+
+
+@dataclass(frozen=True, slots=True)
 class LostCall:
     """Fault of the network for the n-th pipeline of a process that carries a script, and for those right after it.
 
@@ -122,6 +136,14 @@ class ProcessFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStep:
+    """Step of Redis's clock, forward or back."""
+
+    at_ms: int
+    by_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """World and faults of one run."""
 
@@ -137,9 +159,11 @@ class Plan:
     passes: bool = False
     """The second worker makes passes over everything that is due, every PASS_S, instead of running on."""
     outages: tuple[Outage, ...] = ()
+    backend_outages: tuple[BackendOutage, ...] = ()
     lost_calls: tuple[LostCall, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     process_faults: tuple[ProcessFault, ...] = ()
+    clock_steps: tuple[ClockStep, ...] = ()
 
 
 times = st.sampled_from([0, 1, 100, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000])
@@ -223,9 +247,20 @@ outages = st.one_of(
 )
 
 
-def _leases_for_somebody(lost: LostCall) -> bool:
-    """Leave out claims that reach Redis after newer ones of their processor: they lease for nobody, as is known."""
-    return not (lost.script == "claim" and lost.kind == "late")
+backend_outages = st.one_of(
+    st.just(()),
+    st.lists(
+        st.builds(
+            BackendOutage,
+            kind=st.sampled_from(["ai", "channel"]),
+            at_ms=st.integers(0, 40).map(lambda half: half * 500),
+            for_ms=st.sampled_from([500, 5_000, 16_000, 40_000, 90_000, 180_000]),
+            takes_ms=st.sampled_from([0, 100, 5_000]),
+        ),
+        min_size=1,
+        max_size=2,
+    ).map(tuple),
+)
 
 
 def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]:
@@ -236,7 +271,7 @@ def _lost_call(kind: str, names: tuple[str, ...]) -> st.SearchStrategy[LostCall]
         nth=counts,
         kind=st.sampled_from(["reset before", "reset after", "answer lost", "request lost", "twice", "late"]),
         times=counts,
-    ).filter(_leases_for_somebody)
+    )
 
 
 lost_calls = st.lists(st.one_of(_lost_call("worker", WORKERS), _lost_call("web", WEBS)), max_size=2).map(
@@ -268,6 +303,15 @@ process_faults = st.lists(
     ),
     max_size=2,
 ).map(tuple)
+clock_steps = st.lists(
+    st.builds(
+        ClockStep,
+        at_ms=st.integers(0, 60).map(lambda half: half * 500),
+        by_ms=st.sampled_from([-600_000, -20_000, -3_000, -900, 900, 3_000, 16_000, 7_200_000]),
+    ),
+    min_size=1,
+    max_size=2,
+).map(tuple)
 ALL: dict[str, st.SearchStrategy[Any]] = {
     "settings": queue_settings(),
     "messages": messages,
@@ -278,6 +322,7 @@ ALL: dict[str, st.SearchStrategy[Any]] = {
     "grace_s": st.sampled_from([5.0, 0.5]),
     "passes": st.sampled_from([False, False, True]),
     "outages": outages,
+    "backend_outages": backend_outages,
     "lost_calls": lost_calls,
     "refusals": refusals,
     "process_faults": process_faults,

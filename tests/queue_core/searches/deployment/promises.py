@@ -75,6 +75,8 @@ class Promises:
                 yield f"{message_id} was acknowledged, and is neither sent nor a dead letter"
             elif dead is not None and not dead[0]:
                 yield f"{message_id} is a dead letter without a reason"
+            elif dead is not None and dead[0].startswith("expired"):
+                yield f"{message_id} expired, though no run is as long as that takes"
             elif dead is not None and dead[0].startswith("given up after"):
                 yield from self._all_attempts_made(message_id)
 
@@ -250,8 +252,8 @@ class Promises:
             if self._next_step(claim, claim.at_ms) <= died_ms:
                 continue
             after = self._next_step(claim, died_ms)
-            if self._result.plan.concurrency == 1:
-                continue  # the worker that lives may have its slot in use
+            if self._result.plan.concurrency == 1 or self._trace.had_to_wait(died_ms, after):
+                continue  # the worker that lives may have its slot in use, or the turn waits for the AI or the channel
             for worker in self._result.processes:
                 ready_ms = self._ready_ms(worker, after) if worker is not claim.process else 0.0
                 if min(ready_ms, after - died_ms) > limit_ms:
@@ -284,6 +286,8 @@ class Promises:
                 )
                 claimed_ms = min(claims, default=self._result.ended_ms)
                 ready_ms = max(self._ready_ms(worker, claimed_ms) for worker in self._result.processes)
+                if self._trace.had_to_wait(step.at_ms, claimed_ms):
+                    continue
                 if min(ready_ms - HEARD_AGAIN_MS, claimed_ms - step.at_ms) > limit_ms:
                     yield f"{step.ids[0]} waited from {step.at_ms / 1000:.3f} s to {claimed_ms / 1000:.3f} s"
 

@@ -15,7 +15,15 @@ from queue_core.queue.outages import OutageNews
 from sim.engine.network import server_time
 from tests.queue_core.searches.deployment.network import EPOCH_MS, Server
 from tests.queue_core.searches.deployment.outside import Bot, Outside, Provider
-from tests.queue_core.searches.deployment.plan import PASS_S, WEBS, WORKERS, Plan, ProcessFault
+from tests.queue_core.searches.deployment.plan import (
+    PASS_S,
+    WEBS,
+    WORKERS,
+    BackendOutage,
+    Outage,
+    Plan,
+    ProcessFault,
+)
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Trace
 
@@ -76,7 +84,8 @@ class Deployment:
         self.outside = Outside(loop, plan, self.trace)
         self.provider = Provider(self.outside, self._webs_alive)
         self.processes: list[Process] = []
-        self.last_fault_ms: float = max((it.at_ms + it.for_ms for it in plan.outages), default=0)
+        spans: tuple[Outage | BackendOutage, ...] = (*plan.outages, *plan.backend_outages)
+        self.last_fault_ms: float = max((it.at_ms + it.for_ms for it in spans), default=0)
         self._intakes: dict[str, Intake] = {}
         self._processors: dict[str, Processor] = {}
         self._pending = 0

@@ -15,6 +15,8 @@ from tests.queue_core.searches.deployment.plan import (
     NONE,
     WORKERS,
     Answer,
+    BackendOutage,
+    ClockStep,
     LostCall,
     Message,
     Outage,
@@ -44,6 +46,7 @@ calm = {
     "lost_calls": NONE,
     "refusals": NONE,
     "process_faults": NONE,
+    "backend_outages": NONE,
 }
 slow = st.just((Answer(20_000), Answer(20_000)))
 
@@ -177,6 +180,50 @@ CASES: dict[str, Case] = {
         {
             "messages": st.just((Message(0), Message(1_500))),
             "settings": queue_settings(supersede_ms=st.sampled_from([10_000, 45_000])),
+        },
+    ),
+    "outages_use_attempts": Case(
+        "counts as failed without a reason",
+        {
+            "backend_outages": struck(
+                BackendOutage,
+                kind=st.sampled_from(["ai", "channel"]),
+                at_ms=st.just(0),
+                for_ms=st.sampled_from([5_000, 40_000]),
+            )
+        },
+    ),
+    "late_claims_lease": Case(
+        "not begun until",
+        {
+            "messages": st.just(tuple(Message(at_ms) for at_ms in (0, 1_000, 2_000, 4_000))),
+            "lost_calls": struck(
+                LostCall,
+                process=worker,
+                script=st.just("claim"),
+                nth=st.sampled_from([1, 2, 3]),
+                kind=st.just("late"),
+            ),
+            "settings": queue_settings(window_ms=st.just(1_000), deadline_ms=st.just(500)),
+        },
+    ),
+    "steps_back_are_not_noticed": Case(
+        "not at rest",
+        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(-600_000))},
+    ),
+    "steps_forward_are_not_noticed": Case(
+        "expired",
+        {"clock_steps": struck(ClockStep, at_ms=st.sampled_from([500, 4_500]), by_ms=st.just(7_200_000))},
+    ),
+    "leases_end_by_a_clock_that_was_set_back": Case(
+        "held for a dead worker",
+        {
+            "process_faults": struck(
+                ProcessFault, process=worker, kind=st.just("dies"), moment=st.just("asked")
+            ),
+            "clock_steps": struck(
+                ClockStep, at_ms=st.sampled_from([2_000, 4_500, 9_000]), by_ms=st.just(-600_000)
+            ),
         },
     ),
     "claims_do_not_look_from_the_middle_on": Case(

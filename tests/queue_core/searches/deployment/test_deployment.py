@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from tests.queue_core.searches.deployment.plan import Plan, plans
+from tests.queue_core.searches.deployment.plan import Plan, clock_steps, plans
 from tests.queue_core.searches.deployment.promises import check
 from tests.queue_core.searches.deployment.run import run
 
@@ -28,6 +28,7 @@ REACHED = {
     ),
     *("recorded", "refuses", "sends", "superseded", "taken", "withdrawn"),
     *("dies", "freezes", "stops", "refused", "silent", "hangs", "restarts"),
+    *("ai away", "channel away", "waits"),
     *("request lost", "answer lost", "reset before", "reset after", "twice", "late"),
 }
 """Events that the fixed set of runs must have seen: a fault that never strikes would find nothing."""
@@ -46,6 +47,16 @@ def test_no_fault_breaks_a_promise() -> None:
 
     search()
     assert set(reached) >= REACHED, f"never seen: {sorted(REACHED - set(reached))}"
+
+
+@pytest.mark.timeout(900)
+def test_no_step_of_redis_s_clock_breaks_a_promise() -> None:
+    @hypothesis_settings(max_examples=EXAMPLES, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
+    @given(plans(clock_steps=clock_steps))
+    def search(plan: Plan) -> None:
+        check(run(plan))
+
+    search()
 
 
 @pytest.mark.soak

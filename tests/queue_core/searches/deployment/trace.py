@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from typing import Any, Literal
 
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
 
-AskEnd = Literal["open", "answered", "failed", "cancelled"]
-SendEnd = Literal["open", "ok", "refused", "uncertain", "cancelled"]
+AskEnd = Literal["open", "answered", "failed", "away", "cancelled"]
+SendEnd = Literal["open", "ok", "refused", "away", "uncertain", "cancelled"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -98,6 +99,8 @@ class Trace:
     """Faults of single calls: time, process, script, and token of the call, or 0."""
     errors: list[str] = field(default_factory=list)
     """Errors that no process may have, such as a worker that ends by an exception."""
+    backends_away: list[tuple[float, float]] = field(default_factory=list)
+    """Spans in which turns had to wait for the AI or the channel, as Redis saw it; the last one may be open."""
     listeners: list[Callable[[str, Process], None]] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
 
@@ -111,6 +114,20 @@ class Trace:
         if isinstance(who, Process):
             for listener in tuple(self.listeners):
                 listener(event, who)
+
+    def note_backends(self, are_away: bool) -> None:
+        """Note whether turns have to wait for the AI or the channel now."""
+        is_open = bool(self.backends_away) and self.backends_away[-1][1] == math.inf
+        now_ms = self.loop.now_ms()
+        if are_away and not is_open:
+            self.events["waits"] += 1
+            self.backends_away.append((now_ms, math.inf))
+        elif is_open and not are_away:
+            self.backends_away[-1] = (self.backends_away[-1][0], now_ms)
+
+    def had_to_wait(self, from_ms: float, to_ms: float) -> bool:
+        """Return True if turns had to wait for the AI or the channel at some moment between two times."""
+        return any(began_ms <= to_ms and ended_ms >= from_ms for began_ms, ended_ms in self.backends_away)
 
     def of_token(self, token: int, *scripts: str) -> Iterator[Executed]:
         """Yield the scripts that ran for a lease."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from queue_core import InvalidSettingsError
 from queue_core.redis_server.binaries import EmbeddedRedisError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.own_redis import own_redis, redis_url
-from tests.queue_core.server.operator.console import Console, settings_for
+from tests.queue_core.redis.scripts.test_partial_writes import PASSWORD, USER, queue_without
+from tests.queue_core.server.operator.console import Console, settings_for, url_of
 
 
 async def test_check_starts_the_redis_of_serve_finds_nothing_wrong_and_stops_it(
@@ -110,3 +112,32 @@ async def test_check_shows_no_password(
     url = redis_server.url.replace("unix://", "unix://:hunter2hunter2@")
     answer = await Console(settings_for(url), capsys).run("check")
     assert "hunter2" not in answer.out + answer.err
+
+
+async def test_check_names_a_right_that_lacks(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:
+    _, client = await queue_without(real_redis, "rpush")
+    await client.aclose()
+    url = url_of(real_redis).replace("unix://", f"unix://{USER}:{PASSWORD}@")
+    answer = await Console(settings_for(url), capsys).run("check", "--json")
+    await real_redis.acl_deluser(USER)
+    assert answer.code == 1
+    assert any("RPUSH" in error and "+rpush" in error for error in answer.json["errors"])
+
+
+async def test_check_says_once_that_this_is_a_replica(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await real_redis.replicaof("127.0.0.1", "1")
+    try:
+        answer = await Console(settings_for(url_of(real_redis)), capsys).run("check", "--json")
+    finally:
+        await real_redis.replicaof("NO", "ONE")
+    assert sum("takes no writes" in error for error in answer.json["errors"]) == 1
+
+
+async def test_check_on_a_redis_without_config_says_so_and_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"rename-command CONFIG": ""}
+    with EmbeddedRedis(append_only=True, config=config) as server:
+        answer = await Console(settings_for(server.url), capsys).run("check")
+    assert answer.code == 0, answer.out
+    assert "CONFIG is switched off here" in answer.out

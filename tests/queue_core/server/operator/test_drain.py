@@ -61,6 +61,17 @@ async def test_drain_names_conversations_that_nobody_takes(console: Console) -> 
     assert "1 conversation overdue: is a worker running?" in answer.out
 
 
+async def test_drain_says_that_the_queue_is_held(console: Console) -> None:
+    await console.put("one")
+    await console.queue.holding.hold()
+    partition = console.queue.keys.partitions[0]
+    await console.queue.redis.zadd(partition.active, {"bot:201": 1})
+    answer = await console.run("drain", "--timeout", "10ms")
+    assert "1 message of 1 conversation left; the queue is held: see" in answer.out
+    assert "overdue" not in answer.out
+    assert (await console.run("drain", "--timeout", "10ms", "--json")).json["held"] is True
+
+
 async def test_drain_does_not_call_a_stranded_conversation_empty(console: Console) -> None:
     await console.put("one")
     await console.queue.redis.delete(console.queue.keys.partitions[0].active)

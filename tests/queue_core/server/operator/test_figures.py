@@ -8,6 +8,7 @@ import pytest
 
 from queue_core import HealthReport
 from queue_core.queue.layout import BESIDE_MS
+from queue_core.queue.outages import Outage
 from queue_core.server.operator.figures import figures
 
 DAY_MS = 86_400_000
@@ -19,6 +20,18 @@ DAY_MS = 86_400_000
 def test_a_search_that_was_not_made_is_not_shown_as_none(counted: int | None, shown: str) -> None:
     report = HealthReport(checked_at_ms=0, reachable=True, stranded_conversations=counted)
     assert dict(figures(report))["stranded"] == shown
+
+
+def test_outages_are_shown_with_their_reason() -> None:
+    away = Outage(
+        kind="channel", instance_name="shop", is_away=True, since_ms=1_000, error="503\n", waiting=2
+    )
+    back = Outage(kind="ai", instance_name="", is_away=False, since_ms=1_000, error="500", waiting=1)
+    report = HealthReport(checked_at_ms=61_000, reachable=True, outages=(away, back))
+    assert [shown for name, shown in figures(report) if name == "outage"] == [
+        "the channel of shop has been away for 1 min 00 s; waiting for it: 2 conversations; last error: 503\\n",
+        "the AI is back; still waiting for it: 1 conversation",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,11 @@ async def test_json_has_the_counts(console: Console) -> None:
     assert (await console.run("forget", "bot", "201", "--yes", "--json")).json["conversations"] == []
 
 
-async def test_recordings_are_named_and_not_changed(console: Console, tmp_path: Path) -> None:
-    console.settings = console.settings.model_copy(update={"record_to": tmp_path, "record_text": True})
+async def test_files_are_named_and_not_changed(console: Console, tmp_path: Path) -> None:
+    files = {"record_to": tmp_path, "record_text": True, "dead_letters_file": tmp_path / "dead.jsonl"}
+    console.settings = console.settings.model_copy(update=files)
     answer = await console.run("forget", "bot", "201", "--yes")
-    assert (
-        answer.lines[-1] == f"kept: recordings in {tmp_path}/, with texts, where a hash stands for the user"
-    )
+    assert answer.lines[-2:] == [
+        f"kept: dead letters that the monitor moved to {tmp_path}/dead.jsonl",
+        f"kept: recordings in {tmp_path}/, with texts, where a hash stands for the user",
+    ]

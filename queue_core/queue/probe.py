@@ -1,0 +1,262 @@
+"""Probe: a trial run of the real scripts on a conversation of its own, which finds what Redis would refuse.
+
+Rights that lack, a replica, missing replicas, a full server, a used-up quota: each becomes a sentence with what to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+from redis.exceptions import NoPermissionError, RedisError
+
+from queue_core.errors import QueueError
+from queue_core.message import Batch, QueueMessage
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.redis import scripts
+from queue_core.redis.runner import explain
+
+INSTANCE, PHONE = "probe", "probe"
+PARTITIONS_MAX = 16
+"""Partitions in which scripts are tried; each takes some twenty round trips."""
+PREFIX_CHARACTERS_MAX = 50
+"""Limit on the queue's prefix, to which the probe adds a part of its own."""
+
+KEPT_S = 5
+"""Time for which the ids of the trial messages are kept."""
+
+_KEY, _FIELD = "{key}", "field"
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "DEL": (_KEY,),
+    "EXISTS": (_KEY,),
+    "GET": (_KEY,),
+    "GETRANGE": (_KEY, "0", "1"),
+    "HDEL": (_KEY, _FIELD),
+    "HEXISTS": (_KEY, _FIELD),
+    "HGET": (_KEY, _FIELD),
+    "HGETALL": (_KEY,),
+    "HINCRBY": (_KEY, _FIELD, "1"),
+    "HLEN": (_KEY,),
+    "HMGET": (_KEY, _FIELD),
+    "HSET": (_KEY, _FIELD, "1"),
+    "HSETNX": (_KEY, _FIELD, "1"),
+    "LINDEX": (_KEY, "0"),
+    "LLEN": (_KEY,),
+    "LPOP": (_KEY,),
+    "LRANGE": (_KEY, "0", "0"),
+    "LREM": (_KEY, "1", "x"),
+    "LSET": (_KEY, "0", "x"),
+    "LTRIM": (_KEY, "0", "0"),
+    "PERSIST": (_KEY,),
+    "PEXPIRE": (_KEY, "1000"),
+    "RENAME": (_KEY, _KEY),
+    "RPUSH": (_KEY, "x"),
+    "SET": (_KEY, "x"),
+    "TYPE": (_KEY,),
+    "UNLINK": (_KEY,),
+    "XADD": (_KEY, "*", _FIELD, "1"),
+    "XDEL": (_KEY, "0-1"),
+    "XLEN": (_KEY,),
+    "XRANGE": (_KEY, "-", "+", "COUNT", "1"),
+    "XREAD": ("COUNT", "1", "STREAMS", _KEY, "0-0"),
+    "XREVRANGE": (_KEY, "+", "-", "COUNT", "1"),
+    "ZADD": (_KEY, "1", "x"),
+    "ZCARD": (_KEY,),
+    "ZMSCORE": (_KEY, "x"),
+    "ZRANGE": (_KEY, "0", "0"),
+    "ZRANGEBYSCORE": (_KEY, "0", "1"),
+    "ZREM": (_KEY, "x"),
+    "ZREVRANGE": (_KEY, "0", "0"),
+    "ZSCAN": (_KEY, "0"),
+    "ZSCORE": (_KEY, "x"),
+}
+"""Commands with a key that scripts and processes use, with harmless arguments."""
+
+_KEY_REFUSED = re.compile(r"access (?:a|one of the|the '.*') keys?\b", re.IGNORECASE)
+_RIGHT_REFUSED = re.compile(
+    r"NOPERM|ACL failure|no permissions|can't run this command|can't access at least", re.IGNORECASE
+)
+_ADVICE = (
+    (r"\bREADONLY\b|read only replica", "this is a replica, which takes no writes: connect to its primary"),
+    (
+        r"\bNOREPLICAS\b",
+        "fewer replicas are connected than min-replicas-to-write asks for: connect replicas, or lower that setting",
+    ),
+    (r"\bOOM\b", "Redis is full and refuses new messages: raise maxmemory, or see what fills it"),
+    (
+        r"\bMISCONF\b",
+        "Redis cannot write to its disk, so it refuses messages: free space there, and see its log",
+    ),
+    (
+        r"quota|limit exceeded|max (?:daily )?requests?",
+        "the provider of this Redis refuses more commands: raise the limits of your plan",
+    ),
+)
+
+
+async def probe(queue: MessageQueue) -> list[str]:
+    """Try everything that the queue does on a conversation of its own; return what failed, with what to do.
+
+    It touches no message, and its keys are deleted, or expire within seconds.
+    """
+    try:
+        errors = [*await _refused_commands(queue), *await _refused_keys(queue)]
+    except (RedisError, OSError) as error:
+        return [_advice("Redis does not take commands", str(explain(error)))]
+    for number in range(min(len(queue.keys.partitions), PARTITIONS_MAX)):
+        failure = await _Trial(queue, number).run()
+        if failure and not (errors and _RIGHT_REFUSED.search(failure)):
+            return [*errors, failure]
+    return errors
+
+
+async def _refused_commands(queue: MessageQueue) -> list[str]:
+    """Run each command once, and name those for which the user lacks the right."""
+    key = f"{queue.keys.partitions[0].base}probe:{secrets.token_hex(4)}"
+    calls = [(name, *(part.replace(_KEY, key) for part in arguments)) for name, arguments in COMMANDS.items()]
+    answers = await _answers(queue, [*calls, ("DEL", key)])
+    refused = [
+        call[0].lower()
+        for call, answer in zip(calls, answers, strict=False)
+        if isinstance(answer, NoPermissionError) and not _KEY_REFUSED.search(str(answer))
+    ]
+    if not refused:
+        return []
+    names = ", ".join(name.upper() for name in refused)
+    rights = " ".join(f"+{name}" for name in refused)
+    return [f"this Redis user may not run {names}, which the queue needs: allow {rights} (ACL SETUSER)"]
+
+
+async def _refused_keys(queue: MessageQueue) -> list[str]:
+    """Name the kinds of keys that the user may not touch."""
+    shared, place = queue.keys.partitions[0], queue.keys.of(INSTANCE, PHONE)
+    keys = {
+        key: None
+        for owner in (shared, place)
+        for key in owner
+        if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
+    }
+    answers = await _answers(queue, [("EXISTS", key) for key in keys])
+    refused = [
+        key
+        for key, answer in zip(keys, answers, strict=True)
+        if isinstance(answer, NoPermissionError) and _KEY_REFUSED.search(str(answer))
+    ]
+    if not refused:
+        return []
+    prefix = queue.settings.prefix
+    return [
+        f"this Redis user may not use the keys {', '.join(refused)}: allow the pattern ~{prefix}:* (ACL SETUSER)"
+    ]
+
+
+async def _answers(queue: MessageQueue, commands: list[tuple[str, ...]]) -> list[Any]:
+    pipeline = queue.redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return answers
+
+
+class _Trial:
+    """Life of two messages in one partition of a queue that has a prefix of its own."""
+
+    def __init__(self, queue: MessageQueue, partition: int) -> None:
+        prefix = f"{queue.settings.prefix[:PREFIX_CHARACTERS_MAX]}:probe-{secrets.token_hex(3)}"
+        settings = dataclasses.replace(
+            queue.settings,
+            prefix=prefix,
+            window_ms=0,
+            idle_ms=0,
+            max_messages=1,
+            max_retry_count=0,
+            dedupe_ttl_s=KEPT_S,
+            queue_ttl_s=KEPT_S,
+        )
+        self._queue = MessageQueue(queue.redis, settings)
+        phones = (f"{PHONE}-{number}" for number in count())
+        phone = next(phone for phone in phones if self._queue.keys.of(INSTANCE, phone).partition == partition)
+        self._names = INSTANCE, phone
+        self._place = self._queue.keys.of(INSTANCE, phone)
+
+    async def run(self) -> str:
+        """Try it. Return what failed, "" if nothing did."""
+        steps: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
+            ("a trial message cannot be stored", self._store),
+            ("a trial message cannot be answered", self._answer),
+            ("a trial message cannot become a dead letter and come back", self._bury_and_requeue),
+            ("a trial message cannot be looked at and deleted", self._look_and_forget),
+        )
+        try:
+            for what, step in steps:
+                try:
+                    await step()
+                except QueueError as error:
+                    return _advice(what, str(error))
+        finally:
+            await self._tidy()
+        return ""
+
+    def _message(self, message_id: str) -> QueueMessage:
+        instance, phone = self._names
+        return QueueMessage(id=message_id, instance_name=instance, user_phone=phone, message="a trial")
+
+    async def _claim(self) -> Batch:
+        claimed = await self._queue.claim("probe", only=self._names)
+        if not claimed.batches:
+            raise QueueError("it was stored, and no claim returned it")
+        return claimed.batches[0]
+
+    async def _store(self) -> None:
+        await self._queue.enqueue(self._message("1"))
+        await self._queue.enqueue(self._message("1"))
+
+    async def _answer(self) -> None:
+        batch = await self._claim()
+        await self._queue.extend(batch)
+        await self._queue.record_reply(batch, "a trial")
+        await self._queue.record_sent(batch, parts=1)
+        await self._queue.complete(batch)
+        await self._queue.notes.put(*self._names, b"a trial", ttl_s=1)
+
+    async def _bury_and_requeue(self) -> None:
+        await self._queue.enqueue(self._message("2"))
+        await self._queue.fail(await self._claim(), "a trial", dead=True)
+        for letter in await self._queue.dead_letters():
+            await self._queue.requeue(letter.id)
+        await self._queue.withdraw(self._message("2"))
+
+    async def _look_and_forget(self) -> None:
+        queue, place = self._queue, self._place
+        shared = queue.keys.partitions[place.partition]
+        await queue.survey(shared, 0, 1)
+        await queue.transport.alone(scripts.Rescue(place=place, now_ms="", repair=1))
+        await queue.forget(*self._names, drop_waiting=True)
+
+    async def _tidy(self) -> None:
+        """Delete the keys. Ids of messages expire within seconds by themselves."""
+        place = self._place
+        shared = self._queue.keys.partitions[place.partition]
+        keys = {
+            key
+            for owner in (shared, place)
+            for key in owner
+            if isinstance(key, str) and key.startswith(shared.base) and key != shared.base
+        }
+        keys.add(shared.last_claim_of("probe"))
+        keys |= {f"{shared.base}backend:{name}" for name in (place.ai, place.channel)}
+        with contextlib.suppress(RedisError, OSError):
+            await _answers(self._queue, [("DEL", key) for key in sorted(keys)])
+
+
+def _advice(what: str, words: str) -> str:
+    """Return a sentence that says what failed, why, and what to do."""
+    for pattern, advice in _ADVICE:
+        if re.search(pattern, words, re.IGNORECASE):
+            return f"{what}: {advice}"
+    return f"{what}: {words}"

@@ -1,0 +1,36 @@
+"""Time of Redis as this process expects it, by which a script notices that Redis's clock was set forward."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class ServerTime:
+    """Answers of Redis with its time, and when each was asked for.
+
+    `monotonic` returns seconds that pass evenly, in place of the event loop's, for simulations and tests.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] | None = None) -> None:
+        self._monotonic = monotonic
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def now_s(self) -> float:
+        """Return this process's time in seconds, from an unknown beginning."""
+        return self._monotonic() if self._monotonic else asyncio.get_running_loop().time()
+
+    def note(self, partition: int, now_ms: int, asked_s: float) -> None:
+        """Note an answer of a partition's server: its time, and the process's time when it was asked."""
+        self._seen[partition] = now_ms, asked_s
+
+    def expected_ms(self, partition: int) -> int:
+        """Return the time that the server's clock shows now if it ran as this process's did; 0 if unknown.
+
+        Requests that take equally long on their way cancel out. One that takes longer makes the clock look as if it had
+        been set forward, which costs nothing but a later expiry.
+        """
+        if partition not in self._seen:
+            return 0
+        now_ms, asked_s = self._seen[partition]
+        return now_ms + int((self.now_s() - asked_s) * 1000)

@@ -1,0 +1,198 @@
+"""Answers of the scripts: their types, and the functions that read them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from queue_core.redis.scripts.loader import text
+
+Standing = Literal["held", "settled", "superseded", "lost"]
+"""State of a lease: held by the caller, settled by the same call before, superseded by a changed turn, or lost."""
+
+
+class EnqueueAnswer(NamedTuple):
+    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
+
+    status: str
+    added_at_ms: int
+    waiting: int
+
+
+class LeasedAnswer(NamedTuple):
+    """One leased conversation, as `claim.lua` returns it."""
+
+    conversation: str
+    token: int
+    attempt: int
+    waiting: int
+    due_ms: int
+    reply: str | None
+    send_state: str | None
+    parts_sent: int
+    setbacks: int
+    elements: list[bytes]
+
+
+class BackendNews(NamedTuple):
+    """News of a backend: it went away, or it came back."""
+
+    backend: str
+    """Name of the backend: "ai", or "channel:" and an encoded instance."""
+    is_away: bool
+    since_ms: int
+    """Time at which it went away."""
+    error: str
+    """Last error."""
+
+
+class ClaimAnswer(NamedTuple):
+    """Answer of a claim. `next_due_ms` is None when no conversation has messages; `given_up` counts dead letters.
+
+    `spared` counts leases that ran out and are not taken over yet. Their holders may still renew them: Redis was away,
+    or no claim came for some time. `damaged` counts keys that were moved aside.
+    """
+
+    now_ms: int
+    next_due_ms: int | None
+    given_up: int
+    spared: int
+    batches: list[LeasedAnswer]
+    news: tuple[BackendNews, ...] = ()
+    damaged: int = 0
+
+
+class FailAnswer(NamedTuple):
+    """Answer of a fail. `given_up` counts messages that became dead letters."""
+
+    standing: Standing
+    given_up: int
+
+
+class SurveyAnswer(NamedTuple):
+    """Counts of one page; `oldest_added_ms` is None when nothing waits there."""
+
+    now_ms: int
+    conversations: int
+    waiting: int
+    in_flight: int
+    oldest_added_ms: int | None
+    expired_leases: int
+
+
+class ForgetAnswer(NamedTuple):
+    """Answer of a forget: what became of the conversation, and what was kept of it."""
+
+    standing: Literal["forgotten", "waiting", "in flight"]
+    waiting: int
+    lease_left_ms: int
+    finished: int
+    reply: bool
+    memory: bool
+    statistics: bool
+
+
+class InventoryAnswer(NamedTuple):
+    """Counts of one page of what workers would answer; the times are None when that is nothing."""
+
+    conversations: int
+    messages: int
+    older: int
+    oldest_ms: int | None
+    newest_ms: int | None
+    unsure_replies: int
+
+
+_STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
+
+
+def read_standing(raw: Any) -> Standing:
+    """Return the state of a lease."""
+    return _STANDINGS.get(text(raw), "lost")
+
+
+def read_enqueue(raw: Any) -> EnqueueAnswer:
+    """Return the answer of an enqueue."""
+    return EnqueueAnswer(text(raw[0]), raw[1], raw[2])
+
+
+def read_claim(raw: Any) -> ClaimAnswer:
+    """Return the answer of a claim."""
+    return ClaimAnswer(
+        now_ms=raw[0],
+        next_due_ms=raw[1] if raw[1] >= 0 else None,
+        given_up=raw[2],
+        spared=raw[3],
+        damaged=raw[5],
+        batches=[
+            LeasedAnswer(
+                conversation=text(conversation),
+                token=int(token),
+                attempt=attempt,
+                waiting=waiting,
+                due_ms=int(due),
+                reply=text(reply) if reply is not None else None,
+                send_state=text(state) if state is not None else None,
+                parts_sent=int(parts or 0),
+                setbacks=int(setbacks),
+                elements=elements,
+            )
+            for conversation, token, attempt, waiting, due, reply, state, parts, setbacks, elements in raw[4]
+        ],
+        news=tuple(
+            BackendNews(text(name), text(what) == "away", int(since), text(error))
+            for name, what, since, error in raw[6]
+        ),
+    )
+
+
+def read_fail(raw: Any) -> FailAnswer:
+    """Return the answer of a fail."""
+    return FailAnswer(read_standing(raw[0]), raw[1])
+
+
+def read_withdraw(raw: Any) -> str | int:
+    """Return the fate of a message, or the place in the list where the search for it goes on."""
+    return raw if isinstance(raw, int) else text(raw)
+
+
+def read_survey(raw: Any) -> SurveyAnswer:
+    """Return the counts of a page."""
+    now_ms, conversations, waiting, in_flight, oldest, expired = raw
+    return SurveyAnswer(now_ms, conversations, waiting, in_flight, oldest if oldest >= 0 else None, expired)
+
+
+def read_forget(raw: Any) -> ForgetAnswer:
+    """Return what became of a conversation."""
+    standing, waiting, lease_left_ms, finished, *kept = raw
+    reply, memory, statistics = map(bool, kept)
+    return ForgetAnswer(
+        text(standing),  # type: ignore[arg-type]  # the script returns one of the three
+        waiting,
+        lease_left_ms,
+        finished,
+        reply,
+        memory,
+        statistics,
+    )
+
+
+def read_inventory(raw: Any) -> InventoryAnswer:
+    """Return the counts of a page of what would be answered."""
+    conversations, messages, older, oldest, newest, unsure = raw
+    oldest_ms, newest_ms = (at if at >= 0 else None for at in (oldest, newest))
+    return InventoryAnswer(conversations, messages, older, oldest_ms, newest_ms, unsure)
+
+
+def read_count(raw: Any) -> int:
+    """Return a number."""
+    return int(raw)
+
+
+def read_pair(raw: Any) -> tuple[int, int]:
+    """Return two numbers."""
+    return raw[0], raw[1]
+
+
+def read_is_found(raw: Any) -> bool:
+    """Return True if something was found."""
+    return bool(raw)
