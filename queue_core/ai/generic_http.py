@@ -9,6 +9,7 @@ from queue_core.ai.base import Answer
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
+_FLAGS = ("needsDataCollection", "requestedFields")
 _ACCEPTED = "Accepted"
 """Answer of a scenario in Make that has no module "Webhook response" (apps.make.com/gateway)."""
 
@@ -37,6 +38,8 @@ class HttpBackend:
         text = _text(answer)
         if text is not None and text.strip() == _ACCEPTED:
             raise self._asking.no_text("accepted", batch)
+        if _is_empty(answer.json()):
+            raise self._asking.no_text("empty", batch)
         return Answer(self._asking.text(text, batch))
 
 
@@ -62,6 +65,15 @@ def _body(batch: Batch) -> dict[str, Any]:
             for message in batch.messages
         ],
     }
+
+
+def _is_empty(body: Any) -> bool:
+    """Returns True for an empty `response` without our other keys: a flow without a result, not an AI that says nothing."""
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict) or any(key in first for key in _FLAGS):
+        return False
+    response = first.get("response")
+    return isinstance(response, str) and not response.strip()
 
 
 def _text(answer: HttpAnswer) -> str | None:
