@@ -68,7 +68,7 @@ def _body(batch: Batch) -> dict[str, Any]:
 
 
 def _is_empty(body: Any) -> bool:
-    """Returns True for an empty `response` without our other keys: a flow without a result, not an AI that says nothing."""
+    """Returns True for an empty `response` without our other keys: a flow without a result, not a silent AI."""
     first = body[0] if isinstance(body, list) and body else body
     if not isinstance(first, dict) or any(key in first for key in _FLAGS):
         return False
