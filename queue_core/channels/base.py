@@ -1,27 +1,33 @@
 """A messaging provider as the rest of the code sees it: settings, webhooks that become messages, and a way to send.
 
-`message_data` of a queued message has one layout for all providers:
+`message_data` of a queued message has one layout for all providers; docs/messages.md lists it:
 
     {"channel": "evolution" | "cloud" | …, `Provider.name`: which channel sends the reply
      "kind": "text" | "image" | "audio" | …,
      "name": "…",                          the user's own profile name, where the provider gives one
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
+     "addresses": {"phone": "…", …},       every address of this user that the webhook tells
      "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
+     "change": {"what": "edit" | "deletion", "id": "…"},  the earlier message that this one changes
+     "media" | "location" | "form" | …,    the structure of the content, by its kind
      "webhook": {…}}                       this message as the provider sent it, without media and secrets
 """
 
 from __future__ import annotations
 
+import traceback
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import aiohttp
 import msgspec
 
+from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
 from queue_core.errors import QueueError
 from queue_core.message import Batch, QueueMessage
@@ -65,38 +71,79 @@ class Post:
         return self.decode(self.body)
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """Message that cannot be read: kept as a dead letter, so that a person can look at it."""
+
+    message: QueueMessage
+    """Stand-in for it, with what came in `message_data["webhook"]`."""
+    reason: str
+
+
+class DeliveryFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """Report that a reply, which the provider had taken, did not reach the user."""
+
+    instance_name: str
+    message_id: str
+    """Id that the provider gave to the reply."""
+    user_phone: str
+    code: str
+    """The provider's code of the error; "" if it gives none."""
+    reason: str
+    at_ms: int
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages of one webhook, and the number of other things in it."""
+    """Everything in one webhook."""
 
     messages: tuple[QueueMessage, ...] = ()
     """Messages in the order of the webhook."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Messages that cannot be read."""
+    failures: tuple[DeliveryFailure, ...] = ()
+    """Replies that did not reach their user."""
     skipped: dict[str, int] = {}
     """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
+    events: dict[str, int] = {}
+    """Number of events that bring no messages, by the provider's name of each."""
 
     @classmethod
     def of(
         cls,
         items: Iterable[Any],
         read: Callable[[Any], QueueMessage],
+        set_aside: Callable[[Any, str], Unreadable],
         skipped: Mapping[str, int] | None = None,
     ) -> Inbound:
-        """Reads each item with `read`; adds those that it skips or refuses to the counts in `skipped`.
+        """Reads each item with `read`; counts those that it skips, and sets aside those that it cannot read.
 
-        Raises InvalidWebhookError when the webhook holds invalid items and nothing else.
+        One item never costs another one.
         """
         messages: list[QueueMessage] = []
-        counts, faults = Counter(skipped), []
+        unreadable: list[Unreadable] = []
+        counts = Counter(skipped)
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
                 counts[str(reason)] += 1
             except InvalidWebhookError as error:
-                counts["invalid"] += 1
-                faults.append(error)
-        if faults and not messages and len(faults) == counts.total():
-            raise faults[0]
-        return cls(messages=tuple(messages), skipped=dict(+counts))
+                unreadable.append(set_aside(item, str(error)))
+            except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
+                unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
+        return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
+
+    @classmethod
+    def of_event(cls, name: str, skipped: str = "event") -> Inbound:
+        """Returns the inbound of a webhook that brings an event and no message."""
+        return cls(skipped={skipped: 1}, events={name: 1} if skipped == "event" else {})
+
+
+def _where(error: Exception) -> str:
+    """Returns kind and place of an error, so that it can be found; its words could hold what a user wrote."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"with {type(error).__name__} in {frame.name}, line {frame.lineno} of {PurePath(frame.filename).name}"
+    )
 
 
 class Channel(Protocol):
@@ -154,8 +201,11 @@ class Provider(EnvironmentSettings, ABC):
         """Raises UnauthorizedError unless the post proves the secret; always raises if the settings have no secret."""
 
     @abstractmethod
-    def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
-        """Returns the messages of a post. Raises InvalidWebhookError for a post that can never hold any."""
+    def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
+        """Returns what is in a post, with placeholders in `language`.
+
+        Raises InvalidWebhookError for a post that is not a webhook of this provider.
+        """
 
     @abstractmethod
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> Channel:

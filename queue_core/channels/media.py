@@ -6,16 +6,30 @@ import hashlib
 import re
 from typing import Any
 
-_BASE64 = re.compile(r"(?:data:[\w.+-]+/[\w.+;=-]+;base64,)?[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_BASE64 = re.compile(r"(?:data:[\w.+-]+/[\w.+;=-]+;base64,)?[A-Za-z0-9+/_\-\r\n]+={0,2}[\r\n]*")
 _TEXTS = frozenset(
-    {"text", "body", "caption", "conversation", "title", "description", "pushName", "contentText"}
+    {
+        "text",
+        "body",
+        "caption",
+        "conversation",
+        "title",
+        "description",
+        "pushName",
+        "contentText",
+        "speechToText",
+    }
 )
 """Keys whose value a person wrote: it is never taken for media, whatever it looks like."""
-_MEDIA = frozenset({"base64", "jpegThumbnail", "thumbnail"})
+_MEDIA = frozenset({"base64", "jpegThumbnail", "JPEGThumbnail", "pngThumbnail", "thumbnail"})
 """Keys whose value is media, even if it is not clean base64."""
 
 
-def without_media(value: Any, characters_max: int) -> Any:
+DEPTH_MAX = 100
+"""Limit on nesting; what lies deeper is left out."""
+
+
+def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
     """Returns a copy in which {"omitted": "base64", "bytes": …, "sha256": …} stands for longer media.
 
     `sha256` is the hash of the string as it came; the provider still has the media, by the message's key. Bytes as
@@ -25,21 +39,23 @@ def without_media(value: Any, characters_max: int) -> Any:
         items = value.values() if isinstance(value, dict) else value
         if all(type(item) is int and 0 <= item <= 255 for item in items):
             return {"omitted": "bytes", "bytes": len(value)}
+    if isinstance(value, dict | list) and depth >= DEPTH_MAX:
+        return {"omitted": "nested too deep"}
     if isinstance(value, dict):
-        return {key: _item(key, item, characters_max) for key, item in value.items()}
+        return {key: _item(key, item, characters_max, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_media(item, characters_max) for item in value]
+        return [without_media(item, characters_max, depth=depth + 1) for item in value]
     if isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value):
         return _omitted(value)
     return value
 
 
-def _item(key: str, item: Any, characters_max: int) -> Any:
+def _item(key: str, item: Any, characters_max: int, depth: int) -> Any:
     if isinstance(item, str) and key in _TEXTS:
         return item
     if isinstance(item, str) and key in _MEDIA and len(item) > characters_max:
         return _omitted(item)
-    return without_media(item, characters_max)
+    return without_media(item, characters_max, depth=depth)
 
 
 def _omitted(value: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from queue_core.errors import DeadLetterNotFoundError
+from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
-from queue_core.message import DeadLetter, decode
+from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
+REASON_CHARACTERS_MAX = 500
 _PAGE = 200
 FULL_AGAIN_SHARE = 0.9
 """Part of the room for dead letters that stays taken when the oldest are moved out."""
@@ -49,6 +50,29 @@ class DeadLetters:
         for stored_id, fields in await self._entries(partition, entry_id, entry_id, 1):
             return _dead_letter(number, text(stored_id), fields)
         raise _not_found(dead_letter_id)
+
+    async def keep(self, message: QueueMessage, reason: str) -> None:
+        """Add a message that was never in the queue, since nobody can read it.
+
+        Raises InvalidMessageError, and QueueUnavailableError if there is no room for it.
+        """
+        access = self._access
+        place = access.keys.of(message.instance_name, message.user_phone)
+        (stored,) = await access.read(("XLEN", place.dead))
+        if stored >= access.settings.dead_letters_in_partition_max:
+            raise QueueUnavailableError(
+                "there is no room for another dead letter: drop some, or raise dead_letters_max"
+            )
+        element = encode(message, access.settings.max_message_bytes)
+        now_ms = await access.now_ms()
+        entry = {
+            "conversation": place.conversation,
+            "at": now_ms,
+            "attempts": 0,
+            "message": b'{"addedAt":%d,' % now_ms + element[1:],
+            "reason": well_formed(reason[:REASON_CHARACTERS_MAX]),
+        }
+        await access.read(("XADD", place.dead, "*", *(part for pair in entry.items() for part in pair)))
 
     async def requeue(self, dead_letter_id: str) -> None:
         """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
@@ -137,20 +161,21 @@ def _texts(raw_fields: dict[Any, Any]) -> dict[str, str]:
 
 
 def _dead_letter(partition: int, entry_id: str, raw_fields: dict[Any, Any]) -> DeadLetter:
+    """Read an entry; one that somebody else changed or added has gaps."""
     fields = _texts(raw_fields)
-    instance, phone = decode_conversation(fields["conversation"])
-    attempts = int(fields["attempts"])
-    message = decode(fields["message"])
+    instance, phone = decode_conversation(fields.get("conversation", ""))
+    attempts = int(fields["attempts"]) if fields.get("attempts", "").isdecimal() else 0
+    message = decode(fields.get("message", ""))
     if message:
         message = msgspec.structs.replace(message, status="failed", retry_count=max(attempts - 1, 0))
     return DeadLetter(
         id=f"{partition}/{entry_id}",
         instance_name=instance,
         user_phone=phone,
-        reason=fields["reason"],
-        dead_at_ms=int(fields["at"]),
+        reason=fields.get("reason", ""),
+        dead_at_ms=_dead_at_ms(entry_id, raw_fields),
         attempts=attempts,
         message=message,
-        raw=fields["message"],
+        raw=fields.get("message", ""),
         reply=fields.get("reply"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from queue_core.keys import Partition, decode_conversation
-from queue_core.message import QueueMessage, decode, unreadable
+from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
@@ -16,6 +16,8 @@ from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import scan
 
 _PAGE = 200
+BACKENDS: tuple[BackendKind, ...] = ("ai", "channel")
+"""Kinds of backend, in the order of `Place.ai` and `Place.channel`."""
 _STATISTICS = ("totalMessages", "processedMessages", "lastActivity")
 
 
@@ -41,6 +43,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A conversation whose last attempt failed and that waits for the next."""
 
     attempts: int
+    setbacks: int
+    """Attempts that do not count, since the AI or the channel was away."""
     at_ms: int | None
     last_error: str
 
@@ -66,6 +70,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     lease: Lease | None
     retry: Retry | None
     reply: RecordedReply | None
+    awaits: BackendKind | None
+    """Set when the conversation waits for the AI or its channel, which is away."""
 
     @property
     def is_known(self) -> bool:
@@ -96,13 +102,15 @@ class Inspection:
         """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""
         place = self._access.keys.of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
-        elements, completed, statistics, raw_lock, raw_reply, score = await self._access.read(
+        partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
+        elements, completed, statistics, raw_lock, raw_reply, score, *waits = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
             ("HMGET", place.stats, *_STATISTICS),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
+            *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
         attention_at_ms = None if score is None else int(score)
@@ -115,6 +123,9 @@ class Inspection:
             lease=_lease(lock),
             retry=_retry(lock, attention_at_ms),
             reply=_reply(reply),
+            awaits=next(
+                (kind for kind, since in zip(BACKENDS, waits, strict=True) if since is not None), None
+            ),
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
@@ -279,7 +290,12 @@ def _retry(lock: dict[str, str], attention_at_ms: int | None) -> Retry | None:
     if not lock or "token" in lock:
         return None
     tries = [size for size in lock.get("tries", "").split(",") if size]
-    return Retry(attempts=len(tries), at_ms=attention_at_ms, last_error=lock.get("error", ""))
+    return Retry(
+        attempts=len(tries),
+        setbacks=int(lock.get("setbacks", 0)),
+        at_ms=attention_at_ms,
+        last_error=lock.get("error", ""),
+    )
 
 
 def _reply(reply: dict[str, str]) -> RecordedReply | None:

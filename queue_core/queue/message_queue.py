@@ -27,7 +27,7 @@ from queue_core.message import (
 from queue_core.queue.access import Access
 from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
-from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
 from queue_core.queue.erasure import Erasure
 from queue_core.queue.holding import Holding
 from queue_core.queue.inspection import Inspection
@@ -43,8 +43,6 @@ from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
 __all__ = ["Claimed", "MessageQueue"]
-
-REASON_CHARACTERS_MAX = 500
 
 
 class Waits(NamedTuple):
@@ -113,6 +111,7 @@ class MessageQueue:
         self.requeue = letters.requeue
         self.move_dead_letters_out = letters.move_out
         self.drop = letters.drop
+        self.keep_unreadable = letters.keep
         self.outages = Outages(access).read
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from queue_core.channels import registry
 from queue_core.channels.base import Provider
+from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
 from queue_core.errors import InvalidSettingsError
 from queue_core.redis.connection import connect
@@ -78,6 +79,8 @@ class ServerSettings(EnvironmentSettings):
     """true: listen on a public address without any webhook secret."""
     ignored_kinds: _Words = ()
     """Kinds of message, such as reaction,sticker, that are acknowledged and not queued."""
+    placeholder_language: Language = "en"
+    """Language of the words that stand for what is not text, such as [image]: en or ar."""
     typing: bool = True
     """true: show the user "typing…" once a message is queued."""
 

@@ -11,6 +11,8 @@ from queue_core.message import QueueMessage, encode
 
 CUT = " […]"
 """Mark at the end of a text that was cut."""
+_KEPT = frozenset({"channel", "kind", "reply_to", "change"})
+"""Parts of `message_data` that stay in any case: where the reply goes, and what it is about."""
 Part = Literal["webhook", "text"]
 """Part of a message that was left out: the webhook, or the webhook and the end of the text."""
 
@@ -30,9 +32,7 @@ def fit(message: QueueMessage, bytes_max: int) -> Fitted:
     """
     if _fits(message, bytes_max):
         return Fitted(message, None)
-    data = {
-        name: value for name, value in message.message_data.items() if name in ("channel", "kind", "reply_to")
-    }
+    data = {name: value for name, value in message.message_data.items() if name in _KEPT}
     bare = msgspec.structs.replace(message, message_data={**data, "webhook": {"omitted": "too large"}})
     if _fits(bare, bytes_max):
         return Fitted(bare, "webhook")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from queue_core.ai.reply import ExtractedReply
+from queue_core.channels.base import Inbound
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
@@ -14,7 +16,10 @@ from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
 from queue_core.server.metrics import Metrics
 from queue_core.server.tags import ConversationTags
+from queue_core.text import visible
 
+NAMES_MAX = 200
+"""Limit on names of events and kinds that are logged, each at its first appearance."""
 _log = logging.getLogger("queue_core.events")
 
 
@@ -30,6 +35,8 @@ class Journal:
         self._recorder = recorder
         self._answered_s: dict[tuple[str, str, int], float] = {}
         """Seconds that the AI took to answer the turns in work, by conversation and token."""
+        self._named: set[tuple[str, str]] = set()
+        """Events and kinds that were logged."""
 
     # At the webhook.
 
@@ -74,10 +81,35 @@ class Journal:
         self.metrics.rejected(reason)
         _log.warning("webhook rejected: %s", detail, extra={"reason": reason})
 
-    def skipped(self, reasons: dict[str, int]) -> None:
-        """Notes things in a webhook that are not a user's message, by reason."""
-        for reason, count in reasons.items():
+    def inbound(self, inbound: Inbound, skipped: Mapping[str, int]) -> None:
+        """Notes what else is in a webhook: things that no user wrote, events, unknown kinds, failed deliveries."""
+        for reason, count in skipped.items():
             self.metrics.skipped(reason, count)
+        for name, count in inbound.events.items():
+            self.metrics.event(name, count)
+            self._name_once(
+                "event", name, "webhook of the event %s: it brings no messages, and is only counted"
+            )
+        for message in inbound.messages:
+            if kind := message.message_data.get("unknown"):
+                self.metrics.unknown_kind(kind)
+                self._name_once("kind", kind, "message of the kind %s, which is not known: it has no words")
+        for failure in inbound.failures:
+            self.metrics.undelivered(failure.code)
+            tag = self._tags.of(failure.instance_name, failure.user_phone)
+            fields = {"conversation": tag, "code": failure.code, "reply_id": failure.message_id}
+            _log.warning("a reply did not reach its user: %s", failure.reason, extra=fields)
+
+    def unreadable(self, message: QueueMessage, reason: str) -> None:
+        """Notes a message that cannot be read, and is a dead letter now."""
+        self.metrics.unreadable()
+        _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
+
+    def _name_once(self, what: str, name: str, words: str) -> None:
+        """Logs a name at its first appearance; of very many names, only the first NAMES_MAX."""
+        if (what, name) not in self._named and len(self._named) < NAMES_MAX:
+            self._named.add((what, name))
+            _log.info(words, visible(name))
 
     # At the worker.
 

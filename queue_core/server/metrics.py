@@ -51,16 +51,27 @@ QUANTILES = (0.5, 0.99)
 OTHER = "other"
 """Label value that stands for all others, once a label has FURTHER_VALUES_MAX values that were not foreseen."""
 REJECTED_REASONS = (
-    *("body", "channel", "message", "older message waits", "payload", "secret", "signature"),
+    *("body", "channel", "older message waits", "payload", "secret", "signature"),
     *("unavailable", "verify token"),
 )
 SKIPPED_REASONS = (
-    *("error", "event", "group", "ignored kind", "invalid", "own", "protocol", "reaction removed"),
-    *("receipt", "status"),
+    *(
+        "album",
+        "broadcast",
+        "call",
+        "change of an unknown user",
+        "empty",
+        "error",
+        "event",
+        "failed delivery",
+        "group",
+    ),
+    *("ignored kind", "meta ai", "newsletter", "own", "protocol", "reaction removed", "receipt", "status"),
+    *("system", "undecrypted", "user changed number", "user changed user id", "vote removed"),
 )
 FURTHER_VALUES_MAX = 20
 
-_LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z _.-]{0,47}")
+_LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,47}")
 
 
 class Metrics:
@@ -90,6 +101,15 @@ class Metrics:
         self._skipped = count(
             "messages_skipped", "Things in webhooks that are not a user's message", "reason"
         )
+        self._events = count("events", "Events in webhooks that bring no messages", "event")
+        self._unknown_kinds = count(
+            "messages_of_unknown_kind", "Messages of a kind that is not known", "kind"
+        )
+        self._unreadable = count("messages_unreadable", "Messages that cannot be read: dead letters now")
+        self._undelivered = count(
+            "replies_undelivered", "Replies that the provider took and later reported as failed", "code"
+        )
+        self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
         self._cut = count(
             "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
         )
@@ -154,6 +174,23 @@ class Metrics:
     def skipped(self, reason: str, count: int = 1) -> None:
         """Counts things in a webhook that are not a user's message."""
         self._skipped.labels(self._skipped_reasons.bounded(reason)).inc(count)
+
+    def event(self, name: str, count: int = 1) -> None:
+        """Counts events that bring no messages, by name."""
+        self._events.labels(self._event_names.bounded(name)).inc(count)
+
+    def unknown_kind(self, name: str) -> None:
+        """Counts a message of a kind that is not known, by the provider's name."""
+        self._unknown_kinds.labels(self._kind_names.bounded(name)).inc()
+
+    def unreadable(self) -> None:
+        """Counts a message that cannot be read, and is a dead letter now."""
+        self._unreadable.inc()
+        self._dead_letters.inc()
+
+    def undelivered(self, code: str) -> None:
+        """Counts a reply that did not reach its user, by the provider's code."""
+        self._undelivered.labels(self._codes.bounded(f"error {code}" if code else "none")).inc()
 
     def cut(self, part: Part) -> None:
         """Counts a message that was stored without its webhook, or with its text cut."""

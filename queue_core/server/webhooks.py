@@ -2,16 +2,18 @@
 
 The answer decides a message's fate, since a provider delivers again after 5xx and never after most 4xx:
 
-- 2xx: every message in the post is stored in Redis or answered already, or there was none to store;
+- 2xx: every message in the post is stored in Redis or answered already, or there was none to store. A message that
+  cannot be read is stored as a dead letter;
 - 503: at least one is neither; the whole post may be delivered again, for stored messages are recognised;
-- 4xx: the post can never become a message (400, 408, 413, 415, 422), its sender is not allowed to post (401, 403), or
-  replies to it could not be sent (404).
+- 4xx: the post is not a webhook (400, 408, 413, 415), its sender is not allowed to post (401, 403), or replies to it
+  could not be sent (404).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,9 +27,12 @@ from queue_core.channels.base import (
     Post,
     Provider,
     UnauthorizedError,
+    Unreadable,
 )
 from queue_core.channels.secrets import without_secrets
-from queue_core.errors import InvalidMessageError
+from queue_core.channels.unreadable import UNKNOWN
+from queue_core.channels.values import NAME_CHARACTERS_MAX
+from queue_core.errors import InvalidMessageError, QueueError
 from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
@@ -37,6 +42,10 @@ from queue_core.server.journal import Journal
 
 RETRY_AFTER_S = 5
 """Wait that a 503 asks the provider for."""
+
+
+Keep = Callable[[QueueMessage, str], Awaitable[None]]
+"""Keeper of messages that cannot be read: stores one as a dead letter, with a reason."""
 
 
 class Receiver(Protocol):
@@ -50,9 +59,12 @@ class Receiver(Protocol):
 class Webhooks:
     """Handlers of everything below /webhook."""
 
-    def __init__(self, settings: ServerSettings, receiver: Receiver, bot: Bot, journal: Journal) -> None:
+    def __init__(
+        self, settings: ServerSettings, receiver: Receiver, bot: Bot, journal: Journal, *, keep: Keep
+    ) -> None:
         self._settings = settings
         self._receiver = receiver
+        self._keep = keep
         self._bot = bot
         self._journal = journal
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
@@ -77,7 +89,11 @@ class Webhooks:
             post = Post(body, request.headers, request.match_info, parse_json)
             if self._must_be_signed or provider.is_secured:
                 provider.authenticate(post)
-            inbound = provider.parse(post, media_bytes_max=self._settings.media_bytes_max)
+            inbound = provider.parse(
+                post,
+                media_bytes_max=self._settings.media_bytes_max,
+                language=self._settings.placeholder_language,
+            )
         except BadBodyError as error:
             return self._rejected(error.status, "body", str(error))
         except UnauthorizedError as error:
@@ -102,27 +118,41 @@ class Webhooks:
             if message.message_data.get("kind") in self._settings.ignored_kinds:
                 skipped["ignored kind"] += 1
             else:
-                data = without_secrets(message.message_data)
-                fitted = self._fitted(msgspec.structs.replace(message, message_data=data), body_bytes)
+                fitted = self._fitted(_without_secrets(message), body_bytes)
                 wanted.append(fitted.message)
                 answer["cut"] += fitted.missing == "text"
-        self._journal.skipped(skipped)
+        self._journal.inbound(inbound, skipped)
         for message in wanted:
             self._journal.arrived(message)
         results = await asyncio.gather(
             *(self._receiver.receive(message) for message in wanted), return_exceptions=True
         )
         seconds = asyncio.get_running_loop().time() - began
+        unreadable = list(inbound.unreadable)
         for message, result in zip(wanted, results, strict=True):
-            answer[self._outcome(message, result, seconds)] += 1
+            if isinstance(result, InvalidMessageError):
+                unreadable.append(Unreadable(_with_short_names(message), str(result)))
+            else:
+                answer[self._outcome(message, result, seconds)] += 1
+        for item in unreadable:
+            answer[await self._set_aside(item)] += 1
         body: dict[str, Any] = {how: count for how, count in answer.items() if count}
         if skipped:
             body["skipped"] = dict(skipped)
         if answer["failed"]:
             return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
-        if wanted and answer["rejected"] == len(wanted):
-            return web.json_response(body, status=422)
         return web.json_response(body)
+
+    async def _set_aside(self, item: Unreadable) -> str:
+        """Keeps a message that cannot be read as a dead letter."""
+        message = fit(_without_secrets(item.message), self._settings.queue.max_message_bytes).message
+        try:
+            await self._keep(message, f"unreadable: {item.reason}")
+        except QueueError as error:
+            self._journal.refused(message, error)
+            return "failed"
+        self._journal.unreadable(message, item.reason)
+        return "unreadable"
 
     def _fitted(self, message: QueueMessage, body_bytes: int) -> Fitted:
         bytes_max = self._settings.queue.max_message_bytes
@@ -140,9 +170,6 @@ class Webhooks:
             if result in ("queued", "buffered") and self._settings.typing:
                 self._bot.show_typing(message)
             return result
-        if isinstance(result, InvalidMessageError):
-            self._journal.rejected("message", str(result))
-            return "rejected"
         if isinstance(result, Exception):
             self._journal.refused(message, result)
             return "failed"
@@ -151,3 +178,17 @@ class Webhooks:
     def _rejected(self, status: int, reason: str, detail: str) -> web.Response:
         self._journal.rejected(reason, detail)
         return web.json_response({"error": detail}, status=status)
+
+
+def _without_secrets(message: QueueMessage) -> QueueMessage:
+    return msgspec.structs.replace(message, message_data=without_secrets(message.message_data))
+
+
+def _with_short_names(message: QueueMessage) -> QueueMessage:
+    """Returns a message whose names are short enough to be kept; a refused one may have very long names."""
+    return msgspec.structs.replace(
+        message,
+        id=message.id[:NAME_CHARACTERS_MAX],
+        instance_name=message.instance_name[:NAME_CHARACTERS_MAX].strip() or UNKNOWN,
+        user_phone=message.user_phone[:NAME_CHARACTERS_MAX].strip() or UNKNOWN,
+    )

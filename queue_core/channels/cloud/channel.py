@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from queue_core.channels.base import SendUncertainError
+from queue_core.channels.cloud.identity import is_user_id
 from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
@@ -46,7 +47,8 @@ class CloudChannel:
             body = {
                 "messaging_product": "whatsapp",
                 "recipient_type": "individual",
-                "to": batch.user_phone,
+                # Meta takes a BSUID in `to`, answers 200 and drops the message.
+                "recipient" if is_user_id(batch.user_phone) else "to": batch.user_phone,
                 "type": "text",
                 "text": {"preview_url": False, "body": part},
             }

@@ -3,153 +3,160 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from queue_core.channels import placeholders
-from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
+import msgspec
+
+from queue_core.channels import content as contents
+from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.cloud.identity import User, user_of
+from queue_core.channels.cloud.kinds import read_kind
+from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.unreadable import unreadable
+from queue_core.channels.values import Object, at, filled, label, mapping, name, objects, text, timestamp_ms
 from queue_core.message import QueueMessage
 
-_Content = Mapping[str, Any]
+CHANNEL = "cloud"
 
 
-def parse_cloud(payload: Any, *, media_bytes_max: int) -> Inbound:
-    """Reads the messages of a webhook, in order. Raises InvalidWebhookError for JSON that can never hold any."""
+class _Item(NamedTuple):
+    """One message, and what stands around it."""
+
+    say: Phrases
+    message: Any
+    value: Object
+    media_bytes_max: int
+
+
+def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
+    """Reads a webhook, in order. Raises InvalidWebhookError for what is not a webhook of the Cloud API."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         raise InvalidWebhookError("a webhook of the Cloud API is a JSON object with a list `entry`")
-    items: list[tuple[Any, _Content]] = []
-    skipped = Counter[str]()
+    items: list[_Item] = []
+    skipped, events = Counter[str](), Counter[str]()
+    failures: list[DeliveryFailure] = []
     for field, value in _changes(payload["entry"]):
         if field not in ("", "messages"):
-            skipped["event"] += 1
+            events[name(field)] += 1
             continue
-        skipped["receipt"] += _count(value.get("statuses"))
         skipped["error"] += _count(value.get("errors"))
-        messages = value.get("messages")
-        items += [(message, value) for message in messages] if isinstance(messages, list) else ()
-    return Inbound.of(items, lambda item: _message(item[0], item[1], media_bytes_max), skipped)
+        for status in value["statuses"] if isinstance(value.get("statuses"), list) else ():
+            failure = _failure(mapping(status), value)
+            failures += [failure] if failure else []
+            skipped["failed delivery" if failure else "receipt"] += 1
+        messages = value["messages"] if isinstance(value.get("messages"), list) else []
+        items += [_Item(phrases(language), message, value, media_bytes_max) for message in messages]
+    skipped["event"] += events.total()
+    inbound = Inbound.of(items, _message, _set_aside, skipped)
+    return msgspec.structs.replace(inbound, failures=tuple(failures), events=dict(events))
 
 
-def _changes(entries: list[Any]) -> Iterator[tuple[str, _Content]]:
-    for entry in entries:
-        changes = entry.get("changes") if isinstance(entry, dict) else None
-        for change in changes if isinstance(changes, list) else ():
-            if isinstance(change, dict) and isinstance(change.get("value"), dict):
-                yield placeholders.text(change.get("field")), change["value"]
+def _changes(entries: list[Any]) -> Iterator[tuple[str, Object]]:
+    for entry in objects(entries):
+        for change in objects(entry.get("changes")):
+            if isinstance(change.get("value"), dict):
+                yield text(change.get("field")), change["value"]
 
 
 def _count(value: Any) -> int:
     return len(value) if isinstance(value, list) else 0
 
 
-def _message(message: Any, value: _Content, media_bytes_max: int) -> QueueMessage:
-    metadata = value.get("metadata")
-    instance = placeholders.text(metadata.get("phone_number_id")) if isinstance(metadata, dict) else ""
-    phone = placeholders.text(message.get("from")) if isinstance(message, dict) else ""
-    if not instance.strip() or not phone.strip():
-        raise InvalidWebhookError("no message has both metadata.phone_number_id and from")
-    kind, text = _kind_and_text(message)
-    contact = _contact_of(value, phone)
-    data: dict[str, Any] = {
-        "channel": "cloud",
-        "kind": kind,
-        "webhook": without_media(
-            {"metadata": metadata, "contact": contact, "message": message}, media_bytes_max
-        ),
-    }
-    profile = contact.get("profile")
-    if name := placeholders.name(profile.get("name") if isinstance(profile, dict) else ""):
-        data["name"] = name
-    context = message.get("context")
-    if isinstance(context, dict) and (quoted := placeholders.text(context.get("id"))):
-        data["quoted"] = {"id": quoted, "text": ""}
+def _message(item: _Item) -> QueueMessage:
+    message, metadata = item.message, mapping(item.value.get("metadata"))
+    instance = text(metadata.get("phone_number_id"))
+    if not isinstance(message, dict) or not instance.strip():
+        raise InvalidWebhookError("a message without metadata.phone_number_id, so its bot is unknown")
+    if message.get("group_id"):
+        raise SkippedError("group")
+    if _is_own(message, metadata):
+        raise SkippedError("own")
+    content = _with_context(item.say, message, read_kind(item.say, message))
+    user = user_of(message, item.value)
+    if not user.id:
+        raise InvalidWebhookError("a message without from, from_user_id or a contact, so its user is unknown")
     return QueueMessage(
-        id=placeholders.text(message.get("id")),
+        id=text(message.get("id")),
         instance_name=instance,
-        user_phone=phone,
-        message=text,
-        message_data=data,
-        timestamp=placeholders.timestamp_ms(message.get("timestamp")),
+        user_phone=user.id,
+        message=content.text,
+        message_data=_data(item, user, content),
+        timestamp=timestamp_ms(message.get("timestamp")),
     )
 
 
-def _contact_of(value: _Content, phone: str) -> _Content:
-    contacts = value.get("contacts")
-    cards = [card for card in contacts if isinstance(card, dict)] if isinstance(contacts, list) else []
-    return next((card for card in cards if card.get("wa_id") == phone), cards[0] if len(cards) == 1 else {})
+def _is_own(message: Object, metadata: Object) -> bool:
+    """Returns True for an echo: a message of the business, which names whom it went to."""
+    sender = text(message.get("from")).lstrip("+")
+    is_business = bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
+    return is_business and bool(message.get("to"))
 
 
-def _kind_and_text(message: _Content) -> tuple[str, str]:
-    kind = placeholders.name(message.get("type")) or "unsupported"
-    content = message.get(kind)
-    if kind == "contacts":
-        return kind, _contacts(content)
-    text_of = _KINDS.get(kind)
-    if text_of is None:
-        return "unsupported", placeholders.unsupported(kind if kind != "unsupported" else _real_kind(message))
-    return kind, text_of(content if isinstance(content, dict) else {})
+def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:
+    webhook = {"metadata": item.value.get("metadata"), "contact": user.contact, "message": item.message}
+    data: dict[str, Any] = {"channel": CHANNEL, "kind": content.kind}
+    data |= filled(name=name(at(user.contact, "profile", "name")), addresses=user.addresses)
+    data |= content.facts
+    if content.change:
+        data["change"] = msgspec.to_builtins(content.change)
+    if content.unknown:
+        data["unknown"] = content.unknown
+    return {**data, "webhook": without_media(webhook, item.media_bytes_max)}
 
 
-def _real_kind(message: _Content) -> str:
-    content = message.get("unsupported")
-    return placeholders.name(content.get("type")) if isinstance(content, dict) else ""
+def _with_context(say: Phrases, message: Object, content: Content) -> Content:
+    """Adds what a message refers to: an earlier message, a product of the catalogue, an ad."""
+    notes: list[str] = []
+    facts: dict[str, Any] = {}
+    context = mapping(message.get("context"))
+    if quoted := text(context.get("id")):
+        facts["quoted"] = {"id": quoted, "text": ""}
+    if context.get("forwarded") is True or context.get("frequently_forwarded") is True:
+        facts["forwarded"] = True
+    if ad := mapping(message.get("referral")):
+        facts["referral"] = filled(
+            source=name(ad.get("source_type")) or "ad",
+            id=name(ad.get("source_id")),
+            url=text(ad.get("source_url")),
+            title=text(ad.get("headline")),
+            body=text(ad.get("body")),
+            click_id=text(ad.get("ctwa_clid")),
+        )
+        notes.append(contents.ad_note(say, facts["referral"]))
+    product = mapping(context.get("referred_product"))
+    if retailer_id := label(product.get("product_retailer_id")):
+        facts["product"] = filled(id=retailer_id, catalog=label(product.get("catalog_id")))
+        notes.append(say.said("about product", retailer_id))
+    return contents.with_notes(content, notes, facts)
 
 
-def _media(kind: str) -> Callable[[_Content], str]:
-    return lambda content: placeholders.media(kind, content)
+def _failure(status: Object, value: Object) -> DeliveryFailure | None:
+    if status.get("status") != "failed":
+        return None
+    error = next(iter(objects(status.get("errors"))), {})
+    details = name(at(error, "error_data", "details"))
+    title = name(error.get("title")) or name(error.get("message"))
+    return DeliveryFailure(
+        instance_name=text(at(value, "metadata", "phone_number_id")),
+        message_id=text(status.get("id")),
+        user_phone=text(status.get("recipient_id")) or text(status.get("recipient_user_id")),
+        code=label(error.get("code")),
+        reason=": ".join(part for part in (title, details) if part),
+        at_ms=timestamp_ms(status.get("timestamp")),
+    )
 
 
-def _reaction(content: _Content) -> str:
-    emoji = placeholders.name(content.get("emoji"))
-    if not emoji:
-        raise SkippedError("reaction removed")
-    return placeholders.described("reaction", emoji)
-
-
-def _interactive(content: _Content) -> str:
-    """Returns the choice of a user: a button, an entry of a list, or a filled-in flow."""
-    for name in ("button_reply", "list_reply", "nfm_reply", "call_permission_reply"):
-        reply = content.get(name)
-        if isinstance(reply, dict):
-            chosen = reply.get("title") or reply.get("body") or reply.get("name") or reply.get("id")
-            return placeholders.text(chosen) or "[chose something]"
-    return "[chose something]"
-
-
-def _contacts(cards: Any) -> str:
-    names = []
-    for card in cards if isinstance(cards, list) else ():
-        name = card.get("name") if isinstance(card, dict) else None
-        names.append(placeholders.name(name.get("formatted_name")) if isinstance(name, dict) else "")
-    return placeholders.contacts(names)
-
-
-def _order(content: _Content) -> str:
-    items = content.get("product_items")
-    counted = f"{_count(items)} items" if _count(items) != 1 else "1 item"
-    text = placeholders.text(content.get("text"))
-    return f"[order: {counted}]" + (f" {text}" if text else "")
-
-
-def _system(content: _Content) -> str:
-    return placeholders.described("system", placeholders.name(content.get("body")))
-
-
-# Kinds of messages, and the words for each. Contacts are a list, so they are handled apart.
-_KINDS: dict[str, Callable[[_Content], str]] = {
-    "text": lambda content: placeholders.text(content.get("body")),
-    "image": _media("image"),
-    "video": _media("video"),
-    "audio": _media("audio"),
-    "voice": _media("audio"),
-    "document": _media("document"),
-    "sticker": _media("sticker"),
-    "location": placeholders.location,
-    "button": lambda content: placeholders.text(content.get("text")) or "[chose something]",
-    "interactive": _interactive,
-    "reaction": _reaction,
-    "order": _order,
-    "system": _system,
-    "request_welcome": lambda _: "[opened the chat]",
-}
+def _set_aside(item: _Item, reason: str) -> Unreadable:
+    message, value = mapping(item.message), item.value
+    payload = {"metadata": value.get("metadata"), "message": item.message}
+    return unreadable(
+        item.say,
+        CHANNEL,
+        text(at(value, "metadata", "phone_number_id")),
+        user_of(message, value).id,
+        without_media(payload, item.media_bytes_max),
+        reason,
+    )

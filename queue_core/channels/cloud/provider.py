@@ -14,6 +14,7 @@ from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Inbound, Post, Provider, UnauthorizedError
 from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.cloud.parser import parse_cloud
+from queue_core.channels.phrases import Language
 from queue_core.environment import Url
 
 
@@ -43,9 +44,9 @@ class Cloud(Provider):
         if not secret or not is_secret(shown, signature(post.body, secret)):
             raise UnauthorizedError("signature", "X-Hub-Signature-256 does not match CLOUD_APP_SECRET")
 
-    def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
+    def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
         """See Provider.parse."""
-        return parse_cloud(post.payload, media_bytes_max=media_bytes_max)
+        return parse_cloud(post.payload, media_bytes_max=media_bytes_max, language=language)
 
     def answer_handshake(self, query: Mapping[str, str]) -> str:
         """See Handshake. Echoes the challenge if the verify token is ours."""

@@ -11,10 +11,11 @@ from queue_core.channels.authentication import bearer_token, is_secret
 from queue_core.channels.base import Inbound, Post, Provider, UnauthorizedError
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.evolution.parser import parse_evolution
+from queue_core.channels.phrases import Language
 from queue_core.environment import Url, faults_of_secret
 
-MESSAGE_EVENT = "messages-upsert"
-"""Event that brings messages, as it is written in a path."""
+EVENTS = frozenset({"messages-upsert", "messages-edited", "messages-delete", "messages-update"})
+"""Events that matter, as they are written in a path."""
 
 
 class Evolution(Provider):
@@ -60,10 +61,12 @@ class Evolution(Provider):
                 "secret", "EVOLUTION_WEBHOOK_SECRET does not match header or field apikey"
             )
 
-    def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
+    def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
         """See Provider.parse. Instance and event may stand in the path."""
         instance, event = _instance_and_event(post.path)
-        return parse_evolution(post.payload, instance=instance, event=event, media_bytes_max=media_bytes_max)
+        return parse_evolution(
+            post.payload, instance=instance, event=event, media_bytes_max=media_bytes_max, language=language
+        )
 
     def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> EvolutionChannel:
         """See Provider.open_channel."""
@@ -73,4 +76,4 @@ class Evolution(Provider):
 def _instance_and_event(path: Mapping[str, str]) -> tuple[str, str]:
     """Reads /{instance}, /{event} or /{instance}/{event}; Evolution appends the event in its mode "by events"."""
     first, second = path.get("first", ""), path.get("second", "")
-    return ("", first) if not second and first.lower() == MESSAGE_EVENT else (first, second)
+    return ("", first) if not second and first.lower() in EVENTS else (first, second)

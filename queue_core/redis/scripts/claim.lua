@@ -71,6 +71,9 @@ local function looked_since()
     counts_from = now_ms
     redis.call('HSET', partition.looks, 'counts_from', digits(now_ms))
   end
+  if is_back then
+    pcall(probe_at_once, partition.base, now_ms)
+  end
   return since, is_back and 0 or sweep
 end
 

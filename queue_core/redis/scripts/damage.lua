@@ -53,7 +53,9 @@ local function is_sound(key, is_reply)
   for index = 1, #raw, 2 do
     fields[raw[index]] = raw[index + 1]
   end
-  local counts = {'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'setbacks', 'again', 'parts', 'recordedAt', 'sentAt'}
+  local counts = {
+    'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'setbacks', 'again', 'parts', 'recordedAt', 'sentAt',
+  }
   for _, name in ipairs(counts) do
     if not is_count(fields[name]) then
       return false

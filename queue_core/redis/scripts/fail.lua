@@ -66,7 +66,7 @@ if redis.call('EXISTS', place.queue) == 0 then
 elseif mode == 'release' then
   take_back_lease(place)
   schedule(place, now_ms)
-elseif backend ~= '' and counts ~= '1' and not is_own_fault(place, backend, now_ms - took_ms) then
+elseif backend ~= '' and counts ~= '1' and not is_own_fault(place, backend, took_ms, now_ms) then
   set_back()
 else
   given_up = count_attempt()

@@ -65,7 +65,7 @@ end
 
 -- Counts the turns that use the backend. A turn whose lease is over does not: its worker died.
 local function count_trials(backend, now_ms)
-  for _, conversation in ipairs(redis.call('ZRANGEBYSCORE', backend.trials, '-inf', digits(now_ms))) do
+  for _, conversation in ipairs(redis.call('ZRANGE', backend.trials, 0, -1)) do
     local expires = tonumber(redis.call('HGET', backend.locks .. conversation, 'expiresAt') or nil)
     if expires and expires > now_ms then
       redis.call('ZADD', backend.trials, digits(expires), conversation)
@@ -76,11 +76,17 @@ local function count_trials(backend, now_ms)
   return redis.call('ZCARD', backend.trials)
 end
 
+-- Returns the time of the next probe. One that is further away than its wait comes from a clock that was set back.
+local function probe_time(probe_at, probe_ms, now_ms)
+  local at = tonumber(probe_at or nil) or 0
+  return at <= now_ms + (tonumber(probe_ms or nil) or 0) and at or now_ms
+end
+
 -- Returns how many more turns may begin to use the backend now.
 local function free_slots(backend, now_ms)
-  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
   local at_once = tonumber(known[2] or nil) or 1
-  if known[1] == 'away' and (tonumber(known[3] or nil) or 0) > now_ms then
+  if known[1] == 'away' and probe_time(known[3], known[4], now_ms) > now_ms then
     return 0
   elseif at_once >= AT_ONCE_MAX then
     return math.huge
@@ -90,7 +96,7 @@ end
 
 -- Returns the time at which a claim next has something to do for the backend.
 local function time_to_attend(backend, now_ms)
-  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt')
+  local known = redis.call('HMGET', backend.state, 'state', 'atOnce', 'probeAt', 'probeMs')
   local at_once = tonumber(known[2] or nil) or 1
   local first = redis.call('ZRANGE', backend.trials, 0, 0, 'WITHSCORES')[2]
   if known[1] == 'away' and redis.call('EXISTS', backend.waiting) == 0 then
@@ -98,7 +104,7 @@ local function time_to_attend(backend, now_ms)
   elseif first and at_once < AT_ONCE_MAX and redis.call('ZCARD', backend.trials) >= at_once then
     return math.max(tonumber(first), now_ms)
   elseif known[1] == 'away' then
-    return math.max(tonumber(known[3] or nil) or 0, now_ms)
+    return math.max(probe_time(known[3], known[4], now_ms), now_ms)
   end
   return now_ms
 end
@@ -177,25 +183,32 @@ local function release_backends(place, now_ms)
   pcall(end_trials, place, now_ms)
 end
 
-local function has_served_others(place, name, began_ms)
+local function has_served_others(place, name, took_ms, now_ms)
   local state = backend_in(place.base, name).state
   local known = redis.call('HMGET', state, 'state', 'okBy', 'okAt', 'otherOkAt')
   if known[1] == 'away' then
     return false
   end
   local at = tonumber((known[2] ~= tag_of(place.conversation) and known[3] or known[4]) or nil)
-  return at ~= nil and at >= began_ms
+  return at ~= nil and at >= now_ms - took_ms and at <= now_ms + STEP_MS
 end
 
--- Returns true if a failure is the turn's own fault: the backend served another conversation since `began_ms`.
-local function is_own_fault(place, name, began_ms)
-  local is_known, has_served = pcall(has_served_others, place, name, began_ms)
+-- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`. A
+-- time in the future is of a clock that was set back, and says nothing.
+local function is_own_fault(place, name, took_ms, now_ms)
+  local is_known, has_served = pcall(has_served_others, place, name, took_ms, now_ms)
   return not is_known or has_served
 end
 
+-- Sets the time of the next probe: after `probe_ms`, or the wait that the backend asks for if that is longer.
+local function set_probe(backend, probe_ms, now_ms, asked_ms)
+  local wait_ms = math.max(probe_ms, asked_ms)
+  redis.call('HSET', backend.state, 'probeMs', digits(wait_ms), 'probeAt', digits(now_ms + wait_ms))
+end
+
 local function begin_outage(backend, error, now_ms, asked_ms)
-  redis.call('HSET', backend.state, 'state', 'away', 'since', digits(now_ms), 'error', error, 'atOnce', 1,
-    'probeMs', PROBE_MS, 'probeAt', digits(now_ms + math.max(PROBE_MS, asked_ms)))
+  redis.call('HSET', backend.state, 'state', 'away', 'since', digits(now_ms), 'error', error, 'atOnce', 1)
+  set_probe(backend, PROBE_MS, now_ms, asked_ms)
   redis.call('HDEL', backend.state, 'failed')
   redis.call('PERSIST', backend.state)
   redis.call('HSET', backend.news, backend.name, 'away')
@@ -208,10 +221,9 @@ local function fail_backend(place, backend, error, now_ms, asked_ms)
   if known[1] == 'away' then
     redis.call('HSET', backend.state, 'error', error)
     if was_trial then
-      local probe_ms = math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX)
-      redis.call('HSET', backend.state, 'probeMs', probe_ms, 'probeAt', digits(now_ms + math.max(probe_ms, asked_ms)))
+      set_probe(backend, math.min(2 * tonumber(known[4] or PROBE_MS), PROBE_MS_MAX), now_ms, asked_ms)
     end
-  elseif known[2] and known[2] ~= tag and not (ok_at and now_ms - ok_at < SILENT_MS) then
+  elseif known[2] and known[2] ~= tag and not (ok_at and math.abs(now_ms - ok_at) < SILENT_MS) then
     begin_outage(backend, error, now_ms, asked_ms)
   else
     redis.call('HSETNX', backend.state, 'failed', tag)
@@ -235,6 +247,17 @@ local function note_failure(place, name, error, now_ms, asked_ms)
   guarded_backend(backend, now_ms, function()
     fail_backend(place, backend, error, now_ms, asked_ms)
   end)
+end
+
+-- Lets the backends that are away be probed now: the clock was set back, and their times lie in the future.
+local function probe_at_once(base, now_ms)
+  for _, name in ipairs(redis.call('ZRANGE', base .. 'outages', 0, -1)) do
+    local backend = backend_in(base, name)
+    if redis.call('HGET', backend.state, 'state') == 'away' then
+      redis.call('HSET', backend.state, 'probeAt', digits(now_ms))
+    end
+    redis.call('ZADD', backend.outages, digits(now_ms), name)
+  end
 end
 
 -- Removes a conversation from what waits for its backends, or uses them.

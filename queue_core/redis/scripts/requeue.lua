@@ -1,5 +1,5 @@
 -- requeue: moves a dead letter to the end of its conversation, as if it arrived now.
--- Returns 1, or 0 when there is no such dead letter.
+-- Returns 1, or 0 when there is no such dead letter, or it was damaged so that nobody knows whose message it is.
 
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then
@@ -8,6 +8,9 @@ end
 local fields = {}
 for index = 1, #entry[2], 2 do
   fields[entry[2][index]] = entry[2][index + 1]
+end
+if not fields['conversation'] or not fields['message'] then
+  return 0
 end
 local place = place_in(partition, fields['conversation'])
 local element = unstamped(fields['message'])

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Awaitable, Callable
 
-from queue_core.channels.evolution.parser import PHONE_JID
+from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
@@ -46,7 +46,7 @@ def phone_spellings(text: str) -> list[str]:
 
     "+966 50-000 0001" and "966500000001@s.whatsapp.net" are both stored as 966500000001.
     """
-    jid = PHONE_JID.fullmatch(text.strip())
+    jid = PHONE_ADDRESS.fullmatch(text.strip())
     digits = jid[1] if jid else _PUNCTUATION.sub("", text)
     return list(dict.fromkeys((text, digits if is_phone_number(digits) else text)))
 

@@ -209,8 +209,16 @@ def _state(overview: _Overview) -> str:
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
     when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
+    return _state_of_waiting(queued, when)
+
+
+def _state_of_waiting(queued: Conversation, when: str) -> str:
+    if queued.awaits:
+        away = "the AI" if queued.awaits == "ai" else "the channel"
+        return f"waits for {away}, which is away: see `status`"
     if retry := queued.retry:
-        return f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
+        counted = f"tried again {when}, after {quantity(retry.attempts, 'attempt')}"
+        return f"{counted} and {retry.setbacks:,} that do not count" if retry.setbacks else counted
     return f"due {when}"
 
 
@@ -318,6 +326,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "attentionAtMs": queued.attention_at_ms,
         "lease": msgspec.to_builtins(queued.lease),
         "retry": msgspec.to_builtins(queued.retry),
+        "awaits": queued.awaits,
         "reply": msgspec.to_builtins(queued.reply),
         "pending": listed(queued.pending),
         "finished": listed(finished),

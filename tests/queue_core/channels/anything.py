@@ -20,57 +20,167 @@ json_values = st.recursive(
     max_leaves=12,
 )
 _NAMES = sorted(
-    [
-        "key",
-        "remoteJid",
-        "remoteJidAlt",
-        "fromMe",
-        "id",
-        "message",
-        "conversation",
-        "extendedTextMessage",
+    {
+        *(
+            "key",
+            "remoteJid",
+            "remoteJidAlt",
+            "senderPn",
+            "fromMe",
+            "id",
+            "message",
+            "conversation",
+            "text",
+            "caption",
+        ),
+        *(
+            "extendedTextMessage",
+            "imageMessage",
+            "audioMessage",
+            "seconds",
+            "speechToText",
+            "reactionMessage",
+        ),
+        *(
+            "protocolMessage",
+            "secretEncryptedMessage",
+            "targetMessageKey",
+            "secretEncType",
+            "type",
+            "editedMessage",
+        ),
+        *(
+            "contextInfo",
+            "quotedMessage",
+            "externalAdReply",
+            "title",
+            "ephemeralMessage",
+            "associatedChildMessage",
+        ),
+        *(
+            "pushName",
+            "messageTimestamp",
+            "messageStubType",
+            "contactMessage",
+            "vcard",
+            "contactsArrayMessage",
+        ),
+        *("contacts", "locationMessage", "degreesLatitude", "pollCreationMessageV4", "options", "optionName"),
+        *("interactiveResponseMessage", "nativeFlowResponseMessage", "paramsJson", "listResponseMessage"),
+        *(
+            "orderMessage",
+            "totalAmount1000",
+            "productMessage",
+            "product",
+            "eventMessage",
+            "startTime",
+            "templateMessage",
+        ),
+        *(
+            "metadata",
+            "phone_number_id",
+            "messages",
+            "from",
+            "from_user_id",
+            "user_id",
+            "timestamp",
+            "group_id",
+        ),
+        *(
+            "interactive",
+            "button_reply",
+            "nfm_reply",
+            "response_json",
+            "reaction",
+            "emoji",
+            "order",
+            "product_items",
+        ),
+        *(
+            "product_retailer_id",
+            "quantity",
+            "item_price",
+            "location",
+            "latitude",
+            "name",
+            "profile",
+            "statuses",
+        ),
+        *(
+            "status",
+            "errors",
+            "code",
+            "context",
+            "body",
+            "referral",
+            "referred_product",
+            "edit",
+            "revoke",
+            "phones",
+        ),
+        *(
+            "original_message_id",
+            "system",
+            "unsupported",
+            "image",
+            "Info",
+            "Chat",
+            "Sender",
+            "ID",
+            "IsGroup",
+            "Message",
+        ),
+        *(
+            "IsEdit",
+            "quoted",
+            "hasMedia",
+            "media",
+            "mimetype",
+            "vCards",
+            "replyTo",
+            "_data",
+            "vote",
+            "selectedOptions",
+        ),
+        *(
+            "after",
+            "before",
+            "revokedMessageId",
+            "editedMessageId",
+            "ack",
+            "event",
+            "instance",
+            "session",
+            "payload",
+        ),
+    }
+)
+_LIKELY_VALUES = (
+    *(
+        f"{PHONE}@s.whatsapp.net",
+        "1@lid",
+        "1@g.us",
         "text",
-        "imageMessage",
-        "caption",
-        "reactionMessage",
-        "protocolMessage",
-        "type",
-        "editedMessage",
-        "contextInfo",
-        "quotedMessage",
-        "ephemeralMessage",
-        "pushName",
-        "messageTimestamp",
-        "contactsArrayMessage",
+        "image",
         "contacts",
-        "locationMessage",
-        "degreesLatitude",
-        "audioMessage",
-        "seconds",
-        "metadata",
-        "phone_number_id",
-        "messages",
-        "from",
-        "timestamp",
-        "interactive",
-        "button_reply",
-        "reaction",
-        "emoji",
+        "edit",
+        "revoke",
         "order",
-        "product_items",
-        "location",
-        "latitude",
-        "name",
-        "profile",
-        "statuses",
-        "errors",
-        "context",
-        "body",
-    ]
+        "failed",
+    ),
+    *(
+        "REVOKE",
+        "MESSAGE_EDIT",
+        "messages.upsert",
+        "message",
+        "Message",
+        "SA.1",
+        "ERROR",
+        '{"a": [1, {"b": null}]}',
+    ),
 )
 likely = st.recursive(
-    json_values
-    | st.sampled_from([f"{PHONE}@s.whatsapp.net", "1@lid", "text", "image", "contacts", "REVOKE"]),
+    json_values | st.sampled_from(_LIKELY_VALUES),
     lambda children: (
         st.lists(children, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), children, max_size=6)
     ),
@@ -80,14 +190,14 @@ likely = st.recursive(
 
 def only(inbound: Inbound) -> QueueMessage:
     """Returns the message of a webhook that must hold one message and nothing else."""
-    assert inbound.skipped == {}
+    assert (inbound.skipped, inbound.unreadable) == ({}, ())
     (message,) = inbound.messages
     return message
 
 
 def storable(inbound: Inbound) -> None:
     """Asserts that the queue takes each message, or refuses it in words."""
-    for message in inbound.messages:
+    for message in (*inbound.messages, *(item.message for item in inbound.unreadable)):
         try:
             encode(message, 1_000_000)
         except InvalidMessageError:

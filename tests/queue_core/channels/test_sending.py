@@ -75,6 +75,18 @@ async def test_cloud_sends(session: aiohttp.ClientSession) -> None:
     assert server.headers[0]["Authorization"] == f"Bearer {TOKEN}"
 
 
+async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSession) -> None:
+    """In `to` Meta would take such an id for a number, answer 200, and drop the message."""
+    async with stub(SENT) as server:
+        for user in ("SA.9000000000000000017", "US.ENT.11815799212886844830"):
+            await sent(channel_of("cloud", session, server.url), batch("x", phone=user), "hi")
+    assert [body["recipient"] for body in server.bodies] == [
+        "SA.9000000000000000017",
+        "US.ENT.11815799212886844830",
+    ]
+    assert not any("to" in body for body in server.bodies)
+
+
 @BOTH
 @pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
 async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kind: str, name: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+from queue_core.queue.outages import OutageSign
 from tests.queue_core.queue.conftest import EPOCH_MS
 
 HOUR_MS = 3_600_000
@@ -222,3 +223,16 @@ async def test_forward_and_back_again(world: World) -> None:
     await world.put("m2", "2")
     world.clocks.pass_ms(HOUR_MS + 10_000)
     assert (await world.queue.claim("p", limit=5)).given_up == 2, "the wait counts again"
+
+
+async def test_a_backend_that_is_away_is_probed_in_its_time(world: World) -> None:
+    """The times that were noted of it lie in the future."""
+    for phone in ("1", "2", "3"):
+        await world.put(f"m{phone}", phone)
+    world.clocks.pass_ms(8_000)
+    for batch in (await world.claim())[:2]:
+        sign = OutageSign("ai", took_ms=100)
+        await world.queue.fail(batch, "connection refused", not_sent=True, sign=sign)
+    assert [(outage.kind, outage.is_away) for outage in await world.queue.outages()] == [("ai", True)]
+    world.clocks.step_ms(-10 * 60_000)
+    assert len(await world.wait_for_claim(5_000)) == 1

@@ -8,7 +8,13 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from queue_core import DeadLetterNotFoundError, MessageQueue, QueueSettings
+from queue_core import (
+    DeadLetterNotFoundError,
+    InvalidMessageError,
+    MessageQueue,
+    QueueSettings,
+    QueueUnavailableError,
+)
 from queue_core.queue.dead_letters import DeadLetters
 from tests.queue_core.bot import claimed_batch, message
 from tests.queue_core.queue.conftest import Clock
@@ -33,6 +39,31 @@ async def test_dead_letters_are_listed_requeued_and_dropped(queue: MessageQueue,
     assert (again.id, again.added_at, again.message_data) == ("m1", clock.now_ms, {"a": 1})
     clock.now_ms += 8_000
     await queue.complete(await claimed_batch(queue))
+
+
+async def test_a_message_that_cannot_be_read_is_kept(queue: MessageQueue, clock: Clock) -> None:
+    """The message is not in the queue, and nobody made an attempt at it."""
+    kept = structs.replace(message("m1", "1"), message="", message_data={"webhook": [1]})
+    await queue.keep_unreadable(kept, "unreadable: half an emoji \ud83d " + "x" * 600)
+    assert await queue.pending("bot", "1") == []
+    (letter,) = await queue.dead_letters()
+    assert (letter.instance_name, letter.user_phone, letter.attempts) == ("bot", "1", 0)
+    assert letter.dead_at_ms == clock.now_ms
+    assert letter.reason.startswith("unreadable: half an emoji \ufffd ")
+    assert len(letter.reason) == 500
+    assert letter.message == structs.replace(kept, added_at=clock.now_ms, status="failed")
+    with pytest.raises(InvalidMessageError):
+        await queue.keep_unreadable(structs.replace(kept, message="x" * 2_000_000), "too large")
+
+
+async def test_there_is_no_room_for_more_than_the_limit(redis_client: Redis) -> None:
+    """The provider delivers the message again."""
+    queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=2))
+    for number in range(2):
+        await queue.keep_unreadable(message(f"m{number}", "1"), "unreadable")
+    with pytest.raises(QueueUnavailableError, match="raise dead_letters_max"):
+        await queue.keep_unreadable(message("m3", "1"), "unreadable")
+    assert len(await queue.dead_letters()) == 2
 
 
 @pytest.mark.parametrize(

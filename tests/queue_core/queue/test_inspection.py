@@ -24,6 +24,7 @@ async def test_an_unknown_conversation(queue: MessageQueue) -> None:
         lease=None,
         retry=None,
         reply=None,
+        awaits=None,
     )
 
 
@@ -53,7 +54,7 @@ async def test_the_states_of_a_turn(queue: MessageQueue, clock: Clock) -> None:
     await queue.fail(batch, "no luck", after_ms=300)
     failed = await queue.conversation("bot", "1")
     assert (failed.lease, failed.attention_at_ms) == (None, clock.now_ms + 300)
-    assert failed.retry == Retry(attempts=1, at_ms=clock.now_ms + 300, last_error="no luck")
+    assert failed.retry == Retry(attempts=1, setbacks=0, at_ms=clock.now_ms + 300, last_error="no luck")
 
     clock.now_ms += 300
     (again,) = (await queue.claim("p")).batches

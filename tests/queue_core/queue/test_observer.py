@@ -79,7 +79,10 @@ async def test_failures_with_their_reasons(redis_client: Redis) -> None:
 
 async def test_messages_that_a_claim_gives_up(redis_client: Redis) -> None:
     now = 1_700_000_000_000
-    queue, observer = MessageQueue(redis_client, quick(queue_ttl_s=60), clock=lambda: now), Observer()
+    queue = MessageQueue(
+        redis_client, quick(queue_ttl_s=60), clock=lambda: now, monotonic=lambda: now / 1_000
+    )
+    observer = Observer()
     await enqueue(queue, ["m1", "m2"], "ali")
     await redis_client.rpush(queue.keys.of("bot", "mona").queue, "rubbish")
     await redis_client.zadd(queue.keys.partitions[0].active, {"bot:mona": now})

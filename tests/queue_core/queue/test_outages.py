@@ -427,6 +427,26 @@ async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: Message
     assert (await queue.outages())[0].waiting == 452
 
 
+async def test_a_clock_that_is_set_back_delays_neither_probes_nor_the_discovery_of_an_outage(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await enqueue(queue, ["fay", "gus"])
+    clock.now_ms += 8_000
+    for batch in await claim(queue):
+        await queue.complete(batch)
+    clock.now_ms -= 10 * HOUR_MS
+    await enqueue(queue, USERS)
+    clock.now_ms += 8_000
+    for batch in await claim(queue):
+        await fail(queue, batch)
+    assert [outage.is_away for outage in await queue.outages()] == [True]
+    clock.now_ms -= 10 * HOUR_MS
+    await enqueue(queue, ["hal"])
+    clock.now_ms += 8_000
+    probe = await next_probe(queue, clock)
+    assert probe.attempt == 1
+
+
 @pytest.mark.parametrize(
     "kind", ["backend:ai", "backend_waiting:ai", "backend_trials:ai", "outages", "outage_news"]
 )

@@ -21,9 +21,12 @@ from queue_core.server.webhooks import Webhooks
 class Site:
     """The listening app, with its runtime and the replies that it printed."""
 
-    def __init__(self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str]) -> None:
+    def __init__(
+        self, client: TestClient[Any, Any], runtime: Runtime, printed: list[str], webhooks: Webhooks
+    ) -> None:
         self.client = client
         self.runtime = runtime
+        self.webhooks = webhooks
         self.printed = printed
 
     async def post(self, path: str, body: Any, **options: Any) -> tuple[int, Any]:
@@ -58,7 +61,9 @@ async def open_site(**environment: str) -> AsyncIterator[Site]:
     printed: list[str] = []
     async with open_runtime(settings, write=printed.append) as runtime:
         intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
-        webhooks = Webhooks(settings, intake, runtime.bot, runtime.journal)
+        webhooks = Webhooks(
+            settings, intake, runtime.bot, runtime.journal, keep=runtime.queue.keep_unreadable
+        )
         app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
         async with TestClient(TestServer(app)) as client:
-            yield Site(client, runtime, printed)
+            yield Site(client, runtime, printed, webhooks)

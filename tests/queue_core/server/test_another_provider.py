@@ -14,6 +14,7 @@ from queue_core import InvalidSettingsError, QueueMessage
 from queue_core.channels import registry
 from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Channel, Inbound, InvalidWebhookError, Post, Provider, UnauthorizedError
+from queue_core.channels.phrases import Language
 from queue_core.channels.sending import address, perform, raise_for, send_all
 from queue_core.environment import Url
 from queue_core.http_client import post_json
@@ -41,7 +42,7 @@ class Pigeon(Provider):
         if not is_secret(post.headers.get("X-Pigeon-Secret", ""), self.secret.get_secret_value()):
             raise UnauthorizedError("secret", "X-Pigeon-Secret does not match PIGEON_SECRET")
 
-    def parse(self, post: Post, *, media_bytes_max: int) -> Inbound:
+    def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
         match post.payload:
             case {"update": int(number), "chat": int(chat), "text": str(text)}:
                 data = {"channel": self.name, "kind": "text"}

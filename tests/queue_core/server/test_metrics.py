@@ -146,7 +146,7 @@ def test_reasons_from_outside_do_not_fill_the_memory() -> None:
     samples = scrape(metrics)
     assert samples['messages_skipped_total{reason="own"}'] == 3, "a known reason keeps its label"
     assert samples['messages_rejected_total{reason="signature"}'] == 1
-    assert sum(name.startswith("messages_skipped_total") for name in samples) < 40
+    assert sum(name.startswith("messages_skipped_total") for name in samples) < 50
     assert samples['messages_skipped_total{reason="other"}'] > 40_000
     assert len(samples) < 2_000
 

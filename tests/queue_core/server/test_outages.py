@@ -138,18 +138,38 @@ async def test_the_ai_is_down_for_a_while(redis_server: EmbeddedRedis, tmp_path:
         assert await dead_letters(redis_server) == []
 
 
-async def test_the_ai_stays_down(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+async def test_the_ai_is_down_for_longer_than_all_attempts(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """The turns of two users wait, one at a time tries the AI, and both are answered when it is back."""
+    async with (
+        outside() as world,
+        running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
+    ):
+        world.ai_statuses = [500] * 9
+        await deliver(server, "m1")
+        await server.says("turn failed", times=5)
+        await deliver(server, "m2", phone="966500000002")
+        away = await server.says("the AI is away")
+        assert away["error"] == "the AI answered 500"
+        await server.says("the AI is back")
+        await world.has_sent(["m1", "m2"])
+        world.answered_once(["m1", "m2"])
+        assert await dead_letters(redis_server) == []
+
+
+async def test_the_ai_rejects_a_turn(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
     """After all attempts a dead letter that names the reason; the conversation goes on."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
     ):
-        world.ai_statuses = [500] * 4
+        world.ai_statuses = [422] * 4
         await deliver(server, "m1")
         await server.says("turn failed", times=4)
         ((message_id, reason),) = await dead_letters(redis_server)
         assert message_id == "m1"
-        assert "500" in reason
+        assert "422" in reason
         await deliver(server, "m2")
         await world.has_sent(["m2"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -10,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from queue_core import QueueMessage
 from queue_core.channels.cloud.example import example_headers, example_message, webhook_of
+from queue_core.errors import QueueUnavailableError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.outside import evolution
@@ -108,7 +111,7 @@ async def test_media_bytes_do_not_fill_redis(site: Site) -> None:
     body["data"]["message"] = {"imageMessage": {"caption": "look"}, "base64": "QUJD" * 500_000}
     assert await site.raw("/webhook/evolution", json.dumps(body).encode()) == (200, {"queued": 1})
     (message,) = await site.queued()
-    assert message.message == "look"
+    assert message.message == "[image] look"
     assert len(json.dumps(message.message_data)) < 2_000
     assert message.message_data["webhook"]["message"]["base64"]["bytes"] > 1_000_000
 
@@ -199,7 +202,6 @@ async def test_a_channel_that_cannot_send_takes_nothing(make_site: MakeSite) -> 
         (b"[]", 400),
         (b"{}", 400),
         (b'{"event":"messages.upsert"}', 400),
-        (b'{"event":"messages.upsert","instance":"bot","data":{"key":{"id":"x"}}}', 400),
         (b"x" * 2_000_000, 413),
     ],
 )
@@ -250,14 +252,89 @@ async def test_names_that_would_break_a_key(site: Site, name: str) -> None:
     assert [message.id for message in await site.queued(name)] == ["m1"]
 
 
-async def test_a_name_too_long_for_a_key_is_rejected(site: Site) -> None:
-    status, answer = await site.post("/webhook/evolution", evolution("m1", instance="x" * 600))
-    assert (status, answer) == (422, {"rejected": 1})
+async def test_a_message_that_cannot_be_read_is_a_dead_letter(site: Site) -> None:
+    """The provider must not deliver it again, and a person can see what came."""
+    nobody = evolution("m1")
+    nobody["data"]["key"] = {"id": "m1", "apikey": "secret-of-the-api"}
+    too_long = evolution("m2", instance="x" * 600)
+    for body, reason in ((nobody, "its user is unknown"), (too_long, "longer than 512 bytes")):
+        assert await site.post("/webhook/evolution", body) == (200, {"unreadable": 1})
+        letter = [letter async for letter in site.runtime.queue.iterate_dead_letters()][-1]
+        assert letter.reason.startswith("unreadable: ")
+        assert reason in letter.reason
+        assert letter.message
+        assert letter.message.message_data["channel"] == "evolution"
+        assert "secret-of-the-api" not in letter.raw
+        await site.runtime.queue.drop(letter.id)
+    assert await site.everything() == []
+    exposition = await (await site.client.get("/metrics")).text()
+    assert "burstqueue_messages_unreadable_total 2.0" in exposition
 
 
 async def test_one_bad_message_does_not_take_the_others_with_it(site: Site) -> None:
-    body = cloud(cloud_text("m1"), cloud_text("x" * 600), cloud_text("m2"))
-    assert await site.post("/webhook/cloud", body) == (200, {"queued": 2, "rejected": 1})
+    body = cloud(cloud_text("m1"), cloud_text("x" * 600), cloud_text("m2", sender=""), cloud_text("m3"))
+    assert await site.post("/webhook/cloud", body) == (200, {"queued": 2, "unreadable": 2})
+    assert [message.id for message in await site.queued("1001")] == ["m1", "m3"]
+    letters = [letter async for letter in site.runtime.queue.iterate_dead_letters()]
+    assert [letter.attempts for letter in letters] == [0, 0]
+
+
+async def test_a_dead_letter_that_cannot_be_stored_is_delivered_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(message: QueueMessage, reason: str) -> None:
+        raise QueueUnavailableError("Redis is away")
+
+    monkeypatch.setattr(site.webhooks, "_keep", away)
+    status, answer = await site.post("/webhook/cloud", cloud(cloud_text("m1", sender=""), cloud_text("m2")))
+    assert (status, answer) == (503, {"failed": 1, "queued": 1})
+
+
+async def test_an_unreadable_message_that_is_requeued_has_words(site: Site) -> None:
+    await site.post("/webhook/cloud", cloud(cloud_text("m1", sender="")))
+    (letter,) = [letter async for letter in site.runtime.queue.iterate_dead_letters()]
+    await site.runtime.queue.requeue(letter.id)
+    (message,) = await site.everything()
+    assert (message.message, message.message_data["kind"]) == ("[unreadable message]", "unreadable")
+
+
+async def test_events_and_unknown_kinds_are_counted_by_name_and_logged_once(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    hologram = example_message("m1", "hologram", {}, phone="966500000001")
+    with caplog.at_level(logging.INFO, "queue_core.events"):
+        for _ in range(2):
+            await site.post("/webhook/evolution", {"event": "presence.update", "instance": "bot", "data": {}})
+            await site.post("/webhook/cloud", cloud(hologram))
+    logged = [record.getMessage() for record in caplog.records]
+    assert sum("event presence.update" in line for line in logged) == 1
+    assert sum("kind hologram" in line for line in logged) == 1
+    exposition = await (await site.client.get("/metrics")).text()
+    assert 'burstqueue_events_total{event="presence.update"} 2.0' in exposition
+    assert 'burstqueue_messages_of_unknown_kind_total{kind="hologram"} 2.0' in exposition
+
+
+async def test_a_reply_that_failed_later_is_counted_and_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = cloud()
+    status = {"id": "wamid.R", "status": "failed", "recipient_id": "966500000001"}
+    body["entry"][0]["changes"][0]["value"]["statuses"] = [
+        status | {"errors": [{"code": 131047, "title": "Too late"}]}
+    ]
+    assert await site.post("/webhook/cloud", body) == (200, {"skipped": {"failed delivery": 1}})
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert line == "a reply did not reach its user: Too late"
+    assert "966500000001" not in caplog.text
+    exposition = await (await site.client.get("/metrics")).text()
+    assert 'burstqueue_replies_undelivered_total{code="error 131047"} 1.0' in exposition
+
+
+async def test_the_words_of_placeholders_can_be_arabic(make_site: MakeSite) -> None:
+    sticker = example_message("m1", "sticker", {"id": "1"}, phone="966500000001")
+    async with make_site(PLACEHOLDER_LANGUAGE="ar") as site:
+        await site.post("/webhook/cloud", cloud(sticker))
+        assert [message.message for message in await site.queued("1001")] == ["[ملصق]"]
 
 
 async def test_a_text_too_long_for_the_queue_is_still_a_message(site: Site) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from queue_core import MessageQueue, connect
+from queue_core.keys import LAYOUT_VERSION
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import at_rest
 from tests.queue_core.server.deployment import QUICK, Process, running
@@ -43,6 +45,17 @@ async def finished(queue: MessageQueue, users: tuple[str, ...]) -> None:
                 await asyncio.sleep(0.02)
 
 
+@asynccontextmanager
+async def web_and_worker(
+    root: Path, environment: Mapping[str, str], folder: Path
+) -> AsyncIterator[tuple[Process, Process]]:
+    """Start both processes of a release."""
+    async with AsyncExitStack() as stack:
+        web = running("web", environment=environment, folder=folder, root=root)
+        worker = running("worker", environment=environment, folder=folder, root=root, ready="worker started")
+        yield await asyncio.gather(stack.enter_async_context(web), stack.enter_async_context(worker))
+
+
 @pytest.mark.parametrize("direction", ["upgrade", "way back"])
 async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twice(
     redis_server: EmbeddedRedis, tmp_path: Path, before: Path, direction: str
@@ -60,17 +73,12 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
     async with outside() as world, connect(redis_server.url) as client:
         queue = MessageQueue(client)
         environment = {**QUICK, **world.environment(), "REDIS_URL": redis_server.url}
-
-        def part(name: str, root: Path) -> AbstractAsyncContextManager[Process]:
-            ready = "worker started" if name == "worker" else "listening on"
-            return running(name, environment=environment, folder=tmp_path, ready=ready, root=root)
-
-        async with part("web", first) as first_web, part("worker", first) as first_worker:
+        async with web_and_worker(first, environment, tmp_path) as (first_web, first_worker):
             world.before_ai.shut()
             await post([first_web], waves[0])
             await world.before_ai.somebody_waits()
             await finished(queue, REPLIED)  # whoever is killed while sending may send twice
-            async with part("web", second) as second_web, part("worker", second):
+            async with web_and_worker(second, environment, tmp_path) as (second_web, _):
                 await post([first_web, second_web], waves[1])
                 first_worker.signal(signal.SIGKILL)
                 await post([second_web, first_web], waves[2])
@@ -85,3 +93,23 @@ async def test_a_rolling_change_of_release_loses_nothing_and_answers_nothing_twi
         world.answered_once(sorted(ids))
         letters = await queue.dead_letters()
         assert {letter.message.id for letter in letters if letter.message} == DEAD
+
+
+async def test_a_release_that_is_too_old_for_the_data_refuses(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """At the start, and while it runs: the provider delivers again, to a process that was upgraded."""
+    environment = {**QUICK, "REDIS_URL": redis_server.url, "AI": "echo"}
+    refusal = "queue_core: the data in this Redis was converted by a newer release"
+    async with connect(redis_server.url) as client:
+        (partition,) = MessageQueue(client).keys.partitions
+        async with running("serve", environment=environment, folder=tmp_path) as serve:
+            await client.hset(partition.layout, "oldest", str(LAYOUT_VERSION + 1))
+            await client.xadd(partition.wake, {"at": "0"})
+            status, _ = await serve.post("/webhook/evolution", evolution("m1"))
+            assert status == 503
+            await serve.says("message not accepted: NewerLayoutError")
+            await serve.says("cannot claim, trying again")
+        async with running("worker", environment=environment, folder=tmp_path, ready=refusal) as late:
+            assert await late.ended() == 1
+        assert await client.keys(partition.queue_of("*")) == []

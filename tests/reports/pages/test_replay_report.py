@@ -430,6 +430,19 @@ def test_dropped_answers_are_in_tables_figures_and_legend_only_where_there_are_a
     assert with_dropped.count(">1 (7.0\u00a0s)</td>") == 2  # in the summary, and in the recording's table
 
 
+def test_the_reasons_of_broken_lines_are_inert_and_the_rest_is_counted() -> None:
+    evil = "is not JSON: <img src=x>\u202e" + "x" * 500
+    skipped = [{"line": 1234, "reason": evil}]
+    recorded = example.recording("r", [example.message(1, 0, "x")], skipped_lines=3, skipped=skipped)
+    html = render_replay_report(example.result([recorded], [example.run(recorded, "queue")]))
+    seen = "".join(Page(html).text)
+    assert "line 1,234: is not JSON: <img src=x>" in seen
+    assert "and 2\u00a0more" in seen
+    assert "<img" not in html
+    assert "\u202e" not in html
+    assert "x" * 201 not in html
+
+
 def test_a_user_and_an_instance_are_named_as_such_in_a_heading() -> None:
     recorded = example.recording("r.jsonl", [example.message(1, 0, "hello", phone="a", instance="bot")])
     html = render_replay_report(example.result([recorded], [example.run(recorded, "queue")]))

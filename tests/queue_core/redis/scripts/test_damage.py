@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import DamagedKeyNotFoundError, MessageQueue, QueueError, QueueMessage, QueueSettings
+from queue_core import (
+    DamagedKeyNotFoundError,
+    DeadLetterNotFoundError,
+    MessageQueue,
+    QueueError,
+    QueueMessage,
+    QueueSettings,
+)
 from queue_core.keys import KeySpace
 from queue_core.queue.damage import DamagedKey
 from queue_core.redis.scripts.loader import text
@@ -276,3 +283,20 @@ async def test_a_full_redis_moves_damage_aside_too(real_redis: Redis) -> None:
     finally:
         await real_redis.config_set("maxmemory", "0")
     assert [key.holds for key in await damaged(queue)] == ["lease and attempts"]
+
+
+async def test_a_damaged_dead_letter_hides_no_other(redis_client: Redis) -> None:
+    queue = queue_on(redis_client)
+    await redis_client.xadd(SHARED.dead, {"something": "else"})
+    await redis_client.xadd(
+        SHARED.dead, {"conversation": "bot:1", "attempts": "x", "at": "soon", "message": "{"}
+    )
+    await queue.enqueue(message("m1", "u0"))
+    await queue.fail((await queue.claim("p")).batches[0], "no luck", dead=True)
+    odd, unreadable, sound = await queue.dead_letters()
+    assert (odd.message, odd.raw, odd.attempts) == (None, "", 0)
+    assert (unreadable.message, unreadable.raw, unreadable.user_phone) == (None, "{", "1")
+    assert sound.reason == "no luck"
+    with pytest.raises(DeadLetterNotFoundError):
+        await queue.requeue(odd.id)
+    await queue.drop(odd.id)

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.queue.outages import OutageSign
 from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
@@ -67,6 +68,20 @@ async def test_a_lease_that_ran_out(real_redis: Redis, capsys: pytest.CaptureFix
     await claimed_batch(console.queue)
     await real_redis.hset(console.queue.keys.of("bot", "201").lock, "expiresAt", "1000")
     assert "its lease ran out" in (await console.run("show", "bot", "201")).out
+
+
+async def test_a_turn_that_waits_for_the_ai(console: Console) -> None:
+    for phone in ("201", "202"):
+        await console.put("one", phone=phone)
+    sign = OutageSign("ai", 10)
+    for batch in [await claimed_batch(console.queue), await claimed_batch(console.queue)]:
+        await console.queue.fail(batch, "the AI answered 503", after_ms=60_000, sign=sign)
+    states = [(await console.run("show", "bot", phone)).out for phone in ("201", "202")]
+    assert sum("waits for the AI, which is away: see `status`" in state for state in states) == 1
+    assert sum("after 0 attempts and 1 that do not count" in state for state in states) == 1
+    shown = [(await console.run("show", "bot", phone, "--json")).json for phone in ("201", "202")]
+    assert {each["awaits"] for each in shown} == {None, "ai"}
+    assert {each["retry"]["setbacks"] for each in shown} == {1}
 
 
 async def test_a_backoff_with_the_error(console: Console) -> None:

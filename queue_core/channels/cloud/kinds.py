@@ -1,0 +1,230 @@
+"""Kinds of messages of the WhatsApp Cloud API, in one table: their words for the AI, and their structure.
+
+Kinds and fields: developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from queue_core.channels import content as contents
+from queue_core.channels.base import InvalidWebhookError, SkippedError
+from queue_core.channels.content import Content
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.values import Object, at, filled, json_object, label, mapping, name, objects, text
+from queue_core.channels.vcard import read_vcard
+
+Reader = Callable[[Phrases, Object], Content]
+"""Reader of one kind: phrases, and the message."""
+DEPTH_MAX = 4
+"""Limit on nesting in which a product is looked for."""
+_SAYS_NOTHING = (131051, 501)
+"""Codes of "unknown type of message", now and in older versions."""
+_CALL_ANSWERS = {"accept": "accepted", "reject": "rejected"}
+
+
+def _text(_: Phrases, message: Object) -> Content:
+    body = at(message, "text", "body")
+    if not isinstance(body, str):
+        raise InvalidWebhookError("a text message without text.body")
+    return Content(kind="text", text=body)
+
+
+def _media(kind: str) -> Reader:
+    def read(say: Phrases, message: Object) -> Content:
+        part = mapping(message.get(text(message.get("type"))))
+        facts = filled(
+            id=text(part.get("id")),
+            mimetype=name(part.get("mime_type")),
+            filename=name(part.get("filename")),
+            sha256=text(part.get("sha256")),
+            url=text(part.get("url")),
+        )
+        is_voice = kind == "audio" and (part.get("voice") is True or message.get("type") == "voice")
+        return contents.media(say, kind, caption=text(part.get("caption")), is_voice=is_voice, facts=facts)
+
+    return read
+
+
+def _location(say: Phrases, message: Object) -> Content:
+    return contents.location(say, mapping(message.get("location")))
+
+
+def _contacts(say: Phrases, message: Object) -> Content:
+    return contents.contacts(say, [_card(card) for card in objects(message.get("contacts"))])
+
+
+def _card(card: Object) -> dict[str, Any]:
+    """Reads a contact. A number that a user shares on request comes with a vCard in place of most fields."""
+    known = filled(
+        name=_name_of(card),
+        phones=_several(card.get("phones"), "phone", "wa_id"),
+        emails=_several(card.get("emails"), "email"),
+        organisation=name(at(card, "org", "company")),
+    )
+    return {**read_vcard(text(card.get("vcard"))), **known}
+
+
+def _name_of(card: Object) -> str:
+    parts = mapping(card.get("name"))
+    return name(parts.get("formatted_name")) or contents.joined(
+        name(parts.get("first_name")), name(parts.get("last_name"))
+    )
+
+
+def _several(entries: Any, *fields: str) -> list[str]:
+    values = [
+        next((name(entry[field]) for field in fields if entry.get(field)), "") for entry in objects(entries)
+    ]
+    return [value for value in values if value]
+
+
+def _button(say: Phrases, message: Object) -> Content:
+    part = mapping(message.get("button"))
+    return contents.choice(say, "button", title=text(part.get("text")), chosen_id=text(part.get("payload")))
+
+
+def _interactive(say: Phrases, message: Object) -> Content:
+    """Describes what a user chose, filled in or asks about."""
+    part = mapping(message.get("interactive"))
+    for kind, read in _INTERACTIVE.items():
+        if isinstance(part.get(kind), dict):
+            return read(say, part[kind])
+    if retailer_id := _product_in(part):
+        facts = filled(id=retailer_id, catalog=text(at(part, "action", "catalog_id")))
+        return contents.product(say, facts, note=text(at(part, "body", "text")))
+    words = text(at(part, "body", "text"))
+    if words or (part and not part.get("type")):
+        return contents.choice(say, "interactive", title=words)
+    kind = name(part.get("type")) or "interactive"
+    return contents.unsupported(say, kind, unknown=kind)
+
+
+def _reply(kind: str) -> Reader:
+    return lambda say, part: contents.choice(
+        say,
+        kind,
+        title=text(part.get("title")),
+        chosen_id=text(part.get("id")),
+        description=text(part.get("description")),
+    )
+
+
+def _flow(say: Phrases, part: Object) -> Content:
+    """Describes a filled-in flow. Its body is "Sent" for every flow; other forms have words of their own there."""
+    body, fields = text(part.get("body")), json_object(part.get("response_json"))
+    if not fields:
+        return contents.choice(say, "interactive", title=body or name(part.get("name")))
+    is_routine = body.strip().lower() in ("", "sent")
+    return contents.form(say, name(part.get("name")), fields, body="" if is_routine else body)
+
+
+def _call_permission(say: Phrases, part: Object) -> Content:
+    answer = name(part.get("response"))
+    word = say.word(_CALL_ANSWERS[answer]) if answer in _CALL_ANSWERS else answer
+    content = contents.placeholder(say, "interactive", "call permission", word)
+    return contents.with_notes(content, [], {"choice": filled(id=answer)})
+
+
+_INTERACTIVE: Mapping[str, Reader] = {
+    "button_reply": _reply("interactive"),
+    "list_reply": _reply("interactive"),
+    "nfm_reply": _flow,
+    "call_permission_reply": _call_permission,
+}
+"""Kinds inside an interactive message."""
+
+
+def _product_in(part: Any, depth: int = 0) -> str:
+    if not isinstance(part, dict) or depth > DEPTH_MAX:
+        return ""
+    found = label(part.get("product_retailer_id"))
+    return found or next((inner for value in part.values() if (inner := _product_in(value, depth + 1))), "")
+
+
+def _reaction(say: Phrases, message: Object) -> Content:
+    part = mapping(message.get("reaction"))
+    emoji = name(part.get("emoji"))
+    if not emoji:
+        raise SkippedError("reaction removed")
+    return contents.reaction(say, emoji, text(part.get("message_id")))
+
+
+def _order(say: Phrases, message: Object) -> Content:
+    part = mapping(message.get("order"))
+    items = [
+        filled(
+            id=label(item.get("product_retailer_id")),
+            quantity=label(item.get("quantity")),
+            price=label(item.get("item_price")),
+            currency=name(item.get("currency")),
+        )
+        for item in objects(part.get("product_items"))
+    ]
+    return contents.order(say, items, note=text(part.get("text")))
+
+
+def _edit(say: Phrases, message: Object) -> Content:
+    target = text(at(message, "edit", "original_message_id"))
+    new = at(message, "edit", "message")
+    if not isinstance(new, dict) or new.get("type") == "edit":
+        return contents.edit(say, target, None)
+    return contents.edit(say, target, read_kind(say, new))
+
+
+def _deletion(say: Phrases, message: Object) -> Content:
+    return contents.deletion(say, text(at(message, "revoke", "original_message_id")))
+
+
+def _opened(say: Phrases, _: Object) -> Content:
+    return contents.placeholder(say, "request_welcome", "opened")
+
+
+def _system(_: Phrases, message: Object) -> Content:
+    """Raises SkippedError: a system text tells that a number or an id changed, or a key, and nobody wrote it."""
+    raise SkippedError(_CHANGED.get(text(at(message, "system", "type")), "system"))
+
+
+_CHANGED = {
+    "user_changed_number": "user changed number",
+    "customer_changed_number": "user changed number",
+    "user_changed_user_id": "user changed user id",
+}
+KINDS: Mapping[str, Reader] = {
+    "text": _text,
+    "image": _media("image"),
+    "video": _media("video"),
+    "audio": _media("audio"),
+    "voice": _media("audio"),
+    "document": _media("document"),
+    "sticker": _media("sticker"),
+    "location": _location,
+    "contacts": _contacts,
+    "button": _button,
+    "interactive": _interactive,
+    "reaction": _reaction,
+    "order": _order,
+    "edit": _edit,
+    "revoke": _deletion,
+    "system": _system,
+    "request_welcome": _opened,
+}
+"""Kinds of messages, by Meta's names."""
+
+
+def read_kind(say: Phrases, message: Object) -> Content:
+    """Returns the content of a message. Raises SkippedError for what no user wrote."""
+    kind = name(message.get("type"))
+    if reader := KINDS.get(kind):
+        return reader(say, message)
+    if kind in ("unsupported", "unknown", ""):
+        error = next(iter(objects(message.get("errors"))), {})
+        known = name(at(message, "unsupported", "type"))
+        return contents.unsupported(say, known if known not in ("", "unknown") else _described(error))
+    return contents.unsupported(say, kind, unknown=kind)
+
+
+def _described(error: Object) -> str:
+    """Returns what an error says beyond "unknown": Meta says the same of all kinds that it does not pass on."""
+    return "" if error.get("code") in _SAYS_NOTHING else name(error.get("title"))

@@ -1,0 +1,272 @@
+"""Content of a message, whatever provider it came through: its kind, its words for the AI, and its structure.
+
+Each function describes one kind. The words follow one rule: a placeholder in brackets for what is not text, then what
+the user wrote; before both, a line for each thing that the message refers to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.secrets import is_secret_name
+from queue_core.channels.values import (
+    Object,
+    at,
+    filled,
+    is_coordinate,
+    label,
+    mapping,
+    name,
+    text,
+    whole_number,
+)
+
+ITEMS_MAX = 30
+"""Limit on items, options, contacts and fields inside a placeholder; the number of the others is named."""
+DETAIL_CHARACTERS_MAX = 2_000
+"""Limit on a form's answer inside a placeholder; a longer one is cut."""
+DEPTH_MAX = 6
+"""Limit on nesting within a form's answers."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """Change of an earlier message of the same user. `id` is that message's, "" if the provider does not say."""
+
+    what: Literal["edit", "deletion"]
+    id: str
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """Content of one message."""
+
+    kind: str
+    """Our name of the kind: "text", "image", …; docs/messages.md lists them."""
+    text: str
+    """Words for the AI."""
+    facts: dict[str, Any] = {}
+    """Structure, by the names in `message_data`."""
+    change: Change | None = None
+    unknown: str = ""
+    """The provider's name of a kind that is not known."""
+
+
+def joined(*parts: str) -> str:
+    """Joins a placeholder and what the user wrote."""
+    return " ".join(part for part in parts if part)
+
+
+def media(
+    say: Phrases,
+    kind: str,
+    *,
+    caption: str = "",
+    is_voice: bool = False,
+    transcription: str = "",
+    facts: Object | None = None,
+) -> Content:
+    """Describes media: "[image] the caption", "[voice message, 7 s] its transcription", "[document: offer.pdf]"."""
+    known = mapping(facts)
+    seconds = whole_number(known.get("seconds")) if kind == "audio" else 0
+    placeholder = say.said(
+        "voice" if is_voice else kind,
+        name(known.get("filename")) if kind == "document" else "",
+        extra=say.counted("seconds", seconds) if seconds > 0 else "",
+    )
+    structure = filled(media=filled(**known), transcription=transcription)
+    return Content(kind=kind, text=joined(placeholder, transcription, caption), facts=structure)
+
+
+def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
+    """Describes a location by name, address and coordinates, as far as they are known."""
+    latitude = part.get("latitude", part.get("degreesLatitude"))
+    longitude = part.get("longitude", part.get("degreesLongitude"))
+    names = [name(part.get("name")), name(part.get("address"))]
+    detail = say.listed(names)
+    facts = filled(name=names[0], address=names[1], url=text(part.get("url")), live=is_live)
+    if is_coordinate(latitude) and is_coordinate(longitude):
+        detail = f"{detail} ({latitude},{longitude})".strip()
+        facts |= {"latitude": latitude, "longitude": longitude}
+    placeholder = say.said("live location" if is_live else "location", detail)
+    words = joined(placeholder, text(part.get("comment")) or text(part.get("caption")))
+    return Content(kind="location", text=words, facts={"location": facts})
+
+
+def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
+    """Describes cards of contacts by name, numbers and addresses: {"name", "phones", "emails", "organisation"}."""
+    described = [
+        say.listed(
+            [name(card.get("name")), *map(name, card.get("phones", [])), *map(name, card.get("emails", []))]
+        )
+        for card in cards
+    ]
+    placeholder = say.said("contact" if len(cards) == 1 else "contacts", _several(say, described))
+    return Content(kind="contacts", text=placeholder, facts={"contacts": [filled(**card) for card in cards]})
+
+
+def reaction(say: Phrases, emoji: str, target: str) -> Content:
+    """Describes a reaction to the message with the id `target`."""
+    facts = {"reaction": filled(emoji=emoji, id=target)}
+    return Content(kind="reaction", text=say.said("reaction", emoji), facts=facts)
+
+
+def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", description: str = "") -> Content:
+    """Describes a button or a row that the user chose: its words, else its id."""
+    words = title or chosen_id or say.said("chose")
+    if title and description:
+        words = f"{title} ({description})"
+    return Content(kind=kind, text=words, facts={"choice": filled(id=chosen_id, title=title)})
+
+
+def form(say: Phrases, form_name: str, fields: Object, *, body: str = "") -> Content:
+    """Describes a filled-in form: "[form: date: 2026-12-01; guests: 4]"."""
+    answers = [f"{key}: {value}" for key, value in _answers(fields)]
+    placeholder = say.said("form", _several(say, answers))
+    facts = {"form": filled(name=form_name, fields=_without_secrets(fields))}
+    return Content(kind="interactive", text=joined(placeholder, body), facts=facts)
+
+
+def order(
+    say: Phrases, items: Sequence[Object], *, count: int = 0, note: str = "", title: str = "", total: str = ""
+) -> Content:
+    """Describes an order. Items are {"id", "quantity", "price", "currency"}; `count` is known without them."""
+    described = [
+        joined(f"{label(item.get('quantity')) or 1} x {label(item.get('id')) or '?'}", _price(item))
+        for item in items
+    ]
+    number = "" if items or not count else say.word("item") if count == 1 else say.counted("items", count)
+    placeholder = say.said("order", say.listed([number, title, _several(say, described), total]))
+    facts = filled(
+        items=[filled(**item) for item in items], count=count or len(items), title=title, total=total
+    )
+    return Content(kind="order", text=joined(placeholder, note), facts={"order": facts | filled(note=note)})
+
+
+def product(say: Phrases, facts: Object, *, note: str = "") -> Content:
+    """Describes a product of a catalogue: {"id", "title", "price", "currency", "catalog"}."""
+    detail = say.listed([name(facts.get("title")), label(facts.get("id")), _price(facts).strip("()")])
+    words = joined(say.said("product", detail), note)
+    return Content(kind="product", text=words, facts={"product": filled(**facts)})
+
+
+def poll(say: Phrases, question: str, options: Sequence[str]) -> Content:
+    """Describes a poll: "[poll: Which day? Mon / Tue]"."""
+    detail = joined(question, " / ".join(options[:ITEMS_MAX]))
+    facts = {"poll": filled(name=question, options=list(options))}
+    return Content(kind="poll", text=say.said("poll", detail), facts=facts)
+
+
+def vote(say: Phrases, options: Sequence[str], target: str = "") -> Content:
+    """Describes a vote in the poll with the id `target`; without options it is encrypted."""
+    words = say.said("vote", say.listed(options[:ITEMS_MAX]))
+    return Content(kind="poll", text=words, facts={"vote": filled(options=list(options), id=target)})
+
+
+def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content:
+    """Describes an event: {"name", "description", "place", "start_ms", "end_ms", "link"}. Times are UTC."""
+    times = [_utc(facts.get("start_ms")), _utc(facts.get("end_ms"))]
+    detail = say.listed(
+        [name(facts.get("name")), " - ".join(time for time in times if time), name(facts.get("place"))]
+    )
+    placeholder = say.said("cancelled event" if is_cancelled else "event", detail)
+    words = joined(placeholder, text(facts.get("description")))
+    return Content(kind="event", text=words, facts={"event": filled(**facts, cancelled=is_cancelled)})
+
+
+def edit(say: Phrases, target: str, new: Content | None) -> Content:
+    """Describes an edit of the message with the id `target`; `new` is None if its new content is not known."""
+    words = f"{say.said('edited')} {new.text}" if new else say.said("edited, unknown")
+    return Content(
+        kind="edit", text=words, facts=new.facts if new else {}, change=Change(what="edit", id=target)
+    )
+
+
+def deletion(say: Phrases, target: str) -> Content:
+    """Describes that the user deleted the message with the id `target`."""
+    return Content(kind="deletion", text=say.said("deleted"), change=Change(what="deletion", id=target))
+
+
+def unsupported(say: Phrases, kind: str, *, unknown: str = "") -> Content:
+    """Describes a message that this version does not know, or that the provider does not pass on."""
+    return Content(kind="unsupported", text=say.said("unsupported", name(kind)), unknown=name(unknown))
+
+
+def placeholder(say: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
+    """Describes a message of which little is known, with what the user wrote beside it."""
+    return Content(kind=kind, text=joined(say.said(code, detail), note))
+
+
+def ad_note(say: Phrases, ad: Object) -> str:
+    """Returns a line about the ad or post that the user came from: {"source", "title", "body", "url", …}."""
+    code = "from post" if ad.get("source") == "post" else "from ad"
+    return say.said(code, "; ".join(part for part in (name(ad.get("title")), name(ad.get("body"))) if part))
+
+
+def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content:
+    """Returns a content with lines before its words, and more facts."""
+    if not notes and not facts:
+        return content
+    lines = "\n".join([*notes, *([content.text] if content.text else [])])
+    return msgspec.structs.replace(content, text=lines, facts={**content.facts, **facts})
+
+
+def price_of_thousandths(amount: Any, currency: Any) -> str:
+    """Returns an amount that WhatsApp counts in thousandths: "1.5 USD"."""
+    thousandths = whole_number(amount)
+    return joined(f"{thousandths / 1000:.15g}", name(currency)) if 0 < thousandths < 10**15 else ""
+
+
+def _price(item: Object) -> str:
+    amount = label(item.get("price"))
+    return f"({joined(amount, name(item.get('currency')))})" if amount else ""
+
+
+def _several(say: Phrases, parts: Sequence[str]) -> str:
+    shown = [part for part in parts[:ITEMS_MAX] if part]
+    if len(parts) > ITEMS_MAX:
+        shown.append(say.counted("more", len(parts) - ITEMS_MAX))
+    return "; ".join(shown)
+
+
+def _answers(fields: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yields the answers of a form with their names; nested ones as `outer.inner`."""
+    if file_name := name(at(fields, "file_name")):  # of an attachment, the other fields say nothing to an AI
+        yield name(key), file_name
+    elif isinstance(fields, Mapping) and depth < DEPTH_MAX:
+        for inner, value in fields.items():
+            if not is_secret_name(str(inner)):
+                yield from _answers(value, f"{key}.{inner}" if key else str(inner), depth + 1)
+    elif (
+        isinstance(fields, list)
+        and any(isinstance(item, dict | list) for item in fields)
+        and depth < DEPTH_MAX
+    ):
+        for item in fields[:ITEMS_MAX]:
+            yield from _answers(item, key, depth + 1)
+    elif words := _answer(fields):
+        yield name(key), words
+
+
+def _answer(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_answer, value[:ITEMS_MAX])))[:DETAIL_CHARACTERS_MAX]
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return " ".join(value[:DETAIL_CHARACTERS_MAX].split())
+    return label(value)
+
+
+def _without_secrets(fields: Object) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if not is_secret_name(str(key))}
+
+
+def _utc(unix_ms: Any) -> str:
+    milliseconds = whole_number(unix_ms)
+    if not 0 < milliseconds < 10**14:
+        return ""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,62 @@
+"""Settings of Evolution Go, the address of its webhooks, and the check of their secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import aiohttp
+from pydantic import SecretStr
+
+from queue_core.channels.authentication import is_secret
+from queue_core.channels.base import Inbound, Post, Provider, UnauthorizedError
+from queue_core.channels.evolution_go.channel import EvolutionGoChannel
+from queue_core.channels.evolution_go.parser import parse_evolution_go
+from queue_core.channels.phrases import Language
+from queue_core.channels.values import mapping
+from queue_core.environment import Url, faults_of_secret
+
+
+class EvolutionGo(Provider):
+    """Evolution Go: it posts all events to one URL, and cannot be told to add a header."""
+
+    name = "evolution_go"
+    paths = ("/webhook/evolution-go", "/webhook/{secret}/evolution-go")
+    enabled_by = "url"
+    secured_by = "webhook_secret"
+
+    url: Url = ""
+    """Address of Evolution Go; empty: not used."""
+    api_key: SecretStr = SecretStr("")
+    """Token of its instance, for sending; for several instances NAME=TOKEN,NAME=TOKEN."""
+    webhook_secret: SecretStr = SecretStr("")
+    """Secret of its webhooks: in the path /webhook/SECRET/evolution-go, or the instance's token."""
+
+    def faults(self) -> Iterator[str]:
+        """See Provider.faults."""
+        if self.url and not self.api_key:
+            yield "EVOLUTION_GO_API_KEY: needed to send through EVOLUTION_GO_URL"
+        yield from faults_of_secret("EVOLUTION_GO_WEBHOOK_SECRET", self.webhook_secret)
+
+    def authenticate(self, post: Post) -> None:
+        """See Provider.authenticate. The secret stands in the path, or is the token of the instance in the body."""
+        shown = (post.path.get("secret", ""), str(mapping(post.payload).get("instanceToken") or ""))
+        secret = self.webhook_secret.get_secret_value()
+        if not any(is_secret(text, secret) for text in shown):
+            raise UnauthorizedError(
+                "secret", "EVOLUTION_GO_WEBHOOK_SECRET is neither in the path nor the field instanceToken"
+            )
+
+    def parse(self, post: Post, *, media_bytes_max: int, language: Language) -> Inbound:
+        """See Provider.parse."""
+        return parse_evolution_go(post.payload, media_bytes_max=media_bytes_max, language=language)
+
+    def open_channel(self, session: aiohttp.ClientSession, *, timeout_s: float) -> EvolutionGoChannel:
+        """See Provider.open_channel."""
+        keys = keys_by_instance(self.api_key.get_secret_value())
+        return EvolutionGoChannel(session, self.url, keys, timeout_s=timeout_s)
+
+
+def keys_by_instance(setting: str) -> dict[str, str]:
+    """Reads `TOKEN`, which serves all instances, or `NAME=TOKEN,NAME=TOKEN`."""
+    pairs = [entry.strip().rpartition("=") for entry in setting.split(",") if entry.strip()]
+    return {name: token for name, _, token in pairs}

@@ -1,0 +1,37 @@
+"""Reader of vCards, as phones send contacts: names and numbers, no photos."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from queue_core.channels.values import filled, name
+
+CARD_CHARACTERS_MAX = 200_000
+"""Limit on a card; what follows is not read."""
+VALUES_MAX = 20
+"""Limit on numbers, and on addresses, of one card."""
+_LINE = re.compile(
+    r"^(?:item\d+\.)?(FN|N|TEL|EMAIL|ORG)(?:;[^:\r\n]*)?:([^\r\n]*)", re.IGNORECASE | re.MULTILINE
+)
+
+
+def read_vcard(card: str, *, display_name: str = "") -> dict[str, Any]:
+    """Returns {"name", "phones", "emails", "organisation"} of a card, as far as they are known."""
+    found: dict[str, list[str]] = {}
+    for line in _LINE.finditer(card[:CARD_CHARACTERS_MAX]):
+        value = name(line[2].replace("\\,", ",").replace("\\;", ";"))
+        values = found.setdefault(line[1].upper(), [])
+        if value and value not in values and len(values) < VALUES_MAX:
+            values.append(value)
+    names = (
+        display_name,
+        *found.get("FN", ()),
+        *(" ".join(part for part in reversed(parts.split(";")) if part) for parts in found.get("N", ())),
+    )
+    return filled(
+        name=next((known for known in names if known), ""),
+        phones=found.get("TEL", []),
+        emails=found.get("EMAIL", []),
+        organisation=next((value.replace(";", " ").strip() for value in found.get("ORG", ())), ""),
+    )

@@ -1,0 +1,184 @@
+"""Webhooks of WAHA: one event per POST, in one shape for all engines, with the engine's own message in `_data`.
+
+Events and fields: `src/structures` of WAHA. The engines NOWEB (Baileys) and GOWS (whatsmeow) have the whole content in
+`_data`; WEBJS has only its type there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from queue_core.channels import content as contents
+from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.content import Content
+from queue_core.channels.media import without_media
+from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
+from queue_core.channels.unreadable import unreadable
+from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
+from queue_core.channels.waha.fields import id_parts, media_facts, read_fields
+from queue_core.channels.whatsapp_web.addresses import Sender, raise_if_unanswered, sender
+from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
+from queue_core.channels.whatsapp_web.message import read_content
+from queue_core.channels.whatsapp_web.whatsmeow import read_go_content
+from queue_core.message import QueueMessage
+
+CHANNEL = "waha"
+_FAILED = ("ERROR", -1)
+_LEFT_OUT = frozenset({"_data", "before", "prevBody"})
+"""Parts that are not kept: the engine's message, which repeats the rest, and what a user deleted or replaced."""
+_EVENT_ANSWERS = {"GOING": "going", "NOT_GOING": "not going", "MAYBE": "maybe"}
+
+
+class _Webhook(NamedTuple):
+    """Facts that hold for a whole webhook."""
+
+    say: Phrases
+    instance: str
+    media_bytes_max: int
+
+
+def parse_waha(payload: Any, *, media_bytes_max: int, language: Language = ENGLISH) -> Inbound:
+    """Reads a webhook. Raises InvalidWebhookError for what is not a webhook of WAHA."""
+    if not isinstance(payload, dict):
+        raise InvalidWebhookError("a webhook of WAHA is a JSON object")
+    event = payload.get("event")
+    if not isinstance(event, str) or not event:
+        raise InvalidWebhookError("the webhook names no event")
+    webhook = _Webhook(phrases(language), text(payload.get("session")), media_bytes_max)
+    body = payload.get("payload")
+    if event in ("message.ack", "message.ack.group"):
+        return _receipt(webhook, mapping(body))
+    if event == "message.waiting":
+        return Inbound(skipped={"undecrypted": 1})
+    if event not in _READERS:
+        return Inbound.of_event(name(event))
+    if not webhook.instance.strip():
+        raise InvalidWebhookError("the webhook names no session")
+    return Inbound.of([body], partial(_message, webhook, _READERS[event]), partial(_set_aside, webhook))
+
+
+def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body: Any) -> QueueMessage:
+    if not isinstance(body, dict):
+        raise InvalidWebhookError("a message without a payload")
+    about = next((mapping(body.get(part)) for part in ("vote", "after", "before") if body.get(part)), body)
+    raise_if_unanswered(text(about.get("from")))
+    raise_if_unanswered(id_parts(about.get("id"))[0])
+    if about.get("fromMe") is True:
+        raise SkippedError("own")
+    content = read(webhook.say, body)
+    envelope = Envelope(
+        channel=CHANNEL,
+        instance=webhook.instance,
+        sender=_sender(about),
+        message_id=id_parts(about.get("id"))[1],
+        profile_name=_profile_name(mapping(about.get("_data"))),
+        timestamp=about.get("timestamp"),
+        webhook=without_media(
+            {key: value for key, value in body.items() if key not in _LEFT_OUT}, webhook.media_bytes_max
+        ),
+    )
+    return queue_message(envelope, content)
+
+
+def _sender(about: Object) -> Sender:
+    """Returns the user; where `from` hides the number, the engine's own message may tell it."""
+    data = mapping(about.get("_data"))
+    key, info = mapping(data.get("key")), mapping(data.get("Info"))
+    others = (
+        *(key.get(field) for field in ("remoteJid", "remoteJidAlt", "senderPn")),
+        *(info.get(field) for field in ("Chat", "Sender", "SenderAlt")),
+    )
+    found = sender(text(about.get("from")), *map(text, others))
+    return found if found.reply_to else found._replace(reply_to=f"{found.phone}@c.us")
+
+
+def _profile_name(data: Object) -> Any:
+    return data.get("notifyName") or data.get("pushName") or at(data, "Info", "PushName")
+
+
+def _new(say: Phrases, body: Object) -> Content:
+    """Reads a new message: by the engine's own message where it has the content, else by WAHA's fields."""
+    data = mapping(body.get("_data"))
+    try:
+        if "Message" in data:
+            content = read_go_content(say, data)
+        elif "message" in data or "messageStubType" in data:
+            content = read_content(say, data.get("message"), data)
+        else:
+            return read_fields(say, body)
+    except SkippedError as reason:
+        if str(reason) != "undecrypted" or not text(body.get("body")):
+            raise
+        return read_fields(say, body)
+    media = {**media_facts(body), **content.facts.get("media", {})}
+    return contents.with_notes(content, [], {"media": media}) if media else content
+
+
+def _reaction(say: Phrases, body: Object) -> Content:
+    emoji = name(at(body, "reaction", "text"))
+    if not emoji:
+        raise SkippedError("reaction removed")
+    return contents.reaction(say, emoji, id_parts(at(body, "reaction", "messageId"))[1])
+
+
+def _edit(say: Phrases, body: Object) -> Content:
+    target = text(body.get("editedMessageId")) or id_parts(body.get("id"))[1]
+    words = text(body.get("body")) or text(body.get("newBody"))
+    return contents.edit(say, target, Content(kind="text", text=words) if words else None)
+
+
+def _deletion(say: Phrases, body: Object) -> Content:
+    target = text(body.get("revokedMessageId")) or id_parts(at(body, "before", "id"))[1]
+    return contents.deletion(say, id_parts(target)[1])
+
+
+def _vote(say: Phrases, body: Object) -> Content:
+    options = at(body, "vote", "selectedOptions")
+    chosen = [label(option) for option in options] if isinstance(options, list) else []
+    if isinstance(options, list) and not chosen:
+        raise SkippedError("vote removed")
+    return contents.vote(say, [option for option in chosen if option], id_parts(at(body, "poll", "id"))[1])
+
+
+def _event_answer(say: Phrases, body: Object) -> Content:
+    code = _EVENT_ANSWERS.get(text(at(body, "eventResponse", "response")))
+    return contents.placeholder(say, "event", "event answer", say.word(code) if code else "")
+
+
+_READERS: dict[str, Callable[[Phrases, Object], Content]] = {
+    "message": _new,
+    "message.any": _new,
+    "message.reaction": _reaction,
+    "message.edited": _edit,
+    "message.revoked": _deletion,
+    "poll.vote": _vote,
+    "poll.vote.failed": _vote,
+    "event.response": _event_answer,
+    "event.response.failed": _event_answer,
+}
+
+
+def _receipt(webhook: _Webhook, body: Object) -> Inbound:
+    if body.get("ackName") not in _FAILED and body.get("ack") not in _FAILED:
+        return Inbound(skipped={"receipt": 1})
+    try:
+        phone = sender(text(body.get("to"))).phone
+    except (SkippedError, InvalidWebhookError):
+        phone = text(body.get("to"))
+    failure = DeliveryFailure(
+        instance_name=webhook.instance,
+        message_id=id_parts(body.get("id"))[1],
+        user_phone=phone,
+        code="",
+        reason="WhatsApp did not take it",
+        at_ms=timestamp_ms(body.get("timestamp")),
+    )
+    return Inbound(failures=(failure,), skipped={"failed delivery": 1})
+
+
+def _set_aside(webhook: _Webhook, body: Any, reason: str) -> Unreadable:
+    address = text(mapping(body).get("from"))
+    payload = without_media(body, webhook.media_bytes_max)
+    return unreadable(webhook.say, CHANNEL, webhook.instance, address.partition("@")[0], payload, reason)

@@ -1,0 +1,78 @@
+"""Addresses of WhatsApp (JIDs): who wrote, and which chats are never answered.
+
+Servers of addresses and the fixed ones: whatsmeow, `types/jid.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from queue_core.channels.base import InvalidWebhookError, SkippedError
+from queue_core.channels.values import filled
+
+PHONE_ADDRESS = re.compile(r"(\d{5,20})(?:[:_]\d+)*@(?:s\.whatsapp\.net|c\.us|hosted)")
+"""Address that holds the phone number itself, perhaps with the number of a device."""
+_LINKED = re.compile(r"(\d{1,32})(?:[:_]\d+)*@(lid|hosted\.lid)")
+"""Address that hides the number: a linked id."""
+_UNANSWERED_SERVERS = {
+    "g.us": "group",
+    "broadcast": "broadcast",
+    "newsletter": "newsletter",
+    "bot": "meta ai",
+    "call": "call",
+}
+_UNANSWERED_PHONES = {"13135550002": "meta ai", "16505361212": "system"}
+"""Numbers of Meta AI and of WhatsApp itself."""
+_UNANSWERED_CHATS = {"0@s.whatsapp.net": "system", "0@c.us": "system", "status@broadcast": "status"}
+"""Addresses of WhatsApp's notices, and of status posts."""
+
+
+class Sender(NamedTuple):
+    """User who wrote a message."""
+
+    phone: str
+    """Id in the queue: the phone number, else the linked id, else the whole address."""
+    reply_to: str
+    """Address to send to; "" if it is the phone number."""
+    addresses: dict[str, str]
+    """All addresses that are known to be of this user: {"phone", "lid"}."""
+
+
+def sender(chat: str, *others: str) -> Sender:
+    """Returns the user of a private chat; `others` are further addresses of the same user.
+
+    Raises SkippedError for a chat that is never answered, and InvalidWebhookError when there is no address.
+    """
+    if not chat:
+        raise InvalidWebhookError("a message without the address of its chat, so its user is unknown")
+    raise_if_unanswered(chat)
+    addresses = {"phone": _first(PHONE_ADDRESS, chat, *others), "lid": _linked(chat, *others)}
+    if phone := addresses["phone"]:
+        if phone in _UNANSWERED_PHONES:
+            raise SkippedError(_UNANSWERED_PHONES[phone])
+        return Sender(phone, "", filled(**addresses))
+    if lid := addresses["lid"]:
+        return Sender(lid, lid, filled(**addresses))
+    return Sender(chat, chat if "@" in chat else "", {})
+
+
+def raise_if_unanswered(chat: str) -> None:
+    """Raises SkippedError with the kind of a chat that is never answered, such as a group or a channel."""
+    if reason := _UNANSWERED_CHATS.get(chat) or _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
+        raise SkippedError(reason)
+
+
+def is_same_user(first: str, second: str) -> bool:
+    """Returns True for two addresses with one phone number."""
+    phone = _first(PHONE_ADDRESS, first)
+    return bool(phone) and phone == _first(PHONE_ADDRESS, second)
+
+
+def _first(pattern: re.Pattern[str], *addresses: str) -> str:
+    return next((match[1] for address in addresses if (match := pattern.fullmatch(address))), "")
+
+
+def _linked(*addresses: str) -> str:
+    matches = (_LINKED.fullmatch(address) for address in addresses)
+    return next((f"{match[1]}@{match[2]}" for match in matches if match), "")

@@ -1,0 +1,62 @@
+"""Assembly of a queued message from what a provider of WhatsApp Web says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import msgspec
+
+from queue_core.channels.content import Content
+from queue_core.channels.values import filled, name, timestamp_ms
+from queue_core.channels.whatsapp_web.addresses import Sender
+from queue_core.message import QueueMessage
+
+
+class Envelope(NamedTuple):
+    """Facts around the content of a message."""
+
+    channel: str
+    instance: str
+    sender: Sender
+    message_id: str
+    profile_name: Any
+    timestamp: Any
+    webhook: Any
+    """The message as it came, without media."""
+
+
+def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
+    """Returns the message for the queue."""
+    sender = envelope.sender
+    data = {"channel": envelope.channel, "kind": content.kind}
+    data |= filled(name=name(envelope.profile_name), reply_to=sender.reply_to, addresses=sender.addresses)
+    data |= content.facts
+    if content.change:
+        data["change"] = msgspec.to_builtins(content.change)
+    if content.unknown:
+        data["unknown"] = content.unknown
+    return QueueMessage(
+        id=_id_of(envelope, content),
+        instance_name=envelope.instance,
+        user_phone=sender.phone,
+        message=content.text,
+        message_data={**data, "webhook": envelope.webhook},
+        timestamp=timestamp_ms(envelope.timestamp),
+    )
+
+
+def _id_of(envelope: Envelope, content: Content) -> str:
+    """Returns an id of its own for a change: as an event it has none, and a deletion may be told twice."""
+    change = content.change
+    if not change or not change.id:
+        return envelope.message_id
+    if change.what == "deletion":
+        return f"{change.id}:deleted"
+    if envelope.message_id and envelope.message_id != change.id:
+        return envelope.message_id
+    version = (
+        timestamp_ms(envelope.timestamp)
+        or hashlib.sha256(content.text.encode("utf-8", "replace")).hexdigest()[:16]
+    )
+    return f"{change.id}:edited:{version}"

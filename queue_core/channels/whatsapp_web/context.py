@@ -1,0 +1,58 @@
+"""Things that a message refers to: a quoted message, an ad, a product."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from queue_core.channels.content import Content, ad_note
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.values import Object, at, filled, mapping, name, text
+
+Read = Callable[[Any], Content | None]
+"""Reader of the content of a quoted message; None if it has none."""
+
+
+class Context(NamedTuple):
+    """Lines for the AI about what a message refers to, and the same as facts."""
+
+    notes: list[str]
+    facts: dict[str, Any]
+
+
+def read_context(say: Phrases, item: Object, content: Object, read: Read) -> Context:
+    """Reads the context of a message: Baileys has it in the content, Evolution also beside it."""
+    notes: list[str] = []
+    facts: dict[str, Any] = {}
+    for context in _contexts(item, content):
+        quoted, quoted_id = context.get("quotedMessage"), text(context.get("stanzaId"))
+        if "quoted" not in facts and (quoted_id or isinstance(quoted, dict)):
+            said = read(quoted)
+            facts["quoted"] = {"id": quoted_id, "text": said.text if said else ""}
+            if words := name(facts["quoted"]["text"]):
+                notes.append(say.said("answers", words))
+        ad = context.get("externalAdReply")
+        if "referral" not in facts and isinstance(ad, dict) and (ad.get("title") or ad.get("body")):
+            facts["referral"] = _ad(ad)
+            notes.append(ad_note(say, facts["referral"]))
+        if context.get("isForwarded") is True:
+            facts["forwarded"] = True
+    return Context(notes, facts)
+
+
+def _ad(ad: Object) -> dict[str, Any]:
+    return filled(
+        source=name(ad.get("sourceType")) or "ad",
+        id=name(ad.get("sourceId")),
+        url=text(ad.get("sourceUrl")),
+        title=text(ad.get("title")),
+        body=text(ad.get("body")),
+        click_id=text(ad.get("ctwaClid")),
+    )
+
+
+def _contexts(item: Object, content: Object) -> Iterator[Object]:
+    for part in (*content.values(), item, content):
+        yield mapping(mapping(part).get("contextInfo"))
+    quoted = mapping(item.get("quoted"))
+    yield {"stanzaId": quoted.get("stanzaID"), **quoted} if at(quoted, "quotedMessage") else {}

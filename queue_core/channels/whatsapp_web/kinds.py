@@ -1,0 +1,306 @@
+"""Kinds of messages of WhatsApp Web, in one table: our name of each, its words for the AI, its structure.
+
+Names and fields: WAProto.proto of Baileys. Programs in Go put a choice between fields (`oneof`) one level deeper. The
+Evolution API gives these names to messages of the Cloud API, too, with Meta's fields in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from queue_core.channels import content as contents
+from queue_core.channels.base import SkippedError
+from queue_core.channels.content import Content
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.values import (
+    Object,
+    at,
+    filled,
+    json_object,
+    label,
+    mapping,
+    name,
+    objects,
+    text,
+    whole_number,
+)
+from queue_core.channels.vcard import read_vcard
+
+HASH_CHARACTERS = (44, 64)
+"""Lengths of a SHA-256 in base64 and in hexadecimal digits."""
+Reader = Callable[[Phrases, Object], Content]
+"""Reader of one kind: phrases, and the part that holds it, with what BESIDE_MEDIA names."""
+
+
+def _text(_: Phrases, part: Object) -> Content:
+    return Content(kind="text", text=text(part.get("text")))
+
+
+def _media(kind: str) -> Reader:
+    def read(say: Phrases, part: Object) -> Content:
+        is_voice = kind == "audio" and part.get("ptt") is True
+        transcription = (
+            text(part.get("speechToText")).removeprefix("[audio]").strip() if kind == "audio" else ""
+        )
+        facts = filled(
+            id=text(part.get("id")),
+            mimetype=name(part.get("mimetype") or part.get("mime_type")),
+            filename=name(part.get("fileName") or part.get("filename") or part.get("title"))
+            if kind == "document"
+            else "",
+            seconds=whole_number(part.get("seconds")),
+            bytes=whole_number(part.get("fileLength")),
+            url=text(part.get("mediaUrl")),
+        )
+        return contents.media(
+            say,
+            kind,
+            caption=text(part.get("caption")),
+            is_voice=is_voice,
+            transcription=transcription,
+            facts=facts,
+        )
+
+    return read
+
+
+def _contact(say: Phrases, part: Object) -> Content:
+    return contents.contacts(say, [_card(part)])
+
+
+def _contact_array(say: Phrases, part: Object) -> Content:
+    return contents.contacts(say, [_card(card) for card in objects(part.get("contacts"))])
+
+
+def _card(part: Object) -> dict[str, Any]:
+    return read_vcard(text(part.get("vcard")), display_name=name(part.get("displayName")))
+
+
+def _reaction(say: Phrases, part: Object) -> Content:
+    emoji = name(part.get("text"))
+    if not emoji:
+        raise SkippedError("reaction removed")
+    return contents.reaction(say, emoji, text(at(part, "key", "id")))
+
+
+def _choice(kind: str, titles: tuple[str, ...], id_path: tuple[str, ...], description: str = "") -> Reader:
+    def read(say: Phrases, part: Object) -> Content:
+        return contents.choice(
+            say,
+            kind,
+            title=text(at(part, *titles)) or text(at(part, "response", titles[-1])),
+            chosen_id=text(at(part, *id_path)),
+            description=text(part.get(description)) if description else "",
+        )
+
+    return read
+
+
+def _interactive_response(say: Phrases, part: Object) -> Content:
+    """Describes what a user chose or filled in: `paramsJson` has an id for a choice, and the fields of a form."""
+    flow = mapping(
+        part.get("nativeFlowResponseMessage")
+        or at(part, "interactiveResponseMessage", "nativeFlowResponseMessage")
+    )
+    body, fields = text(at(part, "body", "text")), json_object(flow.get("paramsJson"))
+    chosen_id = text(fields.get("id"))
+    if chosen_id or not fields:
+        title = body or text(fields.get("title")) or text(fields.get("display_text"))
+        return contents.choice(
+            say,
+            "interactive",
+            title=title or ("" if chosen_id else name(flow.get("name"))),
+            chosen_id=chosen_id,
+        )
+    is_routine = body.strip().lower() in ("", "sent")
+    return contents.form(say, name(flow.get("name")), fields, body="" if is_routine else body)
+
+
+def _poll(say: Phrases, part: Object) -> Content:
+    options = [name(option.get("optionName")) for option in objects(part.get("options"))]
+    return contents.poll(say, name(part.get("name")), [option for option in options if option])
+
+
+def _poll_result(say: Phrases, part: Object) -> Content:
+    votes = [
+        contents.joined(name(vote.get("optionName")), label(vote.get("optionVoteCount")) or "0")
+        for vote in objects(part.get("pollVotes"))
+    ]
+    return contents.placeholder(
+        say, "poll", "poll result", contents.joined(name(part.get("name")), say.listed(votes))
+    )
+
+
+def _poll_vote(say: Phrases, part: Object) -> Content:
+    """Describes a vote. Most are encrypted, or tell hashes of the options, which are HASH_CHARACTERS long."""
+    chosen = at(part, "vote", "selectedOptions")
+    names = [name(option) for option in chosen] if isinstance(chosen, list) else []
+    options = [option for option in names if option and len(option) not in HASH_CHARACTERS]
+    return contents.vote(say, options, text(at(part, "pollCreationMessageKey", "id")))
+
+
+def _order(say: Phrases, part: Object) -> Content:
+    return contents.order(
+        say,
+        [],
+        count=max(0, whole_number(part.get("itemCount"))),
+        note=text(part.get("message")),
+        title=name(part.get("orderTitle")),
+        total=contents.price_of_thousandths(part.get("totalAmount1000"), part.get("totalCurrencyCode")),
+    )
+
+
+def _product(say: Phrases, part: Object) -> Content:
+    facts = mapping(part.get("product"))
+    price = facts.get("salePriceAmount1000") or facts.get("priceAmount1000")
+    structure = filled(
+        id=name(facts.get("retailerId") or facts.get("productId")),
+        title=name(facts.get("title") or at(part, "catalog", "title")),
+        price=contents.price_of_thousandths(price, facts.get("currencyCode")),
+        url=text(facts.get("url")),
+    )
+    return contents.product(say, structure, note=text(part.get("body")))
+
+
+def _event(say: Phrases, part: Object) -> Content:
+    place = mapping(part.get("location"))
+    facts = filled(
+        name=name(part.get("name")),
+        description=text(part.get("description")),
+        place=say.listed([name(place.get("name")), name(place.get("address"))]),
+        start_ms=whole_number(part.get("startTime")) * 1000,
+        end_ms=whole_number(part.get("endTime")) * 1000,
+        link=text(part.get("joinLink")),
+    )
+    return contents.event(say, facts, is_cancelled=part.get("isCanceled") is True)
+
+
+def _location(*, is_live: bool) -> Reader:
+    return lambda say, part: contents.location(say, part, is_live=is_live)
+
+
+def _named(kind: str, code: str, detail: str = "", note: str = "") -> Reader:
+    """Makes a reader of a kind that is a placeholder with one field, and another one beside it."""
+
+    def read(say: Phrases, part: Object) -> Content:
+        detail_text = name(part.get(detail)) if detail else ""
+        return contents.placeholder(say, kind, code, detail_text, text(part.get(note)) if note else "")
+
+    return read
+
+
+def _payment(code: str) -> Reader:
+    def read(say: Phrases, part: Object) -> Content:
+        money = mapping(part.get("amount"))
+        amount = contents.price_of_thousandths(
+            part.get("amount1000") or money.get("value"),
+            part.get("currencyCodeIso4217") or money.get("currencyCode"),
+        )
+        note = mapping(part.get("noteMessage"))
+        words = text(note.get("conversation")) or text(at(note, "extendedTextMessage", "text"))
+        return contents.placeholder(say, "payment", code, amount, words)
+
+    return read
+
+
+def _template(*paths: tuple[str, ...]) -> Reader:
+    """Makes a reader of a message that another business's program sends: its text at one of the paths."""
+
+    def read(say: Phrases, part: Object) -> Content:
+        words = next((found for path in paths if (found := text(at(part, *path)))), "")
+        return contents.placeholder(say, "template", "template", "", words)
+
+    return read
+
+
+def _rich_response(_: Phrases, part: Object) -> Content:
+    texts = [text(piece.get("messageText")) for piece in objects(part.get("submessages"))]
+    return Content(kind="text", text="\n".join(words for words in texts if words))
+
+
+_HYDRATED = (("hydratedTemplate",), ("hydratedFourRowTemplate",), ("format", "hydratedFourRowTemplate"))
+KINDS: Mapping[str, Reader] = {
+    "extendedTextMessage": _text,
+    "imageMessage": _media("image"),
+    "videoMessage": _media("video"),
+    "ptvMessage": _media("video"),
+    "audioMessage": _media("audio"),
+    "documentMessage": _media("document"),
+    "stickerMessage": _media("sticker"),
+    "lottieStickerMessage": _media("sticker"),
+    "stickerPackMessage": _named("sticker", "sticker pack", "name", "caption"),
+    "locationMessage": _location(is_live=False),
+    "liveLocationMessage": _location(is_live=True),
+    "contactMessage": _contact,
+    "contactsArrayMessage": _contact_array,
+    "reactionMessage": _reaction,
+    "encReactionMessage": _named("reaction", "reaction"),
+    "buttonsResponseMessage": _choice("button", ("selectedDisplayText",), ("selectedButtonId",)),
+    "templateButtonReplyMessage": _choice("button", ("selectedDisplayText",), ("selectedId",)),
+    "listResponseMessage": _choice("list", ("title",), ("singleSelectReply", "selectedRowId"), "description"),
+    "interactiveResponseMessage": _interactive_response,
+    "pollCreationMessage": _poll,
+    "pollCreationMessageV2": _poll,
+    "pollCreationMessageV3": _poll,
+    "pollCreationMessageV5": _poll,
+    "pollUpdateMessage": _poll_vote,
+    "pollResultSnapshotMessage": _poll_result,
+    "pollResultSnapshotMessageV3": _poll_result,
+    "orderMessage": _order,
+    "productMessage": _product,
+    "eventMessage": _event,
+    "encEventResponseMessage": _named("event", "event answer"),
+    "groupInviteMessage": _named("invite", "group invite", "groupName", "caption"),
+    "newsletterAdminInviteMessage": _named("invite", "channel invite", "newsletterName", "caption"),
+    "newsletterFollowerInviteMessageV2": _named("invite", "channel invite", "newsletterName", "caption"),
+    "scheduledCallCreationMessage": _named("call", "call", "title"),
+    "requestPhoneNumberMessage": _named("request", "asks for phone"),
+    "sendPaymentMessage": _payment("payment"),
+    "requestPaymentMessage": _payment("payment request"),
+    "declinePaymentRequestMessage": _payment("payment declined"),
+    "cancelPaymentRequestMessage": _payment("payment declined"),
+    "paymentInviteMessage": _payment("payment"),
+    "invoiceMessage": _named("payment", "invoice", "", "note"),
+    "encCommentMessage": _named("comment", "comment"),
+    "questionResponseMessage": _named("text", "answer to status", "", "text"),
+    "statusQuestionAnswerMessage": _named("text", "answer to status", "", "text"),
+    "statusQuotedMessage": _named("text", "answer to status", "", "text"),
+    "interactiveMessage": _template(("body", "text"), ("header", "title")),
+    "buttonsMessage": _template(("contentText",)),
+    "listMessage": _template(("description",), ("title",)),
+    "templateMessage": _template(
+        *((*path, "hydratedContentText") for path in _HYDRATED),
+        ("interactiveMessageTemplate", "body", "text"),
+    ),
+    "highlyStructuredMessage": _template(("hydratedHsm", "hydratedTemplate", "hydratedContentText")),
+    "richResponseMessage": _rich_response,
+}
+"""Kinds that a user writes, by the names in WhatsApp's protocol."""
+
+UNWRITTEN: Mapping[str, str] = {
+    "albumMessage": "album",
+    "deviceSentMessage": "own",
+    "systemMessage": "system",
+    "placeholderMessage": "undecrypted",
+    "callLogMesssage": "call",
+    "call": "call",
+    "bcallMessage": "call",
+    "scheduledCallEditMessage": "call",
+    "senderKeyDistributionMessage": "protocol",
+    "fastRatchetKeySenderKeyDistributionMessage": "protocol",
+    "chat": "protocol",
+    "keepInChatMessage": "protocol",
+    "pinInChatMessage": "protocol",
+    "stickerSyncRmrMessage": "protocol",
+    "messageHistoryBundle": "protocol",
+    "messageHistoryNotice": "protocol",
+    "statusNotificationMessage": "status",
+    "statusStickerInteractionMessage": "status",
+}
+"""Kinds that no user writes, by the same names, with the reason under which they are counted."""
+
+BESIDE_MEDIA = ("mediaUrl", "speechToText")
+"""Names beside the kind that Evolution adds: where the media lies, and what is said in it."""
+BESIDE = frozenset({"messageContextInfo", "contextInfo", "base64", *BESIDE_MEDIA})
+"""Names beside the kind; none of them is a message."""

@@ -1,0 +1,116 @@
+"""Content of a message of WhatsApp Web, whatever its kind: wrappers off, edits and deletions recognised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queue_core.channels import content as contents
+from queue_core.channels.base import SkippedError
+from queue_core.channels.content import Content
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.values import Object, at, text
+from queue_core.channels.whatsapp_web.context import read_context
+from queue_core.channels.whatsapp_web.kinds import BESIDE, BESIDE_MEDIA, KINDS, UNWRITTEN
+from queue_core.channels.whatsapp_web.unwrapping import unwrapped
+
+QUOTES_MAX = 1
+"""Limit on messages quoted inside each other."""
+_REVOKE, _EDIT = ("REVOKE", 0), ("MESSAGE_EDIT", 14)
+_EDIT_OF_MESSAGE = ("MESSAGE_EDIT", 2)
+"""Kinds of `secretEncryptedMessage` that edit a message; others edit an event."""
+_WITHOUT_CONTENT = frozenset({None, 0, 2, 3, "", "UNKNOWN", "CIPHERTEXT", "FUTUREPROOF"})
+"""Types of a stub whose content WhatsApp did not decrypt, or not yet."""
+_DELETED_STUBS = frozenset({1, "REVOKE"})
+_CALL_STUBS = frozenset(
+    {
+        *(40, 41, 45, 46, 169, 170),
+        *("CALL_MISSED_VOICE", "CALL_MISSED_VIDEO", "CALL_MISSED_GROUP_VOICE", "CALL_MISSED_GROUP_VIDEO"),
+        *("SILENCED_UNKNOWN_CALLER_AUDIO", "SILENCED_UNKNOWN_CALLER_VIDEO"),
+    }
+)
+
+
+def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -> Content:
+    """Returns the content of a message; `item` is what the provider sends around it.
+
+    Raises SkippedError for what no user wrote, and for a message without content: WhatsApp could not decrypt it yet,
+    and delivers it again with its content and the same id.
+    """
+    inner, is_edited = unwrapped(message, _is_kind)
+    content = _kind_of(say, inner, item)
+
+    def read_quoted(quoted: Any) -> Content | None:
+        if quotes >= QUOTES_MAX:
+            return None
+        try:
+            return read_content(say, quoted, {}, quotes=quotes + 1)
+        except SkippedError:
+            return None
+
+    context = read_context(say, item, inner, read_quoted)
+    content = contents.with_notes(content, context.notes, context.facts)
+    if not content.text and not content.facts:
+        raise SkippedError("empty")
+    return contents.edit(say, "", content) if is_edited and not content.change else content
+
+
+def _is_kind(kind: str) -> bool:
+    return (
+        kind in KINDS
+        or kind in UNWRITTEN
+        or kind in ("conversation", "protocolMessage", "secretEncryptedMessage")
+    )
+
+
+def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
+    if words := text(content.get("conversation")):
+        return Content(kind="text", text=words)
+    for kind, part in content.items():
+        if not isinstance(part, dict) or kind in BESIDE:
+            continue
+        if kind == "protocolMessage":
+            return read_protocol(say, part)
+        if kind == "secretEncryptedMessage":
+            return _encrypted_edit(say, part)
+        if kind in KINDS:
+            beside = {name: content[name] for name in BESIDE_MEDIA if name in content}
+            return KINDS[kind](say, {**part, **beside})
+    return _other(say, content, item)
+
+
+def read_protocol(say: Phrases, part: Object) -> Content:
+    """Returns an edit or a deletion. Raises SkippedError for traffic between the phones."""
+    target = text(at(part, "key", "id"))
+    kind = part.get("type", 0 if target else None)
+    if kind in _REVOKE and not isinstance(kind, bool):
+        return contents.deletion(say, target)
+    if kind in _EDIT:
+        try:
+            return contents.edit(
+                say, target, read_content(say, part.get("editedMessage"), {}, quotes=QUOTES_MAX)
+            )
+        except SkippedError:
+            return contents.edit(say, target, None)
+    raise SkippedError("protocol")
+
+
+def _encrypted_edit(say: Phrases, part: Object) -> Content:
+    target = text(at(part, "targetMessageKey", "id"))
+    if part.get("secretEncType") in _EDIT_OF_MESSAGE:
+        return contents.edit(say, target, None)
+    return contents.placeholder(say, "event", "edited event")
+
+
+def _other(say: Phrases, content: Object, item: Object) -> Content:
+    names = [name for name, part in content.items() if name not in BESIDE and part not in (None, "", {})]
+    if unknown := next((name for name in names if not _is_kind(name)), ""):
+        return contents.unsupported(say, unknown.removesuffix("Message"), unknown=unknown)
+    if reason := next((UNWRITTEN[name] for name in content if name in UNWRITTEN), ""):
+        raise SkippedError(reason)
+    stub = item.get("messageStubType")
+    stub = stub if isinstance(stub, int | str) else None
+    if stub in _DELETED_STUBS:
+        return contents.deletion(say, text(at(item, "key", "id")))
+    if stub in _WITHOUT_CONTENT:
+        raise SkippedError("undecrypted" if item else "empty")
+    raise SkippedError("call" if stub in _CALL_STUBS else "system")
