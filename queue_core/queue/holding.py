@@ -68,9 +68,7 @@ class Holding:
         return [None if value is None else whole(value, 0) for value in values]
 
     async def resume(self) -> None:
-        """Let workers take turns again. The time until now counts as no wait: neither for `queue_ttl_s`, nor for
-        `outage_patience_s`.
-        """
+        """Let workers take turns again. The time of the hold does not count: no message expires by it."""
         now_ms = await self._access.now_ms()
         for partition in self._access.keys.partitions:
             await self._access.read(
@@ -133,8 +131,8 @@ class Holding:
             count = await access.transport.gathered(call)
             if count < 0:
                 raise DeadLettersFullError(
-                    f"there is no room for more dead letters (dead_letters_max is {access.settings.dead_letters_max:,}): "
-                    "requeue or drop some (see `dead list`), or raise it; what is not dropped yet still waits"
+                    f"there is no room for more than {access.settings.dead_letters_max:,} dead letters: requeue or drop "
+                    "some (see `dead list`), or raise dead_letters_max; what is not dropped yet still waits"
                 )
             if not count:
                 return dropped
