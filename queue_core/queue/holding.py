@@ -131,7 +131,7 @@ class Holding:
             count = await access.transport.gathered(call)
             if count < 0:
                 raise DeadLettersFullError(
-                    f"there is no room for more than {access.settings.dead_letters_max:,} dead letters: requeue or drop "
+                    f"no more than {access.settings.dead_letters_max:,} dead letters can be kept: requeue or drop "
                     "some (see `dead list`), or raise dead_letters_max; what is not dropped yet still waits"
                 )
             if not count:
