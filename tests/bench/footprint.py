@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from queue_core import MessageQueue, QueueMessage, QueueSettings
+from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.queue.health import examine
 from queue_core.redis.scripts.loader import text
 from queue_core.redis_server.binaries import find_all_redis_servers
@@ -184,6 +185,15 @@ async def dead_letter_bytes(redis: Redis) -> float:
     return await freed_by(redis, "wa:*:dead_letters") / letters
 
 
+async def memory_bytes(redis: Redis, memory: Memory) -> float:
+    """Return the bytes of what an AI remembers of a conversation."""
+    await redis.flushall()
+    memories = ConversationMemory(MessageQueue(redis).notes)
+    for number in range(3_000):
+        await memories.save("shop", f"{number:08}", memory)
+    return await freed_by(redis, "wa:*:memory:*") / 3_000
+
+
 async def extremes(redis: Redis) -> dict[str, dict[str, list[int]]]:
     """Return the times of steps with 10,000 messages in one conversation, and with 100,000 conversations due."""
     steps = Steps(redis)
@@ -235,7 +245,7 @@ async def enqueue_all(queue: MessageQueue, count: int, phone_of: Callable[[int],
         await asyncio.gather(*(queue.enqueue(message(number, phone_of(number))) for number in numbers))
 
 
-def show_memory(results: list[Footprint], dead_letter: float, server: str) -> None:
+def show_memory(results: list[Footprint], server: str) -> None:
     """Print the table of memory."""
     table = Table(title=f"memory at steady load in messages a minute, with bytes a message, {server}")
     for heading in (
@@ -261,9 +271,17 @@ def show_memory(results: list[Footprint], dead_letter: float, server: str) -> No
             f"{name}, {slowest / 1000:.2f} ms",
         )
     Console().print(table)
-    limit = QueueSettings().dead_letters_max
+
+
+async def show_others(redis: Redis) -> None:
+    """Print what dead letters and memories take."""
+    limit, dead_letter = QueueSettings().dead_letters_max, await dead_letter_bytes(redis)
+    turns = tuple(Turn("user" if number % 2 == 0 else "assistant", TEXT) for number in range(20))
+    dify = await memory_bytes(redis, Memory(conversation_id="1b2e9f4c-0c6a-4a53-9d0c-2f7be1c1a2b3"))
+    openai = await memory_bytes(redis, Memory(history=turns))
     Console().print(
-        f"a dead letter takes {dead_letter:.0f} bytes; {limit:,}, the limit, take {megabytes(limit * dead_letter)}"
+        f"a dead letter takes {dead_letter:.0f} bytes; {limit:,}, the limit, take {megabytes(limit * dead_letter)}; "
+        f"the memory of a conversation {dify:.0f} bytes with Dify, {openai:.0f} with ten turns for openai"
     )
 
 
@@ -295,7 +313,8 @@ async def run(url: str, rates: list[int], server: str) -> None:
     """Measure, and print."""
     async with Redis.from_url(url, socket_timeout=600) as redis:  # reading the SLOWLOG takes long
         results = [await measure(redis, rate) for rate in rates]
-        show_memory(results, await dead_letter_bytes(redis), server)
+        show_memory(results, server)
+        await show_others(redis)
         show_steps(await extremes(redis))
 
 
