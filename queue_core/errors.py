@@ -57,6 +57,10 @@ class DamagedKeyNotFoundError(QueueError, KeyError):
         return str(self.args[0]) if self.args else "no such damaged key"
 
 
+class DeadLettersFullError(QueueError):
+    """Raised when there are `dead_letters_max` dead letters, and no more can be kept."""
+
+
 class RetryLaterError(QueueError):
     """Raised by a handler or a sender: this attempt certainly did nothing; try again.
 

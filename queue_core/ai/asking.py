@@ -9,10 +9,17 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.ai.reply import extract
-from queue_core.errors import Blamed, RetryLaterError
+from queue_core.ai.reply import ABSENCE_WORDS, Absence, absence_of_body, extract
+from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, post_json
 from queue_core.message import Batch, well_formed
+
+ASKS_WITHOUT_TEXT = 2
+"""Number of the attempt at which an answer without a text is the last one."""
+
+_OUTAGES: tuple[Absence, ...] = ("html", "error")
+"""Answers that come from a proxy or a provider in trouble. What a flow says before it runs is not among them: each ask
+would run it again."""
 
 _CODE = re.compile(r"[A-Za-z0-9_-]+")
 _CODE_CHARACTERS_MAX = 60
@@ -26,11 +33,29 @@ class RefusedError(RetryLaterError):
     """Raised when the AI answered 400, 413 or 422: it rejects the request."""
 
 
+class NoTextError(RetryLaterError):
+    """Raised when the first answer to a turn holds no text for the user: the turn is asked again once."""
+
+
+def no_text(absence: Absence, batch: Batch, *, after_ms: int | None = None) -> QueueError:
+    """Makes the error for an answer without a text for the user, with what the operator can do.
+
+    The turn is asked again once. If it then has no text either, its messages become dead letters, which can be put back
+    into the queue once the AI or flow is changed. Pages and errors are an outage of the AI, through which turns wait.
+    """
+    reason = f"the AI's answer holds no text for the user: {ABSENCE_WORDS[absence]}"
+    if batch.attempt < ASKS_WITHOUT_TEXT:
+        blames: Blamed = "backend" if absence in _OUTAGES else "turn"
+        return NoTextError(reason, after_ms=after_ms, blames=blames)
+    return GiveUpError(reason)
+
+
 class Asking:
     """Client of an AI. Without an answer it raises RetryLaterError, since asking an AI again does no harm.
 
-    The error blames the turn if the AI rejects the request, or answers it without a text, and the AI for all else. The
-    queue counts the attempts: after the last one the turn's messages become dead letters, with the last reason.
+    The error blames the turn if the AI rejects the request, and the AI for all else; `no_text` says which one it blames
+    for an answer without a text. The queue counts the attempts: after the last one the turn's messages become dead
+    letters, with the last reason.
     `timeout_s` is the longest wait for an answer; `waits_s` are the waits before the first, second, … retry.
     """
 
@@ -68,15 +93,20 @@ class Asking:
             body = json.loads(well_formed(json.dumps(body, ensure_ascii=False)))
             return await post_json(self._session, url, body, headers=headers, timeout_s=self._timeout_s)
 
-    def text(self, value: Any, batch: Batch) -> str:
-        """Returns the value if it is a text for the user. Raises RetryLaterError for anything else."""
-        if not isinstance(value, str) or not value.strip():
-            raise self.later("the AI's answer holds no text", batch, blames="turn")
-        reply = extract(value)
-        if not reply.text and reply.data is None:
-            reason = "the AI's answer holds no text for the user, only reasoning or calls"
-            raise self.later(reason, batch, blames="turn")
+    def text(self, value: Any, batch: Batch, body: Any = None) -> str:
+        """Returns a value with a text for the user, or one that says that there is none. Raises `no_text` otherwise.
+
+        The `body` that the value was looked for in tells more about a value that is missing.
+        """
+        if not isinstance(value, str):
+            raise self.no_text(absence_of_body(body), batch)
+        if absence := extract(value).absence:
+            raise self.no_text(absence, batch)
         return value
+
+    def no_text(self, absence: Absence, batch: Batch) -> QueueError:
+        """Makes the error for an answer without a text for the user, with the wait before the next attempt."""
+        return no_text(absence, batch, after_ms=self._after_ms(batch))
 
     def later(
         self,
@@ -88,8 +118,11 @@ class Asking:
         blames: Blamed = "backend",
     ) -> RetryLaterError:
         """Makes the error to raise, with the wait before the next attempt: ours or the AI's, whichever is longer."""
+        return kind(reason, after_ms=self._after_ms(batch, retry_after_s), blames=blames)
+
+    def _after_ms(self, batch: Batch, retry_after_s: float | None = None) -> int:
         wait_s = self._waits_s[min(max(batch.attempt, 1), len(self._waits_s)) - 1]
-        return kind(reason, after_ms=int(max(wait_s, retry_after_s or 0) * 1000), blames=blames)
+        return int(max(wait_s, retry_after_s or 0) * 1000)
 
 
 _ERRORS = {400: RefusedError, 404: NotFoundError, 413: RefusedError, 422: RefusedError}

@@ -40,7 +40,7 @@ class DifyBackend:
             answer = await self._ask(batch, "")
         body = answer.json()
         fields = body if isinstance(body, dict) else {}
-        text = self._asking.text(fields.get("answer"), batch)
+        text = self._asking.text(fields.get("answer"), batch, body)
         conversation_id = fields.get("conversation_id")
         if not known or not isinstance(conversation_id, str) or conversation_id == known.conversation_id:
             return Answer(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from queue_core.ai.asking import Asking
@@ -10,10 +9,9 @@ from queue_core.ai.base import Answer
 from queue_core.http_client import HttpAnswer
 from queue_core.message import Batch
 
-ANSWER_NAMES = ("response", "answer", "reply", "text", "message", "output")
-"""Keys that may hold the text of an answer, in the order in which they are looked for."""
-_KEPT_WHOLE = ("needsDataCollection", "requestedFields")
-_HTML = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
+_FLAGS = ("needsDataCollection", "requestedFields")
+_ACCEPTED = "Accepted"
+"""Answer of a scenario in Make that has no module "Webhook response" (apps.make.com/gateway)."""
 
 
 class HttpBackend:
@@ -23,9 +21,8 @@ class HttpBackend:
     "trigger", "due_at", "claimed_at" (Unix ms by Redis's clock; 0 on the direct path),
     "messages": [{"id", "text", "kind", "timestamp" (Unix ms), "data"}, …]}.
 
-    The answer is JSON or plain text. In JSON, `response` (or `answer`, `reply`, `text`, `message`, `output`) is the
-    text. JSON with `needsDataCollection` or `requestedFields`, or without any such text, is passed on whole. Of a JSON
-    array, as n8n sends it, the first object counts. A page of HTML comes from a proxy or a login, and is refused.
+    The answer is plain text, or JSON in any of the forms of docs/answers.md, such as {"response": "…"}. A page of HTML
+    comes from a proxy or a login, and is refused.
     """
 
     name = "http"
@@ -38,7 +35,12 @@ class HttpBackend:
     async def answer(self, batch: Batch) -> Answer:
         """See Backend.answer."""
         answer = await self._asking.post(self._url, _body(batch), self._token, batch)
-        return Answer(self._asking.text(_text(answer), batch))
+        text = _text(answer)
+        if text is not None and text.strip() == _ACCEPTED:
+            raise self._asking.no_text("accepted", batch)
+        if _is_empty(answer.json()):
+            raise self._asking.no_text("empty", batch)
+        return Answer(self._asking.text(text, batch))
 
 
 def _body(batch: Batch) -> dict[str, Any]:
@@ -65,15 +67,22 @@ def _body(batch: Batch) -> dict[str, Any]:
     }
 
 
-def _text(answer: HttpAnswer) -> Any:
+def _is_empty(body: Any) -> bool:
+    """Returns True for an empty `response` without our other keys: a flow without a result, not a silent AI."""
+    first = body[0] if isinstance(body, list) and body else body
+    if not isinstance(first, dict) or any(key in first for key in _FLAGS):
+        return False
+    response = first.get("response")
+    return isinstance(response, str) and not response.strip()
+
+
+def _text(answer: HttpAnswer) -> str | None:
+    """Returns the body as text, or the text that it encodes; None for JSON that cannot be a text."""
+    raw = answer.body.decode("utf-8-sig", "replace")
     body = answer.json()
     if isinstance(body, str):
         return body
-    raw = answer.body.decode("utf-8-sig", "replace")
-    first = body[0] if isinstance(body, list) and body else body
-    if isinstance(first, dict):
-        if any(name in first for name in _KEPT_WHOLE):
-            return raw
-        return next((first[name] for name in ANSWER_NAMES if isinstance(first.get(name), str)), raw)
-    is_text = not isinstance(body, list | bool) and raw.strip() != "null"
-    return raw if is_text and not _HTML.match(raw) else None
+    is_list_of_numbers = isinstance(body, list) and not any(
+        isinstance(item, str | list | dict) for item in body
+    )
+    return None if is_list_of_numbers or isinstance(body, bool) or raw.strip() == "null" else raw

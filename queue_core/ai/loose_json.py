@@ -1,4 +1,4 @@
-"""A reader of JSON objects as language models write them.
+"""A reader of JSON objects and lists as language models write them.
 
 Beyond JSON it accepts: trailing and missing commas, comments, single and typographic quotes, keys without quotes,
 literals as Python writes them, unescaped quotes inside a string, and objects that end in the middle.
@@ -14,13 +14,20 @@ import msgspec
 
 from queue_core.message import well_formed
 
-CHARACTERS_MAX = 100_000
+CHARACTERS_MAX = 32_768
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
+UNQUOTED_MAX = 4_000
+"""Limit on the length of a string whose first quote is missing."""
+
 _SKIPPED = re.compile(r"(?:[\s,]|//[^\n]*|/\*.*?\*/)*+", re.DOTALL)
-_KEY = re.compile(r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|([A-Za-z_$][\w$-]{0,63}))\s{0,100}:")
+_KEY = re.compile(
+    r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
+    r"(?:\s{0,100}(?:=>|:\.?)|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
+)
+"""A key and its colon; one quote, or between two strings the colon, may be missing."""
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -30,62 +37,81 @@ _QUOTES = {
     '"': re.compile(r"\\.|\"", re.DOTALL),
     "'": re.compile(r"\\.|'", re.DOTALL),
     "“": re.compile(r"\\.|[”\"]", re.DOTALL),
+    "«": re.compile(r"\\.|»", re.DOTALL),
 }
 """Opening quotes, each with the pattern of an escape or a closing quote."""
 _AFTER_STRING = re.compile(
-    r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|[A-Za-z_$][\w$-]{0,63}\s{0,100}:)"
-    r"|,?\s{0,200}[\"'“][A-Za-z_$][\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
+    r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|(?:\$|[^\W\d])[\w$-]{0,63}\s{0,100}:)"
+    r"|,?\s{0,200}[\"'“](?:\$|[^\W\d])[\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
 )
 """Text that may follow a string in an object, such as the next key, even if it is cut off. A quote before any other
 text belongs to the string."""
+_NEXT_KEY = re.compile(r"[^,]{0,2}(,)\s{0,2}[\"'“][A-Za-z_][\w-]{0,63}[\"'”]\s{0,100}:")
 _AFTER_ITEM = re.compile(r"\s{0,200}(?:\Z|[\]},]|```|/[/*])")
 _CUT_ESCAPE = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\(?:u[0-9a-fA-F]{0,3})?)?\Z")
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 
 
-class LooseObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object in a text, or its beginning. No string in it holds a lone surrogate."""
+class LooseValue(msgspec.Struct, frozen=True, kw_only=True):
+    """An object or a list in a text, or its beginning. No string in it holds a lone surrogate."""
 
     start: int
     end: int
-    """Index after the object, or after the part of it that could be read."""
-    value: dict[str, Any]
+    """Index after the value, or after the part of it that could be read."""
+    value: Any
     is_clean: bool = False
     """True for correct JSON."""
     is_whole: bool = True
-    """True when the object is closed; otherwise `value` is its beginning."""
+    """True when the value is closed; otherwise `value` is its beginning."""
+
+
+class LooseObject(LooseValue, frozen=True, kw_only=True):
+    """An object in a text, or its beginning."""
+
+    value: dict[str, Any]
     cut_key: str = ""
     """Beginning of a key, if the text ends inside one."""
 
 
 def read_object(text: str, start: int) -> LooseObject | None:
     """Reads the object whose brace is at `start`; None if there is none. Never raises; takes linear time."""
+    found = read_value(text, start) if text.startswith("{", start) else None
+    return found if isinstance(found, LooseObject) else None
+
+
+def read_value(text: str, start: int) -> LooseValue | None:
+    """Reads the object or list whose bracket is at `start`, as `read_object` does."""
     try:
         value, end = _decoder.raw_decode(text, start)
     except (ValueError, RecursionError):
         return _read_loosely(text, start)
-    return (
-        LooseObject(start=start, end=end, value=clean(value), is_clean=True)
-        if isinstance(value, dict)
-        else None
-    )
+    kind = LooseObject if isinstance(value, dict) else LooseValue
+    if not isinstance(value, dict | list):
+        return None
+    return kind(start=start, end=end, value=clean(value), is_clean=True)
 
 
-def _read_loosely(text: str, start: int) -> LooseObject | None:
+def _read_loosely(text: str, start: int) -> LooseValue | None:
     reader = _Reader(text, start)
-    value: dict[str, Any] = {}
+    is_list = text.startswith("[", start)
+    value: Any = [] if is_list else {}
+    kind = LooseValue if is_list else LooseObject
     end = len(text)
     try:
-        reader.read(value)
+        if is_list:
+            reader.read_list(value)
+        else:
+            reader.read(value)
     except _NoObjectError:
         if not value:
             return None
         end = reader.at
     else:
         if reader.is_whole:
-            return LooseObject(start=start, end=reader.at, value=clean(value))
-    return LooseObject(start=start, end=end, value=clean(value), is_whole=False, cut_key=reader.cut_key)
+            return kind(start=start, end=reader.at, value=clean(value))
+    found = kind(start=start, end=end, value=clean(value), is_whole=False)
+    return msgspec.structs.replace(found, cut_key=reader.cut_key) if isinstance(found, LooseObject) else found
 
 
 def read_string(text: str) -> str | None:
@@ -128,12 +154,11 @@ class _Reader:
         while not self._is_over("}") and (key := self._key()) is not None:
             target[key] = self._value(depth, _AFTER_STRING)
 
-    def _list(self, depth: int) -> list[Any]:
+    def read_list(self, target: list[Any], depth: int = 0) -> None:
+        """Reads the list whose bracket is at `at` into `target`, as `read` does."""
         self._enter(depth)
-        items = []
         while not self._is_over("]"):
-            items.append(self._value(depth, _AFTER_ITEM))
-        return items
+            target.append(self._value(depth, _AFTER_ITEM))
 
     def _enter(self, depth: int) -> None:
         if depth > DEPTH_MAX:
@@ -177,21 +202,49 @@ class _Reader:
             self.read(value, depth + 1)
             return value
         if first == "[":
-            return self._list(depth + 1)
+            items: list[Any] = []
+            self.read_list(items, depth + 1)
+            return items
         if first in _QUOTES:
             return self._string(_QUOTES[first], after_string)
+        return self._bare_value(after_string)
+
+    def _bare_value(self, after_string: re.Pattern[str]) -> Any:
+        """Reads a number, a word, or a string whose first quote is missing."""
         bare = _BARE.match(self._text, self.at, self._end)
-        if bare is None or not _AFTER_ITEM.match(self._text, bare.end(), self._end):
-            raise _NoObjectError
+        is_over = bare is not None and _AFTER_ITEM.match(self._text, bare.end(), self._end)
+        if bare is None or not is_over:
+            return self._string_without_first_quote(after_string)
+        value = _literal(bare[0])
+        if isinstance(value, str) and not after_string.match(self._text, bare.end(), self._end):
+            try:
+                return self._string_without_first_quote(after_string)
+            except _NoObjectError:
+                pass  # a word without quotes
         self.at = bare.end()
-        return _literal(bare[0])
+        return value
+
+    def _string_without_first_quote(self, after: re.Pattern[str]) -> str:
+        for token in _QUOTES['"'].finditer(self._text, self.at, min(self._end, self.at + UNQUOTED_MAX)):
+            if token[0] == '"' and after.match(self._text, token.end(), self._end):
+                start, self.at = self.at, token.end()
+                return _unescaped(self._text[start : token.start()])
+        raise _NoObjectError
 
     def _string(self, quote: re.Pattern[str], after: re.Pattern[str]) -> str:
         start = self.at + 1
+        next_key = None
         for token in quote.finditer(self._text, start, self._end):
-            if token[0][0] != "\\" and after.match(self._text, token.end(), self._end):
+            if token[0][0] == "\\":
+                continue
+            if after.match(self._text, token.end(), self._end):
                 self.at = token.end()
                 return _unescaped(self._text[start : token.start()])
+            if next_key is None:
+                next_key = _NEXT_KEY.match(self._text, max(start, token.start() - 3), self._end)
+        if next_key is not None:  # the closing quote is missing
+            self.at = next_key.start(1)
+            return _unescaped(self._text[start : self.at])
         self.is_whole = False
         self.at = self._end
         body = self._text[start : self._end].rstrip()

@@ -54,7 +54,8 @@ class OpenAiBackend:
                 raise
             memory = msgspec.structs.replace(memory, history=())
             answer = await self._ask(memory, batch)
-        text = self._asking.text(_content(answer.json()), batch)
+        body = answer.json()
+        text = self._asking.text(_content(body), batch, body)
         if not known:
             return Answer(text)
         history = (*memory.history, Turn("user", well_formed(batch.text)), Turn("assistant", text))
@@ -71,10 +72,11 @@ class OpenAiBackend:
 
 
 def _content(body: Any) -> Any:
-    """Returns `choices[0].message.content`: a text, or the texts in a list of parts."""
+    """Returns `choices[0].message.content`, a text or the texts in a list of parts, or else the message's `refusal`."""
     try:
-        content = body["choices"][0]["message"]["content"]
-    except (TypeError, KeyError, IndexError):
+        message = body["choices"][0]["message"]
+        content = message.get("content") or message.get("refusal")
+    except (TypeError, KeyError, IndexError, AttributeError):
         return None
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]

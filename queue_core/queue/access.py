@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis.exceptions import RedisError
 
 from queue_core.keys import KeySpace
 from queue_core.redis.runner import explain
+from queue_core.redis.scripts.loader import text
 from queue_core.redis.servers import on_primaries
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
@@ -55,3 +57,20 @@ class Access:
         except (RedisError, OSError) as error:
             raise explain(error) from error
         return answers
+
+    async def read_hashes(self, keys: Sequence[str], *fields: str) -> list[list[Any] | None]:
+        """Return the values of fields of some hashes; None for a key of another type.
+
+        Raises QueueUnavailableError when Redis does not answer.
+        """
+        types = await self.read(*(("TYPE", key) for key in keys))
+        sound = [key for key, kind in zip(keys, types, strict=True) if text(kind) in ("hash", "none")]
+        values = await self.read(*(("HMGET", key, *fields) for key in sound))
+        by_key = dict(zip(sound, values, strict=True))
+        return [by_key.get(key) for key in keys]
+
+
+def whole(raw: bytes | str | None, otherwise: int) -> int:
+    """Return a value of Redis as a whole number; `otherwise` if there is none, or something else stands there."""
+    digits = text(raw)
+    return int(digits) if re.fullmatch(r"[0-9]{1,16}", digits) else otherwise

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
-from queue_core.errors import NewerLayoutError, QueueError, UnsupportedRedisError
+from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.inspection import Sizes
 from queue_core.queue.message_queue import MessageQueue
@@ -124,8 +124,13 @@ class _Examination:
             self._away(f"Redis did not answer within {self._deadline_s * 1000:.0f} ms")
         except (UnsupportedRedisError, NewerLayoutError) as error:
             self._errors.append(str(error))
-        except QueueError as error:
+        except QueueUnavailableError as error:
             self._away(str(error))
+        except QueueError as error:
+            self._errors.append(
+                f"data of the queue cannot be read ({error}): start a worker or the monitor, which move damaged keys "
+                "aside"
+            )
         except (RedisError, OSError) as error:
             self._away(str(explain(error)))
 

@@ -10,8 +10,9 @@ import asyncio
 
 import msgspec
 
+from queue_core.errors import DeadLettersFullError
 from queue_core.keys import Place
-from queue_core.queue.access import Access
+from queue_core.queue.access import Access, whole
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import InventoryAnswer
 from queue_core.redis.scripts.loader import text
@@ -45,22 +46,33 @@ class Holding:
         """Hold the queue. Turns that are in work go on. Returns since when it is held, Unix ms."""
         now_ms = await self._access.now_ms()
         partitions = self._access.keys.partitions
-        await self._access.read(*(("HSETNX", partition.hold, "since", now_ms) for partition in partitions))
+        await self._access.read(
+            *(
+                ("HSETNX", partition.hold, "since", now_ms)
+                for partition, since_ms in zip(partitions, await self._since_ms(), strict=True)
+                if since_ms is None
+            )
+        )
         since_ms = await self.since_ms()
         return now_ms if since_ms is None else since_ms
 
     async def since_ms(self) -> int | None:
         """Return since when the queue is held, Unix ms; None if it is not."""
-        partitions = self._access.keys.partitions
-        answers = await self._access.read(*(("HGET", partition.hold, "since") for partition in partitions))
-        return min((int(since) for since in answers if since is not None), default=None)
+        return min((since for since in await self._since_ms() if since is not None), default=None)
+
+    async def _since_ms(self) -> list[int | None]:
+        """Return since when each partition is held. One whose key is damaged is held, since nobody knows when: 0."""
+        keys = [partition.hold for partition in self._access.keys.partitions]
+        answers = await self._access.read_hashes(keys, "since")
+        values = ["0" if answer is None else answer[0] for answer in answers]
+        return [None if value is None else whole(value, 0) for value in values]
 
     async def resume(self) -> None:
-        """Let workers take turns again. The time until now does not count towards `queue_ttl_s`."""
+        """Let workers take turns again. The time of the hold does not count: no message expires by it."""
         now_ms = await self._access.now_ms()
         for partition in self._access.keys.partitions:
             await self._access.read(
-                ("HSET", partition.looks, "counts_from", now_ms),
+                ("HSET", partition.looks, "counts_from", now_ms, "held_until", now_ms),
                 ("DEL", partition.hold),
                 ("XADD", partition.wake, "MAXLEN", 1, "*", "at", now_ms),
             )
@@ -86,6 +98,7 @@ class Holding:
     async def drop_older(self, older_than_ms: int, reason: str) -> int:
         """Make dead letters of messages that wait and are older than that. Returns their number.
 
+        Raises DeadLettersFullError when there is no room for more; the rest still waits then.
         Turns that a worker is answering are left alone. While the queue is held, no worker takes a turn before.
         """
         access = self._access
@@ -113,8 +126,14 @@ class Holding:
                 limit=_DROP_LIMIT,
                 reason=reason,
                 completed_ttl_ms=access.settings.completed_ttl_s * 1000,
+                dead_letters_max=access.settings.dead_letters_in_partition_max,
             )
             count = await access.transport.gathered(call)
+            if count < 0:
+                raise DeadLettersFullError(
+                    f"no more than {access.settings.dead_letters_max:,} dead letters can be kept: requeue or drop "
+                    "some (see `dead list`), or raise dead_letters_max; what is not dropped yet still waits"
+                )
             if not count:
                 return dropped
             dropped += count

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from queue_core.keys import LAYOUT_VERSION
-from queue_core.queue.access import Access
+from queue_core.queue.access import Access, whole
 from queue_core.redis.runner import newer_layout
 
 BESIDE_MS = 24 * 3_600_000
@@ -33,13 +33,10 @@ class Layouts:
 
     async def read(self) -> list[Layout]:
         """Return the layout of each partition. Raises QueueUnavailableError."""
-        answers = await self._access.read(
-            *(
-                ("HMGET", partition.layout, "version", "since", "oldest")
-                for partition in self._access.keys.partitions
-            )
-        )
-        return [_layout(*values) for values in answers]
+        keys = [partition.layout for partition in self._access.keys.partitions]
+        answers = await self._access.read_hashes(keys, "version", "since", "oldest")
+        # A damaged one is moved aside by the next message, which notes the layout anew.
+        return [_layout(*(values or (None, None, None))) for values in answers]
 
     async def check(self) -> None:
         """Raise NewerLayoutError where only newer processes may work."""
@@ -50,5 +47,7 @@ class Layouts:
 
 def _layout(version: Any, since: Any, oldest: Any) -> Layout:
     return Layout(
-        version=int(version or 1), since_ms=None if since is None else int(since), oldest=int(oldest or 1)
+        version=whole(version, 1),
+        since_ms=None if since is None else whole(since, 0),
+        oldest=whole(oldest, 1),
     )

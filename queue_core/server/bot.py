@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import msgspec
 
-from queue_core.ai.asking import Asking
+from queue_core.ai.asking import Asking, no_text
 from queue_core.ai.base import Backend
 from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
@@ -21,7 +21,7 @@ from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
-from queue_core.errors import GiveUpError, RetryLaterError
+from queue_core.errors import GiveUpError
 from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
 from queue_core.server.journal import Journal
@@ -67,8 +67,8 @@ class Bot:
         ):
             answer = await self._backend.answer(batch)
         reply = extract(answer.text)
-        if not reply.text and not any(key.lower() == "response" for key in reply.data or {}):
-            raise RetryLaterError("the AI's answer holds nothing for the user", blames="turn")
+        if reply.absence:  # a backend that does not look at its answers
+            raise no_text(reply.absence, batch)
         return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:

@@ -22,6 +22,7 @@ import reports.cli
 import sim.cli
 from loadtests.run import INVALID
 from queue_core import MessageQueue, QueueMessage, connect
+from queue_core.message import encode
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.docs.documents import PAGES, ROOT, Command, block, commands
 from tests.queue_core.server.deployment import QUICK, Process, running
@@ -204,6 +205,7 @@ async def test_parts_of_a_deployment_start_and_end(
 @pytest.mark.skipif(
     not shutil.which("curl"), reason="docs/server.md sends its messages by curl, which is not here"
 )
+@pytest.mark.timeout(300)  # some twenty commands, each a process
 async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> None:
     """The burst by curl is one turn; then every command runs beside the server that answered it."""
     settings = {**QUICK, "QUEUE_WINDOW_MS": "1000"}
@@ -228,14 +230,32 @@ async def test_the_burst_and_the_commands_of_the_operator(tmp_path: Path) -> Non
             for command in [each for name in OPERATOR for each in of_operator(name)]:
                 if "resume" in command.words:
                     await queue.holding.hold()
-                words = [await _value(word, server, queue) for word in command.words[1:]]
+                ids = _damaged_id if "damaged" in command.words else _dead_id
+                words = [
+                    await (ids(queue) if word == "ID" else _value(word, server)) for word in command.words[1:]
+                ]
                 ended = await _run([sys.executable, *words], tmp_path, environment)
                 assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
         server.signal(signal.SIGTERM)
         assert await server.ended() == 0
 
 
-async def _value(word: str, server: Process, queue: MessageQueue) -> str:
+async def _dead_id(queue: MessageQueue) -> str:
+    return (await queue.dead_letters())[0].id
+
+
+async def _damaged_id(queue: MessageQueue) -> str:
+    """Returns the id of a damaged key; damages one if there is none."""
+    message = QueueMessage(instance_name="bot", user_phone="2", message="?")
+    if not [key async for key in queue.damage.iterate()]:
+        stored = encode(message, queue.settings.max_message_bytes)
+        await queue.redis.set(queue.keys.of("bot", "2").queue, stored)
+        await queue.enqueue(message)
+    ids = [key.id async for key in queue.damage.iterate()]
+    return ids[0]
+
+
+async def _value(word: str, server: Process) -> str:
     """Returns what a reader puts in the place of a word in capitals."""
     match word:
         case "INSTANCE":
@@ -244,8 +264,6 @@ async def _value(word: str, server: Process, queue: MessageQueue) -> str:
             return "966500000001"
         case "TAG":
             return str((await server.says("turn completed"))["conversation"])
-        case "ID":
-            return (await queue.dead_letters())[0].id
     return word
 
 

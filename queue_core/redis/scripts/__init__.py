@@ -248,6 +248,7 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     limit: Number
     reason: str
     completed_ttl_ms: Number
+    dead_letters_max: Number
 
 
 @stub("inventory", mends=False)

@@ -38,6 +38,8 @@ local TOKEN_MAX = 2 ^ 53
 local ROUNDS_MAX = 16
 -- Limit on conversations that one claim lets wait for a backend; the next claim goes on with the others.
 local PUT_OFF_MAX = 100
+-- Dead letters after which a claim looks no further; the next one goes on.
+local GIVEN_UP_MAX = 200
 -- Limits, in one claim, on backends and on their conversations that are looked at because a backend may serve them.
 local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 
@@ -48,6 +50,8 @@ local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
 local leased, batches, bytes = {}, {}, 0
 -- Time from which on the wait of older messages counts: an outage kept them from being answered, or the clock was set.
 local counts_from = 0
+-- Time at which the last hold ended: for the wait for a backend, too, the time before does not count.
+local held_until = 0
 local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
@@ -58,9 +62,9 @@ limit = math.min(limit, LEASES_MAX)
 -- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
 -- from its end, where a search after a step of the clock goes on; nil without one.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until')
   local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
-  counts_from = tonumber(looks[3] or nil) or 0
+  counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
   local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
@@ -121,27 +125,27 @@ local function next_token()
   return token
 end
 
--- Returns true for a message that waited longer than `ttl_ms`. An element without a stamp is not a message; it never
--- expires.
-local function is_expired(element, ttl_ms)
+-- Returns true for a message that waited for too long: for a backend if `awaited` names it, else for a worker. An
+-- element without a stamp is not a message; it never expires.
+local function is_expired(element, awaited)
   local at = stamp_of(element)
-  if at > 0 and ttl_ms == queue_ttl_ms then
-    at = math.max(at, counts_from)
+  if awaited then
+    return at > 0 and math.max(at, held_until) < now_ms - patience_ms
   end
-  return at > 0 and at < now_ms - ttl_ms
+  return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms
 end
 
-local function head_is_expired(place, ttl_ms)
+local function head_is_expired(place, awaited)
   local head = redis.call('LINDEX', place.queue, 0)
-  return head and is_expired(head, ttl_ms)
+  return head and is_expired(head, awaited)
 end
 
 -- Counts expired messages at the head, a batch at most; if more have expired, the conversation is due again at once.
-local function expired_at_head(place, ttl_ms)
+local function expired_at_head(place, awaited)
   local count = 0
-  if head_is_expired(place, ttl_ms) then
+  if head_is_expired(place, awaited) then
     for _, element in ipairs(redis.call('LRANGE', place.queue, 0, max_batch - 1)) do
-      if not is_expired(element, ttl_ms) then
+      if not is_expired(element, awaited) then
         break
       end
       count = count + 1
@@ -152,8 +156,8 @@ end
 
 -- Returns how many messages at the head have waited for a backend for longer than they may. A recorded reply answers its
 -- whole batch.
-local function outlasted_at_head(place)
-  local count = expired_at_head(place, patience_ms)
+local function outlasted_at_head(place, awaited)
+  local count = expired_at_head(place, awaited)
   return count > 0 and reply_size(place) or count
 end
 
@@ -163,12 +167,13 @@ local function reason_of_wait(name, error)
 end
 
 -- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. `awaited` is the backend for whose reasons the last attempt failed, if there is one. Returns the remaining
--- tries; nil if there is no room.
+-- letters. `awaited` is the backend that they wait for, if there is one. Returns the remaining tries; nil if there is no
+-- room.
 local function settle_head(place, tries, awaited)
-  local count, reason = 0, redis.call('HGET', place.lock, 'given_up')
+  local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
+  local count, reason = 0, given[1]
   if reason and #tries > 0 then
-    count = tries[#tries]
+    count = tonumber(given[2] or nil) or tries[1]
   elseif #tries >= max_attempts then
     -- A recorded reply answers its whole batch; without one only messages that had all attempts are given up.
     count = reply_size(place) or tries[1]
@@ -178,18 +183,22 @@ local function settle_head(place, tries, awaited)
       reason = reason .. '; error before that: ' .. error
     end
   elseif awaited then
-    count = outlasted_at_head(place)
+    count = outlasted_at_head(place, awaited)
     reason = reason_of_wait(awaited, redis.call('HGET', place.lock, 'error'))
   elseif #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    count = expired_at_head(place, queue_ttl_ms)
+    count = expired_at_head(place)
     reason = 'expired: no worker took it for over ' .. math.floor(queue_ttl_ms / 1000) .. ' s'
   end
   if count > 0 then
-    if must_wait(place, reason, now_ms, dead_letters_max) then
+    if must_wait(place, count, reason, now_ms, dead_letters_max) then
       return nil
     end
     tries = give_up(place, count, reason, now_ms)
     given_up = given_up + count
+    if awaited then
+      counts_from = now_ms
+      restart_waits(partition.base, now_ms)
+    end
   end
   return tries
 end
@@ -203,14 +212,15 @@ local function lease(place, tries, due)
   schedule_look(place, now_ms, lock_ttl_ms)
 end
 
--- Leases a conversation, unless nothing in it is due once its head is settled. Returns true when it is leased.
-local function lease_if_due(place, due, lock)
+-- Leases a conversation, unless nothing in it is due once its head is settled. `awaited` is the backend that it waits
+-- for, if there is one. Returns true when it is leased.
+local function lease_if_due(place, due, lock, awaited)
   local tries = tries_in(lock[2])
   if lock[4] and redis.call('EXISTS', place.reply) == 0 then
     tries = finish_answered(place, lock[4], now_ms, completed_ttl_ms)
     end_lease(place)  -- it was on other messages
   end
-  tries = settle_head(place, tries, lock[5])
+  tries = settle_head(place, tries, awaited)
   if not tries then
     return false
   end
@@ -222,7 +232,7 @@ local function lease_if_due(place, due, lock)
   end
   rest_due = no_later(rest_due, lock[3])
   if #tries == 0 and redis.call('EXISTS', place.reply) == 0 then
-    local expired = head_is_expired(place, lock[5] and patience_ms or queue_ttl_ms)
+    local expired = head_is_expired(place, awaited)
     if expired or rest_due > now_ms then
       schedule(place, expired and now_ms or rest_due)
       return false
@@ -274,8 +284,8 @@ end
 -- Lets a conversation wait for a backend. Messages that waited for too long become dead letters if there is room.
 local function let_wait(place, backend)
   local head = redis.call('LINDEX', place.queue, 0)
-  if head and is_expired(head, patience_ms) and redis.call('XLEN', partition.dead) < dead_letters_max then
-    local count = outlasted_at_head(place)
+  if head and is_expired(head, backend.name) and redis.call('XLEN', partition.dead) < dead_letters_max then
+    local count = outlasted_at_head(place, backend.name)
     local error = redis.call('HGET', place.lock, 'error') or redis.call('HGET', backend.state, 'error')
     give_up(place, count, reason_of_wait(backend.name, error), now_ms)
     given_up = given_up + count
@@ -283,7 +293,7 @@ local function let_wait(place, backend)
   end
   if head then
     local added_at = stamp_of(head)
-    local until_ms = added_at + patience_ms
+    local until_ms = math.max(added_at, held_until) + patience_ms
     put_off(place, backend, now_ms, until_ms > now_ms and until_ms or nil)
   else
     redis.call('ZREM', partition.active, place.conversation)
@@ -305,7 +315,7 @@ local function visit(place, due, since, may_lease)
       return 'waits'
     end
   end
-  if may_lease and lease_if_due(place, due, lock) then
+  if may_lease and lease_if_due(place, due, lock, lock[5] or needed[1] and needed[1].name) then
     use_backends(place, needed, now_ms + lock_ttl_ms)
     return batch_of(place)
   end
@@ -357,10 +367,28 @@ local function take(conversation, due, since)
   return batch == 'held' or batch == 'waits'
 end
 
--- Leases conversations that wait for a backend and may use it now, in their order.
-local function take_waiting(backend, since)
+-- Returns the first conversations that wait for a backend, in their order, but those that failed, and after them those
+-- whose reply may have been sent, last: the failure may be their own, or a second send.
+local function candidates_of(backend)
+  local candidates, failed, unsure = {}, {}, {}
   for _, conversation in ipairs(redis.call('ZRANGE', backend.waiting, 0, CANDIDATES_MAX - 1)) do
-    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX then
+    local place = place_in(partition, conversation)
+    local list = redis.pcall('HGET', place.reply, 'state') == 'unsure' and unsure
+      or redis.pcall('HEXISTS', place.lock, 'error') == 1 and failed or candidates
+    list[#list + 1] = conversation
+  end
+  for _, list in ipairs({failed, unsure}) do
+    for _, conversation in ipairs(list) do
+      candidates[#candidates + 1] = conversation
+    end
+  end
+  return candidates
+end
+
+-- Leases conversations that wait for a backend and may use it now.
+local function take_waiting(backend, since)
+  for _, conversation in ipairs(candidates_of(backend)) do
+    if backend.slots <= 0 or #leased >= limit or bytes >= REPLY_BYTES_MAX or given_up >= GIVEN_UP_MAX then
       return
     end
     redis.call('ZREM', backend.waiting, conversation)
@@ -422,9 +450,11 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later 
   local count = limit - #leased
   local due, looked_at = find_due(gate.is_open and count or math.min(count, PUT_OFF_MAX - put_off_count)), 0
   for index = 1, #due, 2 do
-    looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
+    if given_up < GIVEN_UP_MAX then
+      looked_at = looked_at + (take(due[index], tonumber(due[index + 1]), since) and 1 or 0)
+    end
   end
-  if looked_at == 0 or put_off_count >= PUT_OFF_MAX then
+  if looked_at == 0 or put_off_count >= PUT_OFF_MAX or given_up >= GIVEN_UP_MAX then
     break
   end
 end

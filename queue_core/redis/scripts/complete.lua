@@ -6,7 +6,11 @@ if held ~= 'held' then
   return held
 end
 allow_when_full(place.lock)
-local size = tonumber(redis.call('HGET', place.lock, 'size'))
+local lock = redis.call('HMGET', place.lock, 'size', 'awaited')
+local size = tonumber(lock[1])
+if lock[2] then  -- what arrived behind it waited for the backend, too
+  restart_waits(place.base, now_ms)
+end
 local send_state = redis.call('HGET', place.reply, 'state')
 local elements = redis.call('LRANGE', place.queue, 0, size - 1)
 note_settled(place, token, now_ms, stats_ttl_ms)

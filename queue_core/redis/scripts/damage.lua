@@ -54,7 +54,8 @@ local function is_sound(key, is_reply)
     fields[raw[index]] = raw[index + 1]
   end
   local counts = {
-    'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'setbacks', 'again', 'parts', 'recordedAt', 'sentAt',
+    'token', 'lockedAt', 'expiresAt', 'dueAt', 'latest', 'waitMs', 'setbacks', 'again', 'failedAt', 'given_up_size', 'parts',
+    'recordedAt', 'sentAt',
   }
   for _, name in ipairs(counts) do
     if not is_count(fields[name]) then

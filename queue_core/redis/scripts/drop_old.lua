@@ -1,7 +1,7 @@
 -- drop_old: makes dead letters of the messages of a conversation that arrived before `before_ms`, oldest first, about
 -- `limit` at a time: a batch whose reply is recorded goes as a whole. Leaves a conversation alone while a worker
 -- answers it.
--- Returns the number of new dead letters; 0 when none is left.
+-- Returns the number of new dead letters; 0 when none is left, -1 when there is no room for more.
 
 local lock = redis.call('HMGET', place.lock, 'token', 'expiresAt', 'answered')
 if lock[1] and (tonumber(lock[2]) or 0) > now_ms then
@@ -21,7 +21,11 @@ if count == 0 then
   return 0
 end
 local replied = tonumber(redis.call('HGET', place.reply, 'size')) or 0
-count = math.max(math.min(count, limit), replied)
+local room = dead_letters_max - redis.call('XLEN', place.dead)
+if room <= 0 then
+  return -1
+end
+count = math.max(math.min(count, limit, room), replied)
 local tries = give_up(place, count, reason, now_ms)
 if #tries == 0 then
   schedule_rest(place, rules, now_ms)

@@ -4,7 +4,8 @@
 -- not_sent '1': the recorded reply has certainly not been sent.
 -- `backend` is the backend for whose reasons the attempt failed, '' for a fault of the turn. Such an attempt does not
 -- count, and the turn is due again after `wait_ms`, unless counts is '1', or the backend served another conversation in
--- the last `took_ms`: then the attempt is the turn's own fault. `asked_ms` is a wait that the backend asks for.
+-- the last `took_ms` or since the turn failed last: then the attempt is the turn's own fault, and says nothing about the
+-- backend. `asked_ms` is a wait that the backend asks for.
 -- Returns {'held', number of new dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
 
 local held = standing(place, token)
@@ -22,7 +23,7 @@ local function set_back()
   take_back_lease(place)
   redis.call('HINCRBY', place.lock, 'setbacks', 1)
   redis.call('HSET', place.lock, 'error', reason, 'awaited', backend, 'again', digits(now_ms + wait_ms),
-    'waitMs', digits(wait_ms))
+    'waitMs', digits(wait_ms), 'failedAt', digits(now_ms))
   schedule(place, now_ms + wait_ms)
 end
 
@@ -38,13 +39,13 @@ local function count_attempt()
     count = reply_size(place) or tries[1]
     cause = 'given up after ' .. attempts(#tries) .. ': ' .. reason
   end
-  if count > 0 and must_wait(place, cause, now_ms, dead_letters_max) then
+  if count > 0 and must_wait(place, count, cause, now_ms, dead_letters_max) then
     return 0
   elseif count > 0 then
     tries = give_up(place, count, cause, now_ms)
   else
     end_lease(place)
-    redis.call('HSET', place.lock, 'error', reason)
+    redis.call('HSET', place.lock, 'error', reason, 'failedAt', digits(now_ms))
   end
   if #tries > 0 then
     redis.call('HSET', place.lock, 'waitMs', digits(backoff_ms))
@@ -56,7 +57,9 @@ local function count_attempt()
 end
 
 local given_up = 0
-local answered = redis.call('HGET', place.lock, 'answered')
+local lock = redis.call('HMGET', place.lock, 'answered', 'failedAt', 'awaited')
+local answered = lock[1]
+local is_sign = backend ~= '' and not is_own_fault(place, backend, took_ms, tonumber(lock[2] or nil), now_ms)
 if answered and redis.call('EXISTS', place.reply) == 0 then
   finish_answered(place, answered, now_ms, completed_ttl_ms)
 end
@@ -66,12 +69,15 @@ if redis.call('EXISTS', place.queue) == 0 then
 elseif mode == 'release' then
   take_back_lease(place)
   schedule(place, now_ms)
-elseif backend ~= '' and counts ~= '1' and not is_own_fault(place, backend, took_ms, now_ms) then
+elseif is_sign and counts ~= '1' then
   set_back()
 else
   given_up = count_attempt()
 end
-if backend ~= '' then
+if lock[3] and given_up > 0 then  -- what arrived behind it waited for the backend, too
+  restart_waits(place.base, now_ms)
+end
+if is_sign then
   note_failure(place, backend, reason, now_ms, asked_ms)
 end
 release_backends(place, now_ms)

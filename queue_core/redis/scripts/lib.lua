@@ -283,15 +283,20 @@ local function finish_answered(place, answered, now_ms, completed_ttl_ms)
   return rest
 end
 
+-- Lets the wait of all messages count from now on: an outage kept them from being answered.
+local function restart_waits(base, now_ms)
+  redis.pcall('HSET', base .. 'looks', 'counts_from', digits(now_ms))
+end
+
 -- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
 -- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
-local function must_wait(place, reason, now_ms, dead_letters_max)
+local function must_wait(place, count, reason, now_ms, dead_letters_max)
   if redis.call('XLEN', place.dead) < dead_letters_max then
     return false
   end
   end_lease(place)
   if redis.call('HEXISTS', place.lock, 'tries') == 1 then
-    redis.call('HSET', place.lock, 'given_up', reason)
+    redis.call('HSET', place.lock, 'given_up', reason, 'given_up_size', count)
   end
   schedule(place, now_ms + 60000)
   return true

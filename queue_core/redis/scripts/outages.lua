@@ -27,6 +27,7 @@ local KNOWN_MS = 3600000
 
 local function backend_in(base, name)
   return {
+    base = base,
     name = name,
     state = base .. 'backend:' .. name,
     waiting = base .. 'backend_waiting:' .. name,
@@ -34,7 +35,6 @@ local function backend_in(base, name)
     locks = base .. 'processing_lock:',
     outages = base .. 'outages',
     news = base .. 'outage_news',
-    looks = base .. 'looks',
     wake = base .. 'wake',
     damaged = base .. 'damaged',
   }
@@ -132,7 +132,7 @@ local function resume(backend, state, now_ms)
   if state == 'away' then
     redis.call('HSET', backend.state, 'state', 'resuming', 'atOnce', 2)
     redis.call('HSET', backend.news, backend.name, 'back')
-    redis.call('HSET', backend.looks, 'counts_from', digits(now_ms))
+    restart_waits(backend.base, now_ms)
   else
     redis.call('HINCRBY', backend.state, 'atOnce', 1)
   end
@@ -183,20 +183,25 @@ local function release_backends(place, now_ms)
   pcall(end_trials, place, now_ms)
 end
 
-local function has_served_others(place, name, took_ms, now_ms)
+local function has_served_others(place, name, took_ms, failed_ms, now_ms)
   local state = backend_in(place.base, name).state
   local known = redis.call('HMGET', state, 'state', 'okBy', 'okAt', 'otherOkAt')
   if known[1] == 'away' then
     return false
   end
+  local began_ms = now_ms - took_ms
+  if failed_ms and not known[1] then
+    began_ms = math.min(began_ms, failed_ms)
+  end
   local at = tonumber((known[2] ~= tag_of(place.conversation) and known[3] or known[4]) or nil)
-  return at ~= nil and at >= now_ms - took_ms and at <= now_ms + STEP_MS
+  return at ~= nil and at >= began_ms and at <= now_ms
 end
 
--- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`. A
--- time in the future is of a clock that was set back, and says nothing.
-local function is_own_fault(place, name, took_ms, now_ms)
-  local is_known, has_served = pcall(has_served_others, place, name, took_ms, now_ms)
+-- Returns true if a failure is the turn's own fault: the backend served another conversation in the last `took_ms`, or,
+-- unless work has only begun to resume, since `failed_ms`, when the turn failed before. A time in the future is of a clock
+-- that was set back, and says nothing.
+local function is_own_fault(place, name, took_ms, failed_ms, now_ms)
+  local is_known, has_served = pcall(has_served_others, place, name, took_ms, failed_ms, now_ms)
   return not is_known or has_served
 end
 

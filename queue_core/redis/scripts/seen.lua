@@ -91,11 +91,16 @@ local function first_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   end
 end
 
+-- Returns the time at which the ids of a layer may be forgotten: when its last one has been remembered for long enough.
+local function end_of(layer)
+  return layer.begun_ms + 4 * layer.length_ms
+end
+
 -- Adds a layer to the list, and takes those out whose buckets have expired. Returns the new layer.
-local function add_layer(place, layers, layer, now_ms, dedupe_ttl_ms)
+local function add_layer(place, layers, layer, now_ms)
   for index = #layers, 1, -1 do
     local old = layers[index]
-    if now_ms > old.begun_ms + math.ceil(old.length_ms * (1 + SPREAD)) + dedupe_ttl_ms then
+    if now_ms > end_of(old) + math.ceil(old.length_ms * SPREAD) then
       table.remove(layers, index)
     end
   end
@@ -121,30 +126,32 @@ local function bits_as_before(seen, layers, prefix)
   return bits
 end
 
--- Returns the layer that takes in ids now: the newest whose generation is under way. If the last generation is over,
--- or the clock was set back, another one begins.
+-- Returns the layer that takes in ids now: the newest whose generation is under way and remembers them for long enough.
+-- If there is none, since the last one is over, the clock was set back, or the time was raised, another one begins.
 local function layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
+  local length_ms = math.ceil(dedupe_ttl_ms / 3)
   for index = #layers, 1, -1 do
     local layer = layers[index]
-    if layer.begun_ms <= now_ms and now_ms < layer.begun_ms + layer.length_ms then
+    local is_under_way = layer.begun_ms <= now_ms and now_ms < layer.begun_ms + layer.length_ms
+    if is_under_way and layer.length_ms >= length_ms then
       return layer
     end
   end
-  local begun = {begun = digits(now_ms), begun_ms = now_ms, length_ms = math.ceil(dedupe_ttl_ms / 3)}
+  local begun = {begun = digits(now_ms), begun_ms = now_ms, length_ms = length_ms}
   begun.bits = bits_as_before(seen, layers, prefix)
-  return add_layer(place, layers, begun, now_ms, dedupe_ttl_ms)
+  return add_layer(place, layers, begun, now_ms)
 end
 
 -- Expires a bucket that is new, and adds a layer when a bucket is full.
-local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
+local function look_after_bucket(place, layers, layer, bucket, prefix, now_ms)
   local ids = redis.call('HLEN', bucket)
   if ids == 1 then
     local later_ms = math.floor(layer.length_ms * SPREAD * prefix / 2 ^ 32)
-    redis.call('PEXPIRE', bucket, layer.begun_ms + layer.length_ms + dedupe_ttl_ms - now_ms + later_ms)
+    redis.call('PEXPIRE', bucket, end_of(layer) - now_ms + later_ms)
   elseif ids >= BUCKET_IDS_MAX and layer.bits < BITS_MAX then
     local more = math.min(layer.bits + BITS_MORE, BITS_MAX)
     local further = {begun = layer.begun, begun_ms = layer.begun_ms, length_ms = layer.length_ms, bits = more}
-    add_layer(place, layers, further, now_ms, dedupe_ttl_ms)
+    add_layer(place, layers, further, now_ms)
   end
 end
 
@@ -154,7 +161,7 @@ local function mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)
   local layer = layer_now(place, seen, layers, now_ms, dedupe_ttl_ms, prefix)
   local bucket = bucket_of(seen, layer, prefix)
   redis.call('HSET', bucket, field_of(seen, layer), math.floor((now_ms - layer.begun_ms) / step_ms_of(layer)))
-  pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms, dedupe_ttl_ms)
+  pcall(look_after_bucket, place, layers, layer, bucket, prefix, now_ms)
   if since > 0 and now_ms < since + ROLLING_MS then
     redis.pcall('SET', seen.old, digits(now_ms), 'PX', dedupe_ttl_ms)
   end

@@ -160,10 +160,8 @@ def _refusal(outcome: _Outcome) -> str:
 
 def _kept(settings: ServerSettings) -> Iterator[str]:
     """Name what may still hold something of the user."""
-    yield (
-        f"ids of messages, for up to {age(settings.queue.dedupe_ttl_s * 1000)}, so that a repeated delivery is not "
-        "answered"
-    )
+    ids_ms = settings.queue.dedupe_ttl_s * 1000 * 4 / 3  # they expire in groups of a third of that time
+    yield (f"ids of messages, for up to {age(ids_ms)}, so that a repeated delivery is not answered")
     if settings.dead_letters_file:
         yield f"dead letters that the monitor moved to {settings.dead_letters_file}"
     if settings.record_to:

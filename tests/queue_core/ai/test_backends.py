@@ -13,14 +13,15 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueUnavailableError, RetryLaterError
-from queue_core.ai.asking import Asking
+from queue_core import GiveUpError, MessageQueue, QueueUnavailableError, RetryLaterError
+from queue_core.ai.asking import Asking, NoTextError
 from queue_core.ai.base import Backend
 from queue_core.ai.dify import DifyBackend
 from queue_core.ai.echo import EchoBackend
 from queue_core.ai.generic_http import HttpBackend
 from queue_core.ai.memory import ConversationMemory, Memory
 from queue_core.ai.openai_compatible import OpenAiBackend
+from queue_core.ai.reply import ABSENCE_WORDS, Absence, extract
 from queue_core.http_client import ANSWER_BYTES_MAX, new_session
 from queue_core.message import Batch
 from tests.queue_core.stub_http import Answer, batch, stub
@@ -54,8 +55,8 @@ def chat_answer(content: Any = "Hi") -> Answer:
 
 
 async def text_of(backend: Backend, turn: Batch) -> str:
-    """Asks the AI, and returns the text of its answer."""
-    return (await backend.answer(turn)).text
+    """Asks the AI, and returns the text that the user sees of its answer."""
+    return extract((await backend.answer(turn)).text).text
 
 
 async def used(backend: Backend, turn: Batch, memory: ConversationMemory) -> str:
@@ -104,17 +105,12 @@ async def test_http_is_asked_with_the_whole_turn(asking: Asking) -> None:
         (Answer("Hi"), "Hi"),
         (Answer(text="Hi there"), "Hi there"),
         (Answer(text="\ufeffHi there"), "Hi there"),
-        (Answer(text='{"response": "Hi'), '{"response": "Hi'),
+        (Answer(text='{"response": "Hi'), "Hi"),
         (Answer([{"output": "Hi"}]), "Hi"),
-        (Answer({"response": {"text": "Hi"}}), '{"response": {"text": "Hi"}}'),
-        (
-            Answer({"response": "Hi", "requestedFields": ["a"]}),
-            '{"response": "Hi", "requestedFields": ["a"]}',
-        ),
-        (
-            Answer({"response": "Hi", "needsDataCollection": True}),
-            '{"response": "Hi", "needsDataCollection": true}',
-        ),
+        (Answer(["Hi", "there"]), "Hi\nthere"),
+        (Answer({"response": {"text": "Hi"}}), "Hi"),
+        (Answer({"response": "Hi", "requestedFields": ["a"]}), "Hi"),
+        (Answer({"response": "", "needsDataCollection": False}), ""),
     ],
 )
 async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, expected: str) -> None:
@@ -129,7 +125,7 @@ async def test_what_http_takes_as_the_answer(asking: Asking, answer: Answer, exp
         Answer(None),
         Answer(True),
         Answer([]),
-        Answer(["Hi"]),
+        Answer([1]),
         Answer({}),
         Answer({"error": "quota"}),
         Answer(text=" \n"),
@@ -142,6 +138,80 @@ async def test_what_http_does_not_take_as_an_answer(asking: Asking, answer: Answ
     async with stub(answer) as server:
         with pytest.raises(RetryLaterError, match="no text"):
             await HttpBackend(asking, server.url).answer(batch("x"))
+
+
+def calling(content: str | None = None) -> Answer:
+    """Makes the body of a chat completion that only calls a tool."""
+    call = {"id": "c", "type": "function", "function": {"name": "hours", "arguments": "{}"}}
+    return Answer({"choices": [{"message": {"role": "assistant", "content": content, "tool_calls": [call]}}]})
+
+
+NO_TEXT: list[tuple[str, Answer, Absence]] = [
+    ("http", Answer(text="Workflow was started"), "started"),
+    ("http", Answer({"message": "Workflow was started"}), "started"),
+    ("http", Answer(text="Accepted"), "accepted"),
+    ("http", Answer(text="<html><head><title>502 Bad Gateway</title></head></html>"), "html"),
+    (
+        "http",
+        Answer({"run_id": "r", "thread_id": "t", "status": "pending", "kwargs": {"input": "Hi"}}),
+        "langgraph run",
+    ),
+    (
+        "http",
+        Answer({"workflow_run_id": "w", "task_id": "t", "data": {"status": "running"}}),
+        "dify workflow",
+    ),
+    ("http", Answer({"error": {"message": "no quota"}}), "error"),
+    ("http", Answer({"id": "x", "count": 3}), "json"),
+    ("http", Answer({"name": "hours", "arguments": {}}), "call"),
+    ("http", Answer(text='data: {"answer": "We"}\n\ndata: {"answer": " open"}\n\n'), "stream"),
+    ("openai", calling(), "call"),
+    (
+        "openai",
+        Answer({"choices": [{"message": {"content": None, "reasoning_content": "They ask"}}]}),
+        "reasoning",
+    ),
+    ("openai", chat_answer(""), "empty"),
+    ("openai", chat_answer("<|channel|>analysis<|message|>They ask for"), "reasoning"),
+    ("openai", chat_answer("<|im_end|>"), "tokens"),
+    ("openai", Answer({"object": "list", "data": []}), "other"),
+    ("openai", Answer({"error": {"message": "no quota"}}), "error"),
+    ("dify", dify_answer(""), "empty"),
+    ("dify", dify_answer('{"action": "hours", "action_input": {}}'), "call"),
+    ("dify", Answer({"workflow_run_id": "w", "data": {"outputs": {}}}), "dify workflow"),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "absence"), NO_TEXT)
+async def test_an_answer_without_text_is_asked_for_again_once_and_says_what_to_change(
+    asking: Asking, memory: ConversationMemory, kind: str, answer: Answer, absence: Absence
+) -> None:
+    async with stub(answer) as server:
+        backends: dict[str, Backend] = {
+            "http": HttpBackend(asking, server.url),
+            "openai": OpenAiBackend(asking, server.url, "", "m", memory),
+            "dify": DifyBackend(asking, server.url, KEY, memory),
+        }
+        with pytest.raises(NoTextError) as first:
+            await backends[kind].answer(batch("x", attempt=1))
+        with pytest.raises(GiveUpError) as second:
+            await backends[kind].answer(batch("x", attempt=2))
+    assert first.value.after_ms == 2_000
+    assert first.value.blames == ("backend" if absence in ("html", "error") else "turn")
+    assert str(first.value) == str(second.value)
+    assert str(first.value).endswith(f"no text for the user: {ABSENCE_WORDS[absence]}")
+
+
+async def test_a_refusal_is_a_text(asking: Asking, memory: ConversationMemory) -> None:
+    refusal = {"choices": [{"message": {"content": None, "refusal": "I cannot help with that."}}]}
+    async with stub(Answer(refusal)) as server:
+        openai = OpenAiBackend(asking, server.url, "", "m", memory)
+        assert await text_of(openai, batch("x")) == "I cannot help with that."
+
+
+async def test_text_beside_a_call_is_shown(asking: Asking, memory: ConversationMemory) -> None:
+    async with stub(calling("One moment.")) as server:
+        assert await text_of(OpenAiBackend(asking, server.url, "", "m", memory), batch("x")) == "One moment."
 
 
 async def test_half_a_surrogate_pair_is_sent_as_a_replacement(

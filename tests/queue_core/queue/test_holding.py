@@ -44,6 +44,19 @@ async def test_a_second_hold_does_not_change_since_when(queue: MessageQueue, clo
     assert await queue.holding.since_ms() is None
 
 
+async def test_a_damaged_hold_is_a_hold(queue: MessageQueue, clock: Clock, redis_client: Redis) -> None:
+    """Until somebody resumes: workers must not begin by themselves."""
+    await redis_client.set(queue.keys.partitions[0].hold, "not a hash")
+    await queue.enqueue(message("m1"))
+    clock.now_ms += 8_000
+    assert (await queue.claim("p")).batches == ()
+    assert await queue.holding.since_ms() == 0
+    assert await queue.holding.hold() == 0
+    await queue.holding.resume()
+    assert await queue.holding.since_ms() is None
+    assert (await leased(queue)).ids == ("m1",)
+
+
 async def test_turns_in_work_go_on(queue: MessageQueue, clock: Clock) -> None:
     await enqueue(queue, ["m1"])
     clock.now_ms += 8_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -15,61 +14,25 @@ from queue_core import (
     GiveUpError,
     MessageQueue,
     Processor,
-    QueueMessage,
     QueueSettings,
     RetryLaterError,
 )
-from queue_core.message import BackendKind
 from queue_core.queue.message_queue import Claimed
-from queue_core.queue.outages import OutageSign
+from queue_core.queue.outages import OutageNews, OutageSign
+from queue_core.queue.processor import Outcome
 from queue_core.redis.scripts.loader import text
 from tests.queue_core.bot import Bot, on_newest
+from tests.queue_core.queue.backends import (
+    HOUR_MS,
+    MINUTE_MS,
+    USERS,
+    claim,
+    enqueue,
+    fail,
+    go_away,
+    next_probe,
+)
 from tests.queue_core.queue.conftest import Clock
-
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
-USERS = ("ali", "bea", "cem", "dia", "eva")
-
-
-async def enqueue(queue: MessageQueue, users: Iterable[str], instance: str = "bot", number: int = 1) -> None:
-    for user in users:
-        name = f"{user}-{number}"
-        await queue.enqueue(QueueMessage(id=name, instance_name=instance, user_phone=user, message=name))
-
-
-async def claim(queue: MessageQueue, limit: int = 10) -> list[Batch]:
-    return list((await queue.claim("p", limit=limit)).batches)
-
-
-async def users_claimed(queue: MessageQueue, limit: int = 10) -> list[str]:
-    return [batch.user_phone for batch in await claim(queue, limit)]
-
-
-async def fail(
-    queue: MessageQueue, batch: Batch, kind: BackendKind = "ai", *, took_ms: int = 100, counts: bool = False
-) -> int:
-    return await queue.fail(batch, "503", not_sent=not counts, sign=OutageSign(kind, took_ms, counts))
-
-
-async def go_away(queue: MessageQueue, clock: Clock, users: Iterable[str] = USERS) -> None:
-    """Let the turns of all users become due, and fail for a reason of the AI."""
-    await enqueue(queue, users)
-    clock.now_ms += 8_000
-    for batch in await claim(queue):
-        await fail(queue, batch)
-
-
-async def next_probe(queue: MessageQueue, clock: Clock) -> Batch:
-    """Move the clock to the next moment at which something is due, and return the batch that is leased then."""
-    for _ in range(10):
-        claimed = await queue.claim("p", limit=10)
-        if claimed.batches:
-            (batch,) = claimed.batches
-            return batch
-        assert claimed.next_due_ms is not None
-        assert claimed.next_due_ms > clock.now_ms, "a worker would claim again and again"
-        clock.now_ms = claimed.next_due_ms
-    raise AssertionError("nothing was leased")
 
 
 async def test_a_turn_that_fails_alone_uses_no_attempt_and_waits_longer_each_time(
@@ -251,7 +214,7 @@ async def test_work_resumes_step_by_step_when_a_probe_succeeds(queue: MessageQue
         in_work = await claim(queue, limit=100)
     assert sizes == [1, 2, 4, 8, 15]
     assert sorted(answered) == users
-    assert answered[:3] == users[1:4]  # the first had failed before it was known that the AI was away
+    assert answered[:3] == users[2:5], "those that failed before come last"
     assert await queue.outages() == []
     assert not [key for key in await queue.redis.keys() if b"backend_" in key or b"outage" in key]
 
@@ -538,3 +501,37 @@ async def test_an_error_is_a_sign_or_not(
     (found,) = seen
     assert (found and (found.kind, found.counts)) == sign
     assert not found or 9 < found.took_ms < 5_000
+
+
+class Listener:
+    """Observer of a processor that keeps the news of backends."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[str, bool]] = []
+
+    def claimed(self, batch: Batch) -> None:
+        """Do nothing."""
+
+    def ended(self, batch: Batch, outcome: Outcome, reason: str, dead_lettered: int) -> None:
+        """Do nothing."""
+
+    def given_up(self, messages: int) -> None:
+        """Do nothing."""
+
+    def backend_changed(self, news: OutageNews) -> None:
+        """Keep it."""
+        self.news.append((news.name, news.is_away))
+
+
+@on_newest
+async def test_a_processor_tells_its_observer_the_news(queue: MessageQueue, clock: Clock) -> None:
+    await go_away(queue, clock)
+    listener = Listener()
+    bot = Bot()
+    processor = Processor(queue, bot.handle, bot.send, observer=listener)
+    clock.now_ms += 1_000
+    while await queue.depth():
+        report = await processor.process_all_queues()
+        clock.now_ms = max(clock.now_ms, report.next_due_ms or 0)
+    assert listener.news == [("the AI", True), ("the AI", False)]
+    assert len(bot.sent) == len(USERS)

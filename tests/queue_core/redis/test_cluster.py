@@ -112,3 +112,20 @@ async def test_partitions_are_all_used(cluster_client: RedisCluster) -> None:
     sizes = [await cluster_client.zcard(partition.active) for partition in queue.keys.partitions]
     assert sum(sizes) == USERS
     assert all(sizes)
+
+
+async def test_a_hold_of_all_partitions_and_the_end_of_it(queue: MessageQueue, clock: Clock) -> None:
+    await asyncio.gather(*(queue.enqueue(message("old", phone)) for phone in range(USERS)))
+    clock.now_ms += 8_000
+    await asyncio.gather(*(queue.enqueue(message("new", phone)) for phone in range(USERS)))
+    assert await queue.holding.hold() == clock.now_ms
+    assert await claim_all(queue) == []
+    inventory = await queue.holding.inventory(older_than_ms=5_000)
+    assert (inventory.conversations, inventory.messages, inventory.older) == (USERS, 2 * USERS, USERS)
+    assert await queue.holding.drop_older(5_000, "too old") == USERS
+    assert (await queue.forget("bot", "0", drop_waiting=True)).dead_letters == 1
+    await queue.holding.resume()
+    clock.now_ms += 8_000
+    batches = await claim_all(queue)
+    assert {batch.user_phone for batch in batches} == {str(phone) for phone in range(1, USERS)}
+    assert {batch.ids for batch in batches} == {("new",)}

@@ -51,6 +51,8 @@ class Ai:
         self.asks_for = ""
         """Name of the data that it asks the user for, in all further answers."""
         self.is_silent = False
+        self.says = ""
+        """Answer, if it is not to be made from the turn."""
 
     async def answer(self, batch: Batch) -> Answer:
         known = await self._memory.load(*USER)
@@ -61,7 +63,7 @@ class Ai:
             answer["requestedFields"] = [self.asks_for]
         history = (*memory.history, Turn("user", batch.text))
         updated = Memory(history=history, requested_fields=memory.requested_fields)
-        return Answer(json.dumps(answer), updated if known else None)
+        return Answer(self.says or json.dumps(answer), updated if known else None)
 
     async def remembered(self) -> tuple[list[str], tuple[str, ...]]:
         """Return the texts of the history, and the names of the data that were asked for."""
@@ -185,6 +187,28 @@ async def test_an_answer_without_anything_to_say_is_remembered(world: World) -> 
     await world.enqueue("m1")
     await world.work()
     assert (world.channel.sent, await world.ai.remembered()) == ([], (["m1"], ()))
+
+
+@pytest.mark.parametrize(
+    "answer", ["<think>They ask for", '{"name": "hours", "arguments": {}}', "Workflow was started"]
+)
+async def test_an_answer_without_text_is_asked_for_once_more_and_the_message_is_kept(
+    world: World, answer: str
+) -> None:
+    world.ai.says = answer
+    await world.enqueue("m1")
+    for _ in range(5):
+        await world.work(60_000)
+    assert (world.ai.asked, world.channel.sent) == (["m1", "m1"], [])
+    (letter,) = await world.queue.dead_letters()
+    assert letter.message is not None
+    assert (letter.message.id, letter.attempts) == ("m1", 2)
+    assert "no text for the user" in letter.reason
+    assert ";" in letter.reason, "it says what to change"
+    world.ai.says = ""
+    await world.queue.requeue(letter.id)
+    await world.work()
+    assert world.channel.sent == ["re", "m1"]
 
 
 async def test_memory_and_the_data_that_is_asked_for_are_one_write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -111,6 +112,10 @@ async def test_the_health_report_says_since_when_the_layout_is_written(real_redi
 
 
 async def test_a_damaged_layout_stops_nobody(queue: MessageQueue, redis_client: Redis) -> None:
+    await redis_client.hset(SHARED.layout, mapping={"version": "x", "since": "-", "oldest": "y"})
+    await queue.check()
+    await queue.enqueue(msgspec.structs.replace(MESSAGE, id="m0"))
     await redis_client.set(SHARED.layout, "not a hash")
+    await queue.check()
     assert (await queue.enqueue(MESSAGE)).status == "queued"
     await queue.claim("p")

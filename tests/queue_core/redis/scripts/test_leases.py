@@ -192,7 +192,12 @@ class TestFail:
         batch = await steps.leased(8_000)
         assert await steps.fail(batch.token, at=9_000) == ("held", 0)
         assert await steps.due() == 9_700
-        assert await steps.fields(PLACE.lock) == {"tries": "1", "error": "no luck", "waitMs": "700"}
+        assert await steps.fields(PLACE.lock) == {
+            "tries": "1",
+            "error": "no luck",
+            "waitMs": "700",
+            "failedAt": str(NOW + 9_000),
+        }
         await steps.enqueue("m2", 9_100)
         assert await steps.due() == 9_700, "the backoff stands"
         assert (await steps.claim(9_699, "c2")).batches == []

@@ -73,3 +73,13 @@ async def test_status_and_check_name_damaged_keys(console: Console, command: str
     shown = await console.run(command)
     assert any(line.startswith("damaged") and "2 keys" in line for line in shown.lines)
     assert any(line.startswith("ERROR") and "damaged list" in line for line in shown.lines)
+
+
+async def test_check_says_who_moves_damage_aside_that_nobody_met_yet(console: Console) -> None:
+    index = console.queue.keys.partitions[0].active
+    await console.queue.redis.set(index, "of a wrong type")
+    checked = await console.run("check")
+    assert checked.code == 1
+    assert any("start a worker or the monitor" in line for line in checked.lines)
+    await console.queue.rescue()
+    assert "damaged list" in (await console.run("check")).out

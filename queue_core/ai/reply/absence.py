@@ -1,0 +1,114 @@
+"""Reasons why an answer holds no text for the user, with what the operator can do. They name no text of user or AI."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from queue_core.ai.reply.json_text import action_of, is_call, is_failure
+from queue_core.ai.reply.keys import HIDDEN_KEYS, plain
+
+Absence = Literal[
+    "empty",
+    "reasoning",
+    "call",
+    "tokens",
+    "html",
+    "stream",
+    "started",
+    "accepted",
+    "langgraph run",
+    "dify workflow",
+    "error",
+    "json",
+    "other",
+]
+
+WORDS: dict[Absence, str] = {
+    "empty": "it is empty; look at the model's limit of tokens and at the app's or flow's last step",
+    "reasoning": "it is reasoning only; raise the model's limit of tokens, or switch its reasoning off",
+    "call": "it only calls a tool; let the app or flow carry out the call, or take its tools away",
+    "tokens": "it has nothing but control tokens; look at the model's chat template on its server",
+    "html": "it is a page of HTML, as a proxy, a login or a wrong address answers; look at AI_URL",
+    "stream": "it is a stream of events; switch streaming off, so that the whole answer comes at once",
+    "started": "the flow answered before it ran; in n8n's Webhook node, set Respond to 'When Last Node Finishes' or "
+    "'Using Respond to Webhook Node'",
+    "accepted": "the scenario answered before it ran; in Make, add the module 'Webhook response' at its end",
+    "langgraph run": "it is a run of LangGraph that has not finished; let AI_URL end in /runs/wait",
+    "dify workflow": "it is the result of a Dify workflow, without a text; use a chat app, or give the workflow an "
+    "output named text",
+    "error": "it is the body of an error; look at the log of the AI or flow",
+    "json": "it is JSON without a text; answer with the key response",
+    "other": "it does not have the form of this API's answers; look at AI and AI_URL",
+}
+"""Words for each reason, after "the AI's answer holds no text for the user: "."""
+
+_HTML = re.compile(
+    r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_STREAM = re.compile(
+    r"(?:event|data|id|retry):[^\n]*\n+(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\])"
+)
+_STARTED = re.compile(r"workflow (?:was started|got started|executed successfully)", re.IGNORECASE)
+
+
+def absence_of_page(text: str) -> Absence | None:
+    """Returns the reason if the text is a page, a stream, or what a flow says before it runs."""
+    if _HTML.match(text):
+        return "html"
+    if text.startswith(("data:", "event:", "id:", "retry:")) and _STREAM.match(text):
+        return "stream"
+    if len(text) < 200 and _STARTED.match(text):
+        return "started"
+    return None
+
+
+def absence_of_json(value: Any) -> Absence | None:
+    """Returns the reason if the value is known to be a body without a text, such as that of a run that is under way."""
+    fields = _fields(value)
+    if {"runid", "threadid", "status"} <= fields.keys():
+        return "langgraph run"
+    message = fields.get("message")
+    if isinstance(message, str) and len(fields) == 1 and _STARTED.match(message):
+        return "started"
+    return None
+
+
+def absence_of_value(value: Any) -> Absence:
+    """Returns the reason why a value from JSON holds no text."""
+    fields = _fields(value)
+    if {"workflowrunid", "data"} <= fields.keys():
+        return "dify workflow"
+    if is_failure(fields):
+        return "error"
+    if is_call(fields) or action_of(fields) is not None:
+        return "call"
+    if fields and fields.keys() <= HIDDEN_KEYS:
+        return "reasoning"
+    return "json"
+
+
+def absence_of_body(body: Any) -> Absence:
+    """Returns the reason why the body of an API lacks the text where that API has it."""
+    message = _message_of(body)
+    if message is None:
+        absence = absence_of_json(body) or absence_of_value(body)
+        return "other" if absence == "json" else absence
+    if is_call(message):
+        return "call"
+    return "reasoning" if message.get("reasoning") or message.get("reasoningcontent") else "empty"
+
+
+def _message_of(body: Any) -> dict[str, Any] | None:
+    """Returns the fields of the message in the body of a chat completion."""
+    try:
+        message = body["choices"][0]["message"]
+    except (TypeError, KeyError, IndexError):
+        return None
+    return _fields(message)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    first = value[0] if isinstance(value, list) and value else value
+    return {plain(key): item for key, item in first.items()} if isinstance(first, dict) else {}

@@ -1,0 +1,153 @@
+"""Covers around the text for the user: channels, reasoning, calls, an agent's steps, a fence, a tag."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+import msgspec
+
+from queue_core.ai.reply.absence import Absence
+from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
+from queue_core.ai.reply.harmony import final_text
+from queue_core.ai.reply.marks import without_marks
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
+from queue_core.ai.reply.react import final_answer
+
+CALL_CHARACTERS_MAX = 10_000
+"""Length of a call without a mark."""
+TAGS_MAX = 100
+"""Number of tags around an answer that are looked at."""
+
+_ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
+_ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
+_DETAILS = re.compile(
+    r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
+    re.IGNORECASE,
+)
+_ESCAPED_TAG = re.compile(
+    r"&lt;(/?(?:think|thinking|thought|reasoning|tool_call|function_calls?))&gt;", re.IGNORECASE
+)
+_ROLE_LINE = re.compile(r"(?:assistant|model|AI|assistant:)[^\S\n]{0,9}\n\s*(?=\S)")
+_THOUGHTS = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
+_RESPONSE = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
+_TOOL_CODE_LINE = re.compile(
+    r"^tool_code\n(?=print\(|default_api\.)|^(?:print\()?default_api\.\w{1,60}\(", re.MULTILINE
+)
+_DEFAULT_API = re.compile(r"\s{0,9}(?:print\()?default_api\.")
+_RECIPIENT = re.compile(r">>>(\w{1,60})\n")
+_CODE_CALLS = re.compile(
+    r"\[[A-Za-z_][\w.]{0,60}\(.{0,4000}\)\]|functools\[.{0,8000}\]|[a-z][a-z0-9]{1,30}_\w{2,60}(?:\n|\()\{\s{0,9}\".{0,4000}\}\)?",
+    re.DOTALL,
+)
+
+
+class Uncovered(msgspec.Struct, frozen=True):
+    """A text without one of its covers."""
+
+    text: str
+    absence: Absence = "call"
+    """Reason to give if no text is left."""
+
+
+def without_cover(text: str, code: Code) -> Uncovered | None:
+    """Takes one cover off the text; None if there is none."""
+    for cover in (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls):
+        uncovered = cover(text, code)
+        if uncovered is not None and uncovered.text.strip() != text:
+            return msgspec.structs.replace(uncovered, text=uncovered.text.strip())
+    return None
+
+
+def _channels(text: str, code: Code) -> Uncovered | None:
+    final = final_text(text, code)
+    return None if final is None else Uncovered(final, "call" if "to=" in text else "reasoning")
+
+
+def _fences(text: str, code: Code) -> Uncovered | None:
+    """Removes fenced calls, and a fence around everything: the first, and one that has only marks, are no code."""
+    for fence in code.fences:
+        if fence.label in CALL_LABELS or _DEFAULT_API.match(text, fence.body_start):
+            return Uncovered(f"{text[: fence.start]}{text[fence.end :]}".strip("\n"))
+    if not code.fences or code.fences[0].start:
+        return None
+    first = code.fences[0]
+    body = text[first.body_start : first.body_end]
+    is_everything = not text[first.end :].strip()
+    if is_everything and first.label in ("markdown", "md"):
+        return Uncovered(body)
+    return _hidden_fence(text, first, body)
+
+
+def _hidden_fence(text: str, fence: Fence, body: str) -> Uncovered | None:
+    if "<" not in body and "[" not in body and "◁" not in body:
+        return None
+    visible, removed = without_marks(body, Code(body))
+    if visible and "reasoning" in removed and not text[fence.end :].strip():
+        return Uncovered(visible)
+    return Uncovered(text[fence.end :], _absence(removed)) if removed and not visible else None
+
+
+def _marks(text: str, code: Code) -> Uncovered | None:
+    visible, removed = without_marks(text, code)
+    return Uncovered(visible, _absence(removed)) if removed else None
+
+
+def _absence(removed: frozenset[str]) -> Absence:
+    if "call" in removed:
+        return "call"
+    return "reasoning" if "reasoning" in removed else "tokens"
+
+
+def _agent(text: str, code: Code) -> Uncovered | None:
+    answer = final_answer(text, code)
+    return None if answer is None else Uncovered(answer[0], "call" if answer[1] else "reasoning")
+
+
+def _thought_process(text: str, code: Code) -> Uncovered | None:
+    """Removes reasoning as Open WebUI and Granite 3 show it, and the name of the model's role above the answer."""
+    if (
+        details := _DETAILS.search(text)
+        if "<details" in text and not code.holds(text.find("<details"))
+        else None
+    ):
+        end = text.find("</details>", details.end())
+        return Uncovered(
+            text[: details.start()] + (text[end + len("</details>") :] if end >= 0 else ""), "reasoning"
+        )
+    if thoughts := _THOUGHTS.match(text):
+        response = _RESPONSE.search(text, thoughts.end())
+        return Uncovered(text[response.end() :] if response else "", "reasoning")
+    if _ESCAPED_TAG.match(text):
+        return Uncovered(_ESCAPED_TAG.sub(r"<\1>", text))
+    if recipient := _RECIPIENT.match(text):  # Functionary
+        return Uncovered(text[recipient.end() :] if recipient[1] == "all" else "", "call")
+    role = _ROLE_LINE.match(text)
+    return Uncovered(text[role.end() :]) if role else None
+
+
+def _answer_tag(text: str, code: Code) -> Uncovered | None:
+    """Takes the text out of `<answer>…</answer>`, if these tags end the answer; one of them may be missing."""
+    closed = _ANSWER_CLOSES.match(text, text.rfind("</")) if text.endswith(">") else None
+    if closed is None or code.holds(closed.start()):
+        opened = _ANSWER_OPENS.match(text)
+        is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())
+        return Uncovered(text[opened.end() :], "empty") if opened and is_cut else None
+    for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
+        closing = f"</{opening[1]}>"
+        if code.holds(opening.start()) or not begins_line(text, opening.start()):
+            continue
+        if closed[0].lower() == closing.lower():
+            return Uncovered(text[opening.end() : closed.start()], "empty")
+    is_word = text[closed.start() - 1 : closed.start()] in (" ", "(") and not begins_line(
+        text, closed.start()
+    )
+    return None if is_word or _ANSWER_OPENS.search(text) else Uncovered(text[: closed.start()])
+
+
+def _calls(text: str, code: Code) -> Uncovered | None:
+    """Removes calls that are written as code without a mark."""
+    if len(text) < CALL_CHARACTERS_MAX and _CODE_CALLS.fullmatch(text):
+        return Uncovered("")
+    line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
+    return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None

@@ -1,0 +1,194 @@
+"""Extraction of the reply from an AI's raw answer, in steps, each of which takes one cover off the text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from queue_core.ai.loose_json import LooseObject
+from queue_core.ai.reply.absence import Absence, absence_of_json, absence_of_page, absence_of_value
+from queue_core.ai.reply.covers import without_cover
+from queue_core.ai.reply.json_text import is_piece, joined, layers, text_of
+from queue_core.ai.reply.keys import plain
+from queue_core.ai.reply.objects import objects_beside, without_leftovers, without_open_fence
+from queue_core.ai.reply.quoting import Code
+from queue_core.ai.reply.whole import Whole, bare, read_whole
+from queue_core.message import well_formed
+
+COVERS_MAX = 12
+"""Number of covers that are taken off, such as a string of JSON in a string of JSON; what is left is shown."""
+
+_RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
+_ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
+_EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
+
+
+class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply, and what else the AI said in its object."""
+
+    text: str
+    """Text for the user; "" when there is none."""
+    needs_data_collection: bool = False
+    """True when the AI wants to know something from the user."""
+    requested_fields: tuple[str, ...] = ()
+    """Names of the fields that the AI wants to know."""
+    data: dict[str, Any] | None = None
+    """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
+    absence: Absence | None = None
+    """Reason why there is no text; None if there is one, or if an empty `response` says that there is none."""
+
+
+def extract(answer: str) -> ExtractedReply:
+    """Finds the reply in an answer. Never raises."""
+    return _extract(well_formed(answer), COVERS_MAX)
+
+
+def _extract(text: str, covers: int) -> ExtractedReply:
+    text = text.strip().lstrip("\ufeff").strip()
+    if absence := ("empty" if not text else absence_of_page(text)):
+        return ExtractedReply(text="", absence=absence)
+    if not covers:
+        return ExtractedReply(text=text)
+    whole = read_whole(text)
+    if whole is not None:
+        return _of_values(whole, covers)
+    code = Code(text)
+    uncovered = without_cover(text, code)
+    if uncovered is None:
+        return _of_text(text, code, covers)
+    if uncovered.text:
+        return _extract(uncovered.text, covers - 1)
+    return ExtractedReply(text="", absence=uncovered.absence)
+
+
+def _of_values(whole: Whole, covers: int) -> ExtractedReply:
+    """Finds the reply in an answer that is JSON and nothing else: one value, or several, a line each."""
+    values = whole.values
+    absence = absence_of_json(values[0])
+    if absence is not None:
+        return ExtractedReply(text="", absence=absence)
+    objects = [
+        item
+        for value in values
+        for item in (value if isinstance(value, list) else [value])
+        if isinstance(item, dict)
+    ]
+    reply = _reply(_shown_of(values), objects, absence_of_value(values[-1]), covers)
+    if whole.is_cut and not reply.text:
+        return msgspec.structs.replace(reply, data=None, absence=reply.absence or "json")
+    return reply
+
+
+def _shown_of(values: list[Any]) -> str:
+    """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
+    if (
+        len(values) > 1
+        and any(any(layers(value)) for value in values)
+        and len({_keys(value) for value in values}) > 1
+    ):
+        return next((text for value in reversed(values) if (text := text_of(value).strip())), "")
+    if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
+        return "".join(text_of(value) for value in values)
+    return joined(iter(dict.fromkeys(text_of(value).strip() for value in values)))
+
+
+def _keys(value: Any) -> frozenset[str]:
+    return frozenset(plain(key) for key in value) if isinstance(value, dict) else frozenset()
+
+
+def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, covers: int) -> ExtractedReply:
+    """Makes the reply of objects whose text is known; the text may have covers of its own."""
+    inner = _extract(shown, covers - 1)
+    if not inner.text and inner.absence == "json":  # JSON that the user asked for
+        inner = ExtractedReply(text=shown.strip())
+    found = [layer for value in reversed(objects) for layer in layers(value)]
+    is_silent = any(
+        isinstance(layer.get("response"), str) and not layer["response"].strip() for layer in found
+    )
+    if not inner.text and not shown.strip():
+        inner = ExtractedReply(text="", absence=None if is_silent else absence)
+    return ExtractedReply(
+        text=inner.text,
+        needs_data_collection=_is_true(_first(found, "needsDataCollection")) or inner.needs_data_collection,
+        requested_fields=_fields(_first(found, "requestedFields")) or inner.requested_fields,
+        data=inner.data or (objects[-1] if objects else None),
+        absence=inner.absence,
+    )
+
+
+def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
+    """Finds the reply in a text without covers, beside which objects may stand."""
+    beside = objects_beside(text, code) if "{" in text else None
+    if beside is not None and beside.answers:
+        return _of_answers(text, beside.answers, covers)
+    if beside is not None and beside.shown:
+        visible = _with_shown(text, beside.shown)
+        return ExtractedReply(text=visible, absence=None if visible else "call")
+    key = _RESPONSE.search(text) if "esponse" in text else None
+    if (
+        key is not None and not code.holds(key.start()) and "{" not in text[: key.start()]
+    ):  # the object's brace is missing
+        return _extract(f"{text[: key.start()]}{{{text[key.start() :]}", covers - 1)
+    visible = without_leftovers(text, code)
+    visible = without_open_fence(visible) if visible != text or _ENDS_IN_JSON.search(text) else visible
+    return ExtractedReply(text=visible, absence=None if visible else "json")
+
+
+def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
+    """Returns the text with other texts in the place of its objects."""
+    kept, at = [], 0
+    for start, end, instead in shown:
+        kept += [text[at:start] if instead else text[at:start].rstrip(), instead]
+        at = end
+    return "".join([*kept, text[at:]]).strip()
+
+
+def _of_answers(text: str, answers: list[LooseObject], covers: int) -> ExtractedReply:
+    """Finds the reply in a text with objects of ours. The text around them counts only if they hold none."""
+    values = [answer.value for answer in answers]
+    shown = _shown_of(values)
+    last = answers[-1]
+    reply = _reply(shown, values, absence_of_value(last.value), covers)
+    around = "" if reply.text else _around(text, answers)
+    if around:
+        reply = msgspec.structs.replace(reply, text=around, absence=None)
+    if not shown.strip() and not last.is_whole:
+        reply = msgspec.structs.replace(reply, data=None, absence=None if around else "json")
+    return reply
+
+
+def _around(text: str, objects: list[LooseObject]) -> str:
+    """Returns the text outside the objects."""
+    parts, at = [], 0
+    for item in objects:
+        parts.append(text[at : item.start].strip())
+        at = item.end if item.is_whole else len(text)  # the text after a broken object is more of it
+    parts.append(text[at:].strip())
+    outside = bare(_EMPTY_FENCE.sub("", "\n".join(part for part in parts if part)))
+    return without_open_fence(without_leftovers(outside, Code(outside)))
+
+
+def _first(found: list[dict[str, Any]], name: str) -> Any:
+    return next((layer[name] for layer in found if name in layer), None)
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "yes", "1"))
+
+
+def _fields(value: Any) -> tuple[str, ...]:
+    """Reads names from a list of names, a list of objects with a name, or a text with commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list):
+        return ()
+    names = []
+    for item in value:
+        name = item
+        if isinstance(item, dict):
+            name = next((item[key] for key in ("name", "field", "key", "label") if key in item), None)
+        if isinstance(name, str) and name.strip():
+            names.append(name.strip())
+    return tuple(names)

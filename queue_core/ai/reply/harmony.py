@@ -1,0 +1,64 @@
+"""Channels of harmony, the format of gpt-oss: only `final`, and what `commentary` says to the user, is for the user.
+
+A message is `<|start|>ROLE<|channel|>NAME[ to=RECIPIENT][<|constrain|>TYPE]<|message|>TEXT`. It ends with `<|end|>`,
+`<|return|>` or `<|call|>` (openai/harmony, docs/format.md). Servers that drop the tokens leave
+"analysis…assistantfinal…".
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from queue_core.ai.reply.quoting import Code, is_quoted
+
+MESSAGES_MAX = 500
+"""Number of messages that are looked at."""
+
+_HEADER = re.compile(
+    r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
+    r"(?:<\|constrain\|>[^<\n]{0,50})?<\|message\|>|(?P<cut_name>analysis|commentary|final)(?=\n|\Z|[A-Z]))"
+    r"|<\|start\|>(?P<bare_role>assistant[^<\n]{0,100})<\|message\|>"
+)
+_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_STRIPPED_CALL = re.compile(
+    r"(?:assistant|【|^)\s?(?:commentary|analysis) to=[\w.]{1,80}|\bto=functions\.\w{1,80}(?: json| code)?\s{0,9}\{"
+)
+_STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
+_STRIPPED_FINAL = "assistantfinal"
+
+
+def final_text(text: str, code: Code) -> str | None:
+    """Returns what harmony's channels say to the user; None if the text has no channels."""
+    if "<|channel|>" in text or "<|message|>" in text:
+        return _final_of_tokens(text, code)
+    if "to=" in text and (call := _STRIPPED_CALL.search(text)):
+        return text[: call.start()]
+    if _STRIPPED_START.match(text):
+        at = text.rfind(_STRIPPED_FINAL)
+        return text[at + len(_STRIPPED_FINAL) :] if at >= 0 else ""
+    return None
+
+
+def _final_of_tokens(text: str, code: Code) -> str | None:
+    headers = [
+        header
+        for header in islice(_HEADER.finditer(text), MESSAGES_MAX)
+        if not code.holds(header.start())
+        and not is_quoted(text, header.start(), text.index("|>", header.start()) + 2)
+    ]
+    if not headers:
+        return None
+    finals, preambles = [], [text[: headers[0].start()]]
+    for header in headers:
+        end = _END.search(text, header.end())
+        body = text[header.end() : end.start() if end else len(text)].strip()
+        is_call = " to=" in f"{header['role'] or header['bare_role'] or ''} {header['rest'] or ''}"
+        name = "final" if header["bare_role"] else header["name"] or header["cut_name"]
+        if name == "final" and body:
+            finals.append(body)
+        elif name == "commentary" and not is_call:
+            preambles.append(body)
+    return (
+        "\n".join(dict.fromkeys(finals)) if finals else "\n".join(part for part in preambles if part.strip())
+    )

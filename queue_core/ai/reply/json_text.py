@@ -1,0 +1,212 @@
+"""The text for the user in a value from JSON, whatever the shape: objects, lists, parts, bodies of APIs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from queue_core.ai.reply.keys import (
+    CONTAINER_KEYS,
+    FINAL_ACTIONS,
+    HIDDEN_KEYS,
+    HIDDEN_TYPES,
+    LOOSE_TEXT_KEYS,
+    META_KEYS,
+    OUR_KEYS,
+    STREAM_TYPES,
+    TECHNICAL_KEYS,
+    TEXT_KEYS,
+    USER_ROLES,
+    plain,
+)
+
+DEPTH_MAX = 16
+"""Depth to which a value is searched for its text."""
+LAYERS_MAX = 3
+"""Depth to which our keys are looked for in objects inside objects."""
+
+_SILENT_KEYS = HIDDEN_KEYS | META_KEYS | TECHNICAL_KEYS | OUR_KEYS.keys()
+_ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
+_NUMBER = re.compile(r"[\s_-]?\d{1,3}\Z")
+_NOT_NUMBERS = (float("inf"), float("-inf"))
+_FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
+_NOT_WORDS = re.compile(r"(?![^\W\d_]+[.!?…؟。]?\Z)\S+|[\d\s:T.,+Z/-]+")
+"""An address, an id, a path, a time: a string without a space that is not a word."""
+
+
+def text_of(value: Any, depth: int = DEPTH_MAX) -> str:
+    """Returns the text for the user; "" if there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        parts = (text_of(item, depth - 1) for item in _last_turn(value)) if depth else iter(())
+        return joined(parts)
+    if isinstance(value, dict):
+        return _text_of_object(value, depth) if depth else ""
+    return "" if value is None or isinstance(value, bool) or value in _NOT_NUMBERS else str(value)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Joins texts, a line each; a part with its own space at its border is joined as it is."""
+    text = ""
+    pieces: list[str] = []
+    for part in parts:
+        if not part.strip():
+            continue
+        if pieces and not (text[-1:].isspace() or part[0].isspace()):
+            pieces.append("\n")
+        pieces.append(part)
+        text = part
+    return "".join(pieces)
+
+
+def _last_turn(items: list[Any]) -> list[Any]:
+    """Returns the items after the last message of the user, if this is a list of messages with roles."""
+    kept = items
+    for index in range(len(items) - 1, -1, -1):
+        if _role(items[index]) in USER_ROLES:
+            kept = items[index + 1 :]
+            break
+    return kept
+
+
+def _role(item: Any) -> str:
+    if not isinstance(item, dict):
+        return ""
+    return next(
+        (plain(item[key]) for key in ("role", "type", "sender", "from") if isinstance(item.get(key), str)), ""
+    )
+
+
+def _text_of_object(value: dict[str, Any], depth: int) -> str:
+    fields = {plain(key): item for key, item in value.items()}
+    action = action_of(fields)
+    if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
+        return ""
+    if fields.get("response") is not None:  # "" counts: there is nothing to say, whatever other keys hold
+        return text_of(fields["response"], depth - 1)
+    if action is not None:
+        return text_of(action[1], depth - 1) if action[0] in FINAL_ACTIONS else ""
+    is_error = is_failure(fields)
+    keys = [key for key in TEXT_KEYS if key in fields and not (is_error and key in LOOSE_TEXT_KEYS)]
+    text = _first_text(fields, keys, depth)
+    return text if text or is_error or is_call(fields) else _text_inside(fields, value, depth)
+
+
+def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> str:
+    """Returns the text of an object without a key of a text: that of an object in it, or else its only one."""
+    choices = fields.get("choices")
+    if isinstance(choices, list):
+        fields["choices"] = choices[:1]
+    return _first_text(fields, CONTAINER_KEYS, depth) or _only_text(value, depth)
+
+
+def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
+    return next((text for key in keys if (text := text_of(fields.get(key), depth - 1)).strip()), "")
+
+
+def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
+    """Returns name and input of an action as ReAct agents write it, or of a call of a function; None for neither."""
+    for name_key, input_keys in (
+        ("action", ("actioninput", "input")),
+        ("tool", ("toolinput", "input", "args", "arguments", "parameters")),
+        ("name", ("arguments", "args", "parameters")),
+        ("toolname", ("parameters", "arguments", "args", "toolinput")),
+        ("function", ("arguments", "parameters", "args")),
+        ("recipientname", ("parameters",)),
+    ):
+        name = fields.get(name_key)
+        key = next((key for key in input_keys if key in fields), None)
+        if isinstance(name, str) and key is not None:
+            return plain(name), fields[key]
+    return None
+
+
+def is_call(fields: dict[str, Any]) -> bool:
+    """Returns True for an object that only calls a tool, its keys in their plain form."""
+    if any(fields.get(key) for key in ("toolcalls", "functioncall", "toolcode", "tooluses", "tooluse")):
+        return True
+    function = fields.get("function")
+    return isinstance(function, dict) and "name" in function
+
+
+def is_failure(fields: dict[str, Any]) -> bool:
+    """Returns True for the body of an error, its keys in their plain form."""
+    if any(
+        fields.get(key) for key in ("error", "errors", "exception", "traceback", "stacktrace", "errormessage")
+    ):
+        return True
+    if any(
+        isinstance(code := fields.get(key), int) and code >= 400 for key in ("statuscode", "status", "code")
+    ):
+        return True
+    return (
+        plain(fields.get("status")) in _FAILURES
+        or fields.get("success") is False
+        or fields.get("ok") is False
+    )
+
+
+def _only_text(value: dict[str, Any], depth: int) -> str:
+    """Returns the text of an object whose keys are not known: what its only key holds, or its only sentence."""
+    kept = {key: item for key, item in value.items() if plain(key) not in _SILENT_KEYS}
+    if len(kept) > 1 and len({_NUMBER.sub("", key) for key in kept}) == 1:  # text_1, text_2, …
+        return joined(item for item in kept.values() if isinstance(item, str))
+    items = list(kept.values())
+    texts = items[0] if len(items) == 1 and isinstance(items[0], list) else items
+    if len(items) == 1 and (
+        text := joined(item for item in texts if isinstance(item, str) and any(_strings(item, 1)))
+    ):
+        return text
+    sentences = []
+    for text in _strings(value, depth):
+        if len(text.split()) > 1:
+            sentences.append(text)
+        if len(sentences) > 1:
+            return ""
+    return sentences[0] if sentences else ""
+
+
+def _strings(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        if value.strip() and not _NOT_WORDS.fullmatch(value.strip()[:200]):
+            yield value
+    elif isinstance(value, list):
+        for item in value if depth else ():
+            yield from _strings(item, depth - 1)
+    elif isinstance(value, dict) and depth and not is_call({plain(key): item for key, item in value.items()}):
+        for key, item in value.items():
+            if plain(key) not in _SILENT_KEYS:
+                yield from _strings(item, depth - 1)
+
+
+def is_piece(value: Any) -> bool:
+    """Returns True for a piece of one text, as streams have them, a line each."""
+    return isinstance(value, dict) and any(plain(value.get(key)) in STREAM_TYPES for key in ("type", "event"))
+
+
+def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
+    """Yields the entries with our keys: those of the object, then those of each object inside it."""
+    if not isinstance(value, dict):
+        return
+    ours = {known: item for key, item in value.items() if (known := OUR_KEYS.get(plain(key)))}
+    if ours:
+        yield ours
+    for item in value.values() if depth else ():
+        yield from layers(item, depth - 1)
+
+
+def is_answer_only(value: dict[str, Any]) -> bool:
+    """Returns True if the object has a key of a text for the user, and no key that an answer would not have."""
+    keys = {plain(key) for key in value}
+    if keys.isdisjoint(TEXT_KEYS) or not keys <= _ANSWER_KEYS:
+        return False
+    return all(_is_text(item) for key, item in value.items() if plain(key) in TEXT_KEYS)
+
+
+def _is_text(value: Any, depth: int = LAYERS_MAX) -> bool:
+    """Returns True for what a key of a text may hold in an answer: a text, texts, or objects with a text only."""
+    if isinstance(value, list):
+        return depth > 0 and all(_is_text(item, depth - 1) for item in value)
+    return is_answer_only(value) if isinstance(value, dict) else True

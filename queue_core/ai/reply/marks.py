@@ -1,0 +1,310 @@
+"""Removal of the marks that models emit, with the reasoning and calls between them. `families.py` has the table."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from queue_core.ai.loose_json import read_value
+from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
+from queue_core.ai.reply.quoting import Code, begins_line, continues, is_quoted
+
+MARKS_MAX = 500
+"""Number of marks that are looked at; the text after the last one stays as it is."""
+
+
+def _tags() -> str:
+    """Returns a pattern of all names of tags, grouped by their first letters, which makes the search fast."""
+    names = {key[1:-1].removeprefix("/") for key in ROLES if re.fullmatch(r"</?[a-z][\w:]*>", key)}
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(name[:1], []).append(name[1:])
+    return "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items())
+
+
+_MARK = re.compile(
+    r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
+    r"(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
+    r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
+    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
+    rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
+    r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
+)
+_UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
+_UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
+_BEGIN = re.compile(r"_(?:begin|start)\|>\Z")
+_CUT_TOKEN = re.compile(r"(?<=\S)<[|｜]/?[\w▁]{0,40}[|｜]?\Z")
+_NUMBERED = re.compile(r"<(?:ctrl|unused)\d{1,5}>")
+_CTRL = re.compile(r"<ctrl\d{1,3}>")
+_ROLE = re.compile(
+    rf"\s{{0,3}}(?:(?:assistant|model|user|system|tool)\b|(?:{ROLES_OF_TURNS})(?=[^\S\n]{{0,9}}(?:\n|<|\Z)))?",
+    re.IGNORECASE,
+)
+_SENTENCE_INSIDE = re.compile(r"[.!?…؟。]\s*(?:\Z|\s)|\n")
+_PAYLOAD = re.compile(r"\s{0,9}(?:[{\[<]|(?:call:)?[\w.]{1,80}(?:\s{0,9}[{(\[<]|:\d|\n|\Z))")
+_DOTS = re.compile(r"[\s.…]*\Z")
+_AFTER_CTRL = re.compile(r"[\]},\s]*")
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A mark in a text."""
+
+    start: int
+    end: int
+    key: str
+    role: Role
+    is_text: bool
+    """True in code, and where a sentence speaks about it."""
+
+
+def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
+    """Returns the text without marks, reasoning and calls, and what was removed: "reasoning", "call", "token"."""
+    removed: set[str] = set()
+    if "<ctrl" in text:
+        text, code = _without_ctrl(text, code, removed)
+    cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
+    if cut is not None and not code.holds(cut.start()):
+        text = text[: cut.start()]
+        removed.add("token")
+    marks = list(_marks(text, code)) if "<" in text or "[" in text or "◁" in text else []
+    if not marks:
+        return text, frozenset(removed)
+    stripper = _Stripper(text, marks)
+    return stripper.run(), frozenset(removed | stripper.removed)
+
+
+def _marks(text: str, code: Code) -> Iterator[Mark]:
+    count = struck = 0
+    for match in _MARK.finditer(text):
+        key = _key(match)
+        role = ROLES.get(key)
+        if role is None and _UNKNOWN_CALL.fullmatch(key):
+            role = "call"
+        elif role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
+            role = "token"
+        if role is None:
+            continue
+        count += 1
+        if count > MARKS_MAX:
+            return
+        start, end = match.span()
+        is_text = code.holds(start) or is_quoted(text, start, end)
+        if key == "<s>" and start and text[start - 1] != ">":  # HTML's strikethrough
+            is_text, struck = True, struck + 1
+        elif key == "</s>" and struck:
+            is_text, struck = True, struck - 1
+        yield Mark(start, end, key, role, is_text)
+
+
+def _key(match: re.Match[str]) -> str:
+    """Returns the plain form of a mark, as the table has it."""
+    if match["tag"]:
+        return f"<{match['tag'].lower()}>"
+    if match["token"]:
+        return f"<|{match['token'].replace('▁', ' ').strip().replace(' ', '_').lower()}|>"
+    if match["dsml_name"]:
+        return f"<{match['dsml']}dsml:{match['dsml_name'].lower()}>"
+    if match["kimi_name"]:
+        return f"<{'/' if match['kimi'] == 'close' else ''}open:{match['kimi_name']}>"
+    if match["named"]:
+        return f"<{match['named']}{'=' if match['assigned'] == '=' else ' name='}>"
+    return match[0].lower()
+
+
+def _without_ctrl(text: str, code: Code, removed: set[str]) -> tuple[str, Code]:
+    """Removes what stands between Gemini's numbered tokens: pieces of calls, of their results, and of reasoning."""
+    tokens = [
+        token
+        for token in islice(_CTRL.finditer(text), MARKS_MAX)
+        if not code.holds(token.start()) and not is_quoted(text, *token.span())
+    ]
+    if not tokens:
+        return text, code
+    removed.add("call" if len(tokens) > 1 else "token")
+    before, after = text[: tokens[0].start()], text[tokens[-1].end() :]
+    if tokens[-1][0] in ("<ctrl42>", "<ctrl94>"):  # opens a call or reasoning that does not end
+        after = ""
+    elif len(tokens) > 1 or after[:1] in "]},":
+        rest = _AFTER_CTRL.match(after)
+        after = after[rest.end() :] if rest else after
+    kept = before + after
+    return kept, Code(kept)
+
+
+class _Stripper:
+    """Reader of a text with marks, from the first to the last. Each mark is looked at once."""
+
+    def __init__(self, text: str, marks: list[Mark]) -> None:
+        self._text = text
+        self._marks = marks
+        self._visible_end = len(text.rstrip())
+        self._kept: list[str] = []
+        self._at = 0
+        self._is_visible = False
+        self._is_over = False
+        self.removed: set[str] = set()
+        self._plain: dict[str, list[int]] = {}
+        self._any: dict[str, list[int]] = {}
+        for mark in marks:
+            self._any.setdefault(mark.key, []).append(mark.start)
+            if not mark.is_text:
+                self._plain.setdefault(mark.key, []).append(mark.start)
+        self._by_start = {mark.start: mark for mark in marks}
+
+    def run(self) -> str:
+        for mark in self._marks:
+            if self._is_over:
+                break
+            if mark.start >= self._at and not mark.is_text:
+                self._read(mark)
+        if not self._is_over:
+            self._keep(len(self._text))
+        return _joined(self._kept)
+
+    def _read(self, mark: Mark) -> None:
+        match mark.role:
+            case "reasoning" | "weak reasoning":
+                self._reasoning(mark)
+            case "call":
+                self._call(mark)
+            case "answer":
+                self._keep(mark.start)
+                self._drop_all("reasoning", mark.end)
+            case "end":
+                self._end(mark)
+            case "turn":
+                self._turn(mark)
+            case "close":
+                self._close(mark)
+            case "token":
+                self._drop(mark, mark.end, "token")
+
+    def _keep(self, end: int) -> None:
+        part = self._text[self._at : end]
+        self._kept.append(part)
+        self._is_visible = self._is_visible or bool(part.strip())
+        self._at = end
+
+    def _drop(self, mark: Mark, end: int, what: str) -> None:
+        self._keep(mark.start)
+        self._at = end
+        self.removed.add(what)
+
+    def _drop_all(self, what: str, end: int) -> None:
+        self._kept.clear()
+        self._is_visible = False
+        self._at = end
+        self.removed.add(what)
+
+    def _closer(self, mark: Mark) -> Mark | None:
+        """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
+        keys = CLOSERS.get(mark.key) or frozenset((_BEGIN.sub("_end|>", mark.key),))
+        closer = self._next(self._plain, keys, mark.start)
+        if closer is None and mark.role == "reasoning":  # models mix the names of their tags
+            closer = self._next(self._plain, REASONING_CLOSERS, mark.start)
+        return closer or self._next(self._any, keys, mark.start)
+
+    def _next(self, starts: dict[str, list[int]], keys: frozenset[str], after: int) -> Mark | None:
+        found = [
+            positions[index]
+            for key in keys & starts.keys()
+            if (index := bisect_right(positions := starts[key], after)) < len(positions)
+        ]
+        return self._by_start[min(found)] if found else None
+
+    def _reasoning(self, mark: Mark) -> None:
+        closer = self._closer(mark)
+        if mark.role == "weak reasoning":
+            is_first = not self._is_visible and not self._text[self._at : mark.start].strip()
+            if not is_first or closer is None or closer.end >= self._visible_end:
+                return
+        elif self._is_spoken_of(mark, closer):
+            return
+        self._drop(mark, closer.end if closer else len(self._text), "reasoning")
+
+    def _is_spoken_of(self, mark: Mark, closer: Mark | None) -> bool:
+        """Returns True if a sentence speaks about this tag, or about the pair."""
+        text = self._text
+        if closer is None or closer.is_text:
+            return continues(text, mark.end)
+        inside = text[mark.end : closer.start]
+        if _DOTS.match(inside):
+            return bool(inside.strip()) or not begins_line(text, mark.start)
+        if not continues(text, closer.end):
+            return False
+        if continues(text, mark.end) and inside[:1] in ":,;":
+            return True
+        is_word = text[mark.start - 1 : mark.start] in (" ", "(") and not begins_line(text, mark.start)
+        return is_word and not _SENTENCE_INSIDE.search(inside)
+
+    def _call(self, mark: Mark) -> None:
+        closer = self._closer(mark)
+        if closer is None and self._is_spoken_of(mark, None):
+            return
+        is_inside = self._text[mark.start - 1 : mark.start] == " " and not begins_line(self._text, mark.start)
+        if closer is None and is_inside and not _PAYLOAD.match(self._text, mark.end):
+            return
+        self._drop(mark, closer.end if closer else self._end_of_payload(mark.end), "call")
+
+    def _end_of_payload(self, start: int) -> int:
+        """Returns the index after the JSON of a call that nothing closes; the end of the text if it is not JSON."""
+        text = self._text
+        while start < len(text) and text[start].isspace():
+            start += 1
+        value = read_value(text, start) if text[start : start + 1] in ("{", "[") else None
+        return value.end if value is not None and value.is_clean else len(text)
+
+    def _end(self, mark: Mark) -> None:
+        self._drop(mark, mark.end, "token")
+        self._is_over = self._is_visible
+
+    def _turn(self, mark: Mark) -> None:
+        if mark.key == "[inst]" and continues(self._text, mark.end) and "[/inst]" not in self._plain:
+            return
+        self._drop(mark, mark.end, "token")
+        if self._is_visible:
+            self._is_over = True
+            return
+        role = _ROLE.match(self._text, mark.end)
+        self._at = role.end() if role else mark.end
+        name = f"{mark.key} {role[0] if role else ''} {self._text[self._at : self._at + 15]}".lower()
+        if re.search(r"user|human|system|tool|ipython|function|observation", name.split("\n")[0]):
+            self._at = self._next_turn(mark)
+
+    def _next_turn(self, mark: Mark) -> int:
+        """Returns the index of the mark that ends or begins the next turn: this one is not the assistant's."""
+        index = bisect_right(self._marks, mark.start, key=lambda item: item.start)
+        following = (item.start for item in self._marks[index : index + 20] if item.role in ("end", "turn"))
+        return next(following, len(self._text))
+
+    def _close(self, mark: Mark) -> None:
+        text = self._text
+        if mark.key not in REASONING_CLOSERS:
+            if mark.key.startswith(
+                ("</tool", "</function", "</invoke", "</param", "<|", "</dsml", "</open", "[/")
+            ):
+                self._drop(mark, mark.end, "token")
+            return
+        is_last = mark.end >= self._visible_end
+        if continues(text, mark.end) or (is_last and not begins_line(text, mark.start)):
+            return
+        self._drop_all("reasoning", mark.end)
+
+
+def _joined(parts: list[str]) -> str:
+    """Joins the parts around what was removed, with the space that stood there, but without a gap of blank lines."""
+    kept: list[str] = []
+    spaces: list[str] = []
+    for part in parts:
+        body = part.strip()
+        spaces.append(part[: len(part) - len(part.lstrip())])
+        if body:
+            lines = min(max(space.count("\n") for space in spaces), 2)
+            kept += ["\n" * lines or "".join(spaces)[:1], body]
+            spaces = [part[len(part.rstrip()) :]]
+    return "".join(kept).strip()

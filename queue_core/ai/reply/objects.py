@@ -1,0 +1,204 @@
+"""Objects beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from queue_core.ai.loose_json import LooseObject, read_object, read_value
+from queue_core.ai.reply.json_text import action_of, is_answer_only, is_call, layers, text_of
+from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plain
+from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
+
+OBJECTS_TRIED_MAX = 64
+"""Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
+BRACES_MAX = 5_000
+"""Number of braces that are looked at."""
+UNREAD_MAX = 8
+"""Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
+
+_FLAG = r"(?:needs_?data_?collection|requested_?fields)"
+_LEFTOVER = re.compile(
+    rf"\\{{0,8}}[\"'“]{_FLAG}(?:\\{{0,8}}[\"'”])?|{_FLAG}\\{{0,8}}[\"'”]"
+    r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
+    re.IGNORECASE,
+)
+"""One of our keys outside every object that could be read."""
+_MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
+_BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
+_VALUE_OF_FLAG = re.compile(
+    r"\s{0,9}:\s{0,9}(?:true|false|null|\[[^\]\n]{0,200}\])?(?![^\s.])", re.IGNORECASE
+)
+_SPEAKS_OF_KEY = re.compile(r"[ \t]+(?!(?:true|false|null|yes|no)\b)[^\W\d_]|[.;!?)](?:\s|\Z)")
+_LIST_START = re.compile(r"\n[ \t]{0,9}\[(?=\s{0,9}\{)")
+_BRACE = re.compile(r"\{")
+_OUR_START = re.compile(
+    rf"\{{(?=\s{{0,100}}(?:\Z|[\"'“]?(?:response|{_FLAG})[\"'”]?\s{{0,100}}:))", re.IGNORECASE
+)
+_COMMENT = r"(?:(?://[^\n]{0,200}\n|/\*[^*]{0,200}\*/)\s{0,100})?"
+_OBJECT_START = re.compile(rf"\{{(?=\s{{0,100}}{_COMMENT}[\"'“])|{_OUR_START.pattern}", re.IGNORECASE)
+_CODE_BEFORE = ("=", "(", "[", "{", ",", "<", "&", "+", '":', "':", '"', "'")
+_CODE_AFTER = (",", "]", "}", ")", ";", ".")
+_CALL_KEYS = TECHNICAL_KEYS | {
+    "action",
+    "actioninput",
+    "toolinput",
+    "recipientname",
+    "functioncall",
+    "thought",
+    "index",
+}
+_FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
+
+
+class Beside(msgspec.Struct, kw_only=True):
+    """The objects in a text."""
+
+    answers: list[LooseObject] = []
+    """Objects that are the answer: what stands around them is not shown."""
+    shown: list[tuple[int, int, str]] = []
+    """Parts of the text, each with the text to show in its place: "" for a call."""
+
+
+def objects_beside(text: str, code: Code) -> Beside:
+    """Finds the objects in a text that are an answer or a call. An object in code, or with other keys, is text."""
+    found = Beside()
+    for candidate in _candidates(text):
+        fence = code.fence_around(candidate.start)
+        before = text[fence.body_start : candidate.start].strip() if fence else code.holds(candidate.start)
+        if before:  # a part of code
+            continue
+        is_spoken_of = fence is None and continues(text, candidate.end)
+        if (
+            not candidate.value
+            and not candidate.is_whole
+            and fence is None
+            and not begins_line(text, candidate.start)
+        ):
+            continue  # a brace at the end of a line of code
+        if _is_ours(candidate, is_spoken_of=is_spoken_of, is_fenced=fence is not None):
+            found.answers.append(candidate)
+        elif _is_set_apart(text, candidate, fence):
+            shown = _shown_instead(candidate.value, fence)
+            start, end = (fence.start, fence.end) if fence else (candidate.start, candidate.end)
+            found.shown += [(start, end, shown)] if shown is not None else []
+    if "[" in text:
+        found.shown = sorted([*found.shown, *((*span, "") for span in _lists_of_calls(text, code))])
+    return found
+
+
+def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
+    """Returns the text to show in the place of an object that stands alone: "" for a call; None for an example."""
+    if value and {plain(key) for key in value} <= HIDDEN_KEYS:
+        return ""
+    if is_answer_only(value):
+        shown = text_of(value).strip()
+        return shown if _is_sentence(shown) else None
+    return "" if fence is None and _is_call(value) else None
+
+
+def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
+    """Yields the lists, each at the beginning of a line, that hold nothing but calls."""
+    for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
+        start = match.end() - 1
+        found = None if code.holds(start) else read_value(text, start)
+        if found is not None and found.is_clean and all(_is_call(item) for item in found.value):
+            yield start, found.end
+
+
+def _candidates(text: str) -> Iterator[LooseObject]:
+    """Yields the objects in a text, in order, without those inside others."""
+    at = unread = tried = 0
+    for brace in islice(_BRACE.finditer(text), BRACES_MAX):
+        if unread >= 2 * UNREAD_MAX or tried >= 2 * OBJECTS_TRIED_MAX:
+            return
+        is_picky = unread >= UNREAD_MAX or tried >= OBJECTS_TRIED_MAX
+        start = (_OUR_START if is_picky else _OBJECT_START).match(text, brace.start())
+        if start is None or brace.start() < at:
+            continue
+        tried += 1
+        candidate = read_object(text, start.start())
+        if candidate is not None and (
+            candidate.is_clean or _has_our_key(candidate) or _is_of_answer(candidate)
+        ):
+            yield candidate
+            at = candidate.end
+        else:
+            unread += 1
+
+
+def _is_of_answer(candidate: LooseObject) -> bool:
+    """Returns True if a damaged object has nothing but keys of an answer or of reasoning."""
+    keys = {plain(key) for key in candidate.value}
+    return is_answer_only(candidate.value) or (bool(keys) and keys <= HIDDEN_KEYS)
+
+
+def _has_our_key(candidate: LooseObject) -> bool:
+    if any(layers(candidate.value)):
+        return True
+    if candidate.is_whole or (candidate.value and not candidate.cut_key):
+        return False
+    cut_key = plain(candidate.cut_key) or candidate.cut_key
+    return any(key.startswith(cut_key) for key in OUR_KEYS)
+
+
+def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
+    """Returns True for an object with our flags, or with nothing but an answer that no sentence speaks about."""
+    keys = {key for layer in layers(candidate.value) for key in layer}
+    if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
+        return True
+    return "response" in keys and is_answer_only(candidate.value) and not is_spoken_of and not is_fenced
+
+
+def _is_embedded(text: str, start: int, end: int) -> bool:
+    """Returns True for an object in other JSON or in code, such as a key's value or an argument."""
+    before = text[max(0, start - 50) : start].rstrip()
+    after = text[end : end + 50].lstrip()
+    return before.endswith(_CODE_BEFORE) or after.startswith(_CODE_AFTER)
+
+
+def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
+    """Returns True for an object that stands alone in its fence, or that no sentence goes on after."""
+    if fence is not None:
+        return not text[candidate.end : fence.body_end].strip()
+    if continues(text, candidate.end) or _is_embedded(text, candidate.start, candidate.end):
+        return False
+    before = text[max(0, candidate.start - 10) : candidate.start].rstrip()
+    is_introduced = begins_line(text, candidate.start) or before.endswith((":", "："))
+    return is_introduced or _is_sentence(text_of(candidate.value).strip())
+
+
+def _is_sentence(text: str) -> bool:
+    """Returns True for words to a user, and False for a value such as SUCCESS."""
+    return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?") or text.istitle()
+
+
+def _is_call(value: Any) -> bool:
+    fields = {plain(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+    return (action_of(fields) is not None or is_call(fields)) and fields.keys() <= _CALL_KEYS
+
+
+def without_leftovers(text: str, code: Code) -> str:
+    """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
+        is_response = key[0].startswith("{")
+        if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
+            continue
+        if is_response and _is_embedded(text, key.start(), len(text)):
+            continue
+        value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
+        if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):
+            continue
+        brace = text.rfind("{", 0, key.start())
+        is_inside = brace >= 0 and "}" not in text[brace : key.start()]
+        return _BEFORE_LEFTOVER.sub("", text[: brace if is_inside else key.start()].rstrip(), count=1).strip()
+    return text
+
+
+def without_open_fence(text: str) -> str:
+    """Removes a fence that opens at the end of the text."""
+    return _FENCE_AT_END.sub("", text).strip() if text.count("```") % 2 else text

@@ -1,0 +1,134 @@
+"""The difference between a tag or token that a model emits and one that its text speaks about.
+
+Code is text: a mark in a code span or in a fenced block is quoted. So is one in quotation marks or brackets, and one
+that is a word of a sentence: "The <think> tag hides the reasoning." Where both readings are possible, the user sees the
+text.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
+
+CODE_MAX = 2_000
+"""Number of fences, and of runs of backticks, that are looked at; after the last one no text counts as code."""
+
+_FENCE = re.compile(
+    r"\n[ \t]{0,3}(`{3,}|~{3,})([^\n`]*)(?=\n|\Z)"
+)  # a literal first character makes the search fast
+_TICKS = re.compile(r"`+")
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_LIST_ITEM = re.compile(r"(?:[>#*•–-]|\d{1,3}[.)])+")
+_SENTENCE_ENDS = ".!?…؟。！？"
+_OPENING = "\"'“”‘’«‹„(*_"
+_CLOSING = "\"'“”‘’»›)*_"
+_PUNCTUATION = ".,;:!?)…،؛؟。，"
+_LINE_MAX = 400
+"""Number of characters before a mark that are looked at."""
+
+
+class Fence:
+    """A fenced block, from its first line to its last one."""
+
+    def __init__(self, text: str, opened: re.Match[str], closed: re.Match[str] | None) -> None:
+        self.start = opened.start()  # in `text`: the match is in a text with a line break before it
+        self.end = closed.end() - 1 if closed else len(text)
+        self.body_start = min(opened.end(), self.end)
+        self.body_end = max(closed.start() if closed else len(text), self.body_start)
+        self.label = opened[2].strip().lower()
+
+
+class Code:
+    """The parts of a text that are code, as Markdown has them: fenced blocks and code spans. Read when asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def holds(self, at: int) -> bool:
+        """Returns True if the character at this index is code."""
+        index = bisect_right(self._ranges, at, key=_first) - 1
+        return index >= 0 and at < self._ranges[index][1]
+
+    def fence_around(self, at: int) -> Fence | None:
+        """Returns the fenced block that holds the character at this index."""
+        index = bisect_right(self.fences, at, key=lambda fence: fence.start) - 1
+        return self.fences[index] if index >= 0 and at < self.fences[index].end else None
+
+    @cached_property
+    def fences(self) -> list[Fence]:
+        """The fenced blocks, in order."""
+        text = self._text
+        return list(_fences(text)) if "```" in text or "~~~" in text else []
+
+    @cached_property
+    def _ranges(self) -> list[tuple[int, int]]:
+        spans = _spans(self._text, self.fences) if "`" in self._text else ()
+        return sorted([*((fence.start, fence.end) for fence in self.fences), *spans])
+
+
+def _first(pair: tuple[int, int]) -> int:
+    return pair[0]
+
+
+def _fences(text: str) -> Iterator[Fence]:
+    opened: re.Match[str] | None = None
+    for line in islice(_FENCE.finditer(f"\n{text}"), CODE_MAX):
+        if opened is None:
+            opened = line
+        elif line[1].startswith(opened[1]) and not line[2].strip():
+            yield Fence(text, opened, line)
+            opened = None
+    if opened is not None:
+        yield Fence(text, opened, None)
+
+
+def _spans(text: str, fences: list[Fence]) -> Iterator[tuple[int, int]]:
+    """Yields code spans: from a run of backticks to the next run of that length in the paragraph, outside fences."""
+    borders = sorted([end for fence in fences for end in (fence.start, fence.end)])
+    ticks = islice(_TICKS.finditer(text), CODE_MAX)
+    runs = [run.span() for run in ticks if not bisect_right(borders, run.start()) % 2]
+    breaks = [match.start() for match in _PARAGRAPH.finditer(text, 0, runs[-1][1])] if runs else []
+    following: dict[int, int] = {}
+    closing: list[int | None] = [None] * len(runs)
+    for index in range(len(runs) - 1, -1, -1):
+        length = runs[index][1] - runs[index][0]
+        closing[index] = following.get(length)
+        following[length] = index
+    index = 0
+    while index < len(runs):
+        close = closing[index]
+        if close is not None and _are_near(runs[index][0], runs[close][0], borders, breaks):
+            yield runs[index][0], runs[close][1]
+            index = close
+        index += 1
+
+
+def _are_near(start: int, end: int, *borders: list[int]) -> bool:
+    return all(bisect_right(border, start) == bisect_right(border, end) for border in borders)
+
+
+def is_quoted(text: str, start: int, end: int) -> bool:
+    """Returns True if the mark between `start` and `end` is a word of a sentence, or stands in quotes or brackets."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if before and before in _OPENING and after and after in _CLOSING:
+        return True
+    return before in (" ", "\t", "(") and not begins_line(text, start) and continues(text, end)
+
+
+def begins_line(text: str, start: int) -> bool:
+    """Returns True if nothing stands before `start` in its line or its sentence, but perhaps the mark of a list."""
+    line = text[max(0, start - _LINE_MAX) : start]
+    line = line[line.rfind("\n") + 1 :].strip()
+    return not line or line[-1] in _SENTENCE_ENDS or _LIST_ITEM.fullmatch(line) is not None
+
+
+def continues(text: str, end: int) -> bool:
+    """Returns True if a sentence goes on after `end`: with punctuation, or with a space and no capital letter."""
+    after = text[end : end + 2]
+    if after[:1] in _PUNCTUATION:
+        return bool(after)
+    goes_on = after[1:].isalnum() and not after[1:].isupper()
+    return after[:1] in (" ", "\t") and (goes_on or after[1:] in ("(", "=", "|", "-", "–", "—"))

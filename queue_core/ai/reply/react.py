@@ -1,0 +1,61 @@
+"""Answers of ReAct agents in prose: "Thought: …", "Action: …", "Observation: …", "Final Answer: …", a line each."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from queue_core.ai.reply.quoting import Code
+
+LABELS_MAX = 1_000
+"""Number of labels that are looked at."""
+
+_THOUGHTS = ("thought", "pensamiento", "pensamento")
+_ACTIONS = ("action", "acción", "ação")
+_FINAL = (
+    r"final ?answer|final ?response|respuesta final|resposta final|réponse finale|risposta finale|الإجابة النهائية"
+    r"|الاجابة النهائية|الجواب النهائي|最终答案|最終回答"
+)
+_STEP = f"{'|'.join(_THOUGHTS)}|action input|{'|'.join(_ACTIONS)}|observation|observación|observação|question"
+_LABEL = re.compile(
+    rf"\n[ \t>*#_]{{0,6}}(?:(?P<final>{_FINAL})|(?P<answer>answer|ai|response)|(?P<step>{_STEP}))"
+    r" ?[*_]{0,2}[:：][*_]{0,2}[ \t]?",
+    re.IGNORECASE,
+)
+
+_CALLS = re.compile(r"```(?:json)?\s{0,9}[\[{]\s{0,9}[\[{\"]")
+_FINAL_ACTION = re.compile(r"\"action\"\s{0,9}:\s{0,9}\"final", re.IGNORECASE)
+
+
+def final_answer(text: str, code: Code) -> tuple[str, bool] | None:
+    """Returns the answer of an agent, and True if it calls a tool instead; None if the text is not an agent's."""
+    if ":" not in text and "：" not in text:
+        return None
+    text = f"\n{text}"
+    labels = [label for label in islice(_LABEL.finditer(text), LABELS_MAX) if not code.holds(label.start())]
+    if not labels:
+        return None
+    steps = {_step(label) for label in labels} - {""}
+    before = text[: labels[0].start()].strip()
+    finals = [index for index, label in enumerate(labels) if label["final"]]
+    if finals and (steps - {"question"} or (not before and finals[0] == 0)):
+        return _segment(text, labels, finals[-1]), False
+    thinks = _step(labels[0]) in _THOUGHTS and not before
+    answers = [index for index, label in enumerate(labels) if label["answer"]]
+    if thinks and answers:
+        return _segment(text, labels, answers[-1]), False
+    actions = [index for index, label in enumerate(labels) if _step(label) in _ACTIONS]
+    action = _segment(text, labels, actions[-1]) if actions else ""
+    if not actions or not (thinks or steps & {"action input", "observation"} or _CALLS.match(action)):
+        return None
+    return (action, False) if _FINAL_ACTION.search(action, 0, 500) else (before, True)
+
+
+def _step(label: re.Match[str]) -> str:
+    return (label["step"] or "").lower()
+
+
+def _segment(text: str, labels: list[re.Match[str]], index: int) -> str:
+    """Returns the text after a label, up to the next step that the agent invents."""
+    end = next((label.start() for label in labels[index + 1 :] if label["step"]), len(text))
+    return text[labels[index].end() : end].strip()

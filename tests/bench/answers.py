@@ -1,0 +1,59 @@
+"""Benchmark of the way from an AI's answer to the reply, for answers of 1 MiB: `make bench`. The aim is 50 ms."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from queue_core.ai.reply import extract
+
+SIZE = 1_048_576
+REPEATS = 5
+ENGLISH = "We open at nine, and close at ten. Ask us *anything*.\n"
+ARABIC = "نفتح الساعة التاسعة ونغلق العاشرة. اسألنا عن أي شيء.\n"
+LISTING = '```json\n{"a": 1}\n```\nText with `code` and **bold**.\n'
+
+
+def _filled(piece: str) -> str:
+    return piece * (SIZE // len(piece))
+
+
+ANSWERS = {
+    "English": _filled(ENGLISH),
+    "Arabic": _filled(ARABIC),
+    "Markdown with code": _filled(LISTING),
+    "HTML": _filled("<b>bold</b> and <i>so on</i>\n"),
+    "our object": json.dumps({"response": _filled(ENGLISH), "needsDataCollection": False}),
+    "our object in a fence": f"```json\n{json.dumps({'response': _filled(ENGLISH)})}\n```",
+    "reasoning, then a text": f"<think>{_filled(ENGLISH)}</think>We open at nine.",
+    "a line of JSON for each text": _filled('{"message": "Hello there."}\n'),
+    "braces": _filled("{"),
+    "brackets and quotes": _filled('["'),
+    "objects that do not end": _filled('{"response": "'),
+    "tokens": _filled("<|im_start|>"),
+}
+
+
+def measured_ms(answer: str) -> float:
+    """Returns the shortest CPU time of a few extractions, in milliseconds."""
+    times = []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        extract(answer)
+        times.append(time.process_time() - began)
+    return min(times) * 1000
+
+
+def main() -> None:
+    """Prints a row for each kind of answer."""
+    table = Table("answer of 1 MiB", "CPU ms", title="From an answer to the reply")
+    for name, answer in ANSWERS.items():
+        table.add_row(name, f"{measured_ms(answer):.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

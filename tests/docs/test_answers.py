@@ -1,0 +1,36 @@
+"""docs/answers.md: its examples come out as it says, and it has the words of every reason."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from queue_core.ai.reply import ABSENCE_WORDS, extract
+from tests.docs.documents import ROOT, table_under
+
+PAGE = "docs/answers.md"
+_ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it) \|$", re.MULTILINE)
+
+
+def examples(heading: str) -> list[tuple[str, str]]:
+    """Returns the answers of a table, each with what the user sees of it."""
+    rows = [(row[2], row[3] or row[2]) for row in _ROW.finditer(table_under(PAGE, heading))]
+    return [(_written(answer), _written(shown)) for answer, shown in rows]
+
+
+def _written(cell: str) -> str:
+    return cell.replace("\\|", "|").replace("⏎", "\n")
+
+
+@pytest.mark.parametrize("heading", ["What is taken off", "What stays"])
+def test_the_examples_come_out_as_the_page_says(heading: str) -> None:
+    rows = examples(heading)
+    assert len(rows) == table_under(PAGE, heading).count("\n| `")
+    for answer, shown in rows:
+        assert extract(answer).text == shown
+
+
+def test_the_page_has_the_words_of_every_reason() -> None:
+    page = " ".join((ROOT / PAGE).read_text("utf-8").split())
+    assert [words for words in ABSENCE_WORDS.values() if f"- {words}" not in page] == []

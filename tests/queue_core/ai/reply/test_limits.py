@@ -1,0 +1,136 @@
+"""Limits of the extraction: steps that grow with the text at most, depth that is bounded, whatever the text is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from queue_core.ai.reply import extract
+
+MARKS = (
+    *(
+        "<think>",
+        "</think>",
+        "<thought>",
+        "<analysis>",
+        "<tool_call>",
+        "</tool_call>",
+        "<|im_end|>",
+        "<|im_start|>",
+        "<s>",
+    ),
+    *(
+        "[INST]",
+        "[/INST]",
+        "[TOOL_CALLS]",
+        "[THINK]",
+        "◁think▷",
+        "◁/think▷",
+        "<function=",
+        "<invoke name=",
+        "<unused95>",
+    ),
+    *(
+        "<ctrl43>",
+        "<ctrl46>",
+        "<|START_RESPONSE|>",
+        "<|channel>",
+        "<channel|>",
+        "<|open|>think<|sep|>",
+        "<|any|>",
+        "<answer>",
+    ),
+    *('<｜DSML｜invoke name="x">', "<|channel|>final<|message|>a", "<|channel|>", "- <think> x </think> y\n"),
+)
+PIECES = (
+    *MARKS,
+    *(
+        "{",
+        '{"',
+        '{"a":',
+        '"\\',
+        "```\n",
+        "`",
+        "`a``b",
+        "~~~\n",
+        '{"response":"',
+        '{"a":1}',
+        '{"a":1,}',
+        "{response:",
+        "/*",
+    ),
+    *(
+        '["',
+        "[",
+        "<",
+        "Thought: a\n",
+        "Action: a\nAction Input: b\n",
+        "{'",
+        '{"message":"Hello there."}\n',
+        "data: x\n",
+    ),
+    *(
+        "assistantfinal",
+        "analysisA",
+        "<details><summary>thinking</summary>",
+        '"needsDataCollection"',
+        "\n",
+        " ",
+        "\\",
+    ),
+)
+
+
+def steps(text: str) -> int:
+    """Counts the calls of functions, Python's and C's, that an extraction makes."""
+    count = 0
+
+    def on_event(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(on_event)
+    try:
+        extract(text)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("before", ["", '{"response": "'])
+def test_twice_the_text_takes_twice_the_steps_at_most(before: str) -> None:
+    for piece in PIECES:
+        single, double = (steps(before + piece * (size // len(piece))) for size in (32_768, 65_536))
+        assert double <= 2.5 * single + 1_000, piece
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("before", ["", '{"a": '])
+def test_a_megabyte_of_nonsense_is_read_once_or_a_few_times(before: str) -> None:
+    """Code that read the same text again and again would take hours."""
+    for piece in PIECES:
+        extract(before + piece * (1_048_576 // len(piece)))
+
+
+@pytest.mark.parametrize("depth", [5, 500, 50_000])
+@pytest.mark.parametrize(
+    ("opens", "closes"), [('{"response": ', "}"), ("[", "]"), ('{"data": ', "}"), ('{"a": [', "]}")]
+)
+def test_depth_is_bounded(depth: int, opens: str, closes: str) -> None:
+    reply = extract(f'{opens * depth}"We open at nine."{closes * depth}')
+    assert reply.text == "We open at nine." or depth > 5
+
+
+def test_a_text_is_decoded_a_bounded_number_of_times() -> None:
+    answer = "We open at nine."
+    for _ in range(6):
+        answer = json.dumps({"response": answer})
+    assert extract(answer).text == "We open at nine."
+    for _ in range(6):
+        answer = json.dumps({"response": answer})
+    extract(answer)
