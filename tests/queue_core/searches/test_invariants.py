@@ -405,7 +405,7 @@ BUGS = {
     ),
     "claim hands over what has expired": (
         "claim",
-        "return at > 0 and at < now_ms - ttl_ms",
+        "return at > 0 and math.max(at, counts_from) < now_ms - queue_ttl_ms",
         "return false",
         "batches",
     ),
