@@ -612,8 +612,8 @@ BUGS = {
     "survey sees no lease that ran out": ("survey", "expired + 1", "expired", "survey"),
     "drop_old cuts a batch that has a reply": (
         "drop_old",
-        "math.max(math.min(count, limit), replied)",
-        "math.min(count, limit)",
+        "math.max(math.min(count, limit, room), replied)",
+        "math.min(count, limit, room)",
         "dropped",
     ),
     "drop_old takes what is in work": ("drop_old", "(tonumber(lock[2]) or 0) > now_ms", "false", "dropped"),
