@@ -72,10 +72,8 @@ class Claims:
         if chosen:
             partition = chosen.partition
         claimer = processor_id, partition
-        claim_id = self.unanswered.pop(claimer, None)
-        if claim_id is None:
-            claim_id = self._new_id()
-            self._numbers[claimer] += 1
+        claim_id = self.unanswered.pop(claimer, None) or self._new_id()
+        self._numbers[claimer] += 1
         shared = access.keys.partitions[partition]
         call = scripts.Claim(
             partition=shared,

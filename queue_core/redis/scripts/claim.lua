@@ -6,9 +6,9 @@
 -- lives would have renewed it. A lease that is not renewed is looked at from the middle of its time on, so that
 -- `grace_ms` is over when it ends: on a Redis that was only quiet, a dead worker's lease is taken over without delay.
 --
--- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed. `claim_number`
--- counts the claims of a processor since it began its `run`: a copy that the network delivers after newer claims leases
--- nothing, since nobody would read the answer.
+-- A claim whose answer was lost is repeated with the same claim_id: it returns the same leases, renewed, if there are any.
+-- `claim_number` counts the claims of a processor, repeated ones included, since it began its `run`: a copy that the network
+-- delivers after that claim or a newer one leases nothing, since nobody would read the answer.
 -- `kept` has conversations and tokens, alternating. These leases are renewed first: their worker could not do it.
 -- `expected_ms` is the time that this clock would show now if it had run like the worker's since an earlier answer, 0 if
 -- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
@@ -420,14 +420,15 @@ allow_when_full(partition.token)
 local last = guarded({last_claim = last_claim, damaged = partition.damaged}, now_ms, function()
   return redis.call('HMGET', last_claim, 'claimId', 'conversations', 'run', 'number')
 end)
-if last[3] == run and last[1] ~= claim_id and claim_number <= (tonumber(last[4] or nil) or 0) then
+local has_leased = last[1] == claim_id and (last[2] or '') ~= ''
+if last[3] == run and not has_leased and claim_number <= (tonumber(last[4] or nil) or 0) then
   return answer({})
 end
 local since, position = looked_since()
 sweep = position and sweep_from(position)
 renew_kept()
-if last[1] == claim_id then
-  for conversation in string.gmatch(last[2] or '', '%S+') do
+if has_leased then
+  for conversation in string.gmatch(last[2], '%S+') do
     local place = place_in(partition, conversation)
     local held = redis.pcall('HMGET', place.lock, 'token', 'claimId')
     if held[1] and held[2] == claim_id then
@@ -436,6 +437,7 @@ if last[1] == claim_id then
       batches[#batches + 1] = is_readable and batch or nil
     end
   end
+  redis.call('HSET', last_claim, 'run', run, 'number', claim_number)
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
   return answer({})
 end

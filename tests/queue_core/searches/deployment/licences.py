@@ -86,15 +86,29 @@ class Licences:
         )
 
     def _is_refuted(self, work: Work) -> bool:
-        """Return True if a call failed since its backend was away, and meanwhile another conversation was served."""
+        """Return True if a call failed since its backend was away, and another conversation was served meanwhile.
+
+        Or since the last call for this conversation that failed so.
+        """
         if not isinstance(work, Ask | Sending) or work.end != "away":
             return False
         scripts = ("record_reply", "complete") if isinstance(work, Ask) else ("record_sent", "complete")
+        began_ms = max(
+            (
+                other.began_ms
+                for other in self._trace.works
+                if isinstance(other, type(work))
+                and other.conversation == work.conversation
+                and other.end == "away"
+                and other.began_ms < work.began_ms
+            ),
+            default=work.began_ms,
+        )
         return any(
             step.script in scripts
             and step.conversation != work.conversation
             and step.answer in ("held", "superseded")
-            and step.at_ms >= work.began_ms - 2 * HALF_TRIP_MS
+            and step.at_ms >= began_ms - 2 * HALF_TRIP_MS
             for step in self._trace.executed
             if step.at_ms <= (work.ended_ms or math.inf) + 2 * HALF_TRIP_MS + self._settings.redis_deadline_ms
         )
