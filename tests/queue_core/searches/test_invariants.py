@@ -331,7 +331,7 @@ BUGS = {
     ),
     "claim does not know its own repetition": (
         "claim",
-        "if last[1] == claim_id then",
+        "if has_leased then",
         "if false then",
         "batches",
     ),

@@ -291,7 +291,9 @@ class TestLateCopies:
         assert await steps.everything() == before
         assert (await steps.leased(17_000, "c3")).conversation == PLACE.conversation
 
-    async def test_a_copy_of_the_last_claim_leases_nothing_and_its_repetition_does(self, steps: Steps) -> None:
+    async def test_a_copy_of_the_last_claim_leases_nothing_and_its_repetition_does(
+        self, steps: Steps
+    ) -> None:
         """A copy may come when nobody reads the answer; a worker that repeats a claim reads it."""
         await steps.enqueue("m1")
         assert (await steps.claim(7_000, "c1")).batches == []
