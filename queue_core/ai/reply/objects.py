@@ -188,7 +188,7 @@ def without_leftovers(text: str, code: Code) -> str:
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
-        if is_response and _is_embedded(text, key.start(), len(text)):
+        if is_response and (_is_embedded(text, key.start(), len(text)) or _is_closed(text, key.start())):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):
@@ -197,6 +197,15 @@ def without_leftovers(text: str, code: Code) -> str:
         is_inside = brace >= 0 and "}" not in text[brace : key.start()]
         return _BEFORE_LEFTOVER.sub("", text[: brace if is_inside else key.start()].rstrip(), count=1).strip()
     return text
+
+
+def _is_closed(text: str, start: int) -> bool:
+    """Return True for an object that is whole, or after whose end a sentence goes on: the user is to see it."""
+    found = read_object(text, start)
+    if found is not None and found.is_whole:
+        return True
+    end = text.find("}", start)
+    return end >= 0 and continues(text, end + 1)
 
 
 def without_open_fence(text: str) -> str:

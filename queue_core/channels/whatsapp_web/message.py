@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queue_core.channels import content as contents
-from queue_core.channels.base import SkippedError
+from queue_core.channels.base import InvalidWebhookError, SkippedError
 from queue_core.channels.content import Content
 from queue_core.channels.phrases import Phrases
 from queue_core.channels.values import Object, at, text
@@ -34,8 +34,10 @@ def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -
     """Returns the content of a message; `item` is what the provider sends around it.
 
     Raises SkippedError for what no user wrote, and for a message without content: WhatsApp could not decrypt it yet,
-    and delivers it again with its content and the same id.
+    and delivers it again with its content and the same id. Raises InvalidWebhookError for content of another form.
     """
+    if not isinstance(message, dict | None):
+        raise InvalidWebhookError("its content is not an object")
     inner, is_edited = unwrapped(message, _is_kind)
     content = _kind_of(say, inner, item)
 
@@ -44,7 +46,7 @@ def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -
             return None
         try:
             return read_content(say, quoted, {}, quotes=quotes + 1)
-        except SkippedError:
+        except (SkippedError, InvalidWebhookError):
             return None
 
     context = read_context(say, item, inner, read_quoted)
@@ -62,7 +64,21 @@ def _is_kind(kind: str) -> bool:
     )
 
 
+def _check_forms(content: Object) -> None:
+    """Raise InvalidWebhookError for the content of a known kind that has another form."""
+    for kind, part in content.items():
+        expected = str if kind == "conversation" else dict
+        if part in (None, "") or isinstance(part, expected):
+            continue
+        if kind == "conversation" or kind in KINDS:
+            raise InvalidWebhookError(f"its {kind} is not {'a text' if expected is str else 'an object'}")
+    words = at(content, "extendedTextMessage", "text")
+    if words is not None and not isinstance(words, str):
+        raise InvalidWebhookError("its extendedTextMessage has a text that is not a text")
+
+
 def _kind_of(say: Phrases, content: Object, item: Object) -> Content:
+    _check_forms(content)
     if words := text(content.get("conversation")):
         return Content(kind="text", text=words)
     for kind, part in content.items():
@@ -89,7 +105,7 @@ def read_protocol(say: Phrases, part: Object) -> Content:
             return contents.edit(
                 say, target, read_content(say, part.get("editedMessage"), {}, quotes=QUOTES_MAX)
             )
-        except SkippedError:
+        except (SkippedError, InvalidWebhookError):
             return contents.edit(say, target, None)
     raise SkippedError("protocol")
 

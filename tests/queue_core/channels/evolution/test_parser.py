@@ -280,6 +280,22 @@ def test_several_messages_in_one_webhook() -> None:
         assert inbound.skipped == {"own": 1}
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("not an object", "its content is not an object"),
+        (5, "its content is not an object"),
+        ({"conversation": {"a": 1}}, "its conversation is not a text"),
+        ({"imageMessage": "x"}, "its imageMessage is not an object"),
+        ({"extendedTextMessage": {"text": ["x"]}}, "its extendedTextMessage has a text that is not a text"),
+    ],
+)
+def test_content_of_another_form_is_kept_for_people(content: Any, reason: str) -> None:
+    data = evolution({})["data"] | {"message": content}
+    (item,) = parsed(evolution({}) | {"data": data}).unreadable
+    assert item.reason.endswith(reason)
+
+
 def test_a_message_that_cannot_be_read_does_not_take_the_others_with_it() -> None:
     good = evolution({"conversation": "1"})["data"]
     bad = [{"key": {"id": "x"}, "message": {"conversation": "who?"}}, 7, {"message": {}}]
