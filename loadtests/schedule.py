@@ -160,4 +160,5 @@ def _arrivals(recording: Recording) -> Iterator[Arrival]:
         if key not in seen:
             seen.add(key)
             user = f"{delivery.instance}/{delivery.phone}"
-            yield Arrival((delivery.at_ms - first_ms) / 1000, user, delivery.text)
+            text = delivery.text or f"[{delivery.kind}]"  # media, or a recording without texts
+            yield Arrival((delivery.at_ms - first_ms) / 1000, user, text)

@@ -244,8 +244,8 @@ class _Examination:
             )
         self._warnings += [self._words_of(outage) for outage in outages]
         ttl_ms = self._queue.settings.queue_ttl_s * 1000
-        if outages:
-            return  # what waits for a backend does not expire
+        if outages or self._facts.get("held_since_ms") is not None:
+            return  # what waits for a backend, or for the end of a hold, does not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
                 f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "

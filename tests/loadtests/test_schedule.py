@@ -72,7 +72,7 @@ def test_a_recording_is_sent_as_it_was_or_faster(tmp_path: Path) -> None:
     )
     arrivals = arrivals_of(Plan(scenario="recorded", recording=path, speed=2))
     sent = [(arrival.at_s, arrival.user, arrival.text) for arrival in arrivals]
-    assert sent == [(0, "bot/a", "hello"), (2, "bot/b", "")]
+    assert sent == [(0, "bot/a", "hello"), (2, "bot/b", "[text]")]
 
 
 def test_a_broken_recording_is_reported_with_its_line(tmp_path: Path) -> None:

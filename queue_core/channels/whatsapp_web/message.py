@@ -128,5 +128,6 @@ def _other(say: Phrases, content: Object, item: Object) -> Content:
     if stub in _DELETED_STUBS:
         return contents.deletion(say, text(at(item, "key", "id")))
     if stub in _WITHOUT_CONTENT:
-        raise SkippedError("undecrypted" if item else "empty")
+        is_empty = not item or (stub is None and "conversation" in content)
+        raise SkippedError("empty" if is_empty else "undecrypted")
     raise SkippedError("call" if stub in _CALL_STUBS else "system")

@@ -208,7 +208,7 @@ def _state(overview: _Overview) -> str:
         return _state_of_nothing_queued(overview)
     if at_ms is None:
         return "STRANDED: it has messages and no due time; `python -m queue_core monitor` repairs that"
-    when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"overdue by {age(now_ms - at_ms)}"
+    when = f"in {age(at_ms - now_ms)}" if at_ms > now_ms else f"now (overdue by {age(now_ms - at_ms)})"
     return _state_of_waiting(queued, when)
 
 
