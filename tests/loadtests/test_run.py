@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
     ledger = result["ledger"]
     assert (ledger["lost"], ledger["duplicates"]) == (0, 0)
     assert ledger["worker_died"] > 0
-    assert "A worker died while sending: " in output
+    assert "Because a worker died while sending, " in output
     assert {double["worker_died"] for double in result["doubles"]} == {True}
     for double in result["doubles"]:
         first, *later = double["sends"]

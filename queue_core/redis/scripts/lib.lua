@@ -184,7 +184,7 @@ local function pull_forward(place, rules, now_ms, lock_ttl_ms)
   elseif lock[2] or lock[5] then
     latest = now_ms + (tonumber(lock[3] or nil) or 3600000)
   else
-    latest = no_later(due_at(place, rules, now_ms) or now_ms, lock[4])
+    latest = math.max(no_later(due_at(place, rules, now_ms) or now_ms, lock[4]), now_ms)
   end
   if not scheduled or scheduled <= latest + STEP_MS then
     return false

@@ -30,12 +30,14 @@ def traffic(users: int, messages: int) -> Recording:
 
 
 @pytest.mark.parametrize("rate", [0.3, 0.9])
-def test_an_ai_that_fails_costs_time_and_loses_nothing(rate: float) -> None:
+def test_an_ai_that_fails_costs_time_or_ends_in_dead_letters_and_loses_nothing(rate: float) -> None:
+    """A turn that fails while others succeed has its attempts."""
     run = replay(traffic(5, 12), QUEUE, SimSettings(faults={"ai-fails": rate}))
     assert run["faults"]["ai-fails"] > 2
     assert run["came_to_rest"]
     assert (run["lost"], run["duplicated"], run["reordered"], run["pending"]) == ([], [], [], [])
-    assert run["answered"] == run["sent"] == 60
+    assert run["answered"] + len(run["dead_lettered"]) == run["sent"] == 60
+    assert bool(run["dead_lettered"]) == (rate == 0.9)
 
 
 def test_faults_of_the_old_systems_do_not_affect_the_queue() -> None:
