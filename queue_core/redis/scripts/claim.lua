@@ -252,9 +252,9 @@ local function batch_of(place)
     bytes = bytes + #element
   end
   local waiting = redis.call('LLEN', place.queue)
+  local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
   return {
-    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], string.match(lock[5] or '', '^%d+$') or '0',
-    elements,
+    place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
   }, bytes
 end
 

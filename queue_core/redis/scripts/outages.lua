@@ -1,12 +1,12 @@
--- outages: state of the backends; functions that scripts share. The loader puts them behind lib, in front of a script that uses them.
+-- outages: state of the backends; functions that scripts share.
 --
 -- A backend is something that turns need: 'ai', or 'channel:' and an instance, whose channel it is. It is away when turns
 -- of different conversations fail in a row for its reasons. Then its turns wait, and one at a time probes it. When one
 -- succeeds, work resumes: one turn more at a time with each success. Its keys, for a backend N, lie in each partition:
 -- - backend:N, a hash. `okAt okBy`: time and conversation of the last success; `otherOkAt`: the last success of another
---   conversation. `failed`: a conversation that failed since. (Conversations are kept as tags, which name nobody.) While it is away or work resumes: `state` ('away',
---   'resuming'), `since`, `error`, `atOnce` (turns that may use it at a time), `probeAt` and `probeMs` (the next probe,
---   and the wait before it).
+--   conversation. `failed`: a conversation that failed since. (Conversations are kept as tags, which name nobody.) While
+--   it is away or work resumes: `state` ('away', 'resuming'), `since`, `error`, `atOnce` (turns that may use it at a
+--   time), `probeAt` and `probeMs` (the next probe, and the wait before it).
 -- - backend_waiting:N, a sorted set: conversations that wait for it, in their order.
 -- - backend_trials:N, a sorted set: conversations that use it while it is away or work resumes, with the time at which
 --   to look whether they still do.
