@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from queue_core import MessageQueue, Processor
 from queue_core.message import Batch
+from queue_core.queue.health import examine
 from queue_core.queue.holding import Inventory
 from tests.queue_core.bot import Bot, at_rest, enqueue, eventually, message, quick, running
 from tests.queue_core.queue.conftest import EPOCH_MS, Clock
@@ -81,6 +82,15 @@ async def test_the_turn_of_a_dead_worker_is_taken_over_after_the_hold(
     await queue.holding.resume()
     (batch,) = (await queue.claim("q")).batches
     assert (batch.ids, batch.attempt) == (("m1",), 2)
+
+
+async def test_nothing_is_said_to_expire_while_the_queue_is_held(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(message("m1"))
+    await queue.holding.hold()
+    clock.now_ms += queue.settings.queue_ttl_s * 1000
+    warnings = (await examine(queue)).warnings
+    assert any("is held" in warning for warning in warnings)
+    assert not any("becomes a dead letter" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize("held_for_ms", [TTL_MS + 1, 10 * TTL_MS])

@@ -102,6 +102,19 @@ async def test_an_id_is_known_after_the_setting_was_changed(steps: Steps) -> Non
     assert (await steps.enqueue("m1", HOUR_MS, dedupe_ttl_ms=DAY_MS // 2)).status == "duplicate"
 
 
+async def test_an_id_that_comes_after_the_time_was_raised_is_kept_for_the_new_time(steps: Steps) -> None:
+    for number in range(300):
+        await steps.enqueue(f"before {number}", dedupe_ttl_ms=HOUR_MS)
+    before = set(await steps.redis.keys("*:ids:*"))
+    for number in range(300):
+        await steps.enqueue(f"after {number}", 60_000, dedupe_ttl_ms=DAY_MS)
+    buckets = set(await steps.redis.keys("*:ids:*")) - before
+    assert sum([await steps.redis.hlen(key) for key in buckets]) == 300, (
+        "none is in a bucket that ends earlier"
+    )
+    assert min([await steps.redis.pttl(key) for key in buckets]) >= DAY_MS
+
+
 async def test_a_duplicate_says_when_the_id_came_first(steps: Steps) -> None:
     await steps.enqueue("m0", 0)
     await steps.enqueue("m1", HOUR_MS)
