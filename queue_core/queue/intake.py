@@ -24,7 +24,7 @@ from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_o
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
 from queue_core.waiting import cancel_all, within
 
-Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
+Acknowledgement = Literal["queued", "changed", "duplicate", "late", "answered"]
 
 STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
