@@ -145,7 +145,7 @@ end
 -- Applies changes to some messages behind the first `first`. Returns how many left the list.
 local function apply_to_page(place, first, limit, now_ms)
   local elements = redis.call('LRANGE', place.queue, first, first + limit - 1)
-  local is_gone, count, is_told = {}, 0, {}
+  local is_gone, count = {}, 0
   for index, element in ipairs(elements) do
     local id = quick_id_of(element) or ''
     local change, note = redis.call('HGET', place.changes, id), redis.call('HGET', place.change_notes, id)
@@ -154,10 +154,10 @@ local function apply_to_page(place, first, limit, now_ms)
       local edit = string.sub(change, 2)
       redis.call('LSET', place.queue, first + index - 1, edited(element, edit, letter))
       archive(place, unread(edit, 'noted', 's'), now_ms)
-    elseif change or note or is_told[id] then
+    elseif change or note then
       local what, kept, stands_for = string.match(note or '', '^(%a)(%a)%d*:(.*)$')
       if what == 'd' and stands_for ~= '' then
-        is_told[stands_for] = true
+        redis.call('HSETNX', place.changes, stands_for, kept)  -- its deletion says nothing then
       end
       is_gone[first + index], count = true, count + 1
       local how = (change or what == 'd') and 'deleted' or 'noted'
