@@ -17,8 +17,8 @@ BackendKind = Literal["ai", "channel"]
 """Something that a turn needs: the AI, and then the channel of its instance."""
 SendState = Literal["not sent", "unsure", "sent"]
 Changed = Literal["", "edited", "edited again", "deleted", "noted"]
-"""Fate of a message that was changed: its user edited it, or edited that edit again; deleted it; or it is a change that was
-carried out or only noted, and is not read itself."""
+"""Fate of a message that was changed: its user edited it (an edit: edited it again), or deleted it. "noted" is a change
+that was carried out or only noted, and is not read itself."""
 
 MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
@@ -60,9 +60,9 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     """Text before an edit, if `keep_deleted_texts` is set."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every field under its JSON name, defaults included."""
+        """Return every field under its JSON name, defaults included, but `written_at`, which only Redis needs."""
         names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
-        return {encoded: getattr(self, name) for name, encoded in names}
+        return {encoded: getattr(self, name) for name, encoded in names if name != "written_at"}
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,10 +239,11 @@ def as_deletion(message: QueueMessage, target_id: str) -> QueueMessage:
 def change_of(message: QueueMessage) -> Change | None:
     """Return the change that a message makes to an earlier one.
 
-    None for any other message, and for a change that does not say of which message, or an edit without the new text: these
-    are read like any message. `channels/base.py` describes `message_data`.
+    None for any other message, for a change that does not say of which message, and for an edit without the new text:
+    these are read like any message. `channels/base.py` describes `message_data`.
     """
-    change = message.message_data.get("change") if isinstance(message.message_data, dict) else None
+    data: Any = message.message_data
+    change = data.get("change") if isinstance(data, dict) else None
     if not isinstance(change, dict):
         return None
     what, target_id = change.get("what"), change.get("id")

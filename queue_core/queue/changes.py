@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from queue_core.message import QueueMessage, decode, edited
+from queue_core.message import Changed, QueueMessage, change_of, decode, edited
 from queue_core.redis.scripts.loader import text
 
 _KEPT = "k"
@@ -27,7 +27,28 @@ class Changes(msgspec.Struct, frozen=True):
     def applied_to(self, messages: Iterable[QueueMessage]) -> list[QueueMessage]:
         """Return messages that wait as they will be read; those that will not be read are marked."""
         beside, notes = _texts(self.beside), _texts(self.notes)
-        return [_changed(message, beside.get(message.id, ""), notes.get(message.id, "")) for message in messages]
+        return [
+            _changed(message, beside.get(message.id, ""), notes.get(message.id, "")) for message in messages
+        ]
+
+
+def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
+    """Return messages of a turn with the changes among them carried out, for what waits elsewhere than in the queue.
+
+    Messages that were deleted are left out. A deletion of something else says nothing; an edit of it is read.
+    """
+    read = list(messages)
+    for message in messages:
+        change = change_of(message)
+        if change is None:
+            continue
+        targets = [it for it in read if it.id == change.target_id]
+        if change.what == "deletion":
+            read = [it for it in read if it not in targets and it is not message]
+        elif targets:
+            new = [edited(it, message, keeps_text=False) if it in targets else it for it in read]
+            read = [it for it in new if it is not message]
+    return tuple(read)
 
 
 def _changed(message: QueueMessage, beside: str, note: str) -> QueueMessage:
@@ -41,7 +62,7 @@ def _changed(message: QueueMessage, beside: str, note: str) -> QueueMessage:
     return message
 
 
-def _unread(message: QueueMessage, how: str, letter: str) -> QueueMessage:
+def _unread(message: QueueMessage, how: Changed, letter: str) -> QueueMessage:
     if letter != _KEPT:
         message = msgspec.structs.replace(message, message="", message_data={})
     return msgspec.structs.replace(message, changed=how)

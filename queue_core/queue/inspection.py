@@ -104,7 +104,17 @@ class Inspection:
         place = self._access.keys.of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
-        elements, completed, statistics, raw_lock, raw_reply, score, beside, notes, *waits = await self._access.read(
+        (
+            elements,
+            completed,
+            statistics,
+            raw_lock,
+            raw_reply,
+            score,
+            beside,
+            notes,
+            *waits,
+        ) = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
             ("HMGET", place.stats, *_STATISTICS),

@@ -1,4 +1,4 @@
-"""Edits and deletions of one conversation, as the contract has them: what becomes of its messages before they are read."""
+"""Edits and deletions of one conversation, as the contract has them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Changes:
     """Changes of a conversation that are not carried out yet."""
 
     beside: dict[str, Edit | None] = field(default_factory=dict)
-    """What becomes of messages that wait, by their ids; None for a deletion."""
+    """Edits of messages that wait, by the ids of these; None for a deletion."""
     notes: dict[str, Note] = field(default_factory=dict)
     is_reply_outdated: bool = False
     """True if a message was changed while it was being answered."""
@@ -41,7 +41,7 @@ class Changes:
         note = self.notes.get(target)
         if note is None:
             return False
-        return note.what == "deletion" or what == "edit" and 0 < ms < note.ms
+        return note.what == "deletion" or (what == "edit" and 0 < ms < note.ms)
 
     def id_of(self, target: str) -> str:
         """Return the id of what is read for a message."""

@@ -174,9 +174,7 @@ class Contract:
         waiting = self._append(name, message_id, provider_ms)
         return "queued", self.now_ms, waiting
 
-    def change(
-        self, name: Name, what: What, target: str, change: Edit
-    ) -> tuple[str, int, int]:
+    def change(self, name: Name, what: What, target: str, change: Edit) -> tuple[str, int, int]:
         """Status, time added, messages waiting, of an edit or a deletion with the id and time of `change`."""
         first = self.seen.get((name, change.id))
         if first is not None:
@@ -638,7 +636,13 @@ class Contract:
         for message in conversation.messages[:count]:
             self.dead.append(
                 Dead(
-                    conversation.name, message.id, message.provider_ms, reason, attempts, recorded, message.text
+                    conversation.name,
+                    message.id,
+                    message.provider_ms,
+                    reason,
+                    attempts,
+                    recorded,
+                    message.text,
                 )
             )
         del conversation.messages[:count]
