@@ -129,7 +129,12 @@ def test_a_long_search_finds_no_fault_that_breaks_one(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("script", "sound", "broken", "complaint"),
     [
-        ("claim", "if has_changes(place) then", "if false then", "was read as it was|was not read|not at rest"),
+        (
+            "claim",
+            "if has_changes(place) then",
+            "if false then",
+            "was read as it was|was not read|not at rest",
+        ),
         ("change", "letter .. (what == 'edit' and element or '')", "letter", "was not read"),
         ("changes", "elseif change or note then", "elseif change then", "was read as it was"),
     ],
