@@ -232,8 +232,7 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
 
 
 class _MessageTable(Table):
-    """Table of messages: the given columns, then kind, changes, id and text. Kinds and changes are left out if none is
-    known."""
+    """Table of messages: the given columns, then kind and change, where any is known, then id and text."""
 
     def __init__(
         self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool

@@ -1,4 +1,4 @@
-"""Edits and deletions in whole deployments: through any fault an old text is not read after its change, and an edit is."""
+"""Edits and deletions in whole deployments: whatever fails, old texts are not read after their change, and edits are."""
 
 from __future__ import annotations
 
