@@ -1,4 +1,4 @@
-"""Edits and deletions in whole deployments: whatever fails, old texts are not read after their change, and edits are."""
+"""Edits and deletions in whole deployments: whatever fails, old texts are not read after a change, and edits are."""
 
 from __future__ import annotations
 
