@@ -42,6 +42,10 @@ _BARE_TAGS = frozenset(("u", "ins", "sup", "sub", "span", "font", "mark", "small
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,9})(?:\s[^>]*)?/?>")
 _HREF = re.compile(r"\shref\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+_LOOSE_BOLD = re.compile(
+    r"\*\*(?=[^\s*])(?=[^*\n]{0,500}[^\W\d_])([^*\n]{0,500}[^\w\s*]|[^\w\s*][^*\n]{0,500}[^\s*])\*\*"
+)
+"""Bold that CommonMark does not see, since a letter follows its punctuation: `**Note:**text`."""
 _FOOTNOTE = re.compile(r"\[\^([^\s\]]{1,40})\]")
 
 
@@ -79,6 +83,11 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
         styles = piece.styles | {style} if style else piece.styles
         lines[-1].extend(_styled(piece, styles if dialect.has_marks else frozenset()))
     return [_written(line) for line in lines]
+
+
+def has_loose_bold(text: str) -> bool:
+    """Returns True if the text holds bold that CommonMark does not see. It loses its marks, since it ends in a word."""
+    return "**" in text and _LOOSE_BOLD.search(text) is not None
 
 
 def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
@@ -155,12 +164,12 @@ class _Reader:
             case "softbreak" | "hardbreak":
                 self._add("\n", is_fixed=True)
             case "text":
-                self._add(_with_footnotes(token.content, self._dialect.footnotes))
+                text = _LOOSE_BOLD.sub(r"\1", token.content) if "**" in token.content else token.content
+                self._add(_with_footnotes(text, self._dialect.footnotes))
             case "text_special":
                 self._add(_literal(token, self._dialect))
             case "code_inline":
-                mark = "`" if self._dialect.has_marks else ""
-                self._add(f"{mark}{token.content}{mark}", is_fixed=True)
+                self._add(_code(token) if self._dialect.has_marks else token.content, is_fixed=True)
             case "image":
                 self._image(token)
             case "link_open":
@@ -299,6 +308,14 @@ def _partners(tokens: Sequence[Token]) -> dict[int, int]:
             opening = waiting[name].pop()
             partners[opening], partners[index] = index, opening
     return partners
+
+
+def _code(token: Token) -> str:
+    """Returns a span of code. One that holds a backtick, which WhatsApp cannot show, stays as it was written."""
+    if "`" not in token.content:
+        return f"`{token.content}`"
+    pad = " " if token.content.startswith("`") or token.content.endswith("`") else ""
+    return f"{token.markup}{pad}{token.content}{pad}{token.markup}"
 
 
 def _literal(token: Token, dialect: Dialect) -> str:

@@ -10,19 +10,22 @@ from collections.abc import Iterator, Sequence
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
+from markdown_it.rules_block import StateBlock, fence
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from queue_core.channels.form.inline import Dialect, lines_of
+from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
 from queue_core.channels.form.links import address_of
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
 """Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+PASSES_MAX = 5
+"""Number of times that a text is converted until it stays as it is; nearly always one."""
 RULE = "———"
 """Line in the place of a horizontal rule."""
 
-_SIGNS = re.compile(r"[*_~`#>|\[<&\\]|^ {0,3}(?:---|\+ )|^\s*- \[", re.MULTILINE)
+_SIGNS = re.compile(r"[*_~`#>|\[<&\\]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
@@ -31,8 +34,8 @@ _DEFINITION = re.compile(
 _FOOTNOTE = re.compile(r"^ {0,3}\[\^([^\s\]]{1,40})\]:", re.MULTILINE)
 _FENCE = re.compile(r"[ >]{0,20}(`{3,}|~{3,})")
 _HEADING = re.compile(r"(.*?)#{1,6}(?=[ \t])")
-_HORIZONTAL = re.compile(r"([-*_])[ \t]*\1[ \t]*\1[ \t]*\Z")
-_ESCAPES = re.compile(r"\\[!-/:-@\[-`{-~]|&#?\w{1,32};")
+_HORIZONTAL = re.compile(r"(?<![-*_ \t])[ \t]{0,3}([-*_])[ \t]{0,3}\1[ \t]{0,3}\1[ \t]*\Z")
+_WORD = re.compile(r"[\w.+#-]{0,40}")
 _TASK = re.compile(r"\[([ xX])\] ")
 _PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
 _SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
@@ -44,11 +47,21 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
     if len(text) > CHARACTERS_MAX or not _SIGNS.search(text):
         return text
-    written = _Document(text, has_marks=has_marks).written()
-    if not _ESCAPES.search(text) or _Document(written, has_marks=has_marks).written() == written:
+    written = _written(text, has_marks)
+    if written == text or _written(written, has_marks) == written:
         return written
-    # Without its escapes the text would be Markdown once more: they stay.
-    return _Document(text, has_marks=has_marks, keeps_escapes=True).written()
+    # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
+    settled = text
+    for _ in range(PASSES_MAX):
+        before, settled = settled, _written(settled, has_marks, keeps_escapes=True)
+        if settled == before:
+            break
+    written = _written(settled, has_marks)
+    return written if _written(written, has_marks) == written else settled
+
+
+def _written(text: str, has_marks: bool, keeps_escapes: bool = False) -> str:
+    return _Document(text, has_marks=has_marks, keeps_escapes=keeps_escapes).written()
 
 
 class _Document:
@@ -89,7 +102,7 @@ class _Document:
             elif token.type == "fence":
                 lines = self._code(token)
             elif token.type == "hr":
-                lines = [_HORIZONTAL.sub(RULE, self._lines[start])] if len(token.markup) == 3 else None
+                lines = [_HORIZONTAL.sub(RULE, self._lines[start])]
             elif token.type == "table_open":
                 last = next(at for at in range(index, len(self._tokens)) if self._tokens[at].type == "table_close")
                 lines = table_lines(self._tokens[index:last], self._dialect)
@@ -126,12 +139,17 @@ class _Document:
         source = self._lines[start:end]
         if "```" in token.content:
             return None
-        is_closed = end - start - 1 > token.content.count("\n")
-        code = source[1:-1] if is_closed else source[1:]
+        code = source[1:-1] if _is_closed(token) else source[1:]
         if not self._dialect.has_marks:
             return code
         prefix = source[0][: source[0].index(token.markup)]
         return [f"{prefix}```", *code, f"{_continued(prefix)}```"]
+
+
+def _is_closed(fence: Token) -> bool:
+    """Returns True if a line ends the block of code; else it reaches to the end of what it stands in."""
+    start, end = fence.map or (0, 0)
+    return end - start - 1 > len(fence.content.splitlines())
 
 
 def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
@@ -177,6 +195,8 @@ def _is_markdown(tokens: Sequence[Token]) -> bool:
 def _is_sign(token: Token) -> bool:
     if token.type == "link_open":
         return token.markup != "autolink" and bool(address_of(str(token.attrs.get("href", ""))))
+    if token.type == "text":
+        return has_loose_bold(token.content)
     return token.type in ("s_open", "image") or (token.type == "strong_open" and token.markup == "**")
 
 
@@ -197,6 +217,25 @@ def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
         else:
             kept.append(line)
     return ("\n".join(kept).rstrip("\n"), references) if references else (text, references)
+
+
+def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Reads a block of code. A line that begins with tildes may be an ornament: it needs a second one, and no words."""
+    begins = state.bMarks[start] + state.tShift[start]
+    is_tildes = state.src.startswith("~~~", begins)
+    if is_tildes:
+        info = state.src[begins : state.eMarks[start]].lstrip("~").strip()
+        if state.env.get("ornaments") or not _WORD.fullmatch(info):
+            return False
+    line = state.line
+    if not fence(state, start, end, silent):
+        return False
+    if is_tildes and not silent and not _is_closed(state.tokens[-1]):
+        state.env["ornaments"] = True  # no later line is looked at, or the time would grow with their square
+        state.tokens.pop()
+        state.line = line
+        return False
+    return True
 
 
 def _address(state: StateInline, silent: bool) -> bool:
@@ -229,6 +268,7 @@ def _parser() -> MarkdownIt:
     """Makes a parser that leaves a text's lines as they are: no indented code, no underlined headings, no HTML blocks."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
+    parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "address", _address)
     parser.normalizeLink = str.strip  # type: ignore[method-assign]  # an address stays readable
     return parser
