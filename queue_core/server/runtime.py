@@ -170,6 +170,7 @@ async def open_runtime(
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
+                shows_typing=settings.typing,
             )
             await tags.share_key(queue.notes)
             beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]

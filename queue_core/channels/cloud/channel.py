@@ -10,7 +10,8 @@ import aiohttp
 
 from queue_core.channels.base import SendUncertainError
 from queue_core.channels.cloud.identity import is_user_id
-from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import address, perform, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -39,6 +40,7 @@ class CloudChannel:
         self._base_url = base_url
         self._headers = {"Authorization": f"Bearer {access_token}"}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. An error code says more than the status, so it decides first."""
@@ -57,7 +59,7 @@ class CloudChannel:
                 _raise_for_code(_error_code(answer), answer)
             raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Marks the message as read and shows "typing…" for up to 25 s, or until the reply."""

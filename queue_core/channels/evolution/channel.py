@@ -8,7 +8,8 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import address, perform, raise_for, send_all
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -32,6 +33,7 @@ class EvolutionChannel:
         self._base_url = base_url
         self._headers = {"apikey": api_key}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
@@ -47,7 +49,7 @@ class EvolutionChannel:
                 settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
             )
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

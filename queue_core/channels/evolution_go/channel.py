@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, raise_for, send_all
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -35,6 +36,7 @@ class EvolutionGoChannel:
         self._base_url = base_url.rstrip("/")
         self._keys = keys
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. Tries again if the instance is not connected."""
@@ -47,7 +49,7 @@ class EvolutionGoChannel:
                 raise RetryLaterError("not sent: the instance is not connected to WhatsApp")
             raise_for(answer, detail="Evolution Go", settings="EVOLUTION_GO_URL and EVOLUTION_GO_API_KEY")
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

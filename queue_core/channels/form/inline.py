@@ -23,7 +23,9 @@ Style = Literal["bold", "italic", "strike"]
 MARKS: dict[Style, str] = {"bold": "*", "italic": "_", "strike": "~"}
 """Marks of WhatsApp, outermost first."""
 
-URL = re.compile(r"(?:https?://|www\.)[^\s<>`]+|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.IGNORECASE)
+URL = re.compile(
+    r"(?:https?://|www\.)[^\s<>`]+|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.IGNORECASE
+)
 """Addresses in a text. A mark beside one would become a part of it, so an address is never styled."""
 
 _STYLES: dict[str, Style] = {"strong": "bold", "em": "italic", "s": "strike"}
@@ -37,7 +39,9 @@ _TAGS: dict[str, Style] = {
     "strike": "strike",
 }
 _CODE_TAGS = frozenset(("code", "tt", "kbd", "samp"))
-_BARE_TAGS = frozenset(("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center", "p", "div"))
+_BARE_TAGS = frozenset(
+    ("u", "ins", "sup", "sub", "span", "font", "mark", "small", "big", "center", "p", "div")
+)
 """Tags that come in pairs and are left out."""
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,9})(?:\s[^>]*)?/?>")
 _HREF = re.compile(r"\shref\s*=\s*[\"']?([^\s\"'>]+)", re.IGNORECASE)
@@ -60,7 +64,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a document is read and written."""
+    """Manner in which a document is read and written."""
 
     stars_are_italic: bool
     """True if the document has signs that only Markdown has; else `*x*` is WhatsApp's bold, and stays."""
@@ -122,10 +126,10 @@ def _written(pieces: list[Piece]) -> str:
         while is_open and not piece.styles.issuperset(is_open):
             written.append(MARKS[is_open.pop()])
         written.append(space + lead)
-        for style in MARKS:
+        for style, mark in MARKS.items():
             if style in piece.styles and style not in is_open:
                 is_open.append(style)
-                written.append(MARKS[style])
+                written.append(mark)
         written.append(body)
         space = piece.text[len(lead) + len(body) :]
     written += [MARKS[style] for style in reversed(is_open)]
@@ -229,7 +233,9 @@ class _Reader:
         src, alt = str(token.attrs.get("src", "")), token.content.strip()
         address = address_of(src)
         if address:
-            self._add(f"{alt} ({address})" if alt and not is_named_by(address, alt) else address, is_fixed=True)
+            self._add(
+                f"{alt} ({address})" if alt and not is_named_by(address, alt) else address, is_fixed=True
+            )
         else:
             self._add(alt if src.startswith("data:") else f"![{token.content}]({src})", is_fixed=True)
 

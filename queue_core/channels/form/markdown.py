@@ -48,6 +48,8 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     if len(text) > CHARACTERS_MAX or not _SIGNS.search(text):
         return text
     written = _written(text, has_marks)
+    if not written.strip():  # a comment, for instance: better too much than an empty reply
+        return text
     if written == text or _written(written, has_marks) == written:
         return written
     # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
@@ -104,7 +106,9 @@ class _Document:
             elif token.type == "hr":
                 lines = [_HORIZONTAL.sub(RULE, self._lines[start])]
             elif token.type == "table_open":
-                last = next(at for at in range(index, len(self._tokens)) if self._tokens[at].type == "table_close")
+                last = next(
+                    at for at in range(index, len(self._tokens)) if self._tokens[at].type == "table_close"
+                )
                 lines = table_lines(self._tokens[index:last], self._dialect)
                 lines = [f"{_quote_of(self._lines[start])}{line}".rstrip() for line in lines]
                 index = last
@@ -265,12 +269,12 @@ def _end_of_address(address: str) -> str:
 
 
 def _parser() -> MarkdownIt:
-    """Makes a parser that leaves a text's lines as they are: no indented code, no underlined headings, no HTML blocks."""
+    """Makes a parser that knows no indented code, underlined headings and blocks of HTML: they are mostly mere text."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "address", _address)
-    parser.normalizeLink = str.strip  # type: ignore[method-assign]  # an address stays readable
+    parser.normalizeLink = str.strip  # type: ignore[method-assign,assignment]  # an address stays readable
     return parser
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, raise_for, send_all
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -30,6 +31,7 @@ class WahaChannel:
         self._base_url = base_url.rstrip("/")
         self._headers = {"X-Api-Key": api_key} if api_key else {}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. Tries again while the session is not working: WAHA answers 422 then."""
@@ -42,7 +44,7 @@ class WahaChannel:
                 raise RetryLaterError("not sent: WAHA answered 422; is the session WORKING?")
             raise_for(answer, detail="WAHA", settings="WAHA_URL, WAHA_API_KEY and the session's name")
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""
