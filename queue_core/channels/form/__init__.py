@@ -36,7 +36,7 @@ class Form:
         """Returns an AI's reply in its form: its parts, with PART_END between them."""
         text = reply.replace(PART_END, "\n").strip()
         if self.format != "unchanged":
-            text = converted(text, has_marks=self.format == "whatsapp")
+            text = converted(text, has_marks=self.format == "whatsapp").strip()
         bubbles = bubbles_of(text, self.bubbles_max)
         return PART_END.join(part for bubble in bubbles for part in split(bubble, self.characters_max))
 

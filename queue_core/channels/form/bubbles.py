@@ -58,13 +58,12 @@ def _paragraphs(text: str) -> list[str]:
 def _joined(paragraphs: list[str]) -> list[str]:
     """Joins the items of a list, and what belongs to the paragraph after it."""
     joined: list[list[str]] = []
+    is_list = False
     for paragraph in paragraphs:
         last = joined[-1][-1] if joined else ""
-        is_item = _LIST.match(paragraph) is not None or paragraph[0] in " \t"
-        belongs = last and (
-            len(last) < SHORT or last.endswith((":", "：")) or (is_item and _LIST.match(last))
-        )
-        if belongs:
+        starts_item = _LIST.match(paragraph) is not None
+        is_list, goes_on = starts_item or (is_list and paragraph[0] in " \t"), is_list
+        if last and (len(last) < SHORT or last.endswith((":", "：")) or (goes_on and is_list)):
             joined[-1].append(paragraph)
         else:
             joined.append([paragraph])

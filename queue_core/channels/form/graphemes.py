@@ -27,12 +27,12 @@ _CONTINUES = frozenset(
 _FLAG_LETTERS = frozenset(map(chr, range(0x1F1E6, 0x1F200)))
 
 
-def border_before(text: str, index: int, start: int) -> int:
-    """Returns the last border at or before `index`, and after `start`; `index` itself if there is none near it."""
+def border_before(text: str, index: int, start: int) -> int | None:
+    """Returns the last border at or before `index`, and after `start`; None if there is none near it."""
     for at in range(index, max(start, index - LOOK_BACK_MAX), -1):
         if is_border(text, at):
             return at
-    return index
+    return None
 
 
 def is_border(text: str, index: int) -> bool:

@@ -205,10 +205,16 @@ class _Reader:
         if markup == "__" and text.is_name(opening, closing):
             return "marks"
         if not is_in_word:
-            return "style" if markup != "*" or text.has_letters(opening, closing) else "marks"
+            is_number = markup == "*" and not text.has_letters(opening, closing)
+            return "marks" if is_number and not self._is_in_bold(opening) else "style"
         borders = before + after + text.first_from(opening) + text.last_before(closing)
         is_arithmetic = text.length(opening, closing) < 2 or any(letter.isdigit() for letter in borders)
         return "marks" if len(markup) == 1 or is_arithmetic else "nothing"
+
+    def _is_in_bold(self, opening: int) -> bool:
+        """Returns True for a mark of `***x***`."""
+        beside = self._tokens[max(opening - 1, 0) : opening + 2]
+        return any(token.type == "strong_open" for token in beside)
 
     def _link(self, index: int) -> int:
         """Adds a link as text and address, and returns the index after it."""
@@ -317,8 +323,8 @@ def _partners(tokens: Sequence[Token]) -> dict[int, int]:
 
 
 def _code(token: Token) -> str:
-    """Returns a span of code. One that holds a backtick, which WhatsApp cannot show, stays as it was written."""
-    if "`" not in token.content:
+    """Returns a span of code. One in WhatsApp's own marks, or with a backtick in it, stays as it was written."""
+    if "`" not in token.content and token.markup != "```":
         return f"`{token.content}`"
     pad = " " if token.content.startswith("`") or token.content.endswith("`") else ""
     return f"{token.markup}{pad}{token.content}{pad}{token.markup}"

@@ -115,11 +115,9 @@ class _Splitter:
             for pattern in _BREAKS:
                 if cut := self._last(pattern, begin, end, start):
                     return cut
-            free = self._free_before(end)
-            if free > begin:
-                border = border_before(self._text, free, begin)
-                if not self._span_at(border):
-                    return border, border
+            border = border_before(self._text, self._free_before(end), begin)
+            if border is not None and not self._span_at(border):
+                return border, border
         return limit, limit
 
     def _free_before(self, index: int) -> int:
@@ -158,7 +156,7 @@ class _Splitter:
             at = self._text.rfind(mark, max(start, span.start + len(span.opening)) + 1, limit)
             if at > start:
                 return at, at + 1
-        at = border_before(self._text, limit, start)
+        at = border_before(self._text, limit, start) or limit
         return at, at
 
 
