@@ -213,7 +213,7 @@ class _Reader:
 
     def _is_in_bold(self, opening: int) -> bool:
         """Returns True for a mark of `***x***`."""
-        beside = self._tokens[max(opening - 1, 0) : opening + 2]
+        beside = self._tokens[max(opening - 2, 0) : opening + 3]  # empty texts stand between
         return any(token.type == "strong_open" for token in beside)
 
     def _link(self, index: int) -> int:
