@@ -49,7 +49,7 @@ _FOLLOWED_QUOTES = {
     quote: re.compile(rf"{pattern.pattern}(?=[\s}}\]`/,\"'“]|\Z)", re.DOTALL)
     for quote, pattern in _QUOTES.items()
 }
-"""The same patterns, without quotes that what follows shows to be inside the string: this is much faster."""
+"""Patterns that skip quotes which, by the character after them, are inside the string: this is much faster."""
 _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|(?:\$|[^\W\d])[\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“](?:\$|[^\W\d])[\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"

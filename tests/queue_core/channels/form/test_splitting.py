@@ -1,4 +1,4 @@
-"""Where a long reply is cut."""
+"""Cuts of a long reply."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_bold_that_is_too_long_is_closed_and_opened_again() -> None:
 
 
 def test_a_reply_of_an_earlier_release_keeps_its_parts() -> None:
-    """It cut at the last blank line, line or space of a part, whatever stood there."""
+    """That release cut at the last blank line, line or space of a part, whatever stood there."""
     form = Form(characters_max=30)
     text = "Words. **And bold words to come, and more of them** here"
     assert form.parts_of(form.formed_before(text)) == [
