@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.values import at, text
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -37,7 +38,7 @@ class EvolutionChannel:
         """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
         number = _number(batch.messages[-1])
 
-        async def send_part(part: str) -> None:
+        async def send_part(part: str) -> str:
             body = {"number": number, "text": part}
             answer = await perform(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
             _raise_for_refusal(answer)
@@ -46,6 +47,7 @@ class EvolutionChannel:
                 detail="Evolution",
                 settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
             )
+            return text(at(answer.json(), "key", "id"))
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

@@ -10,6 +10,8 @@ import aiohttp
 from yarl import URL
 
 from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.values import at, text
+from queue_core.channels.waha.fields import id_parts
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
@@ -35,12 +37,13 @@ class WahaChannel:
         """See Channel.send. Tries again while the session is not working: WAHA answers 422 then."""
         chat_id = _chat_id(batch.messages[-1])
 
-        async def send_part(part: str) -> None:
+        async def send_part(part: str) -> str:
             body = {"session": batch.instance_name, "chatId": chat_id, "text": part}
             answer = await perform(self._post("sendText", body))
             if answer.status == 422:
                 raise RetryLaterError("not sent: WAHA answered 422; is the session WORKING?")
             raise_for(answer, detail="WAHA", settings="WAHA_URL, WAHA_API_KEY and the session's name")
+            return _sent_id(answer)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
@@ -53,6 +56,14 @@ class WahaChannel:
     async def _post(self, path: str, body: dict[str, Any]) -> HttpAnswer:
         url = URL(f"{self._base_url}/api/{path}")
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=self._timeout_s)
+
+
+def _sent_id(answer: HttpAnswer) -> str:
+    """Returns the id of the sent message; engines write it as a text, as an object, or in the key of Baileys."""
+    message = answer.json()
+    message_id = at(message, "id")
+    whole = message_id if isinstance(message_id, str) else at(message_id, "_serialized")
+    return id_parts(whole)[1] or text(at(message, "key", "id"))
 
 
 def _chat_id(message: QueueMessage) -> str:
