@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 import msgspec
 from redis.exceptions import RedisError
 
-from queue_core.errors import InvalidMessageError, QueueError, QueueUnavailableError
+from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
 from queue_core.message import Batch, QueueMessage
@@ -57,7 +57,7 @@ class LegacyStore:
         """Note the ids that the provider gave to a reply. Logs a failure, which costs only what is reported on it."""
         try:
             await self._sent.note(batch, parts)
-        except QueueError as error:
+        except Exception as error:  # noqa: BLE001 - the user has the reply, whatever this raises
             _log.warning("the ids of a reply are not noted: %s", error)
 
     def key(self, kind: Kind, conversation: Conversation) -> str:

@@ -223,7 +223,7 @@ class Attempts:
         parts = tuple(attempt.taken)
         try:
             await self._queue.sent.note(attempt.batch, parts)
-        except QueueError as error:
+        except Exception as error:  # noqa: BLE001 - the turn must end, whatever this raises
             _log.warning("lease %d: the ids of a reply are not noted: %s", attempt.batch.token, error)
         else:
             attempt.taken[:] = [part for part in attempt.taken if part not in parts]

@@ -123,7 +123,6 @@ class Intake:
 
     async def _settle(self) -> None:
         try:
-            await self._note_ids()
             while self._unsettled:
                 keys = tuple(islice(self._unsettled, PIPELINE_CALLS_MAX))
                 withdrawals = (self._queue.withdraw(self._unsettled[key]) for key in keys)
@@ -136,6 +135,7 @@ class Intake:
                         _log.error("Redis refuses to record that a message was answered: %s", outcome)
                     elif outcome == "in flight":
                         _log.warning("a message answered directly is being answered by a worker too")
+            await self._note_ids()
         finally:
             self._settling = None
 
@@ -143,9 +143,13 @@ class Intake:
         """Note the ids of the replies that were sent, so that what the provider reports on them is understood."""
         while self._taken:
             taken = tuple(islice(self._taken, PIPELINE_CALLS_MAX))
-            await asyncio.gather(*(self._queue.sent.note(batch, [part]) for batch, part in taken))
-            for _ in taken:
+            notes = (self._queue.sent.note(batch, [part]) for batch, part in taken)
+            for outcome in await asyncio.gather(*notes, return_exceptions=True):
+                if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
+                    raise outcome
                 self._taken.popleft()
+                if outcome is not None:
+                    _log.error("Redis refuses to note the id of a reply: %s", outcome)
 
     async def _store_until(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
         """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""

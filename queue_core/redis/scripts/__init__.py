@@ -242,7 +242,7 @@ class NoteSent(Call[bool], frozen=True, kw_only=True):
 
 @stub("report_sent")
 class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
-    """Finds the reply that a report is about, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
+    """Finds the reply of a report, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
 
     read = staticmethod(answers.read_texts)
     partition: Annotated[Partition, "reports reports_due damaged sent"]

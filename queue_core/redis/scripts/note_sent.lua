@@ -3,15 +3,7 @@
 
 local slot = math.floor(now_ms / SENT_SLOT_MS)
 local bucket = sent_bucket_of(partition, slot, fingerprint)
-local noted = redis.pcall('HSET', bucket, sent_field(fingerprint), note)
-if type(noted) == 'table' then
-  local problem = words_of(noted)
-  if not is_about_data(problem) then
-    error(problem, 0)
-  end
-  set_aside({bucket = bucket, damaged = partition.damaged}, 'bucket', problem, now_ms)
-  redis.call('HSET', bucket, sent_field(fingerprint), note)
-end
+keep_sent(partition, bucket, fingerprint, note, now_ms)
 if redis.call('HLEN', bucket) == 1 then
   local later_ms = math.floor(SENT_SLOT_MS / 64 * string.byte(fingerprint) / 256)  -- never much to delete at once
   redis.call('PEXPIRE', bucket, (slot + 1) * SENT_SLOT_MS - now_ms + ttl_ms + later_ms)

@@ -41,3 +41,16 @@ local function note_of_sent(partition, fingerprint, now_ms, ttl_ms)
     end
   end
 end
+
+-- Puts a note into a bucket. A bucket of another type is moved aside.
+local function keep_sent(partition, bucket, fingerprint, note, now_ms)
+  local answer = redis.pcall('HSET', bucket, sent_field(fingerprint), note)
+  if type(answer) == 'table' then
+    local problem = tostring(answer.err)
+    if not is_about_data(problem) then
+      error(problem, 0)
+    end
+    set_aside({bucket = bucket, damaged = partition.damaged}, 'bucket', problem, now_ms)
+    redis.call('HSET', bucket, sent_field(fingerprint), note)
+  end
+end

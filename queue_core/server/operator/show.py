@@ -181,12 +181,11 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
             ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=is_full)}")
         )
     if undelivered := queued.undelivered:
-        last = undelivered[-1]
-        since = age(queued.now_ms - last.noted_at_ms)
-        words = _cut(words_of(last.code, last.reason), is_full=is_full)
-        facts.append(
-            ("did not arrive", f"{quantity(len(undelivered), 'reply')}, the newest told {since} ago: {words}")
-        )
+        newest_failure = undelivered[-1]
+        since = age(queued.now_ms - newest_failure.noted_at_ms)
+        words = _cut(words_of(newest_failure.code, newest_failure.reason), is_full=is_full)
+        replies = "1 reply" if len(undelivered) == 1 else f"{len(undelivered)} replies"
+        facts.append(("not delivered", f"{replies}; of the newest it was reported {since} ago: {words}"))
     if overview.dead:
         newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)
