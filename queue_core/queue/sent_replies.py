@@ -142,10 +142,9 @@ class SentReplies:
         """Time after which an own message with an unknown id counts as written by others."""
         return self._access.settings.send_timeout_ms + ECHO_BEYOND_MS
 
-    @property
-    def waiting(self) -> tuple[Partition, ...]:
-        """Return the partitions in which reports may wait that this process took."""
-        return tuple(self._waiting)
+    def waiting(self, *, everywhere: bool = False) -> tuple[Partition, ...]:
+        """Return the partitions in which reports may wait that this process took, or, `everywhere`, any process."""
+        return self._access.keys.partitions if everywhere else tuple(self._waiting)
 
     async def match(self, partition: Partition) -> list[Matched]:
         """Return the kept reports of a partition whose id became known, or for which the time is over.

@@ -79,7 +79,7 @@ class Deliveries:
         Looks where this process has reports, or everywhere.
         """
         sent = self._queue.sent
-        for partition in self._queue.keys.partitions if everywhere else sent.waiting:
+        for partition in sent.waiting(everywhere=everywhere):
             matched = await sent.match(partition)
             await asyncio.gather(*(self._note(report, reply, is_new=False) for report, reply in matched))
 

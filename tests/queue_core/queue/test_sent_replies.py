@@ -64,7 +64,7 @@ def failed(reply_id: str = "out", code: str = "131026", reason: str = "Undeliver
 
 
 async def matched(queue: MessageQueue) -> list[Matched]:
-    """What is settled now, in all partitions."""
+    """Returns what is settled now, in all partitions."""
     return [pair for partition in queue.keys.partitions for pair in await queue.sent.match(partition)]
 
 
@@ -80,7 +80,7 @@ async def test_a_report_on_a_known_id_has_the_conversation(queue: MessageQueue, 
     found = await queue.sent.report(report)
     assert (found.status, found.reply) == ("known", REPLY)
     assert await leftovers(queue) == 0
-    assert not queue.sent.waiting
+    assert not queue.sent.waiting()
 
 
 @pytest.mark.parametrize("report", [own(at_ms=5), failed()])
@@ -91,7 +91,7 @@ async def test_a_report_that_is_faster_than_the_send_is_matched(
     assert (await queue.sent.report(report)).status == "repeated"
     clock.now_ms += 1_000
     assert await matched(queue) == []
-    assert len(queue.sent.waiting) == 1
+    assert len(queue.sent.waiting()) == 1
     await queue.sent.note(turn(), [SentPart("other", "text")])
     assert await matched(queue) == []
     await queue.sent.note(turn(), [SentPart("out", "text")])
@@ -99,7 +99,7 @@ async def test_a_report_that_is_faster_than_the_send_is_matched(
     await queue.sent.note_undelivered(report, REPLY)
     assert await matched(queue) == []
     assert await leftovers(queue) == 0
-    assert not queue.sent.waiting
+    assert not queue.sent.waiting()
 
 
 @pytest.mark.parametrize(("report", "after_ms"), [(own(), 40_000), (failed(), HOUR_MS)])

@@ -148,7 +148,7 @@ async def test_reports_on_replies_find_conversations_in_other_partitions(
     for batch in batches:
         await queue.sent.note(batch, [SentPart(f"out-{batch.user_phone}", "hi")])
     pairs = [
-        (pair.report, pair.reply) for part in queue.sent.waiting for pair in await queue.sent.match(part)
+        (pair.report, pair.reply) for part in queue.sent.waiting() for pair in await queue.sent.match(part)
     ]
     pairs += [(report, (await queue.sent.report(report)).reply) for report in late]
     for report, reply in pairs:

@@ -1,4 +1,4 @@
-"""What providers report on replies: echoes are known as the bot's, failures reach their conversation."""
+"""Reports of providers on replies: echoes are known as the bot's, failures reach their conversation."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ async def test_a_web_process_looks_for_its_reports_by_itself(
         await site.post("/webhook/cloud", failure())
         await eventually(lambda: looks > 3, "it looks again and again")
         await queue.sent.note(turn(), [SentPart("wamid.out", "yes")])
-        await eventually(lambda: not queue.sent.waiting, "the report is settled")
+        await eventually(lambda: not queue.sent.waiting(), "the report is settled")
         assert len((await queue.conversation("1001", PHONE)).undelivered) == 1
     finally:
         watching.cancel()
