@@ -10,7 +10,6 @@ from yarl import URL
 from queue_core.channels.base import SendUncertainError
 from queue_core.errors import GiveUpError, RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
-from queue_core.sent import note_sent
 
 _MAYBE_DONE = frozenset({500, 502, 504})
 """Statuses after which the message may have gone out: the provider, or a proxy, failed on the way."""
@@ -40,16 +39,13 @@ def parts_of(text: str, characters_max: int) -> list[str]:
 
 
 async def send_all(
-    parts: list[str], send: Callable[[str], Awaitable[str | None]], *, after: int
+    parts: list[str], send: Callable[[str], Awaitable[None]], *, after: int
 ) -> AsyncGenerator[None, None]:
-    """Sends the parts that come after the first `after` ones, and yields between two parts.
-
-    `send` returns the id that the provider gave to the part, if it gave one; it is noted.
-    """
+    """Sends the parts that come after the first `after` ones, and yields between two parts."""
     for number, part in enumerate(parts[after:]):
         if number:
             yield
-        note_sent(await send(part) or "", part)
+        await send(part)
 
 
 async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:

@@ -15,6 +15,7 @@ from queue_core.channels.values import at, objects, text
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 4_096
 """Limit on `text.body`."""
@@ -44,7 +45,7 @@ class CloudChannel:
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. An error code says more than the status, so it decides first."""
 
-        async def send_part(part: str) -> str:
+        async def send_part(part: str) -> None:
             body = {
                 "messaging_product": "whatsapp",
                 "recipient_type": "individual",
@@ -57,7 +58,7 @@ class CloudChannel:
             if not answer.is_success:
                 _raise_for_code(_error_code(answer), answer)
             raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
-            return _sent_id(answer)
+            note_sent(_sent_id(answer), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

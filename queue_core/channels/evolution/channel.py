@@ -13,6 +13,7 @@ from queue_core.channels.values import at, text
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -38,7 +39,7 @@ class EvolutionChannel:
         """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
         number = _number(batch.messages[-1])
 
-        async def send_part(part: str) -> str:
+        async def send_part(part: str) -> None:
             body = {"number": number, "text": part}
             answer = await perform(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
             _raise_for_refusal(answer)
@@ -47,7 +48,7 @@ class EvolutionChannel:
                 detail="Evolution",
                 settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
             )
-            return text(at(answer.json(), "key", "id"))
+            note_sent(text(at(answer.json(), "key", "id")), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

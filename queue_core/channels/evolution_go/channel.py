@@ -14,6 +14,7 @@ from queue_core.channels.values import at, text
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -41,13 +42,13 @@ class EvolutionGoChannel:
         """See Channel.send. Tries again if the instance is not connected."""
         number = _number(batch.messages[-1])
 
-        async def send_part(part: str) -> str:
+        async def send_part(part: str) -> None:
             body = {"number": number, "text": part}
             answer = await perform(self._post("send/text", batch.instance_name, body))
             if answer.status == 500 and any(words in _error(answer) for words in _NOT_CONNECTED):
                 raise RetryLaterError("not sent: the instance is not connected to WhatsApp")
             raise_for(answer, detail="Evolution Go", settings="EVOLUTION_GO_URL and EVOLUTION_GO_API_KEY")
-            return text(at(answer.json(), "data", "Info", "ID"))
+            note_sent(text(at(answer.json(), "data", "Info", "ID")), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

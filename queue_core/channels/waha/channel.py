@@ -15,6 +15,7 @@ from queue_core.channels.waha.fields import id_parts
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -37,13 +38,13 @@ class WahaChannel:
         """See Channel.send. Tries again while the session is not working: WAHA answers 422 then."""
         chat_id = _chat_id(batch.messages[-1])
 
-        async def send_part(part: str) -> str:
+        async def send_part(part: str) -> None:
             body = {"session": batch.instance_name, "chatId": chat_id, "text": part}
             answer = await perform(self._post("sendText", body))
             if answer.status == 422:
                 raise RetryLaterError("not sent: WAHA answered 422; is the session WORKING?")
             raise_for(answer, detail="WAHA", settings="WAHA_URL, WAHA_API_KEY and the session's name")
-            return _sent_id(answer)
+            note_sent(_sent_id(answer), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
