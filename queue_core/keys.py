@@ -124,6 +124,8 @@ class Place(NamedTuple):
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     undelivered: Key
     """List: the last replies that did not reach the user, as providers reported later."""
+    sent_again: Key
+    """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
     active: Key
     wake: Key
     dead: Key
@@ -242,6 +244,7 @@ class KeySpace:
             ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
             undelivered=f"{base}undelivered:{conversation}",
+            sent_again=f"{base}sent_again:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,

@@ -141,6 +141,8 @@ class Attempts:
         limit_ms = self._settings.handler_timeout_ms
         clock = asyncio.get_running_loop().time
         attempt.began_s = clock()
+        if batch.send_state == "unsure":
+            await self._note_again(batch)
         if batch.reply is None:
             reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
@@ -227,6 +229,13 @@ class Attempts:
             _log.warning("lease %d: the ids of a reply are not noted: %s", attempt.batch.token, error)
         else:
             attempt.taken[:] = [part for part in attempt.taken if part not in parts]
+
+    async def _note_again(self, batch: Batch) -> None:
+        """Note that the id of a reply may be lost. A failure costs only what providers report on that reply."""
+        try:
+            await self._queue.sent.note_again(batch)
+        except Exception as error:  # noqa: BLE001 - the turn must go on, whatever this raises
+            _log.warning("lease %d: it is not noted that a reply is sent again: %s", batch.token, error)
 
     async def _note_sent(self, batch: Batch) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from queue_core.errors import QueueUnavailableError
 from queue_core.keys import Partition, SentId, decode_conversation
 from queue_core.message import Batch, QueueMessage, encode, well_formed
 from queue_core.queue.access import Access
@@ -24,6 +25,8 @@ ECHO_BEYOND_MS = 10_000
 """Time beyond the longest send after which an own message with an unknown id counts as written by others."""
 FAILURE_MS = 3_600_000
 """Time for which a failure with an unknown id is kept: while Redis is away, ids are noted late."""
+UNSURE_MS = 120_000
+"""Time for which messages with unknown ids may be replies whose ids are lost, after such a reply is sent again."""
 AGAIN_MS = 30_000
 """Time after which a failure whose conversation does not have it yet is given out again: a process may have died."""
 REPORTS_MAX = 10_000
@@ -99,6 +102,8 @@ class Matched(NamedTuple):
 
     report: Report
     reply: SentReply | None
+    may_be_reply: bool = False
+    """True for an own message with an unknown id that may be a reply whose id was lost."""
 
 
 class SentReplies:
@@ -115,6 +120,12 @@ class SentReplies:
         if self._ttl_ms:
             gathered = self._access.transport.gathered
             await asyncio.gather(*(gathered(self._note(batch, part)) for part in parts))
+
+    async def note_again(self, batch: Batch) -> None:
+        """Note that a reply that was perhaps sent is sent again: reports on the first one have an id that is lost."""
+        if self._ttl_ms:
+            place = self._access.keys.of(batch.instance_name, batch.user_phone)
+            await self._access.read(("SET", place.sent_again, 1, "PX", UNSURE_MS))
 
     async def report(self, report: Report) -> Found:
         """Find the reply that a report is about, or keep the report until `match` finds it."""
@@ -152,25 +163,31 @@ class SentReplies:
         They are given out once, but a failure of a known reply again and again until it is noted (`note_undelivered`).
         """
         matched: list[Matched] = []
-        kept = 0
         is_done = not self._ttl_ms
         while not is_done:
-            call = scripts.MatchReports(
-                partition=partition,
-                now_ms=self._access.now(),
-                ttl_ms=self._ttl_ms,
-                again_ms=AGAIN_MS,
-                limit=_PAGE,
-            )
-            kept, found = await self._access.transport.gathered(call)
-            for report, note in found:
-                matched.append(
-                    Matched(msgspec.json.decode(report, type=Report), _reply(note) if note else None)
-                )
+            try:
+                kept, found = await self._access.transport.gathered(self._match(partition))
+            except QueueUnavailableError:
+                if not matched:
+                    raise
+                break  # these are given out already
+            matched += await self._matched(found)
             is_done = len(found) < _PAGE
-        if not kept:
-            self._waiting.discard(partition)
+            if is_done and not kept:
+                self._waiting.discard(partition)
         return matched
+
+    async def _matched(self, found: Sequence[tuple[str, str]]) -> list[Matched]:
+        reports = [(msgspec.json.decode(report, type=Report), note) for report, note in found]
+        unsure = await self._sent_again([report for report, note in reports if not note])
+        return [
+            Matched(
+                report,
+                _reply(note) if note else None,
+                not note and (report.instance_name, report.user_phone) in unsure,
+            )
+            for report, note in reports
+        ]
 
     async def note_undelivered(
         self, report: Report, reply: SentReply
@@ -228,6 +245,15 @@ class SentReplies:
             )
             await asyncio.gather(*map(self._access.transport.gathered, calls))
 
+    def _match(self, partition: Partition) -> scripts.MatchReports:
+        return scripts.MatchReports(
+            partition=partition,
+            now_ms=self._access.now(),
+            ttl_ms=self._ttl_ms,
+            again_ms=AGAIN_MS,
+            limit=_PAGE,
+        )
+
     def _note(self, batch: Batch, part: SentPart) -> scripts.NoteSent:
         sent_id = self._access.keys.sent_id(batch.instance_name, well_formed(part.id))
         note = self._access.keys.of(batch.instance_name, batch.user_phone).conversation.encode()
@@ -242,6 +268,18 @@ class SentReplies:
             now_ms=self._access.now(),
             ttl_ms=self._ttl_ms,
         )
+
+    async def _sent_again(self, reports: Sequence[Report]) -> set[tuple[str, str]]:
+        """Return instance and user of the reports in whose conversation a reply was sent again a short time ago."""
+        names = sorted({(report.instance_name, report.user_phone) for report in reports})
+        if not names:
+            return set()
+        keys = [self._access.keys.of(*pair).sent_again for pair in names]
+        try:
+            answers = await self._access.read(*(("EXISTS", key) for key in keys))
+        except QueueUnavailableError:  # the reports are given out already
+            return set(names)
+        return {pair for pair, is_there in zip(names, answers, strict=True) if is_there}
 
     def _id_of(self, report: Report) -> SentId:
         return self._access.keys.sent_id(report.instance_name, report.reply_id)

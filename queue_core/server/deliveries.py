@@ -8,7 +8,7 @@ import logging
 from queue_core.channels.base import DeliveryFailure, OwnMessage
 from queue_core.errors import QueueError
 from queue_core.queue.message_queue import MessageQueue
-from queue_core.queue.sent_replies import Report, SentReply
+from queue_core.queue.sent_replies import Matched, Report
 from queue_core.server.journal import Journal
 
 LOOK_EVERY_S = 1.0
@@ -41,7 +41,7 @@ class Deliveries:
         )
         found = await self._queue.sent.report(report)
         if found.reply:
-            await self._note(report, found.reply, is_new=True)
+            await self._note(Matched(report, found.reply), is_new=True)
         elif found.status != "repeated":
             self._journal.undelivered(
                 report, None, "not known yet" if found.status == "kept" else "not known"
@@ -62,7 +62,7 @@ class Deliveries:
             _log.warning("it is not known who wrote a message of the bot's number: %s", error)
             return
         if found.status in ("known", "full"):
-            await self._note(report, found.reply, is_new=True)
+            await self._note(Matched(report, found.reply))
 
     async def watch(self) -> None:
         """Look every second for replies that have become known, while this process has reports; until cancelled."""
@@ -81,11 +81,12 @@ class Deliveries:
         sent = self._queue.sent
         for partition in sent.waiting(everywhere=everywhere):
             matched = await sent.match(partition)
-            await asyncio.gather(*(self._note(report, reply, is_new=False) for report, reply in matched))
+            await asyncio.gather(*map(self._note, matched))
 
-    async def _note(self, report: Report, reply: SentReply | None, *, is_new: bool) -> None:
+    async def _note(self, matched: Matched, *, is_new: bool = False) -> None:
+        report, reply, may_be_reply = matched
         if report.kind == "own":
-            self._journal.own_message(report, is_reply=reply is not None)
+            self._journal.own_message(report, "bot" if reply else "unknown" if may_be_reply else "others")
         elif reply:
             outcome = await self._queue.sent.note_undelivered(report, reply)
             if outcome != "known":

@@ -15,7 +15,7 @@ from queue_core.queue.processor import Outcome
 from queue_core.queue.sent_replies import Report, SentReply
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
-from queue_core.server.metrics import Metrics
+from queue_core.server.metrics import Metrics, OwnSender
 from queue_core.server.tags import ConversationTags
 from queue_core.text import visible
 
@@ -99,10 +99,10 @@ class Journal:
                 self.metrics.unknown_kind(kind)
                 self._name_once("kind", kind, "message of the kind %s, which is not known: it has no words")
 
-    def own_message(self, report: Report, *, is_reply: bool) -> None:
-        """Notes a message of the bot's own number: a reply that came back, or a message that others wrote."""
-        self.metrics.own_message("bot" if is_reply else "others")
-        if not is_reply:
+    def own_message(self, report: Report, sender: OwnSender) -> None:
+        """Notes a message of the bot's own number, and who sent it."""
+        self.metrics.own_message(sender)
+        if sender == "others":
             tag = self._tags.of(report.instance_name, report.user_phone)
             fields = {"conversation": tag, "message_id": report.reply_id}
             _log.info("a message of the bot's number that the bot did not send", extra=fields)
@@ -113,7 +113,7 @@ class Journal:
         """Notes that a reply did not reach its user; not `is_new` if that was noted before the reply was known."""
         if is_new:
             self.metrics.undelivered(report.code)
-        self.metrics.given_up(outcome == "dead letter")
+        self.metrics.given_up(int(outcome == "dead letter"))
         names = reply or report
         fields = {
             "conversation": self._tags.of(names.instance_name, names.user_phone),

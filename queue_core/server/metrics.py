@@ -70,6 +70,8 @@ SKIPPED_REASONS = (
     *("system", "undecrypted", "user changed number", "user changed user id", "vote removed"),
 )
 FURTHER_VALUES_MAX = 20
+OwnSender = Literal["bot", "others", "unknown"]
+"""Sender of a message of the bot's number; unknown if it may be a reply whose id was lost."""
 
 _LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,47}")
 
@@ -112,7 +114,7 @@ class Metrics:
         self._own_messages = count(
             "own_messages", "Messages of the bot's number that came back, by who sent them", "sender"
         )
-        for sender in ("bot", "others"):
+        for sender in get_args(OwnSender):
             self._own_messages.labels(sender)
         self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
         self._cut = count(
@@ -197,7 +199,7 @@ class Metrics:
         """Counts a reply that did not reach its user, by the provider's code."""
         self._undelivered.labels(self._codes.bounded(f"error {code}" if code else "none")).inc()
 
-    def own_message(self, sender: Literal["bot", "others"]) -> None:
+    def own_message(self, sender: OwnSender) -> None:
         """Counts a message of the bot's number, by who sent it."""
         self._own_messages.labels(sender).inc()
 

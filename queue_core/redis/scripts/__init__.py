@@ -222,7 +222,7 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_forget)
     place: Annotated[
         Place,
-        "queue lock reply completed memory stats undelivered active damaged conversation base ai channel",
+        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel",
     ]
     now_ms: Now
     drop_waiting: Digits

@@ -44,6 +44,7 @@ async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE
             await queue.record_reply(batch, "a reply")
             await queue.fail(batch, "no luck", dead=message_id == "dead", not_sent=True)
         await queue.sent.note(batch, parts)
+        await queue.sent.note_again(batch)
     await queue.notes.put("bot", phone, b"a memory", ttl_s=1_000)
     failed = Report(kind="failed", instance_name="bot", reply_id=f"out-{phone}", user_phone=phone)
     await queue.sent.note_undelivered(failed, SentReply("bot", phone, b"", ""))

@@ -196,6 +196,36 @@ async def test_many_reports_are_settled_in_steps(queue: MessageQueue, clock: Clo
     assert len(await matched(queue)) == 250
 
 
+@on_newest
+async def test_reports_that_are_given_out_are_not_lost_when_redis_goes_away_meanwhile(
+    redis_client: Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = MessageQueue(redis_client, clock=clock)
+    await asyncio.gather(*(queue.sent.report(own(str(number))) for number in range(250)))
+    clock.now_ms += queue.sent.echo_ms
+    calls = 0
+    gathered = queue.transport.gathered
+
+    def away_after_the_first(call: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise QueueUnavailableError("away")
+        return gathered(call)
+
+    async def away(*_: Any) -> None:
+        raise QueueUnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue.transport, "gathered", away_after_the_first)
+        patch.setattr(type(queue.sent._access), "read", away)
+        first = await matched(queue)
+        with pytest.raises(QueueUnavailableError):
+            await matched(queue)
+    assert (len(first), {pair.may_be_reply for pair in first}) == (100, {True})
+    assert len(await matched(queue)) == 150
+
+
 async def test_a_damaged_bucket_costs_its_ids_only(
     queue: MessageQueue, redis_client: Redis, clock: Clock
 ) -> None:
@@ -307,9 +337,9 @@ async def test_broken_text_in_ids_and_reasons(queue: MessageQueue) -> None:
     report = failed("out\ud800", reason="bad \udfff")
     assert (await queue.sent.report(report)).status == "kept"
     await queue.sent.note(turn("\ud800"), [SentPart("out\ud800", "\ud800")])
-    ((read, reply),) = await matched(queue)
-    assert reply
-    assert await queue.sent.note_undelivered(read, reply) == "noted"
+    (pair,) = await matched(queue)
+    assert pair.reply
+    assert await queue.sent.note_undelivered(pair.report, pair.reply) == "noted"
     assert await leftovers(queue) == 0
 
 
@@ -361,6 +391,56 @@ async def test_reports_before_the_answer_of_the_send_find_the_turn_of_a_worker(r
     assert provider.between == ["known"], "the id of the first part is noted before the second is sent"
     pairs = await matched(queue)
     assert sorted((pair.report.kind, pair.reply) for pair in pairs) == [("failed", REPLY), ("own", REPLY)]
+
+
+async def test_a_reply_that_is_sent_again_may_come_back_with_an_id_that_is_lost(redis_client: Redis) -> None:
+    """The first send timed out after the provider took it, and its echo came."""
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    sends = 0
+
+    async def send(batch: Batch, reply: str) -> None:
+        nonlocal sends
+        sends += 1
+        if sends == 1:
+            await queue.sent.report(own("lost"))
+            raise TimeoutError
+        note_sent("out", reply)
+
+    async with running(Processor(queue, bot.handle, send)):
+        await queue.enqueue(message("m1"))
+        await at_rest(queue)
+    await queue.sent.report(Report(kind="own", instance_name="bot", reply_id="typed", user_phone="other"))
+    (partition,) = queue.keys.partitions
+    later_ms = await queue.now_ms() + queue.sent.echo_ms
+    queue = MessageQueue(redis_client, quick(), clock=lambda: later_ms)
+    pairs = await queue.sent.match(partition)
+    assert sorted((pair.report.reply_id, pair.may_be_reply) for pair in pairs) == [
+        ("lost", True),
+        ("typed", False),
+    ]
+    assert 0 < await redis_client.pttl(queue.keys.of("bot", PHONE).sent_again) <= sent_replies.UNSURE_MS
+
+
+@on_newest
+async def test_a_send_again_that_cannot_be_noted_is_made_all_the_same(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, bot = MessageQueue(redis_client, quick()), Bot()
+    sends: list[str] = []
+
+    async def refuse(*_: Any) -> None:
+        raise QueueUnavailableError("full")
+
+    async def send(batch: Batch, reply: str) -> None:
+        sends.append(reply)
+        if len(sends) == 1:
+            raise TimeoutError
+
+    monkeypatch.setattr(queue.sent, "note_again", refuse)
+    async with running(Processor(queue, bot.handle, send)):
+        await queue.enqueue(message("m1"))
+        await at_rest(queue)
+    assert sends == ["re m1", "re m1"]
 
 
 @on_newest

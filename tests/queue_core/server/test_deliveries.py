@@ -74,16 +74,18 @@ async def test_an_echo_is_counted_as_the_bots_and_other_messages_are_not(
     await site.runtime.queue.sent.note(turn("bot"), [SentPart("out", "yes")])
     for body in (own_message(), own_message("typed"), own_message("in a group", "1-2@g.us")):
         assert (await site.post("/webhook/evolution", body))[0] == 200
-    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0"}
+    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}
     await site.runtime.deliveries.look()
-    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0"}, "too early to tell"
+    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}, (
+        "too early to tell"
+    )
     queue = site.runtime.queue
     later_ms = await queue.now_ms() + queue.sent.echo_ms
     monkeypatch.setattr(
         queue.sent, "_access", dataclasses.replace(queue.sent._access, clock=lambda: later_ms)
     )
     await site.runtime.deliveries.look()
-    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "1.0"}
+    assert await counts(site, "own_messages") == {"bot": "1.0", "others": "1.0", "unknown": "0.0"}
     assert "a message of the bot's number that the bot did not send" in caplog.text
     assert await site.everything() == []
 
@@ -107,10 +109,26 @@ async def test_an_echo_that_is_faster_than_the_answer_of_the_send_is_the_bots(ma
                 await site.post("/webhook/evolution", evolution("m1"))
                 await at_rest(site.runtime.queue)
             await site.runtime.deliveries.look()
-            assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0"}
+            assert await counts(site, "own_messages") == {"bot": "1.0", "others": "0.0", "unknown": "0.0"}
             await site.post("/webhook/evolution", own_message("3EB0"))
-            assert await counts(site, "own_messages") == {"bot": "2.0", "others": "0.0"}
-    assert echoes == [(200, {"skipped": {"own": 1}}), {"bot": "0.0", "others": "0.0"}]
+            assert await counts(site, "own_messages") == {"bot": "2.0", "others": "0.0", "unknown": "0.0"}
+    assert echoes == [(200, {"skipped": {"own": 1}}), {"bot": "0.0", "others": "0.0", "unknown": "0.0"}]
+
+
+async def test_after_a_send_without_an_answer_nobody_claims_to_know_who_wrote(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = site.runtime.queue
+    await queue.sent.note_again(turn("bot"))
+    other = own_message("typed", "966500000002@s.whatsapp.net")
+    for body in (own_message("lost"), other):
+        await site.post("/webhook/evolution", body)
+    later_ms = await queue.now_ms() + queue.sent.echo_ms
+    monkeypatch.setattr(
+        queue.sent, "_access", dataclasses.replace(queue.sent._access, clock=lambda: later_ms)
+    )
+    await site.runtime.deliveries.look()
+    assert await counts(site, "own_messages") == {"bot": "0.0", "others": "1.0", "unknown": "1.0"}
 
 
 async def test_a_failure_is_noted_in_the_conversation_of_the_reply(
@@ -205,7 +223,7 @@ async def test_a_failure_that_cannot_be_stored_is_delivered_again(
     status, answer = await site.post("/webhook/cloud", failure())
     assert (status, answer["failed"]) == (503, 1)
     assert (await site.post("/webhook/evolution", own_message()))[0] == 200
-    assert await counts(site, "own_messages") == {"bot": "0.0", "others": "0.0"}
+    assert await counts(site, "own_messages") == {"bot": "0.0", "others": "0.0", "unknown": "0.0"}
     monkeypatch.undo()
     assert (await site.post("/webhook/cloud", failure()))[0] == 200
 
@@ -217,7 +235,7 @@ async def test_reports_beyond_the_limit_are_logged_and_counted(
     await site.post("/webhook/cloud", failure())
     await site.post("/webhook/evolution", own_message())
     assert await counts(site, "replies_undelivered") == {"error 131026": "1.0"}
-    assert await counts(site, "own_messages") == {"bot": "0.0", "others": "1.0"}
+    assert await counts(site, "own_messages") == {"bot": "0.0", "others": "1.0", "unknown": "0.0"}
     outcomes = [record.__dict__["outcome"] for record in caplog.records if "outcome" in record.__dict__]
     assert outcomes == ["not known"]
 
@@ -225,4 +243,4 @@ async def test_reports_beyond_the_limit_are_logged_and_counted(
 async def test_without_ids_nobody_claims_to_know_who_wrote(make_site: MakeSite) -> None:
     async with make_site(QUEUE_SENT_TTL_S="0") as site:
         await site.post("/webhook/evolution", own_message())
-        assert await counts(site, "own_messages") == {"bot": "0.0", "others": "0.0"}
+        assert await counts(site, "own_messages") == {"bot": "0.0", "others": "0.0", "unknown": "0.0"}
