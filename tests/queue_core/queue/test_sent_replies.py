@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
@@ -380,13 +380,24 @@ class Provider:
             note_sent(f"out{number}", reply)
 
 
-async def test_reports_before_the_answer_of_the_send_find_the_turn_of_a_worker(redis_client: Redis) -> None:
+async def test_reports_before_the_answer_of_the_send_find_the_turn_of_a_worker(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queue, bot = MessageQueue(redis_client, quick()), Bot()
+    noted: list[str] = []
+    note = queue.sent.note
+
+    async def recorded(batch: Batch, parts: Sequence[SentPart]) -> None:
+        noted.extend(part.id for part in parts)
+        await note(batch, parts)
+
+    monkeypatch.setattr(queue.sent, "note", recorded)
     provider = Provider(queue)
     provider.reports = [own("out2"), failed("out2")]
     async with running(Processor(queue, bot.handle, provider.send)):
         await queue.enqueue(message("m1"))
         await at_rest(queue)
+    assert noted == ["out1", "out2"], "once each"
     assert provider.found == ["kept", "kept", "repeated", "repeated"]
     assert provider.between == ["known"], "the id of the first part is noted before the second is sent"
     pairs = await matched(queue)
@@ -531,6 +542,9 @@ async def test_ids_that_redis_refuses_hold_no_message_back(
         with pytest.raises(QueueUnavailableError):
             await intake.settle()
         assert intake.unsettled == 0
+        monkeypatch.undo()
+        await intake.settle()
+        assert (await queue.sent.report(own("out1"))).status == "known"
     else:
         assert await intake.receive(message("m2")) == "queued"
 
