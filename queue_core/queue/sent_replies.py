@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -43,6 +43,10 @@ _BUCKETS, _BUCKETS_AT_ONCE = 4_096, 16
 _KINDS = {"own": "o", "failed": "f"}
 
 
+Noted = Literal["noted", "dead letter", "full", "known"]
+"""Treatment of a failure in its conversation: noted, a dead letter too, no room for that one; noted before."""
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Report of a provider on a message that was sent from one's own number."""
 
@@ -69,14 +73,17 @@ class SentReply(NamedTuple):
     """Text of the part that was sent; "" if the texts are not kept."""
 
 
-class Undelivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Reply that did not reach the user, as its conversation keeps it. Times in Unix ms."""
-
+class _Undelivered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reply_id: str
     code: str
     reason: str
     at_ms: int
     """Time by the provider's clock; 0 if it gives none."""
+
+
+class Undelivered(_Undelivered, frozen=True, kw_only=True, rename="camel"):
+    """Reply that did not reach the user, as its conversation keeps it. Times in Unix ms."""
+
     noted_at_ms: int
 
 
@@ -160,7 +167,7 @@ class SentReplies:
     async def match(self, partition: Partition) -> list[Matched]:
         """Return the kept reports of a partition whose id became known, or for which the time is over.
 
-        They are given out once, but a failure of a known reply again and again until it is noted (`note_undelivered`).
+        They are given out once, but a failure of a known reply again and again until it is noted (`settle`).
         """
         matched: list[Matched] = []
         is_done = not self._ttl_ms
@@ -189,9 +196,7 @@ class SentReplies:
             for report, note in reports
         ]
 
-    async def note_undelivered(
-        self, report: Report, reply: SentReply
-    ) -> Literal["noted", "dead letter", "full", "known"]:
+    async def note_undelivered(self, report: Report, reply: SentReply) -> Noted:
         """Note in the conversation of a reply that it did not reach the user, once; by setting as a dead letter, too.
 
         Returns "full" if it is noted and there is no room for the dead letter, and "known" if it was noted before.
@@ -199,12 +204,8 @@ class SentReplies:
         access, settings = self._access, self._access.settings
         place = access.keys.of(reply.instance_name, reply.user_phone)
         report = _well_formed(report)
-        undelivered = Undelivered(
-            reply_id=report.reply_id,
-            code=report.code,
-            reason=report.reason,
-            at_ms=report.at_ms,
-            noted_at_ms=await access.now_ms(),
+        undelivered = _Undelivered(
+            reply_id=report.reply_id, code=report.code, reason=report.reason, at_ms=report.at_ms
         )
         call = scripts.NoteUndelivered(
             place=place,
@@ -218,11 +219,20 @@ class SentReplies:
             undelivered_max=UNDELIVERED_MAX,
             dead_letters_max=settings.dead_letters_in_partition_max,
         )
-        outcome = await access.transport.gathered(call)
-        sent_id = self._id_of(report)
-        field, shared = _KINDS["failed"].encode() + sent_id.fingerprint, sent_id.partition
-        await access.read(("ZREM", shared.reports_due, field), ("HDEL", shared.reports, field))
-        return outcome  # type: ignore[return-value]  # the script returns one of the four
+        return cast("Noted", await access.transport.gathered(call))
+
+    async def settle(self, reports: Sequence[Report]) -> None:
+        """End failures that were given out by `match`, once their conversations have them."""
+        commands: list[tuple[Any, ...]] = []
+        for report in reports:
+            sent_id = self._id_of(report)
+            field = _KINDS[report.kind].encode() + sent_id.fingerprint
+            commands += [
+                ("ZREM", sent_id.partition.reports_due, field),
+                ("HDEL", sent_id.partition.reports, field),
+            ]
+        if commands:
+            await self._access.read(*commands)
 
     async def forget(self, instance_name: str, user_phone: str) -> None:
         """Delete the ids of the replies to a conversation, and reports on its user that were not matched yet."""

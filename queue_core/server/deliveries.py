@@ -82,6 +82,7 @@ class Deliveries:
         for partition in sent.waiting(everywhere=everywhere):
             matched = await sent.match(partition)
             await asyncio.gather(*map(self._note, matched))
+            await sent.settle([pair.report for pair in matched if pair.reply])
 
     async def _note(self, matched: Matched, *, is_new: bool = False) -> None:
         report, reply, may_be_reply = matched

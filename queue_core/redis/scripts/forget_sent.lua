@@ -7,15 +7,24 @@ local function delete(key, field)
   deleted = deleted + redis.call('HDEL', key, field)
 end
 
+local function forget_in(bucket)
+  local notes = redis.pcall('HGETALL', bucket)
+  for index = 2, #notes, 2 do
+    if string.match(notes[index], '^[^ ]*') == conversation then
+      delete(bucket, notes[index - 1])
+    end
+  end
+end
+
 local newest, oldest = sent_slots(now_ms, ttl_ms)
 for slot = newest, oldest - 1, -1 do
+  local buckets = {}
   for number = first, math.min(last, SENT_BUCKETS - 1) do
-    local bucket = sent_bucket(partition, slot, number)
-    local notes = redis.pcall('HGETALL', bucket)
-    for index = 2, #notes, 2 do
-      if string.match(notes[index], '^[^ ]*') == conversation then
-        delete(bucket, notes[index - 1])
-      end
+    buckets[#buckets + 1] = sent_bucket(partition, slot, number)
+  end
+  if redis.call('EXISTS', unpack(buckets)) > 0 then
+    for _, bucket in ipairs(buckets) do
+      forget_in(bucket)
     end
   end
 end

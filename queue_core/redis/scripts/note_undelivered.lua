@@ -1,5 +1,5 @@
 -- note_undelivered: notes in a conversation that a reply did not reach the user, once. `head` is the beginning of
--- `element`, which says which reply. With a `letter` the reply becomes a dead letter too, if there is room.
+-- `element`, which says which reply; the time is put behind it. With a `letter` the reply becomes a dead letter too, if there is room.
 -- Returns 'noted' | 'dead letter' | 'full' (noted, but there is no room for the dead letter) | 'known'
 
 for _, known in ipairs(redis.call('LRANGE', place.undelivered, 0, -1)) do
@@ -11,7 +11,7 @@ local answer = 'noted'
 if letter ~= '' then
   answer = redis.call('XLEN', place.dead) < dead_letters_max and 'dead letter' or 'full'
 end
-redis.call('RPUSH', place.undelivered, element)
+redis.call('RPUSH', place.undelivered, head .. '"notedAtMs":' .. digits(now_ms) .. ',' .. string.sub(element, #head + 1))
 redis.call('LTRIM', place.undelivered, -undelivered_max, -1)
 redis.call('PEXPIRE', place.undelivered, ttl_ms)
 if answer == 'dead letter' then

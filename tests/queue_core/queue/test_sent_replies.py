@@ -96,7 +96,7 @@ async def test_a_report_that_is_faster_than_the_send_is_matched(
     assert await matched(queue) == []
     await queue.sent.note(turn(), [SentPart("out", "text")])
     assert await matched(queue) == [Matched(report, REPLY)]
-    await queue.sent.note_undelivered(report, REPLY)
+    await queue.sent.settle([report])
     assert await matched(queue) == []
     assert await leftovers(queue) == 0
     assert not queue.sent.waiting()
@@ -129,7 +129,7 @@ async def test_a_failure_is_given_out_until_its_conversation_has_it(
     assert await matched(queue) == []
     clock.now_ms += sent_replies.AGAIN_MS
     assert await matched(queue) == [Matched(failed(), REPLY)]
-    assert await queue.sent.note_undelivered(failed(), REPLY) == "noted"
+    await queue.sent.settle([failed()])
     clock.now_ms += sent_replies.AGAIN_MS
     assert await matched(queue) == []
 
@@ -340,6 +340,7 @@ async def test_broken_text_in_ids_and_reasons(queue: MessageQueue) -> None:
     (pair,) = await matched(queue)
     assert pair.reply
     assert await queue.sent.note_undelivered(pair.report, pair.reply) == "noted"
+    await queue.sent.settle([pair.report])
     assert await leftovers(queue) == 0
 
 

@@ -201,6 +201,25 @@ async def test_a_web_process_looks_for_its_reports_by_itself(
         watching.cancel()
 
 
+async def test_a_post_of_a_thousand_failures(site: Site) -> None:
+    """Meta sends up to a thousand updates in one post; half of them are faster than their ids."""
+    queue = site.runtime.queue
+    parts = [SentPart(f"wamid.{number}", "yes") for number in range(1_000)]
+    await queue.sent.note(turn(), parts[:500])
+    body = failure()
+    value = body["entry"][0]["changes"][0]["value"]
+    value["statuses"] = [value["statuses"][0] | {"id": part.id} for part in parts]
+    assert await site.post("/webhook/cloud", body) == (200, {"skipped": {"failed delivery": 1_000}})
+    await queue.sent.note(turn(), parts[500:])
+    for _ in range(2):
+        await site.runtime.deliveries.look()
+    assert not queue.sent.waiting()
+    (partition,) = queue.keys.partitions
+    assert await queue.redis.hlen(partition.reports) == await queue.redis.zcard(partition.reports_due) == 0
+    assert len((await queue.conversation("1001", PHONE)).undelivered) == sent_replies.UNDELIVERED_MAX
+    assert await counts(site, "replies_undelivered") == {"error 131026": "1000.0"}
+
+
 async def test_a_failed_delivery_becomes_a_dead_letter_by_setting(make_site: MakeSite) -> None:
     async with make_site(QUEUE_DELIVERY_FAILURES="dead-letter") as site:
         await site.runtime.queue.sent.note(turn(), [SentPart("wamid.out", "yes")])
