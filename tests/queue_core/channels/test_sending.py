@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -112,7 +111,8 @@ async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kin
         (Answer({}, status=403), RetryLaterError),
         (Answer({}, status=404), RetryLaterError),
         (Answer({}, status=302), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=422), RetryLaterError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
         (Answer({}, hangs=True), SendUncertainError),
     ],
@@ -164,36 +164,6 @@ async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: a
             await sent(channel, batch("x"), "hi")
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "expected"),
-    [
-        (131056, 400, RetryLaterError),
-        (130429, 400, RetryLaterError),
-        (80007, 400, RetryLaterError),
-        (4, 400, RetryLaterError),
-        (131047, 400, GiveUpError),
-        (131026, 400, GiveUpError),
-        (100, 400, GiveUpError),
-        (190, 401, RetryLaterError),
-        (131000, 500, SendUncertainError),
-        (999, 400, GiveUpError),
-        (999, 500, SendUncertainError),
-        ("131056", 400, GiveUpError),
-    ],
-)
-async def test_error_codes_of_the_cloud_api(
-    session: aiohttp.ClientSession, code: Any, status: int, expected: type[Exception]
-) -> None:
-    async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
-        with pytest.raises(expected) as raised:
-            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
-    if isinstance(raised.value, RetryLaterError):
-        assert raised.value.blames == ("turn" if code == 131056 else "backend")
-    if code == 131056:
-        assert isinstance(raised.value, RetryLaterError)
-        assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
-
-
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
@@ -221,7 +191,7 @@ async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession,
     ("second", "expected"),
     [
         (Answer({}, status=503), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
     ],
 )
