@@ -286,20 +286,29 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
         that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
-        sign says so. Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        sign says so. An attempt that failed by a limit on the rate (`limited`) does not count. Returns how many
+        messages became dead letters. Raises LeaseLostError; repeating it is harmless.
         """
         settings, rng = self.settings, self._rng
         asked_ms = max(0, int(after_ms or 0))
         backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
-        wait_ms = max(asked_ms, policy.backoff_ms(settings, batch.setbacks + 1, rng)) if sign else 0
+        set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
+        wait_ms = max(asked_ms, set_back_ms)
         waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
-            batch, "dead" if dead else "retry", reason, not_sent=not_sent, waits=waits, sign=sign
+            batch,
+            "dead" if dead else "retry",
+            reason,
+            not_sent=not_sent,
+            waits=waits,
+            sign=sign,
+            limited=limited,
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
@@ -315,6 +324,7 @@ class MessageQueue:
         not_sent: bool,
         waits: Waits = NO_WAITS,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         place = self._place_of(batch)
         answer = await self.transport.gathered(
@@ -327,7 +337,7 @@ class MessageQueue:
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backend=place.of_kind(sign.kind) if sign else "",
-                counts=int(sign.counts) if sign else 1,
+                counts=int(sign.counts if sign else not limited),
                 took_ms=int(sign.took_ms) if sign else 0,
                 backoff_ms=waits.backoff_ms,
                 wait_ms=waits.wait_ms,
