@@ -12,6 +12,7 @@ import msgspec
 
 from queue_core.channels.base import SendUncertainError
 from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
+from queue_core.http_client import HttpAnswer
 
 Follows = Literal["now", "later", "never", "outage", "operator", "pair limit", "number limit"]
 """Consequence of an error:
@@ -123,3 +124,16 @@ def meaning_of_status(status: int) -> Meaning:
     if status in STATUSES:
         return STATUSES[status]
     return _REDIRECT if status < 400 else _OTHER if status < 500 else _OTHER_FAILURE
+
+
+def refusal_by_status(answer: HttpAnswer, *, detail: str, settings: str) -> Refusal:
+    """Reads an answer that is not 2xx by its status alone.
+
+    `detail` names who answered; `settings` names the settings to look at when access is refused.
+    """
+    return Refusal(
+        meaning=meaning_of_status(answer.status),
+        detail=f"{detail} answered {answer.status}",
+        look_at=settings,
+        asked_ms=answer.retry_after_ms,
+    )

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from yarl import URL
 
 from queue_core.channels.base import SendUncertainError
-from queue_core.channels.errors import Refusal, meaning_of_status
 from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
 
@@ -54,17 +53,3 @@ async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:
         raise RetryLaterError(f"not sent: {error}") from None
     except UnansweredError as error:
         raise SendUncertainError(f"perhaps sent: {error}") from None
-
-
-def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
-    """Raises the error that an answer's status means for a reply; nothing for 2xx.
-
-    `detail` names who answered; `settings` names the settings to look at when access is refused.
-    """
-    if not answer.is_success:
-        raise Refusal(
-            meaning=meaning_of_status(answer.status),
-            detail=f"{detail} answered {answer.status}",
-            look_at=settings,
-            asked_ms=answer.retry_after_ms,
-        ).error()

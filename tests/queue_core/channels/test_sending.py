@@ -153,17 +153,6 @@ async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) ->
     assert raised.value.after_ms == 17_000
 
 
-async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: aiohttp.ClientSession) -> None:
-    unknown = Answer({"response": {"message": [{"exists": False, "number": "x"}]}}, status=400)
-    closed = Answer({"response": {"message": ["Error: Connection Closed"]}}, status=400)
-    async with stub(unknown, closed) as server:
-        channel = channel_of("evolution", session, server.url)
-        with pytest.raises(GiveUpError):
-            await sent(channel, batch("x"), "hi")
-        with pytest.raises(RetryLaterError, match="connected"):
-            await sent(channel, batch("x"), "hi")
-
-
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
