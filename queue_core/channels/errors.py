@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from queue_core.channels.base import SendUncertainError
+from queue_core.channels.base import NumberLimitError, SendUncertainError
 from queue_core.errors import Blamed, GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer
 
@@ -31,7 +31,6 @@ _BLAMED: dict[Follows, Blamed] = {
     "outage": "backend",
     "operator": "backend",
     "pair limit": "limit",
-    "number limit": "limit",
 }
 
 
@@ -76,6 +75,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
             return SendUncertainError(f"perhaps sent: {sentence}")
         if meaning.follows == "never":
             return GiveUpError(f"not sent, and never will be: {sentence}")
+        if meaning.follows == "number limit":
+            return NumberLimitError(f"not sent: {sentence}", after_ms=self.after_ms)
         return RetryLaterError(
             f"not sent: {sentence}", after_ms=self.after_ms, blames=_BLAMED[meaning.follows]
         )

@@ -34,6 +34,7 @@ from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
+from queue_core.queue.pacing import Pacing
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
@@ -105,6 +106,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
+        self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get

@@ -15,6 +15,7 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    PaceAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -159,6 +160,21 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     dead_letters_max: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
+
+
+@stub("pace")
+class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
+    """Gives messages of a sending number their moment."""
+
+    read = staticmethod(answers.read_pace)
+    moments: Key
+    slowdown: Key
+    now_ms: Now
+    per_s: Number
+    count: Number
+    wait_max_ms: Number
+    refused: Digits
+    asked_ms: Number
 
 
 @stub("requeue")
