@@ -115,16 +115,19 @@ STATUSES: dict[int, Meaning] = {
     529: _status("529", "outage", "the service is overloaded"),
 }
 """HTTP statuses; 520 to 524 are those of Cloudflare."""
-_REDIRECT = _status("3xx", "operator", "the server is at another address")
-_OTHER = _status("4xx", "later", "the request is refused")
-_OTHER_FAILURE = _status("5xx", "outage", "the server cannot do it now")
+OTHERS = (
+    _status("3xx", "operator", "the server is at another address"),
+    _status("4xx", "later", "the request is refused"),
+    _status("5xx", "outage", "the server cannot do it now"),
+)
+"""Statuses without a row of their own."""
 
 
 def meaning_of_status(status: int) -> Meaning:
     """Returns the meaning of an HTTP status that is not 2xx. One without a row is tried again."""
     if status in STATUSES:
         return STATUSES[status]
-    return _REDIRECT if status < 400 else _OTHER if status < 500 else _OTHER_FAILURE
+    return OTHERS[0 if status < 400 else 1 if status < 500 else 2]
 
 
 def refusal_by_status(answer: HttpAnswer, *, detail: str, settings: str) -> Refusal:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.errors import Meaning, Refusal
 from queue_core.channels.values import at, mapping
@@ -35,8 +37,8 @@ RAISED = Meaning(
     code="400", follows="outage", words="an error that is not in the table; is the instance connected?"
 )
 """Meaning of 400 without a row: Evolution answers it for whatever Baileys raises before it sends."""
-NOT_ON_WHATSAPP = USER[0].meaning
-"""Meaning of `exists: false`."""
+NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
+"""Meaning of an answer that says so of a number."""
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal | None:
@@ -51,7 +53,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
     if answer.is_success and isinstance(code, int | str):
         return _refusal(answer, meaning_of(code), f"error {code} of Meta")
     if not answer.is_success and _is_unknown_number(body):
-        return _refusal(answer, NOT_ON_WHATSAPP, "exists: false")
+        return _refusal(answer, NOT_FOUND, NOT_FOUND.code)
     default = RAISED if answer.status == 400 and not _is_about_the_request(body) else None
     return refusal_in(answer, (*ROWS, *SHARED), detail="Evolution", settings=_SETTINGS, default=default)
 
