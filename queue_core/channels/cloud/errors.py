@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from queue_core.channels.errors import Follows, Meaning, Refusal, meaning_of_status
 from queue_core.channels.values import mapping, objects, text, whole_number
 from queue_core.http_client import HttpAnswer
@@ -132,17 +134,18 @@ UNKNOWN_ID = Meaning(
 """Meaning of code 100 with subcode 33, which the Graph API answers for an id that it does not know."""
 
 
-_CODE_IN_WORDS = re.compile(r"\(#(\d{1,9})\)")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_CODE_IN_WORDS = re.compile(r"\(#([0-9]{1,9})\)")
 
 
 def meaning_of(code: int | str, *, subcode: int = 0) -> Meaning:
     """Returns the meaning of a code; one without a row is tried again."""
-    number = int(code) if isinstance(code, int) or code.isdecimal() else -1
+    number = code if isinstance(code, int) else int(code) if _NUMBER.fullmatch(code) else -1
     if number == 100 and subcode == 33:
         return UNKNOWN_ID
     if number in CODES:
         return CODES[number]
-    return Meaning(code=str(code), follows="later", words="an error that is not in the table")
+    return Meaning(code=str(code)[:20], follows="later", words="an error that is not in the table")
 
 
 def refusal_of(answer: HttpAnswer) -> Refusal:
@@ -153,6 +156,10 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
     meaning = meaning_of(code, subcode=whole_number(error.get("error_subcode"))) if code is not None else None
     if meaning is None or (code not in CODES and answer.status != 400):
         meaning = meaning_of_status(answer.status)
+    if (
+        not meaning.not_sent and answer.status < 500
+    ):  # Meta refused the request, and did not fail while it sent
+        meaning = msgspec.structs.replace(meaning, not_sent=True)
     detail = said if code is None else f"{said}, error {code}"
     return Refusal(
         meaning=meaning,
@@ -171,7 +178,7 @@ def _error(body: Any) -> Mapping[str, Any]:
 def _code(error: Mapping[str, Any]) -> int | None:
     """Returns the code of an error; a gateway may write it as a text, or leave it in the words only."""
     code = error.get("code")
-    if isinstance(code, str) and code.isdecimal() and len(code) < 10:
+    if isinstance(code, str) and _NUMBER.fullmatch(code):
         return int(code)
     if isinstance(code, int) and not isinstance(code, bool):
         return code

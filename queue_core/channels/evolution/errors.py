@@ -12,7 +12,7 @@ import msgspec
 
 from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.errors import Meaning, Refusal
-from queue_core.channels.values import at, mapping
+from queue_core.channels.values import at, mapping, whole_number
 from queue_core.channels.whatsapp_web.errors import ROWS as SHARED
 from queue_core.channels.whatsapp_web.errors import USER, refusal_in, row
 from queue_core.http_client import HttpAnswer
@@ -47,10 +47,10 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
     With Meta's API behind it, Evolution answers 201 also when Meta refuses, with Meta's error instead of a message.
     """
     body = mapping(answer.json())
-    code = body.get("code")
+    code = whole_number(body.get("code"))
     if answer.is_success and ("key" in body or not (code or body.get("error") or "error_data" in body)):
         return None
-    if answer.is_success and isinstance(code, int | str):
+    if answer.is_success and code:
         return _refusal(answer, meaning_of(code), f"error {code} of Meta")
     if not answer.is_success and _is_unknown_number(body):
         return _refusal(answer, NOT_FOUND, NOT_FOUND.code)

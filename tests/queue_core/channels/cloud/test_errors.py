@@ -34,7 +34,7 @@ def test_no_code_has_two_rows() -> None:
 def test_each_code_has_its_error(code: int) -> None:
     """The reason has the code and the words; the kind of error is that of the row."""
     meaning = CODES[code]
-    error = refusal_of(answer(400, error_body(code))).error()
+    error = refusal_of(answer(400 if meaning.not_sent else 500, error_body(code))).error()
     assert f"error {code}: {meaning.words}" in str(error)
     if not meaning.not_sent:
         assert isinstance(error, SendUncertainError)
@@ -112,6 +112,13 @@ def test_an_unknown_code_is_tried_again(status: int, kind: type[RetryLaterError]
 
 def test_an_unknown_code_of_a_server_that_failed_may_have_been_sent() -> None:
     assert isinstance(refusal_of(answer(500, error_body(987_654))).error(), SendUncertainError)
+
+
+@pytest.mark.parametrize("code", [1, 131000])
+def test_a_refused_request_was_not_sent(code: int) -> None:
+    """Meta uses these codes for requests that it refuses, and for failures while it sends."""
+    assert isinstance(refusal_of(answer(400, error_body(code))).error(), RetryLaterError)
+    assert isinstance(refusal_of(answer(500, error_body(code))).error(), SendUncertainError)
 
 
 def test_an_unknown_phone_number_is_not_the_fault_of_the_message() -> None:
