@@ -190,5 +190,6 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
         for item in value[:_WORDS_MAX]:
             yield from _texts(item, depth - 1)
     elif isinstance(value, dict) and depth:
-        for key in _KEYS & value.keys():
-            yield from _texts(value[key], depth - 1)
+        for key, item in value.items():
+            if key in _KEYS:
+                yield from _texts(item, depth - 1)
