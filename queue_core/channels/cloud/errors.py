@@ -138,11 +138,9 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _CODE_IN_WORDS = re.compile(r"\(#([0-9]{1,9})\)")
 
 
-def meaning_of(code: int | str, *, subcode: int = 0) -> Meaning:
+def meaning_of(code: int | str) -> Meaning:
     """Returns the meaning of a code; one without a row is tried again."""
     number = code if isinstance(code, int) else int(code) if _NUMBER.fullmatch(code) else -1
-    if number == 100 and subcode == 33:
-        return UNKNOWN_ID
     if number in CODES:
         return CODES[number]
     return Meaning(code=str(code)[:20], follows="later", words="an error that is not in the table")
@@ -153,12 +151,11 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
     said = f"the Cloud API answered {answer.status}"
     error = _error(answer.json())
     code = _code(error)
-    meaning = meaning_of(code, subcode=whole_number(error.get("error_subcode"))) if code is not None else None
-    if meaning is None or (code not in CODES and answer.status != 400):
+    if code is None or (code not in CODES and answer.status != 400):
         meaning = meaning_of_status(answer.status)
-    if (
-        not meaning.not_sent and answer.status < 500
-    ):  # Meta refused the request, and did not fail while it sent
+    else:
+        meaning = UNKNOWN_ID if _is_unknown_id(code, error) else meaning_of(code)
+    if answer.status < 500:  # Meta refused the request, and did not fail while it sent
         meaning = msgspec.structs.replace(meaning, not_sent=True)
     detail = said if code is None else f"{said}, error {code}"
     return Refusal(
@@ -173,6 +170,12 @@ def _error(body: Any) -> Mapping[str, Any]:
     """Returns the object that describes the error: `error` of Meta, or the first of `errors` of a partner's gateway."""
     error = mapping(body).get("error")
     return mapping(error) or next(iter(objects(mapping(body).get("errors"))), {})
+
+
+def _is_unknown_id(code: int, error: Mapping[str, Any]) -> bool:
+    """Returns True for code 100 about the id in the address. Newer versions leave the subcode out."""
+    subcode, words = whole_number(error.get("error_subcode")), text(error.get("message"))[:500]
+    return code == 100 and (subcode == 33 or ("Object with ID" in words and "does not exist" in words))
 
 
 def _code(error: Mapping[str, Any]) -> int | None:

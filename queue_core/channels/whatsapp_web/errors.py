@@ -75,6 +75,8 @@ MAYBE = (
         "the library stopped waiting for WhatsApp", not_sent=False),
     row("later", "browser timed out", r"callFunctionOn timed out|protocolTimeout|Target closed|context was destroyed",
         "the browser did not confirm the message", not_sent=False),
+    row("later", "integration", r"AxiosError|timeout of \d+ ?ms exceeded|socket hang up",
+        "an integration of the server failed, as it may do when the message is out", not_sent=False),
     row("later", "database, after sending", r"prisma.*\b(?:create|update|upsert)",
         "the database failed, as it may do when the message is out", not_sent=False),
     row("later", "failed to marshal", r"failed to (?:un)?marshal message",
@@ -101,6 +103,8 @@ ACCOUNT = (
         "WhatsApp forbids this account to send"),
     row("operator", "not-acceptable", r"not-acceptable|status 406",
         "WhatsApp does not accept this connection: restart it"),
+    row("operator", "engine", r"reading '(?:markedUnread|sendSeen|getChat)'",
+        "WhatsApp Web has not loaded, or is too new for this server: restart or update it"),
     row("outage", "error 400", r"server returned error 400\b",
         "WhatsApp refuses all messages of this connection: restart it", after_ms=5_000),
     row("number limit", "rate-overlimit", r"rate-overlimit|server returned error 429\b|status 429|too many requests",
@@ -120,7 +124,8 @@ CONNECTION = (
         r"^(?:Error: )?timed out$|pre-key upload timeout|info query timed out|query timed out",
         "WhatsApp did not answer a query that comes before the message"),
     row("outage", "failed to prepare",
-        r"failed to (?:get|fetch|send|query) (?:device list|usync|user info|prekeys?|pre-keys?)",
+        r"failed to (?:get|fetch|send|query|resolve|store) (?:device list|usync|user info|pre-?keys?|PN|LID mapping)"
+        r"|error getting prekeys|empty response to prekey",
         "WhatsApp did not answer a query that comes before the message"),
     row("outage", "service-unavailable",
         r"\b(?:service-unavailable|internal-server-error|partial-server-error)\b|server returned error 5\d\d"

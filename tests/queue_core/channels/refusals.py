@@ -60,6 +60,9 @@ EVOLUTION = {
         "later",
         not_sent=False,
     ),
+    "integration": _evolution(
+        400, ["AxiosError: Request failed with status code 401"], "later", not_sent=False
+    ),
     "stored too late": _evolution(
         400,
         ["PrismaClientKnownRequestError: Invalid `this.prismaRepository.message.create()` invocation"],
@@ -96,6 +99,7 @@ EVOLUTION_GO = {
         {"error": "failed to get device list: failed to send usync query: info query timed out"},
         "outage",
     ),
+    "keys": Case(500, {"error": "failed to send prekey request: websocket not connected"}, "outage"),
     "preparing": Case(
         500, {"error": "failed to get user info for x to fill LID cache: unexpected EOF"}, "outage"
     ),
@@ -193,6 +197,14 @@ WAHA = {
     "gows slow": Case(500, _exception("4 DEADLINE_EXCEEDED: Deadline exceeded"), "later", not_sent=False),
     "no LID": Case(500, _exception("No LID for user"), "now"),
     "no chat": Case(500, _exception("Lid is missing in chat table"), "now"),
+    "not loaded": Case(
+        500,
+        _exception("Evaluation failed: Cannot read properties of undefined (reading 'sendSeen')"),
+        "operator",
+    ),
+    "too new": Case(
+        500, _exception("Cannot read properties of undefined (reading 'markedUnread')"), "operator"
+    ),
     "page closed": Case(
         500,
         _exception(

@@ -123,9 +123,12 @@ def test_a_refused_request_was_not_sent(code: int) -> None:
 
 def test_an_unknown_phone_number_is_not_the_fault_of_the_message() -> None:
     """Meta uses code 100 for both: a wrong parameter, and an id that the token does not see."""
-    unknown = refusal_of(answer(400, error_body(100, error_subcode=33)))
-    assert unknown.meaning.follows == "operator"
-    assert "look at CLOUD_ACCESS_TOKEN" in str(unknown.error())
+    words = "Unsupported post request. Object with ID '1' does not exist, cannot be loaded due to missing permissions"
+    for body in (error_body(100, error_subcode=33), {"error": {"code": 100, "message": words}}):
+        unknown = refusal_of(answer(400, body))
+        assert unknown.meaning.follows == "operator"
+        assert "look at CLOUD_ACCESS_TOKEN" in str(unknown.error())
+    assert refusal_of(answer(400, error_body(100, error_subcode=2494010))).meaning.follows == "never"
 
 
 @pytest.mark.parametrize(
