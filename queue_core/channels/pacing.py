@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from queue_core.channels.base import NumberLimitError
 from queue_core.errors import QueueUnavailableError, RetryLaterError
 from queue_core.queue.pacing import Pacing
+from queue_core.text import visible
 
 UNASKED_SHARE = 16
 """A process sends this part of the rate without asking."""
@@ -118,6 +119,11 @@ class Pacer:
         except QueueUnavailableError as error:
             _log.debug("a refusal is not noted: %s", error)
             return
+        _log.warning(
+            "%s of %s slows down: the provider refused a message, since there were too many",
+            channel,
+            visible(instance),
+        )
         self._note(number, answer.halvings)
 
     def _note(self, number: _Number, halvings: int) -> None:

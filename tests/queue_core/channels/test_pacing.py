@@ -127,11 +127,14 @@ async def test_a_wait_that_is_too_long_puts_the_turn_off(redis_client: Redis) ->
     assert len(world.went_at) == 1
 
 
-async def test_a_refusal_slows_all_processes_down(redis_client: Redis) -> None:
+async def test_a_refusal_slows_all_processes_down(
+    redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World(redis_client, processes=2)
     world.refuses = 1
     with pytest.raises(NumberLimitError):
         await world.send(0)
+    assert "cloud of 1 slows down" in caplog.text
     with pytest.raises(RetryLaterError, match="slows down"):
         await world.send(0)
     for _ in range(5):
