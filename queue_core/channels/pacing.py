@@ -27,6 +27,8 @@ UNASKED_SHARE = 16
 """A process sends this part of the rate without asking."""
 WAIT_MS_MAX = 2_000
 """Longest wait before a message. If it would be longer, the turn is put off: the lease was confirmed before it."""
+AWAY_S = 5.0
+"""Time for which a process asks nobody, after Redis did not answer."""
 CAREFUL_S = 10.0
 """Time for which a process asks before each message, after it learnt that the number has slowed down."""
 NUMBERS_MAX = 10_000
@@ -66,6 +68,7 @@ class Pacer:
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
         self._sleep = sleep
         self._numbers: dict[tuple[str, str], _Number] = {}
+        self._away_until = 0.0
 
     async def paced(
         self, channel: str, instance: str, sending: AsyncGenerator[None, None]
@@ -88,7 +91,8 @@ class Pacer:
         now = self._clock()
         number.forget_before(now - 1.0)
         unasked_max = max(1, per_s // UNASKED_SHARE) if per_s else len(number.sent_at) + 1
-        if now >= number.careful_until and len(number.sent_at) < unasked_max:
+        is_far_below = now >= number.careful_until and len(number.sent_at) < unasked_max
+        if is_far_below or now < self._away_until:
             number.sent_at.append(now)
             number.unasked += 1
             return
@@ -98,7 +102,8 @@ class Pacer:
                 _name(channel, instance), per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX
             )
         except QueueUnavailableError as error:
-            _log.debug("a message goes without its pace: %s", error)
+            _log.debug("messages go without their pace: %s", error)
+            self._away_until = now + AWAY_S
             return
         self._note(number, answer.halvings)
         if not answer.is_granted:

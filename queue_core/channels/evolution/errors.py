@@ -28,10 +28,7 @@ ROWS = (
     V1_BODY,
     V2_BODY,
     row("operator", "no instance", r"instance does not exist", "there is no instance of this name"),
-    row("later", "reading a property", r"cannot read propert(?:y|ies) of (?:undefined|null) \(reading '(?!textMessage'|"
-        r"sendMessage'|sendText'|onWhatsApp'|user'|sendPresenceUpdate'|waitForSocketOpen')",
-        "the server failed, as it may do when the message is out", not_sent=False),
-)  # fmt: skip
+)
 """Rows of its own; those of Baileys follow."""
 RAISED = Meaning(
     code="400", follows="outage", words="an error that is not in the table; is the instance connected?"
@@ -47,10 +44,10 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
     With Meta's API behind it, Evolution answers 201 also when Meta refuses, with Meta's error instead of a message.
     """
     body = mapping(answer.json())
-    code = whole_number(body.get("code"))
-    if answer.is_success and ("key" in body or not (code or body.get("error") or "error_data" in body)):
+    code, has_code = whole_number(body.get("code")), isinstance(body.get("code"), int | str)
+    if answer.is_success and ("key" in body or not (has_code or body.get("error") or body.get("error_data"))):
         return None
-    if answer.is_success and code:
+    if answer.is_success and has_code:
         return _refusal(answer, meaning_of(code), f"error {code} of Meta")
     if not answer.is_success and _is_unknown_number(body):
         return _refusal(answer, NOT_FOUND, NOT_FOUND.code)

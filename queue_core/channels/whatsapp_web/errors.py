@@ -145,7 +145,7 @@ TURN = (
         "WhatsApp refuses messages to this user for now", after_ms=10 * _MINUTE),
     row("later", "error 479", r"server returned error (?:421|479)\b",
         "WhatsApp asks for other keys or another address of the user", after_ms=15_000),
-    row("later", "no session",
+    row("later", "no keys",
         r"no (?:signal )?sessions?\b|no open session|bad mac|all encryptions failed|can't encrypt message",
         "there are no keys for the user's devices yet", after_ms=5_000),
     row("later", "error", r"server returned error (?P<number>\d{1,3})\b",
@@ -153,6 +153,8 @@ TURN = (
     row("later", "query error",
         r"^(?:Error: )?(?:bad-request|item-not-found|resource-limit|gone|locked|not-allowed|conflict)$|query returned",
         "WhatsApp refused a query that comes before the message"),
+    row("later", "reading a property", r"cannot read propert(?:y|ies) of (?:undefined|null)",
+        "the server failed, as it may do when the message is out", not_sent=False),
 )  # fmt: skip
 ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *TURN)
 """Rows that all providers share. A provider's own rows come before them."""

@@ -84,6 +84,9 @@ EVOLUTION = {
     "meta, window": Case(
         201, {"message": "(#131047) x", "code": 131047, "error_data": {"details": "x"}}, "never"
     ),
+    "meta, token": Case(
+        201, {"message": "Authentication Error", "code": 0, "type": "OAuthException"}, "operator"
+    ),
     "meta, pair limit": Case(
         201, {"message": "(#131056) x", "code": 131056, "type": "OAuthException"}, "pair limit"
     ),

@@ -183,6 +183,7 @@ async def test_messages_go_while_redis_is_away(redis_client: Redis) -> None:
 
     class Away(Pacing):
         async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+            world.asked += 1
             raise QueueUnavailableError("away")
 
         async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
@@ -196,6 +197,10 @@ async def test_messages_go_while_redis_is_away(redis_client: Redis) -> None:
     with pytest.raises(NumberLimitError):
         await world.send()
     assert len(world.went_at) == 30
+    assert world.asked == 1, "the next message does not wait for Redis again"
+    world.time.now_s += 5
+    await world.send(parts=2)
+    assert world.asked == 2
 
 
 async def test_the_channel_is_closed_when_the_sending_ends_early(redis_client: Redis) -> None:
