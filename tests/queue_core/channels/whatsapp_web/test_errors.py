@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queue_core import GiveUpError, RetryLaterError
 from queue_core.channels.base import SendUncertainError
+from queue_core.channels.cloud import errors as cloud
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution import errors as evolution
 from queue_core.channels.evolution_go import errors as evolution_go
@@ -100,6 +103,35 @@ def test_any_body_has_a_meaning(provider: str, body: object) -> None:
     refusal = READERS[provider](HttpAnswer(503, json.dumps(body).encode(), 9.0))
     assert refusal is not None
     assert (refusal.meaning.follows, refusal.after_ms) == ("outage", 9_000)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["error", "errors", "message", "response", "exception", "code", "status", "exists", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(status=st.integers(200, 599), body=_JSON, provider=st.sampled_from([*READERS, "cloud"]))
+def test_whatever_is_answered_has_one_of_the_four_ends(status: int, body: object, provider: str) -> None:
+    """Sent, later, never, or perhaps sent; a provider that answers nonsense must not stop a worker."""
+    read = READERS.get(provider, cloud.refusal_of)
+    refusal = read(HttpAnswer(status, json.dumps(body).encode(), None))
+    if refusal is None:
+        assert 200 <= status < 300
+        return
+    error = refusal.error()
+    assert isinstance(error, RetryLaterError | GiveUpError | SendUncertainError)
+    assert len(str(error)) < 400
 
 
 def test_a_long_answer_is_read_in_part() -> None:
