@@ -65,7 +65,8 @@ class EvolutionChannel:
     async def _post_text(self, instance: str, number: str, text: str) -> Refusal | None:
         content = {"textMessage": {"text": text}} if self._is_v1 else {"text": text}
         body = {"number": number, **content}
-        return refusal_of(await perform(self._post("message/sendText", instance, body, self._timeout_s)))
+        answer = await perform(self._post("message/sendText", instance, body, self._timeout_s))
+        return refusal_of(answer)
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
         url = address(self._base_url, path, instance)

@@ -51,7 +51,8 @@ class EvolutionGoChannel:
         body: dict[str, Any] = {"number": number, "text": text}
         if number.endswith("@s.whatsapp.net"):
             body["formatJid"] = False  # else the server changes numbers of Brazil, Mexico and Argentina
-        return refusal_of(await perform(self._post("send/text", instance, body)))
+        answer = await perform(self._post("send/text", instance, body))
+        return refusal_of(answer)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

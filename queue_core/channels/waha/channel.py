@@ -46,7 +46,8 @@ class WahaChannel:
 
     async def _send_text(self, session: str, chat_id: str, text: str) -> Refusal | None:
         body = {"session": session, "chatId": chat_id, "text": text}
-        return refusal_of(await perform(self._post("sendText", body)))
+        answer = await perform(self._post("sendText", body))
+        return refusal_of(answer)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""
