@@ -162,8 +162,9 @@ class Channel(Protocol):
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
-        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
+        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors, and
+        `queue_core.channels.sending.send_all` makes such a generator.
         """
         ...
 
