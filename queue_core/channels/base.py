@@ -163,8 +163,8 @@ class Channel(Protocol):
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
         was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
-        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors, and
-        `queue_core.channels.sending.send_all` makes such a generator.
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
+        and `channels/sending.py` such a generator.
         """
         ...
 
