@@ -55,6 +55,8 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
+LIMIT_GROWTH_MAX = 4
+"""Longest wait after a limit on sending, as a multiple of the asked one: else newer turns would overtake this one."""
 
 
 class MessageQueue:
@@ -301,6 +303,8 @@ class MessageQueue:
         asked_ms = max(0, int(after_ms or 0))
         backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
         set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
+        if limited and asked_ms:
+            set_back_ms = min(set_back_ms, LIMIT_GROWTH_MAX * asked_ms)
         wait_ms = max(asked_ms, set_back_ms)
         waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
