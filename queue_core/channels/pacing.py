@@ -19,7 +19,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from queue_core.channels.base import NumberLimitError
-from queue_core.errors import QueueUnavailableError, RetryLaterError
+from queue_core.errors import QueueError, RetryLaterError
 from queue_core.queue.pacing import Pacing
 from queue_core.text import visible
 
@@ -28,7 +28,7 @@ UNASKED_SHARE = 16
 WAIT_MS_MAX = 2_000
 """Longest wait before a message. If it would be longer, the turn is put off: the lease was confirmed before it."""
 AWAY_S = 5.0
-"""Time for which a process asks nobody, after Redis did not answer."""
+"""Time for which a process asks nobody, after Redis did not answer, or refused."""
 CAREFUL_S = 10.0
 """Time for which a process asks before each message, after it learnt that the number has slowed down."""
 NUMBERS_MAX = 10_000
@@ -101,7 +101,7 @@ class Pacer:
             answer = await self._shared.take(
                 _name(channel, instance), per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX
             )
-        except QueueUnavailableError as error:
+        except QueueError as error:
             _log.debug("messages go without their pace: %s", error)
             self._away_until = now + AWAY_S
             return
@@ -121,7 +121,7 @@ class Pacer:
         number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
         try:
             answer = await self._shared.slow_down(_name(channel, instance), per_s=per_s, asked_ms=asked_ms)
-        except QueueUnavailableError as error:
+        except QueueError as error:
             _log.debug("a refusal is not noted: %s", error)
             return
         _log.warning(

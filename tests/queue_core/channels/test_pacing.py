@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from redis.asyncio import Redis
 
-from queue_core import MessageQueue, QueueUnavailableError, RetryLaterError
+from queue_core import MessageQueue, QueueError, QueueUnavailableError, RetryLaterError, UnsupportedRedisError
 from queue_core.channels.base import NumberLimitError
 from queue_core.channels.pacing import Pacer
 from queue_core.queue.pacing import Pacing
@@ -177,17 +177,20 @@ async def test_another_number_is_not_concerned(redis_client: Redis) -> None:
     assert len(world.went_at) == 1
 
 
-async def test_messages_go_while_redis_is_away(redis_client: Redis) -> None:
+@pytest.mark.parametrize("kind", [QueueUnavailableError, UnsupportedRedisError, QueueError])
+async def test_messages_go_while_redis_is_away_or_refuses(
+    redis_client: Redis, kind: type[QueueError]
+) -> None:
     """A limit of our own must not stop what the provider would take."""
     world = World(redis_client, per_s=16)
 
     class Away(Pacing):
         async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
             world.asked += 1
-            raise QueueUnavailableError("away")
+            raise kind("away")
 
         async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
-            raise QueueUnavailableError("away")
+            raise kind("away")
 
     world.pacers = [
         Pacer(Away(world.queue.pacing._access), {"cloud": 16}, clock=world.time, sleep=world.sleep)
