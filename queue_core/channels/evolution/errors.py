@@ -49,7 +49,7 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
         return None
     if answer.is_success and has_code:
         return _refusal(answer, meaning_of(code), f"error {code} of Meta")
-    if not answer.is_success and _is_unknown_number(body):
+    if answer.status in (400, 404, 422) and _is_unknown_number(body):
         return _refusal(answer, NOT_FOUND, NOT_FOUND.code)
     default = RAISED if answer.status == 400 and not _is_about_the_request(body) else None
     return refusal_in(answer, (*ROWS, *SHARED), detail="Evolution", settings=_SETTINGS, default=default)
