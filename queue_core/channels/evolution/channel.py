@@ -11,11 +11,13 @@ import aiohttp
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution.errors import V1_BODY, V2_BODY, refusal_of
 from queue_core.channels.sending import address, parts_of, perform, send_all
+from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
 from queue_core.channels.whatsapp_web.sending import send_to_one
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -54,19 +56,22 @@ class EvolutionChannel:
         with contextlib.suppress(QueueError):
             await perform(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
 
-    async def _send_text(self, instance: str, number: str, text: str) -> Refusal | None:
+    async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
         """Sends a text to an address, in the form of v1 or v2: whichever the server takes is kept."""
-        refusal = await self._post_text(instance, number, text)
+        refusal = await self._post_text(instance, number, words)
         if refusal and refusal.meaning in (V1_BODY.meaning, V2_BODY.meaning):
             self._is_v1 = refusal.meaning == V1_BODY.meaning
-            refusal = await self._post_text(instance, number, text)
+            refusal = await self._post_text(instance, number, words)
         return refusal
 
-    async def _post_text(self, instance: str, number: str, text: str) -> Refusal | None:
-        content = {"textMessage": {"text": text}} if self._is_v1 else {"text": text}
+    async def _post_text(self, instance: str, number: str, words: str) -> Refusal | None:
+        content = {"textMessage": {"text": words}} if self._is_v1 else {"text": words}
         body = {"number": number, **content}
         answer = await perform(self._post("message/sendText", instance, body, self._timeout_s))
-        return refusal_of(answer)
+        refusal = refusal_of(answer)
+        if refusal is None:
+            note_sent(text(at(answer.json(), "key", "id")), words)
+        return refusal
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
         url = address(self._base_url, path, instance)

@@ -12,11 +12,13 @@ from yarl import URL
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution_go.errors import refusal_of
 from queue_core.channels.sending import parts_of, perform, send_all
+from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
 from queue_core.channels.whatsapp_web.sending import send_to_one
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -47,12 +49,15 @@ class EvolutionGoChannel:
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
-    async def _send_text(self, instance: str, number: str, text: str) -> Refusal | None:
-        body: dict[str, Any] = {"number": number, "text": text}
+    async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
+        body: dict[str, Any] = {"number": number, "text": words}
         if number.endswith("@s.whatsapp.net"):
             body["formatJid"] = False  # else the server changes numbers of Brazil, Mexico and Argentina
         answer = await perform(self._post("send/text", instance, body))
-        return refusal_of(answer)
+        refusal = refusal_of(answer)
+        if refusal is None:
+            note_sent(text(at(answer.json(), "data", "Info", "ID")), words)
+        return refusal
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

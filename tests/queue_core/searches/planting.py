@@ -30,6 +30,11 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.DropOld,
         scripts.Inventory,
         scripts.Pace,
+        scripts.NoteSent,
+        scripts.ReportSent,
+        scripts.MatchReports,
+        scripts.NoteUndelivered,
+        scripts.ForgetSent,
     )
 )
 
