@@ -79,6 +79,14 @@ class Partition(NamedTuple):
         """Return the key of the conversations that wait for a backend."""
         return f"{self.base}backend_waiting:{name}"
 
+    def moments_of(self, number: str) -> str:
+        """Return the key of the moments at which a sending number's last messages go."""
+        return f"{self.base}moments:{encode_name(number)}"
+
+    def slowdown_of(self, number: str) -> str:
+        """Return the key of a sending number's pause and rate after refusals."""
+        return f"{self.base}slowdown:{encode_name(number)}"
+
     def damaged_of(self, entry_id: str) -> str:
         """Return the name that a damaged key has now, by the id of its entry."""
         return f"{self.damaged}:{entry_id}"

@@ -103,8 +103,8 @@ class QueueSettings(TurnRules):
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """QUEUE_TTL: a message that no worker takes in this time becomes a dead letter."""
     outage_patience_s: int = _whole(72_000, 1, 30 * 86_400)
-    """OUTAGE_PATIENCE: while the AI or the channel is away, a message waits for it this long; then it becomes a dead
-    letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
+    """OUTAGE_PATIENCE: while the AI or the channel is away, or a limit on sending holds it back, a message waits this
+    long; then it becomes a dead letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
     completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
     """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)

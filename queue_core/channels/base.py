@@ -30,7 +30,7 @@ import msgspec
 from queue_core.channels.form import Form, Format
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
-from queue_core.errors import QueueError
+from queue_core.errors import QueueError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 
 
@@ -70,6 +70,13 @@ class UnauthorizedError(QueueError):
 
 class SendUncertainError(QueueError):
     """Raised by Channel.send: the part that was being sent may have reached the user."""
+
+
+class NumberLimitError(RetryLaterError):
+    """Raised by Channel.send: the provider refuses messages of this number for now, since there were too many."""
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason, after_ms=after_ms, blames="limit")
 
 
 @dataclass(frozen=True)
@@ -183,8 +190,9 @@ class Channel(Protocol):
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
-        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
+        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
+        and `channels/sending.py` such a generator.
         """
         ...
 
@@ -217,6 +225,11 @@ class Provider(EnvironmentSettings, ABC):
     def is_enabled(self) -> bool:
         """True when it can send."""
         return bool(getattr(self, self.enabled_by))
+
+    @property
+    def messages_per_s_max(self) -> int:
+        """Number of messages that a number may send in a second; 0 if the provider sets no limit."""
+        return 0
 
     @property
     def is_secured(self) -> bool:

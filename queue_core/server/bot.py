@@ -23,6 +23,7 @@ from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.form import PART_END
+from queue_core.channels.pacing import Pacer
 from queue_core.errors import GiveUpError
 from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
@@ -54,6 +55,7 @@ class Bot:
         *,
         journal: Journal,
         memory: ConversationMemory,
+        pacer: Pacer,
         shows_typing: bool = True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -63,6 +65,7 @@ class Bot:
         self._memory = memory
         self._shows_typing = shows_typing
         self._sleep = sleep
+        self._pacer = pacer
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> Reply:
@@ -93,8 +96,9 @@ class Bot:
             reply = form.formed_before(reply)
         following = iter(form.parts_of(reply)[batch.parts_sent + 1 :])
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
-            async with aclosing(channel.send(batch, reply)) as sending:
-                async for _ in sending:
+            sending = channel.send(batch, reply)
+            async with aclosing(self._pacer.paced(channel.name, batch.instance_name, sending)) as paced:
+                async for _ in paced:
                     yield
                     if pause_s := form.pause_s(next(following, "")):
                         if self._shows_typing:

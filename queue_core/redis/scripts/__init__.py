@@ -16,6 +16,7 @@ from queue_core.redis.scripts.answers import (
     ForgetAnswer,
     InventoryAnswer,
     MatchAnswer,
+    PaceAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -160,6 +161,21 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     dead_letters_max: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
+
+
+@stub("pace")
+class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
+    """Gives messages of a sending number their moment."""
+
+    read = staticmethod(answers.read_pace)
+    moments: Key
+    slowdown: Key
+    now_ms: Now
+    per_s: Number
+    count: Number
+    wait_max_ms: Number
+    refused: Digits
+    asked_ms: Number
 
 
 @stub("requeue")

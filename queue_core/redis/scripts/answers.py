@@ -68,6 +68,17 @@ class FailAnswer(NamedTuple):
     given_up: int
 
 
+class PaceAnswer(NamedTuple):
+    """Answer of a pace."""
+
+    is_granted: bool
+    """True if the messages have their moment."""
+    wait_ms: int
+    """Wait until then; without a moment, the wait until there is one."""
+    halvings: int
+    """Number of times that the rate is halved now, since the provider refused messages."""
+
+
 class SurveyAnswer(NamedTuple):
     """Counts of one page; `oldest_added_ms` is None when nothing waits there."""
 
@@ -155,6 +166,12 @@ def read_claim(raw: Any) -> ClaimAnswer:
 def read_fail(raw: Any) -> FailAnswer:
     """Return the answer of a fail."""
     return FailAnswer(read_standing(raw[0]), raw[1])
+
+
+def read_pace(raw: Any) -> PaceAnswer:
+    """Return the answer of a pace."""
+    granted, wait_ms, halvings = raw
+    return PaceAnswer(granted == 1, int(wait_ms), int(halvings))
 
 
 def read_withdraw(raw: Any) -> str | int:

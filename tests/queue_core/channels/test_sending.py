@@ -159,7 +159,8 @@ async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kin
         (Answer({}, status=403), RetryLaterError),
         (Answer({}, status=404), RetryLaterError),
         (Answer({}, status=302), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=422), RetryLaterError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
         (Answer({}, hangs=True), SendUncertainError),
     ],
@@ -200,47 +201,6 @@ async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) ->
     assert raised.value.after_ms == 17_000
 
 
-async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: aiohttp.ClientSession) -> None:
-    unknown = Answer({"response": {"message": [{"exists": False, "number": "x"}]}}, status=400)
-    closed = Answer({"response": {"message": ["Error: Connection Closed"]}}, status=400)
-    async with stub(unknown, closed) as server:
-        channel = channel_of("evolution", session, server.url)
-        with pytest.raises(GiveUpError):
-            await sent(channel, batch("x"), "hi")
-        with pytest.raises(RetryLaterError, match="connected"):
-            await sent(channel, batch("x"), "hi")
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "expected"),
-    [
-        (131056, 400, RetryLaterError),
-        (130429, 400, RetryLaterError),
-        (80007, 400, RetryLaterError),
-        (4, 400, RetryLaterError),
-        (131047, 400, GiveUpError),
-        (131026, 400, GiveUpError),
-        (100, 400, GiveUpError),
-        (190, 401, RetryLaterError),
-        (131000, 500, SendUncertainError),
-        (999, 400, GiveUpError),
-        (999, 500, SendUncertainError),
-        ("131056", 400, GiveUpError),
-    ],
-)
-async def test_error_codes_of_the_cloud_api(
-    session: aiohttp.ClientSession, code: Any, status: int, expected: type[Exception]
-) -> None:
-    async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
-        with pytest.raises(expected) as raised:
-            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
-    if isinstance(raised.value, RetryLaterError):
-        assert raised.value.blames == ("turn" if code == 131056 else "backend")
-    if code == 131056:
-        assert isinstance(raised.value, RetryLaterError)
-        assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
-
-
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
@@ -268,7 +228,7 @@ async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession,
     ("second", "expected"),
     [
         (Answer({}, status=503), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
     ],
 )

@@ -51,6 +51,14 @@ async def test_the_cluster_passes_the_check(queue: MessageQueue) -> None:
     await queue.check()
 
 
+async def test_a_number_has_one_rate_whatever_the_number_of_partitions(queue: MessageQueue) -> None:
+    for number in ("cloud:1", "cloud:2", "waha:سلام"):
+        waits = [
+            (await queue.pacing.take(number, per_s=3, count=1, wait_ms_max=9_000)).wait_ms for _ in range(4)
+        ]
+        assert waits == [0, 0, 0, 1_000]
+
+
 async def test_the_life_of_many_turns_in_gathered_calls(queue: MessageQueue, clock: Clock) -> None:
     await asyncio.gather(
         *(queue.enqueue(message(f"m{number}", phone)) for phone in range(USERS) for number in range(2))

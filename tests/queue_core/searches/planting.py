@@ -29,6 +29,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
+        scripts.Pace,
         scripts.NoteSent,
         scripts.ReportSent,
         scripts.MatchReports,

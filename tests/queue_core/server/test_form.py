@@ -17,6 +17,7 @@ from queue_core.ai.memory import ConversationMemory
 from queue_core.channels.cloud.provider import Cloud
 from queue_core.channels.evolution.provider import Evolution
 from queue_core.channels.form import Form
+from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import QueueUnavailableError, RetryLaterError
 from queue_core.http_client import new_session
@@ -85,6 +86,7 @@ class World:
             {"console": self.channel},
             journal=Journal(Metrics(), ConversationTags(b"key")),
             memory=ConversationMemory(self.queue.notes),
+            pacer=Pacer(self.queue.pacing, {}),
             shows_typing=shows_typing,
             sleep=self.channel.sleep,
         )
