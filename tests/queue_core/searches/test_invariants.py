@@ -336,7 +336,7 @@ BUGS = {
     ),
     "forget leaves the changes": (
         "forget",
-        ",\n    place.changes, place.change_notes)",
+        ", place.changes, place.change_notes)",
         ")",
         "places|batches",
     ),
@@ -702,8 +702,8 @@ BUGS = {
     ),
     "forget leaves the archive": (
         "forget",
-        "place.completed, place.memory, place.stats,",
-        "place.stats,",
+        "place.completed, place.memory, place.stats)",
+        "place.stats)",
         "places",
     ),
     "claim knows no hold": (
