@@ -113,6 +113,10 @@ class Place(NamedTuple):
     """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
+    alias: Key
+    """String, only where this name leads to another conversation: that one, encoded. See aliases.lua."""
+    names: Key
+    """Hash: names that lead to this conversation, this one included → kind of the address, "" if unknown."""
     active: Key
     wake: Key
     dead: Key
@@ -214,6 +218,8 @@ class KeySpace:
             channel=f"channel:{conversation.partition(':')[0]}",
             ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
+            alias=f"{base}alias:{conversation}",
+            names=f"{base}names:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,

@@ -12,6 +12,7 @@ from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import Aliases
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -25,8 +26,9 @@ _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 class DeadLetters:
     """Dead letters of all partitions. An id such as `0/1700000000000-0` is a partition and an entry in its stream."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, aliases: Aliases) -> None:
         self._access = access
+        self._aliases = aliases
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield the dead letters that exist when the iteration begins, oldest first within a partition."""
@@ -75,11 +77,20 @@ class DeadLetters:
         await access.read(("XADD", place.dead, "*", *(part for pair in entry.items() for part in pair)))
 
     async def requeue(self, dead_letter_id: str) -> None:
-        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
+        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError.
+
+        If its user has another conversation by now (`Aliases`), it goes there, unless that lies in another partition.
+        """
         access = self._access
-        _, partition, entry_id = self._split(dead_letter_id)
+        number, partition, entry_id = self._split(dead_letter_id)
+        letter = await self.get(dead_letter_id)
+        root = access.keys.of(*await self._aliases.root_of(letter.instance_name, letter.user_phone))
         call = scripts.Requeue(
-            partition=partition, rules=access.settings, now_ms=access.now(), dead_id=entry_id
+            partition=partition,
+            rules=access.settings,
+            now_ms=access.now(),
+            dead_id=entry_id,
+            to=root.conversation if letter.user_phone and root.partition == number else "",
         )
         if not await access.transport.gathered(call):
             raise _not_found(dead_letter_id)

@@ -15,6 +15,8 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    MeetAnswer,
+    MovedAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -23,21 +25,61 @@ from queue_core.settings import Rules
 
 
 @stub("enqueue")
-class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
+class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead layout alias names damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message: bytes
+    follows: Digits
+    names: str
+    """Names of the user and the kinds of these addresses, alternating."""
+    aliases_ttl_ms: Number
     provider_ms: Number
     dedupe_ttl_ms: Number
     late_is_dead: Digits
     dead_letters_max: Number
     stats_ttl_ms: Number
     waits_for_disk: Digits
+
+
+@stub("meet")
+class Meet(Call[MeetAnswer], frozen=True, kw_only=True):
+    """Says what is known under one name of a user."""
+
+    read = staticmethod(answers.read_meet)
+    place: Annotated[
+        Place, "queue lock active wake dead stats completed memory layout alias names damaged conversation"
+    ]
+    seen: Annotated[Seen, "old ids fingerprint"]
+    now_ms: Now
+    dedupe_ttl_ms: Number
+    aliases_ttl_ms: Number
+
+
+@stub("join")
+class Join(Call[str], frozen=True, kw_only=True):
+    """Lets a name lead to another conversation: "joined", "moved", "seen" or "in use"; see `join.lua`."""
+
+    read = staticmethod(text)
+    place: Annotated[Place, "queue lock active wake dead layout alias damaged conversation"]
+    seen: Annotated[Seen, "old ids fingerprint"]
+    now_ms: Now
+    target: str
+    dedupe_ttl_ms: Number
+    aliases_ttl_ms: Number
+
+
+@stub("part", mends=False)
+class Part(Call[bool], frozen=True, kw_only=True):
+    """Ends an alias that still leads to `target`."""
+
+    read = staticmethod(answers.read_is_found)
+    place: Annotated[Place, "alias"]
+    target: str
 
 
 @stub("claim")
@@ -170,6 +212,7 @@ class Requeue(Call[bool], frozen=True, kw_only=True):
     rules: Rules
     now_ms: Now
     dead_id: str
+    to: str
 
 
 @stub("restore")
@@ -220,7 +263,7 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
-        Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
+        Place, "queue lock reply completed memory stats alias active damaged conversation base ai channel"
     ]
     now_ms: Now
     drop_waiting: Digits

@@ -1,5 +1,7 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
+-- With `follows`, a name that leads to another conversation (aliases.lua) stores nothing. `names` are listed with it.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
+--   | {'moved', target}
 
 local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
@@ -12,6 +14,11 @@ if first_ms then
     keep_layers(place, layers)
   end
   return {'duplicate', first_ms, 0}
+end
+
+local target = follows == '1' and target_of(place, now_ms, aliases_ttl_ms)
+if target then
+  return {'moved', target}
 end
 
 local element = stamp(message, now_ms)
@@ -49,5 +56,8 @@ if answer[1] == 'queued' then
   redis.pcall('HINCRBY', place.stats, 'totalMessages', 1)
   redis.pcall('HSET', place.stats, 'lastActivity', digits(now_ms))
   redis.pcall('PEXPIRE', place.stats, stats_ttl_ms)
+end
+if names ~= '' then
+  pcall(note_names, place, names, aliases_ttl_ms)
 end
 return answer

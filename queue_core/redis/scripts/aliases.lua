@@ -1,0 +1,38 @@
+-- aliases: several names of one user that lead to one conversation; functions that scripts share.
+--
+-- `alias:X`, a string, names the conversation to which the messages of the name X belong. That may lie in another
+-- partition. The alias is written only while nothing waits under X and nobody answers it, in one step with the look at
+-- that. So nothing is ever moved: what waits is in one list, in its order.
+-- `names:W`, a hash, lists the names that lead to W, W included, with the kinds of the addresses.
+-- Both are kept for a time after their last use.
+
+-- Limit on names of a conversation; further ones lead to it too, but are not listed.
+local NAMES_MAX = 16
+
+-- Returns the conversation to which the messages of this name belong, false for this one. A value that names none is moved
+-- aside.
+local function target_of(place, now_ms, aliases_ttl_ms)
+  local target = redis.call('GET', place.alias)
+  if target and not string.match(target, '^[^ :]+:[^ :]+$') then
+    set_aside(place, 'alias', 'damaged: an alias of ' .. place.conversation, now_ms)
+    return false
+  elseif target then
+    redis.call('PEXPIRE', place.alias, aliases_ttl_ms)
+  end
+  return target
+end
+
+-- Returns true if messages wait under this name, or are being answered.
+local function is_in_use(place)
+  return redis.call('EXISTS', place.queue) == 1 or redis.call('HEXISTS', place.lock, 'token') == 1
+end
+
+-- Lists names that lead to this conversation: "<name> <kind> <name> <kind> …".
+local function note_names(place, names, aliases_ttl_ms)
+  for name, kind in string.gmatch(names, '(%S+) (%S+)') do
+    if redis.call('HLEN', place.names) < NAMES_MAX then
+      redis.call('HSETNX', place.names, name, kind)
+    end
+  end
+  redis.call('PEXPIRE', place.names, aliases_ttl_ms)
+end

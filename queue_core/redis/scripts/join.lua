@@ -1,0 +1,14 @@
+-- join: lets a name of a user lead to another conversation, unless messages wait under it or are being answered.
+-- Returns 'joined' | 'moved' (it leads somewhere already) | 'seen' (the message was stored here) | 'in use'
+
+if target_of(place, now_ms, aliases_ttl_ms) then
+  return 'moved'
+end
+local since, ids = layout_since(place, now_ms)
+if first_seen(place, seen, layers_in(ids), since, now_ms, dedupe_ttl_ms) then
+  return 'seen'
+elseif is_in_use(place) then
+  return 'in use'
+end
+redis.call('SET', place.alias, target, 'PX', aliases_ttl_ms)
+return 'joined'
