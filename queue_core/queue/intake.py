@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Literal
 
@@ -199,24 +199,19 @@ class Intake:
     @asynccontextmanager
     async def _turn_of(self, message: QueueMessage) -> AsyncIterator[None]:
         """Let the messages of one user pass one at a time, in the order in which they came."""
-        async with AsyncExitStack() as turns:
-            for conversation in sorted(
-                _conversations_of(message)
-            ):  # in one order, so that no two wait for each other
-                await turns.enter_async_context(self._turn_of_name(conversation))
-            yield
-
-    @asynccontextmanager
-    async def _turn_of_name(self, conversation: _Conversation) -> AsyncIterator[None]:
-        turn = self._turns.setdefault(conversation, _Turn())
-        turn.users += 1
+        conversations = _conversations_of(message)
+        turn = _Turn({name: self._turns[name] for name in conversations if name in self._turns})
+        self._turns |= dict.fromkeys(conversations, turn)
         try:
-            async with turn.lock:
-                yield
+            await turn.comes()
+            yield
         finally:
-            turn.users -= 1
-            if turn.users == 0:
-                del self._turns[conversation]
+            turn.ended.set()
+            for name in conversations:
+                if self._turns[name] is turn:
+                    del self._turns[name]
+                    if before := turn.running_before(name):
+                        self._turns[name] = before
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
@@ -262,7 +257,8 @@ class Intake:
             self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         names = {kind: name for name, kind in names_of(message).items() if kind}
-        kept = msgspec.structs.replace(message, message="", message_data={"addresses": names})
+        data = {"addresses": names} if names else {}
+        kept = msgspec.structs.replace(message, message="", message_data=data)
         self._unsettled[keys[0]] = kept
         self._remember(message)
         self.answered_directly += 1
@@ -285,11 +281,28 @@ def _keys(message: QueueMessage) -> list[tuple[_Conversation, str]]:
 
 
 class _Turn:
-    """Lock of one conversation; `users` counts the messages that hold or await it."""
+    """Turn of one message; it comes when the turns of earlier messages of the same user have ended."""
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0
+    def __init__(self, before: dict[_Conversation, _Turn]) -> None:
+        self.ended = asyncio.Event()
+        self._before = before
+        """Turns before this one, by name of the user; none any more once it has come."""
+        self._earlier = list(dict.fromkeys(before.values()))
+
+    async def comes(self) -> None:
+        """Wait for the earlier turns, and for those that a cancelled one among them waited for."""
+        while self._earlier:
+            last = self._earlier[-1]
+            await last.ended.wait()
+            self._earlier = list(dict.fromkeys((*self._earlier[:-1], *last._earlier)))
+        self._before = {}
+
+    def running_before(self, name: _Conversation) -> _Turn | None:
+        """Return the last turn of this name that has not ended; only a turn that was cancelled has one before it."""
+        turn = self._before.get(name)
+        while turn and turn.ended.is_set():
+            turn = turn._before.get(name)
+        return turn
 
 
 def _batch_of_one(message: QueueMessage) -> Batch:

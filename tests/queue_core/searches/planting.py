@@ -13,6 +13,9 @@ ALL: tuple[LuaScript, ...] = tuple(
     stub.script
     for stub in (
         scripts.Enqueue,
+        scripts.Meet,
+        scripts.Join,
+        scripts.Part,
         scripts.Claim,
         scripts.Discard,
         scripts.Extend,
