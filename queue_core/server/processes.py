@@ -172,7 +172,12 @@ async def _monitor(runtime: Runtime, stop: asyncio.Event) -> None:
 async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
     async with _receiver(runtime) as receiver:
         webhooks = Webhooks(
-            runtime.settings, receiver, runtime.bot, runtime.journal, keep=runtime.queue.keep_unreadable
+            runtime.settings,
+            receiver,
+            runtime.bot,
+            runtime.journal,
+            keep=runtime.queue.keep_unreadable,
+            join=runtime.queue.aliases.join,
         )
         settings = runtime.settings
         async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
