@@ -31,6 +31,9 @@ NAMES_MAX = 64
 """Limit on names that are looked for when everything about a user is asked for."""
 
 
+_PAGE = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Way of a message to its conversation."""
@@ -149,6 +152,18 @@ class Aliases:
             fresh = [place for place, other in zip(fresh, roots, strict=True) if other == root]
         return [decode_conversation(place.conversation) for place in known]
 
+    async def listed(self, conversations: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return further names that lead to some conversations, as far as these list them."""
+        found: list[tuple[str, str]] = []
+        for first in range(0, len(conversations), _PAGE):
+            page = conversations[first : first + _PAGE]
+            listed = await self._access.read(
+                *(("HGETALL", self._access.keys.of(*conversation).names) for conversation in page)
+            )
+            for (instance, _), names in zip(page, listed, strict=True):
+                found += [(instance, _decoded(text(name))) for name in names]
+        return found
+
     async def forget_names(self, instance_name: str, user_phone: str) -> None:
         """Delete the list of names that lead to a conversation."""
         await self._access.read(("DEL", self._access.keys.of(instance_name, user_phone).names))
@@ -263,8 +278,7 @@ class Aliases:
         return self._access.keys.of(*decode_conversation(conversation))
 
     def _named(self, instance_name: str, encoded: str) -> Place:
-        _, name = decode_conversation(f":{encoded}")
-        return self._access.keys.of(instance_name, name)
+        return self._access.keys.of(instance_name, _decoded(encoded))
 
 
 def _rank(answer: MeetAnswer) -> tuple[bool, bool, bool]:

@@ -12,7 +12,7 @@ from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
-from queue_core.queue.aliases import Aliases
+from queue_core.queue.aliases import HOPS_MAX
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -26,9 +26,8 @@ _DEAD_ID = re.compile(r"[0-9]{1,4}/[0-9]{1,19}-[0-9]{1,19}")
 class DeadLetters:
     """Dead letters of all partitions. An id such as `0/1700000000000-0` is a partition and an entry in its stream."""
 
-    def __init__(self, access: Access, aliases: Aliases) -> None:
+    def __init__(self, access: Access) -> None:
         self._access = access
-        self._aliases = aliases
 
     async def iterate(self) -> AsyncGenerator[DeadLetter, None]:
         """Yield the dead letters that exist when the iteration begins, oldest first within a partition."""
@@ -81,19 +80,31 @@ class DeadLetters:
 
         If its user has another conversation by now (`Aliases`), it goes there, unless that lies in another partition.
         """
-        access = self._access
         number, partition, entry_id = self._split(dead_letter_id)
-        letter = await self.get(dead_letter_id)
-        root = access.keys.of(*await self._aliases.root_of(letter.instance_name, letter.user_phone))
+        keys, to, is_requeued = self._access.keys, "", False
+        for hop in range(HOPS_MAX):
+            answer = await self._requeue(partition, entry_id, to, follows=hop < HOPS_MAX - 1)
+            if isinstance(answer, bool):
+                is_requeued = answer
+                break
+            if keys.of(*decode_conversation(answer)).partition != number:
+                is_requeued = bool(await self._requeue(partition, entry_id, to, follows=False))
+                break
+            to = answer
+        if not is_requeued:
+            raise _not_found(dead_letter_id)
+
+    async def _requeue(self, partition: Partition, entry_id: str, to: str, *, follows: bool) -> bool | str:
+        access = self._access
         call = scripts.Requeue(
             partition=partition,
             rules=access.settings,
             now_ms=access.now(),
             dead_id=entry_id,
-            to=root.conversation if letter.user_phone and root.partition == number else "",
+            to=to,
+            follows=int(follows),
         )
-        if not await access.transport.gathered(call):
-            raise _not_found(dead_letter_id)
+        return await access.transport.gathered(call)
 
     async def drop(self, dead_letter_id: str) -> None:
         """Delete a dead letter for good. Raises DeadLetterNotFoundError."""

@@ -109,7 +109,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
-        letters = DeadLetters(access, self.aliases)
+        letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
         self.requeue = letters.requeue

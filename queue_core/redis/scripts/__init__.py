@@ -204,15 +204,16 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 
 
 @stub("requeue")
-class Requeue(Call[bool], frozen=True, kw_only=True):
-    """Puts a dead letter back."""
+class Requeue(Call[bool | str], frozen=True, kw_only=True):
+    """Puts a dead letter back. Returns the user's other conversation if it was not, because of that."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_requeue)
     partition: Annotated[Partition, "dead active wake damaged base"]
     rules: Rules
     now_ms: Now
     dead_id: str
     to: str
+    follows: Digits
 
 
 @stub("restore")

@@ -183,6 +183,11 @@ def read_fail(raw: Any) -> FailAnswer:
     return FailAnswer(read_standing(raw[0]), raw[1])
 
 
+def read_requeue(raw: Any) -> bool | str:
+    """Return True if a dead letter was put back, or the conversation to which it belongs by now."""
+    return bool(raw) if isinstance(raw, int) else text(raw)
+
+
 def read_withdraw(raw: Any) -> str | int:
     """Return the fate of a message, or the place in the list where the search for it goes on."""
     return raw if isinstance(raw, int) else text(raw)

@@ -85,6 +85,8 @@ class _Overview(msgspec.Struct, kw_only=True):
 
     instance: str
     phone: str
+    others: list[str]
+    """Further names of the user that lead to this conversation."""
     queued: Conversation
     dead: list[DeadLetter]
     buffer: Buffer[StoredMessage] | None
@@ -128,17 +130,20 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
+    names = await queue.aliases.names_of_user(instance, phone)
+    buffers = [await read_buffer(queue, name) for name in names]
     return _Overview(
         instance=instance,
-        phone=phone,
-        queued=await queue.conversation(instance, phone),
+        phone=names[0][1],
+        others=[name for _, name in names[1:]],
+        queued=await queue.conversation(*names[0]),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
-            if (letter.instance_name, letter.user_phone) == (instance, phone)
+            if (letter.instance_name, letter.user_phone) in names
         ],
-        buffer=await read_buffer(queue, (instance, phone)),
-        memory=await ConversationMemory(queue.notes).load(instance, phone) or Memory(),
+        buffer=next((buffer for buffer in buffers if buffer), None),
+        memory=await ConversationMemory(queue.notes).load(*names[0]) or Memory(),
     )
 
 
@@ -167,6 +172,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     facts = [
         ("instance", visible(overview.instance)),
         ("phone", visible(overview.phone)),
+        *((("also known as", visible(", ".join(overview.others))),) if overview.others else ()),
         ("state", _state(overview)),
     ]
     if lease := queued.lease:
@@ -322,6 +328,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
     return {
         "instanceName": overview.instance,
         "userPhone": overview.phone,
+        "otherNames": overview.others,
         "nowMs": queued.now_ms,
         "attentionAtMs": queued.attention_at_ms,
         "lease": msgspec.to_builtins(queued.lease),

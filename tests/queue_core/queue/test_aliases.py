@@ -388,10 +388,9 @@ async def test_forget_by_any_name_forgets_all(queue: MessageQueue, clock: Clock)
         assert (await queue.enqueue(written("m3", asked))).user_phone == asked
 
 
-async def test_a_dead_letter_goes_back_to_the_conversation_of_its_user(
-    redis_client: Redis, clock: Clock
+async def test_a_dead_letter_goes_back_to_the_conversation_of_its_user_in_its_partition(
+    queue: MessageQueue, clock: Clock
 ) -> None:
-    queue = MessageQueue(redis_client, clock=clock, monotonic=clock.seconds, rng=random.Random(1))
     await queue.enqueue(written("m1", LID))
     (batch,) = await due(queue, clock)
     await queue.fail(batch, "no luck", dead=True)
@@ -399,7 +398,9 @@ async def test_a_dead_letter_goes_back_to_the_conversation_of_its_user(
     await queue.enqueue(written("m3", PHONE, LID))
     (letter,) = await queue.dead_letters()
     await queue.requeue(letter.id)
-    assert await waiting(queue) == {PHONE: ["m2", "m3", "m1"]}
+    apart = {PHONE: ["m2", "m3"], LID: ["m1"]}
+    assert await waiting(queue) == ({PHONE: ["m2", "m3", "m1"]} if len(queue.keys.partitions) == 1 else apart)
+    assert await queue.dead_letters() == []
 
 
 async def test_process_conversation_takes_any_name(redis_client: Redis) -> None:
@@ -507,9 +508,10 @@ class TestDirectPath:
     ) -> None:
         queue, bot = MessageQueue(redis_client), Bot()
         intake = Intake(queue, bot.handle, bot.send)
-        enqueue, may_go = queue.enqueue, asyncio.Event()
+        enqueue, may_go, begun = queue.enqueue, asyncio.Event(), list[str]()
 
         async def slowly(message: QueueMessage) -> Any:
+            begun.append(message.id)
             await may_go.wait()
             return await enqueue(message)
 
@@ -523,12 +525,14 @@ class TestDirectPath:
             task.cancel()
         await asyncio.wait([second, fourth])
         fifth = asyncio.create_task(intake.receive(written("m5", PHONE)))
-        await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert begun == ["m1"]
         may_go.set()
         await asyncio.gather(first, third, fifth)
         assert [message.id for message in await queue.pending("bot", LID)] == ["m1"]
         assert [message.id for message in await queue.pending("bot", PHONE)] == ["m3", "m5"]
-        assert intake._turns == {}
+        assert (begun, intake._turns) == (["m1", "m3", "m5"], {})
 
 
 async def _away(_: QueueMessage) -> Any:

@@ -161,9 +161,10 @@ class Steps:
         return standing, given_up
 
     async def requeue(self, dead_id: str, at: int = 0) -> bool:
-        return await self.run(
-            scripts.Requeue(partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id, to="")
+        call = scripts.Requeue(
+            partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id, to="", follows=1
         )
+        return bool(await self.run(call))
 
     async def withdraw(self, message_id: str, at: int = 0, skipped: int = 0) -> str | int:
         return await self.run(
