@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from queue_core.recording.format import Recording
-from queue_core.recording.reader import load
 from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
@@ -23,6 +22,7 @@ from sim.commands.shared import (
     check_outputs,
     command_line,
     given_options,
+    load_recordings,
     publish,
 )
 from sim.console import progress, show
@@ -102,7 +102,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace) -> int:
     """Replay, show and write; returns the exit code. Raises InputError and the errors of `carry_out`."""
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
+    recordings = load_recordings(options)
     study = _study(options, recordings)
     check_outputs(options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:

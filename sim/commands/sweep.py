@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult
 from reports.words.verdicts import sweep_verdict
 from sim.commands.shared import (
@@ -20,6 +19,7 @@ from sim.commands.shared import (
     check_outputs,
     command_line,
     given_options,
+    load_recordings,
     publish,
 )
 from sim.console import print_table, progress
@@ -53,7 +53,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace) -> int:
     """Replay every choice, write and show; returns the exit code. Raises InputError and the errors of `sweep`."""
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
+    recordings = load_recordings(options)
     lists, world = given_options(options, _LISTS), given_options(options, ("ai", "redis-latency"))
     grid = choices({**DEFAULT_GRID, **{name: text.split(",") for name, text in lists.items()}})
     study = Study(
@@ -108,7 +108,9 @@ def _show(result: SweepResult, console: Console) -> None:
             *times,
         )
     print_table(table, console)
-    marks = "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+    marks = "• nothing beats it: every other choice that is better in one respect is worse in another; "
+    if result["recommended"] is not None:
+        marks = f"→ recommended; {marks}"
     console.print(
         f"{marks if is_comparison else ''}"
         "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
