@@ -117,6 +117,8 @@ class Place(NamedTuple):
     """String, only where this name leads to another conversation: that one, encoded. See aliases.lua."""
     names: Key
     """Hash: names that lead to this conversation, this one included → kind of the address, "" if unknown."""
+    behind: Key
+    """Hash: conversations of the same user whose messages come before those of this one."""
     active: Key
     wake: Key
     dead: Key
@@ -220,6 +222,7 @@ class KeySpace:
             memory=f"{base}memory:{conversation}",
             alias=f"{base}alias:{conversation}",
             names=f"{base}names:{conversation}",
+            behind=f"{base}behind:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,

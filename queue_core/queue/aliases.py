@@ -15,6 +15,7 @@ from queue_core.errors import QueueUnavailableError
 from queue_core.keys import Place, decode_conversation, encode_name
 from queue_core.message import MAX_NAME_BYTES, QueueMessage
 from queue_core.queue.access import Access
+from queue_core.queue.precedence import Precedence
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import MeetAnswer
 from queue_core.redis.scripts.loader import text
@@ -73,6 +74,7 @@ class Aliases:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._precedence = Precedence(access)
         self._ttl_ms = access.settings.aliases_ttl_s * 1000
 
     # For messages that arrive.
@@ -103,7 +105,7 @@ class Aliases:
     async def join(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
         """Join names that a provider says to be of one user, the oldest first. Returns False if nobody is known.
 
-        Raises QueueUnavailableError while messages wait under two of the names: the event is to come again.
+        Raises QueueUnavailableError if other processes changed what is kept under them again and again.
         """
         if not self._ttl_ms:
             return False
@@ -114,9 +116,7 @@ class Aliases:
             if route and len(route.names) == len(names):
                 await self._note(route)
                 return True
-        raise QueueUnavailableError(
-            "the user has another number or id now, and messages wait under both: deliver this again later"
-        )
+        raise QueueUnavailableError("the names of a user could not be joined: deliver this again later")
 
     def places_of(self, message: QueueMessage) -> list[Place]:
         """Return the place of each name of a message's user, that of the message first."""
@@ -134,6 +134,13 @@ class Aliases:
         """Return the conversation to which a name leads: itself, if it has no alias."""
         root = await self._root(self._access.keys.of(instance_name, user_phone))
         return decode_conversation(root.conversation)
+
+    async def conversation_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
+        """Return the conversation to look at for a name: its own as long as messages are left in it, else its root."""
+        place = self._access.keys.of(instance_name, user_phone)
+        alias, waiting = await self._access.read(("EXISTS", place.alias), ("EXISTS", place.queue))
+        is_other = alias and not waiting
+        return await self.root_of(instance_name, user_phone) if is_other else (instance_name, user_phone)
 
     async def names_of_user(self, instance_name: str, user_phone: str) -> list[tuple[str, str]]:
         """Return all names of a user, that of the conversation first."""
@@ -191,13 +198,9 @@ class Aliases:
         met = await self._meet(places.values(), message_id)
         if stored := next((place for place, answer in met.items() if answer.is_seen), None):
             return Route(stored)
-        roots: dict[str, Place] = {}
-        for name, place in places.items():
-            way = self._way(place, met)
-            if way[-1] in way[:-1]:
-                await self._open(way[way.index(way[-1]) : -1])
-                return None
-            roots[name] = way[-1]
+        roots = await self._roots_of(places, met)
+        if not roots:
+            return None
         kept = {root: met[root] for root in roots.values()}
         if checks:
             kept = _without_contradictions(names, roots, kept)
@@ -205,16 +208,27 @@ class Aliases:
             return Route(places[next(iter(names))])
         winner = max(kept, key=lambda root: _rank(kept[root]))
         led = {winner}
-        for loser in kept:
-            if loser == winner or kept[loser].is_in_use:  # then both are in use, and stay apart for now
-                continue
-            verdict = await self._lead(loser, winner, message_id)
+        for loser in (root for root in kept if root != winner):
+            verdict = await self._lead(loser, winner, message_id, waits=kept[loser].is_in_use)
             if verdict == "seen":
                 return Route(loser)
             if verdict != "joined":
                 return None
             led.add(loser)
         return Route(winner, {name: kind for name, kind in names.items() if roots[name] in led})
+
+    async def _roots_of(
+        self, places: Mapping[str, Place], met: Mapping[Place, MeetAnswer]
+    ) -> dict[str, Place]:
+        """Return the conversation to which each name leads. Opens a circle of aliases, and returns {} then."""
+        roots: dict[str, Place] = {}
+        for name, place in places.items():
+            way = self._way(place, met)
+            if way[-1] in way[:-1]:
+                await self._open(way[way.index(way[-1]) : -1])
+                return {}
+            roots[name] = way[-1]
+        return roots
 
     async def _meet(self, places: Iterable[Place], message_id: str) -> dict[Place, MeetAnswer]:
         """Ask about places and all to which they lead."""
@@ -238,13 +252,17 @@ class Aliases:
         )
         return await access.transport.gathered(call)
 
-    async def _lead(self, loser: Place, winner: Place, message_id: str) -> str:
+    async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
+        """Let a name lead to another conversation, which `waits` for what is left under it."""
         access = self._access
+        if waits:  # noted before the alias, or what comes by it could overtake
+            await self._precedence.put_behind(winner, loser)
         call = scripts.Join(
             place=loser,
             seen=loser.seen_of(message_id),
             now_ms=access.now(),
             target=winner.conversation,
+            waits=int(waits),
             dedupe_ttl_ms=access.settings.dedupe_ttl_s * 1000,
             aliases_ttl_ms=self._ttl_ms,
         )

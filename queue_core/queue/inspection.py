@@ -105,7 +105,7 @@ class Inspection:
 
     async def _place_of(self, instance_name: str, user_phone: str) -> Place:
         """Return the place of the conversation to which a name leads."""
-        return self._access.keys.of(*await self._aliases.root_of(instance_name, user_phone))
+        return self._access.keys.of(*await self._aliases.conversation_of(instance_name, user_phone))
 
     async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
         """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""

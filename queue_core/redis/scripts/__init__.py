@@ -52,7 +52,8 @@ class Meet(Call[MeetAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_meet)
     place: Annotated[
-        Place, "queue lock active wake dead stats completed memory layout alias names damaged conversation"
+        Place,
+        "queue lock active wake dead stats completed memory layout alias names behind damaged conversation",
     ]
     seen: Annotated[Seen, "old ids fingerprint"]
     now_ms: Now
@@ -65,12 +66,24 @@ class Join(Call[str], frozen=True, kw_only=True):
     """Lets a name lead to another conversation: "joined", "moved", "seen" or "in use"; see `join.lua`."""
 
     read = staticmethod(text)
-    place: Annotated[Place, "queue lock active wake dead layout alias damaged conversation"]
+    place: Annotated[Place, "queue lock active wake dead layout alias behind damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     now_ms: Now
     target: str
+    waits: Digits
     dedupe_ttl_ms: Number
     aliases_ttl_ms: Number
+
+
+@stub("put_behind")
+class PutBehind(Call[Standing], frozen=True, kw_only=True):
+    """Hands a batch back, since other messages of its user come first."""
+
+    read = staticmethod(answers.read_standing)
+    place: Annotated[Place, "lock active wake damaged conversation base ai channel"]
+    now_ms: Now
+    token: Digits
+    wait_ms: Number
 
 
 @stub("part", mends=False)
@@ -264,7 +277,8 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
-        Place, "queue lock reply completed memory stats alias active damaged conversation base ai channel"
+        Place,
+        "queue lock reply completed memory stats alias behind active damaged conversation base ai channel",
     ]
     now_ms: Now
     drop_waiting: Digits

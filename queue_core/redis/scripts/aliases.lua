@@ -1,10 +1,12 @@
 -- aliases: several names of one user that lead to one conversation; functions that scripts share.
 --
 -- `alias:X`, a string, names the conversation to which the messages of the name X belong. That may lie in another
--- partition. The alias is written only while nothing waits under X and nobody answers it, in one step with the look at
--- that. So nothing is ever moved: what waits is in one list, in its order.
+-- partition. Nothing is ever moved. The alias is written in one step with a look at whether anything waits under X, or is
+-- being answered; then it is written only with `behind`.
+-- `behind:W`, a hash, has the conversations X under which messages of the same user wait that come before those of W. It is
+-- written before the alias of X, and ends when that is there and nothing is left under X: then nothing more comes.
 -- `names:W`, a hash, lists the names that lead to W, W included, with the kinds of the addresses.
--- Both are kept for a time after their last use.
+-- Aliases and names are kept for a time after their last use.
 
 -- Limit on names of a conversation; further ones lead to it too, but are not listed.
 local NAMES_MAX = 16
@@ -22,9 +24,9 @@ local function target_of(place, now_ms, aliases_ttl_ms)
   return target
 end
 
--- Returns true if messages wait under this name, or are being answered.
+-- Returns true if messages wait under this name, or are being answered, or others come before those of this name.
 local function is_in_use(place)
-  return redis.call('EXISTS', place.queue) == 1 or redis.call('HEXISTS', place.lock, 'token') == 1
+  return redis.call('EXISTS', place.queue, place.behind) > 0 or redis.call('HEXISTS', place.lock, 'token') == 1
 end
 
 -- Lists names that lead to this conversation: "<name> <kind> <name> <kind> …".

@@ -82,6 +82,8 @@ class ClaimAnswer(NamedTuple):
     batches: list[LeasedAnswer]
     news: tuple[BackendNews, ...] = ()
     damaged: int = 0
+    behind: frozenset[str] = frozenset()
+    """Leased conversations that may have to wait for others of their users."""
 
 
 class FailAnswer(NamedTuple):
@@ -175,6 +177,7 @@ def read_claim(raw: Any) -> ClaimAnswer:
             BackendNews(text(name), text(what) == "away", int(since), text(error))
             for name, what, since, error in raw[6]
         ),
+        behind=frozenset(map(text, raw[7])),
     )
 
 

@@ -77,7 +77,7 @@ local function mend(keys, problem, now_ms)
     {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
     {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
     {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
-    {'backend_trials', 'zset'}, {'alias', 'string'}, {'names', 'hash'},
+    {'backend_trials', 'zset'}, {'alias', 'string'}, {'names', 'hash'}, {'behind', 'hash'},
   }
   local count = 0
   for _, wanted in ipairs(types) do

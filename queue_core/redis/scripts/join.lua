@@ -1,4 +1,5 @@
--- join: lets a name of a user lead to another conversation, unless messages wait under it or are being answered.
+-- join: lets a name of a user lead to another conversation, unless messages wait under it or are being answered; also then
+-- if that conversation `waits` for it.
 -- Returns 'joined' | 'moved' (it leads somewhere already) | 'seen' (the message was stored here) | 'in use'
 
 if target_of(place, now_ms, aliases_ttl_ms) then
@@ -7,7 +8,7 @@ end
 local since, ids = layout_since(place, now_ms)
 if first_seen(place, seen, layers_in(ids), since, now_ms, dedupe_ttl_ms) then
   return 'seen'
-elseif is_in_use(place) then
+elseif waits ~= '1' and is_in_use(place) then
   return 'in use'
 end
 redis.call('SET', place.alias, target, 'PX', aliases_ttl_ms)

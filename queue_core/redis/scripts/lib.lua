@@ -97,6 +97,7 @@ local function place_in(partition, conversation)
     reply = partition.base .. 'reply:' .. conversation,
     completed = partition.base .. 'completed:' .. conversation,
     stats = partition.base .. 'queue_stats:' .. conversation,
+    behind = partition.base .. 'behind:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,

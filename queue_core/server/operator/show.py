@@ -131,19 +131,20 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
     names = await queue.aliases.names_of_user(instance, phone)
+    shown = await queue.aliases.conversation_of(instance, phone)
     buffers = [await read_buffer(queue, name) for name in names]
     return _Overview(
         instance=instance,
-        phone=names[0][1],
-        others=[name for _, name in names[1:]],
-        queued=await queue.conversation(*names[0]),
+        phone=shown[1],
+        others=[other for _, other in names if other != shown[1]],
+        queued=await queue.conversation(*shown),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
             if (letter.instance_name, letter.user_phone) in names
         ],
         buffer=next((buffer for buffer in buffers if buffer), None),
-        memory=await ConversationMemory(queue.notes).load(*names[0]) or Memory(),
+        memory=await ConversationMemory(queue.notes).load(*shown) or Memory(),
     )
 
 

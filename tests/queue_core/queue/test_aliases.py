@@ -226,16 +226,96 @@ async def test_the_conversation_with_a_memory_is_kept(queue: MessageQueue, clock
     assert (await queue.enqueue(written("m2", PHONE, LID))).user_phone == LID
 
 
-async def test_an_alias_is_written_only_while_nothing_waits_there(queue: MessageQueue, clock: Clock) -> None:
-    """Both names have messages: they stay apart, and the next message after one is answered joins them."""
+async def test_while_both_names_have_messages_the_new_conversation_waits(
+    queue: MessageQueue, clock: Clock
+) -> None:
     await queue.enqueue(written("l1", LID))
     await queue.enqueue(written("p1", PHONE))
     await queue.enqueue(written("b1", PHONE, LID))
-    assert await waiting(queue) == {LID: ["l1"], PHONE: ["p1", "b1"]}
-    await answer_all(queue, clock)
-    await queue.enqueue(written("b2", PHONE, LID))
     await queue.enqueue(written("l2", LID))
-    assert await waiting(queue) == {PHONE: ["b2", "l2"]}
+    assert await waiting(queue) == {LID: ["l1"], PHONE: ["p1", "b1", "l2"]}
+    (batch,) = await due(queue, clock)
+    assert batch.ids == ("l1",)
+    assert await due(queue, clock) == []
+    await queue.complete(batch)
+    assert await answer_all(queue, clock) == [("p1", "b1", "l2")]
+    assert await queue.redis.keys("*behind*") == []
+    await queue.enqueue(written("b2", PHONE, LID))
+    await queue.enqueue(written("l3", LID))
+    assert await answer_all(queue, clock) == [("b2", "l3")]
+
+
+async def test_a_turn_that_is_put_behind_uses_no_attempt(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(written("l1", LID))
+    (batch,) = await due(queue, clock)
+    await queue.enqueue(written("p1", PHONE))
+    await queue.enqueue(written("b1", PHONE, LID))
+    for _ in range(20):
+        clock.now_ms += 500
+        await queue.extend(batch)
+        assert [
+            claimed
+            for number in range(len(queue.keys.partitions))
+            for claimed in (await queue.claim("p", limit=50, partition=number)).batches
+        ] == []
+    await queue.complete(batch)
+    (turn,) = await due(queue, clock)
+    assert (turn.ids, turn.attempt, turn.setbacks) == (("p1", "b1"), 1, 0)
+
+
+async def test_what_fails_under_the_old_name_is_waited_for_until_it_is_a_dead_letter(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("p1", PHONE))
+    await queue.enqueue(written("b1", PHONE, LID))
+    for _ in range(queue.settings.max_retry_count + 1):
+        (batch,) = await due(queue, clock)
+        assert batch.ids == ("l1",)
+        await queue.fail(batch, "no luck", after_ms=0)
+    assert await answer_all(queue, clock) == [("p1", "b1")]
+
+
+async def test_two_conversations_that_wait_for_each_other(queue: MessageQueue, clock: Clock) -> None:
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("p1", PHONE))
+    phone, lid = (queue.keys.of("bot", name) for name in (PHONE, LID))
+    await queue.redis.hset(phone.behind, lid.conversation, "1")
+    await queue.redis.hset(lid.behind, phone.conversation, "1")
+    assert await answer_all(queue, clock) == [("l1",)], "the smaller name goes first"
+    assert await answer_all(queue, clock) == [("p1",)]
+
+
+async def test_a_reply_that_is_recorded_is_sent_before(queue: MessageQueue, clock: Clock) -> None:
+    """The turn began before the names became known as one."""
+    await queue.enqueue(written("p1", PHONE))
+    (batch,) = await due(queue, clock)
+    await queue.record_reply(batch, "a reply")
+    await queue.fail(batch, "not sent", not_sent=True, after_ms=0)
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("b1", PHONE, LID))
+    clock.now_ms += 1
+    (again,) = [
+        batch
+        for number in range(len(queue.keys.partitions))
+        for batch in (await queue.claim("p", limit=50, partition=number)).batches
+    ]
+    assert (again.ids, again.reply) == (("p1",), "a reply")
+    await queue.complete(again)
+    assert await answer_all(queue, clock) == [("l1",)]
+    assert await answer_all(queue, clock) == [("b1",)]
+
+
+async def test_three_names_that_all_have_messages(queue: MessageQueue, clock: Clock) -> None:
+    for message_id, name in (("l1", LID), ("p1", PHONE), ("u1", USER_ID)):
+        await queue.enqueue(written(message_id, name))
+    await queue.enqueue(written("b1", PHONE, LID))
+    await queue.enqueue(written("c1", USER_ID, PHONE))
+    answered = [ids for _ in range(4) for ids in await answer_all(queue, clock)]
+    flat = [message_id for ids in answered for message_id in ids]
+    assert sorted(flat) == ["b1", "c1", "l1", "p1", "u1"]
+    assert flat.index("l1") < flat.index("b1") < flat.index("c1")
+    assert flat.index("p1") < flat.index("c1")
 
 
 async def test_a_message_that_comes_between_the_look_and_the_alias(queue: MessageQueue, clock: Clock) -> None:
@@ -445,18 +525,15 @@ class TestJoinByEvent:
         assert not await queue.aliases.join("bot", self.NAMES, event_id="e1")
         assert await queue.redis.keys("*alias*") == []
 
-    async def test_the_event_comes_again_while_messages_wait_under_both(
-        self, queue: MessageQueue, clock: Clock
-    ) -> None:
+    async def test_an_event_while_messages_wait_under_both(self, queue: MessageQueue, clock: Clock) -> None:
         await queue.enqueue(written("m1", PHONE))
         await queue.enqueue(written("m2", "201000000099"))
-        with pytest.raises(QueueUnavailableError, match="messages wait under both"):
-            await queue.aliases.join("bot", self.NAMES, event_id="e1")
-        await answer_all(queue, clock)
         assert await queue.aliases.join("bot", self.NAMES, event_id="e1")
-        await queue.enqueue(written("m3", "201000000099"))
-        await queue.enqueue(written("m4", PHONE))
-        assert list((await waiting(queue)).values()) == [["m3", "m4"]]
+        await queue.enqueue(written("m3", PHONE))
+        await queue.enqueue(written("m4", "201000000099"))
+        assert await waiting(queue) == {PHONE: ["m1", "m3", "m4"], "201000000099": ["m2"]}
+        assert await answer_all(queue, clock) == [("m2",)]
+        assert await answer_all(queue, clock) == [("m1", "m3", "m4")]
 
     async def test_forget_by_the_old_number_forgets_the_new_one(
         self, queue: MessageQueue, clock: Clock

@@ -16,6 +16,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Meet,
         scripts.Join,
         scripts.Part,
+        scripts.PutBehind,
         scripts.Claim,
         scripts.Discard,
         scripts.Extend,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from queue_core.errors import QueueUnavailableError
 from queue_core.redis_server.embedded import EmbeddedRedis
 from queue_core.server.runtime import Runtime
 from tests.queue_core.server.outside import Outside, evolution, outside
@@ -83,17 +84,30 @@ async def test_a_user_with_another_number(site: Site) -> None:
     assert await waiting(site.runtime) == {PHONE: ["m1", "m2"]}
 
 
-async def test_a_report_that_cannot_be_used_yet_comes_again(site: Site) -> None:
+async def test_a_user_with_another_id_who_has_written_before_the_report(site: Site) -> None:
     change = {"type": "user_changed_user_id", "previous_user_id": USER_ID, "user_id": NEW_USER_ID}
     event = cloud({"id": "e1", "type": "system", "system": change})
     for message_id, user_id in (("m1", USER_ID), ("m2", NEW_USER_ID)):
         await site.post("/webhook/cloud", cloud({"id": message_id, "from_user_id": user_id}))
-    assert (await site.post("/webhook/cloud", event))[0] == 503
-    await site.runtime.new_processor().process_all_queues()
     assert (await site.post("/webhook/cloud", event))[0] == 200
     for message_id, user_id in (("m3", USER_ID), ("m4", NEW_USER_ID)):
         await site.post("/webhook/cloud", cloud({"id": message_id, "from_user_id": user_id}))
-    assert list((await waiting(site.runtime)).values()) == [["m3", "m4"]]
+    assert await waiting(site.runtime) == {USER_ID: ["m1", "m3", "m4"], NEW_USER_ID: ["m2"]}
+
+
+async def test_a_report_that_cannot_be_used_now_comes_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_away(*_: Any, **__: Any) -> Any:
+        raise QueueUnavailableError("away")
+
+    change = {"type": "user_changed_user_id", "previous_user_id": USER_ID, "user_id": NEW_USER_ID}
+    event = cloud({"id": "e1", "type": "system", "system": change})
+    monkeypatch.setattr(site.webhooks, "_join", is_away)
+    assert await site.post("/webhook/cloud", event) == (
+        503,
+        {"failed": 1, "skipped": {"user changed user id": 1}},
+    )
 
 
 async def test_the_reply_goes_to_the_newest_address(redis_server: EmbeddedRedis) -> None:
