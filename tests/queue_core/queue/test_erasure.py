@@ -41,6 +41,9 @@ async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE
             await queue.record_reply(batch, "a reply")
             await queue.fail(batch, "no luck", dead=message_id == "dead", not_sent=True)
     await queue.notes.put("bot", phone, b"a memory", ttl_s=1_000)
+    await queue.aliases.join("bot", {phone: "phone", f"{phone}@lid": "lid"}, event_id="told")
+    place = queue.keys.of("bot", phone)
+    await queue.redis.hset(place.behind, queue.keys.of("bot", "another").conversation, "1")
 
 
 async def contents(redis: Any) -> dict[str, str]:
