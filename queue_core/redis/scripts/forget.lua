@@ -23,8 +23,8 @@ local kept = {
   redis.call('EXISTS', place.stats),
 }
 if standing == 'forgotten' then
-  redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats, place.alias,
-    place.behind)
+  redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
+  redis.call('UNLINK', place.alias, place.behind)
   redis.call('ZREM', place.active, place.conversation)
   forget_waits(place)
 end

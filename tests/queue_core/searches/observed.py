@@ -22,7 +22,7 @@ REASONS: dict[Reason, str] = {
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
 
-MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim"}
+MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim", "alias", "names", "behind"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",
