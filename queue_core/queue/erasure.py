@@ -58,8 +58,13 @@ class Erasure:
         May be repeated.
         """
         names = await self._aliases.names_of_user(instance_name, user_phone)
+        queues = [self._access.keys.of(*name).queue for name in names]
+        waiting = await self._access.read(*(("EXISTS", queue) for queue in queues))
+        in_use_first = [
+            name for name, _ in sorted(zip(names, waiting, strict=True), key=lambda pair: -pair[1])
+        ]
         total: Forgotten | None = None
-        for name in names:
+        for name in in_use_first:
             part = await self._forget_name(*name, drop_waiting=drop_waiting)
             total = _sum(total, part) if total else part
             if part.standing != "forgotten":

@@ -22,6 +22,7 @@ from queue_core import (
     QueueUnavailableError,
 )
 from queue_core.queue.aliases import HOPS_MAX, names_of
+from queue_core.queue.precedence import Precedence
 from queue_core.redis.scripts.loader import Call, text
 from queue_core.redis.transport import Transport
 from tests.queue_core.bot import Bot, check_ledger, on_newest
@@ -274,6 +275,41 @@ async def test_what_fails_under_the_old_name_is_waited_for_until_it_is_a_dead_le
         assert batch.ids == ("l1",)
         await queue.fail(batch, "no luck", after_ms=0)
     assert await answer_all(queue, clock) == [("p1", "b1")]
+
+
+async def test_a_turn_is_left_alone_if_redis_does_not_say_whether_it_may_begin(
+    queue: MessageQueue, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_away(*_: Any) -> bool:
+        raise QueueUnavailableError("away")
+
+    await queue.enqueue(written("p1", PHONE))
+    await queue.redis.hset(queue.keys.of("bot", PHONE).behind, queue.keys.of("bot", LID).conversation, "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Precedence, "may_begin", is_away)
+        assert await due(queue, clock) == []
+    assert (await queue.conversation("bot", PHONE)).lease is not None
+    taken: list[Batch] = []
+    for _ in range(30):  # claims without a gap, as a worker makes them
+        clock.now_ms += 1_000
+        for number in range(len(queue.keys.partitions)):
+            taken += (await queue.claim("p", partition=number)).batches
+    assert [(batch.ids, batch.attempt) for batch in taken][:1] == [(("p1",), 2)]
+
+
+async def test_forget_deletes_nothing_while_messages_wait_under_any_name(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await queue.notes.put("bot", PHONE, b"said", ttl_s=1_000)
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("p1", PHONE))
+    await queue.enqueue(written("b1", PHONE, LID))
+    batches = await queue.claim("p", only=("bot", PHONE)), await queue.claim("p", only=("bot", LID))
+    assert not any(claimed.batches for claimed in batches)
+    await queue.redis.delete(queue.keys.of("bot", PHONE).queue)
+    for asked in (PHONE, LID):
+        assert (await queue.forget("bot", asked)).standing == "waiting"
+        assert await queue.notes.get("bot", PHONE) == b"said"
 
 
 async def test_two_conversations_that_wait_for_each_other(queue: MessageQueue, clock: Clock) -> None:
