@@ -90,6 +90,8 @@ class Aliases:
             return replace(own, names={}, follows=False)
         if len(names) == 1:
             return own
+        # In the same order for all messages of a user, so that no two join their names in opposite directions.
+        names = {name: kind for kind in KINDS for name, other in names.items() if other == kind}
         for _ in range(ROUNDS_MAX):
             if route := await self._joined(message.instance_name, message.id, names, checks=True):
                 return route
@@ -188,7 +190,7 @@ class Aliases:
     async def _joined(
         self, instance_name: str, message_id: str, names: Mapping[str, str], *, checks: bool
     ) -> Route | None:
-        """Join names, and return the route to their conversation; None if that is to be tried again.
+        """Join names, the first of several equal ones is kept; return the route, or None if it is to be tried again.
 
         With `checks`, what contradicts the names is left apart. A message that was stored under one of the names has
         a route to that one.

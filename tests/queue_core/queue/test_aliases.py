@@ -180,7 +180,7 @@ async def test_a_new_user_has_one_conversation_by_all_names(
     assert await answer_all(queue, clock) == [("m1",)]
     await queue.enqueue(written("m2", names[1]))
     await queue.enqueue(written("m3", names[0]))
-    assert list(await waiting(queue)) == [names[0]]
+    assert list(await waiting(queue)) == [PHONE]
     assert await answer_all(queue, clock) == [("m2", "m3")]
 
 
@@ -383,6 +383,20 @@ async def test_an_alias_that_comes_between_the_look_and_the_store(queue: Message
     stopping.before["enqueue"] = lambda: another(queue).enqueue(written("m1", PHONE, LID))
     await queue.enqueue(written("m2", LID))
     assert await waiting(queue) == {PHONE: ["m1", "m2"]}
+
+
+async def test_two_messages_that_tell_the_names_in_different_orders_join_them_in_one_direction(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    """Messages wait under both names; each process notes which one waits, before either has written an alias."""
+    await queue.enqueue(written("l1", LID))
+    await queue.enqueue(written("p1", PHONE))
+    other = another(queue)
+    stopped(queue).before["join"] = lambda: other.enqueue(written("b1", LID, PHONE))
+    await queue.enqueue(written("b2", PHONE, LID))
+    assert await waiting(queue) == {LID: ["l1"], PHONE: ["p1", "b1", "b2"]}
+    assert await answer_all(queue, clock) == [("l1",)]
+    assert await answer_all(queue, clock) == [("p1", "b1", "b2")]
 
 
 async def test_a_circle_of_aliases_is_opened(queue: MessageQueue, clock: Clock) -> None:
