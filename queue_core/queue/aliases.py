@@ -92,9 +92,15 @@ class Aliases:
             return own
         # In the same order for all messages of a user, so that no two join their names in opposite directions.
         names = {name: kind for kind in KINDS for name, other in names.items() if other == kind}
+        places = [self._access.keys.of(message.instance_name, name) for name in names]
+        met = await self._ask([place for place in places if place != own.place], message.id)
+        leads = own.place.conversation
+        if all(answer.target == leads and not answer.is_seen for answer in met.values()):
+            return own  # as nearly always: the other names lead to this one
         for _ in range(ROUNDS_MAX):
-            if route := await self._joined(message.instance_name, message.id, names, checks=True):
+            if route := await self._joined(message.instance_name, message.id, names, met, checks=True):
                 return route
+            met = {}
         return replace(own, names={message.user_phone: names[message.user_phone]})
 
     async def follow(self, route: Route, target: str) -> Route:
@@ -112,7 +118,7 @@ class Aliases:
         if not self._ttl_ms:
             return False
         for _ in range(ROUNDS_MAX):
-            route = await self._joined(instance_name, event_id, names, checks=False)
+            route = await self._joined(instance_name, event_id, names, {}, checks=False)
             if route and not route.names:
                 return False
             if route and len(route.names) == len(names):
@@ -188,16 +194,22 @@ class Aliases:
     # Joining.
 
     async def _joined(
-        self, instance_name: str, message_id: str, names: Mapping[str, str], *, checks: bool
+        self,
+        instance_name: str,
+        message_id: str,
+        names: Mapping[str, str],
+        met: dict[Place, MeetAnswer],
+        *,
+        checks: bool,
     ) -> Route | None:
         """Join names, the first of several equal ones is kept; return the route, or None if it is to be tried again.
 
-        With `checks`, what contradicts the names is left apart. A message that was stored under one of the names has
-        a route to that one.
+        `met` has what is known about places already. With `checks`, what contradicts the names is left apart. A message
+        that was stored under one of the names has a route to that one.
         """
         keys = self._access.keys
         places = {name: keys.of(instance_name, name) for name in names}
-        met = await self._meet(places.values(), message_id)
+        met = await self._meet(places.values(), message_id, met)
         if stored := next((place for place, answer in met.items() if answer.is_seen), None):
             return Route(stored)
         roots = await self._roots_of(places, met)
@@ -232,27 +244,35 @@ class Aliases:
             roots[name] = way[-1]
         return roots
 
-    async def _meet(self, places: Iterable[Place], message_id: str) -> dict[Place, MeetAnswer]:
-        """Ask about places and all to which they lead."""
-        met: dict[Place, MeetAnswer] = {}
-        fresh = list(places)
-        while fresh:
-            answers = await asyncio.gather(*(self._ask(place, message_id) for place in fresh))
-            met |= dict(zip(fresh, answers, strict=True))
-            targets = {self._place(answer.target): None for answer in answers if answer.target}
-            fresh = [place for place in targets if place not in met]
-        return met
+    async def _meet(
+        self, places: Iterable[Place], message_id: str, met: dict[Place, MeetAnswer]
+    ) -> dict[Place, MeetAnswer]:
+        """Ask about places and all to which they lead, without those that are known."""
+        known = dict(met)
+        fresh = [*places, *self._targets(met.values())]
+        while fresh := [place for place in dict.fromkeys(fresh) if place not in known]:
+            answers = await self._ask(fresh, message_id)
+            known |= answers
+            fresh = self._targets(answers.values())
+        return known
 
-    async def _ask(self, place: Place, message_id: str) -> MeetAnswer:
-        access = self._access
-        call = scripts.Meet(
-            place=place,
-            seen=place.seen_of(message_id),
-            now_ms=access.now(),
-            dedupe_ttl_ms=access.settings.dedupe_ttl_s * 1000,
-            aliases_ttl_ms=self._ttl_ms,
-        )
-        return await access.transport.gathered(call)
+    def _targets(self, answers: Iterable[MeetAnswer]) -> list[Place]:
+        return [self._place(answer.target) for answer in answers if answer.target]
+
+    async def _ask(self, places: Sequence[Place], message_id: str) -> dict[Place, MeetAnswer]:
+        access, settings = self._access, self._access.settings
+        calls = [
+            scripts.Meet(
+                place=place,
+                seen=place.seen_of(message_id),
+                now_ms=access.now(),
+                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+                aliases_ttl_ms=self._ttl_ms,
+            )
+            for place in places
+        ]
+        answers = await asyncio.gather(*map(access.transport.gathered, calls))
+        return dict(zip(places, answers, strict=True))
 
     async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
         """Let a name lead to another conversation, which `waits` for what is left under it."""

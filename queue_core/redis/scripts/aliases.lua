@@ -24,6 +24,13 @@ local function target_of(place, now_ms, aliases_ttl_ms)
   return target
 end
 
+-- Returns true if the message was stored under this name before. `seen` has its fingerprint, see seen.lua.
+local function was_stored(place, seen, now_ms, dedupe_ttl_ms)
+  local layout = read_layout(place)
+  local since = tonumber(layout[3] or nil) or now_ms
+  return first_seen(place, seen, layers_in(layout[4]), since, now_ms, dedupe_ttl_ms) ~= nil
+end
+
 -- Returns true if messages wait under this name, or are being answered, or others come before those of this name.
 local function is_in_use(place)
   return redis.call('EXISTS', place.queue, place.behind) > 0 or redis.call('HEXISTS', place.lock, 'token') == 1

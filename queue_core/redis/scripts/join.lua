@@ -5,8 +5,7 @@
 if target_of(place, now_ms, aliases_ttl_ms) then
   return 'moved'
 end
-local since, ids = layout_since(place, now_ms)
-if first_seen(place, seen, layers_in(ids), since, now_ms, dedupe_ttl_ms) then
+if was_stored(place, seen, now_ms, dedupe_ttl_ms) then
   return 'seen'
 elseif waits ~= '1' and is_in_use(place) then
   return 'in use'

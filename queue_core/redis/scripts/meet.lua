@@ -3,10 +3,9 @@
 --   1 if there is a memory, 1 if anything else is kept, names of the conversation and their kinds, alternating}
 
 local target = target_of(place, now_ms, aliases_ttl_ms)
-local since, ids = layout_since(place, now_ms)
 return {
   target or '',
-  first_seen(place, seen, layers_in(ids), since, now_ms, dedupe_ttl_ms) and 1 or 0,
+  was_stored(place, seen, now_ms, dedupe_ttl_ms) and 1 or 0,
   is_in_use(place) and 1 or 0,
   redis.call('EXISTS', place.memory),
   redis.call('EXISTS', place.names, place.completed, place.stats) > 0 and 1 or 0,
