@@ -29,7 +29,7 @@ import msgspec
 
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
-from queue_core.errors import QueueError
+from queue_core.errors import QueueError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 
 
@@ -39,6 +39,24 @@ class InvalidWebhookError(QueueError, ValueError):
 
 class SkippedError(Exception):
     """Raised within a parser for anything but a message of a user; the first argument says why, in a word or two."""
+
+
+class OwnMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Message that was written from the bot's own number: a reply that comes back, or a message of somebody else."""
+
+    instance_name: str
+    message_id: str
+    user_phone: str
+    """User to whom it was written, as the webhook says."""
+    at_ms: int
+
+
+class OwnMessageError(SkippedError):
+    """Raised within a parser for a message of the bot's own number; it is counted as "own"."""
+
+    def __init__(self, message: OwnMessage) -> None:
+        super().__init__("own")
+        self.message = message
 
 
 class UnauthorizedError(QueueError):
@@ -51,6 +69,13 @@ class UnauthorizedError(QueueError):
 
 class SendUncertainError(QueueError):
     """Raised by Channel.send: the part that was being sent may have reached the user."""
+
+
+class NumberLimitError(RetryLaterError):
+    """Raised by Channel.send: the provider refuses messages of this number for now, since there were too many."""
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason, after_ms=after_ms, blames="limit")
 
 
 @dataclass(frozen=True)
@@ -113,6 +138,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Replies that did not reach their user."""
     address_changes: tuple[AddressChange, ...] = ()
     """Users who have another number or id now."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
     """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
     events: dict[str, int] = {}
@@ -132,17 +159,22 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
+        own: list[OwnMessage] = []
         counts = Counter(skipped)
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
+                if isinstance(reason, OwnMessageError):
+                    own.append(reason.message)
                 counts[str(reason)] += 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
-        return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
+        return cls(
+            messages=tuple(messages), unreadable=tuple(unreadable), own=tuple(own), skipped=dict(+counts)
+        )
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:
@@ -167,8 +199,9 @@ class Channel(Protocol):
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
-        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
+        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
+        and `channels/sending.py` such a generator.
         """
         ...
 
@@ -198,6 +231,11 @@ class Provider(EnvironmentSettings, ABC):
     def is_enabled(self) -> bool:
         """True when it can send."""
         return bool(getattr(self, self.enabled_by))
+
+    @property
+    def messages_per_s_max(self) -> int:
+        """Number of messages that a number may send in a second; 0 if the provider sets no limit."""
+        return 0
 
     @property
     def is_secured(self) -> bool:

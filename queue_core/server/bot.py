@@ -21,6 +21,7 @@ from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
+from queue_core.channels.pacing import Pacer
 from queue_core.errors import GiveUpError
 from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
@@ -50,11 +51,13 @@ class Bot:
         *,
         journal: Journal,
         memory: ConversationMemory,
+        pacer: Pacer,
     ) -> None:
         self._backend = backend
         self._channels = channels
         self._journal = journal
         self._memory = memory
+        self._pacer = pacer
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> Reply:
@@ -79,8 +82,9 @@ class Bot:
                 "no channel can send to this user: the message came through a channel that is not configured"
             )
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
-            async with aclosing(channel.send(batch, reply)) as sending:
-                async for _ in sending:
+            sending = channel.send(batch, reply)
+            async with aclosing(self._pacer.paced(channel.name, batch.instance_name, sending)) as paced:
+                async for _ in paced:
                     yield
 
     def channel_of(self, message: QueueMessage) -> Channel | None:

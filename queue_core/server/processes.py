@@ -180,10 +180,15 @@ async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
             runtime.journal,
             keep=runtime.queue.keep_unreadable,
             join=runtime.queue.aliases.join,
+            deliveries=runtime.deliveries,
         )
         settings = runtime.settings
-        async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
-            await stop.wait()
+        watching = asyncio.create_task(runtime.deliveries.watch(), name="deliveries")
+        try:
+            async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
+                await stop.wait()
+        finally:
+            await cancel_all([watching])
 
 
 async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:

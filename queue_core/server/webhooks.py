@@ -38,6 +38,7 @@ from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
 from queue_core.server.config import ServerSettings
+from queue_core.server.deliveries import Deliveries
 from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
@@ -77,11 +78,13 @@ class Webhooks:
         *,
         keep: Keep,
         join: Join,
+        deliveries: Deliveries,
     ) -> None:
         self._settings = settings
         self._receiver = receiver
         self._keep = keep
         self._join = join
+        self._deliveries = deliveries
         self._bot = bot
         self._journal = journal
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
@@ -155,6 +158,7 @@ class Webhooks:
                 answer[self._outcome(message, result, seconds)] += 1
         for item in unreadable:
             answer[await self._set_aside(item)] += 1
+        answer["failed"] += await self._report(inbound)
         body: dict[str, Any] = {how: count for how, count in answer.items() if count}
         if skipped:
             body["skipped"] = dict(skipped)
@@ -172,6 +176,20 @@ class Webhooks:
         if is_known:
             self._journal.joined(change)
         return True
+
+    async def _report(self, inbound: Inbound) -> int:
+        """Passes on what is reported on replies. Returns the number of failures that could not be noted."""
+        own = (self._deliveries.written(message) for message in inbound.own)
+        failures = (self._deliveries.failed(failure) for failure in inbound.failures)
+        _, results = await asyncio.gather(
+            asyncio.gather(*own), asyncio.gather(*failures, return_exceptions=True)
+        )
+        refused = [result for result in results if isinstance(result, BaseException)]
+        for error in refused:
+            if not isinstance(error, QueueError):
+                raise error
+            self._journal.rejected("unavailable", f"a failed delivery is not noted: {error}")
+        return len(refused)
 
     async def _set_aside(self, item: Unreadable) -> str:
         """Keeps a message that cannot be read as a dead letter."""

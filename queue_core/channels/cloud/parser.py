@@ -14,6 +14,8 @@ from queue_core.channels.base import (
     DeliveryFailure,
     Inbound,
     InvalidWebhookError,
+    OwnMessage,
+    OwnMessageError,
     SkippedError,
     Unreadable,
 )
@@ -27,6 +29,8 @@ from queue_core.channels.values import Object, at, filled, label, mapping, name,
 from queue_core.message import QueueMessage
 
 CHANNEL = "cloud"
+ECHOES = "smb_message_echoes"
+"""Field with messages that the business wrote itself, in the WhatsApp Business app beside the Cloud API."""
 
 
 class _Item(NamedTuple):
@@ -46,9 +50,12 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
     skipped, events = Counter[str](), Counter[str]()
     failures: list[DeliveryFailure] = []
     changes: list[AddressChange] = []
+    echoes: list[OwnMessage] = []
     for field, value in _changes(payload["entry"]):
         if field not in ("", "messages"):
             events[name(field)] += 1
+            if field == ECHOES:
+                echoes += [_own(echo, value) for echo in objects(value.get("message_echoes"))]
             continue
         skipped["error"] += _count(value.get("errors"))
         for status in value["statuses"] if isinstance(value.get("statuses"), list) else ():
@@ -60,8 +67,9 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
         changes += _address_changes(messages, value)
     skipped["event"] += events.total()
     inbound = Inbound.of(items, _message, _set_aside, skipped)
+    own = (*inbound.own, *(echo for echo in echoes if echo.message_id and echo.instance_name))
     return msgspec.structs.replace(
-        inbound, failures=tuple(failures), address_changes=tuple(changes), events=dict(events)
+        inbound, failures=tuple(failures), own=own, address_changes=tuple(changes), events=dict(events)
     )
 
 
@@ -92,7 +100,7 @@ def _message(item: _Item) -> QueueMessage:
     if message.get("group_id"):
         raise SkippedError("group")
     if _is_own(message, metadata):
-        raise SkippedError("own")
+        raise OwnMessageError(_own(message, item.value))
     content = _with_context(item.say, message, read_kind(item.say, message))
     user = user_of(message, item.value)
     if not user.id:
@@ -112,6 +120,15 @@ def _is_own(message: Object, metadata: Object) -> bool:
     sender = text(message.get("from")).lstrip("+")
     is_business = bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
     return is_business and bool(message.get("to"))
+
+
+def _own(message: Object, value: Object) -> OwnMessage:
+    return OwnMessage(
+        instance_name=text(at(value, "metadata", "phone_number_id")),
+        message_id=text(message.get("id")),
+        user_phone=text(message.get("to")).strip().removeprefix("+") or text(message.get("to_user_id")),
+        at_ms=timestamp_ms(message.get("timestamp")),
+    )
 
 
 def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from queue_core import InvalidSettingsError, QueueMessage
 from queue_core.channels import registry
 from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Channel, Inbound, InvalidWebhookError, Post, Provider, UnauthorizedError
+from queue_core.channels.errors import refusal_by_status
 from queue_core.channels.phrases import Language
-from queue_core.channels.sending import address, perform, raise_for, send_all
+from queue_core.channels.sending import address, perform, send_all
 from queue_core.environment import Url
 from queue_core.http_client import post_json
 from queue_core.message import Batch
@@ -78,7 +79,8 @@ class PigeonChannel:
         async def send_part(part: str) -> None:
             body = {"chat": int(batch.user_phone), "text": part}
             answer = await perform(post_json(self._session, url, body, timeout_s=self._timeout_s))
-            raise_for(answer, detail="the loft", settings="PIGEON_LOFT")
+            if not answer.is_success:
+                raise refusal_by_status(answer, detail="the loft", settings="PIGEON_LOFT").error()
 
         return send_all([reply], send_part, after=batch.parts_sent)
 
