@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import aiohttp
 import msgspec
 
+from queue_core.channels.form import Form, Format
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
 from queue_core.errors import QueueError, RetryLaterError
@@ -194,6 +195,8 @@ class Channel(Protocol):
     """A way to send replies. One object serves a whole process."""
 
     name: str
+    form: Form
+    """Form of its replies; the settings of a deployment replace it."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
@@ -221,6 +224,9 @@ class Provider(EnvironmentSettings, ABC):
     """Name of the field that it needs in order to send."""
     secured_by: ClassVar[str]
     """Name of the field with the secret that proves where a post comes from."""
+
+    reply_format: Format | None = None
+    """REPLY_FORMAT of this provider's replies; empty: that of all."""
 
     @classmethod
     def environment_name(cls, field: str) -> str:

@@ -15,7 +15,6 @@ from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.evolution_go.channel import EvolutionGoChannel
-from queue_core.channels.sending import parts_of
 from queue_core.channels.waha.channel import WahaChannel
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
@@ -249,23 +248,6 @@ async def test_a_refusal_means_the_same_for_a_later_part(
     async with stub(SENT, second) as server:
         with pytest.raises(expected):
             await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("short", ["short"]),
-        ("", [""]),
-        ("x" * 10, ["x" * 10]),
-        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
-        ("one two three four", ["one two", "three four"]),
-        ("one two\nthree four", ["one two", "three four"]),
-        ("a b c d\n\ne f g h", ["a b c d", "e f g h"]),
-        ("x" * 10 + "\n" * 30, ["x" * 10]),
-    ],
-)
-def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
-    assert parts_of(text, 10) == expected
 
 
 async def test_the_console_prints_control_codes_as_text() -> None:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueMessage, QueueSettings, Reply
 from queue_core.ai.base import Answer
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.channels.form import Form
 from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
@@ -78,6 +79,7 @@ class Words:
     name = "words"
 
     def __init__(self) -> None:
+        self.form = Form(characters_max=4_096)
         self.sent: list[str] = []
         self.refuses: list[str] = []
         """Words that it refuses once."""

@@ -294,9 +294,9 @@ async def test_a_user_is_shown_by_any_name(console: Console) -> None:
         assert shown.code == 0
         assert "words of m1" in shown.out
         assert "words of m2" in shown.out
-        assert re.search(r"also known as +201000000001\n", shown.out)
+        assert re.search(r"also known as +1038@lid\n", shown.out)
     as_json = (await console.run("show", "bot", "201000000001", "--json")).json
-    assert (as_json["userPhone"], as_json["otherNames"]) == ("1038@lid", ["201000000001"])
+    assert (as_json["userPhone"], as_json["otherNames"]) == ("201000000001", ["1038@lid"])
 
 
 async def test_dead_letters_are_listed_by_any_name(console: Console) -> None:
