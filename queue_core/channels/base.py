@@ -119,6 +119,16 @@ class DeliveryFailure(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class AddressChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Report that a user has another number or id now."""
+
+    instance_name: str
+    event_id: str
+    """Id that the provider gave to the report."""
+    names: dict[str, str]
+    """Addresses of the user, the old ones first, and their kinds: "phone" or "user_id"."""
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in one webhook."""
 
@@ -128,6 +138,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that cannot be read."""
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
+    address_changes: tuple[AddressChange, ...] = ()
+    """Users who have another number or id now."""
     own: tuple[OwnMessage, ...] = ()
     """Messages of the bot's own number."""
     skipped: dict[str, int] = {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from queue_core.ai.reply import ExtractedReply
-from queue_core.channels.base import Inbound
+from queue_core.channels.base import AddressChange, Inbound
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
@@ -126,6 +126,18 @@ class Journal:
         }
         level = logging.ERROR if outcome == "full" else logging.WARNING
         _log.log(level, "a reply did not reach its user: %s", report.reason, extra=fields)
+
+    def joined(self, change: AddressChange) -> None:
+        """Notes that a user's new address leads to the conversation of the old one."""
+        tags = [self._tags.of(change.instance_name, name) for name in change.names]
+        _log.info(
+            "the user has another address now", extra={"conversation": tags[0], "names": " ".join(tags)}
+        )
+
+    def not_joined(self, change: AddressChange, error: Exception) -> None:
+        """Notes that a user's addresses could not be joined yet; the provider is asked to deliver the report again."""
+        tag = self._tags.of(change.instance_name, next(iter(change.names)))
+        _log.warning("the user's addresses could not be joined: %s", error, extra={"conversation": tag})
 
     def unreadable(self, message: QueueMessage, reason: str) -> None:
         """Notes a message that cannot be read, and is a dead letter now."""
