@@ -102,7 +102,7 @@ class _Reader:
         try:
             with self._path.open("rb") as file:
                 self._check_kind(file.peek())
-                for number, line in _lines(file):
+                for number, line in numbered_lines(file):
                     try:
                         self._take(number, line)
                     except LineError as error:
@@ -213,17 +213,17 @@ class _Reader:
         return {}
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yields numbered lines, None in place of a line that is too long. Never holds more than one line."""
+def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes | None]]:
+    """Yields numbered lines with their ends, None in place of a line that is too long. Never holds more than one."""
     number = 0
-    while line := file.readline(LINE_BYTES_MAX + 2):
+    while line := file.readline(bytes_max + 2):
         number += 1
-        is_whole = line.endswith(b"\n") or len(line) < LINE_BYTES_MAX + 2
-        if is_whole and len(line.rstrip(b"\r\n")) <= LINE_BYTES_MAX:
+        is_whole = line.endswith(b"\n") or len(line) < bytes_max + 2
+        if is_whole and len(line.rstrip(b"\r\n")) <= bytes_max:
             yield number, line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_BYTES_MAX)
+            line = file.readline(bytes_max)
         yield number, None
 
 
