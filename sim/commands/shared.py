@@ -6,13 +6,17 @@ import argparse
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from rich.console import Console
 from rich.text import Text
 
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import load
+from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
 from reports.words.verdicts import Verdict
@@ -30,8 +34,18 @@ JOBS_MAX = 1024
 Result = TypeVar("Result", bound=Mapping[str, object])
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """A formatter that breaks no line inside a name such as `http-fails`."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser that prints an error in one line, as the commands do."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"formatter_class": _HelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
         """End the program with the message and the command that helps."""
@@ -128,6 +142,19 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
         metavar="N",
         help="processes to use (default: one per processor)",
     )
+
+
+def load_recordings(options: argparse.Namespace) -> list[Recording]:
+    """Load the recordings of the command line. Raises RecordingError.
+
+    With --quiet it warns of lines that were left out, since no table shows them.
+    """
+    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
+    for recording in recordings if options.quiet else ():
+        if recording.skipped:
+            lines = quantity(len(recording.skipped), "broken line")
+            print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
+    return recordings
 
 
 def check_outputs(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from sim.commands.shared import (
     check_outputs,
     command_line,
     given_options,
+    load_recordings,
     publish,
 )
 from sim.console import print_table, progress
@@ -109,7 +110,9 @@ def _show(result: SweepResult, console: Console) -> None:
             *times,
         )
     print_table(table, console)
-    marks = "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+    marks = "• nothing beats it: every other choice that is better in one respect is worse in another; "
+    if result["recommended"] is not None:
+        marks = f"→ recommended; {marks}"
     console.print(
         f"{marks if is_comparison else ''}"
         "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",
