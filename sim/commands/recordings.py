@@ -24,7 +24,8 @@ QUEUE_MS, OTHER_MS = 20.0, 4.0
 def load_recordings(options: argparse.Namespace) -> list[Recording]:
     """Read the recordings at `options.paths`, and import other files; says on standard error what was made of those.
 
-    Raises RecordingError and ImportFailedError.
+    With --quiet it says nothing of that, and warns of lines that were left out, since no table shows them. Raises
+    RecordingError and ImportFailedError.
     """
     meter = Meter()
     with byte_progress(
@@ -37,9 +38,12 @@ def load_recordings(options: argparse.Namespace) -> list[Recording]:
             progress=progress,
             meter=meter,
         )
-    if not options.quiet:
-        for summary in loaded.imports:
-            _say(summary_lines(summary))
+    for summary in () if options.quiet else loaded.imports:
+        _say(summary_lines(summary))
+    for recording in loaded.recordings if options.quiet else ():
+        if recording.skipped:
+            lines = quantity(len(recording.skipped), "broken line")
+            print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
     return loaded.recordings
 
 

@@ -14,9 +14,6 @@ from typing import Any, NoReturn, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from queue_core.recording.format import Recording
-from queue_core.recording.reader import load
-from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
 from reports.words.verdicts import Verdict
@@ -142,19 +139,6 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
         metavar="N",
         help="processes to use (default: one per processor)",
     )
-
-
-def load_recordings(options: argparse.Namespace) -> list[Recording]:
-    """Load the recordings of the command line. Raises RecordingError.
-
-    With --quiet it warns of lines that were left out, since no table shows them.
-    """
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
-    for recording in recordings if options.quiet else ():
-        if recording.skipped:
-            lines = quantity(len(recording.skipped), "broken line")
-            print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
-    return recordings
 
 
 def check_outputs(options: argparse.Namespace) -> None:

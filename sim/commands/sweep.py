@@ -20,7 +20,6 @@ from sim.commands.shared import (
     check_outputs,
     command_line,
     given_options,
-    load_recordings,
     publish,
 )
 from sim.console import print_table, progress
