@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+import msgspec
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
@@ -22,7 +23,6 @@ from queue_core.recording.format import (
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def dump(recording: Recording) -> Iterator[str]:
@@ -147,4 +147,4 @@ def _outcomes(expected: Expectation) -> dict[str, object]:
 
 
 def _line(event: str, values: Mapping[str, object]) -> str:
-    return _encode({"event": event, **values}) + "\n"
+    return msgspec.json.encode({"event": event, **values}).decode() + "\n"

@@ -32,6 +32,11 @@ class Spreader:
         self._seed = str(seed).encode()
         self._groups: OrderedDict[tuple[str, str], _Group] = OrderedDict()
 
+    @property
+    def waits(self) -> bool:
+        """True if events wait, so that a later one of their conversation must not overtake them."""
+        return bool(self._groups)
+
     def add(self, event: RecordedEvent, precision: Precision) -> Iterator[RecordedEvent]:
         """Takes an event, and yields those that are ready."""
         conversation = (event.instance, event.phone)
