@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import lru_cache
+
+from msgspec.structs import replace
 
 from queue_core.message import well_formed
 from queue_core.recording.format import (
@@ -80,7 +83,7 @@ class Taker:
             file.omit(Omission(reason, taken.place))
             return
         if not self._options.as_they_are:
-            event = self._private(event, f"{file.name}\0{taken.place}", self._pseudonyms[keeps_hashes])
+            event = self._private(event, (file.name, taken.place), self._pseudonyms[keeps_hashes])
         file.events[event.name] += 1
         self._summary.take(event, taken.precision)
         is_exact = taken.precision == "ms" or taken.is_drawn or self._options.keeps_seconds
@@ -106,19 +109,18 @@ class Taker:
             return "of another instance than --instance"
         return ""
 
-    def _private(self, event: RecordedEvent, where: str, names: Pseudonyms) -> RecordedEvent:
+    def _private(self, event: RecordedEvent, where: tuple[str, int], names: Pseudonyms) -> RecordedEvent:
         """Returns the event with hashed names and, unless they are asked for, without texts."""
         instance = names.instance(event.instance or self._options.instance or NO_INSTANCE)
         phone = names.phone(event.phone) if event.phone or not isinstance(event, Fault) else ""
         if isinstance(event, MessageEvent):
-            message_id = names.message_id(event.id) if event.id else f"none-{names.message_id(where)}"
-            kind = event.kind if _KIND.fullmatch(event.kind) else "other"
+            message_id = names.message_id(event.id) if event.id else f"none-{names.message_id(repr(where))}"
             timestamp = event.timestamp
             if timestamp is not None and not 0 < abs(timestamp - event.at) < SPAN_MS_MAX:
                 timestamp = None
             text, characters = self._text(event.text, event.characters)
             return MessageEvent(
-                event.at, True, instance, phone, message_id, text, kind, timestamp, characters
+                event.at, True, instance, phone, message_id, text, _kind(event.kind), timestamp, characters
             )
         return self._other(event, instance, phone, names)
 
@@ -134,7 +136,7 @@ class Taker:
                 ids=_ids(event.ids, names),
                 text=text,
                 characters=characters,
-                kind=event.kind if _KIND.fullmatch(event.kind) else "other",
+                kind=_kind(event.kind),
             )
         if isinstance(event, BatchTaken | GivenUp):
             event = replace(event, ids=_ids(event.ids, names))
@@ -156,6 +158,12 @@ class Taker:
         kept = text if text.isprintable() else well_formed(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
         kept = kept[:TEXT_LENGTH_MAX]
         return kept, None if len(kept) == length else min(length, LENGTH_MAX)
+
+
+@lru_cache(1024)
+def _kind(kind: str) -> str:
+    """Returns a kind as a recording may have it."""
+    return kind if _KIND.fullmatch(kind) else "other"
 
 
 def _ids(ids: tuple[str, ...], names: Pseudonyms) -> tuple[str, ...]:
