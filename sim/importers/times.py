@@ -143,9 +143,13 @@ class ZoneFinder:
         A difference that is hardly more than whole quarters of an hour shows the zone; a larger one is a delay.
         """
         offset_ms = (difference_ms + EARLY_MS) // QUARTER_MS * QUARTER_MS
-        is_late = difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX
-        if is_late or offset_ms == self._offset_ms:
-            return offset_ms if self._offset_ms is None else self._offset_ms
+        if offset_ms == self._offset_ms:
+            return offset_ms
+        if difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX:
+            if self._offset_ms is not None:
+                return self._offset_ms
+            before: int = self._context.state.get(self._name, offset_ms)  # that of the files before
+            return before
         count = self._sightings[offset_ms] = self._sightings.get(offset_ms, 0) + 1
         if self._offset_ms is None:
             self._context.note(
@@ -158,7 +162,7 @@ class ZoneFinder:
                 f"{self._name} is in more than one zone (summer time, or several servers): a part is taken as "
                 f"{zone_words(offset_ms)}, by the provider's times beside it."
             )
-        self._offset_ms = offset_ms
+        self._offset_ms = self._context.state[self._name] = offset_ms
         return offset_ms
 
 
