@@ -128,6 +128,10 @@ class Place(NamedTuple):
     """Start of the keys that layout 1 kept for each message id."""
     ids: str
     """Start of the keys of the fingerprints of message ids, see `Seen`."""
+    changes: Key
+    """Hash: edits and deletions of messages in the list, until they are applied; see `redis/scripts/changes.lua`."""
+    change_notes: Key
+    """Hash: edits and deletions of messages that were not in the list."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
     undelivered: Key
@@ -250,6 +254,8 @@ class KeySpace:
             ai="ai",
             channel=f"channel:{conversation.partition(':')[0]}",
             ids=f"{base}ids",
+            changes=f"{base}changes:{conversation}",
+            change_notes=f"{base}change_notes:{conversation}",
             memory=f"{base}memory:{conversation}",
             undelivered=f"{base}undelivered:{conversation}",
             sent_again=f"{base}sent_again:{conversation}",

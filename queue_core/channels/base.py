@@ -8,7 +8,8 @@
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
      "addresses": {"phone": "…", …},       every address of this user that the webhook tells
      "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
-     "change": {"what": "edit" | "deletion", "id": "…"},  the earlier message that this one changes
+     "change": {"what": "edit" | "deletion", "id": "…", "text": "…", "kind": "…"},  the earlier message that this one
+                                           changes, with the text and kind that it has after an edit
      "media" | "location" | "form" | …,    the structure of the content, by its kind
      "webhook": {…}}                       this message as the provider sent it, without media and secrets
 """

@@ -10,6 +10,7 @@ import msgspec
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
+from queue_core.queue.changes import Changes
 from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
@@ -121,6 +122,8 @@ class Inspection:
             raw_lock,
             raw_reply,
             score,
+            beside,
+            notes,
             undelivered,
             *waits,
         ) = await self._access.read(
@@ -130,6 +133,8 @@ class Inspection:
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
             _first_page(place.undelivered),
             *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
@@ -137,7 +142,9 @@ class Inspection:
         attention_at_ms = None if score is None else int(score)
         return Conversation(
             now_ms=now_ms,
-            pending=_pending(instance_name, user_phone, await self._all(place.queue, elements), lock),
+            pending=Changes(beside, notes).applied_to(
+                _pending(instance_name, user_phone, await self._all(place.queue, elements), lock)
+            ),
             completed=_completed(await self._all(place.completed, completed)),
             statistics=_statistics(statistics),
             attention_at_ms=attention_at_ms,
@@ -151,11 +158,20 @@ class Inspection:
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the messages of a conversation that are not finished, in order, with status and retries."""
+        """Return the messages of a conversation that are not finished, in order, with status and retries.
+
+        Edits are applied; a message that its user deleted has the mark `changed`, and no text unless it is kept.
+        """
         place = self._access.keys.of(instance_name, user_phone)
-        elements, lock = await self._access.read(_first_page(place.queue), ("HGETALL", place.lock))
+        elements, lock, beside, notes = await self._access.read(
+            _first_page(place.queue),
+            ("HGETALL", place.lock),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
+        )
         elements = await self._all(place.queue, elements)
-        return _pending(instance_name, user_phone, elements, _texts(lock))
+        pending = _pending(instance_name, user_phone, elements, _texts(lock))
+        return Changes(beside, notes).applied_to(pending)
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""

@@ -19,14 +19,14 @@ import msgspec
 
 from queue_core import policy
 from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
-from queue_core.message import Batch, QueueMessage, Reply, check_names
+from queue_core.message import Batch, QueueMessage, Reply, change_of, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
 from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all, within
 
-Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
+Acknowledgement = Literal["queued", "changed", "duplicate", "late", "answered"]
 
 STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
@@ -227,6 +227,11 @@ class Intake:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
         if _key(message) in self._known:
             return "duplicate"
+        change = change_of(message)
+        if change and change.what == "deletion":
+            raise QueueUnavailableError(
+                "Redis is away, and a deletion needs no answer: deliver it again later, so that it is noted"
+            )
         self._forget_answered()
         if _conversation_of(message) in self._stored_at and self._away_now_s() < ORDER_S_MAX:
             raise OlderMessageWaitsError(

@@ -17,9 +17,13 @@ from queue_core.errors import LeaseLostError
 from queue_core.keys import KeySpace, Place
 from queue_core.message import (
     Batch,
+    Change,
     DeadLetter,
     QueueMessage,
     Receipt,
+    as_deletion,
+    as_edit,
+    change_of,
     check_names,
     encode,
     well_formed,
@@ -141,35 +145,75 @@ class MessageQueue:
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here: to
         repeat such a call, pass the message that `with_id` made, which keeps its id.
+
+        An edit or a deletion of an earlier message (`message_data["change"]`, see `message.change_of`) changes what is
+        read of that message while it waits.
         """
         check_names(message)
         message = self.with_id(message)
+        if change := change_of(message):
+            return await self._change(message, change)
         place = self.keys.of(message.instance_name, message.user_phone)
         settings = self.settings
-        asked_s = self._time.now_s()
-        answer = await self.transport.gathered(
-            scripts.Enqueue(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=settings,
-                now_ms=self._now(),
-                message=encode(message, settings.max_message_bytes),
-                provider_ms=message.timestamp,
-                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
-                late_is_dead=int(settings.late_messages == "dead-letter"),
-                dead_letters_max=settings.dead_letters_in_partition_max,
-                stats_ttl_ms=settings.stats_ttl_s * 1000,
-                waits_for_disk=int(settings.wait_for_fsync),
-            )
+        call = scripts.Enqueue(
+            place=place,
+            seen=place.seen_of(message.id),
+            rules=settings,
+            now_ms=self._now(),
+            message=encode(message, settings.max_message_bytes),
+            provider_ms=message.timestamp,
+            dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+            late_is_dead=int(settings.late_messages == "dead-letter"),
+            dead_letters_max=settings.dead_letters_in_partition_max,
+            stats_ttl_ms=settings.stats_ttl_s * 1000,
+            waits_for_disk=int(settings.wait_for_fsync),
         )
+        return await self._receipt(call, message.id)
+
+    async def _change(self, message: QueueMessage, change: Change) -> Receipt:
+        """Store an edit or a deletion of an earlier message; `redis/scripts/change.lua` says what becomes of it."""
+        place = self.keys.of(message.instance_name, message.user_phone)
+        settings = self.settings
+        call = scripts.Change(
+            place=place,
+            seen=place.seen_of(message.id),
+            rules=settings,
+            now_ms=self._now(),
+            message=encode(message, settings.max_message_bytes),
+            message_id=message.id,
+            what=change.what,
+            target_id=change.target_id,
+            provider_ms=message.timestamp,
+            supersede_ms=settings.supersede_ms,
+            keeps_deleted_texts=int(settings.keep_deleted_texts),
+            dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+            late_is_dead=int(settings.late_messages == "dead-letter"),
+            dead_letters_max=settings.dead_letters_in_partition_max,
+            stats_ttl_ms=settings.stats_ttl_s * 1000,
+            completed_ttl_ms=settings.completed_ttl_s * 1000,
+            waits_for_disk=int(settings.wait_for_fsync),
+        )
+        return await self._receipt(call, message.id)
+
+    async def _receipt(self, call: scripts.Enqueue | scripts.Change, message_id: str) -> Receipt:
+        asked_s = self._time.now_s()
+        answer = await self.transport.gathered(call)
         if answer.status == "queued":
-            self._time.note(place.partition, answer.added_at_ms, asked_s)
+            self._time.note(call.place.partition, answer.added_at_ms, asked_s)
         return Receipt(
-            status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
-            id=message.id,
+            status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
+            id=message_id,
             added_at_ms=answer.added_at_ms,
             waiting=answer.waiting,
         )
+
+    async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
+        return await self.enqueue(as_edit(message, target_id))
+
+    async def delete(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store that the user deleted an earlier message; `message` has an id of its own."""
+        return await self.enqueue(as_deletion(message, target_id))
 
     def with_id(self, message: QueueMessage) -> QueueMessage:
         """Return the message, with an id that the queue makes if it has none."""

@@ -100,7 +100,7 @@ class Recorder:
             self._record("change", lambda at_ms: self._change(message, change, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Records that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Records that a message was acknowledged, in which way, such as "queued" or "duplicate"."""
         self._note("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:

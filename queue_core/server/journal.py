@@ -51,7 +51,10 @@ class Journal:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """Notes that a message is safe: "queued", "duplicate", "late", "answered" directly, or "buffered" (legacy)."""
+        """Notes that a message is safe.
+
+        `how` is "queued", "changed", "duplicate", "late", "answered" (directly) or "buffered" (by the legacy buffer).
+        """
         self.metrics.acknowledged(how, seconds)
         if self._recorder:
             if how == "answered":

@@ -42,6 +42,33 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     waits_for_disk: Digits
 
 
+@stub("change")
+class Change(Call[EnqueueAnswer], frozen=True, kw_only=True):
+    """Stores an edit or a deletion of an earlier message, once."""
+
+    read = staticmethod(answers.read_enqueue)
+    place: Annotated[
+        Place,
+        "queue lock active wake stats dead layout damaged conversation completed reply changes change_notes",
+    ]
+    seen: Annotated[Seen, "old ids fingerprint"]
+    rules: Rules
+    now_ms: Now
+    message: bytes
+    message_id: str
+    what: Literal["edit", "deletion"]
+    target_id: str
+    provider_ms: Number
+    supersede_ms: Number
+    keeps_deleted_texts: Digits
+    dedupe_ttl_ms: Number
+    late_is_dead: Digits
+    dead_letters_max: Number
+    stats_ttl_ms: Number
+    completed_ttl_ms: Number
+    waits_for_disk: Digits
+
+
 @stub("claim")
 class Claim(Call[ClaimAnswer], frozen=True, kw_only=True):
     """Leases what is due."""
@@ -98,7 +125,8 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
+        Place,
+        "queue lock reply active wake stats completed damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -128,7 +156,8 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats completed reply damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -143,7 +172,9 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_fail)
     place: Annotated[
-        Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats dead reply completed damaged conversation base ai channel changes "
+        "change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -219,7 +250,9 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     """
 
     read = staticmethod(answers.read_withdraw)
-    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead completed reply layout damaged conversation changes change_notes"
+    ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -238,7 +271,8 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_forget)
     place: Annotated[
         Place,
-        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel",
+        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel "
+        "changes change_notes",
     ]
     now_ms: Now
     drop_waiting: Digits
@@ -329,7 +363,9 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of old messages."""
 
     read = staticmethod(answers.read_count)
-    place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead reply completed damaged conversation changes change_notes"
+    ]
     rules: Rules
     now_ms: Now
     before_ms: Number

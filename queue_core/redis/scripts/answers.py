@@ -11,7 +11,7 @@ Standing = Literal["held", "settled", "superseded", "lost"]
 
 
 class EnqueueAnswer(NamedTuple):
-    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
+    """Answer of an enqueue or a change: `status` is "queued", "changed", "duplicate" or "late"."""
 
     status: str
     added_at_ms: int

@@ -309,6 +309,13 @@ local function visit(place, due, since, may_lease)
   if is_held(place, lock[1], since) then
     return 'held'
   end
+  if has_changes(place) then
+    if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
+      return 'held'  -- the next search goes on
+    end
+    end_lease(place)  -- it was on other messages
+    lock[2] = redis.call('HGET', place.lock, 'tries')
+  end
   local needed = needed_backends(gate, place, now_ms)
   for _, backend in ipairs(needed) do
     if backend.slots <= 0 then

@@ -239,19 +239,25 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
 
 
 class _MessageTable(Table):
-    """Table of messages: the given columns, then kind, id and text. The kind is left out if none is known."""
+    """Table of messages: the given columns, then kind and change, where any is known, then id and text."""
 
     def __init__(
         self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool
     ) -> None:
         self._has_kinds = any(map(_kind, messages))
+        self._has_changes = any(message.changed for message in messages)
         self._is_full = is_full
-        super().__init__(*columns, *(("kind",) if self._has_kinds else ()), "id", "text", numbers=numbers)
+        kind, changed = ("kind",) * self._has_kinds, ("changed",) * self._has_changes
+        super().__init__(*columns, *kind, *changed, "id", "text", numbers=numbers)
 
     def add_message(self, message: QueueMessage, *cells: str) -> None:
         """Add a row."""
         kind = (_kind(message),) if self._has_kinds else ()
-        self.add(*cells, *kind, name(message.id), _cut(message.message, is_full=self._is_full))
+        changed = (message.changed,) if self._has_changes else ()
+        words = message.message
+        if message.earlier:
+            words = f"{words} (before: {message.earlier})"
+        self.add(*cells, *kind, *changed, name(message.id), _cut(words, is_full=self._is_full))
 
 
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:

@@ -50,7 +50,7 @@ def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
         ("a row of a list", {"choice": {"id": "r3", "title": "Sea view"}}),
         ("a button of a template", {"choice": {"id": "y", "title": "Yes"}}),
         ("a contact", {"contacts": [{"name": "Omar", "phones": ["+966 51 234 5678"]}]}),
-        ("an edit", {"change": {"what": "edit", "id": "wamid.0"}}),
+        ("an edit", {"change": {"what": "edit", "id": "wamid.0", "text": "at five", "kind": "text"}}),
         ("a deletion", {"change": {"what": "deletion", "id": "wamid.0"}}),
         ("a kind to come", {"unknown": "hologram"}),
         ("a photo", {"media": {"id": "1", "mimetype": "image/jpeg"}}),

@@ -272,3 +272,18 @@ async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -
     unknown = await console.run("show", tags.of("bot", "202"))
     assert unknown.code == 1
     assert unknown.err.startswith("queue_core: no conversation is known with the tag")
+
+
+async def test_messages_that_their_user_changed(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = console_on(real_redis, capsys, QUEUE_KEEP_DELETED_TEXTS="true")
+    await console.put("one", text="my pin is 1234")
+    await console.put("two", text="at four")
+    for message_id, words, target in (("d", "", "one"), ("e", "at five", "two")):
+        change = QueueMessage(id=message_id, instance_name="bot", user_phone="201", message=words)
+        await (console.queue.edit(change, target) if words else console.queue.delete(change, target))
+    shown = await console.run("show", "bot", "201")
+    rows = [" ".join(line.split()) for line in shown.lines if line.startswith("pending")]
+    assert rows[0].endswith("text deleted one my pin is 1234")
+    assert rows[1].endswith("edited two at five (before: at four)")
