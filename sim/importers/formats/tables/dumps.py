@@ -1,0 +1,129 @@
+"""Rows in dumps of PostgreSQL: `COPY table (columns) FROM stdin;` with lines of tabs, and `INSERT INTO`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from sim.importers.base import Sample
+from sim.importers.sources import Source
+
+DumpRow: TypeAlias = tuple[str, dict[str, Any], int]
+"""Table, fields and line."""
+_NAME = r'(?:"(?:[^"]|"")+"|\w+)'
+_COPY = re.compile(rf"COPY (?:{_NAME}\.)?(?P<table>{_NAME}) \((?P<columns>[^)]*)\) FROM stdin;", re.IGNORECASE)
+_INSERT = re.compile(
+    rf"INSERT INTO (?:{_NAME}\.)?(?P<table>{_NAME})\s*(?:\((?P<columns>[^)]*)\))?\s*VALUES\s*(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CREATE = re.compile(rf"CREATE TABLE (?:IF NOT EXISTS )?(?:{_NAME}\.)?(?P<table>{_NAME}) \(", re.IGNORECASE)
+_COLUMN = re.compile(rf"\s+(?P<name>{_NAME})\s+\S")
+_NOT_COLUMNS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "EXCLUDE"})
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_LITERAL = re.compile(
+    r"\s*(?:E'(?P<escaped>(?:[^'\\]|''|\\.)*)'|'(?P<text>(?:[^']|'')*)'|(?P<word>[^\s,()']+))"
+    r"(?:::[\w \[\]\"]+)?\s*(?P<next>[,)])",
+    re.DOTALL,
+)
+_STATEMENT_CHARACTERS_MAX = 16 * 1024 * 1024
+
+
+def is_dump(sample: Sample) -> bool:
+    """Returns True for a file with rows of a dump in its beginning, or with pg_dump's own words."""
+    return "PostgreSQL database dump" in sample.text or any(
+        pattern.search(sample.text) for pattern in (_COPY, _INSERT)
+    )
+
+
+def rows_of_dump(source: Source) -> Iterator[DumpRow]:
+    """Yields the rows of all tables."""
+    table, columns = "", [""]
+    created: dict[str, list[str]] = {}
+    creating = ""
+    statement, began = "", 0
+    for number, raw in source.lines():
+        line = "" if raw is None else raw.decode("utf-8", "replace").rstrip("\r\n")
+        if table:
+            if line == "\\.":
+                table = ""
+            elif raw is not None:
+                yield table, _copied(line, columns), number
+        elif statement:
+            statement += "\n" + line
+            if line.endswith(";") or len(statement) > _STATEMENT_CHARACTERS_MAX:
+                yield from _inserted(statement, created, began)
+                statement = ""
+        elif creating:
+            column = _COLUMN.match(line)
+            if column and column["name"].upper() not in _NOT_COLUMNS:
+                created[creating].append(_plain(column["name"]))
+            creating = "" if line.startswith(")") else creating
+        elif match := _COPY.match(line):
+            table, columns = _plain(match["table"]), _names(match["columns"])
+        elif match := _CREATE.match(line):
+            creating = _plain(match["table"])
+            created[creating] = []
+        elif _INSERT.match(line):
+            if line.endswith(";"):
+                yield from _inserted(line, created, number)
+            else:
+                statement, began = line, number
+
+
+def _plain(name: str) -> str:
+    return name.strip().strip('"').replace('""', '"')
+
+
+def _names(columns: str) -> list[str]:
+    return [_plain(name) for name in columns.split(",")]
+
+
+def _copied(line: str, columns: list[str]) -> dict[str, Any]:
+    """Reads a line of COPY's text format."""
+    values = line.split("\t")
+    return {
+        name: None if value == r"\N" else _ESCAPE.sub(_character, value) if "\\" in value else value
+        for name, value in zip(columns, values, strict=False)
+    }
+
+
+def _character(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] == "x" and len(code) > 1:
+        return chr(int(code[1:], 16))
+    if code[0] in "01234567":
+        return chr(int(code, 8))
+    return _ESCAPES.get(code, code)
+
+
+def _inserted(statement: str, created: dict[str, list[str]], number: int) -> Iterator[DumpRow]:
+    """Reads the rows of an INSERT."""
+    match = _INSERT.match(statement)
+    if match is None:
+        return
+    table = _plain(match["table"])
+    columns = _names(match["columns"]) if match["columns"] else created.get(table, [])
+    text, at = match["rest"], 0
+    while (opening := text.find("(", at)) >= 0:
+        values, at = _tuple(text, opening + 1)
+        if values is None:
+            return
+        yield table, dict(zip(columns, values, strict=False)), number
+
+
+def _tuple(text: str, at: int) -> tuple[list[Any] | None, int]:
+    """Reads the values up to the closing bracket; None for what cannot be read."""
+    values: list[Any] = []
+    while match := _LITERAL.match(text, at):
+        if match["escaped"] is not None:
+            values.append(_ESCAPE.sub(_character, match["escaped"].replace("''", "'")))
+        elif match["text"] is not None:
+            values.append(match["text"].replace("''", "'"))
+        else:
+            values.append(None if match["word"].upper() == "NULL" else match["word"])
+        at = match.end()
+        if match["next"] == ")":
+            return values, at
+    return None, at

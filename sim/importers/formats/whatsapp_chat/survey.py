@@ -1,0 +1,261 @@
+"""First look at a chat export: the form of its dates, the order of day and month, its authors."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sim.importers.formats.whatsapp_chat.bodies import is_encryption_notice, read_body
+from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, day_number
+from sim.importers.formats.whatsapp_chat.headers import MARKS, Header, read_header
+
+Lines = Callable[[], Iterable[str]]
+"""Opener of the file: its lines from the first, each with its line end."""
+FORMS_MAX = 200
+AUTHORS_MAX = 5_000
+AUTHOR_CHARACTERS_MAX = 120
+_RARE_SHARE = 3
+"""A form with less than a third of the most frequent form's messages is rare …"""
+_RARE_COUNT, _RARE_PERCENT = 20, 2
+"""… unless it has at least 20 messages and 2 % of all: two exports in one file."""
+_USUAL_PERCENT = 80
+"""Least share of the forms that are not rare; below it the file is a collection, and all its forms count."""
+_CRLF_SHARE = 0.9
+_LATE_MS = 3_600_000
+_QUOTES = "\"“”«»„‟「『"
+
+
+class NotAChatError(Exception):
+    """Raised for a file without the beginning of a message."""
+
+
+@dataclass(slots=True)
+class Style:
+    """The way in which a chat is written."""
+
+    orders: dict[str, DateOrder]
+    """Forms of its headers, with the order of their dates; a line in another form goes on with the message before."""
+    order: DateOrder
+    """Order of the most frequent form."""
+    is_order_proven: bool
+    ends_with_crlf: bool
+    """True when messages end with CRLF, and lines within them with LF."""
+    has_seconds: bool
+    is_bracketed: bool
+    authors: Counter[str] = field(default_factory=Counter)
+    """Number of messages by author."""
+    pasted: frozenset[str] = frozenset()
+    """Names that occur in text that was pasted from other chats."""
+    is_collection: bool = False
+    """True when the file has many forms, none of them usual: then nothing in it counts as pasted."""
+    unknown_halves: bool = False
+    """True when a word beside the times may mean AM or PM and is not known."""
+
+
+@dataclass(slots=True)
+class Placed:
+    """A line that begins a message, with its moment as if it were UTC."""
+
+    number: int
+    header: Header
+    at_ms: int
+
+
+@dataclass(slots=True)
+class _Form:
+    count: int = 0
+    after_lf: int = 0
+    has_seconds: bool = False
+    dates: DateEvidence = field(default_factory=DateEvidence)
+
+
+def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
+    """Looks at the whole file twice, and returns its style. `order` overrides that of the dates.
+
+    Raises NotAChatError.
+    """
+    style = _style(lines(), order)
+    forward, backward = Counter[str](), Counter[str]()
+    latest = 0
+    for placed, _ in placed_lines(lines(), style):
+        if placed is None:
+            continue
+        author, body = split_author(placed.header.rest, Counter())
+        if not author or is_encryption_notice(body):
+            continue
+        if len(forward) + len(backward) >= AUTHORS_MAX and author not in forward:
+            continue
+        (forward if placed.at_ms >= latest - _LATE_MS else backward)[author] += 1
+        latest = max(latest, placed.at_ms)
+    if not style.is_collection:
+        style.pasted = frozenset(author for author in backward if author not in forward)
+    style.authors = _authors(lines(), style)
+    return style
+
+
+def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
+    forms: dict[str, _Form] = {}
+    ended_with_lf = False
+    for line in lines:
+        header = read_header(line)
+        if header is not None and (header.form in forms or len(forms) < FORMS_MAX):
+            form = forms.setdefault(header.form, _Form())
+            form.count += 1
+            form.after_lf += ended_with_lf
+            form.has_seconds |= header.has_seconds
+            form.dates.add(header)
+        ended_with_lf = not line.endswith("\r\n")
+    if not forms:
+        raise NotAChatError
+    top = max(forms, key=lambda name: (forms[name].count, name[0] in "[-–—"))
+    usual = _usual(forms, top)
+    is_collection = len(usual) == len(forms) > _RARE_SHARE
+    order_of_file, is_proven = _order(forms[top].dates, [form.dates for form in usual.values()])
+    headers = sum(form.count for form in usual.values())
+    after_crlf = headers - sum(form.after_lf for form in usual.values())
+    return Style(
+        orders={name: order or _order_of(form.dates, order_of_file) for name, form in usual.items()},
+        order=order or order_of_file,
+        is_order_proven=is_proven or order is not None,
+        ends_with_crlf=headers >= 5 and after_crlf >= headers * _CRLF_SHARE,
+        has_seconds=forms[top].has_seconds,
+        is_bracketed=top.startswith("["),
+        is_collection=is_collection,
+        unknown_halves=top.endswith("?"),
+    )
+
+
+def _usual(forms: dict[str, _Form], top: str) -> dict[str, _Form]:
+    """Returns the forms that begin messages; others occur in pasted text."""
+    total = sum(form.count for form in forms.values())
+    usual = {name: form for name, form in forms.items() if _is_usual(form.count, forms[top].count, total)}
+    is_collection = sum(form.count for form in usual.values()) * 100 < total * _USUAL_PERCENT
+    return forms if is_collection else usual
+
+
+def _is_usual(count: int, most: int, total: int) -> bool:
+    if count * _RARE_SHARE >= most:
+        return True
+    return count >= _RARE_COUNT and count * 100 >= total * _RARE_PERCENT
+
+
+def _order(dates: DateEvidence, all_dates: list[DateEvidence]) -> tuple[DateOrder, bool]:
+    """Returns the order of the most frequent form; where it proves none, that of a form that proves one."""
+    order, is_proven = dates.order()
+    if is_proven:
+        return order, True
+    for other in all_dates:
+        if other.year_at == dates.year_at:
+            other_order, other_is_proven = other.order()
+            if other_is_proven:
+                return other_order, True
+    return ("mdy" if order == "dmy" and dates.looks_american else order), False
+
+
+def _order_of(dates: DateEvidence, order_of_file: DateOrder) -> DateOrder:
+    order, is_proven = dates.order()
+    return order if is_proven or not dates.allows(order_of_file) else order_of_file
+
+
+def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | None, str]]:
+    """Yields each line with its header and moment; None for a line that goes on with the message before."""
+    latest, after_lf, was_pasted = 0, False, False
+    for number, line in enumerate(lines, 1):
+        header = read_header(line)
+        placed = None
+        if header is not None and header.form in style.orders:
+            day = day_number(header, style.orders[header.form])
+            if day is not None:
+                placed = Placed(number, header, (day * 86_400 + header.second_of_day) * 1000)
+        if placed is not None:
+            is_late = placed.at_ms < latest - _LATE_MS
+            is_inside = after_lf and style.ends_with_crlf and placed.at_ms < latest
+            author = split_author(placed.header.rest, style.authors)[0]
+            was_pasted = is_inside or author in style.pasted or (was_pasted and is_late)
+            if was_pasted:
+                placed = None
+            else:
+                latest = max(latest, placed.at_ms)
+        after_lf = not line.endswith("\r\n")
+        yield placed, line
+
+
+def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
+    """Splits what follows the date into author and body; the author is "" where there is none.
+
+    An author may hold `:`; where the whole file shows such a name, the longest one is taken.
+    """
+    rest = rest.rstrip("\r\n")
+    author, colon, body = _first_split(rest)
+    if not colon:
+        return "", rest
+    while known:
+        more, colon, shorter = _first_split(body)
+        if not colon or f"{author}: {more}" not in known:
+            break
+        author, body = f"{author}: {more}", shorter
+    return author, body
+
+
+def _first_split(text: str) -> tuple[str, str, str]:
+    """Splits at the first colon with a space or at the end; an author is short and quotes nothing."""
+    author, colon, body = text.partition(": ")
+    if not colon and text.endswith((":", ":\r")):
+        author, colon, body = text.rstrip("\r")[:-1], ":", ""
+    if not colon:
+        author, colon, body = text.partition(":")
+        if body.startswith("//") or " " in author[:-1].strip() and len(author) > 30:
+            return "", "", text
+    name = clean_author(author)
+    if not name or len(name) > AUTHOR_CHARACTERS_MAX or any(quote in name for quote in _QUOTES):
+        return "", "", text
+    return name, colon, body
+
+
+_STRIPPED = "".join(chr(code) for code in (*range(0x200B, 0x2010), 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_STRIPPED += "\ufeff"
+
+
+def clean_author(author: str) -> str:
+    """Returns an author without marks of direction around the name, and without the tilde of unknown numbers."""
+    name = author.translate(_WITHOUT_MARKS).strip()
+    if name.startswith("~"):
+        name = name[1:].strip()
+    return name.replace("\u00a0", " ").replace("\u202f", " ")
+
+
+_WITHOUT_MARKS = {ord(mark): None for mark in _STRIPPED if mark not in "\u200c\u200d"}
+assert set(MARKS) - {"-"} <= set(_STRIPPED)
+
+
+def _authors(lines: Iterable[str], style: Style) -> Counter[str]:
+    """Counts the messages of each author; an author that always goes on with the same words and `:` has them in it."""
+    counts: Counter[str] = Counter()
+    common: dict[str, list[str]] = {}
+    for placed, _ in placed_lines(lines, style):
+        if placed is None:
+            continue
+        author, body = split_author(placed.header.rest, Counter())
+        if not author or (author not in counts and len(counts) >= AUTHORS_MAX):
+            continue
+        content = read_body(body, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
+        if content.kind == "notice":
+            continue
+        counts[author] += 1
+        parts = body.split(": ")[:-1][:3]
+        common[author] = _common_start(common[author], parts) if author in common else parts
+    return Counter({_with_colons(author, common[author], count): count for author, count in counts.items()})
+
+
+def _common_start(first: list[str], second: list[str]) -> list[str]:
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return first[:length]
+
+
+def _with_colons(author: str, parts: list[str], count: int) -> str:
+    return ": ".join([author, *parts]) if count >= 3 else author
