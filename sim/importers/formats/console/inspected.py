@@ -72,11 +72,14 @@ _ERROR = re.compile(
 )
 
 
-def read_value(text: str, at: int = 0) -> tuple[Any, int]:
-    """Reads the value that begins at a position, and returns it with the position behind it. Raises InspectedError."""
+def read_value(text: str, at: int = 0, *, is_cut: bool = False) -> tuple[Any, int]:
+    """Reads the value that begins at a position, and returns it with the position behind it. Raises InspectedError.
+
+    With `is_cut`, the text may end anywhere in the value: what stands there is returned.
+    """
     if len(text) - at > CHARACTERS_MAX:
         raise InspectedError("the value is longer than 8 MiB")
-    reader = _Reader(text, at)
+    reader = _Reader(text, at, is_cut=is_cut)
     value = reader.value(0)
     return (None if value is _UNDEFINED else value), reader.at
 
@@ -84,11 +87,12 @@ def read_value(text: str, at: int = 0) -> tuple[Any, int]:
 class _Reader:
     """A position in a text."""
 
-    __slots__ = ("at", "text")
+    __slots__ = ("at", "is_cut", "text")
 
-    def __init__(self, text: str, at: int) -> None:
+    def __init__(self, text: str, at: int, *, is_cut: bool) -> None:
         self.text = text
         self.at = at
+        self.is_cut = is_cut
 
     def value(self, depth: int) -> Any:
         """Reads a value; `depth` counts the objects around it."""
@@ -166,11 +170,14 @@ class _Reader:
         while not self.closes("}"):
             if self.take(_MORE):
                 continue
-            name = self.key(depth)
-            value = self.value(depth + 1)
-            if name is not None and value is not _UNDEFINED:
-                fields[name] = value
-            self.comma("}")
+            try:
+                name = self.key(depth)
+                value = self.value(depth + 1)
+                if name is not None and value is not _UNDEFINED:
+                    fields[name] = value
+                self.comma("}")
+            except InspectedError:
+                self.end_here()
         return fields
 
     def key(self, depth: int) -> str | None:
@@ -196,20 +203,32 @@ class _Reader:
             self.expect("{")
         values = []
         while not self.closes(end):
-            if not self.take(_MORE):
-                if self.take(_KEY):
-                    self.value(depth + 1)
-                else:
+            try:
+                if not self.take(_MORE):
+                    is_named = self.take(_KEY) is not None
                     value = self.value(depth + 1)
-                    values.append(None if value is _UNDEFINED else value)
-            self.comma(end)
+                    if not is_named:
+                        values.append(None if value is _UNDEFINED else value)
+                self.comma(end)
+            except InspectedError:
+                self.end_here()
         return values
+
+    def end_here(self) -> None:
+        """Ends a value that may be cut. Raises the error again for one that may not be."""
+        if not self.is_cut:
+            raise
+        self.at = len(self.text)
 
     def string(self) -> str:
         """Reads a string; parts of a long one are joined by `+`."""
         parts = []
         while True:
             end = _STRING_END[self.text[self.at]].match(self.text, self.at + 1)
+            if end is None and self.is_cut:
+                parts.append(unescaped(self.text[self.at + 1 :]))
+                self.at = len(self.text)
+                return "".join(parts)
             if end is None:
                 raise InspectedError("a text without its end")
             parts.append(unescaped(end[0][:-1]))
@@ -241,6 +260,8 @@ class _Reader:
         """Takes a closing bracket if it stands here."""
         self.space()
         if self.at >= len(self.text):
+            if self.is_cut:
+                return True
             raise InspectedError("a value without its end")
         if self.text[self.at] != end:
             return False

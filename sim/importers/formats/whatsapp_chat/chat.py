@@ -9,9 +9,6 @@ from queue_core.recording.format import TEXT_LENGTH_MAX
 from sim.importers.formats.whatsapp_chat.bodies import read_body
 from sim.importers.formats.whatsapp_chat.survey import Lines, Placed, Style, placed_lines, split_author
 
-NOTICE = "notices of WhatsApp, such as of encryption and calls"
-BEFORE_FIRST = "lines before the first message"
-
 
 @dataclass(slots=True)
 class ChatMessage:
@@ -23,6 +20,7 @@ class ChatMessage:
     text: str
     kind: str
     characters: int
+    has_seconds: bool = False
 
 
 @dataclass(slots=True)
@@ -68,4 +66,6 @@ def _finished(message: _Open, style: Style) -> ChatMessage:
     body = read_body(whole, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
     cut = max(0, message.characters - sum(map(len, message.pieces)))
     text = body.text[:TEXT_LENGTH_MAX]
-    return ChatMessage(placed.number, placed.at_ms, message.author, text, body.kind, len(body.text) + cut)
+    characters = len(body.text) + cut
+    has_seconds = placed.header.has_seconds
+    return ChatMessage(placed.number, placed.at_ms, message.author, text, body.kind, characters, has_seconds)
