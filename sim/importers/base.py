@@ -119,6 +119,8 @@ class Importer(ABC):
     """Name for people, in the plural: "webhooks of …"."""
     aliases: ClassVar[tuple[str, ...]] = ()
     """Further names for `--format`."""
+    keeps_hashes: ClassVar[bool] = False
+    """True for a format in which phones and ids may be hashed already."""
 
     @abstractmethod
     def recognise(self, sample: Sample) -> Evidence | None:

@@ -98,7 +98,12 @@ def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:
             yield from _unwrapped(_standard_input())
             continue
         for file in files_of(path):
-            yield from _unwrapped(Source(visible(str(file)), _metered(file, meter), file))
+            yield from _unwrapped(plain_source(file, meter))
+
+
+def plain_source(path: Path, meter: Meter) -> Source:
+    """Returns a file on disk as it is, packed or not."""
+    return Source(visible(str(path)), _metered(path, meter), path)
 
 
 def size_of(paths: Iterable[Path]) -> int:

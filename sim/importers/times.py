@@ -139,4 +139,6 @@ class ZoneFinder:
 def zone_words(offset_ms: int) -> str:
     """Writes an offset from UTC, as in UTC-03:00."""
     minutes = abs(offset_ms) // 60_000
+    if not minutes:
+        return "UTC"
     return f"UTC{'-' if offset_ms < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"

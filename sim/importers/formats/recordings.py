@@ -29,6 +29,7 @@ class Recordings(Importer):
 
     name = "recording"
     title = "recordings of this project"
+    keeps_hashes = True
 
     def recognise(self, sample: Sample) -> Evidence | None:
         """See Importer.recognise."""

@@ -90,15 +90,21 @@ def found_in(value: Any, place: int, logged: Moment | None, depth: int = 0) -> I
 
 
 def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, depth: int) -> Iterator[Body]:
-    """Yields the bodies below the first key that holds any: loggers write the same body twice at times."""
+    """Yields the bodies below the first of the keys that loggers use, since they write a body twice at times.
+
+    Without such a key, yields those below all keys.
+    """
     times = (moment_of(wrapper[key]) for key in _TIME_KEYS if key in wrapper)
     logged = next((moment for moment in times if moment), logged)
-    for key in (*_BODY_KEYS, *(key for key in wrapper if key not in _BODY_KEYS)):
+    for key in _BODY_KEYS:
         if isinstance(wrapper.get(key), dict | list | str):
             bodies = list(found_in(wrapper[key], place, logged, depth + 1))
             if bodies:
                 yield from bodies
                 return
+    for key, value in wrapper.items():
+        if key not in _BODY_KEYS:
+            yield from found_in(value, place, logged, depth + 1)
 
 
 def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
