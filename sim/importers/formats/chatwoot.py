@@ -20,8 +20,21 @@ NO_CONVERSATION = "a message without a conversation"
 OTHER_ROW = "rows that are not messages"
 _INCOMING, _OUTGOING, _ACTIVITY, _TEMPLATE = "0", "1", "2", "3"
 _TYPES = {"incoming": _INCOMING, "outgoing": _OUTGOING, "activity": _ACTIVITY, "template": _TEMPLATE}
-_FILE_KINDS = {"file": "document", "contact": "contacts", "0": "image", "1": "audio", "2": "video", "3": "document"}
-_PHONE_COLUMNS = ("contact_phone_number", "contact_phone", "phone_number", "contact_identifier", "contact_email")
+_FILE_KINDS = {
+    "file": "document",
+    "contact": "contacts",
+    "0": "image",
+    "1": "audio",
+    "2": "video",
+    "3": "document",
+}
+_PHONE_COLUMNS = (
+    "contact_phone_number",
+    "contact_phone",
+    "phone_number",
+    "contact_identifier",
+    "contact_email",
+)
 """Columns of joined exports that name the user in every row."""
 _TABLES = frozenset({"", "messages", "payload", "data", "results"})
 _NAMES_MAX = 1_000_000
@@ -134,23 +147,19 @@ def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
     user = user or text(at(fields, "conversation", "meta", "sender", "phone_number"))
     user = user or text(at(row.outer, "meta", "contact", "phone_number"))
     user = user or (joins.user(conversation) if conversation else "")
-    inbox = text(fields.get("inbox_name")) or text(at(fields, "inbox", "name")) or label(fields.get("inbox_id"))
+    inbox = (
+        text(fields.get("inbox_name")) or text(at(fields, "inbox", "name")) or label(fields.get("inbox_id"))
+    )
     return _Said(fields, _type(fields), user, joins.inbox(inbox), row.place)
 
 
 def _event(said: _Said, context: Context) -> Taken | Omission:
     fields = said.fields
-    if said.kind == _ACTIVITY:
-        return Omission(ACTIVITY, said.place)
-    if flag(fields.get("private")):
-        return Omission(PRIVATE, said.place)
-    if said.kind != _INCOMING and label(fields.get("status")) in ("failed", "3"):
-        return Omission(FAILED, said.place)
     at_ms, precision = _time(fields.get("created_at"), context)
+    if reason := _refusal(said):
+        return Omission(reason, said.place)
     if at_ms is None:
         return Omission(NO_TIME, said.place)
-    if not said.conversation:
-        return Omission(NO_CONVERSATION, said.place)
     message_id = label(fields.get("source_id")) or label(fields.get("id"))
     words, kind = _content(fields)
     if said.kind == _INCOMING:
@@ -166,6 +175,17 @@ def _event(said: _Said, context: Context) -> Taken | Omission:
         kind=kind,
     )
     return Taken(reply, said.place, precision)
+
+
+def _refusal(said: _Said) -> str:
+    """Returns why a row is neither a message nor a reply; "" for one that is."""
+    if said.kind == _ACTIVITY:
+        return ACTIVITY
+    if flag(said.fields.get("private")):
+        return PRIVATE
+    if said.kind != _INCOMING and label(said.fields.get("status")) in ("failed", "3"):
+        return FAILED
+    return "" if said.conversation else NO_CONVERSATION
 
 
 def _time(value: Any, context: Context) -> tuple[int | None, Precision]:

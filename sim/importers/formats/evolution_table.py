@@ -38,7 +38,9 @@ class EvolutionTable(Importer):
         rows = [row for row in rows_in(sample) if row.table.lower() in _TABLES]
         keys = sum(_key(_lowered(row)) is not None for row in rows)
         if not keys:
-            is_dump = 'COPY public."Message" (' in sample.text or 'CREATE TABLE public."Message" (' in sample.text
+            is_dump = (
+                'COPY public."Message" (' in sample.text or 'CREATE TABLE public."Message" (' in sample.text
+            )
             return Evidence(85, "a dump of the Evolution API's database") if is_dump else None
         stored = sum("instanceid" in fields or "owner" in fields for fields in map(_lowered, rows))
         words = f"{keys} of the first {len(rows)} rows have the key of a message and an instance"
@@ -70,8 +72,8 @@ class EvolutionTable(Importer):
             yield from reader.read(Body(_body(fields, key, names), row.place, None))
         if counts["rows"] and counts["rows"] == counts["without key"]:
             raise ImportFailedError(
-                f"{source.name}: no row has a column `key` with remoteJid and id; export the table Message with the names "
-                "of its columns in the first line (in psql: \\copy \"Message\" TO 'messages.csv' CSV HEADER)"
+                f"{source.name}: no row has a column `key` with remoteJid and id; export the table Message with the "
+                "names of its columns in the first line (in psql: \\copy \"Message\" TO 'messages.csv' CSV HEADER)"
             )
 
 
@@ -93,7 +95,9 @@ def _unwrapped(value: Any) -> Any:
 def _key(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     key = json_of(fields.get("key"))
     if not isinstance(key, dict):
-        key = {name: fields[column] for column, name in _KEY_COLUMNS.items() if fields.get(column) is not None}
+        key = {
+            name: fields[column] for column, name in _KEY_COLUMNS.items() if fields.get(column) is not None
+        }
     if not text(key.get("remoteJid")) or "messagetimestamp" not in fields:
         return None
     return {**key, "fromMe": flag(key.get("fromMe"))}

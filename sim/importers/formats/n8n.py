@@ -1,7 +1,8 @@
 """Importer of n8n's executions: of its API, of its database, and the output of a Webhook node.
 
-An execution's data have the output of every node. The webhook is in the output of the node that began it: `body`, beside
-`headers`. Further nodes repeat it, so of one execution it counts once. What a node got back from sending is a reply.
+An execution's data have the output of every node. The webhook is in the output of the node that began it: `body`,
+beside `headers`. Further nodes repeat it, so of one execution it counts once. What a node got back from sending is a
+reply.
 
 In the database, and in exports of it, the data are "flatted": one list, in which texts stand for places in that list.
 """
@@ -69,7 +70,11 @@ class N8nExecutions(Importer):
 
 def _is_execution(fields: Mapping[str, Any]) -> bool:
     has_data = "resultData" in mapping(fields.get("data")) or "resultData" in text(fields.get("data"))
-    return has_data or ("startedAt" in fields and ("workflowId" in fields or "mode" in fields)) or "executionId" in fields
+    return (
+        has_data
+        or ("startedAt" in fields and ("workflowId" in fields or "mode" in fields))
+        or "executionId" in fields
+    )
 
 
 def _inner(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -78,7 +83,9 @@ def _inner(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _is_item(fields: Mapping[str, Any]) -> bool:
-    return "body" in fields and any(name in fields for name in ("headers", "webhookUrl", "executionMode", "params"))
+    return "body" in fields and any(
+        name in fields for name in ("headers", "webhookUrl", "executionMode", "params")
+    )
 
 
 class _Executions:
@@ -116,7 +123,9 @@ class _Executions:
         if not mapping(at(data, "resultData", "runData")):
             yield Omission(NO_DATA, row.place)
             return
-        yield from self._execution(mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place)
+        yield from self._execution(
+            mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place
+        )
 
     def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
         bodies = list(found_in(_inner(fields), place, None))
@@ -143,9 +152,7 @@ class _Executions:
         for output in outputs:
             yield from self._replies(output, webhook, place)
 
-    def _replies(
-        self, output: _Output, webhook: Mapping[str, Any], place: int
-    ) -> Iterator[Taken | Omission]:
+    def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
         """Yields what a node got back from sending a message: from the Evolution API, or from the Cloud API."""
         value = output.value
         if at(value, "key", "fromMe") is True and "event" not in value:
@@ -153,7 +160,9 @@ class _Executions:
             yield from self._bodies.read(Body(body, place, output.finished))
             return
         contacts, messages = objects(value.get("contacts")), objects(value.get("messages"))
-        is_answer = value.get("messaging_product") == "whatsapp" and contacts and messages and "metadata" not in value
+        is_answer = (
+            value.get("messaging_product") == "whatsapp" and contacts and messages and "metadata" not in value
+        )
         if not is_answer or output.finished is None:
             return
         number = next(
@@ -205,7 +214,10 @@ def _data(value: Any) -> Any:
 
 def unflatted(flat: list[Any]) -> Any:
     """Returns the value that a flatted list stands for: its first element, with the places that it names filled in."""
-    values = [dict(part) if isinstance(part, dict) else list(part) if isinstance(part, list) else part for part in flat]
+    values = [
+        dict(part) if isinstance(part, dict) else list(part) if isinstance(part, list) else part
+        for part in flat
+    ]
 
     def whole(value: Any) -> Any:
         if not isinstance(value, str):
@@ -219,4 +231,3 @@ def unflatted(flat: list[Any]) -> Any:
         elif isinstance(value, list):
             value[:] = [whole(part) for part in value]
     return values[0] if values else None
-

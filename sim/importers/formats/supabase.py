@@ -1,7 +1,8 @@
 """Importer of the logs of Supabase's Edge Functions: JSON or CSV of the Logs Explorer, with what the function printed.
 
-Supabase keeps at most 10,000 characters of a line and 100 lines in 10 seconds (supabase.com/docs/guides/functions/limits).
-A webhook that was cut at its end is read as far as it goes; that lines are missing can only be suspected, and is said.
+Supabase keeps at most 10,000 characters of a line and 100 lines in 10 seconds
+(supabase.com/docs/guides/functions/limits). A webhook whose end was cut is read as far as it goes; that lines are missing
+can only be suspected, and is said.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from queue_core.channels.values import label, mapping, objects, text
+from queue_core.channels.values import label, mapping, objects
 from queue_core.recording.format import Fault
 from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
 from sim.importers.formats.console.bodies import PrintedBodies

@@ -69,7 +69,9 @@ class TelegramExports(Importer):
     def recognise(self, sample: Sample) -> Evidence | None:
         """See Importer.recognise."""
         start = sample.text[:200_000]
-        signs = [sign for sign in ('"date_unixtime"', '"from_id"', '"text_entities"', '"text"') if sign in start]
+        signs = [
+            sign for sign in ('"date_unixtime"', '"from_id"', '"text_entities"', '"text"') if sign in start
+        ]
         is_chat = '"messages"' in start and '"type"' in start and start.lstrip()[:1] == "{"
         if not is_chat or len(signs) < 2 or '"remoteJid"' in start:
             return None
@@ -115,7 +117,9 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
             continue
         number += 1
         if isinstance(value, dict):
-            yield _Place(_Chat(text(facts.get("type")), label(facts.get("id")), text(facts.get("name"))), value, number)
+            yield _Place(
+                _Chat(text(facts.get("type")), label(facts.get("id")), text(facts.get("name"))), value, number
+            )
         else:
             yield Omission("a value that is not a message", number)
 
@@ -151,7 +155,7 @@ class _Sides:
             owner = next(iter(owners))
             self._bots = {owner.casefold()}
             context.note(
-                f'The owner of the exported account, "{visible(self._names[owner])}", is taken as the bot; --bot changes that.'
+                f'The owner of the account, "{visible(self._names[owner])}", is taken as the bot; --bot changes that.'
             )
         elif not self._bots:
             raise ImportFailedError(
@@ -167,7 +171,10 @@ class _Sides:
 
     def _candidates(self) -> str:
         most = self.authors.most_common(CANDIDATES_MAX)
-        return ", ".join(f'"{visible(self._names[author] or author)}" ({count})' for author, count in most) or "none"
+        return (
+            ", ".join(f'"{visible(self._names[author] or author)}" ({count})' for author, count in most)
+            or "none"
+        )
 
     def is_bot(self, author: str, name: str) -> bool:
         """Returns True for the bot, by its id or its name."""
@@ -226,7 +233,9 @@ def _time(message: Mapping[str, Any], name: str, context: Context) -> tuple[int 
     if moment.has_zone:
         return moment.ms, "s"
     if context.zone is None:
-        context.note("The export's times name no zone: taken as UTC; --zone changes that, as in --zone Europe/Madrid")
+        context.note(
+            "The export's times name no zone: taken as UTC; --zone changes that, as in --zone Europe/Madrid"
+        )
         return moment.ms, "s"
     return in_zone(moment.ms, context.zone), "s"
 
@@ -235,7 +244,11 @@ def _text(message: Mapping[str, Any]) -> str:
     """Returns the text, which is a string, or a list of strings and of objects with a `text`."""
     written = message.get("text")
     if isinstance(written, list):
-        return "".join(part if isinstance(part, str) else text(part.get("text")) for part in written if isinstance(part, str | dict))
+        return "".join(
+            part if isinstance(part, str) else text(part.get("text"))
+            for part in written
+            if isinstance(part, str | dict)
+        )
     return text(written) or "".join(text(part.get("text")) for part in objects(message.get("text_entities")))
 
 

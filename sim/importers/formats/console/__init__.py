@@ -1,1 +1,1 @@
-"""Logs that Node.js and Deno print: values as util.inspect and Deno.inspect write them, and the Evolution API's console."""
+"""Logs that Node.js and Deno print, such as the Evolution API's console: values as util.inspect writes them."""

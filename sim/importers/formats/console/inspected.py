@@ -1,6 +1,6 @@
-"""Reader of values as Node's `util.inspect` (console.log) and Deno print them; JSON is read too.
+r"""Reader of values as Node's `util.inspect` (console.log) and Deno print them; JSON is read too.
 
-`{ key: 'value', at: undefined, text: 'it\\'s', deep: [Object], raw: <Buffer 0a ...>, big: 12n, … }`: keys without
+`{ key: 'value', at: undefined, text: 'it\'s', deep: [Object], raw: <Buffer 0a ...>, big: 12n, … }`: keys without
 quotes, strings in the quotes that fit, class names before objects, marks for circles, more items and what is too deep.
 Where the printer left something out, its place holds CUT; a property that is `undefined` is left out, as in JSON.
 """
@@ -43,21 +43,30 @@ class InspectedError(ValueError):
 _SPACE = re.compile(r"(?:\s+|//[^\n]*)*")
 _NUMBER = re.compile(r"-?(?:0[xX][0-9a-fA-F]+|(?:\d[\d_]*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?P<big>n)?(?![\w.:-])")
 _DATE = re.compile(r"[+-]?\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-_KEY = re.compile(r"(?P<name>[A-Za-z_$][\w$]*)\s*:|(?P<symbol>\[[^\[\]\n]{0,200}\]|Symbol\([^()\n]{0,200}\))\s*:|(?P<index>\d+)\s*:")
+_KEY = re.compile(
+    r"(?P<name>[A-Za-z_$][\w$]*)\s*:|(?P<symbol>\[[^\[\]\n]{0,200}\]|Symbol\([^()\n]{0,200}\))\s*:|(?P<index>\d+)\s*:"
+)
 _WORD = re.compile(r"-?Infinity|NaN|true|false|null|undefined|Invalid Date|uninitialized")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "undefined": _UNDEFINED, "NaN": None}
 _REFERENCE = re.compile(r"<ref \*\d+>\s*")
-_CLASS = re.compile(r"(?!\d)[\w$.]+(?:\s?\([^()\n{]{0,80}\))?(?:\s?\[[^\[\]\n]{0,80}\])?(?:\s?<[^<>\n]{0,80}>)?\s*(?=[{\[])")
+_CLASS = re.compile(
+    r"(?!\d)[\w$.]+(?:\s?\([^()\n{]{0,80}\))?(?:\s?\[[^\[\]\n]{0,80}\])?(?:\s?<[^<>\n]{0,80}>)?\s*(?=[{\[])"
+)
 _PROTOTYPE = re.compile(r"\[(?! )[^\[\]\n'\"]{1,80}\] (?=[{\[])")
 _MARK = re.compile(
     r"\[(?:Circular(?: \*\d+)?|Object(?:: null prototype)?|Array(?:\(\d+\))?|Getter(?:/Setter)?(?::[^\]\n]*)?|Setter"
-    r"|(?:Async|Generator|AsyncGenerator)*Function[^\]\n]*|class[^\]\n]*|[A-Z][\w$]*(?: \[[^\]\n]*\])?(?: <[^>\n]*>)?)\]"
+    r"|(?:Async|Generator|AsyncGenerator)*Function[^\]\n]*|class[^\]\n]*|[A-Z][\w$]*"
+    r"(?: \[[^\]\n]*\])?(?: <[^>\n]*>)?)\]"
 )
 _BOXED = re.compile(r"\[(?:Number|String|Boolean|BigInt|Symbol): ")
 _ERROR_IN_BRACKETS = re.compile(r"\[(?:[A-Z]\w*)?(?:Error|Exception)\b[^\n]*?\](?=\s*(?:[,}\]\n]|$))")
 _ANGLES = re.compile(r"<[A-Za-z0-9*][^<>\n]{0,400}>")
-_MORE = re.compile(r"\.\.\. \d[\d,]* more (?:items?|characters?|propert(?:y|ies)|bytes?)|\.\.\.(?: more items)?|<\d+ empty items?>")
-_STRING_END = {quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*{quote}", re.DOTALL) for quote in "'\"`"}
+_MORE = re.compile(
+    r"\.\.\. \d[\d,]* more (?:items?|characters?|propert(?:y|ies)|bytes?)|\.\.\.(?: more items)?|<\d+ empty items?>"
+)
+_STRING_END = {
+    quote: re.compile(rf"[^{quote}\\]*(?:\\.[^{quote}\\]*)*{quote}", re.DOTALL) for quote in "'\"`"
+}
 _WITHOUT_KEYS = ("Set", "SetIterator", "WeakSet", "WeakMap", "Promise")
 """Classes whose braces hold values without keys."""
 _MORE_CHARACTERS = re.compile(r"\.\.\. \d+ more characters?")
@@ -177,7 +186,9 @@ class _Reader:
                     fields[name] = value
                 self.comma("}")
             except InspectedError:
-                self.end_here()
+                if not self.is_cut:
+                    raise
+                self.at = len(self.text)
         return fields
 
     def key(self, depth: int) -> str | None:
@@ -211,14 +222,10 @@ class _Reader:
                         values.append(None if value is _UNDEFINED else value)
                 self.comma(end)
             except InspectedError:
-                self.end_here()
+                if not self.is_cut:
+                    raise
+                self.at = len(self.text)
         return values
-
-    def end_here(self) -> None:
-        """Ends a value that may be cut. Raises the error again for one that may not be."""
-        if not self.is_cut:
-            raise
-        self.at = len(self.text)
 
     def string(self) -> str:
         """Reads a string; parts of a long one are joined by `+`."""

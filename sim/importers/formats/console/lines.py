@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from sim.importers.times import Moment, moment_in
 
-_COLOURS = re.compile(r"(?:\x1b|\\x1b|\\u001b|\\033|\u241b|#033)(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+_COLOURS = re.compile(
+    r"(?:\x1b|\\x1b|\\u001b|\\033|\u241b|#033)(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))"
+)
 _BARE_COLOURS = re.compile(r"\[\d{0,2}(?:;\d{1,2})*m")
 """Colours whose escape character was lost when the log was copied."""
-_TIME = (
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?"
-)
+_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?"
 _PREFIXES = re.compile(
     r"(?:(?P<name>\d+\|[^|\n]{1,60}?\s*\||[\w.@/-]{1,80}\s+\|)\s?)?"  # pm2: `0|name  | `; Compose: `name-1  | `
     rf"(?:(?P<time>{_TIME})(?::\s|\s(?:stdout|stderr)\s[FP]\s|\s|$))?"
@@ -73,10 +73,10 @@ def log_header(text: str) -> LogHeader | None:
     if match is None:
         return None
     try:
-        local = datetime.strptime(match["time"], "%a %b %d %Y %H:%M:%S")  # noqa: DTZ007 - the log names no zone
+        written = datetime.strptime(f"{match['time']} +0000", "%a %b %d %Y %H:%M:%S %z")
     except ValueError:
         return LogHeader(match["instance"] or "", None, match["rest"])
-    logged = Moment(int((local - datetime(1970, 1, 1)).total_seconds()) * 1000, has_zone=False, is_whole_second=True)  # noqa: DTZ001
+    logged = Moment(round(written.timestamp()) * 1000, has_zone=False, is_whole_second=True)
     return LogHeader(match["instance"] or "", logged, match["rest"])
 
 

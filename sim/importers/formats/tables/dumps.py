@@ -12,7 +12,9 @@ from sim.importers.sources import Source
 DumpRow: TypeAlias = tuple[str, dict[str, Any], int]
 """Table, fields and line."""
 _NAME = r'(?:"(?:[^"]|"")+"|\w+)'
-_COPY = re.compile(rf"COPY (?:{_NAME}\.)?(?P<table>{_NAME}) \((?P<columns>[^)]*)\) FROM stdin;", re.IGNORECASE)
+_COPY = re.compile(
+    rf"COPY (?:{_NAME}\.)?(?P<table>{_NAME}) \((?P<columns>[^)]*)\) FROM stdin;", re.IGNORECASE
+)
 _INSERT = re.compile(
     rf"INSERT INTO (?:{_NAME}\.)?(?P<table>{_NAME})\s*(?:\((?P<columns>[^)]*)\))?\s*VALUES\s*(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
@@ -39,37 +41,53 @@ def is_dump(sample: Sample) -> bool:
 
 def rows_of_dump(source: Source) -> Iterator[DumpRow]:
     """Yields the rows of all tables."""
-    table, columns = "", [""]
-    created: dict[str, list[str]] = {}
-    creating = ""
-    statement, began = "", 0
+    dump = _Dump()
     for number, raw in source.lines():
         line = "" if raw is None else raw.decode("utf-8", "replace").rstrip("\r\n")
-        if table:
+        if dump.table:
             if line == "\\.":
-                table = ""
+                dump.table = ""
             elif raw is not None:
-                yield table, _copied(line, columns), number
-        elif statement:
-            statement += "\n" + line
-            if line.endswith(";") or len(statement) > _STATEMENT_CHARACTERS_MAX:
-                yield from _inserted(statement, created, began)
-                statement = ""
-        elif creating:
+                yield dump.table, _copied(line, dump.columns), number
+        elif dump.statement or _INSERT.match(line):
+            yield from dump.insert(line, number)
+        else:
+            dump.define(line)
+
+
+class _Dump:
+    """State of a dump that is being read."""
+
+    def __init__(self) -> None:
+        self.table = ""
+        """Table of a COPY that is being read."""
+        self.columns: list[str] = []
+        self.statement = ""
+        """Lines of an INSERT that is not complete."""
+        self._began = 0
+        self._created: dict[str, list[str]] = {}
+        self._creating = ""
+
+    def define(self, line: str) -> None:
+        """Takes a line that begins a COPY, or defines a table."""
+        if match := _COPY.match(line):
+            self.table, self.columns = _plain(match["table"]), _names(match["columns"])
+        elif match := _CREATE.match(line):
+            self._creating = _plain(match["table"])
+            self._created[self._creating] = []
+        elif self._creating:
             column = _COLUMN.match(line)
             if column and column["name"].upper() not in _NOT_COLUMNS:
-                created[creating].append(_plain(column["name"]))
-            creating = "" if line.startswith(")") else creating
-        elif match := _COPY.match(line):
-            table, columns = _plain(match["table"]), _names(match["columns"])
-        elif match := _CREATE.match(line):
-            creating = _plain(match["table"])
-            created[creating] = []
-        elif _INSERT.match(line):
-            if line.endswith(";"):
-                yield from _inserted(line, created, number)
-            else:
-                statement, began = line, number
+                self._created[self._creating].append(_plain(column["name"]))
+            self._creating = "" if line.startswith(")") else self._creating
+
+    def insert(self, line: str, number: int) -> Iterator[DumpRow]:
+        """Takes a line of an INSERT; yields its rows when it is complete."""
+        self._began = self._began if self.statement else number
+        self.statement += line + "\n"
+        if line.endswith(";") or len(self.statement) > _STATEMENT_CHARACTERS_MAX:
+            yield from _inserted(self.statement, self._created, self._began)
+            self.statement = ""
 
 
 def _plain(name: str) -> str:

@@ -83,7 +83,9 @@ def _json_rows(source: Source) -> Iterator[Row | Omission]:
             elif len(outer) < 100:
                 outer[path[-1]] = value
     except BrokenJsonError as error:
-        yield Omission(f"the file {error}" if not str(error).startswith("the file") else str(error), number + 1)
+        yield Omission(
+            f"the file {error}" if not str(error).startswith("the file") else str(error), number + 1
+        )
     if not lists and outer:
         yield Row("", outer, 1, {})
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from queue_core.recording.format import TEXT_LENGTH_MAX
-from sim.importers.formats.whatsapp_chat.bodies import read_body
+from sim.importers.formats.whatsapp_chat.bodies import NOTICE, read_body
 from sim.importers.formats.whatsapp_chat.survey import Lines, Placed, Style, placed_lines, split_author
+
+BEFORE = "before"
+"""Kind of a line before the first message."""
 
 
 @dataclass(slots=True)
 class ChatMessage:
-    """A message of a chat. `at_ms` is local time as if it were UTC; `kind` is "notice" for WhatsApp's own words."""
+    """A message of a chat. `at_ms` is local time as if it were UTC; `kind` is that of a body, or BEFORE."""
 
     line: int
     at_ms: int
@@ -42,12 +45,12 @@ class _Open:
 def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
     """Yields the messages and notices of a chat, in the order of the file."""
     message: _Open | None = None
-    for placed, line in placed_lines(lines(), style):
+    for number, (placed, line) in enumerate(placed_lines(lines(), style), 1):
         if placed is None:
             if message is not None:
                 message.add(line.replace("\r\n", "\n"))
             elif line.strip():
-                yield ChatMessage(0, 0, "", line.strip(), "before", len(line))
+                yield ChatMessage(number, 0, "", line.strip(), BEFORE, len(line))
             continue
         if message is not None:
             yield _finished(message, style)
@@ -62,7 +65,7 @@ def _finished(message: _Open, style: Style) -> ChatMessage:
     whole = "".join(message.pieces).rstrip("\r\n")
     placed = message.placed
     if not message.author:
-        return ChatMessage(placed.number, placed.at_ms, "", whole, "notice", len(whole))
+        return ChatMessage(placed.number, placed.at_ms, "", whole, NOTICE, len(whole))
     body = read_body(whole, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
     cut = max(0, message.characters - sum(map(len, message.pieces)))
     text = body.text[:TEXT_LENGTH_MAX]

@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from functools import cache
 
-MORNING = "am 上午 午前 凌晨 清晨 早上 오전 새벽 ص صباحا صباحًا قظ قبلازظهر قبلظهر پیشازظهر öö sa ก่อนเที่ยง пм пр.об дп inthemorning damanhã delamañana"
-AFTERNOON = "pm 下午 午後 晚上 中午 傍晚 오후 م مساء مساءً بظ بعدازظهر بعدظهر ös ch หลังเที่ยง мм сл.об пп intheafternoon intheevening"
-AFTERNOON += " datarde danoite delatarde delanoche"
+MORNING = (
+    "am 上午 午前 凌晨 清晨 早上 오전 새벽 ص صباحا صباحًا قظ قبلازظهر قبلظهر پیشازظهر öö sa ก่อนเที่ยง пм пр.об дп "
+    "inthemorning damanhã delamañana"
+)
+AFTERNOON = (
+    "pm 下午 午後 晚上 中午 傍晚 오후 م مساء مساءً بظ بعدازظهر بعدظهر ös ch หลังเที่ยง мм сл.об пп "
+    "intheafternoon intheevening datarde danoite delatarde delanoche"
+)
 """Words of the most frequent languages, as `_plain` leaves them. Babel knows those of the others."""
-FILLERS = frozenset({"", "t", "à", "às", "a las", "at", "um", "uhr", "kl", "klo", "o", "op", "om", "ora", "ore", "la"})
+FILLERS = frozenset(
+    {"", "t", "à", "às", "a las", "at", "um", "uhr", "kl", "klo", "o", "op", "om", "ora", "ore", "la"}
+)
 """Words between a date and a time, or behind a time, that say nothing."""
 _SILENT_ENDS = frozenset({"ч", "г", "г ч", "h", "hs", "hrs", "s", "น", "uhr", "val", "óra"})
 _DROPPED = re.compile(r"[\s.,،、'`´׳״\"\u200b-\u200f\u061c\u202a-\u202f\u2066-\u2069\u00a0]+")

@@ -29,7 +29,9 @@ _TIME = (
 _BEFORE = rf"(?P<comma>[,،、])?{_S}*{_M}(?:(?P<before>[^\W\d_][^\d\[\]():/,،、]{{0,15}}?){_S}*)?{_M}"
 _AFTER = r"(?P<after>[^\d\[\]:\-–—]{1,20}?)??"
 _DATE_FIRST = _DATE + _BEFORE + _TIME + _AFTER + _M
-_TIME_FIRST = _TIME + rf"(?P<after>{_S}[^\d\[\]:\-–—,،]{{1,12}}?)??(?P<comma>[,،、])?{_S}*(?P<before>)" + _DATE
+_TIME_FIRST = (
+    _TIME + rf"(?P<after>{_S}[^\d\[\]:\-–—,،]{{1,12}}?)??(?P<comma>[,،、])?{_S}*(?P<before>)" + _DATE
+)
 _BRACKET = re.compile(rf"{_M}(?P<open>\[){_M}(?:{_DATE_FIRST})\](?P<dash>){_S}?(?P<rest>.*)", re.DOTALL)
 _BRACKET_TIME = re.compile(rf"{_M}(?P<open>\[){_M}(?:{_TIME_FIRST})\](?P<dash>){_S}?(?P<rest>.*)", re.DOTALL)
 _DASH = re.compile(rf"{_M}(?P<open>){_DATE_FIRST}{_S}(?P<dash>[-–—]){_S}(?P<rest>.*)", re.DOTALL)

@@ -9,13 +9,20 @@ from collections.abc import Iterator
 from queue_core.recording.format import MessageEvent, Precision, Reply
 from queue_core.text import visible
 from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
-from sim.importers.formats.whatsapp_chat.chat import ChatMessage, read_chat
+from sim.importers.formats.whatsapp_chat.bodies import DELETION, NOTICE
+from sim.importers.formats.whatsapp_chat.chat import BEFORE, ChatMessage, read_chat
 from sim.importers.formats.whatsapp_chat.headers import read_header
-from sim.importers.formats.whatsapp_chat.survey import NotAChatError, Style, clean_author, split_author, survey
+from sim.importers.formats.whatsapp_chat.survey import (
+    NotAChatError,
+    Style,
+    clean_author,
+    split_author,
+    survey,
+)
 from sim.importers.sources import Source
 from sim.importers.times import in_zone
 
-NOTICE = "notices of WhatsApp, such as those of encryption and calls"
+NOTICES = "notices of WhatsApp, such as those of encryption and calls"
 BEFORE_FIRST = "lines before the first message"
 NOBODY = "a reply before anybody has written"
 CANDIDATES_MAX = 12
@@ -81,7 +88,9 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
     hint = _other_side(source.name, style)
     if context.bots:
         names = ", ".join(f'"{visible(bot)}"' for bot in sorted(context.bots))
-        raise ImportFailedError(f"{source.name}: nobody in this chat is called {names}; authors are {candidates}")
+        raise ImportFailedError(
+            f"{source.name}: nobody in this chat is called {names}; authors are {candidates}"
+        )
     raise ImportFailedError(
         f"{source.name}: say who the bot is, as in --bot {_quoted(hint) if hint else 'NAME'}; authors, "
         f"with the number of their messages: {candidates or 'none'}"
@@ -92,16 +101,23 @@ def _other_side(name: str, style: Style) -> str:
     """Returns the author who is not the one that the file is named after; "" without such a name."""
     if len(style.authors) != 2:
         return ""
-    return next((author for author in style.authors if all(
-        other == author or other.lower() in name.lower() for other in style.authors
-    )), "")
+    return next(
+        (
+            author
+            for author in style.authors
+            if all(other == author or other.lower() in name.lower() for other in style.authors)
+        ),
+        "",
+    )
 
 
 def _key(author: str) -> str:
     """Returns a name to compare; of a number its digits."""
     name = clean_author(author)
     digits = _DIGITS.sub("", name)
-    return digits if len(digits) >= 7 and not any(character.isalpha() for character in name) else name.casefold()
+    return (
+        digits if len(digits) >= 7 and not any(character.isalpha() for character in name) else name.casefold()
+    )
 
 
 def _quoted(name: str) -> str:
@@ -115,7 +131,9 @@ def _note(context: Context, style: Style, bots: frozenset[str]) -> None:
         )
     if not style.is_order_proven:
         words, other = _ORDER_WORDS[style.order]
-        context.note(f"No date of the chat proves the order: taken as {words}; --date-order {other} changes that.")
+        context.note(
+            f"No date of the chat proves the order: taken as {words}; --date-order {other} changes that."
+        )
     if len(style.authors) - len(bots) > 1:
         context.note(
             f"{len(style.authors) - len(bots)} people beside the bot write in this chat: each is a conversation."
@@ -130,10 +148,10 @@ def _events(
     users = [author for author in style.authors if author not in bots]
     partner = users[0] if len(users) == 1 else ""
     for message in messages:
-        if message.kind == "before":
+        if message.kind == BEFORE:
             yield Omission(BEFORE_FIRST, message.line)
-        elif message.kind == "notice":
-            yield Omission(NOTICE, message.line)
+        elif message.kind == NOTICE:
+            yield Omission(NOTICES, message.line)
         elif message.author not in bots:
             partner = message.author
             yield _taken(message, partner, context, is_reply=False)
@@ -147,7 +165,7 @@ def _taken(message: ChatMessage, phone: str, context: Context, *, is_reply: bool
     at = message.at_ms if context.zone is None else in_zone(message.at_ms, context.zone)
     precision: Precision = "s" if message.has_seconds else "min"
     kind = message.kind
-    if kind == "deletion":
+    if kind == DELETION:
         kind = "deleted"
         context.note(
             'Deleted messages arrived and have the kind "deleted": the file has neither their texts nor when they were '

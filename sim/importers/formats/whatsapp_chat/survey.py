@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from sim.importers.formats.whatsapp_chat.bodies import is_encryption_notice, read_body
+from sim.importers.formats.whatsapp_chat.bodies import NOTICE, is_encryption_notice, read_body
 from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, day_number
-from sim.importers.formats.whatsapp_chat.headers import MARKS, Header, read_header
+from sim.importers.formats.whatsapp_chat.headers import Header, read_header
 
 Lines = Callable[[], Iterable[str]]
 """Opener of the file: its lines from the first, each with its line end."""
@@ -23,7 +23,7 @@ _USUAL_PERCENT = 80
 """Least share of the forms that are not rare; below it the file is a collection, and all its forms count."""
 _CRLF_SHARE = 0.9
 _LATE_MS = 3_600_000
-_QUOTES = "\"“”«»„‟「『"
+_QUOTES = '"“”«»„‟「『'
 
 
 class NotAChatError(Exception):
@@ -205,7 +205,7 @@ def _first_split(text: str) -> tuple[str, str, str]:
         author, colon, body = text.rstrip("\r")[:-1], ":", ""
     if not colon:
         author, colon, body = text.partition(":")
-        if body.startswith("//") or " " in author[:-1].strip() and len(author) > 30:
+        if body.startswith("//") or (" " in author[:-1].strip() and len(author) > 30):
             return "", "", text
     name = clean_author(author)
     if not name or len(name) > AUTHOR_CHARACTERS_MAX or any(quote in name for quote in _QUOTES):
@@ -213,7 +213,9 @@ def _first_split(text: str) -> tuple[str, str, str]:
     return name, colon, body
 
 
-_STRIPPED = "".join(chr(code) for code in (*range(0x200B, 0x2010), 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
+_STRIPPED = "".join(
+    chr(code) for code in (*range(0x200B, 0x2010), 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
 _STRIPPED += "\ufeff"
 
 
@@ -225,8 +227,10 @@ def clean_author(author: str) -> str:
     return name.replace("\u00a0", " ").replace("\u202f", " ")
 
 
-_WITHOUT_MARKS = {ord(mark): None for mark in _STRIPPED if mark not in "\u200c\u200d"}
-assert set(MARKS) - {"-"} <= set(_STRIPPED)
+_WITHOUT_MARKS = dict.fromkeys(
+    (0x200B, 0x200E, 0x200F, 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+)
+"""Characters without width, but for the joiners, which emoji and Persian names need."""
 
 
 def _authors(lines: Iterable[str], style: Style) -> Counter[str]:
@@ -240,7 +244,7 @@ def _authors(lines: Iterable[str], style: Style) -> Counter[str]:
         if not author or (author not in counts and len(counts) >= AUTHORS_MAX):
             continue
         content = read_body(body, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
-        if content.kind == "notice":
+        if content.kind == NOTICE:
             continue
         counts[author] += 1
         parts = body.split(": ")[:-1][:3]
