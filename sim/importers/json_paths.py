@@ -12,6 +12,14 @@ from sim.importers.sources import LINE_BYTES_MAX, Source
 Path: TypeAlias = tuple[str, ...]
 """Keys from the root to a value; the elements of a list have the key "*"."""
 ELEMENT = "*"
+
+
+class _End:
+    """The end of a value that was yielded in its parts."""
+
+
+END = _End()
+"""Value that is yielded, with the empty path, behind the parts of each outermost value."""
 _CHUNK_BYTES = 256 * 1024
 _BLANK = " \t\r\n\ufeff"
 _DECODER = json.JSONDecoder()
@@ -22,21 +30,24 @@ class BrokenJsonError(Exception):
     """Raised where a file is not JSON, or ends in the middle; the message says so in a few words."""
 
 
-def values_at(source: Source, descends: Callable[[Path], bool]) -> Iterator[tuple[Path, Any]]:
+def values_at(source: Source, descends: Callable[[Path, str], bool]) -> Iterator[tuple[Path, Any]]:
     """Yields each value with its path. Objects and lists whose path `descends` accepts are yielded in their parts.
 
-    Several values may follow each other, as in JSON lines. Raises BrokenJsonError.
+    `descends` is asked with a path and the opening bracket. Several values may follow each other, as in JSON lines.
+    Raises BrokenJsonError.
     """
     with source.open() as stream:
         scanner = _Scanner(stream, descends)
-        while scanner.peek():
+        while opening := scanner.peek():
             yield from scanner.value(())
+            if opening in "{[" and descends((), opening):
+                yield (), END
 
 
 class _Scanner:
     """A position in a stream of JSON."""
 
-    def __init__(self, stream: BinaryIO, descends: Callable[[Path], bool]) -> None:
+    def __init__(self, stream: BinaryIO, descends: Callable[[Path, str], bool]) -> None:
         self._stream = stream
         self._descends = descends
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -47,7 +58,7 @@ class _Scanner:
     def value(self, path: Path) -> Iterator[tuple[Path, Any]]:
         """Yields the value at the position, whole or in parts."""
         opening = self.peek()
-        if opening in ("{", "[") and len(path) < _DEPTH_MAX and self._descends(path):
+        if opening in ("{", "[") and len(path) < _DEPTH_MAX and self._descends(path, opening):
             self._at += 1
             yield from self._members(path) if opening == "{" else self._elements(path)
         else:

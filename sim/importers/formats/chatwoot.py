@@ -47,6 +47,7 @@ class _Said(NamedTuple):
     kind: str
     """One of the message types."""
     conversation: str
+    """The user's phone, where every row has it; else the number of the conversation."""
     instance: str
     place: int
 
@@ -142,10 +143,11 @@ def _type(fields: Mapping[str, Any]) -> str:
 
 def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
     conversation = label(fields.get("conversation_id") or fields.get("conversation_display_id"))
-    conversation = conversation or label(at(fields, "conversation", "id"))
+    conversation = conversation or label(at(fields, "conversation", "id")) or label(row.outer.get("id"))
     user = next((found for column in _PHONE_COLUMNS if (found := label(fields.get(column)))), "")
     user = user or text(at(fields, "conversation", "meta", "sender", "phone_number"))
     user = user or text(at(row.outer, "meta", "contact", "phone_number"))
+    user = user or text(at(row.outer, "meta", "sender", "phone_number"))
     user = user or (joins.user(conversation) if conversation else "")
     inbox = (
         text(fields.get("inbox_name")) or text(at(fields, "inbox", "name")) or label(fields.get("inbox_id"))

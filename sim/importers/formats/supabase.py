@@ -1,8 +1,8 @@
 """Importer of the logs of Supabase's Edge Functions: JSON or CSV of the Logs Explorer, with what the function printed.
 
 Supabase keeps at most 10,000 characters of a line and 100 lines in 10 seconds
-(supabase.com/docs/guides/functions/limits). A webhook whose end was cut is read as far as it goes; that lines are missing
-can only be suspected, and is said.
+(supabase.com/docs/guides/functions/limits). A webhook whose end was cut is read as far as it goes; that lines are
+missing can only be suspected, and is said.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class TelegramExports(Importer):
             yield Omission(f"the rest of the file: {error}", 1)
 
 
-def _descends(path: Path) -> bool:
+def _descends(path: Path, _: str) -> bool:
     """Returns True for the lists of chats and of their messages."""
     return path in (
         (),

@@ -11,14 +11,17 @@ from typing import Any, NamedTuple, cast
 
 from sim.importers.base import ImportFailedError, Omission, Sample
 from sim.importers.formats.tables.dumps import is_dump, rows_of_dump
-from sim.importers.json_paths import ELEMENT, BrokenJsonError, Path, values_at
+from sim.importers.json_paths import ELEMENT, END, BrokenJsonError, Path, values_at
 from sim.importers.sources import LINE_BYTES_MAX, Source
 
 csv.field_size_limit(LINE_BYTES_MAX)
-_LISTS = frozenset({"messages", "records", "rows", "data", "payload", "result", "results", "items", "value"})
+_LISTS = frozenset(
+    {"messages", "records", "rows", "data", "payload", "result", "results", "items", "value", "Message", "Messages"}
+)
 """Keys under which APIs and tools put their rows."""
 _DELIMITERS = ",;\t|"
 _NULLS = frozenset({"", r"\N", "NULL", "null"})
+NOT_A_ROW = "a value that is not a row"
 CUT_ROW = "a row with another number of columns than the first line"
 
 
@@ -37,7 +40,7 @@ def rows_of(source: Source) -> Iterator[Row | Omission]:
     """Yields the rows of a file. Raises ImportFailedError."""
     sample = source.sample()
     if is_json(sample):
-        yield from _json_rows(source)
+        yield from _json_rows(source, sample)
     elif is_dump(sample):
         for table, fields, place in rows_of_dump(source):
             yield Row(table, fields, place, {})
@@ -65,36 +68,84 @@ def is_json(sample: Sample) -> bool:
     return sample.text[:100].lstrip("\ufeff \t\r\n").startswith(("{", "["))
 
 
-def _json_rows(source: Source) -> Iterator[Row | Omission]:
-    """Yields the objects of the outermost lists, and those that stand alone, as in JSON lines."""
-    outer: dict[str, Any] = {}
+def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
+    """Yields the rows in lists, those that stand alone, and those that follow each other as in JSON lines."""
     number = 0
-    lists = 0
+    pieces = _in_parts(source) if _is_one_large_object(sample) else _whole(source)
     try:
-        for path, value in values_at(source, _descends):
-            if ELEMENT in path or not path:
-                for fields in value if isinstance(value, list) else [value]:
-                    number += 1
-                    if isinstance(fields, dict):
-                        yield Row(path[-2] if len(path) > 1 else "", fields, number, dict(outer))
-                    else:
-                        yield Omission("a value that is not a row", number)
-                lists += 1
-            elif len(outer) < 100:
-                outer[path[-1]] = value
+        for piece in pieces:
+            number += 1
+            yield piece._replace(place=number) if isinstance(piece, Row) else Omission(NOT_A_ROW, number)
     except BrokenJsonError as error:
-        yield Omission(
-            f"the file {error}" if not str(error).startswith("the file") else str(error), number + 1
-        )
-    if not lists and outer:
-        yield Row("", outer, 1, {})
+        yield Omission(f"the rest of the file: {error}", number + 1)
 
 
-def _descends(path: Path) -> bool:
-    """Returns True for the root, and for lists of rows within objects that are not rows."""
-    if not path:
+def _is_one_large_object(sample: Sample) -> bool:
+    """Returns True for a file that begins with an object of which the sample has not even the end."""
+    text = sample.text.lstrip("\ufeff \t\r\n")
+    if not text.startswith("{") or sample.is_whole:
+        return False
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
         return True
-    return ELEMENT not in path and (path[-1] in _LISTS or path[-1][:1].isupper())
+    return False
+
+
+def _whole(source: Source) -> Iterator[Row | None]:
+    """Yields the rows of a file of small objects; None for a value that is not a row."""
+    for path, value in values_at(source, lambda path, opening: not path and opening == "["):
+        if path or value is not END:
+            yield from _rows_within(value)
+
+
+def _rows_within(value: Any) -> Iterator[Row | None]:
+    """Yields the rows of a list, or of a list in an object; an object without one is a row."""
+    if not isinstance(value, dict):
+        yield from (row for item in value for row in _rows_within(item)) if isinstance(value, list) else (None,)
+        return
+    name, rows, outer = _list_in(value)
+    if not rows:
+        yield Row("", value, 0, {})
+        return
+    for row in rows:
+        yield Row(name, row, 0, outer) if isinstance(row, dict) else None
+
+
+def _list_in(value: Mapping[str, Any], depth: int = 0) -> tuple[str, list[Any], Mapping[str, Any]]:
+    """Returns the list of rows in an object, with its name and the values beside it."""
+    for name, inner in value.items():
+        if name not in _LISTS:
+            continue
+        if isinstance(inner, list) and any(isinstance(row, dict) for row in inner):
+            return name, inner, {key: other for key, other in value.items() if key != name}
+        if isinstance(inner, dict) and depth < 2 and (nested := _list_in(inner, depth + 1))[1]:
+            return nested
+    return "", [], {}
+
+
+def _in_parts(source: Source) -> Iterator[Row | None]:
+    """Yields the rows of objects that are too large to hold: each list of rows is read one by one."""
+    outer: dict[str, Any] = {}
+    has_rows = False
+    for path, value in values_at(source, _descends):
+        if value is END:
+            if outer and not has_rows:
+                yield Row("", outer, 0, {})
+            outer, has_rows = {}, False
+        elif ELEMENT in path:
+            has_rows = True
+            yield Row(path[-2], value, 0, outer) if isinstance(value, dict) else None
+        elif path:
+            beside = outer
+            for name in path[:-1]:
+                beside = beside.setdefault(name, {})
+            beside[path[-1]] = value
+
+
+def _descends(path: Path, _: str) -> bool:
+    """Returns True for the outermost object, and for what may hold rows in it."""
+    return len(path) <= 3 and ELEMENT not in path and (not path or path[-1] in _LISTS)
 
 
 def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
