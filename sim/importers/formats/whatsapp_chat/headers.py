@@ -26,7 +26,7 @@ _TIME = (
     rf"(?P<hour>\d{{1,2}}){_M}(?P<colon>[:.٫時时시]|{_S}?h{_S}?){_S}?{_M}(?P<minute>\d{{2}})"
     rf"(?:{_M}(?:[:.٫分분]|{_S}?min{_S}?){_S}?{_M}(?P<second>\d{{2}}))?(?:{_S}?[分秒분초]|{_S}s(?![^\W_]))?{_M}"
 )
-_BEFORE = rf"(?P<comma>[,،、])?{_S}*{_M}(?:(?P<before>[^\W\d_][^\d\[\]():/,،、]{{0,15}}?){_S}*)?{_M}"
+_BEFORE = rf"(?P<comma>[,،、])?{_M}{_S}*{_M}(?:(?P<before>[^\W\d_][^\d\[\]():/,،、]{{0,15}}?){_S}*)?{_M}"
 _AFTER = r"(?P<after>[^\d\[\]:\-–—]{1,20}?)??"
 _DATE_FIRST = _DATE + _BEFORE + _TIME + _AFTER + _M
 _TIME_FIRST = (

@@ -86,6 +86,9 @@ def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
         f'"{visible(author)}" ({count})' for author, count in style.authors.most_common(CANDIDATES_MAX)
     )
     hint = _other_side(source.name, style)
+    if context.bots and len(style.authors) == 1:
+        context.note(f"{source.name}: the bot has written nothing in this chat.")
+        return frozenset()
     if context.bots:
         names = ", ".join(f'"{visible(bot)}"' for bot in sorted(context.bots))
         raise ImportFailedError(

@@ -19,10 +19,12 @@ _RARE_SHARE = 3
 """A form with less than a third of the most frequent form's messages is rare …"""
 _RARE_COUNT, _RARE_PERCENT = 20, 2
 """… unless it has at least 20 messages and 2 % of all: two exports in one file."""
-_USUAL_PERCENT = 80
+_USUAL_PERCENT = 60
 """Least share of the forms that are not rare; below it the file is a collection, and all its forms count."""
 _CRLF_SHARE = 0.9
 _LATE_MS = 3_600_000
+_COLONS_MAX = 3
+"""Limit on colons in an author's name."""
 _QUOTES = '"“”«»„‟「『'
 
 
@@ -190,11 +192,14 @@ def split_author(rest: str, known: Counter[str]) -> tuple[str, str]:
     author, colon, body = _first_split(rest)
     if not colon:
         return "", rest
-    while known:
-        more, colon, shorter = _first_split(body)
-        if not colon or f"{author}: {more}" not in known:
+    name, left = author, body
+    for _ in range(_COLONS_MAX if known else 0):
+        more, colon, left = _first_split(left)
+        if not colon:
             break
-        author, body = f"{author}: {more}", shorter
+        name = f"{name}: {more}"
+        if name in known:
+            author, body = name, left
     return author, body
 
 
@@ -247,7 +252,7 @@ def _authors(lines: Iterable[str], style: Style) -> Counter[str]:
         if content.kind == NOTICE:
             continue
         counts[author] += 1
-        parts = body.split(": ")[:-1][:3]
+        parts = body.split(": ")[:-1][:_COLONS_MAX]
         common[author] = _common_start(common[author], parts) if author in common else parts
     return Counter({_with_colons(author, common[author], count): count for author, count in counts.items()})
 
