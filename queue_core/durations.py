@@ -68,6 +68,20 @@ def format_duration_ms(value_ms: float) -> str:
     return f"{(value / _UNIT_MS[unit]).normalize():f}{unit}"
 
 
+def age(milliseconds: float) -> str:
+    """Write a time that passed for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
+    seconds = max(0.0, milliseconds / 1000)
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02} min"
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
 def with_negative_values(arguments: Iterable[str]) -> list[str]:
     """Write `--idle -3s` as `--idle=-3s`: argparse takes a value that begins with a dash for another option."""
     joined: list[str] = []

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
 from sim.commands import importing, replay, sweep, synth, systems
-from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError, Parser
+from sim.commands.errors import InputError
+from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, Parser
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import SettingsError
 from sim.importers.base import ImportFailedError

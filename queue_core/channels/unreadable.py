@@ -14,6 +14,8 @@ from queue_core.message import QueueMessage
 
 PAYLOAD_BYTES_MAX = 16_384
 """Limit on what is kept of a message; of a longer one the start is kept."""
+KIND = "unreadable"
+"""Kind of these messages in `message_data`."""
 UNKNOWN = "unknown"
 """Instance, or user, of a message that does not say it."""
 
@@ -25,7 +27,7 @@ def unreadable(say: Phrases, channel: str, instance: str, user: str, payload: An
         instance_name=name(instance) or UNKNOWN,
         user_phone=name(user) or UNKNOWN,
         message=say.said("unreadable"),
-        message_data={"channel": channel, "kind": "unreadable", "webhook": bounded(without_secrets(payload))},
+        message_data={"channel": channel, "kind": KIND, "webhook": bounded(without_secrets(payload))},
     )
     return Unreadable(message, reason)
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
+from queue_core.durations import age
 from queue_core.errors import NewerLayoutError, QueueError, QueueUnavailableError, UnsupportedRedisError
 from queue_core.keys import LAYOUT_VERSION
 from queue_core.queue.inspection import Sizes
@@ -248,19 +249,19 @@ class _Examination:
             return  # what waits for a backend, or for the end of a hold, does not expire
         if counted.oldest_age_ms is not None and counted.oldest_age_ms > ttl_ms / 2:
             self._warnings.append(
-                f"the oldest message has waited for {counted.oldest_age_ms // 1000} s, and becomes a dead letter at "
-                f"{ttl_ms // 1000} s if no worker takes it: are enough workers running?"
+                f"the oldest message has waited for {age(counted.oldest_age_ms)}, and becomes a dead letter at "
+                f"{age(ttl_ms)} if no worker takes it: are enough workers running?"
             )
 
     def _words_of(self, outage: Outage) -> str:
         waiting = quantity(outage.waiting, "conversation")
         if not outage.is_away:
             return f"{outage.name} is back; what waited for it is answered step by step, still waiting: {waiting}"
-        seconds = max(0, self._facts["checked_at_ms"] - outage.since_ms) // 1000
+        away = age(self._facts["checked_at_ms"] - outage.since_ms)
         return (
-            f"{outage.name} has been away for {seconds} s; waiting for it: {waiting}. They are answered when it is "
-            f"back, or become dead letters after {self._queue.settings.outage_patience_s} s. Its last error: "
-            f"{outage.error}"
+            f"{outage.name} has been away for {away}; waiting for it: {waiting}. They are answered when it is "
+            f"back, or become dead letters after {age(self._queue.settings.outage_patience_s * 1000)}. "
+            f"Its last error: {outage.error}"
         )
 
     async def _find_stranded(self) -> None:

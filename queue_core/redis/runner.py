@@ -40,6 +40,8 @@ _UNAVAILABLE = (
 _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_SCRIPT_NAME = re.compile(r",? script: [0-9a-f]{40}, on @user_script:\d+\.?$")
+"""End of an error inside a script. It helps nobody: the line is one of all scripts and libraries joined."""
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
@@ -187,7 +189,8 @@ def _result(call: Call[Result], answer: Any) -> Result:
 
 
 def _without_raw_text(words: str) -> str:
-    """Reword a failed connection, for which redis-py gives a number and asyncio's text."""
+    """Reword an error that names a script by its hash, or a connection by a number and asyncio's text."""
+    words = _SCRIPT_NAME.sub("", words)
     failed = _CONNECTING.fullmatch(words)
     if not failed:
         return words

@@ -37,6 +37,48 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
 Settings come from the environment and from .env; docs/server.md lists them.
 """
 
+_EXIT_CODES = (
+    "Exit code: 0 after SIGTERM or Ctrl-C; 130 after a second one; 1 for an error; 2 for a wrong setting."
+)
+_ROLES: Sequence[tuple[str, tuple[processes.Role, ...], str, str]] = (
+    (
+        "serve",
+        processes.ALL_ROLES,
+        "run everything in one process",
+        f"""\
+Runs web, worker and monitor in one process. Without REDIS_URL it starts a redis-server of its own, with its data in
+DATA_DIR (./data/); without AI an echo answers; without a channel replies are printed.
+{_EXIT_CODES}""",
+    ),
+    (
+        "web",
+        ("web",),
+        "take webhooks, put messages into the queue",
+        f"""\
+Takes the webhooks of the channels that are set, and puts their messages into the queue. While Redis is away it answers
+them itself, so it needs the same settings as a worker. Several may run on one REDIS_URL.
+{_EXIT_CODES}""",
+    ),
+    (
+        "worker",
+        ("worker",),
+        "take turns from the queue, ask the AI, send the replies",
+        f"""\
+Takes turns that are due, up to CONCURRENCY at a time, asks the AI, and sends the replies. Several may run on one
+REDIS_URL; a worker that dies is replaced by the others 15 s later.
+{_EXIT_CODES}""",
+    ),
+    (
+        "monitor",
+        ("monitor",),
+        "check the queue, repair it, and log what is wrong",
+        f"""\
+Checks the queue every MONITOR_EVERY_S (60 s), repairs it, deletes what is kept for long enough, and logs what is wrong.
+One is enough; several do no harm.
+{_EXIT_CODES}""",
+    ),
+)
+
 Command = Callable[[argparse.Namespace, ServerSettings], Coroutine[Any, Any, int]]
 
 
@@ -57,13 +99,8 @@ def parser() -> argparse.ArgumentParser:
         "--env-file", metavar="FILE", help=f"file with settings (default: {config.ENV_FILE}, if there is one)"
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for name, roles, about in (
-        ("serve", processes.ALL_ROLES, "run everything in one process"),
-        ("web", ("web",), "take webhooks, put messages into the queue"),
-        ("worker", ("worker",), "take turns from the queue, ask the AI, send the replies"),
-        ("monitor", ("monitor",), "check the queue, repair it, and log what is wrong"),
-    ):
-        command = commands.add_parser(name, help=about, description=about.capitalize() + ".")
+    for name, roles, about, description in _ROLES:
+        command = commands.add_parser(name, formatter_class=raw, help=about, description=description)
         if "web" in roles:
             command.add_argument("--host", help="address to listen on, instead of HOST")
             command.add_argument("--port", help="port to listen on, instead of PORT")

@@ -53,6 +53,8 @@ async def run(
 
     Raises the error that prevents the start, or that ended a role early.
     """
+    if "web" in roles:
+        _check_free(settings)
     asks_ai = "web" in roles or "worker" in roles  # while Redis is away, the web process asks the AI
     if asks_ai:
         settings = settings.with_ai(may_echo=starts_redis)
@@ -247,14 +249,35 @@ async def _listening(
         try:
             await web.TCPSite(runner, host, port, reuse_port=settings.reuse_port or None).start()
         except (OSError, UnicodeError) as error:
-            hint = f"HOST or {port_setting}" + (" (--host, --port)" if port_setting == "PORT" else "")
-            raise InvalidSettingsError(
-                f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another {hint}"
-            ) from None
+            raise _cannot_listen(host, port, port_setting, error) from None
         _log.info("listening on http://%s:%d", _shown(runner.addresses[0][0]), runner.addresses[0][1])
         yield
     finally:
         await runner.cleanup()
+
+
+def _check_free(settings: ServerSettings) -> None:
+    """Raises InvalidSettingsError if another program has the port of the web app, before anything is started."""
+    if settings.port == 0 or settings.reuse_port:
+        return
+    try:
+        with socket.create_server((settings.host, settings.port), family=_family(settings.host)):
+            pass
+    except (OSError, UnicodeError) as error:
+        raise _cannot_listen(settings.host, settings.port, "PORT", error) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _cannot_listen(
+    host: str, port: int, setting: Literal["PORT", "MONITOR_PORT"], error: OSError | UnicodeError
+) -> InvalidSettingsError:
+    hint = f"HOST or {setting}" + (" (--host, --port)" if setting == "PORT" else "")
+    return InvalidSettingsError(
+        f"cannot listen on {_shown(host)}:{port}: {_cause(error)}; choose another {hint}"
+    )
 
 
 def _cause(error: OSError | UnicodeError) -> str:

@@ -83,6 +83,11 @@ def _filled(text: str, values: dict[str, object]) -> str:
     return text % {name: _isolated(value) for name, value in values.items()}
 
 
+def isolated(text: str) -> str:
+    """Isolate a name that becomes part of a list, as `gettext` does with the values that it fills in."""
+    return str(_isolated(text)) if direction() == "rtl" else text
+
+
 def _isolated(value: object) -> object:
     """Isolate a text that would change its place in a right-to-left sentence."""
     if not isinstance(value, str):

@@ -9,7 +9,7 @@ from reports.results.replay import ExpectationResult, ReplayResult, Run
 from reports.results.sweep import TURNS_NEEDED, SweepResult, SweepRow, is_clean
 from reports.results.systems import is_queue, profile_of
 from reports.text import cut, one_line
-from reports.words.language import gettext, ngettext
+from reports.words.language import gettext, isolated, ngettext
 from reports.words.numbers import seconds, share
 
 NAME_LENGTH_MAX = 60
@@ -85,7 +85,9 @@ def _others(by_system: Mapping[str, Sequence[Run]]) -> str:
     """Say what each system lost, in one phrase for those that lost nothing."""
     losers = {name: runs for name, runs in by_system.items() if any(run["lost"] for run in runs)}
     parts = [_losses(name, runs) for name, runs in losers.items()]
-    if without := [cut(one_line(name), NAME_LENGTH_MAX) for name in by_system if name not in losers]:
+    if without := [
+        isolated(cut(one_line(name), NAME_LENGTH_MAX)) for name in by_system if name not in losers
+    ]:
         parts.append(gettext("%(systems)s lost none", systems=gettext(" and ").join(_shortened(without))))
     return gettext(", ").join(parts)
 

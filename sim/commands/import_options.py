@@ -9,7 +9,7 @@ from typing import get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 from queue_core.text import suggestion
-from sim.commands.shared import InputError
+from sim.commands.errors import InputError
 from sim.importers.base import DateOrder
 from sim.importers.detection import format_names
 from sim.importers.taking import ImportOptions
@@ -90,6 +90,23 @@ def import_options(options: argparse.Namespace, *, seed: int = 0) -> ImportOptio
         keeps_seconds=options.keep_seconds,
         seed=seed,
     )
+
+
+def given_import_options(options: argparse.Namespace) -> list[str]:
+    """Return the options that the user typed, as words of a command line; the key is a secret, and left out."""
+    words: list[str] = []
+    for name, text in (
+        ("format", options.format),
+        ("instance", options.instance),
+        ("zone", str(options.zone) if options.zone else ""),
+        ("date-order", options.date_order),
+        ("from", options.start),
+        ("to", options.end),
+    ):
+        words += [f"--{name}", text] if text else []
+    words += [word for name in options.bot for word in ("--bot", name)]
+    words += ["--text"] if options.text else []
+    return [*words, *(["--keep-seconds"] if options.keep_seconds else [])]
 
 
 def parse_zone(text: str) -> tzinfo:

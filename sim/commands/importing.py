@@ -15,9 +15,10 @@ from typing import IO
 from queue_core.recording.format import MessageEvent
 from queue_core.recording.writer import header_line, message_line, other_line
 from reports.results.writing import STANDARD_OUTPUT, json_text
+from sim.commands.errors import InputError
 from sim.commands.import_options import add_import_options, import_options
 from sim.commands.import_words import explanation_lines, summary_lines
-from sim.commands.shared import OK, SEED_MAX, InputError, whole_number
+from sim.commands.shared import OK, SEED_MAX, whole_number
 from sim.console import byte_progress, console_for, terminal_text
 from sim.importers.importing import Import
 from sim.importers.sources import STANDARD_INPUT, Meter, size_of

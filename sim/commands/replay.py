@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from queue_core.recording.format import Recording
-from queue_core.recording.reader import load
 from queue_core.settings import PROFILES, RULE_OPTIONS
 from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
+from sim.commands.errors import InputError
+from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
-    InputError,
     add_output,
     add_paths,
     add_world,
@@ -102,9 +102,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace) -> int:
     """Replay, show and write; returns the exit code. Raises InputError and the errors of `carry_out`."""
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
+    recordings = load_recordings(options)
     study = _study(options, recordings)
     check_outputs(options)
+    say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     publish(

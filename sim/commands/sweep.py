@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from queue_core.recording.reader import load
 from reports.results.sweep import SweepResult
 from reports.words.verdicts import sweep_verdict
+from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
@@ -53,7 +53,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(options: argparse.Namespace) -> int:
     """Replay every choice, write and show; returns the exit code. Raises InputError and the errors of `sweep`."""
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
+    recordings = load_recordings(options)
     lists, world = given_options(options, _LISTS), given_options(options, ("ai", "redis-latency"))
     grid = choices({**DEFAULT_GRID, **{name: text.split(",") for name, text in lists.items()}})
     study = Study(
@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         command=command_line("sweep", options, {**lists, **world}),
     )
     check_outputs(options)
+    say_estimate(recordings, study.contenders, options.runs * len(grid), options)
     with progress(len(recordings) * options.runs * len(grid), shown=not options.quiet) as done:
         result = sweep(study, grid, jobs=options.jobs, done=done)
     style = "bold green" if result["recommended"] is not None else "bold yellow"
@@ -108,7 +109,9 @@ def _show(result: SweepResult, console: Console) -> None:
             *times,
         )
     print_table(table, console)
-    marks = "→ recommended; • nothing beats it: every other choice that is better in one respect is worse in another; "
+    marks = "• nothing beats it: every other choice that is better in one respect is worse in another; "
+    if result["recommended"] is not None:
+        marks = f"→ recommended; {marks}"
     console.print(
         f"{marks if is_comparison else ''}"
         "split turns: the user wrote again between hand-over and reply; from first, from last: p50/p95.",

@@ -30,7 +30,7 @@ class Evidence(NamedTuple):
     certainty: int
     """From 1 to 100."""
     words: str
-    """What was seen, as in "20 of 20 lines are webhooks of the Evolution API"."""
+    """Signs in words, as in "20 of 20 lines are webhooks of the Evolution API"."""
 
 
 class Taken(NamedTuple):

@@ -160,6 +160,8 @@ def test_broken_lines_are_skipped_counted_and_the_first_ten_shown_on_request(tmp
         assert words in done.stdout
         assert words in page
     assert "line 12" not in done.stdout
+    done = sim("replay", "bad.jsonl", "--skip-bad-lines", "--no-report", "--quiet", cwd=tmp_path)
+    assert done.stderr == "sim: warning: bad.jsonl: 13 broken lines skipped\n"
 
 
 def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
@@ -221,9 +223,7 @@ def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     for paths in ("one.jsonl", "."):
         done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
         assert done.returncode == 2
-        assert done.stderr.startswith(
-            "sim: one.jsonl is a recording to replay; write the result to another file"
-        )
+        assert done.stderr.startswith("sim: one.jsonl is a file to replay; write the result to another file")
     assert path.read_text() == ONE
 
 
@@ -294,6 +294,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str, after_s: float) -> None:
         "500",
         "--jobs",
         jobs,
+        "--quiet",
     ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(

@@ -191,6 +191,7 @@ def test_two_messages_recommend_nothing(write_recording: Callable[..., Path], tm
     assert done.returncode == 0, done.stderr
     result: SweepResult = json.loads((tmp_path / "out.json").read_text("utf-8"))
     assert (result["recommended"], result["no_recommendation"]) == (None, "few_turns")
+    assert "→ recommended" not in done.stdout
     assert not any(line.startswith("→ ") for line in done.stdout.splitlines()[:7])
     assert "\nToo little to recommend settings: 1 turn of several messages; at least 200" in done.stdout
     page = (tmp_path / "reports" / "out" / "sweep.html").read_text("utf-8")

@@ -8,15 +8,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
+from queue_core.channels import unreadable
+from queue_core.durations import age
 from queue_core.errors import DeadLetterNotFoundError, QueueError
-from queue_core.message import DeadLetter
+from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
-    age,
     complain,
     moment,
     name,
@@ -228,6 +231,7 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
             *((("written", _written(message.timestamp, letter)),) if message.timestamp > 0 else ()),
             ("arrived", moment(message.added_at) if message.added_at else "never queued"),
             ("text", visible(message.message)),
+            *((("webhook", visible(_webhook(message))),) if kind == unreadable.KIND else ()),
         ]
     else:
         fields.append(("unreadable", visible(letter.raw)))
@@ -235,6 +239,11 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
         fields.append(("reply", f"{visible(letter.reply)}  (recorded, perhaps never sent)"))
     write_fields(fields)
     return OK
+
+
+def _webhook(message: QueueMessage) -> str:
+    """Returns what came, as JSON: the message that it holds could not be read."""
+    return msgspec.json.encode(message.message_data.get("webhook")).decode()
 
 
 def _written(timestamp_ms: int, letter: DeadLetter) -> str:

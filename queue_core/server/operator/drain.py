@@ -7,13 +7,14 @@ import asyncio
 
 import msgspec
 
+from queue_core.durations import age
 from queue_core.errors import QueueUnavailableError
 from queue_core.legacy.inspection import Buffered, count_buffered
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, duration_s
 from queue_core.server.operator.figures import in_conversations
-from queue_core.server.operator.output import age, write, write_json, write_remark
+from queue_core.server.operator.output import write, write_json, write_remark
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from queue_core.durations import age
 from queue_core.queue.health import HealthReport
 from queue_core.queue.layout import BESIDE_MS
 from queue_core.queue.outages import Outage
-from queue_core.server.operator.output import age, moment, write
+from queue_core.server.operator.output import moment, write
 from queue_core.text import quantity, visible
 
 

@@ -6,12 +6,13 @@ import argparse
 
 import msgspec
 
+from queue_core.durations import age
 from queue_core.queue.holding import Inventory
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import OK, add_command, duration_s
 from queue_core.server.operator.figures import in_conversations
-from queue_core.server.operator.output import age, complain, moment, write, write_fields, write_json
+from queue_core.server.operator.output import complain, moment, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity
 

@@ -73,20 +73,6 @@ def name(text: str) -> str:
     return shortened(text, NAME_CELLS_MAX)
 
 
-def age(milliseconds: float) -> str:
-    """Write a duration for people, such as "1.2 s", "3 min 05 s" or "2 d 04 h"; a negative one counts as 0."""
-    seconds = max(0.0, milliseconds / 1000)
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds:02} s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02} min"
-    return f"{hours // 24} d {hours % 24:02} h"
-
-
 def moment(unix_ms: int) -> str:
     """Write a time in UTC, to the second; a time outside the calendar is written as its number."""
     try:

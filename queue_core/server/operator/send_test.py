@@ -16,6 +16,7 @@ from aiohttp import ClientSession
 
 from queue_core.channels.evolution.example import PATH, example_headers, example_webhook
 from queue_core.channels.evolution.provider import Evolution
+from queue_core.durations import age
 from queue_core.errors import InvalidMessageError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import DeadLetter, QueueMessage, check_names
@@ -30,7 +31,7 @@ from queue_core.server.operator.arguments import (
     is_phone_number,
     phone_spellings,
 )
-from queue_core.server.operator.output import age, complain, write, write_fields, write_json
+from queue_core.server.operator.output import complain, write, write_fields, write_json
 from queue_core.server.own_redis import open_queue
 from queue_core.text import quantity, visible
 

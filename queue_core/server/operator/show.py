@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory, Memory
+from queue_core.durations import age
 from queue_core.legacy.buffer import Buffer
 from queue_core.legacy.inspection import read_buffer
 from queue_core.legacy.store import StoredMessage
@@ -21,7 +22,6 @@ from queue_core.server.operator.arguments import FAILED, OK, add_command, count,
 from queue_core.server.operator.output import (
     TEXT_CELLS_MAX,
     Table,
-    age,
     complain,
     moment,
     name,

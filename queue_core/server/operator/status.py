@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from queue_core.durations import age
 from queue_core.errors import QueueUnavailableError
 from queue_core.legacy.inspection import count_buffered
 from queue_core.queue.health import examine
@@ -20,7 +21,6 @@ from queue_core.server.operator.arguments import OK, add_command, count, duratio
 from queue_core.server.operator.figures import figures, in_conversations, write_findings
 from queue_core.server.operator.output import (
     Table,
-    age,
     complain,
     name,
     write,

@@ -68,8 +68,8 @@ async def test_an_outage_is_a_warning_that_says_since_when_why_and_how_many_wait
     now += 50_000
     report = await examine(queue)
     assert [(outage.name, outage.waiting) for outage in report.outages] == [("the AI", 2)]
-    assert about(report.warnings, "the AI has been away for 50 s; waiting for it: 2 conversations")
-    assert about(report.warnings, "after 72000 s. Its last error: the AI answered 503")
+    assert about(report.warnings, "the AI has been away for 50.0 s; waiting for it: 2 conversations")
+    assert about(report.warnings, "after 20 h 00 min. Its last error: the AI answered 503")
     assert not about(report.warnings, "the oldest message"), "what waits for the AI does not expire"
     probe = (await queue.claim("p", limit=1)).batches[0]
     await queue.record_reply(probe, "hello")
@@ -142,7 +142,7 @@ async def test_the_oldest_message_is_near_its_end(redis_client: Redis) -> None:
     now += 30_000
     assert not about((await examine(queue)).warnings, "oldest message")
     now += 1_000
-    assert about((await examine(queue)).warnings, "oldest message has waited for 31 s")
+    assert about((await examine(queue)).warnings, "oldest message has waited for 31.0 s")
 
 
 async def test_stranded_conversations_are_an_error_until_they_are_rescued(redis_client: Redis) -> None:

@@ -80,6 +80,16 @@ def test_systems_without_a_loss_are_named_together() -> None:
     assert _plain(replay_verdict(result).rest) == "list-v1 lost none."
 
 
+def test_an_arabic_list_of_systems_runs_from_right_to_left() -> None:
+    """Each name is isolated by itself, so that the list around the names is set by its Arabic words."""
+    result = _of_queue()
+    clean = result["runs"][1]
+    result["runs"] = [clean, {**clean, "system": "list-v1"}, {**clean, "system": "list-v2"}]
+    with speaking("ar"):
+        words = str(replay_verdict(result).rest)
+    assert "\u2068list-v1\u2069 و\u2068list-v2\u2069" in words
+
+
 def test_the_queue_with_each_profile_has_its_words_and_harm_comes_first() -> None:
     result = example.incident_with_profiles()
     assert _plain(replay_verdict(result)).startswith(

@@ -10,6 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import QueueMessage, QueueUnavailableError
+from queue_core.channels.phrases import Phrases
+from queue_core.channels.unreadable import unreadable
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.server.operator.dead import PAGE
 from tests.queue_core.bot import claimed_batch
@@ -114,6 +116,14 @@ async def test_show_of_what_could_not_be_read(console: Console) -> None:
     shown = await console.run("dead", "show", await only_id(console))
     assert r"\x1bgarbage" in shown.out
     assert (await console.run("dead", "list", "--text")).lines[1].endswith("(unreadable)")
+
+
+async def test_show_of_a_webhook_that_was_not_understood_has_what_came(console: Console) -> None:
+    item = unreadable(Phrases("en"), "cloud", "bot", "201", {"text": 5}, "text is a number")
+    await console.queue.keep_unreadable(item.message, item.reason)
+    shown = await console.run("dead", "show", await only_id(console))
+    assert '{"text":5}' in shown.out
+    assert "text is a number" in shown.out
 
 
 @pytest.mark.parametrize("letter_id", ["0/1-1", "7/1-1", "nonsense", "0/\x1b[2J"])

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from queue_core import InvalidSettingsError, QueueUnavailableError
+from queue_core.durations import age
 from queue_core.server.cli import main
 from queue_core.server.operator import output as operator_output
 from queue_core.server.operator.arguments import duration_s
 from queue_core.server.operator.output import (
     NAME_CELLS_MAX,
     Table,
-    age,
     moment,
     name,
     shortened,
