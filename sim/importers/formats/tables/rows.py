@@ -16,7 +16,19 @@ from sim.importers.sources import LINE_BYTES_MAX, Source
 
 csv.field_size_limit(LINE_BYTES_MAX)
 _LISTS = frozenset(
-    {"messages", "records", "rows", "data", "payload", "result", "results", "items", "value", "Message", "Messages"}
+    {
+        "messages",
+        "records",
+        "rows",
+        "data",
+        "payload",
+        "result",
+        "results",
+        "items",
+        "value",
+        "Message",
+        "Messages",
+    }
 )
 """Keys under which APIs and tools put their rows."""
 _DELIMITERS = ",;\t|"
@@ -102,7 +114,9 @@ def _whole(source: Source) -> Iterator[Row | None]:
 def _rows_within(value: Any) -> Iterator[Row | None]:
     """Yields the rows of a list, or of a list in an object; an object without one is a row."""
     if not isinstance(value, dict):
-        yield from (row for item in value for row in _rows_within(item)) if isinstance(value, list) else (None,)
+        yield from (
+            (row for item in value for row in _rows_within(item)) if isinstance(value, list) else (None,)
+        )
         return
     name, rows, outer = _list_in(value)
     if not rows:

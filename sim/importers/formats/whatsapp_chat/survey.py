@@ -14,7 +14,8 @@ Lines = Callable[[], Iterable[str]]
 """Opener of the file: its lines from the first, each with its line end."""
 FORMS_MAX = 200
 AUTHORS_MAX = 5_000
-AUTHOR_CHARACTERS_MAX = 120
+AUTHOR_CHARACTERS_MAX, AUTHOR_WORDS_MAX = 120, 8
+"""Limits on names; what is longer is a sentence of WhatsApp's own."""
 _RARE_SHARE = 3
 """A form with less than a third of the most frequent form's messages is rare …"""
 _RARE_COUNT, _RARE_PERCENT = 20, 2
@@ -213,7 +214,8 @@ def _first_split(text: str) -> tuple[str, str, str]:
         if body.startswith("//") or (" " in author[:-1].strip() and len(author) > 30):
             return "", "", text
     name = clean_author(author)
-    if not name or len(name) > AUTHOR_CHARACTERS_MAX or any(quote in name for quote in _QUOTES):
+    is_sentence = len(name) > AUTHOR_CHARACTERS_MAX or len(name.split()) > AUTHOR_WORDS_MAX
+    if not name or is_sentence or any(quote in name for quote in _QUOTES):
         return "", "", text
     return name, colon, body
 

@@ -86,7 +86,12 @@ def test_the_user_says_under_which_name_the_bot_writes() -> None:
 
 
 def test_conversations_of_the_api_are_read() -> None:
-    conversations = {"data": {"meta": {"all_count": 1}, "payload": [{"id": 42, "meta": {"sender": CONTACT}, "messages": MESSAGES[:3]}]}}
+    conversations = {
+        "data": {
+            "meta": {"all_count": 1},
+            "payload": [{"id": 42, "meta": {"sender": CONTACT}, "messages": MESSAGES[:3]}],
+        }
+    }
     outcome = read(conversations)
     assert [(each.text, each.phone) for each in outcome.messages] == [("oi", "+5547911112222")]
     assert len(outcome.replies) == 1
@@ -107,7 +112,9 @@ def test_webhooks_of_chatwoot_are_read() -> None:
     updated = {**webhook, "event": "message_updated"}
     content = json.dumps(webhook) + "\n" + json.dumps(updated) + "\n"
     outcome = read(content)
-    assert [(each.text, each.instance, each.at) for each in outcome.messages] == [("oi", "WhatsApp", utc_ms("2025-03-01T12:15:20.123Z"))]
+    assert [(each.text, each.instance, each.at) for each in outcome.messages] == [
+        ("oi", "WhatsApp", utc_ms("2025-03-01T12:15:20.123Z"))
+    ]
     assert outcome.omitted == {OTHER_ROW: 1}
     assert detected(content)[0] == "chatwoot"
 
@@ -149,7 +156,9 @@ def test_a_dump_names_users_and_inboxes() -> None:
         "102\tolá\t42\t5\t1\tf\t2025-03-01 12:15:25\tUser\n\\.\n"
     )
     outcome = read(dump)
-    assert [(each.text, each.phone, each.instance) for each in outcome.messages] == [("oi\nde novo", "+5547911112222", "WhatsApp")]
+    assert [(each.text, each.phone, each.instance) for each in outcome.messages] == [
+        ("oi\nde novo", "+5547911112222", "WhatsApp")
+    ]
     assert [(each.phone, each.who) for each in outcome.replies] == [("+5547911112222", "human")]
     assert outcome.omitted == {OTHER_ROW: 3}
     assert detected(dump)[0] == "chatwoot"

@@ -37,7 +37,14 @@ MESSAGE = """{{
 SECONDS = 1740831320  # 2025-03-01T12:15:20Z, so the console is three hours behind UTC
 
 
-def printed(text: str = "bom dia", *, own: str = "false", id: str = "A1", seconds: int = SECONDS, source: str = "android") -> str:  # noqa: A002 - the field's name
+def printed(
+    text: str = "bom dia",
+    *,
+    own: str = "false",
+    id: str = "A1",
+    seconds: int = SECONDS,
+    source: str = "android",
+) -> str:  # noqa: A002 - the field's name
     return MESSAGE.format(own=own, id=id, text=text, seconds=seconds, source=source)
 
 
@@ -60,14 +67,18 @@ def test_a_message_is_read_and_the_zone_of_the_console_is_found() -> None:
 
 
 def test_own_messages_are_replies() -> None:
-    outcome = read(record() + record("oi! em que posso ajudar?", own="true", id="B1", seconds=SECONDS + 4, source="web"))
+    outcome = read(
+        record() + record("oi! em que posso ajudar?", own="true", id="B1", seconds=SECONDS + 4, source="web")
+    )
     assert [reply.text for reply in outcome.replies] == ["oi! em que posso ajudar?"]
     assert outcome.replies[0].phone == outcome.messages[0].phone
 
 
 def test_colours_do_not_matter() -> None:
     coloured = record().replace("[Evolution API]", "\x1b[1m\x1b[37m[Evolution API]\x1b[0m \x1b[1m\x1b[37m")
-    coloured = coloured.replace("'bom dia'", "\x1b[32m'bom dia'\x1b[39m").replace("false", "\x1b[33mfalse\x1b[39m")
+    coloured = coloured.replace("'bom dia'", "\x1b[32m'bom dia'\x1b[39m").replace(
+        "false", "\x1b[33mfalse\x1b[39m"
+    )
     without_escapes = record().replace("[Evolution API]", "[1m[37m[Evolution API][0m [1m")
     for log in (coloured, without_escapes):
         assert [message.text for message in read(log).messages] == ["bom dia"]
@@ -94,7 +105,10 @@ def test_what_stands_before_each_line_is_taken_off(before: str, at: str) -> None
 
 def test_the_files_that_docker_keeps_are_read() -> None:
     log = "".join(
-        json.dumps({"log": line + "\n", "stream": "stdout", "time": "2025-03-01T12:15:20.5Z"}, separators=(",", ":")) + "\n"
+        json.dumps(
+            {"log": line + "\n", "stream": "stdout", "time": "2025-03-01T12:15:20.5Z"}, separators=(",", ":")
+        )
+        + "\n"
         for line in record().splitlines()
     )
     assert [message.at for message in read(log).messages] == [utc_ms("2025-03-01T12:15:20.500Z")]
@@ -109,7 +123,9 @@ def test_lines_of_two_containers_may_mix() -> None:
 
 def test_an_object_may_begin_in_the_line_of_the_header() -> None:
     """Without colours, the Evolution API prints both at once."""
-    header = "[Evolution API] [loja] 184 - Sat Mar 01 2025 09:15:20   VERBOSE  [ChannelStartupService] [object] "
+    header = (
+        "[Evolution API] [loja] 184 - Sat Mar 01 2025 09:15:20   VERBOSE  [ChannelStartupService] [object] "
+    )
     assert [message.text for message in read(header + printed("junto")).messages] == ["junto"]
 
 
@@ -129,24 +145,38 @@ def test_the_same_form_again_is_a_second_delivery() -> None:
 
 
 def test_what_the_printer_cut_is_said() -> None:
-    text_cut = record().replace("message: {\n    conversation: 'bom dia',", "message: {\n    extendedTextMessage: [Object],")
+    text_cut = record().replace(
+        "message: {\n    conversation: 'bom dia',", "message: {\n    extendedTextMessage: [Object],"
+    )
     outcome = read(text_cut)
     assert len(outcome.messages) == 1
     assert any("[Object]" in note for note in outcome.notes)
-    picture = record().replace("conversation: 'bom dia',", "imageMessage: [Object],").replace("'conversation'", "'imageMessage'")
+    picture = (
+        record()
+        .replace("conversation: 'bom dia',", "imageMessage: [Object],")
+        .replace("'conversation'", "'imageMessage'")
+    )
     assert [message.kind for message in read(picture).messages] == ["image"]
     whole_cut = read(record().replace("message: {", "message: [Object], other: {"))
     assert [message.kind for message in whole_cut.messages] == ["text"]
-    for cut in ("{ event: 'messages.upsert', instance: 'loja', data: [Object] }\n", "{ object: 'whatsapp_business_account', entry: [ [Object] ] }\n"):
+    for cut in (
+        "{ event: 'messages.upsert', instance: 'loja', data: [Object] }\n",
+        "{ object: 'whatsapp_business_account', entry: [ [Object] ] }\n",
+    ):
         assert read(cut).omitted == {CUT_MESSAGE: 1}
 
 
 def test_everything_else_is_counted() -> None:
     log = (
         HEADER.format(level="INFO").replace("[object]", "[string]") + "Group Ignore: true \n"
-        "listening on 8080\n" + HEADER.format(level="LOG") + "\n{ cacheKey: 'x', ttl: 5 }\n"
-        + HEADER.format(level="LOG") + "\n{\n  key: {\n    remoteJid: 'x@s.whatsapp.net',\n" + record()
-        + HEADER.format(level="ERROR") + "\n{\n  local: 'end"
+        "listening on 8080\n"
+        + HEADER.format(level="LOG")
+        + "\n{ cacheKey: 'x', ttl: 5 }\n"
+        + HEADER.format(level="LOG")
+        + "\n{\n  key: {\n    remoteJid: 'x@s.whatsapp.net',\n"
+        + record()
+        + HEADER.format(level="ERROR")
+        + "\n{\n  local: 'end"
     )
     outcome = read(log)
     assert len(outcome.messages) == 1
@@ -170,8 +200,17 @@ def test_said_zones_win() -> None:
 
 def test_the_console_is_recognised_and_webhooks_in_json_are_not_taken_for_it() -> None:
     assert detected(record())[0] == "console"
-    assert detected("Booting\n" * 50 + HEADER.format(level="INFO").replace("[object]", "[string]") + "ready\n")[0] == "console"
-    body = {"event": "messages.upsert", "instance": "loja", "data": {"key": {"remoteJid": "1@s.whatsapp.net", "id": "A"}, "message": {"conversation": "x"}}}
+    assert (
+        detected("Booting\n" * 50 + HEADER.format(level="INFO").replace("[object]", "[string]") + "ready\n")[
+            0
+        ]
+        == "console"
+    )
+    body = {
+        "event": "messages.upsert",
+        "instance": "loja",
+        "data": {"key": {"remoteJid": "1@s.whatsapp.net", "id": "A"}, "message": {"conversation": "x"}},
+    }
     assert detected((json.dumps(body) + "\n") * 3)[0] == "webhooks"
 
 

@@ -22,7 +22,9 @@ COLUMNS = (
 SECONDS = 1740831320
 
 
-def row(text: str, *, number: int = 1, own: bool = False, jid: str = "5547911112222@s.whatsapp.net") -> dict[str, Any]:
+def row(
+    text: str, *, number: int = 1, own: bool = False, jid: str = "5547911112222@s.whatsapp.net"
+) -> dict[str, Any]:
     return {
         "id": f"cm{number}",
         "key": {"id": f"A{number}", "fromMe": own, "remoteJid": jid},
@@ -102,7 +104,9 @@ FORMATS = {
     "json": json.dumps(ROWS, indent=1),
     "json lines": "".join(json.dumps(each) + "\n" for each in ROWS),
     "the API's answer": json.dumps({"messages": {"total": 4, "pages": 1, "currentPage": 1, "records": ROWS}}),
-    "psql's JSON, its columns as texts": json.dumps([{**each, "key": json.dumps(each["key"]), "message": json.dumps(each["message"])} for each in ROWS]),
+    "psql's JSON, its columns as texts": json.dumps(
+        [{**each, "key": json.dumps(each["key"]), "message": json.dumps(each["message"])} for each in ROWS]
+    ),
     "COPY": as_copy(ROWS),
     "INSERT": as_insert(ROWS),
 }
@@ -147,7 +151,9 @@ def test_rows_of_mongodb_are_read() -> None:
         "owner": "loja",
     }
     outcome = read(json.dumps(stored) + "\n")
-    assert [(message.text, message.instance, message.at) for message in outcome.messages] == [("da versão 1", "loja", SECONDS * 1000)]
+    assert [(message.text, message.instance, message.at) for message in outcome.messages] == [
+        ("da versão 1", "loja", SECONDS * 1000)
+    ]
     assert detected(json.dumps(stored) + "\n")[0] == "evolution-table"
 
 
@@ -157,7 +163,11 @@ def test_a_key_in_parts_is_read() -> None:
 
 
 def test_broken_rows_are_counted() -> None:
-    content = as_csv(ROWS[:2]) + "cm9,only two\r\n" + as_csv([row("x", number=5)]).split("\r\n", 1)[1].replace("remoteJid", "r")
+    content = (
+        as_csv(ROWS[:2])
+        + "cm9,only two\r\n"
+        + as_csv([row("x", number=5)]).split("\r\n", 1)[1].replace("remoteJid", "r")
+    )
     outcome = read(content)
     assert len(outcome.messages) == 2
     assert outcome.omitted == {CUT_ROW: 1, WITHOUT_KEY: 1}
@@ -166,4 +176,3 @@ def test_broken_rows_are_counted() -> None:
 def test_a_table_without_keys_is_refused_in_words() -> None:
     with pytest.raises(ImportFailedError, match="export the table Message with the names"):
         read("id,pushName\n1,Rita\n2,Ana\n")
-

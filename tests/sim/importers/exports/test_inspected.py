@@ -17,7 +17,10 @@ from sim.importers.formats.console.inspected import CUT, InspectedError, read_va
         ("{ a: 'x', b: \"it's\", c: `it's \"both\"` }", {"a": "x", "b": "it's", "c": 'it\'s "both"'}),
         ("{ 'with-dash': 1, 2: 'two', $d: -3.5 }", {"with-dash": 1, "2": "two", "$d": -3.5}),
         ("{ gone: undefined, none: null, yes: true, nan: NaN }", {"none": None, "yes": True, "nan": None}),
-        ("{ deep: [Object], list: [Array], f: [Function: f], at: [Getter] }", {n: CUT for n in ("deep", "list", "f", "at")}),
+        (
+            "{ deep: [Object], list: [Array], f: [Function: f], at: [Getter] }",
+            {n: CUT for n in ("deep", "list", "f", "at")},
+        ),
         ("<ref *1> { self: [Circular *1], n: 1 }", {"self": CUT, "n": 1}),
         ("{ raw: <Buffer 0a 0b ... 50 more bytes>, n: 1 }", {"raw": CUT, "n": 1}),
         ("Uint8Array(3) [ 1, 2, 3 ]", [1, 2, 3]),
@@ -27,12 +30,18 @@ from sim.importers.formats.console.inspected import CUT, InspectedError, read_va
         ("[Object: null prototype] { a: 1 }", {"a": 1}),
         ("Map(2) { 'a' => { x: 1 }, 'b' => [] }", {"a": {"x": 1}, "b": []}),
         ("{ s: Set(2) { 1, 'b' }, p: Promise { <pending> }, n: 1 }", {"s": [1, "b"], "p": [CUT], "n": 1}),
-        ("{ at: 2024-06-11T10:00:00.000Z, big: 12345678901234567890n }", {"at": "2024-06-11T10:00:00.000Z", "big": 12345678901234567890}),
+        (
+            "{ at: 2024-06-11T10:00:00.000Z, big: 12345678901234567890n }",
+            {"at": "2024-06-11T10:00:00.000Z", "big": 12345678901234567890},
+        ),
         ("{ t: 'one\\n' +\n    'two', n: 1 }", {"t": "one\ntwo", "n": 1}),
         ("{ t: 'aaa'... 5 more characters, n: 1 }", {"t": "aaa", "n": 1}),
         (r"{ t: 'tab\t\x1B\u00e9\u{1F600} \\ \' end' }", {"t": "tab\t\x1bé😀 \\ ' end"}),
         (r"{ t: '\uD83D\uDE00', half: '\uD83D' }", {"t": "😀", "half": "\ufffd"}),
-        ("{ e: Error: boom {\n    at f (x.js:1:2)\n    at g (y.js:3:4) {\n  code: 'E' },\n  n: 1 }", {"e": CUT, "n": 1}),
+        (
+            "{ e: Error: boom {\n    at f (x.js:1:2)\n    at g (y.js:3:4) {\n  code: 'E' },\n  n: 1 }",
+            {"e": CUT, "n": 1},
+        ),
         ("{ e: [TypeError: no, {], n: 1 }", {"e": CUT, "n": 1}),
         ("{ re: /a[/]b/gi, s: Symbol(x), [Symbol(k)]: 1, n: 1 }", {"re": CUT, "s": CUT, "n": 1}),
         ('{ "json": [1, {"a": "b"}], "n": null }', {"json": [1, {"a": "b"}], "n": None}),
@@ -43,7 +52,9 @@ def test_a_printed_value_is_read(printed: str, value: Any) -> None:
     assert read_value(printed) == (value, len(printed))
 
 
-@pytest.mark.parametrize("broken", ["{ a: 1", "{ a 1 }", "{ a: 'x }", "[ 1 2 ]", "{ : 1 }", "", "nothing", "{" * 5000])
+@pytest.mark.parametrize(
+    "broken", ["{ a: 1", "{ a 1 }", "{ a: 'x }", "[ 1 2 ]", "{ : 1 }", "", "nothing", "{" * 5000]
+)
 def test_what_is_not_a_value_is_refused_in_words(broken: str) -> None:
     with pytest.raises(InspectedError):
         read_value(broken)
@@ -87,5 +98,5 @@ def test_node_itself_prints_what_is_read() -> None:
         value, end = read_value(text)
         assert end == len(text)
         assert value["messageTimestamp"] == 1739300712
-        assert value["both"] == "it's \"q\""
+        assert value["both"] == 'it\'s "q"'
     assert read_value(values[1])[0]["deep"] == {"a": {"b": {"c": {"d": 1}}}}

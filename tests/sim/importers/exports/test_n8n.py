@@ -31,7 +31,14 @@ def webhook(text: str = "oi", *, id: str = "A1") -> dict[str, Any]:  # noqa: A00
 
 
 def item(body: Any) -> dict[str, Any]:
-    return {"headers": {"host": "n8n"}, "params": {}, "query": {}, "body": body, "webhookUrl": "https://n8n/w", "executionMode": "production"}
+    return {
+        "headers": {"host": "n8n"},
+        "params": {},
+        "query": {},
+        "body": body,
+        "webhookUrl": "https://n8n/w",
+        "executionMode": "production",
+    }
 
 
 def node(value: Any, *, start: int = 0, took: int = 5) -> list[dict[str, Any]]:
@@ -57,7 +64,9 @@ SENT = {
 }
 
 
-def execution(number: int = 1, *, mode: str = "webhook", body: Any = None, started: str = STARTED, **nodes: Any) -> dict[str, Any]:
+def execution(
+    number: int = 1, *, mode: str = "webhook", body: Any = None, started: str = STARTED, **nodes: Any
+) -> dict[str, Any]:
     body = webhook() if body is None else body
     runs = {
         "Send": node(SENT, start=9_000, took=400),
@@ -105,7 +114,10 @@ def _copy(rows: list[dict[str, Any]]) -> str:
     def escaped(text: str) -> str:
         return text.replace("\\", r"\\").replace("\t", r"\t").replace("\n", r"\n")
 
-    entities = "".join(f"{row['id']}\tt\t{row['mode']}\t\\N\t\\N\t{row['startedAt'].replace('T', ' ').replace('Z', '+00')}\tw1\n" for row in rows)
+    entities = "".join(
+        f"{row['id']}\tt\t{row['mode']}\t\\N\t\\N\t{row['startedAt'].replace('T', ' ').replace('Z', '+00')}\tw1\n"
+        for row in rows
+    )
     data = "".join(f"{row['id']}\t{{}}\t{escaped(flatted(row['data']))}\n" for row in rows)
     return (
         "--\n-- PostgreSQL database dump\n--\n"
@@ -149,7 +161,12 @@ def test_a_single_execution_is_read() -> None:
 
 def test_what_a_node_got_back_from_sending_is_a_reply() -> None:
     (reply,) = read([execution()]).replies
-    assert (reply.text, reply.who, reply.phone, reply.instance) == ("posso ajudar?", "bot", "5547911112222", "loja")
+    assert (reply.text, reply.who, reply.phone, reply.instance) == (
+        "posso ajudar?",
+        "bot",
+        "5547911112222",
+        "loja",
+    )
     assert reply.at == STARTED_MS + 9_400
 
 
@@ -167,7 +184,13 @@ def test_an_answer_of_the_cloud_api_is_a_reply() -> None:
                             "metadata": {"display_phone_number": "554730000000", "phone_number_id": "1050"},
                             "contacts": [{"profile": {"name": "Rita"}, "wa_id": "5547911112222"}],
                             "messages": [
-                                {"from": "5547911112222", "id": "wamid.A", "timestamp": "1740831320", "type": "text", "text": {"body": "oi"}}
+                                {
+                                    "from": "5547911112222",
+                                    "id": "wamid.A",
+                                    "timestamp": "1740831320",
+                                    "type": "text",
+                                    "text": {"body": "oi"},
+                                }
                             ],
                         },
                     }
@@ -175,11 +198,20 @@ def test_an_answer_of_the_cloud_api_is_a_reply() -> None:
             }
         ],
     }
-    answer = {"messaging_product": "whatsapp", "contacts": [{"input": "5547911112222", "wa_id": "5547911112222"}], "messages": [{"id": "wamid.B"}]}
+    answer = {
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": "5547911112222", "wa_id": "5547911112222"}],
+        "messages": [{"id": "wamid.B"}],
+    }
     outcome = read([execution(body=body, Send=node(answer, start=5_000, took=300))])
     assert [(message.text, message.instance) for message in outcome.messages] == [("oi", "1050")]
     (reply,) = outcome.replies
-    assert (reply.id, reply.phone, reply.instance, reply.at) == ("wamid.B", "5547911112222", "1050", STARTED_MS + 5_300)
+    assert (reply.id, reply.phone, reply.instance, reply.at) == (
+        "wamid.B",
+        "5547911112222",
+        "1050",
+        STARTED_MS + 5_300,
+    )
 
 
 def test_items_of_the_webhook_node_are_read() -> None:

@@ -66,7 +66,9 @@ def as_csv(lines: list[dict[str, Any]]) -> str:
     writer = csv.writer(file)
     writer.writerow(["id", "timestamp", "event_message", "metadata"])
     for each in lines:
-        metadata = json.dumps([{"event_type": each["event_type"], "function_id": each["function_id"], "level": each["level"]}])
+        metadata = json.dumps(
+            [{"event_type": each["event_type"], "function_id": each["function_id"], "level": each["level"]}]
+        )
         writer.writerow([each["id"], each["timestamp"], each["event_message"], metadata])
     return file.getvalue()
 
@@ -94,7 +96,15 @@ def test_webhooks_that_a_function_printed_are_read(name: str) -> None:
     assert detected(FORMATS[name])[0] == "supabase"
 
 
-@pytest.mark.parametrize("at", ["2025-03-01T12:15:20.911000", "2025-03-01T12:15:20.911Z", str(MICROSECONDS), "2025-03-01T12:15:20.911+00:00"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2025-03-01T12:15:20.911000",
+        "2025-03-01T12:15:20.911Z",
+        str(MICROSECONDS),
+        "2025-03-01T12:15:20.911+00:00",
+    ],
+)
 def test_times_are_utc_with_and_without_a_zone(at: str) -> None:
     outcome = read([line(json.dumps(webhook()), at=at)])
     assert [message.at for message in outcome.messages] == [utc_ms("2025-03-01T12:15:20.911Z")]
@@ -122,14 +132,19 @@ def test_a_burst_that_may_be_cut_is_said(backwards: bool) -> None:
     assert not read(quiet).notes
     loud = [line(f"step {number}\n", at=MICROSECONDS + number * 80_000) for number in range(120)]
     outcome = read(loud[::-1] if backwards else loud)
-    assert any("1 times the log has 100 lines" in note and "2025-03-01 12:15:20" in note for note in outcome.notes)
+    assert any(
+        "1 times the log has 100 lines" in note and "2025-03-01 12:15:20" in note for note in outcome.notes
+    )
     faults = outcome.others(Fault)
     assert [(fault.fault, fault.state) for fault in faults] == [("cut", "begins"), ("cut", "ends")]
     assert faults[0].at < faults[1].at
 
 
 def test_lines_of_several_functions_are_not_one_burst() -> None:
-    loud = [line(f"step {number}\n", at=MICROSECONDS + number * 80_000, function_id=f"f{number % 2}") for number in range(120)]
+    loud = [
+        line(f"step {number}\n", at=MICROSECONDS + number * 80_000, function_id=f"f{number % 2}")
+        for number in range(120)
+    ]
     assert not read(loud).notes
 
 
@@ -140,4 +155,7 @@ def test_as_many_rows_as_the_explorer_shows_are_said() -> None:
 
 
 def test_rows_without_a_line_are_counted() -> None:
-    assert read([line("x\n"), {"timestamp": MICROSECONDS, "event_message": None}]).omitted == {NO_OBJECT: 1, NO_LINE: 1}
+    assert read([line("x\n"), {"timestamp": MICROSECONDS, "event_message": None}]).omitted == {
+        NO_OBJECT: 1,
+        NO_LINE: 1,
+    }

@@ -35,7 +35,11 @@ SERVICES = {"id": 99, "type": "service", "date": "2025-03-01T09:15:20", "date_un
 MESSAGES = [
     SERVICES,
     said(1, RITA, "oi"),
-    said(2, RITA, ["veja ", {"type": "link", "text": "https://x.example"}, " e ", {"type": "bold", "text": "isto"}]),
+    said(
+        2,
+        RITA,
+        ["veja ", {"type": "link", "text": "https://x.example"}, " e ", {"type": "bold", "text": "isto"}],
+    ),
     said(3, RITA, "", photo="(File not included.)", width=1, height=1),
     said(4, RITA, "", media_type="voice_message", file="(File not included.)", mime_type="audio/ogg"),
     said(5, SHOP, "já vejo"),
@@ -44,11 +48,18 @@ MESSAGES = [
 
 
 def chat(messages: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:
-    return {"name": "Rita", "type": "personal_chat", "id": 77, "messages": MESSAGES if messages is None else messages} | fields
+    return {
+        "name": "Rita",
+        "type": "personal_chat",
+        "id": 77,
+        "messages": MESSAGES if messages is None else messages,
+    } | fields
 
 
 def read(value: Any, **given: Any) -> Outcome:
-    return imported(TelegramExports(), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), **given)
+    return imported(
+        TelegramExports(), value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), **given
+    )
 
 
 def test_a_single_chat_is_read() -> None:
@@ -62,7 +73,9 @@ def test_a_single_chat_is_read() -> None:
     ]
     assert {message.phone for message in outcome.messages} == {"user77"}
     assert [message.at for message in outcome.messages][:2] == [(SECONDS + 1) * 1000, (SECONDS + 2) * 1000]
-    assert [(reply.text, reply.who, reply.phone) for reply in outcome.replies] == [("já vejo", "bot", "user77")]
+    assert [(reply.text, reply.who, reply.phone) for reply in outcome.replies] == [
+        ("já vejo", "bot", "user77")
+    ]
     assert outcome.omitted == {SERVICE: 1}
     assert outcome.precisions == {"s"}
     assert len({message.id for message in outcome.messages}) == 5
@@ -89,7 +102,12 @@ def test_a_chat_with_a_bot_has_its_bot() -> None:
 
 
 def test_in_a_group_the_bot_must_be_said() -> None:
-    group = chat([said(1, RITA, "oi"), said(2, ("Ana", "user78"), "olá"), said(3, HELPER, "bem-vindas")], type="private_supergroup", name="Clientes", id=500)
+    group = chat(
+        [said(1, RITA, "oi"), said(2, ("Ana", "user78"), "olá"), said(3, HELPER, "bem-vindas")],
+        type="private_supergroup",
+        name="Clientes",
+        id=500,
+    )
     with pytest.raises(ImportFailedError, match=r'--bot NAME.*"Rita" \(1\)'):
         read(group)
     with pytest.raises(ImportFailedError, match="nobody in this export is called that"):
@@ -97,7 +115,12 @@ def test_in_a_group_the_bot_must_be_said() -> None:
     outcome = read(group, bots=frozenset({"Helper Bot"}))
     assert [message.phone for message in outcome.messages] == ["user77", "user78"]
     assert [reply.phone for reply in outcome.replies] == ["user78"]
-    early = chat([said(3, HELPER, "bem-vindas"), said(4, RITA, "oi")], type="private_supergroup", name="Clientes", id=500)
+    early = chat(
+        [said(3, HELPER, "bem-vindas"), said(4, RITA, "oi")],
+        type="private_supergroup",
+        name="Clientes",
+        id=500,
+    )
     assert read(early, bots=frozenset({"Helper Bot"})).omitted == {NOBODY: 1}
 
 
@@ -124,7 +147,10 @@ def test_a_full_export_is_read() -> None:
 
 
 def test_old_exports_have_local_times_only() -> None:
-    messages = [{key: value for key, value in said(1, author, "oi").items() if key != "date_unixtime"} for author in (RITA, SHOP)]
+    messages = [
+        {key: value for key, value in said(1, author, "oi").items() if key != "date_unixtime"}
+        for author in (RITA, SHOP)
+    ]
     outcome = read(chat(messages), zone=ZoneInfo("America/Sao_Paulo"))
     assert outcome.messages[0].at == utc_ms("2025-03-01T12:15:20Z")
     without = read(chat(messages))

@@ -111,7 +111,11 @@ def test_zones() -> None:
 
 
 def test_who_the_bot_is_must_be_said() -> None:
-    lines = chat("[17/09/2024, 21:40:05] Rita: oi", "[17/09/2024, 21:40:06] Rita: ?", "[17/09/2024, 21:40:09] Loja: olá")
+    lines = chat(
+        "[17/09/2024, 21:40:05] Rita: oi",
+        "[17/09/2024, 21:40:06] Rita: ?",
+        "[17/09/2024, 21:40:09] Loja: olá",
+    )
     with pytest.raises(ImportFailedError, match=r'--bot NAME; authors.*"Rita" \(2\), "Loja" \(1\)'):
         read(lines, bots=frozenset())
     with pytest.raises(ImportFailedError, match='nobody in this chat is called "Marta"'):
@@ -121,7 +125,10 @@ def test_who_the_bot_is_must_be_said() -> None:
     silent = read(chat("[17/09/2024, 21:40:05] Rita: oi"))
     assert len(silent.messages) == 1
     assert any("has written nothing" in note for note in silent.notes)
-    numbers = chat("[17/09/2024, 21:40:05] Rita: oi", f"[17/09/2024, 21:40:06] \u202a+55{NARROW}47{NARROW}91111-2222\u202c: olá")
+    numbers = chat(
+        "[17/09/2024, 21:40:05] Rita: oi",
+        f"[17/09/2024, 21:40:06] \u202a+55{NARROW}47{NARROW}91111-2222\u202c: olá",
+    )
     assert texts(numbers, bots=frozenset({"+5547911112222"})) == ["oi"]
 
 
@@ -141,7 +148,14 @@ def test_a_group_has_a_conversation_for_each_person() -> None:
 
 
 def test_lines_go_on_and_may_be_empty() -> None:
-    lines = chat("17/09/2024, 21:40 - Rita: um", "dois", "", "quatro", "17/09/2024, 21:41 - Rita: ", "17/09/2024, 21:41 - Loja: x")
+    lines = chat(
+        "17/09/2024, 21:40 - Rita: um",
+        "dois",
+        "",
+        "quatro",
+        "17/09/2024, 21:41 - Rita: ",
+        "17/09/2024, 21:41 - Loja: x",
+    )
     outcome = read(lines)
     assert [message.text for message in outcome.messages] == ["um\ndois\n\nquatro", ""]
     assert outcome.messages[1].kind == "media"
@@ -149,7 +163,12 @@ def test_lines_go_on_and_may_be_empty() -> None:
 
 def test_lines_that_look_like_headers_of_other_forms_go_on() -> None:
     lines = [f"[17.09.24, 21:40:{second:02d}] Rita: oi {second}" for second in range(10)]
-    pasted = ["[1.2.2019, 00:00:00] Rita: colado", "2/11/19, 14:48 Rita: colado", "17/09/2024, 21:40 - Rita: colado", "1/2 xícara de açúcar"]
+    pasted = [
+        "[1.2.2019, 00:00:00] Rita: colado",
+        "2/11/19, 14:48 Rita: colado",
+        "17/09/2024, 21:40 - Rita: colado",
+        "1/2 xícara de açúcar",
+    ]
     outcome = read(chat(*lines[:5], *pasted, *lines[5:], "[17.09.24, 21:41:00] Loja: x"))
     assert len(outcome.messages) == 10
     assert outcome.messages[4].text.count("\n") == 4
@@ -162,14 +181,23 @@ def test_pasted_messages_of_others_go_on() -> None:
     outcome = read(chat(*lines[:5], *pasted, *lines[5:]) + chat("[17/09/2024, 21:41:00] Loja: x"))
     assert len(outcome.messages) == 10
     assert "Marta" in outcome.messages[4].text
-    crlf = [*(line + "\r\n" for line in lines[:4]), lines[4] + "\n", "[02/01/2024, 10:00:00] Rita: colado\r\n"]
+    crlf = [
+        *(line + "\r\n" for line in lines[:4]),
+        lines[4] + "\n",
+        "[02/01/2024, 10:00:00] Rita: colado\r\n",
+    ]
     outcome = read("".join(crlf) + chat(*lines[5:], "[17/09/2024, 21:41:00] Loja: x", end="\r\n"))
     assert len(outcome.messages) == 10
     assert outcome.messages[4].text.endswith("Rita: colado")
 
 
 def test_time_may_run_backwards_a_little() -> None:
-    lines = ["[17/09/2024, 21:40:05] Rita: b", "[17/09/2024, 21:39:58] Rita: a", "[17/09/2024, 20:10:00] Rita: atrasada", "[17/09/2024, 21:41:00] Loja: x"]
+    lines = [
+        "[17/09/2024, 21:40:05] Rita: b",
+        "[17/09/2024, 21:39:58] Rita: a",
+        "[17/09/2024, 20:10:00] Rita: atrasada",
+        "[17/09/2024, 21:41:00] Loja: x",
+    ]
     assert texts(chat(*lines)) == ["b", "a", "atrasada"]
 
 
@@ -190,16 +218,28 @@ def test_authors_may_hold_colons_and_emoji() -> None:
         (f"{RLM}لم يتم إدراج الصورة", "image", ""),
         (f"{LRM}音声は含まれていません", "audio", ""),
         (f"{LRM}Contact card omitted", "contacts", ""),
-        (f"contrato.pdf • {LRM}3 páginas {LRM}documento omitido", "document", f"contrato.pdf • {LRM}3 páginas"),
+        (
+            f"contrato.pdf • {LRM}3 páginas {LRM}documento omitido",
+            "document",
+            f"contrato.pdf • {LRM}3 páginas",
+        ),
         (f"{LRM}<attached: 00000012-PHOTO-2024-09-17-21-40-05.jpg>", "image", ""),
         (f"{LRM}<anexado: 00000013-AUDIO-2024-09-17-21-40-05.opus>", "audio", ""),
         (f"{RLM}<المُرفق: 00000014-STICKER-2024-09-17-21-40-05.webp>", "sticker", ""),
-        (f"{LRM}Localização: https://maps.google.com/?q=-26.9,-49.0", "location", "Localização: https://maps.google.com/?q=-26.9,-49.0"),
+        (
+            f"{LRM}Localização: https://maps.google.com/?q=-26.9,-49.0",
+            "location",
+            "Localização: https://maps.google.com/?q=-26.9,-49.0",
+        ),
         (f"{LRM}This message was deleted.", "deleted", ""),
         (f"{LRM}Mensagem apagada", "deleted", ""),
         (f"era isto {LRM}<This message was edited>", "text", "era isto"),
         (f"era isto {LRM}<un texte que personne ne connaît>", "text", "era isto"),
-        (f"{LRM}POLL:\nQuando?\n{LRM}OPTION: hoje (0 votes)\n{LRM}OPTION: amanhã (1 vote)", "poll", "POLL:\nQuando?\nOPTION: hoje (0 votes)\nOPTION: amanhã (1 vote)"),
+        (
+            f"{LRM}POLL:\nQuando?\n{LRM}OPTION: hoje (0 votes)\n{LRM}OPTION: amanhã (1 vote)",
+            "poll",
+            "POLL:\nQuando?\nOPTION: hoje (0 votes)\nOPTION: amanhã (1 vote)",
+        ),
         ("image omitted", "image", ""),
         ("o que quer dizer image omitted?", "text", "o que quer dizer image omitted?"),
     ],
@@ -211,7 +251,9 @@ def test_bodies_of_phones_with_ios(body: str, kind: str, text: str) -> None:
 
 
 def test_a_placeholder_in_an_unknown_language_is_media_where_a_mark_stands_before_the_date() -> None:
-    outcome = read(chat(f"{LRM}[17/09/2024, 21:40:05] Rita: {LRM}ixxy phoqzz", "[17/09/2024, 21:41:00] Loja: x"))
+    outcome = read(
+        chat(f"{LRM}[17/09/2024, 21:40:05] Rita: {LRM}ixxy phoqzz", "[17/09/2024, 21:41:00] Loja: x")
+    )
     assert [message.kind for message in outcome.messages] == ["media"]
 
 
@@ -227,7 +269,11 @@ def test_a_placeholder_in_an_unknown_language_is_media_where_a_mark_stands_befor
         ("AUD-20240917-WA0000. (file attached)", "audio", ""),
         ("lista de preços.pdf (Datei angehängt)\nlista de preços.pdf", "document", "lista de preços.pdf"),
         ("Rita.vcf (file attached)", "contacts", ""),
-        ("localização: https://maps.google.com/?q=-26.9,-49.0", "location", "localização: https://maps.google.com/?q=-26.9,-49.0"),
+        (
+            "localização: https://maps.google.com/?q=-26.9,-49.0",
+            "location",
+            "localização: https://maps.google.com/?q=-26.9,-49.0",
+        ),
         ("This message was deleted", "deleted", ""),
         ("você apagou esta mensagem", "deleted", ""),
         ("era isto <This message was edited>", "text", "era isto"),
@@ -262,12 +308,20 @@ def test_notices_are_counted() -> None:
 
 
 def test_lines_before_the_first_message_are_counted() -> None:
-    outcome = read(chat("Conversa do WhatsApp", "", "17/09/2024, 21:40 - Rita: oi", "17/09/2024, 21:41 - Loja: x"))
+    outcome = read(
+        chat("Conversa do WhatsApp", "", "17/09/2024, 21:40 - Rita: oi", "17/09/2024, 21:41 - Loja: x")
+    )
     assert outcome.omitted == {BEFORE_FIRST: 1}
 
 
 def test_a_text_over_the_limit_keeps_its_length() -> None:
-    long = "17/09/2024, 21:40 - Rita: " + "x" * 1000 + "\n" + ("y" * 1000 + "\n") * 99 + "17/09/2024, 21:41 - Loja: x\n"
+    long = (
+        "17/09/2024, 21:40 - Rita: "
+        + "x" * 1000
+        + "\n"
+        + ("y" * 1000 + "\n") * 99
+        + "17/09/2024, 21:41 - Loja: x\n"
+    )
     (message,) = read(long).messages
     assert len(message.text) == 65_536
     assert message.characters == 100 * 1001 - 1
@@ -281,7 +335,10 @@ def test_a_file_without_messages_is_refused_in_words() -> None:
 def test_an_export_in_a_zip_is_read(tmp_path: Path) -> None:
     archive = tmp_path / "WhatsApp Chat - Rita.zip"
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("_chat.txt", "\ufeff" + chat("[17/09/2024, 21:40:05] Rita: oi", "[17/09/2024, 21:41:00] Loja: x", end="\r\n"))
+        file.writestr(
+            "_chat.txt",
+            "\ufeff" + chat("[17/09/2024, 21:40:05] Rita: oi", "[17/09/2024, 21:41:00] Loja: x", end="\r\n"),
+        )
     (source,) = sources_of([archive], Meter())
     assert detected(source.open().read(), source.name)[0] == "whatsapp-chat"
     with pytest.raises(ImportFailedError, match="--bot Loja;"):
