@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 MORNING = (
     "am 上午 午前 凌晨 清晨 早上 오전 새벽 ص صباحا صباحًا قظ قبلازظهر قبلظهر پیشازظهر öö sa ก่อนเที่ยง пм пр.об дп "
@@ -23,6 +23,7 @@ _DROPPED = re.compile(r"[\s.,،、'`´׳״\"\u200b-\u200f\u061c\u202a-\u202f\u20
 _PERIODS = {"am", "pm"}
 
 
+@lru_cache(1_000)
 def half_of_day(word: str) -> str | None:
     """Returns "am" or "pm" for such a word, "" for a word that says nothing, None for an unknown word."""
     plain = _plain(word)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sim.importers.formats.whatsapp_chat.day_periods import half_of_day, hour_of_day
 
@@ -68,11 +69,32 @@ def read_header(line: str) -> Header | None:
     """Reads the beginning of a line; None for a line that goes on with the message before."""
     if not _may_begin(line):
         return None
+    if match := _USUAL.match(line):
+        return _usual(match)
     head, tail = line[:HEADER_CHARACTERS_MAX], line[HEADER_CHARACTERS_MAX:]
     for pattern in _PATTERNS:
         if (match := pattern.match(head)) and (header := _header(match, tail)):
             return header
     return None
+
+
+_USUAL = re.compile(
+    r"(\[?)(\d{1,4})([-/.])(\d{1,2})\3(\d{2,4})(,?) (\d{1,2})([:.])(\d\d)(?:\8(\d\d))?"
+    r"(?(1)\] ?| (-) )(?=[^ ])([^\n]*\n?)\Z",
+    re.ASCII,
+)
+"""The most frequent forms: digits of ASCII, no words, no marks. Read without the other patterns, for speed."""
+
+
+def _usual(match: re.Match[str]) -> Header | None:
+    opening, a, sep, b, c, comma, hour, colon, minute, second, dash, rest = match.groups(default="")
+    hours, minutes, seconds = int(hour), int(minute), int(second or 0)
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    date, year_at = _date(a, b, c)
+    width = str(len(c)) if year_at < 0 else ""
+    form = f"{opening or dash}d{sep}{year_at}{width}{comma or ' '}{colon}{'s' if second else 'm'}24"
+    return Header(form, date, year_at, hours * 3600 + minutes * 60 + seconds, bool(second), False, False, rest)
 
 
 _FIRST = re.compile(rf"{_M}\[?{_M}(?:[RHS令平昭]\D?)?\d{{1,4}}")
@@ -120,6 +142,7 @@ def _header(match: re.Match[str], tail: str) -> Header | None:
     )
 
 
+@lru_cache(10_000)
 def _date(*parts: str) -> tuple[tuple[int, int, int], int]:
     """Returns the numbers of a date, and where the year stands; -1 where no number shows it."""
     numbers, year_at = [], -1

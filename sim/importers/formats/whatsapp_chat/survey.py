@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from sim.importers.formats.whatsapp_chat.bodies import NOTICE, is_encryption_notice, read_body
+from sim.importers.formats.whatsapp_chat.bodies import NOTICE, read_body
 from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, day_number
 from sim.importers.formats.whatsapp_chat.headers import Header, read_header
 
@@ -26,7 +26,9 @@ _CRLF_SHARE = 0.9
 _LATE_MS = 3_600_000
 _COLONS_MAX = 3
 """Limit on colons in an author's name."""
-_QUOTES = '"“”«»„‟「『'
+_COMMON_MIN = 3
+"""Messages that must agree on a colon in an author's name."""
+_QUOTES = frozenset('"“”«»„‟「『')
 
 
 class NotAChatError(Exception):
@@ -79,21 +81,13 @@ def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
     Raises NotAChatError.
     """
     style = _style(lines(), order)
-    forward, backward = Counter[str](), Counter[str]()
-    latest = 0
+    authors = _Authors()
     for placed, _ in placed_lines(lines(), style):
-        if placed is None:
-            continue
-        author, body = split_author(placed.header.rest, Counter())
-        if not author or is_encryption_notice(body):
-            continue
-        if len(forward) + len(backward) >= AUTHORS_MAX and author not in forward:
-            continue
-        (forward if placed.at_ms >= latest - _LATE_MS else backward)[author] += 1
-        latest = max(latest, placed.at_ms)
+        if placed is not None:
+            authors.add(placed, style)
     if not style.is_collection:
-        style.pasted = frozenset(author for author in backward if author not in forward)
-    style.authors = _authors(lines(), style)
+        style.pasted = authors.pasted()
+    style.authors = authors.counts(style.pasted)
     return style
 
 
@@ -174,8 +168,8 @@ def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | 
         if placed is not None:
             is_late = placed.at_ms < latest - _LATE_MS
             is_inside = after_lf and style.ends_with_crlf and placed.at_ms < latest
-            author = split_author(placed.header.rest, style.authors)[0]
-            was_pasted = is_inside or author in style.pasted or (was_pasted and is_late)
+            is_others = bool(style.pasted) and split_author(placed.header.rest, style.authors)[0] in style.pasted
+            was_pasted = is_inside or is_others or (was_pasted and is_late)
             if was_pasted:
                 placed = None
             else:
@@ -215,7 +209,7 @@ def _first_split(text: str) -> tuple[str, str, str]:
             return "", "", text
     name = clean_author(author)
     is_sentence = len(name) > AUTHOR_CHARACTERS_MAX or len(name.split()) > AUTHOR_WORDS_MAX
-    if not name or is_sentence or any(quote in name for quote in _QUOTES):
+    if not name or is_sentence or not _QUOTES.isdisjoint(name):
         return "", "", text
     return name, colon, body
 
@@ -228,7 +222,7 @@ _STRIPPED += "\ufeff"
 
 def clean_author(author: str) -> str:
     """Returns an author without marks of direction around the name, and without the tilde of unknown numbers."""
-    name = author.translate(_WITHOUT_MARKS).strip()
+    name = (author if author.isascii() else author.translate(_WITHOUT_MARKS)).strip()
     if name.startswith("~"):
         name = name[1:].strip()
     return name.replace("\u00a0", " ").replace("\u202f", " ")
@@ -240,23 +234,42 @@ _WITHOUT_MARKS = dict.fromkeys(
 """Characters without width, but for the joiners, which emoji and Persian names need."""
 
 
-def _authors(lines: Iterable[str], style: Style) -> Counter[str]:
-    """Counts the messages of each author; an author that always goes on with the same words and `:` has them in it."""
-    counts: Counter[str] = Counter()
-    common: dict[str, list[str]] = {}
-    for placed, _ in placed_lines(lines, style):
-        if placed is None:
-            continue
+class _Authors:
+    """Authors of a chat: how many messages each wrote, and which only occur in pasted text."""
+
+    def __init__(self) -> None:
+        self._messages: Counter[str] = Counter()
+        self._late: Counter[str] = Counter()
+        self._common: dict[str, list[str]] = {}
+        self._latest = 0
+
+    def add(self, placed: Placed, style: Style) -> None:
+        """Takes a message into account."""
         author, body = split_author(placed.header.rest, Counter())
-        if not author or (author not in counts and len(counts) >= AUTHORS_MAX):
-            continue
+        if not author or (author not in self._messages and len(self._messages) >= AUTHORS_MAX):
+            return
         content = read_body(body, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
         if content.kind == NOTICE:
-            continue
-        counts[author] += 1
+            return
+        self._messages[author] += 1
+        self._late[author] += placed.at_ms < self._latest - _LATE_MS
+        self._latest = max(self._latest, placed.at_ms)
         parts = body.split(": ")[:-1][:_COLONS_MAX]
-        common[author] = _common_start(common[author], parts) if author in common else parts
-    return Counter({_with_colons(author, common[author], count): count for author, count in counts.items()})
+        self._common[author] = _common_start(self._common.get(author, parts), parts)
+
+    def pasted(self) -> frozenset[str]:
+        """Returns the authors all of whose messages are older than what stands before them."""
+        return frozenset(author for author, count in self._messages.items() if count == self._late[author])
+
+    def counts(self, pasted: frozenset[str]) -> Counter[str]:
+        """Returns the messages by author; one who always goes on with the same words and `:` has them in the name."""
+        return Counter(
+            {
+                ": ".join([author, *self._common[author]]) if count >= _COMMON_MIN else author: count
+                for author, count in self._messages.items()
+                if author not in pasted
+            }
+        )
 
 
 def _common_start(first: list[str], second: list[str]) -> list[str]:
@@ -266,7 +279,3 @@ def _common_start(first: list[str], second: list[str]) -> list[str]:
             break
         length += 1
     return first[:length]
-
-
-def _with_colons(author: str, parts: list[str], count: int) -> str:
-    return ": ".join([author, *parts]) if count >= 3 else author

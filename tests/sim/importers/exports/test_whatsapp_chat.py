@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sim.importers.base import ImportFailedError
+from sim.importers.formats.whatsapp_chat.headers import read_header
 from sim.importers.formats.whatsapp_chat.importer import BEFORE_FIRST, NOBODY, NOTICES, WhatsAppChats
 from sim.importers.sources import Meter, sources_of
 from tests.sim.importers.exports.reading import Outcome, detected, imported, source_of, utc_ms
@@ -79,6 +81,22 @@ def test_dates_of_every_form_are_read(header: str, at: str) -> None:
     assert len(outcome.replies) == 1
     assert outcome.precisions == {"min" if at.endswith(":00") else "s"}
     assert detected(chat)[0] == "whatsapp-chat"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{opening}{date}{comma} {time}{closing}Rita: oi\n"
+        for opening, closing in (("[", "] "), ("", " - "), ("[", "]"), ("", " -"))
+        for date in ("17/09/2024", "17.9.24", "2024-09-17", "9/17/24")
+        for comma in (",", "")
+        for time in ("21:40:05", "9:40", "21.40.05", "27:40")
+    ],
+)
+def test_the_quick_way_to_read_a_header_agrees_with_the_other(line: str) -> None:
+    """A mark before the line has it read by the general patterns."""
+    quick, general = read_header(line), read_header("\u200e" + line)
+    assert general == (replace(quick, is_marked=True) if quick else None)
 
 
 def chat(*lines: str, end: str = "\n") -> str:
