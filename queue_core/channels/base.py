@@ -130,7 +130,9 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
-        return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
+        return cls(
+            messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts) if counts else {}
+        )
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeAlias, get_args
 
+import msgspec
+
 from queue_core.settings import RULE_OPTIONS
 
 FORMAT_VERSION = 2
@@ -93,8 +95,7 @@ class Header:
     """Number of things in the source that are not in the recording, by the reason in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageEvent:
+class MessageEvent(msgspec.Struct, frozen=True, gc=False):
     """The `message` event. Times are Unix milliseconds when `is_iso`, else milliseconds from the start.
 
     `characters` is the length of the text; None where it is that of `text`, or not known.
@@ -113,8 +114,7 @@ class MessageEvent:
     characters: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OtherEvent:
+class OtherEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event of a conversation that is not a message. Times are as in MessageEvent.
 
     In `Recording.others`, `at` counts from the start of the recording, as `Arrival.at_ms` does.
@@ -128,8 +128,7 @@ class OtherEvent:
     phone: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply(OtherEvent):
+class Reply(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `reply` event: something was written to the user, by the bot or by a person."""
 
     name: ClassVar[str] = "reply"
@@ -144,8 +143,7 @@ class Reply(OtherEvent):
     kind: str = "text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Presence(OtherEvent):
+class Presence(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `presence` event: the user types, records a voice message, stops, comes or goes."""
 
     name: ClassVar[str] = "presence"
@@ -153,8 +151,7 @@ class Presence(OtherEvent):
     state: PresenceState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Human(OtherEvent):
+class Human(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `human` event: a person takes the conversation over from the bot, or hands it back."""
 
     name: ClassVar[str] = "human"
@@ -162,8 +159,7 @@ class Human(OtherEvent):
     does: HumanAct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit(OtherEvent):
+class Edit(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `edit` event: the user changes an earlier message."""
 
     name: ClassVar[str] = "edit"
@@ -176,8 +172,7 @@ class Edit(OtherEvent):
     characters: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delete(OtherEvent):
+class Delete(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `delete` event: the user deletes an earlier message. Fields are those of Edit."""
 
     name: ClassVar[str] = "delete"
@@ -186,8 +181,7 @@ class Delete(OtherEvent):
     by: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchTaken(OtherEvent):
+class BatchTaken(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `batch` event: a worker takes a turn."""
 
     name: ClassVar[str] = "batch"
@@ -197,8 +191,7 @@ class BatchTaken(OtherEvent):
     attempt: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GivenUp(OtherEvent):
+class GivenUp(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `dead_letter` event: messages are given up."""
 
     name: ClassVar[str] = "dead_letter"
@@ -207,8 +200,7 @@ class GivenUp(OtherEvent):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault(OtherEvent):
+class Fault(OtherEvent, frozen=True, kw_only=True, gc=False):
     """The `fault` event: something fails. `instance` and `phone` are "" where it is not theirs alone."""
 
     name: ClassVar[str] = "fault"

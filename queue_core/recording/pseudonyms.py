@@ -49,8 +49,8 @@ class Pseudonyms:
     def _hashed(self, kind: str, value: str) -> str:
         if self._keeps_hashes and _HASH.fullmatch(value):
             return value
-        data = f"{kind}\0{well_formed(value)}".encode()
-        return hmac.digest(self._key, data, "sha256").hex()[:16].translate(_HEX_AS_LETTERS)
+        data = f"{kind}\0{value if value.isascii() else well_formed(value)}".encode()
+        return hmac.digest(self._key, data, "sha256")[:8].hex().translate(_HEX_AS_LETTERS)
 
 
 def without_numbers(text: str) -> str:

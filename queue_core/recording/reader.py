@@ -11,9 +11,10 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec.structs import replace
 
 from queue_core.recording.checks import LineError, quote
 from queue_core.recording.format import (

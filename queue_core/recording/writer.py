@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+import msgspec
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
@@ -20,9 +20,8 @@ from queue_core.recording.format import (
     Recording,
 )
 
+_LEFT_OUT = (None, "", ())
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MS = 86_400_000
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def dump(recording: Recording) -> Iterator[str]:
@@ -62,7 +61,7 @@ def dump(recording: Recording) -> Iterator[str]:
             )
         )
     for event in recording.others:
-        yield other_line(replace(event, at=start + event.at, is_iso=is_iso))
+        yield other_line(msgspec.structs.replace(event, at=start + event.at, is_iso=is_iso))
 
 
 def header_line(header: Header) -> str:
@@ -105,13 +104,11 @@ def message_line(event: MessageEvent) -> str:
 def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> str:
     """Writes an event that is not a message, without fields that have their usual value; `free` are fields x_…."""
     written: dict[str, object] = {"at": iso_time(event.at) if event.is_iso else event.at}
-    for field in fields(event):
-        if field.name in ("at", "is_iso"):
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if name in ("at", "is_iso") or value in _LEFT_OUT or (name == "kind" and value == "text"):
             continue
-        value = getattr(event, field.name)
-        if value is None or value in ("", ()) or (field.name == "kind" and value == "text"):
-            continue
-        written[field.name] = value
+        written[name] = value
     if isinstance(event, BatchTaken):
         written["ids"] = event.ids
     return _line(event.name, {**written, **(free or {})})
@@ -124,15 +121,12 @@ def free_line(event: str, at_ms: int, values: Mapping[str, object]) -> str:
 
 def iso_time(at_ms: int) -> str:
     """Writes Unix milliseconds as an ISO 8601 time in UTC."""
-    days, ms = divmod(at_ms, _DAY_MS)
-    seconds, ms = divmod(ms, 1000)
-    minutes, second = divmod(seconds, 60)
-    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{ms:03d}Z"
+    return f"{_iso_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
 
 
-@lru_cache(1024)
-def _date(days: int) -> str:
-    return f"{_UNIX_EPOCH + timedelta(days=days):%Y-%m-%d}"
+@lru_cache(4096)
+def _iso_second(unix_s: int) -> str:
+    return f"{_UNIX_EPOCH + timedelta(seconds=unix_s):%Y-%m-%dT%H:%M:%S}"
 
 
 def _outcomes(expected: Expectation) -> dict[str, object]:
@@ -147,4 +141,4 @@ def _outcomes(expected: Expectation) -> dict[str, object]:
 
 
 def _line(event: str, values: Mapping[str, object]) -> str:
-    return _encode({"event": event, **values}) + "\n"
+    return msgspec.json.encode({"event": event, **values}).decode() + "\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from queue_core.recording.format import Precision, RecordedEvent
 
@@ -31,6 +32,11 @@ class Spreader:
     def __init__(self, seed: int) -> None:
         self._seed = str(seed).encode()
         self._groups: OrderedDict[tuple[str, str], _Group] = OrderedDict()
+
+    @property
+    def waits(self) -> bool:
+        """True if events wait, so that a later one of their conversation must not overtake them."""
+        return bool(self._groups)
 
     def add(self, event: RecordedEvent, precision: Precision) -> Iterator[RecordedEvent]:
         """Takes an event, and yields those that are ready."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import lru_cache
+
+from msgspec.structs import replace
 
 from queue_core.message import well_formed
 from queue_core.recording.format import (
+    IDS_MAX,
     LENGTH_MAX,
     SPAN_MS_MAX,
     TEXT_LENGTH_MAX,
@@ -79,13 +83,14 @@ class Taker:
             file.omit(Omission(reason, taken.place))
             return
         if not self._options.as_they_are:
-            event = self._private(event, f"{file.name}\0{taken.place}", self._pseudonyms[keeps_hashes])
+            event = self._private(event, (file.name, taken.place), self._pseudonyms[keeps_hashes])
         file.events[event.name] += 1
         self._summary.take(event, taken.precision)
-        if taken.precision == "ms" or taken.is_drawn or self._options.keeps_seconds:
-            yield from self._spreader.add(event, "ms")
+        is_exact = taken.precision == "ms" or taken.is_drawn or self._options.keeps_seconds
+        if is_exact and not self._spreader.waits:
+            yield event
         else:
-            yield from self._spreader.add(event, taken.precision)
+            yield from self._spreader.add(event, "ms" if is_exact else taken.precision)
 
     def rest(self) -> Iterator[RecordedEvent]:
         """Yields the events that are not ready before the end."""
@@ -104,32 +109,41 @@ class Taker:
             return "of another instance than --instance"
         return ""
 
-    def _private(self, event: RecordedEvent, where: str, names: Pseudonyms) -> RecordedEvent:
+    def _private(self, event: RecordedEvent, where: tuple[str, int], names: Pseudonyms) -> RecordedEvent:
         """Returns the event with hashed names and, unless they are asked for, without texts."""
         instance = names.instance(event.instance or self._options.instance or NO_INSTANCE)
         phone = names.phone(event.phone) if event.phone or not isinstance(event, Fault) else ""
         if isinstance(event, MessageEvent):
-            message_id = names.message_id(event.id) if event.id else f"none-{names.message_id(where)}"
-            kind = event.kind if _KIND.fullmatch(event.kind) else "other"
+            message_id = names.message_id(event.id) if event.id else f"none-{names.message_id(repr(where))}"
             timestamp = event.timestamp
             if timestamp is not None and not 0 < abs(timestamp - event.at) < SPAN_MS_MAX:
                 timestamp = None
             text, characters = self._text(event.text, event.characters)
             return MessageEvent(
-                event.at, True, instance, phone, message_id, text, kind, timestamp, characters
+                event.at, True, instance, phone, message_id, text, _kind(event.kind), timestamp, characters
             )
         return self._other(event, instance, phone, names)
 
     def _other(self, event: OtherEvent, instance: str, phone: str, names: Pseudonyms) -> OtherEvent:
-        if isinstance(event, Reply | BatchTaken | GivenUp):
-            event = replace(event, ids=tuple(names.message_id(each) for each in event.ids))
+        if isinstance(event, Reply):
+            text, characters = self._text(event.text, event.characters)
+            return Reply(
+                at=event.at,
+                instance=instance,
+                phone=phone,
+                who=event.who,
+                id=names.message_id(event.id) if event.id else "",
+                ids=_ids(event.ids, names),
+                text=text,
+                characters=characters,
+                kind=_kind(event.kind),
+            )
+        if isinstance(event, BatchTaken | GivenUp):
+            event = replace(event, ids=_ids(event.ids, names))
         if isinstance(event, Edit | Delete):
             by = names.message_id(event.by) if event.by else ""
             event = replace(event, id=names.message_id(event.id), by=by)
-        if isinstance(event, Reply):
-            kind = event.kind if _KIND.fullmatch(event.kind) else "other"
-            event = replace(event, id=names.message_id(event.id) if event.id else "", kind=kind)
-        if isinstance(event, Reply | Edit):
+        if isinstance(event, Edit):
             text, characters = self._text(event.text, event.characters)
             event = replace(event, text=text, characters=characters)
         if isinstance(event, GivenUp | Fault) and not self._options.shows_text:
@@ -144,3 +158,13 @@ class Taker:
         kept = text if text.isprintable() else well_formed(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
         kept = kept[:TEXT_LENGTH_MAX]
         return kept, None if len(kept) == length else min(length, LENGTH_MAX)
+
+
+@lru_cache(1024)
+def _kind(kind: str) -> str:
+    """Returns a kind as a recording may have it."""
+    return kind if _KIND.fullmatch(kind) else "other"
+
+
+def _ids(ids: tuple[str, ...], names: Pseudonyms) -> tuple[str, ...]:
+    return tuple(names.message_id(each) for each in ids[:IDS_MAX])

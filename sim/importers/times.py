@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 from sim.importers.base import Context
 
@@ -65,18 +66,26 @@ def _unix(number: float, *, is_whole: bool) -> Moment | None:
 
 
 def _written(match: re.Match[str]) -> Moment | None:
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    try:
-        since = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) - _UNIX_EPOCH
-    except ValueError:
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    start_ms = _day_ms(year, month, day)
+    if start_ms is None or hour > "23" or minute > "59" or second > "60":
         return None
-    fraction, zone = match[7], match[8]
-    ms = (since.days * 86_400 + since.seconds) * 1000 + (int(fraction.ljust(3, "0")[:3]) if fraction else 0)
+    seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+    ms = start_ms + seconds * 1000 + (int(fraction.ljust(3, "0")[:3]) if fraction else 0)
     if zone and zone not in ("Z", "UTC"):
         digits = zone[1:].replace(":", "")
         offset_ms = (int(digits[:2]) * 60 + int(digits[2:])) * 60_000
         ms += offset_ms if zone[0] == "-" else -offset_ms
     return Moment(ms, has_zone=bool(zone), is_whole_second=not fraction)
+
+
+@lru_cache(1024)
+def _day_ms(year: str, month: str, day: str) -> int | None:
+    """Returns the beginning of a day in UTC; None for a day that does not exist."""
+    try:
+        return (datetime(int(year), int(month), int(day), tzinfo=UTC) - _UNIX_EPOCH).days * 86_400_000
+    except ValueError:
+        return None
 
 
 def in_zone(local_ms: int, zone: tzinfo) -> int:

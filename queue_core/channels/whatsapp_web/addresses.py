@@ -74,5 +74,5 @@ def _first(pattern: re.Pattern[str], *addresses: str) -> str:
 
 
 def _linked(*addresses: str) -> str:
-    matches = (_LINKED.fullmatch(address) for address in addresses)
+    matches = (_LINKED.fullmatch(address) for address in addresses if address.endswith("lid"))
     return next((f"{match[1]}@{match[2]}" for match in matches if match), "")

@@ -28,7 +28,6 @@ _TIME_KEYS = (
 _BODY_KEYS = ("body", "payload", "webhook", "json", "data", "message", "msg", "log", "event", "request")
 _TRIES_MAX = 4
 """Limit on braces of a line at which JSON may begin."""
-_INSTANCE = frozenset({"instance", "instanceName", "instanceId"})
 _DECODER = json.JSONDecoder()
 _BRACES = re.compile(r"[{\[]")
 _LINE_TIME = re.compile(r"^\s*\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\s")
@@ -110,7 +109,9 @@ def _wrapped_in(wrapper: dict[str, Any], place: int, logged: Moment | None, dept
 def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Returns the body if a value is one, or the part of one that is sometimes logged alone; else None."""
     if "event" in value and isinstance(value["event"], str):
-        is_evolution = "data" in value and not _INSTANCE.isdisjoint(value)
+        is_evolution = "data" in value and (
+            "instance" in value or "instanceName" in value or "instanceId" in value
+        )
         if is_evolution or ("payload" in value and "session" in value):
             return value
     if isinstance(value.get("entry"), list):

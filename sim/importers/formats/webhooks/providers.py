@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError
 from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.channels.evolution_go.parser import parse_evolution_go
+from queue_core.channels.media import KEEP_MEDIA
 from queue_core.channels.values import at, mapping, objects, text, timestamp_ms
 from queue_core.channels.waha.parser import parse_waha
 from queue_core.channels.whatsapp_web.addresses import sender
-from queue_core.message import QueueMessage
 from queue_core.recording.format import Who
 
 ProviderName: TypeAlias = Literal["evolution", "evolution-go", "waha", "cloud"]
+_WAHA_NEW = ("message", "message.any")
 TITLES: Mapping[ProviderName, str] = {
     "evolution": "the Evolution API",
     "evolution-go": "Evolution Go",
     "waha": "WAHA",
     "cloud": "the WhatsApp Cloud API",
 }
-MEDIA_BYTES_MAX = 1 << 40
-"""Media stay in the parsed message, which is thrown away: removing them would take time for nothing."""
-
-
-class OwnMessage(NamedTuple):
-    """A message that the bot, or a person in its place, wrote."""
-
-    message: QueueMessage
-    who: Who
 
 
 class Status(NamedTuple):
@@ -61,11 +54,21 @@ def parse(provider: ProviderName, body: Mapping[str, Any]) -> Inbound:
     return _PARSERS[provider](body)
 
 
-def own_messages(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[OwnMessage]:
-    """Yields the messages in a body that the bot's number wrote: read as if their user had written them."""
+def own_messages(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[Inbound, Who]]:
+    """Yields what the bot's number wrote, read as if its users had written it. Raises InvalidWebhookError."""
     for turned, who in _TURNERS[provider](body):
-        for message in parse(provider, turned).messages:
-            yield OwnMessage(message, who)
+        yield parse(provider, turned), who
+
+
+def is_own(provider: ProviderName, body: Mapping[str, Any]) -> bool:
+    """Returns True for a body that holds one message, which the bot's number wrote."""
+    if provider == "evolution":
+        data = body.get("data")
+        is_upsert = _event(body) in ("messages.upsert", "send.message")
+        return is_upsert and isinstance(data, dict) and at(data, "key", "fromMe") is True
+    if provider == "evolution-go":
+        return _event(body) in ("message", "sendmessage") and at(body, "data", "Info", "IsFromMe") is True
+    return provider == "waha" and _event(body) in _WAHA_NEW and at(body, "payload", "fromMe") is True
 
 
 def statuses(body: Mapping[str, Any]) -> Iterator[Status]:
@@ -78,13 +81,11 @@ def statuses(body: Mapping[str, Any]) -> Iterator[Status]:
                 yield Status(instance, phone, text(status["id"]), timestamp_ms(status.get("timestamp")))
 
 
-def sends_own_messages(provider: ProviderName, body: Mapping[str, Any], skipped: Mapping[str, int]) -> bool:
-    """Returns True for a body with messages that the bot's number wrote."""
+def has_own_messages(provider: ProviderName, body: Mapping[str, Any], skipped: Mapping[str, int]) -> bool:
+    """Returns True for a body of several messages, some of which the bot's number wrote."""
     if skipped.get("own"):
         return True
-    if provider == "cloud":
-        return bool(skipped.get("event")) and any("message_echoes" in value for value in _values(body))
-    return bool(skipped.get("receipt")) and _event(body) == "send.message"
+    return provider == "cloud" and any("message_echoes" in value for value in _values(body))
 
 
 def presences(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -106,7 +107,12 @@ def presences(provider: ProviderName, body: Mapping[str, Any]) -> Iterator[tuple
 
 
 def _event(body: Mapping[str, Any]) -> str:
-    return text(body.get("event")).lower().replace("_", ".").replace("-", ".")
+    return _event_name(text(body.get("event")))
+
+
+@lru_cache(256)
+def _event_name(event: str) -> str:
+    return event.lower().replace("_", ".").replace("-", ".")
 
 
 def _values(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -184,7 +190,7 @@ def _turn_cloud(body: Mapping[str, Any]) -> Turned:
 
 
 def _parser(parse_body: Callable[..., Inbound]) -> Callable[[Mapping[str, Any]], Inbound]:
-    return lambda body: parse_body(body, media_bytes_max=MEDIA_BYTES_MAX)
+    return lambda body: parse_body(body, media_bytes_max=KEEP_MEDIA)
 
 
 _PARSERS: Mapping[ProviderName, Callable[[Mapping[str, Any]], Inbound]] = {

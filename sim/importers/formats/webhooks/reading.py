@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
 
-from queue_core.channels.base import InvalidWebhookError
+from queue_core.channels.base import Inbound, InvalidWebhookError
 from queue_core.message import QueueMessage
 from queue_core.recording.format import (
     Delete,
@@ -22,11 +22,12 @@ from sim.importers.base import Context, Omission, Taken
 from sim.importers.formats.webhooks.bodies import Body
 from sim.importers.formats.webhooks.providers import (
     ProviderName,
+    has_own_messages,
+    is_own,
     own_messages,
     parse,
     presences,
     provider_of,
-    sends_own_messages,
     statuses,
 )
 from sim.importers.times import Moment, ZoneFinder, moment_of
@@ -56,6 +57,9 @@ class BodyReader:
         elif provider == "evolution-go" and not (body.get("instanceName") or body.get("instanceId")):
             body = {**body, "instanceName": self._context.instance or NO_INSTANCE}
         try:
+            if is_own(provider, body):
+                yield from self._own(provider, body, found)
+                return
             inbound = parse(provider, body)
         except InvalidWebhookError:
             yield Omission("a webhook that the product would refuse", place)
@@ -102,12 +106,10 @@ class BodyReader:
         self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], found: Body
     ) -> Iterator[Taken | Omission]:
         """Yields replies and presence, which live traffic only counts, and counts the rest as it does."""
-        if sends_own_messages(provider, body, skipped):
-            reason = next(name for name in ("own", "receipt", "event") if skipped[name])
-            for message, who in own_messages(provider, body):
-                skipped[reason] -= 1
-                reply = (message.instance_name, message.user_phone, message.id, message.message)
-                yield self._reply(found, message.timestamp, reply, message.message_data["kind"], who)
+        if has_own_messages(provider, body, skipped):
+            for inbound, who in own_messages(provider, body):
+                yield from self._replies_in(inbound, who, found)
+                skipped["own" if skipped["own"] else "event"] -= len(inbound.messages)
         if provider == "cloud" and skipped["receipt"]:
             for status in statuses(body):
                 skipped["receipt"] -= 1
@@ -126,6 +128,24 @@ class BodyReader:
         for name, count in skipped.items():
             if count > 0:
                 yield Omission(f"not a message of a user: {name}", found.place, count)
+
+    def _own(
+        self, provider: ProviderName, body: Mapping[str, Any], found: Body
+    ) -> Iterator[Taken | Omission]:
+        """Yields the reply in a body that holds nothing else."""
+        for inbound, who in own_messages(provider, body):
+            yield from self._replies_in(inbound, who, found)
+            for name, count in inbound.skipped.items():
+                yield Omission(f"not a message of a user: {name}", found.place, count)
+
+    def _replies_in(self, inbound: Inbound, who: Who, found: Body) -> Iterator[Taken | Omission]:
+        for message in inbound.messages:
+            data = message.message_data
+            if "change" in data:
+                yield Omission("a change of a reply", found.place)
+                continue
+            reply = (message.instance_name, message.user_phone, message.id, message.message)
+            yield self._reply(found, message.timestamp, reply, data["kind"], who)
 
     def _reply(
         self, found: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
