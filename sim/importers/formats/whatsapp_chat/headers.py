@@ -39,7 +39,9 @@ _DASH = re.compile(rf"{_M}(?P<open>){_DATE_FIRST}{_S}(?P<dash>[-–—]){_S}(?P<
 _DASH_TIME = re.compile(rf"{_M}(?P<open>){_TIME_FIRST}{_S}(?P<dash>[-–—]){_S}(?P<rest>.*)", re.DOTALL)
 _KOREAN = re.compile(rf"{_M}(?P<open>){_DATE_FIRST}(?P<dash>,){_S}(?P<rest>[^:]+{_S}?:.*)", re.DOTALL)
 _HALF = rf"(?P<after>{_S}?(?:[AaPp]\.?{_S}?[Mm]\.?|ص|م)(?!\w))?"
-_BARE = re.compile(rf"{_M}(?P<open>){_DATE}{_BEFORE}{_TIME}{_HALF}{_M}(?P<dash>:?){_S}(?P<rest>.*)", re.DOTALL)
+_BARE = re.compile(
+    rf"{_M}(?P<open>){_DATE}{_BEFORE}{_TIME}{_HALF}{_M}(?P<dash>:?){_S}(?P<rest>.*)", re.DOTALL
+)
 _PATTERNS = (_BRACKET, _DASH, _BRACKET_TIME, _DASH_TIME, _KOREAN, _BARE)
 _ERAS = {"R": 2018, "令和": 2018, "H": 1988, "平成": 1988, "S": 1925, "昭和": 1925}
 _BUDDHIST = 543
@@ -95,7 +97,9 @@ def _usual(match: re.Match[str]) -> Header | None:
     date, year_at = _date(a, b, c)
     width = str(len(c)) if year_at < 0 else ""
     form = f"{opening or dash}d{sep}{year_at}{width}{comma or ' '}{colon}{'s' if second else 'm'}24"
-    return Header(form, date, year_at, hours * 3600 + minutes * 60 + seconds, bool(second), False, False, rest)
+    return Header(
+        form, date, year_at, hours * 3600 + minutes * 60 + seconds, bool(second), False, False, rest
+    )
 
 
 _FIRST = re.compile(rf"{_M}\[?{_M}(?:[RHS令平昭]\D?)?\d{{1,4}}")

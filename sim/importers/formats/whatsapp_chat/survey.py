@@ -168,7 +168,9 @@ def placed_lines(lines: Iterable[str], style: Style) -> Iterator[tuple[Placed | 
         if placed is not None:
             is_late = placed.at_ms < latest - _LATE_MS
             is_inside = after_lf and style.ends_with_crlf and placed.at_ms < latest
-            is_others = bool(style.pasted) and split_author(placed.header.rest, style.authors)[0] in style.pasted
+            is_others = (
+                bool(style.pasted) and split_author(placed.header.rest, style.authors)[0] in style.pasted
+            )
             was_pasted = is_inside or is_others or (was_pasted and is_late)
             if was_pasted:
                 placed = None

@@ -32,7 +32,7 @@ MESSAGE = """{{
   messageTimestamp: {seconds},
   instanceId: '0c5f8f4e-5a3c-4b8e-9a51-0d8e7f6a5b4c',
   source: '{source}'
-}} 
+}}\x20
 """
 SECONDS = 1740831320  # 2025-03-01T12:15:20Z, so the console is three hours behind UTC
 
@@ -41,11 +41,11 @@ def printed(
     text: str = "bom dia",
     *,
     own: str = "false",
-    id: str = "A1",
+    message_id: str = "A1",
     seconds: int = SECONDS,
     source: str = "android",
-) -> str:  # noqa: A002 - the field's name
-    return MESSAGE.format(own=own, id=id, text=text, seconds=seconds, source=source)
+) -> str:
+    return MESSAGE.format(own=own, id=message_id, text=text, seconds=seconds, source=source)
 
 
 def record(text: str = "bom dia", *, level: str = "VERBOSE", **fields: Any) -> str:
@@ -68,7 +68,7 @@ def test_a_message_is_read_and_the_zone_of_the_console_is_found() -> None:
 
 def test_own_messages_are_replies() -> None:
     outcome = read(
-        record() + record("oi! em que posso ajudar?", own="true", id="B1", seconds=SECONDS + 4, source="web")
+        record() + record("oi! em que posso ajudar?", own="true", message_id="B1", seconds=SECONDS + 4, source="web")
     )
     assert [reply.text for reply in outcome.replies] == ["oi! em que posso ajudar?"]
     assert outcome.replies[0].phone == outcome.messages[0].phone
@@ -115,8 +115,8 @@ def test_the_files_that_docker_keeps_are_read() -> None:
 
 
 def test_lines_of_two_containers_may_mix() -> None:
-    first = [f"a  | {line}\n" for line in record("um", id="A1").splitlines()]
-    second = [f"b  | {line}\n" for line in record("dois", id="A2").splitlines()]
+    first = [f"a  | {line}\n" for line in record("um", message_id="A1").splitlines()]
+    second = [f"b  | {line}\n" for line in record("dois", message_id="A2").splitlines()]
     log = "".join(line for pair in zip(first, second, strict=True) for line in pair)
     assert {message.text for message in read(log).messages} == {"um", "dois"}
 

@@ -19,7 +19,7 @@ from sim.importers.formats.console.inspected import CUT, InspectedError, read_va
         ("{ gone: undefined, none: null, yes: true, nan: NaN }", {"none": None, "yes": True, "nan": None}),
         (
             "{ deep: [Object], list: [Array], f: [Function: f], at: [Getter] }",
-            {n: CUT for n in ("deep", "list", "f", "at")},
+            dict.fromkeys(("deep", "list", "f", "at"), CUT),
         ),
         ("<ref *1> { self: [Circular *1], n: 1 }", {"self": CUT, "n": 1}),
         ("{ raw: <Buffer 0a 0b ... 50 more bytes>, n: 1 }", {"raw": CUT, "n": 1}),

@@ -226,7 +226,7 @@ def test_executions_that_no_webhook_began_are_counted() -> None:
     rows = [
         execution(1, mode="retry"),
         execution(2, mode="integration"),
-        execution(3, body={"order": 5}, Send=node({"ok": True}), **{"Edit Fields": node({})}),
+        execution(3, body={"order": 5}, Send=node({"ok": True})),
         {key: value for key, value in execution(4).items() if key != "data"},
         execution(5, mode="manual"),
     ]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from queue_core.recording.format import Arrival
 from sim.importers.base import Importer
 from sim.importers.formats.chatwoot import ChatwootMessages
 from sim.importers.formats.console.importer import ConsoleLogs
@@ -51,7 +50,6 @@ def day() -> list[Sent]:
             arrival.text or "…",
         )
         for arrival in DAY.arrivals
-        if isinstance(arrival, Arrival)
     ]
 
 
@@ -78,7 +76,7 @@ def inspected(value: Any, indent: int = 0) -> str:
         quote = next((quote for quote in "'\"`" if quote not in value), "'")
         return quote + (escaped.replace("'", "\\'") if quote == "'" else escaped) + quote
     if value is None or isinstance(value, bool | int):
-        return {None: "undefined", True: "true", False: "false"}.get(value, str(value))
+        return "undefined" if value is None else str(value).lower()
     pad = " " * (indent + 2)
     lines = [
         f"{pad}{key if key.isidentifier() else inspected(key)}: {inspected(inner, indent + 2)}"
