@@ -68,7 +68,8 @@ def test_a_message_is_read_and_the_zone_of_the_console_is_found() -> None:
 
 def test_own_messages_are_replies() -> None:
     outcome = read(
-        record() + record("oi! em que posso ajudar?", own="true", message_id="B1", seconds=SECONDS + 4, source="web")
+        record()
+        + record("oi! em que posso ajudar?", own="true", message_id="B1", seconds=SECONDS + 4, source="web")
     )
     assert [reply.text for reply in outcome.replies] == ["oi! em que posso ajudar?"]
     assert outcome.replies[0].phone == outcome.messages[0].phone
