@@ -112,7 +112,7 @@ class _Reader:
         if character in ("'", '"', "`"):
             return self.string()
         if character == "<" and self.take(_REFERENCE):
-            return self.value(depth)
+            return self.value(depth + 1)
         if character == "[" and (marked := self.bracketed(depth)) is not _UNDEFINED:
             return marked
         if character == "{":
@@ -151,7 +151,7 @@ class _Reader:
     def bracketed(self, depth: int) -> Any:
         """Reads what looks like a list and is not one: marks, boxed values, errors. _UNDEFINED for a list."""
         if self.take(_PROTOTYPE):
-            return self.value(depth)
+            return self.value(depth + 1)
         if self.take(_BOXED):
             value = self.value(depth + 1)
             self.expect("]")
