@@ -75,6 +75,8 @@ class Taker:
         self._pseudonyms = {keeps: Pseudonyms(key, keeps_hashes=keeps) for keeps in (False, True)}
         self._summary = summary
         self._spreader = Spreader(options.seed)
+        self._unnamed = 0
+        """Number of messages without an id."""
 
     def take(self, taken: Taken, file: FileSummary, *, keeps_hashes: bool = False) -> Iterator[RecordedEvent]:
         """Takes an event; yields the events that are ready to be written."""
@@ -83,7 +85,7 @@ class Taker:
             file.omit(Omission(reason, taken.place))
             return
         if not self._options.as_they_are:
-            event = self._private(event, (file.name, taken.place), self._pseudonyms[keeps_hashes])
+            event = self._private(event, self._pseudonyms[keeps_hashes])
         file.events[event.name] += 1
         self._summary.take(event, taken.precision)
         is_exact = taken.precision == "ms" or taken.is_drawn or self._options.keeps_seconds
@@ -109,12 +111,12 @@ class Taker:
             return "of another instance than --instance"
         return ""
 
-    def _private(self, event: RecordedEvent, where: tuple[str, int], names: Pseudonyms) -> RecordedEvent:
+    def _private(self, event: RecordedEvent, names: Pseudonyms) -> RecordedEvent:
         """Returns the event with hashed names and, unless they are asked for, without texts."""
         instance = names.instance(event.instance or self._options.instance or NO_INSTANCE)
         phone = names.phone(event.phone) if event.phone or not isinstance(event, Fault) else ""
         if isinstance(event, MessageEvent):
-            message_id = names.message_id(event.id) if event.id else f"none-{names.message_id(repr(where))}"
+            message_id = names.message_id(event.id) if event.id else self._new_id(names)
             timestamp = event.timestamp
             if timestamp is not None and not 0 < abs(timestamp - event.at) < SPAN_MS_MAX:
                 timestamp = None
@@ -123,6 +125,11 @@ class Taker:
                 event.at, True, instance, phone, message_id, text, _kind(event.kind), timestamp, characters
             )
         return self._other(event, instance, phone, names)
+
+    def _new_id(self, names: Pseudonyms) -> str:
+        """Makes an id for a message without one, which nothing can repeat."""
+        self._unnamed += 1
+        return f"none-{names.message_id(f'message {self._unnamed} without an id')}"
 
     def _other(self, event: OtherEvent, instance: str, phone: str, names: Pseudonyms) -> OtherEvent:
         if isinstance(event, Reply):

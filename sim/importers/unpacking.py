@@ -202,8 +202,12 @@ def members(name: str, opener: Opener) -> Iterator[tuple[str, int, Callable[[], 
 def _member_opener(opener: Opener, info: zipfile.ZipInfo) -> Callable[[], Unpacked]:
     def open_member() -> Unpacked:
         packed = opener()
-        archive = zipfile.ZipFile(packed)
-        return cast("BinaryIO", archive.open(info)), archive, packed
+        try:
+            archive = zipfile.ZipFile(packed)
+            return cast("BinaryIO", archive.open(info)), archive, packed
+        except READ_ERRORS:
+            packed.close()
+            raise
 
     return open_member
 

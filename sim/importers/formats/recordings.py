@@ -72,7 +72,9 @@ def is_event(line: str) -> bool:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and value.get("event") in EVENTS and "data" not in value
+    if not isinstance(value, dict) or value.get("event") not in EVENTS:
+        return False
+    return "data" not in value and "payload" not in value  # an `event: message` of other programs
 
 
 def _in_unix_ms(event: MessageEvent | OtherEvent) -> MessageEvent | OtherEvent:

@@ -22,7 +22,15 @@ from hypothesis import strategies as st
 from queue_core import Batch, QueueMessage
 from queue_core.durations import DAY_MS
 from queue_core.recording.files import RETRY_AFTER_MS
-from queue_core.recording.format import TEXT_LENGTH_MAX
+from queue_core.recording.format import (
+    TEXT_LENGTH_MAX,
+    BatchTaken,
+    Delete,
+    Edit,
+    Fault,
+    GivenUp,
+    Reply,
+)
 from queue_core.recording.reader import load
 from queue_core.recording.recorder import Recorder
 
@@ -147,6 +155,40 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
     assert fates[2]["x_needs_data_collection"] is True
     (superseded,) = (event for event in events if event.get("what") == "superseded")
     assert (superseded["event"], superseded["ids"]) == ("note", taken[:2])
+
+
+def test_all_that_becomes_of_messages_is_read_back(tmp_path: Path) -> None:
+    clock = Clock()
+    record_a_life(Recorder(tmp_path, now_ms=clock), clock)
+    (recording,) = load([tmp_path])
+    taken, reply, dead = recording.others
+    ids = [arrival.id for arrival in recording.arrivals[:3]]
+    assert isinstance(taken, BatchTaken)
+    assert (list(taken.ids), taken.trigger, taken.attempt) == (ids, "window", 1)
+    assert isinstance(reply, Reply)
+    assert (reply.who, list(reply.ids), reply.text, reply.characters) == ("bot", ids, "", 8)
+    assert isinstance(dead, GivenUp)
+    assert (dead.ids, dead.reason) == ((recording.arrivals[4].id,), "late")
+    assert [arrival.characters for arrival in recording.arrivals] == [8, 7, 9, 8, 7]
+
+
+def test_edits_deletions_and_faults_are_events(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, hash_key=KEY, show_text=True)
+    recorder.message(message("m1", "one"), "text")
+    recorder.message(message("m2", "two", message_data={"change": {"what": "edit", "id": "m1"}}), "text")
+    recorder.message(message("m3", "gone", message_data={"change": {"what": "deletion", "id": "m1"}}), "text")
+    recorder.message(message("m4", "what?", message_data={"change": {"what": "edit", "id": ""}}), "text")
+    recorder.fault("channel", "begins", f"no answer for {PHONE}", instance="bot")
+    recorder.close()
+    (recording,) = load([tmp_path])
+    ids = [arrival.id for arrival in recording.arrivals]
+    edit, deletion, fault = recording.others
+    assert isinstance(edit, Edit)
+    assert (edit.id, edit.by, edit.text) == (ids[0], ids[1], "two")
+    assert isinstance(deletion, Delete)
+    assert (deletion.id, deletion.by) == (ids[0], ids[2])
+    assert isinstance(fault, Fault)
+    assert (fault.fault, fault.state, fault.instance, fault.phone) == ("channel", "begins", "bot", "")
 
 
 def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
