@@ -19,8 +19,10 @@ _POSITIONS: dict[DateOrder, tuple[int, int, int]] = {
 }
 """Positions of year, month and day."""
 _AROUND_YEAR = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 1, 0)}
-_YEAR_MIN, _YEAR_MAX = 2009, 2100
+_YEARS = range(2009, 2101)
 """Years that a chat can be of: WhatsApp began in 2009."""
+_JALALI_YEARS, _HIJRI_YEARS = range(1387, 1430), range(1430, 1500)
+"""Years from 2009 on in the calendars of Iran and of the Arab countries; no year is in both ranges."""
 
 
 def day_number(header: Header, order: DateOrder) -> int | None:
@@ -37,12 +39,35 @@ def day_number(header: Header, order: DateOrder) -> int | None:
 def _day_number(numbers: tuple[int, int, int], positions: tuple[int, int, int]) -> int | None:
     year, month, day = (numbers[position] for position in positions)
     year += 2000 if year < 100 else 0
-    if not _YEAR_MIN <= year <= _YEAR_MAX:
-        return None
     try:
-        return date(year, month, day).toordinal() - _EPOCH
+        if year in _JALALI_YEARS:
+            return _jalali_ordinal(year, month, day) - _EPOCH
+        if year in _HIJRI_YEARS:
+            return _hijri_ordinal(year, month, day) - _EPOCH
+        return date(year, month, day).toordinal() - _EPOCH if year in _YEARS else None
     except ValueError:
         return None
+
+
+def is_hijri(header: Header) -> bool:
+    """Returns True for a date of the Islamic calendar, whose days are known but for one."""
+    return any(number in _HIJRI_YEARS for number in header.date)
+
+
+def _jalali_ordinal(year: int, month: int, day: int) -> int:
+    """Converts a date of the Persian calendar. Raises ValueError."""
+    if not 1 <= month <= 12 or not 1 <= day <= (31 if month < 7 else 30):
+        raise ValueError
+    leaps = (year + 1595) // 33 * 8 + ((year + 1595) % 33 + 3) // 4
+    months = (month - 1) * 31 if month < 7 else (month - 7) * 30 + 186
+    return 365 * (year + 1595) + leaps + months + day - 356_033
+
+
+def _hijri_ordinal(year: int, month: int, day: int) -> int:
+    """Converts a date of the Islamic calendar by arithmetic, which may be wrong by a day. Raises ValueError."""
+    if not 1 <= month <= 12 or not 1 <= day <= 30:
+        raise ValueError
+    return (11 * year + 3) // 30 + 354 * year + 30 * month - (month - 1) // 2 + day + 226_629
 
 
 _EPOCH = date(1970, 1, 1).toordinal()

@@ -67,12 +67,12 @@ class WhatsAppChats(Importer):
 
         try:
             style = survey(lines, order=context.date_order)
-        except NotAChatError:
-            raise ImportFailedError(
-                f"{source.name}: no line begins as a message of an exported chat does, with date, time and author"
-            ) from None
+        except NotAChatError as error:
+            raise ImportFailedError(f"{source.name}: {error}") from None
         bots = _bots(source, context, style)
         _note(context, style, bots)
+        if style.is_hijri:
+            context.note("The dates are of the Islamic calendar: all of them may be wrong by a day.")
         yield from _events(read_chat(lines, style), context, style, bots)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sim.importers.formats.whatsapp_chat.bodies import NOTICE, read_body
-from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, day_number
+from sim.importers.formats.whatsapp_chat.dates import DateEvidence, DateOrder, day_number, is_hijri
 from sim.importers.formats.whatsapp_chat.headers import Header, read_header
 
 Lines = Callable[[], Iterable[str]]
@@ -32,7 +32,7 @@ _QUOTES = frozenset('"“”«»„‟「『')
 
 
 class NotAChatError(Exception):
-    """Raised for a file without the beginning of a message."""
+    """Raised for a file without the beginning of a message that can be read; says in words what was seen."""
 
 
 @dataclass(slots=True)
@@ -54,6 +54,8 @@ class Style:
     """Names that occur in text that was pasted from other chats."""
     is_collection: bool = False
     """True when the file has many forms, none of them usual: then nothing in it counts as pasted."""
+    is_hijri: bool = False
+    """True when the dates are of the Islamic calendar."""
     unknown_halves: bool = False
     """True when a word beside the times may mean AM or PM and is not known."""
 
@@ -72,6 +74,7 @@ class _Form:
     count: int = 0
     after_lf: int = 0
     has_seconds: bool = False
+    is_hijri: bool = False
     dates: DateEvidence = field(default_factory=DateEvidence)
 
 
@@ -85,6 +88,10 @@ def survey(lines: Lines, *, order: DateOrder | None = None) -> Style:
     for placed, _ in placed_lines(lines(), style):
         if placed is not None:
             authors.add(placed, style)
+    if not authors.messages:
+        raise NotAChatError(
+            "the lines that begin as messages of an exported chat have dates that do not exist"
+        )
     if not style.is_collection:
         style.pasted = authors.pasted()
     style.authors = authors.counts(style.pasted)
@@ -101,10 +108,13 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
             form.count += 1
             form.after_lf += ended_with_lf
             form.has_seconds |= header.has_seconds
+            form.is_hijri |= is_hijri(header)
             form.dates.add(header)
         ended_with_lf = not line.endswith("\r\n")
     if not forms:
-        raise NotAChatError
+        raise NotAChatError(
+            "no line begins as a message of an exported chat does, with date, time and author"
+        )
     top = max(forms, key=lambda name: (forms[name].count, name[0] in "[-–—"))
     usual = _usual(forms, top)
     is_collection = len(usual) == len(forms) > _RARE_SHARE
@@ -119,6 +129,7 @@ def _style(lines: Iterable[str], order: DateOrder | None) -> Style:
         has_seconds=forms[top].has_seconds,
         is_bracketed=top.startswith("["),
         is_collection=is_collection,
+        is_hijri=forms[top].is_hijri,
         unknown_halves=top.endswith("?"),
     )
 
@@ -240,6 +251,8 @@ class _Authors:
     """Authors of a chat: how many messages each wrote, and which only occur in pasted text."""
 
     def __init__(self) -> None:
+        self.messages = 0
+        """Number of lines that begin messages and notices."""
         self._messages: Counter[str] = Counter()
         self._late: Counter[str] = Counter()
         self._common: dict[str, list[str]] = {}
@@ -247,6 +260,7 @@ class _Authors:
 
     def add(self, placed: Placed, style: Style) -> None:
         """Takes a message into account."""
+        self.messages += 1
         author, body = split_author(placed.header.rest, Counter())
         if not author or (author not in self._messages and len(self._messages) >= AUTHORS_MAX):
             return

@@ -53,7 +53,19 @@ def test_a_printed_value_is_read(printed: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["{ a: 1", "{ a 1 }", "{ a: 'x }", "[ 1 2 ]", "{ : 1 }", "", "nothing", "{" * 5000, "[A] " * 5000 + "{}", "<ref *1> " * 5000]
+    "broken",
+    [
+        "{ a: 1",
+        "{ a 1 }",
+        "{ a: 'x }",
+        "[ 1 2 ]",
+        "{ : 1 }",
+        "",
+        "nothing",
+        "{" * 5000,
+        "[A] " * 5000 + "{}",
+        "<ref *1> " * 5000,
+    ],
 )
 def test_what_is_not_a_value_is_refused_in_words(broken: str) -> None:
     with pytest.raises(InspectedError):

@@ -53,6 +53,9 @@ def times(chat: str, **said: Any) -> list[int]:
         ("[2024. 9. 17. 오후 9:40:05] ", "2024-09-17 21:40:05"),
         ("[9/17/2567 BE, 21:40:05] ", "2024-09-17 21:40:05"),
         ("[9/17/R6, 21:40:05] ", "2024-09-17 21:40:05"),
+        ("[۱۴۰۳/۶/۲۷،\u200f ۲۱:۴۰:۰۵] ", "2024-09-17 21:40:05"),
+        ("[27/6/1403, 21:40:05] ", "2024-09-17 21:40:05"),
+        ("[14/3/1446, 21:40:05] ", "2024-09-17 21:40:05"),
         ("[17/9/24, 9:40:05 μ.μ.] ", "2024-09-17 21:40:05"),
         ("[17/9/24, 9:40:05 ÖS] ", "2024-09-17 21:40:05"),
         ("[17/9/24, 12:40:05 a.\u00a0m.] ", "2024-09-17 00:40:05"),
@@ -350,6 +353,13 @@ def test_a_text_over_the_limit_keeps_its_length() -> None:
 def test_a_file_without_messages_is_refused_in_words() -> None:
     with pytest.raises(ImportFailedError, match="no line begins as a message of an exported chat does"):
         read("nada\naqui\n")
+
+
+def test_dates_of_no_known_calendar_are_refused_in_words() -> None:
+    with pytest.raises(ImportFailedError, match="dates that do not exist"):
+        read(chat("[99/99/2024, 21:40:05] Rita: oi", "[98/99/2024, 21:40:06] Loja: x"))
+    hijri = read(chat("[14/3/1446, 21:40:05] Rita: oi", "[14/3/1446, 21:40:06] Loja: x"))
+    assert any("Islamic calendar" in note for note in hijri.notes)
 
 
 def test_an_export_in_a_zip_is_read(tmp_path: Path) -> None:
