@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import MessageEvent, Precision, Reply, Who
 from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
-from sim.importers.formats.tables.rows import Row, flag, json_of, rows_in, rows_of
+from sim.importers.formats.tables.rows import Row, flag, json_of, rows_in, rows_of, whole
 from sim.importers.sources import Source
 from sim.importers.times import in_zone, moment_of
 
@@ -137,12 +137,12 @@ def _is_message(fields: Mapping[str, Any]) -> bool:
 
 
 def _type(fields: Mapping[str, Any]) -> str:
-    written = label(fields.get("message_type")).lower()
+    written = label(whole(fields.get("message_type"))).lower()
     return _TYPES.get(written, written)
 
 
 def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
-    conversation = label(fields.get("conversation_id") or fields.get("conversation_display_id"))
+    conversation = label(whole(fields.get("conversation_id")) or fields.get("conversation_display_id"))
     conversation = conversation or label(at(fields, "conversation", "id")) or label(row.outer.get("id"))
     user = next((found for column in _PHONE_COLUMNS if (found := label(fields.get(column)))), "")
     user = user or text(at(fields, "conversation", "meta", "sender", "phone_number"))
@@ -150,7 +150,9 @@ def _said(fields: Mapping[str, Any], row: Row, joins: _Joins) -> _Said:
     user = user or text(at(row.outer, "meta", "sender", "phone_number"))
     user = user or (joins.user(conversation) if conversation else "")
     inbox = (
-        text(fields.get("inbox_name")) or text(at(fields, "inbox", "name")) or label(fields.get("inbox_id"))
+        text(fields.get("inbox_name"))
+        or text(at(fields, "inbox", "name"))
+        or label(whole(fields.get("inbox_id")))
     )
     return _Said(fields, _type(fields), user, joins.inbox(inbox), row.place)
 
@@ -192,7 +194,7 @@ def _refusal(said: _Said) -> str:
 
 def _time(value: Any, context: Context) -> tuple[int | None, Precision]:
     """Returns the Unix milliseconds of a time; Chatwoot's database keeps UTC without a zone."""
-    moment = moment_of(value)
+    moment = moment_of(whole(value))
     if moment is None:
         return None, "s"
     is_local = not moment.has_zone and context.zone is not None

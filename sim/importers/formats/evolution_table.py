@@ -8,7 +8,7 @@ from typing import Any
 
 from queue_core.channels.values import label, mapping, text
 from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
-from sim.importers.formats.tables.rows import Row, flag, is_json, json_of, rows_in, rows_of
+from sim.importers.formats.tables.rows import Row, flag, is_json, json_of, rows_in, rows_of, whole
 from sim.importers.formats.webhooks.bodies import Body
 from sim.importers.formats.webhooks.reading import BodyReader
 from sim.importers.sources import Source
@@ -115,7 +115,7 @@ def _body(fields: Mapping[str, Any], key: Mapping[str, Any], names: Mapping[str,
         "pushName": fields.get("pushname"),
         "message": message,
         "messageType": kind,
-        "messageTimestamp": fields["messagetimestamp"],
+        "messageTimestamp": whole(fields["messagetimestamp"]),
         "source": fields.get("source", fields.get("device")),
         "contextInfo": mapping(json_of(fields.get("contextinfo"))),
     }

@@ -49,8 +49,9 @@ class PrintedBodies:
             yield Omission(NO_WEBHOOK, printed.place)
         for found in bodies:
             body = found.body
-            if printed.instance and not (body.get("instance") or body.get("instanceName") or "entry" in body):
-                body = {**body, "instance": printed.instance}
+            instance = printed.instance or text(at(mapping(body.get("data")), "owner"))
+            if instance and not (body.get("instance") or body.get("instanceName") or "entry" in body):
+                body = {**body, "instance": instance}
             if self._is_printed_again(body, mapping(printed.value)):
                 yield Omission(PRINTED_AGAIN, printed.place)
             else:

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from typing import NamedTuple
 
-from sim.importers.times import Moment, moment_in
+from sim.importers.times import Moment, moment_in, moment_of
 
 _COLOURS = re.compile(
     r"(?:\x1b|\\x1b|\\u001b|\\033|\u241b|#033)(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))"
@@ -29,6 +29,11 @@ _HEADER = re.compile(
 _BARE_HEADER = re.compile(r"\[Evolution API\]")
 
 
+_NAMES_OF_LINES = ("log", "line", "message", "msg", "m")
+_NAMES_OF_TIMES = ("time", "timestamp", "ts", "@timestamp", "date")
+_NAMES_OF_WEBHOOKS = ("event", "key", "entry", "data", "body", "payload")
+
+
 class LogLine(NamedTuple):
     """A line of a log."""
 
@@ -36,6 +41,7 @@ class LogLine(NamedTuple):
     """Name of the process that wrote it, where several write into one log."""
     logged: Moment | None
     text: str
+    """The line; of a tool that keeps several in one object, with the line breaks between them."""
 
 
 class LogHeader(NamedTuple):
@@ -49,13 +55,8 @@ class LogHeader(NamedTuple):
 def log_line(line: str) -> LogLine:
     """Returns a line without its prefixes."""
     line = line.rstrip("\r\n")
-    if line.startswith('{"log":"'):  # the files that Docker itself keeps
-        try:
-            value = json.loads(line)
-            written = _plain(str(value["log"])).rstrip("\n")
-            return LogLine("", moment_in(str(value.get("time", ""))), written)
-        except (ValueError, KeyError, TypeError):
-            pass
+    if line.startswith('{"') and (wrapped := _wrapped(line)):
+        return wrapped
     plain = _plain(line)
     if match := _SYSLOG.match(plain):
         return LogLine(match["name"], None, plain[match.end() :])
@@ -63,6 +64,22 @@ def log_line(line: str) -> LogLine:
     assert match
     logged = moment_in(match["time"]) if match["time"] else None
     return LogLine((match["name"] or "").strip(), logged, plain[match.end() :])
+
+
+def _wrapped(line: str) -> LogLine | None:
+    """Reads a line that a tool keeps in an object: Docker in its files, pm2 with --json, Loki, Dozzle."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or any(name in value for name in _NAMES_OF_WEBHOOKS):
+        return None
+    written = next((value[name] for name in _NAMES_OF_LINES if isinstance(value.get(name), str)), None)
+    time = next((value[name] for name in _NAMES_OF_TIMES if name in value), None)
+    if written is None or (time is None and "log" not in value):
+        return None
+    moment = moment_in(time) if isinstance(time, str) else moment_of(time)
+    return LogLine(str(value.get("app_name", "")), moment, _plain(written).rstrip("\r\n"))
 
 
 def log_header(text: str) -> LogHeader | None:

@@ -62,7 +62,8 @@ def objects_in(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[LogObject 
         if line.stream not in streams and len(streams) >= STREAMS_MAX:
             streams.pop(next(iter(streams)))
         stream = streams.setdefault(line.stream, _Stream())
-        yield from _line(stream, number, line.logged, line.text)
+        for text in line.text.split("\n"):
+            yield from _line(stream, number, line.logged, text)
     for stream in streams.values():
         yield from _abandoned(stream)
 

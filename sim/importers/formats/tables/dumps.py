@@ -1,4 +1,4 @@
-"""Rows in dumps of PostgreSQL: `COPY table (columns) FROM stdin;` with lines of tabs, and `INSERT INTO`."""
+"""Rows in dumps of PostgreSQL and MySQL: `COPY table (columns) FROM stdin;` with lines of tabs, and `INSERT INTO`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sim.importers.sources import Source
 
 DumpRow: TypeAlias = tuple[str, dict[str, Any], int]
 """Table, fields and line."""
-_NAME = r'(?:"(?:[^"]|"")+"|\w+)'
+_NAME = r'(?:"(?:[^"]|"")+"|`[^`]+`|\w+)'
 _COPY = re.compile(
     rf"COPY (?:{_NAME}\.)?(?P<table>{_NAME}) \((?P<columns>[^)]*)\) FROM stdin;", re.IGNORECASE
 )
@@ -29,6 +29,11 @@ _LITERAL = re.compile(
     r"(?:::[\w \[\]\"]+)?\s*(?P<next>[,)])",
     re.DOTALL,
 )
+_ESCAPED_LITERAL = re.compile(
+    r"\s*(?:'(?P<escaped>(?:[^'\\]|''|\\.)*)'(?P<text>(?!))?|(?P<word>[^\s,()']+))\s*(?P<next>[,)])",
+    re.DOTALL,
+)
+"""A literal of MySQL, where a backslash always escapes."""
 _STATEMENT_CHARACTERS_MAX = 16 * 1024 * 1024
 
 
@@ -91,7 +96,7 @@ class _Dump:
 
 
 def _plain(name: str) -> str:
-    return name.strip().strip('"').replace('""', '"')
+    return name.strip().strip('"`').replace('""', '"')
 
 
 def _names(columns: str) -> list[str]:
@@ -123,18 +128,19 @@ def _inserted(statement: str, created: dict[str, list[str]], number: int) -> Ite
         return
     table = _plain(match["table"])
     columns = _names(match["columns"]) if match["columns"] else created.get(table, [])
+    literal = _ESCAPED_LITERAL if match["table"].startswith("`") else _LITERAL
     text, at = match["rest"], 0
     while (opening := text.find("(", at)) >= 0:
-        values, at = _tuple(text, opening + 1)
+        values, at = _tuple(text, opening + 1, literal)
         if values is None:
             return
         yield table, dict(zip(columns, values, strict=False)), number
 
 
-def _tuple(text: str, at: int) -> tuple[list[Any] | None, int]:
+def _tuple(text: str, at: int, literal: re.Pattern[str]) -> tuple[list[Any] | None, int]:
     """Reads the values up to the closing bracket; None for what cannot be read."""
     values: list[Any] = []
-    while match := _LITERAL.match(text, at):
+    while match := literal.match(text, at):
         if match["escaped"] is not None:
             values.append(_ESCAPE.sub(_character, match["escaped"].replace("''", "'")))
         elif match["text"] is not None:

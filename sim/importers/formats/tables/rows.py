@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -33,6 +34,8 @@ _LISTS = frozenset(
 """Keys under which APIs and tools put their rows."""
 _DELIMITERS = ",;\t|"
 _NULLS = frozenset({"", r"\N", "NULL", "null"})
+_POINT_ZERO = re.compile(r"(?<=\d)\.0+$")
+_PYTHON_CHARACTERS_MAX = 100_000
 NOT_A_ROW = "a value that is not a row"
 CUT_ROW = "a row with another number of columns than the first line"
 
@@ -129,10 +132,10 @@ def _rows_within(value: Any) -> Iterator[Row | None]:
 def _list_in(value: Mapping[str, Any], depth: int = 0) -> tuple[str, list[Any], Mapping[str, Any]]:
     """Returns the list of rows in an object, with its name and the values beside it."""
     for name, inner in value.items():
-        if name not in _LISTS:
+        if not _may_hold_rows(name):
             continue
         if isinstance(inner, list) and any(isinstance(row, dict) for row in inner):
-            return name, inner, {key: other for key, other in value.items() if key != name}
+            return _table(name), inner, {key: other for key, other in value.items() if key != name}
         if isinstance(inner, dict) and depth < 2 and (nested := _list_in(inner, depth + 1))[1]:
             return nested
     return "", [], {}
@@ -149,7 +152,7 @@ def _in_parts(source: Source) -> Iterator[Row | None]:
             outer, has_rows = {}, False
         elif ELEMENT in path:
             has_rows = True
-            yield Row(path[-2], value, 0, outer) if isinstance(value, dict) else None
+            yield Row(_table(path[-2]), value, 0, outer) if isinstance(value, dict) else None
         elif path:
             beside = outer
             for name in path[:-1]:
@@ -159,7 +162,16 @@ def _in_parts(source: Source) -> Iterator[Row | None]:
 
 def _descends(path: Path, _: str) -> bool:
     """Returns True for the outermost object, and for what may hold rows in it."""
-    return len(path) <= 3 and ELEMENT not in path and (not path or path[-1] in _LISTS)
+    return len(path) <= 3 and ELEMENT not in path and (not path or _may_hold_rows(path[-1]))
+
+
+def _table(name: str) -> str:
+    return name if name in _LISTS else ""
+
+
+def _may_hold_rows(name: str) -> bool:
+    """Returns True for names of lists of rows; DBeaver names them by the query."""
+    return name in _LISTS or name[:7].lower() == "select "
 
 
 def _csv_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
@@ -199,12 +211,27 @@ def column_name(written: str) -> str:
 
 def json_of(value: Any) -> Any:
     """Decodes a value of a JSON column that stands as a text; other values are returned as they are."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value
+    if not isinstance(value, str) or value[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return _python_value(value)
+
+
+def _python_value(written: str) -> Any:
+    """Decodes a value as Python prints it, which programs in Python put into CSV; None for anything else."""
+    if "'" not in written or len(written) > _PYTHON_CHARACTERS_MAX:
+        return None
+    try:
+        return ast.literal_eval(written)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def whole(value: Any) -> Any:
+    """Returns a number that stands as a text without the `.0` that spreadsheets and pandas put behind it."""
+    return _POINT_ZERO.sub("", value) if isinstance(value, str) else value
 
 
 def flag(value: Any) -> bool:

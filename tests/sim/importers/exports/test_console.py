@@ -115,6 +115,28 @@ def test_the_files_that_docker_keeps_are_read() -> None:
     assert [message.at for message in read(log).messages] == [utc_ms("2025-03-01T12:15:20.500Z")]
 
 
+def test_lines_that_tools_keep_in_objects_are_read() -> None:
+    whole = {
+        "message": record(),
+        "timestamp": "2025-03-01T12:15:20.911Z",
+        "type": "out",
+        "process_id": 0,
+        "app_name": "evolution",
+    }
+    loki = [
+        {"line": line, "timestamp": "2025-03-01T12:15:20.911Z", "fields": {}}
+        for line in record().splitlines()
+    ]
+    for log in (json.dumps(whole) + "\n", "".join(json.dumps(line) + "\n" for line in loki)):
+        assert [message.at for message in read(log).messages] == [utc_ms("2025-03-01T12:15:20.911Z")]
+        assert detected(log)[0] == "console"
+
+
+def test_version_1_names_the_instance_in_the_message() -> None:
+    log = record().replace("  [loja]  ", "    ").replace("  source:", "  owner: 'loja',\n  source:")
+    assert [message.instance for message in read(log).messages] == ["loja"]
+
+
 def test_lines_of_two_containers_may_mix() -> None:
     first = [f"a  | {line}\n" for line in record("um", message_id="A1").splitlines()]
     second = [f"b  | {line}\n" for line in record("dois", message_id="A2").splitlines()]

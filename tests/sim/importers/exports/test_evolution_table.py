@@ -97,6 +97,33 @@ def read(content: str, **said: Any) -> Outcome:
     return imported(EvolutionTable(), content, **said)
 
 
+def as_mysql(rows: list[dict[str, Any]]) -> str:
+    def value(written: Any) -> str:
+        if written is None:
+            return "NULL"
+        if isinstance(written, int):
+            return str(written)
+        text = json.dumps(written, ensure_ascii=False) if isinstance(written, dict) else written
+        return (
+            "'"
+            + text.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"').replace("\n", "\\n")
+            + "'"
+        )
+
+    columns = "".join(f"  `{name}` varchar(100) NOT NULL,\n" for name in COLUMNS)
+    lines = ",".join("(" + ",".join(value(part) for part in each.values()) + ")" for each in rows)
+    return f"-- MySQL dump 10.13\nCREATE TABLE `Message` (\n{columns}  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\nINSERT INTO `Message` VALUES {lines};\n"
+
+
+def as_pandas(rows: list[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    for each in rows:
+        writer.writerow([f"{value}.0" if isinstance(value, int) else value for value in each.values()])
+    return file.getvalue()
+
+
 FORMATS = {
     "csv": as_csv(ROWS),
     "semicolons": as_csv(ROWS, ";"),
@@ -109,6 +136,9 @@ FORMATS = {
     ),
     "COPY": as_copy(ROWS),
     "INSERT": as_insert(ROWS),
+    "a dump of MySQL": as_mysql(ROWS),
+    "CSV of a program in Python": as_pandas(ROWS),
+    "DBeaver": json.dumps({'select * from "Message"': ROWS}),
 }
 
 
