@@ -85,6 +85,12 @@ class ChatwootMessages(Importer):
                     yield _event(_said(fields, row, joins), context)
 
 
+def events_in(fields: Mapping[str, Any], place: int, context: Context) -> list[Taken | Omission]:
+    """Returns the events of a webhook of Chatwoot; [] for any other value."""
+    row = Row("", fields, place, {})
+    return [_event(_said(message, row, _Joins()), context) for message in _messages_in(row)]
+
+
 class _Joins:
     """Names from the other tables of a dump, which come before the messages."""
 

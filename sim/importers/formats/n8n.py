@@ -10,11 +10,13 @@ In the database, and in exports of it, the data are "flatted": one list, in whic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import Reply
 from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.formats.chatwoot import events_in
 from sim.importers.formats.tables.rows import Row, json_of, rows_in, rows_of
 from sim.importers.formats.webhooks.bodies import Body, found_in
 from sim.importers.formats.webhooks.reading import BodyReader
@@ -130,7 +132,7 @@ class _Executions:
     def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
         bodies = list(found_in(_inner(fields), place, None))
         if not bodies:
-            yield Omission(NO_WEBHOOK, place)
+            yield from self._of_chatwoot([_Output(_inner(fields), None, None)], None, place)
         for body in bodies:
             yield from self._bodies.read(body)
 
@@ -147,10 +149,25 @@ class _Executions:
                     yield from self._bodies.read(Body(body.body, place, started or output.started))
                 break
         if webhook is None:
-            yield Omission(NO_WEBHOOK, place)
+            yield from self._of_chatwoot(outputs, started, place)
             return
         for output in outputs:
             yield from self._replies(output, webhook, place)
+
+    def _of_chatwoot(
+        self, outputs: list[_Output], started: Moment | None, place: int
+    ) -> Iterator[Taken | Omission]:
+        """Yields the message of a webhook of Chatwoot, which many workflows begin with; an Omission without one."""
+        for output in outputs:
+            body = output.value.get("body")
+            events = events_in(
+                mapping(body) if isinstance(body, dict) else output.value, place, self._context
+            )
+            for event in events:
+                yield _at(event, started) if isinstance(event, Taken) and started else event
+            if events:
+                return
+        yield Omission(NO_WEBHOOK, place)
 
     def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
         """Yields what a node got back from sending a message: from the Evolution API, or from the Cloud API."""
@@ -177,6 +194,10 @@ class _Executions:
         if phone:
             event = Reply(at=output.finished.ms, instance=number, phone=phone, who="bot", id=message_id)
             yield Taken(event, place)
+
+
+def _at(taken: Taken, moment: Moment) -> Taken:
+    return taken._replace(event=replace(taken.event, at=moment.ms), precision="ms")
 
 
 def _is_own(body: Mapping[str, Any]) -> bool:

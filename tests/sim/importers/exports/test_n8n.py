@@ -214,6 +214,36 @@ def test_an_answer_of_the_cloud_api_is_a_reply() -> None:
     )
 
 
+def test_webhooks_of_chatwoot_are_read_too() -> None:
+    incoming = {
+        "event": "message_created",
+        "id": 7,
+        "content": "oi",
+        "message_type": "incoming",
+        "created_at": "2025-03-01T12:15:20.123Z",
+        "private": False,
+        "conversation": {"id": 42, "meta": {"sender": {"phone_number": "+5547911112222"}}},
+        "inbox": {"id": 5, "name": "WhatsApp"},
+    }
+    outgoing = {
+        **incoming,
+        "id": 8,
+        "message_type": "outgoing",
+        "content": "olá",
+        "sender": {"name": "Carla", "type": "user"},
+    }
+    only = {"Send": node({"ok": True}), "Edit Fields": node({"ok": True})}
+    rows = [execution(number, body=body) for number, body in enumerate((incoming, outgoing), 1)]
+    for row in rows:
+        row["data"]["resultData"]["runData"] |= only
+    outcome = read(rows)
+    assert [(message.text, message.phone, message.at) for message in outcome.messages] == [
+        ("oi", "+5547911112222", STARTED_MS)
+    ]
+    assert [(reply.text, reply.who) for reply in outcome.replies] == [("olá", "human")]
+    assert not outcome.omitted
+
+
 def test_items_of_the_webhook_node_are_read() -> None:
     for content in ([item(webhook())], [{"json": item(webhook())}], item(webhook())):
         outcome = read(content)
