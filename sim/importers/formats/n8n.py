@@ -10,8 +10,9 @@ In the database, and in exports of it, the data are "flatted": one list, in whic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import Reply
@@ -197,7 +198,7 @@ class _Executions:
 
 
 def _at(taken: Taken, moment: Moment) -> Taken:
-    return taken._replace(event=replace(taken.event, at=moment.ms), precision="ms")
+    return taken._replace(event=msgspec.structs.replace(taken.event, at=moment.ms), precision="ms")
 
 
 def _is_own(body: Mapping[str, Any]) -> bool:
