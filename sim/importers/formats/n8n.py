@@ -10,6 +10,7 @@ In the database, and in exports of it, the data are "flatted": one list, in whic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from queue_core.channels.values import at, label, mapping, objects, text
 from queue_core.recording.format import Reply
 from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
 from sim.importers.formats.chatwoot import events_in
+from sim.importers.formats.tables.dumps import is_dump
 from sim.importers.formats.tables.rows import Row, json_of, rows_in, rows_of
 from sim.importers.formats.webhooks.bodies import Body, found_in
 from sim.importers.formats.webhooks.reading import BodyReader
@@ -29,7 +31,8 @@ NO_WEBHOOK = "executions without a webhook of a known provider"
 NO_DATA = "executions without their data (export them with includeData=true)"
 NOT_EXECUTION = "rows that are not executions"
 _OTHER_MODES = frozenset({"retry", "integration", "internal", "error", "evaluation"})
-_TABLES = frozenset({"", "data", "execution_data", "results", "execution_entity"})
+_ENTITY = "execution_entity"
+_TABLES = frozenset({"", "data", "execution_data", "results"})
 _FLATTED_CHARACTERS_MAX = 64 * 1024 * 1024
 _STARTED_MAX = 1_000_000
 
@@ -63,12 +66,24 @@ class N8nExecutions(Importer):
 
     def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
         """See Importer.read."""
-        reader = _Executions(context)
+        reader = _Executions(context, dict(_starts(source)))
         for row in rows_of(source):
             if isinstance(row, Omission):
                 yield row
-            else:
+            elif row.table.lower() != _ENTITY:
                 yield from reader.read(row)
+
+
+def _starts(source: Source) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Yields mode and start of the executions of a dump: it has them behind their data, in a table of their own."""
+    if is_dump(source.sample()):
+        entities = (row for row in rows_of(source) if isinstance(row, Row) and row.table.lower() == _ENTITY)
+        for row in islice(entities, _STARTED_MAX):
+            fields = row.fields
+            yield (
+                label(fields.get("id")),
+                (text(fields.get("mode")), fields.get("startedAt") or fields.get("createdAt")),
+            )
 
 
 def _is_execution(fields: Mapping[str, Any]) -> bool:
@@ -94,11 +109,11 @@ def _is_item(fields: Mapping[str, Any]) -> bool:
 class _Executions:
     """Reader of the executions of one file."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, starts: Mapping[str, tuple[str, Any]]) -> None:
         self._context = context
         self._bodies = BodyReader(context)
-        self._started: dict[str, tuple[str, Any]] = {}
-        """Mode and start of executions, from the table that a dump has before their data."""
+        self._starts = starts
+        """Mode and start of executions whose rows do not have them."""
 
     def read(self, row: Row) -> Iterator[Taken | Omission]:
         """Yields what an execution, or an item of a node, brings."""
@@ -114,11 +129,8 @@ class _Executions:
             return
         execution = label(fields.get("executionId")) or label(fields.get("id"))
         mode, started_at = text(fields.get("mode")), fields.get("startedAt") or fields.get("createdAt")
-        if "data" not in fields and row.table == "execution_entity" and len(self._started) < _STARTED_MAX:
-            self._started[execution] = mode, started_at
-            return
-        if execution in self._started:
-            mode, started_at = self._started[execution]
+        if execution in self._starts:
+            mode, started_at = self._starts[execution]
         if mode in _OTHER_MODES:
             yield Omission(NOT_BEGUN, row.place)
             return

@@ -137,6 +137,16 @@ def test_version_1_names_the_instance_in_the_message() -> None:
     assert [message.instance for message in read(log).messages] == ["loja"]
 
 
+def test_version_1_prints_names_of_classes() -> None:
+    log = (
+        "[Evolution API]  v1.6.0  1   -  Sat Mar 01 2025 09:15:20     LOG   [WAStartupService]  [object]   \n"
+        "{\n  key: MessageKey {\n    remoteJid: '5547911112222@s.whatsapp.net',\n    fromMe: false,\n    id: 'A1'\n  },\n"
+        "  message: { extendedTextMessage: ExtendedTextMessage { text: 'oi' } },\n  messageType: 'extendedTextMessage',\n"
+        "  messageTimestamp: Long { low: 1740831320, high: 0, unsigned: true },\n  owner: 'loja'\n} \n\n"
+    )
+    assert [(message.text, message.instance) for message in read(log).messages] == [("oi", "loja")]
+
+
 def test_lines_of_two_containers_may_mix() -> None:
     first = [f"a  | {line}\n" for line in record("um", message_id="A1").splitlines()]
     second = [f"b  | {line}\n" for line in record("dois", message_id="A2").splitlines()]

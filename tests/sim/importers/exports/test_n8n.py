@@ -121,10 +121,10 @@ def _copy(rows: list[dict[str, Any]]) -> str:
     data = "".join(f"{row['id']}\t{{}}\t{escaped(flatted(row['data']))}\n" for row in rows)
     return (
         "--\n-- PostgreSQL database dump\n--\n"
-        'COPY public.execution_entity (id, finished, mode, "retryOf", "retrySuccessId", "startedAt", "workflowId") FROM stdin;\n'
-        f"{entities}\\.\n"
         'COPY public.execution_data ("executionId", "workflowData", data) FROM stdin;\n'
         f"{data}\\.\n"
+        'COPY public.execution_entity (id, finished, mode, "retryOf", "retrySuccessId", "startedAt", "workflowId") FROM stdin;\n'
+        f"{entities}\\.\n"
     )
 
 
@@ -263,6 +263,13 @@ def test_executions_that_no_webhook_began_are_counted() -> None:
     outcome = read(rows)
     assert len(outcome.messages) == 1
     assert outcome.omitted == {NOT_BEGUN: 2, NO_WEBHOOK: 1, NO_DATA: 1}
+
+
+def test_a_dump_says_which_executions_were_tried_again() -> None:
+    """pg_dump writes the data of executions before the table with their modes."""
+    outcome = read(_copy([execution(1), execution(2, mode="retry")]))
+    assert len(outcome.messages) == 1
+    assert outcome.omitted == {NOT_BEGUN: 1}
 
 
 def test_a_flatted_value_with_circles_and_places_that_do_not_exist_is_read() -> None:
