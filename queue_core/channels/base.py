@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,18 +119,20 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
-        counts = Counter(skipped)
+        counts = dict(skipped or {})
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
-                counts[str(reason)] += 1
+                counts[str(reason)] = counts.get(str(reason), 0) + 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
         return cls(
-            messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts) if counts else {}
+            messages=tuple(messages),
+            unreadable=tuple(unreadable),
+            skipped={reason: count for reason, count in counts.items() if count},
         )
 
     @classmethod

@@ -64,7 +64,10 @@ def say_estimate(
         return
     systems = quantity(len(contenders), "system")
     words = f"{quantity(messages, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"
-    _say([f"{words}; --from and --to take a part of the time, and Ctrl-C ends it"])
+    shorter = "--system NAME takes one of them, --from and --to a part of the time"
+    if len(contenders) == 1:
+        shorter = "--from and --to take a part of the time"
+    _say([f"{words}; {shorter}; Ctrl-C ends it"])
 
 
 def _say(lines: Iterable[str]) -> None:

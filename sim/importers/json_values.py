@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ _BETWEEN = _BLANK + "[]"
 """Characters between values: the elements of an array are values, and arrays may follow each other."""
 _NEAR_END = 16
 """Distance from the end of what was read within which an error may come from the cut."""
+_NEXT_VALUE = re.compile(r"\n[{\[]")
+"""Beginning of a value after something that is not JSON."""
 _DECODER = json.JSONDecoder()
 
 
@@ -24,17 +27,24 @@ def values_in(source: Source) -> Iterator[tuple[int, Any]]:
     number = 0
     with source.open() as stream:
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        text, position, wanted, is_at_end = "", 0, 1, False
+        text, position, wanted, is_at_end, is_lost = "", 0, 1, False, False
         while True:
+            if is_lost and (start := _NEXT_VALUE.search(text, position)):
+                position, is_lost = start.end() - 1, False
+            elif is_lost:
+                text, position = text[-1:], 0
             while position < len(text) and text[position] in _BETWEEN:
                 position += 1
-            if position < len(text) and (is_at_end or len(text) - position >= wanted):
+            if position < len(text) and not is_lost and (is_at_end or len(text) - position >= wanted):
                 try:
                     value, position = _DECODER.raw_decode(text, position)
                 except (json.JSONDecodeError, RecursionError) as error:
                     if reason := _reason(error, text, position, is_at_end=is_at_end):
-                        yield number + 1, Omission(reason, number + 1)
-                        return
+                        number += 1
+                        yield number, Omission(reason, number)
+                        is_lost, wanted = True, 1
+                        position += 1
+                        continue
                     wanted = 2 * (len(text) - position)
                 else:
                     number += 1
@@ -57,4 +67,4 @@ def _reason(error: Exception, text: str, position: int, *, is_at_end: bool) -> s
         return "the file ends in the middle of a value"
     if is_near_end and len(text) - position <= LINE_BYTES_MAX:
         return ""
-    return "is not JSON from here on" if not is_near_end else "a value is too long"
+    return "is not JSON" if not is_near_end else "a value is too long"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -17,6 +18,11 @@ SIGHTINGS_MIN = 3
 """Number of messages that must agree before a second zone in a file is believed."""
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAMED_MONTH = re.compile(
+    r"(?:(\d\d?)[/ ]([A-Za-z]{3})[/ ](\d{4})|([A-Za-z]{3}) (\d\d?) (\d{4}))[: ](\d\d:\d\d:\d\d)(\.\d{1,9})?"
+    r"(?: ?((?:GMT)?[+-]\d{4}))?"
+)
+_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
 _TIME = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
@@ -53,9 +59,21 @@ def moment_in(text: str) -> Moment | None:
     """Finds the first time in the beginning of a log line; None without one."""
     if match := _TIME.search(text):
         return _written(match)
+    if match := _NAMED_MONTH.search(text):
+        return _with_named_month(match)
     if (match2 := _NUMBER.search(text)) and match2.start() < 3:
         return _unix(float(match2[0]), is_whole="." not in match2[0])
     return None
+
+
+def _with_named_month(match: re.Match[str]) -> Moment | None:
+    """Reads `11/Feb/2025:19:05:12 +0000` of a web server, or `Feb 11 2025 19:05:12` of JavaScript."""
+    day, month, year, name, day2, year2, time, fraction, zone = match.groups()
+    number = _MONTHS.get((month or name).lower())
+    if number is None:
+        return None
+    date = f"{year or year2}-{number:02d}-{int(day or day2):02d}"
+    return moment_of(f"{date} {time}{fraction or ''}{(zone or '').replace('GMT', '')}")
 
 
 def _unix(number: float, *, is_whole: bool) -> Moment | None:

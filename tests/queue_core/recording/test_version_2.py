@@ -138,7 +138,7 @@ def test_mixed_times_are_refused_in_version_2(tmp_path: Path) -> None:
 
 
 def test_version_1_is_read_for_ever(tmp_path: Path) -> None:
-    """Its fates had free fields: those that fit version 2 are read, the others are not, and none is an error."""
+    """Fates had free fields there: those that fit version 2 are read, the others are not, and none is an error."""
     fates: list[dict[str, Any]] = [
         {"event": "reply", "at": 900, **WHO, "ids": ["m1"], "characters": 8, "requested": 0},
         {"event": "dead_letter", "at": 950, **WHO, "id": "m1", "reason": "late"},

@@ -146,6 +146,19 @@ def world(redis_client: Redis, tmp_path: Path) -> World:
     return World(redis_client, tmp_path)
 
 
+def test_unreadable_messages_and_outages_are_recorded(world: World) -> None:
+    world.journal.arrived(_message("m1"))
+    world.journal.unreadable(_message("m2"), "it has no user")
+    for is_away in (True, False):
+        news = OutageNews(kind="ai", instance_name="", since_ms=1, error="answered 503", is_away=is_away)
+        world.journal.backend_changed(news)
+    assert [event["reason"] for event in world.recorded("dead_letter")] == ["it has no user"]
+    assert [(event["fault"], event["state"]) for event in world.recorded("fault")] == [
+        ("ai", "begins"),
+        ("ai", "ends"),
+    ]
+
+
 async def test_an_answer_that_is_dropped_leaves_no_trace(world: World) -> None:
     """A message comes while the AI works: the AI is asked about both, and does not see its dropped answer."""
     world.meanwhile = ["m2"]

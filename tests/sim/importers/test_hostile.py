@@ -190,7 +190,14 @@ def test_a_broken_array_keeps_what_comes_before(tmp_path: Path, capsys: pytest.C
     path.write_text(f"[{LINE}, {LINE.replace('M1', 'M2')}, }}{LINE}]" + " " * 100)
     assert taken(path) == 2
     assert main(["import", str(path), "-o", str(tmp_path / "out.jsonl")]) == 0
-    assert "is not JSON from here on" in capsys.readouterr().out
+    assert "1 of: is not JSON" in capsys.readouterr().out
+
+
+def test_what_is_no_json_between_objects_costs_nothing_but_itself(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    objects = [json.dumps(BODY, indent=2).replace("M1", f"M{number}") for number in range(3)]
+    path.write_text(f"{objects[0]}\n200 OK {{\n{'x' * 700_000}\n{objects[1]}\n}}}}\n{objects[2]}\n")
+    assert taken(path) == 3
 
 
 def test_an_object_that_does_not_end_costs_no_webhook_after_it(tmp_path: Path) -> None:

@@ -157,9 +157,24 @@ def test_each_way_to_store_them(write: Write, day: Recording, imported: Importin
     assert not work.summary.left_out
 
 
+def as_python_prints(path: Path, day: Recording, shape: Shape) -> Path:
+    """With the time as Python's logging writes it."""
+    with path.open("w", encoding="utf-8") as file:
+        for at_ms, body in bodies(day, shape):
+            file.write(f"{iso(at_ms, '', ' ').replace('.', ',')} INFO webhook: {json.loads(body)!r}\n")
+    return path
+
+
 @pytest.mark.parametrize(
     "write",
-    [as_wrapped, as_docker_log, as_prefixed, as_prefixed_in_local_time, as_prefixed_and_indented],
+    [
+        as_python_prints,
+        as_wrapped,
+        as_docker_log,
+        as_prefixed,
+        as_prefixed_in_local_time,
+        as_prefixed_and_indented,
+    ],
 )
 @pytest.mark.parametrize("name", ["evolution v1", "cloud"])
 def test_the_time_of_the_log_is_the_arrival(

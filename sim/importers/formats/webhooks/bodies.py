@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,9 @@ DEPTH_MAX = 5
 JOINED_CHARACTERS_MAX = 16 * 1024**2
 JOINED_LINES_MAX = 50_000
 """Limits on a body that goes over several lines."""
+
+PYTHON_CHARACTERS_MAX = 64 * 1024
+"""Limit on an object as Python prints it."""
 
 _TIME_KEYS = (
     *("time", "timestamp", "ts", "@timestamp", "date", "datetime", "at", "received_at", "receivedAt"),
@@ -138,6 +142,17 @@ def _decoded(text: str) -> Any:
         return None
 
 
+def _python_value(text: str) -> Any:
+    """Reads an object as Python prints it, with single quotes; None without any."""
+    start, end = text.find("{'"), text.rfind("}")
+    if not 0 <= start < end <= start + PYTHON_CHARACTERS_MAX:
+        return None
+    try:
+        return ast.literal_eval(text[start : end + 1])
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
 class _Lines:
     """Reader of lines: a body each, or a body that begins in a line of the log and goes over further ones."""
 
@@ -183,6 +198,9 @@ class _Lines:
             if bodies := list(found_in(value, number, moment_in(text[: brace.start()]))):
                 yield from bodies
                 return
+        if bodies := list(found_in(_python_value(text), number, moment_in(text[: text.find("{")]))):
+            yield from bodies
+            return
         stripped = text.rstrip()
         if stripped.endswith(("{", "[", ",")) and (brace_at := stripped.find("{")) >= 0:
             self._open, self._open_characters = [text[brace_at:]], len(text)
