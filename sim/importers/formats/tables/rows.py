@@ -86,7 +86,7 @@ def is_json(sample: Sample) -> bool:
 def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
     """Yields the rows in lists, those that stand alone, and those that follow each other as in JSON lines."""
     number = 0
-    pieces = _in_parts(source) if _is_one_large_object(sample) else _whole(source)
+    pieces = _in_parts(source) if _begins_with_open_object(sample) else _whole(source)
     try:
         for piece in pieces:
             number += 1
@@ -95,10 +95,10 @@ def _json_rows(source: Source, sample: Sample) -> Iterator[Row | Omission]:
         yield Omission(f"the rest of the file: {error}", number + 1)
 
 
-def _is_one_large_object(sample: Sample) -> bool:
-    """Returns True for a file that begins with an object of which the sample has not even the end."""
+def _begins_with_open_object(sample: Sample) -> bool:
+    """Returns True for a file that begins with an object whose end is not in the sample: a large one, or a cut one."""
     text = sample.text.lstrip("\ufeff \t\r\n")
-    if not text.startswith("{") or sample.is_whole:
+    if not text.startswith("{"):
         return False
     try:
         json.JSONDecoder().raw_decode(text)
