@@ -25,7 +25,8 @@ class Pseudonyms:
     """
 
     def __init__(self, key: bytes, *, keeps_hashes: bool = False) -> None:
-        self._key = key
+        # A copy of it takes half the time of hmac.digest, which looks for the algorithm each time.
+        self._hmac = hmac.new(key, digestmod="sha256")
         self._keeps_hashes = keeps_hashes
         self.phone = lru_cache(NAMES_REMEMBERED)(self._phone)
         self.instance = lru_cache(NAMES_REMEMBERED)(self._instance)
@@ -50,7 +51,9 @@ class Pseudonyms:
         if self._keeps_hashes and _HASH.fullmatch(value):
             return value
         data = f"{kind}\0{value if value.isascii() else well_formed(value)}".encode()
-        return hmac.digest(self._key, data, "sha256")[:8].hex().translate(_HEX_AS_LETTERS)
+        keyed = self._hmac.copy()
+        keyed.update(data)
+        return keyed.digest()[:8].hex().translate(_HEX_AS_LETTERS)
 
 
 def without_numbers(text: str) -> str:

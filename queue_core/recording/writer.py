@@ -126,7 +126,14 @@ def iso_time(at_ms: int) -> str:
 
 @lru_cache(4096)
 def _iso_second(unix_s: int) -> str:
-    return f"{_UNIX_EPOCH + timedelta(seconds=unix_s):%Y-%m-%dT%H:%M:%S}"
+    days, seconds = divmod(unix_s, 86_400)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
+
+
+@lru_cache(1024)
+def _date(days: int) -> str:
+    return f"{_UNIX_EPOCH + timedelta(days=days):%Y-%m-%d}"
 
 
 def _outcomes(expected: Expectation) -> dict[str, object]:

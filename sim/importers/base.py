@@ -71,6 +71,9 @@ class Context:
     notes: dict[str, int] = field(default_factory=dict)
     """Sentences for the user, with the number of times that each was noted."""
 
+    state: dict[str, Any] = field(default_factory=dict)
+    """Things that an importer keeps from one file of an import to the next."""
+
     def note(self, sentence: str) -> None:
         """Notes a sentence for the user; it is shown once."""
         self.notes[sentence] = self.notes.get(sentence, 0) + 1

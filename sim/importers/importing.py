@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
@@ -46,6 +47,7 @@ class Import:
         self._options = options
         self._progress = progress
         self._meter = meter or Meter()
+        self._state: dict[str, Any] = {}
         self.summary = Summary()
 
     def events(self) -> Iterator[RecordedEvent]:
@@ -110,7 +112,7 @@ class Import:
     def _of_file(
         self, source: Source, importer: Importer, file: FileSummary, taker: Taker
     ) -> Iterator[RecordedEvent]:
-        context = self._options.context()
+        context = self._options.context(self._state)
         file.notes = context.notes
         for read, item in enumerate(importer.read(source, context), 1):
             if not read % PROGRESS_EVERY:

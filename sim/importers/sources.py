@@ -88,6 +88,8 @@ class Source:
         """Reads the beginning. Raises ImportFailedError."""
         with self.open() as stream:
             data = stream.read(SAMPLE_BYTES)
+            if b"\n" not in data:  # the first line may hold a picture
+                data += stream.readline(LINE_BYTES_MAX)
             return Sample(self.name, data, is_whole=not stream.read(1))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import lru_cache
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -60,10 +61,14 @@ class ImportOptions:
     as_they_are: bool = field(default=False)
     """True to keep names and texts, for recordings of this project that are only put together."""
 
-    def context(self) -> Context:
-        """Returns what an importer needs of this."""
+    def context(self, state: dict[str, Any]) -> Context:
+        """Returns what an importer needs of this, for one file; `state` is kept for the whole import."""
         return Context(
-            zone=self.zone, date_order=self.date_order, bots=self.bots, instance=self.instance, notes={}
+            zone=self.zone,
+            date_order=self.date_order,
+            bots=self.bots,
+            instance=self.instance,
+            state=state,
         )
 
 

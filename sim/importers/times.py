@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -22,7 +21,7 @@ _NAMED_MONTH = re.compile(
     r"(?:(\d\d?)[/ ]([A-Za-z]{3})[/ ](\d{4})|([A-Za-z]{3}) (\d\d?) (\d{4}))[: ](\d\d:\d\d:\d\d)(\.\d{1,9})?"
     r"(?: ?((?:GMT)?[+-]\d{4}))?"
 )
-_MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_abbr) if name}
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
 _TIME = re.compile(
     r"(\d{4})[-/](\d\d)[-/](\d\d)[T _](\d\d):(\d\d):(\d\d)(?:[.,:](\d{1,9}))?\s?(Z|UTC|[+-]\d\d:?\d\d)?"
@@ -69,10 +68,10 @@ def moment_in(text: str) -> Moment | None:
 def _with_named_month(match: re.Match[str]) -> Moment | None:
     """Reads `11/Feb/2025:19:05:12 +0000` of a web server, or `Feb 11 2025 19:05:12` of JavaScript."""
     day, month, year, name, day2, year2, time, fraction, zone = match.groups()
-    number = _MONTHS.get((month or name).lower())
-    if number is None:
+    position = _MONTHS.find((month or name).lower())
+    if position % 4:  # -1 as well
         return None
-    date = f"{year or year2}-{number:02d}-{int(day or day2):02d}"
+    date = f"{year or year2}-{position // 4 + 1:02d}-{int(day or day2):02d}"
     return moment_of(f"{date} {time}{fraction or ''}{(zone or '').replace('GMT', '')}")
 
 
@@ -144,9 +143,13 @@ class ZoneFinder:
         A difference that is hardly more than whole quarters of an hour shows the zone; a larger one is a delay.
         """
         offset_ms = (difference_ms + EARLY_MS) // QUARTER_MS * QUARTER_MS
-        is_late = difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX
-        if is_late or offset_ms == self._offset_ms:
-            return offset_ms if self._offset_ms is None else self._offset_ms
+        if offset_ms == self._offset_ms:
+            return offset_ms
+        if difference_ms - offset_ms > LATE_MS or abs(offset_ms) > OFFSET_MS_MAX:
+            if self._offset_ms is not None:
+                return self._offset_ms
+            before: int = self._context.state.get(self._name, offset_ms)  # that of the files before
+            return before
         count = self._sightings[offset_ms] = self._sightings.get(offset_ms, 0) + 1
         if self._offset_ms is None:
             self._context.note(
@@ -159,7 +162,7 @@ class ZoneFinder:
                 f"{self._name} is in more than one zone (summer time, or several servers): a part is taken as "
                 f"{zone_words(offset_ms)}, by the provider's times beside it."
             )
-        self._offset_ms = offset_ms
+        self._offset_ms = self._context.state[self._name] = offset_ms
         return offset_ms
 
 

@@ -289,6 +289,25 @@ def test_two_zones_in_one_file_are_told_apart(dump: Any, imported: Importing) ->
     assert any("more than one zone" in note for note in work.summary.files[0].notes)
 
 
+def test_a_picture_in_the_first_line(dump: Any, imported: Importing) -> None:
+    picture = {"imageMessage": {"caption": "look", "jpegThumbnail": "A" * 400_000}, "base64": "B" * 400_000}
+    recording, _ = imported(dump(upsert("M1", data={"message": picture}), upsert("M2")))
+    assert [arrival.kind for arrival in recording.arrivals] == ["image", "text"]
+
+
+def test_files_of_one_import_know_of_each_other(dump: Any, imported: Importing) -> None:
+    """A body a file: three statuses are one reply, and a late message has the zone of the file before."""
+    states = [
+        cloud(statuses=[{"id": "wamid.R", "status": status, "timestamp": str(UNIX_S), "recipient_id": PHONE}])
+        for status in ("sent", "delivered", "read")
+    ]
+    late = upsert("M2", date_time=iso((UNIX_S - 3 * 3600 + 1200) * 1000))
+    bodies = [upsert("M1", date_time=iso((UNIX_S - 3 * 3600) * 1000 + 9)), late, *states]
+    recording, _ = imported(*(dump(body, name=f"{number}.json") for number, body in enumerate(bodies)))
+    assert len(others(recording, Reply)) == 1
+    assert recording.arrivals[1].at_ms - recording.arrivals[1].timestamp_ms == 1200_000
+
+
 def test_a_zone_that_is_given_wins_over_evidence(dump: Any, imported: Importing) -> None:
     path = dump(upsert(date_time="2025-05-01T17:51:13.700Z"))
     assert imported(path, zone=parse_zone("America/Sao_Paulo"))[0].epoch_ms == UNIX_S * 1000 + 700

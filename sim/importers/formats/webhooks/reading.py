@@ -46,7 +46,9 @@ class BodyReader:
         self._context = context
         self._log_zone = ZoneFinder(context, "The time before each line")
         self._body_zone = ZoneFinder(context, "date_time")
-        self._replies: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._replies: OrderedDict[tuple[str, str, str], None] = context.state.setdefault(
+            "replies", OrderedDict()
+        )
 
     def read(self, found: Body) -> Iterator[Taken | Omission]:
         """Yields what a body says, and what is left out of it."""
