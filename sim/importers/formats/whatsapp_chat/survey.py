@@ -26,6 +26,8 @@ _CRLF_SHARE = 0.9
 _LATE_MS = 3_600_000
 _COLONS_MAX = 3
 """Limit on colons in an author's name."""
+_RUN_MAX = 20
+"""Messages that may be pasted at once; more are another chat in the same file, or follow a clock that was wrong."""
 _COMMON_MIN = 3
 """Messages that must agree on a colon in an author's name."""
 _QUOTES = frozenset('"“”«»„‟「『')
@@ -255,6 +257,9 @@ class _Authors:
         """Number of lines that begin messages and notices."""
         self._messages: Counter[str] = Counter()
         self._late: Counter[str] = Counter()
+        """Messages between newer ones, by author."""
+        self._run: list[str] = []
+        """Authors of the messages since the last one that is not late."""
         self._common: dict[str, list[str]] = {}
         self._latest = 0
 
@@ -268,10 +273,19 @@ class _Authors:
         if content.kind == NOTICE:
             return
         self._messages[author] += 1
-        self._late[author] += placed.at_ms < self._latest - _LATE_MS
-        self._latest = max(self._latest, placed.at_ms)
+        self._follow(author, placed.at_ms)
         parts = body.split(": ")[:-1][:_COLONS_MAX]
         self._common[author] = _common_start(self._common.get(author, parts), parts)
+
+    def _follow(self, author: str, at_ms: int) -> None:
+        """Follows the time: a few messages that are older than those around them may be pasted; many are not."""
+        if at_ms < self._latest - _LATE_MS:
+            self._run.append(author)
+            if len(self._run) > _RUN_MAX:
+                self._run, self._latest = [], at_ms
+        else:
+            self._late.update(self._run)
+            self._run, self._latest = [], max(self._latest, at_ms)
 
     def pasted(self) -> frozenset[str]:
         """Returns the authors all of whose messages are older than what stands before them."""
@@ -290,8 +304,8 @@ class _Authors:
 
 def _common_start(first: list[str], second: list[str]) -> list[str]:
     length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
+    for word, second_word in zip(first, second, strict=False):
+        if word != second_word:
             break
         length += 1
     return first[:length]

@@ -214,6 +214,14 @@ def test_pasted_messages_of_others_go_on() -> None:
     assert outcome.messages[4].text.endswith("Rita: colado")
 
 
+def test_an_older_chat_in_the_same_file_is_not_taken_for_pasted() -> None:
+    newer = [f"[17/09/2024, 21:40:{second:02d}] Rita: oi" for second in range(10)]
+    older = [f"[17/08/2024, 21:40:{second:02d}] Ana: oi" for second in range(10)]
+    many = [f"[17/08/2024, 21:{second:02d}:00] Ana: oi" for second in range(30)]
+    assert len(texts(chat(*newer, *older, "[17/08/2024, 21:41:00] Loja: x"))) == 20
+    assert len(texts(chat(*newer, *many, "[18/09/2024, 21:41:00] Loja: x"))) == 40
+
+
 def test_time_may_run_backwards_a_little() -> None:
     lines = [
         "[17/09/2024, 21:40:05] Rita: b",
