@@ -21,6 +21,8 @@ _POSITIONS: dict[DateOrder, tuple[int, int, int]] = {
 _AROUND_YEAR = {0: (0, 1, 2), 1: (1, 0, 2), 2: (2, 1, 0)}
 _YEARS = range(2009, 2101)
 """Years that a chat can be of: WhatsApp began in 2009."""
+_BUDDHIST_FROM = 52
+"""Years of two digits from here on are of the Buddhist calendar: 67 is 2567, which is 2024."""
 _JALALI_YEARS, _HIJRI_YEARS = range(1387, 1430), range(1430, 1500)
 """Years from 2009 on in the calendars of Iran and of the Arab countries; no year is in both ranges."""
 
@@ -38,7 +40,7 @@ def day_number(header: Header, order: DateOrder) -> int | None:
 
 def _day_number(numbers: tuple[int, int, int], positions: tuple[int, int, int]) -> int | None:
     year, month, day = (numbers[position] for position in positions)
-    year += 2000 if year < 100 else 0
+    year += 0 if year > 99 else 2000 if year < _BUDDHIST_FROM else 2500 - 543
     try:
         if year in _JALALI_YEARS:
             return _jalali_ordinal(year, month, day) - _EPOCH

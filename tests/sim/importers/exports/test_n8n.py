@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -151,6 +153,19 @@ def test_the_webhook_of_each_execution_counts_once(name: str) -> None:
 def test_each_form_is_recognised(name: str) -> None:
     content = FORMATS[name]
     assert detected(content if isinstance(content, str) else json.dumps(content))[0] == "n8n"
+
+
+def test_a_table_in_csv_is_read() -> None:
+    """SQLite, which n8n uses by default, keeps times in UTC without a zone."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["id", "mode", "startedAt", "workflowId", "data"])
+    writer.writerow(
+        [1, "webhook", STARTED.replace("T", " ").removesuffix("Z"), "w", flatted(execution()["data"])]
+    )
+    outcome = read(file.getvalue())
+    assert [(message.text, message.at) for message in outcome.messages] == [("oi", STARTED_MS)]
+    assert detected(file.getvalue())[0] == "n8n"
 
 
 def test_a_single_execution_is_read() -> None:
