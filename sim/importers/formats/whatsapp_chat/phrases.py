@@ -27,22 +27,6 @@ OMITTED = re.compile(
 )
 """Words of placeholders for media that were not exported."""
 
-UNMARKED_OMITTED = frozenset(
-    f"{medium} {word}"
-    for word, media in {
-        "omitted": ("image", "video", "audio", "sticker", "gif", "document", "contact card", "video note"),
-        "weggelassen": ("bild", "video", "audio", "sticker", "gif", "dokument"),
-        "omitido": ("video", "vídeo", "audio", "áudio", "sticker", "gif", "documento"),
-        "omitida": ("imagen", "imagem", "figurinha", "tarjeta de contacto"),
-        "ocultada": ("imagem",),
-        "absente": ("image", "vidéo"),
-        "omesso": ("video", "audio", "documento"),
-        "omessa": ("immagine",),
-    }.items()
-    for medium in media
-)
-"""Placeholders of older phones with iOS, which write no mark before them."""
-
 _KIND_WORDS = {
     "image": r"image|imagen|imagem|immagine|bild|foto|photo|afbeelding|изображ|зображ|görüntü|gambar|obraz|obrázek|صورة|画像|圖|图"
     r"|影像|사진|이미지|फ़ोटो|รูป|hình|תמונה",

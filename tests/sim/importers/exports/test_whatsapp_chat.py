@@ -280,6 +280,10 @@ def test_authors_may_hold_colons_and_emoji() -> None:
             "POLL:\nQuando?\nOPTION: hoje (0 votes)\nOPTION: amanhã (1 vote)",
         ),
         ("image omitted", "image", ""),
+        ("imagem ocultada", "image", ""),
+        ("видео отсутствует", "video", ""),
+        ("a imagem foi ocultada por mim", "text", "a imagem foi ocultada por mim"),
+        ("omitted", "text", "omitted"),
         ("o que quer dizer image omitted?", "text", "o que quer dizer image omitted?"),
     ],
 )
