@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sim.importers.formats.whatsapp_chat.headers import MARKS
-from sim.importers.formats.whatsapp_chat.phrases import DELETED, EDITED, KINDS, OMITTED
+from sim.importers.formats.whatsapp_chat.phrases import CALL, DELETED, EDITED, KINDS, OMITTED
 
 PLACEHOLDER_CHARACTERS_MAX = 60
 _PLACEHOLDER_WORDS_MAX = 3
@@ -60,6 +60,8 @@ def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
 def _is_unmarked_placeholder(body: str, plain: str) -> bool:
     """Returns True for words such as "image omitted" without a mark, as older phones with iOS write them."""
     if _last_marked_part(body) is not None or len(plain) > PLACEHOLDER_CHARACTERS_MAX:
+        return False
+    if CALL.match(plain):
         return False
     is_short = len(plain.split()) <= _PLACEHOLDER_WORDS_MAX and plain[-1] not in "?!.…"
     return is_short and OMITTED.search(plain) is not None and _kind_of_words(plain) != UNKNOWN_KIND

@@ -350,6 +350,16 @@ def test_notices_are_counted() -> None:
         assert [reply.text for reply in outcome.replies] == ["x"]
 
 
+def test_a_missed_call_is_not_media() -> None:
+    """In Russian, "missed" and "omitted" are one word."""
+    lines = chat(
+        "17/09/2024, 21:40 - Rita: Пропущенный аудиозвонок",
+        "17/09/2024, 21:41 - Rita: oi",
+        "17/09/2024, 21:41 - Loja: x",
+    )
+    assert read(lines).omitted == {NOTICES: 1}
+
+
 def test_lines_before_the_first_message_are_counted() -> None:
     outcome = read(
         chat("Conversa do WhatsApp", "", "17/09/2024, 21:40 - Rita: oi", "17/09/2024, 21:41 - Loja: x")
