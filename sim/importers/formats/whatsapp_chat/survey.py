@@ -30,7 +30,9 @@ _RUN_MAX = 20
 """Messages that may be pasted at once; more are another chat in the same file, or follow a clock that was wrong."""
 _COMMON_MIN = 3
 """Messages that must agree on a colon in an author's name."""
-_QUOTES = frozenset('"“”«»„‟「『')
+_PAIRS = (("“", "”"), ("«", "»"), ("「", "」"), ("『", "』"))
+_GERMAN = (("„", "“"),)
+"""Quotes that open and close; a name has both or neither."""
 
 
 class NotAChatError(Exception):
@@ -224,7 +226,7 @@ def _first_split(text: str) -> tuple[str, str, str]:
             return "", "", text
     name = clean_author(author)
     is_sentence = len(name) > AUTHOR_CHARACTERS_MAX or len(name.split()) > AUTHOR_WORDS_MAX
-    if not name or is_sentence or not _QUOTES.isdisjoint(name):
+    if not name or is_sentence or _opens_quote(name):
         return "", "", text
     return name, colon, body
 
@@ -233,6 +235,14 @@ _STRIPPED = "".join(
     chr(code) for code in (*range(0x200B, 0x2010), 0x61C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 )
 _STRIPPED += "\ufeff"
+
+
+def _opens_quote(name: str) -> bool:
+    """Returns True for a text that ends within quotes: the colon behind it is not behind a name."""
+    if name.count('"') % 2 == 1:
+        return True
+    pairs = _GERMAN if "„" in name else _PAIRS
+    return any(name.count(opening) > name.count(closing) for opening, closing in pairs)
 
 
 def clean_author(author: str) -> str:

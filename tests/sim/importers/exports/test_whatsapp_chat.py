@@ -240,6 +240,15 @@ def test_time_may_run_backwards_a_little() -> None:
     assert texts(chat(*lines)) == ["b", "a", "atrasada"]
 
 
+def test_authors_may_hold_quotes() -> None:
+    lines = chat(
+        '17/09/2024, 21:40 - Rita "Ri" Souza: oi',
+        "17/09/2024, 21:40 - Ana „Nana“: olá",
+        "17/09/2024, 21:41 - Loja: x",
+    )
+    assert [message.phone for message in read(lines).messages] == ['Rita "Ri" Souza', "Ana „Nana“"]
+
+
 def test_authors_may_hold_colons_and_emoji() -> None:
     lines = [f"17/09/2024, 21:4{minute} - Ana: Vendas 🛒: nota {minute}: oi" for minute in range(4)]
     outcome = read(chat(*lines, "17/09/2024, 21:45 - Loja: preço: 20", "17/09/2024, 21:46 - Loja: ok"))
@@ -339,11 +348,12 @@ def test_notices_are_counted() -> None:
     android = chat(
         "17/09/2024, 21:40 - Messages and calls are end-to-end encrypted. No one outside of this chat, not even WhatsApp, can read them.",
         '17/09/2024, 21:40 - Rita changed the subject to "Loja: pedidos"',
+        "17/09/2024, 21:40 - Rita hat den Betreff zu „Loja: Bestellungen“ geändert",
         "17/09/2024, 21:40 - Rita added +55 47 90000-0000",
         "17/09/2024, 21:40 - Rita: oi",
         "17/09/2024, 21:41 - Loja: x",
     )
-    for lines, count in ((ios, 2), (android, 3)):
+    for lines, count in ((ios, 2), (android, 4)):
         outcome = read(lines)
         assert [message.text for message in outcome.messages] == ["oi"]
         assert outcome.omitted == {NOTICES: count}
