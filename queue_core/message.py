@@ -215,6 +215,8 @@ def _check_types(message: QueueMessage) -> None:
 
 def well_formed(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot hold, by U+FFFD."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

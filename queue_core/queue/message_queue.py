@@ -34,7 +34,9 @@ from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
+from queue_core.queue.pacing import Pacing
 from queue_core.queue.rescue import Rescue
+from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
@@ -54,6 +56,8 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
+LIMIT_GROWTH_MAX = 4
+"""Longest wait after a limit on sending, as a multiple of the asked one: else newer turns would overtake this one."""
 
 
 class MessageQueue:
@@ -105,6 +109,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
+        self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
@@ -115,7 +120,8 @@ class MessageQueue:
         self.outages = Outages(access).read
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)
-        self.forget = Erasure(access, letters, self.damage).forget
+        self.sent = SentReplies(access)
+        self.forget = Erasure(access, letters, self.damage, self.sent).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -286,20 +292,31 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
         that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
-        sign says so. Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        sign says so. An attempt that failed by a limit on the rate (`limited`) does not count. Returns how many
+        messages became dead letters. Raises LeaseLostError; repeating it is harmless.
         """
         settings, rng = self.settings, self._rng
         asked_ms = max(0, int(after_ms or 0))
         backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
-        wait_ms = max(asked_ms, policy.backoff_ms(settings, batch.setbacks + 1, rng)) if sign else 0
+        set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
+        if limited and asked_ms:
+            set_back_ms = min(set_back_ms, LIMIT_GROWTH_MAX * asked_ms)
+        wait_ms = max(asked_ms, set_back_ms)
         waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
-            batch, "dead" if dead else "retry", reason, not_sent=not_sent, waits=waits, sign=sign
+            batch,
+            "dead" if dead else "retry",
+            reason,
+            not_sent=not_sent,
+            waits=waits,
+            sign=sign,
+            limited=limited,
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
@@ -315,6 +332,7 @@ class MessageQueue:
         not_sent: bool,
         waits: Waits = NO_WAITS,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         place = self._place_of(batch)
         answer = await self.transport.gathered(
@@ -327,7 +345,7 @@ class MessageQueue:
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backend=place.of_kind(sign.kind) if sign else "",
-                counts=int(sign.counts) if sign else 1,
+                counts=int(sign.counts if sign else not limited),
                 took_ms=int(sign.took_ms) if sign else 0,
                 backoff_ms=waits.backoff_ms,
                 wait_ms=waits.wait_ms,

@@ -38,34 +38,39 @@ class Spreader:
         """True if events wait, so that a later one of their conversation must not overtake them."""
         return bool(self._groups)
 
-    def add(self, event: RecordedEvent, precision: Precision) -> Iterator[RecordedEvent]:
-        """Takes an event, and yields those that are ready."""
+    def add(self, event: RecordedEvent, precision: Precision) -> list[RecordedEvent]:
+        """Takes an event, and returns those that are ready."""
         conversation = (event.instance, event.phone)
         unit_ms = UNIT_MS[precision]
         start_ms = event.at - event.at % unit_ms
+        ready: list[RecordedEvent] = []
         group = self._groups.get(conversation)
-        if group is not None and (group.start_ms, group.unit_ms) != (start_ms, unit_ms):
-            yield from self._end(conversation)
+        if group is not None and (group.start_ms != start_ms or group.unit_ms != unit_ms):
+            ready = self._end(conversation)
             group = None
         if unit_ms == 1:
-            yield event
-            return
+            ready.append(event)
+            return ready
         if group is None:
             group = self._groups[conversation] = _Group(unit_ms, start_ms, [])
             if len(self._groups) > GROUPS_MAX:
-                yield from self._end(next(iter(self._groups)))
+                ready += self._end(next(iter(self._groups)))
         group.events.append(event)
+        return ready
 
     def rest(self) -> Iterator[RecordedEvent]:
         """Yields all events that still wait."""
         for conversation in list(self._groups):
             yield from self._end(conversation)
 
-    def _end(self, conversation: tuple[str, str]) -> Iterator[RecordedEvent]:
+    def _end(self, conversation: tuple[str, str]) -> list[RecordedEvent]:
         group = self._groups.pop(conversation)
-        moments = sorted(self._draw(conversation, group, number) for number in range(len(group.events)))
-        for event, moment_ms in zip(group.events, moments, strict=True):
-            yield replace(event, at=group.start_ms + moment_ms)
+        moments = [self._draw(conversation, group, number) for number in range(len(group.events))]
+        moments.sort()
+        return [
+            replace(event, at=group.start_ms + moment_ms)
+            for event, moment_ms in zip(group.events, moments, strict=True)
+        ]
 
     def _draw(self, conversation: tuple[str, str], group: _Group, number: int) -> int:
         """Draws a moment from the seed, the conversation and the second: what else is in the file has no influence."""

@@ -162,13 +162,14 @@ local function outlasted_at_head(place, awaited)
 end
 
 local function reason_of_wait(name, error)
-  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. name .. ' was away'
+  local cause = name == 'limit' and 'too much was sent' or name .. ' was away'
+  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. cause
     .. (error and '; last error: ' .. error or '')
 end
 
 -- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. `awaited` is the backend that they wait for, if there is one. Returns the remaining tries; nil if there is no
--- room.
+-- letters. `awaited` is the backend that they wait for, if there is one, or 'limit'. Returns the remaining tries; nil if
+-- there is no room.
 local function settle_head(place, tries, awaited)
   local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
   local count, reason = 0, given[1]

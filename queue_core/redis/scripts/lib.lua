@@ -5,7 +5,8 @@
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
 -- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
 -- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
--- since a backend was away (`awaited`); they are not in `tries`. `again` is the time of the next one.
+-- since a backend was away (`awaited`) or too much was sent ('limit'); they are not in `tries`. `again` is the time of
+-- the next one.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 

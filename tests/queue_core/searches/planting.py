@@ -29,6 +29,12 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
+        scripts.Pace,
+        scripts.NoteSent,
+        scripts.ReportSent,
+        scripts.MatchReports,
+        scripts.NoteUndelivered,
+        scripts.ForgetSent,
     )
 )
 
