@@ -142,6 +142,20 @@ class Recorder:
 
         self._record("reply", line)
 
+    def reply_of_others(self, instance: str, phone: str, reply_id: str) -> None:
+        """Records that somebody else than the bot wrote to a user from the bot's number."""
+
+        def event(at_ms: int) -> Reply:
+            return Reply(
+                at=at_ms,
+                instance=self._names.instance(instance),
+                phone=self._names.phone(phone),
+                who="human",
+                id=self._names.message_id(reply_id) if reply_id else "",
+            )
+
+        self._record_other(event)
+
     def superseded(self, batch: Batch) -> None:
         """Records that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
         self._note("note", lambda: {**self._of(batch), "what": "superseded"})

@@ -104,6 +104,8 @@ class Journal:
         """Notes a message of the bot's own number, and who sent it."""
         self.metrics.own_message(sender)
         if sender == "others":
+            if self._recorder:
+                self._recorder.reply_of_others(report.instance_name, report.user_phone, report.reply_id)
             tag = self._tags.of(report.instance_name, report.user_phone)
             fields = {"conversation": tag, "message_id": report.reply_id}
             _log.info("a message of the bot's number that the bot did not send", extra=fields)

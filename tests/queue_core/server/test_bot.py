@@ -21,6 +21,7 @@ from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
 from queue_core.queue.outages import OutageNews
+from queue_core.queue.sent_replies import Report
 from queue_core.recording.recorder import Recorder
 from queue_core.server.bot import Bot
 from queue_core.server.journal import Journal
@@ -161,6 +162,16 @@ def test_unreadable_messages_and_outages_are_recorded(world: World) -> None:
         ("ai", "begins"),
         ("ai", "ends"),
     ]
+
+
+def test_a_reply_of_a_person_is_recorded_and_a_copy_of_the_bots_is_not(world: World) -> None:
+    world.journal.arrived(_message("m1"))
+    for sender in ("others", "bot", "unknown"):
+        report = Report(kind="own", instance_name=USER[0], reply_id=f"of {sender}", user_phone=USER[1])
+        world.journal.own_message(report, sender)
+    (reply,) = world.recorded("reply")
+    (message,) = world.recorded("message")
+    assert (reply["who"], reply["phone"]) == ("human", message["phone"])
 
 
 async def test_an_answer_that_is_dropped_leaves_no_trace(world: World) -> None:
