@@ -11,22 +11,26 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from queue_core.recording.checks import LineError, quote
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
     LINE_BYTES_MAX,
     MESSAGES_MAX,
+    OTHERS_MAX,
     SPAN_MS_MAX,
     Arrival,
     BadLine,
     Expectation,
     Header,
     MessageEvent,
+    OtherEvent,
     Recording,
 )
-from queue_core.recording.line import LineError, parse_line, quote
+from queue_core.recording.line import parse_line
 from queue_core.text import visible
 
 BAD_LINES_MAX = 10_000
@@ -88,8 +92,10 @@ class _Reader:
         self._header = Header()
         self._header_line: int | None = None
         self._events: list[MessageEvent] = []
+        self._others: list[OtherEvent] = []
         self._first_line: int | None = None
-        self._first_message_line = 0
+        self._first: MessageEvent | OtherEvent | None = None
+        self._first_event_line = 0
         self._skipped: list[BadLine] = []
 
     def read(self) -> Recording:
@@ -108,6 +114,11 @@ class _Reader:
             raise RecordingError(self._path, None, reason)
         return self._recording()
 
+    @property
+    def _is_free(self) -> bool:
+        """True if some events may have free fields: in version 1, and without a `recording` event, which names it."""
+        return self._header_line is None or self._header.version == 1
+
     def _check_kind(self, start: bytes) -> None:
         """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
         for mark, (kind, command) in _CONVERSIONS.items():
@@ -122,27 +133,41 @@ class _Reader:
             line = line.removeprefix(_UTF8_MARK)
         if not line.strip(_BLANK):
             return
-        event = parse_line(line)
+        event = parse_line(line, 1 if self._is_free else self._header.version)
         if isinstance(event, Header):
             if self._first_line is not None:
                 raise LineError(f"the recording event must come first, before line {self._first_line}")
             self._header, self._header_line = event, number
-        elif event is not None:
+        elif isinstance(event, MessageEvent):
             self._take_message(number, event)
+        elif event is not None:
+            self._take_other(number, event)
         self._first_line = self._first_line or number
 
     def _take_message(self, number: int, event: MessageEvent) -> None:
-        if not self._events:
-            self._first_message_line = number
-        elif event.is_iso != self._events[0].is_iso:
-            here, there = ("an ISO time", "milliseconds") if event.is_iso else ("milliseconds", "an ISO time")
-            raise LineError(f'"at" is {here} here and {there} in line {self._first_message_line}')
-        elif abs(event.at - self._events[0].at) > SPAN_MS_MAX:
-            raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
-        elif len(self._events) == MESSAGES_MAX:
+        self._check_time(number, event)
+        if len(self._events) == MESSAGES_MAX:
             reason = f"more than {MESSAGES_MAX:,} messages; split the file by conversation"
             raise RecordingError(self._path, number, reason)
         self._events.append(event)
+
+    def _take_other(self, number: int, event: OtherEvent) -> None:
+        if not self._is_free:  # version 1 looked at no time but that of messages
+            self._check_time(number, event)
+        if len(self._others) == OTHERS_MAX:
+            reason = f"more than {OTHERS_MAX:,} events beside the messages; split the file by conversation"
+            raise RecordingError(self._path, number, reason)
+        self._others.append(event)
+
+    def _check_time(self, number: int, event: MessageEvent | OtherEvent) -> None:
+        """Checks that times are written as those of the first event, and lie near it."""
+        if self._first is None:
+            self._first, self._first_event_line = event, number
+        elif event.is_iso != self._first.is_iso:
+            here, there = ("an ISO time", "milliseconds") if event.is_iso else ("milliseconds", "an ISO time")
+            raise LineError(f'"at" is {here} here and {there} in line {self._first_event_line}')
+        elif abs(event.at - self._first.at) > SPAN_MS_MAX:
+            raise LineError(f'"at" is more than 20 years from line {self._first_event_line}')
 
     def _bad_line(self, number: int, reason: str) -> None:
         if not self._skip_bad_lines:
@@ -156,9 +181,13 @@ class _Reader:
         expect = self._checked_expect()
         is_iso = self._events[0].is_iso
         epoch_ms = min(event.at for event in self._events) if is_iso else DEFAULT_EPOCH_MS
+        start = epoch_ms if is_iso else 0
         return Recording(
             name=self._name,
-            arrivals=_arrivals(self._events, epoch_ms if is_iso else 0),
+            arrivals=_arrivals(self._events, start),
+            others=_others(self._others, start, is_iso=is_iso),
+            precision=self._header.precision,
+            left_out=self._header.left_out,
             title=self._header.title,
             source=self._header.source,
             notes=self._header.notes,
@@ -214,8 +243,18 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
         if timestamp is None:
             timestamp = first_timestamps.get(key, event.at)
         first_timestamps.setdefault(key, timestamp)
-        arrivals.append(Arrival(event.at - start, *key, event.text, event.kind, timestamp - start))
+        arrivals.append(
+            Arrival(event.at - start, *key, event.text, event.kind, timestamp - start, event.characters)
+        )
     return tuple(arrivals)
+
+
+def _others(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
+    """Sorts the other events, and counts their times from the start; those of the other kind of time are dropped."""
+    events.sort(key=lambda event: event.at)
+    return tuple(
+        replace(event, at=event.at - start, is_iso=False) for event in events if event.is_iso == is_iso
+    )
 
 
 def _files(path: Path) -> list[Path]:

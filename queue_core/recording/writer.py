@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
     FORMAT_VERSION,
     OUTCOMES,
+    BatchTaken,
     Expectation,
     Header,
     MessageEvent,
+    OtherEvent,
     Recording,
 )
 
@@ -26,7 +29,15 @@ def dump(recording: Recording) -> Iterator[str]:
     name and for the lines that were skipped.
     """
     yield header_line(
-        Header(recording.title, recording.source, recording.notes, recording.settings, recording.expect)
+        Header(
+            recording.title,
+            recording.source,
+            recording.notes,
+            recording.settings,
+            recording.expect,
+            precision=recording.precision,
+            left_out=recording.left_out,
+        )
     )
     is_iso = recording.epoch_ms != DEFAULT_EPOCH_MS
     start = recording.epoch_ms if is_iso else 0
@@ -37,44 +48,75 @@ def dump(recording: Recording) -> Iterator[str]:
         first_timestamps.setdefault(key, arrival.timestamp_ms)
         timestamp = None if arrival.timestamp_ms == usual_ms else start + arrival.timestamp_ms
         yield message_line(
-            MessageEvent(start + arrival.at_ms, is_iso, *key, arrival.text, arrival.kind, timestamp)
+            MessageEvent(
+                start + arrival.at_ms,
+                is_iso,
+                *key,
+                arrival.text,
+                arrival.kind,
+                timestamp,
+                arrival.characters,
+            )
         )
+    for event in recording.others:
+        yield other_line(replace(event, at=start + event.at, is_iso=is_iso))
 
 
 def header_line(header: Header) -> str:
     """Writes a `recording` event without its empty fields."""
-    fields: dict[str, object] = {"version": FORMAT_VERSION}
+    values: dict[str, object] = {"version": FORMAT_VERSION}
     for name in ("title", "source", "notes"):
         if value := getattr(header, name):
-            fields[name] = value
+            values[name] = value
     if header.settings:
-        fields["settings"] = dict(header.settings)
+        values["settings"] = dict(header.settings)
     if header.expect:
-        fields["expect"] = {system: _outcomes(expected) for system, expected in header.expect.items()}
-    return _line("recording", fields)
+        values["expect"] = {system: _outcomes(expected) for system, expected in header.expect.items()}
+    if header.precision != "ms":
+        values["precision"] = header.precision
+    if header.left_out:
+        values["left_out"] = dict(header.left_out)
+    return _line("recording", values)
 
 
 def message_line(event: MessageEvent) -> str:
     """Writes a `message` event without fields that have their usual value."""
     time = iso_time if event.is_iso else int
-    fields: dict[str, object] = {
+    values: dict[str, object] = {
         "at": time(event.at),
         "instance": event.instance,
         "phone": event.phone,
         "id": event.id,
     }
     if event.text:
-        fields["text"] = event.text
+        values["text"] = event.text
     if event.kind != "text":
-        fields["kind"] = event.kind
+        values["kind"] = event.kind
     if event.timestamp is not None:
-        fields["timestamp"] = time(event.timestamp)
-    return _line("message", fields)
+        values["timestamp"] = time(event.timestamp)
+    if event.characters is not None:
+        values["characters"] = event.characters
+    return _line("message", values)
 
 
-def fate_line(event: str, at_ms: int, fields: Mapping[str, object]) -> str:
-    """Writes an event that is not replayed, at a Unix time."""
-    return _line(event, {"at": iso_time(at_ms), **fields})
+def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> str:
+    """Writes an event that is not a message, without fields that have their usual value; `free` are fields x_…."""
+    written: dict[str, object] = {"at": iso_time(event.at) if event.is_iso else event.at}
+    for field in fields(event):
+        if field.name in ("at", "is_iso"):
+            continue
+        value = getattr(event, field.name)
+        if value is None or value in ("", ()) or (field.name == "kind" and value == "text"):
+            continue
+        written[field.name] = value
+    if isinstance(event, BatchTaken):
+        written["ids"] = event.ids
+    return _line(event.name, {**written, **(free or {})})
+
+
+def free_line(event: str, at_ms: int, values: Mapping[str, object]) -> str:
+    """Writes an event with free fields, at a Unix time."""
+    return _line(event, {"at": iso_time(at_ms), **values})
 
 
 def iso_time(at_ms: int) -> str:

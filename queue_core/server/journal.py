@@ -12,6 +12,7 @@ from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
+from queue_core.recording.format import FaultState
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
 from queue_core.server.metrics import Metrics
@@ -103,6 +104,8 @@ class Journal:
     def unreadable(self, message: QueueMessage, reason: str) -> None:
         """Notes a message that cannot be read, and is a dead letter now."""
         self.metrics.unreadable()
+        if self._recorder:
+            self._recorder.dead_letter(message, reason)
         _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
 
     def _name_once(self, what: str, name: str, words: str) -> None:
@@ -150,6 +153,9 @@ class Journal:
     def backend_changed(self, news: OutageNews) -> None:
         """Notes that the AI or a channel went away, or came back."""
         self.metrics.backend_changed(news)
+        if self._recorder:
+            state: FaultState = "begins" if news.is_away else "ends"
+            self._recorder.fault(news.kind, state, news.error, instance=news.instance_name)
         fields: dict[str, Any] = {"since_ms": news.since_ms, "error": news.error}
         if news.is_away:
             _log.error("%s is away: turns wait, and one at a time tries it", news.name, extra=fields)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from queue_core.recording.line import LineError, identifier
+from queue_core.recording.checks import LineError, identifier
 from queue_core.recording.writer import dump
 from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, write_whole
