@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
+from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
 from reports.results.load import LoadResult
@@ -16,7 +18,7 @@ from reports.results.sweep import SweepResult
 from reports.results.systems import is_queue
 from reports.text import cut
 
-Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
+Result: TypeAlias = ReplayResult | LoadResult | SweepResult | AuditResult | Baseline
 
 VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
@@ -40,6 +42,8 @@ def contradictions(result: Result) -> Iterator[str]:
         yield from _in_load(result)
     elif result["kind"] == "sweep":
         yield from _in_sweep(result)
+    elif result["kind"] == "audit":
+        yield from _in_audit(result)
     else:
         yield from _in_baseline(result)
 
@@ -196,3 +200,34 @@ def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
         for number, line in enumerate(run["messages"]):
             if not all(_BASELINE_WORD.fullmatch(word) for word in line.split()):
                 yield f"the outcome of a message cannot be read - at `$.replay.runs[{index}].messages[{number}]`"
+
+
+def _in_audit(result: AuditResult) -> Iterator[str]:
+    """Check the zone, the counts, and that messages name recordings and replies which there are."""
+    if not is_zone(result["zone"]):
+        yield f"{shown(result['zone'])} is not a time zone - at `$.zone`"
+    yield from _repeated([recording["name"] for recording in result["recordings"]])
+    if not result["recordings"]:
+        yield "there is no recording - at `$.recordings`"
+    total = result["total"]
+    if total["messages"] != sum(total[state] for state in ("answered", "unanswered", "open", "exempt")):
+        yield "the counts of messages do not add up - at `$.total`"
+    names = {recording["name"] for recording in result["recordings"]}
+    for index, conversation in enumerate(result["worst"]):
+        where = f"$.worst[{index}]"
+        if conversation["recording"] not in names:
+            yield f"the recording {shown(conversation['recording'])} is not in the result - at `{where}`"
+        if not conversation["messages"]:
+            yield f"a conversation has no messages - at `{where}`"
+        replies = len(conversation["replies"])
+        if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
+            yield f"a message names a reply that there is not - at `{where}`"
+
+
+def is_zone(name: str) -> bool:
+    """Return whether there is a time zone of this name."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, KeyError, OSError):
+        return False
+    return True

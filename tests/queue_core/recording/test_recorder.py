@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from queue_core import Batch, QueueMessage
 from queue_core.durations import DAY_MS
+from queue_core.recording.files import RETRY_AFTER_MS
 from queue_core.recording.format import TEXT_LENGTH_MAX
 from queue_core.recording.reader import load
-from queue_core.recording.files import RETRY_AFTER_MS
 from queue_core.recording.recorder import Recorder
 
 REPOSITORY = Path(__file__).parents[3]
