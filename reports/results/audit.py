@@ -129,8 +129,8 @@ class AuditResult(TypedDict):
 
     `within_ms` is the time after which a reply is late; None if there is no such limit. A reply sooner than
     `ai_takes_ms` after a message is `too_soon`. `zone` is the time zone in which times are shown. `worst` has the
-    conversations in which most went wrong, the worst first. `ok` says that nothing was unanswered, late, answered
-    twice for certain, or out of order.
+    conversations in which most went wrong, the worst first. `ok` says that nothing was unanswered, probably not
+    read, late, answered twice for certain, or out of order.
     """
 
     schema: int

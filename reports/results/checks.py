@@ -13,7 +13,7 @@ from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
 from reports.results.load import LoadResult
-from reports.results.replay import ExpectationResult, ReplayResult, Run
+from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
 from reports.results.systems import is_queue
 from reports.text import cut
@@ -86,10 +86,22 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
         yield from _in_causes(run, f"$.runs[{index}].causes")
     for index, expectation in enumerate(result["expectations"]):
         yield from _in_expectation(expectation, names, f"$.expectations[{index}]")
+    for index, explanation in enumerate(result.get("explanations", ())):
+        yield from _in_explanation(explanation, names, result["systems"], f"$.explanations[{index}]")
     for index, estimate in enumerate(result["loss"]):
         low, probability, high = estimate["low"], estimate["probability"], estimate["high"]
         if not low - ROUNDING <= probability <= high + ROUNDING or max(probability, high) > 1 + ROUNDING:
             yield f"a probability is outside of its interval, or the interval exceeds 1 - at `$.loss[{index}]`"
+
+
+def _in_explanation(
+    explanation: Explanation, recordings: Iterable[str], systems: Iterable[str], where: str
+) -> Iterator[str]:
+    if explanation["recording"] not in recordings or explanation["system"] not in systems:
+        yield f"the recording or the system is not in the result - at `{where}`"
+    for overlap in (explanation["unanswered"], explanation["cut"]):
+        if overlap["both"] > min(overlap["actual"], overlap["predicted"]) or overlap["probability"] > 1:
+            yield f"an overlap is larger than its parts, or a probability exceeds 1 - at `{where}`"
 
 
 def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -54,12 +54,19 @@ def audit_verdict(result: AuditResult) -> Verdict:
             share=share(total["unanswered"] / total["messages"]),
             users=ngettext("%(num)s user", "%(num)s users", total["users_unanswered"]),
         )
+    elif total["too_soon"]:
+        first = gettext(
+            "%(when)s, each of %(scope)s was followed by a reply, but %(unread)s",
+            when=when(result),
+            scope=scope,
+            unread=_unread(total["too_soon"]),
+        )
+    elif total["exempt"] or total["open"]:
+        first = gettext(
+            "%(when)s, none of %(scope)s was left without a reply", when=when(result), scope=scope
+        )
     else:
         first = gettext("%(when)s, all of %(scope)s got a reply", when=when(result), scope=scope)
-        if total["exempt"] or total["open"]:
-            first = gettext(
-                "%(when)s, none of %(scope)s was left without a reply", when=when(result), scope=scope
-            )
     rest = gettext("; ").join(_others(total, result["within_ms"]))
     return Verdict(first, f"{rest}.") if rest else Verdict(f"{first}.")
 
@@ -79,16 +86,20 @@ def _others(total: Counts, within_ms: int | None) -> Iterator[str]:
         yield ngettext(
             "%(num)s was answered out of order", "%(num)s were answered out of order", total["order"]
         )
-    if total["too_soon"]:
-        yield ngettext(
-            "%(num)s came so shortly before a reply that it was probably not read",
-            "%(num)s came so shortly before a reply that they were probably not read",
-            total["too_soon"],
-        )
+    if total["too_soon"] and total["unanswered"]:
+        yield _unread(total["too_soon"])
     if total["cut"]:
         yield ngettext(
             "%(num)s turn was cut in two by a reply", "%(num)s turns were cut in two by a reply", total["cut"]
         )
+
+
+def _unread(number: int) -> str:
+    return ngettext(
+        "%(num)s came so shortly before a reply that it was probably not read",
+        "%(num)s came so shortly before a reply that they were probably not read",
+        number,
+    )
 
 
 def when(result: AuditResult) -> str:

@@ -69,7 +69,7 @@ def audit(
         unknowable=list(_unknowable(recordings, conversations)),
         worst=[_as_result(conversation) for conversation in troubled[:WORST_MAX]],
         conversations_troubled=len(troubled),
-        ok=not any(total[name] for name in ("unanswered", "late", "twice", "order")),
+        ok=not any(total[name] for name in ("unanswered", "too_soon", "late", "twice", "order")),
         command=command,
     )
 
@@ -87,6 +87,7 @@ def _counts(conversations: Sequence[Conversation], limits: Limits) -> Counts:
             flags["deliveries"] += message.deliveries
             flags["twice"] += message.is_twice
             flags["order"] += message.is_out_of_order
+            flags["cut"] += message.is_after_cut
             flags["too_soon"] += message.is_too_soon
             if message.state == "answered":
                 reply = conversation.replies[message.replies[0]]
@@ -117,7 +118,7 @@ def _counts(conversations: Sequence[Conversation], limits: Limits) -> Counts:
         order=flags["order"],
         turns=sum(conversation.turns for conversation in conversations),
         several=sum(conversation.turns_of_several for conversation in conversations),
-        cut=sum(conversation.cut_turns for conversation in conversations),
+        cut=flags["cut"],
         first_ms=quantiles(first_ms),
         last_ms=quantiles(last_ms),
     )

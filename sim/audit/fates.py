@@ -56,6 +56,8 @@ class Message:
     is_too_soon: bool = False
     is_twice: bool = False
     is_out_of_order: bool = False
+    is_after_cut: bool = False
+    """True where the bot replied to the turn while the user wrote this message, which cut the turn in two."""
 
     @property
     def is_trouble(self) -> bool:
@@ -74,7 +76,6 @@ class Conversation:
     replies: list[Reply] = field(default_factory=list)
     further: set[int] = field(default_factory=set)
     """Indexes of replies without a new message before them, long after the reply before."""
-    cut_turns: int = 0
     turns: int = 0
     turns_of_several: int = 0
 
@@ -108,6 +109,11 @@ def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]
     for conversation in found.values():
         _settle(conversation, end_ms, limits)
     return [conversation for conversation in found.values() if conversation.messages]
+
+
+def has_replies(recording: Recording) -> bool:
+    """Return whether the recording says what was answered."""
+    return any(isinstance(event, Reply) for event in recording.others)
 
 
 def end_of(recording: Recording) -> int:
@@ -231,8 +237,9 @@ def _count_turns(conversation: Conversation) -> None:
         last_reply = None
         while at < len(replies) and replies[at].at < now:
             last_reply, at = replies[at], at + 1
-        if last_reply is not None and last_reply.who != "human" and now - last_reply.at < CUT_MS and size:
-            conversation.cut_turns += 1
+        message.is_after_cut = (
+            last_reply is not None and last_reply.who != "human" and now - last_reply.at < CUT_MS and size > 0
+        )
         if previous is None or last_reply is not None or now - previous > TURN_GAP_MS:
             conversation.turns_of_several += size > 1
             conversation.turns += 1

@@ -49,7 +49,7 @@ def test_an_audit_says_first_what_was_left_unanswered(day: Path, tmp_path: Path)
 
 
 def test_a_day_without_trouble_is_0(day: Path, tmp_path: Path) -> None:
-    day.write_text("".join(DAY.splitlines(keepends=True)[i] for i in (0, 1, 2, 3)), "utf-8")
+    day.write_text("".join(DAY.splitlines(keepends=True)[:4]), "utf-8")
     done = sim("audit", day, "--quiet", "--no-report", "--ai-takes", "1s", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (
         0,
