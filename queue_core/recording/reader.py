@@ -10,7 +10,7 @@ import shlex
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -78,15 +78,28 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
         for file in _files(path):
             unique.setdefault(file.resolve(), file)
     files = list(unique.values())
-    names = _short_names(files)
-    return [_Reader(file, name, skip_bad_lines).read() for file, name in zip(files, names, strict=True)]
+    names = short_names(files)
+    return [
+        read_recording(file, name, skip_bad_lines=skip_bad_lines)
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def read_recording(
+    path: Path, name: str, *, skip_bad_lines: bool = False, opener: Callable[[], BinaryIO] | None = None
+) -> Recording:
+    """Reads one recording, named `name`; `opener` opens its content where that is not the file itself. See `load`."""
+    return _Reader(path, name, skip_bad_lines, opener).read()
 
 
 class _Reader:
     """Reader of one file."""
 
-    def __init__(self, path: Path, name: str, skip_bad_lines: bool) -> None:
+    def __init__(
+        self, path: Path, name: str, skip_bad_lines: bool, opener: Callable[[], BinaryIO] | None
+    ) -> None:
         self._path = path
+        self._opener = opener
         self._name = name
         self._skip_bad_lines = skip_bad_lines
         self._header = Header()
@@ -100,9 +113,8 @@ class _Reader:
 
     def read(self) -> Recording:
         try:
-            with self._path.open("rb") as file:
-                self._check_kind(file.peek())
-                for number, line in _lines(file):
+            with self._opener() if self._opener else self._open() as file:
+                for number, line in numbered_lines(file):
                     try:
                         self._take(number, line)
                     except LineError as error:
@@ -118,6 +130,15 @@ class _Reader:
     def _is_free(self) -> bool:
         """True if some events may have free fields: in version 1, and without a `recording` event, which names it."""
         return self._header_line is None or self._header.version == 1
+
+    def _open(self) -> BinaryIO:
+        file = self._path.open("rb")
+        try:
+            self._check_kind(file.peek())
+        except RecordingError:
+            file.close()
+            raise
+        return file
 
     def _check_kind(self, start: bytes) -> None:
         """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
@@ -184,8 +205,8 @@ class _Reader:
         start = epoch_ms if is_iso else 0
         return Recording(
             name=self._name,
-            arrivals=_arrivals(self._events, start),
-            others=_others(self._others, start, is_iso=is_iso),
+            arrivals=arrivals_of(self._events, start),
+            others=others_of(self._others, start, is_iso=is_iso),
             precision=self._header.precision,
             left_out=self._header.left_out,
             title=self._header.title,
@@ -213,21 +234,21 @@ class _Reader:
         return {}
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yields numbered lines, None in place of a line that is too long. Never holds more than one line."""
+def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes | None]]:
+    """Yields numbered lines with their ends, None in place of a line that is too long. Never holds more than one."""
     number = 0
-    while line := file.readline(LINE_BYTES_MAX + 2):
+    while line := file.readline(bytes_max + 2):
         number += 1
-        is_whole = line.endswith(b"\n") or len(line) < LINE_BYTES_MAX + 2
-        if is_whole and len(line.rstrip(b"\r\n")) <= LINE_BYTES_MAX:
+        is_whole = line.endswith(b"\n") or len(line) < bytes_max + 2
+        if is_whole and len(line.rstrip(b"\r\n")) <= bytes_max:
             yield number, line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_BYTES_MAX)
+            line = file.readline(bytes_max)
         yield number, None
 
 
-def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
+def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
     """Sorts the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not held twice.
@@ -249,7 +270,7 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
     return tuple(arrivals)
 
 
-def _others(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
+def others_of(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
     """Sorts the other events, and counts their times from the start; those of the other kind of time are dropped."""
     events.sort(key=lambda event: event.at)
     return tuple(
@@ -285,7 +306,7 @@ def _regular(path: Path, mode: int) -> Path:
     return path
 
 
-def _short_names(files: Sequence[Path]) -> list[str]:
+def short_names(files: Sequence[Path]) -> list[str]:
     """Names each file by the shortest end of its path that no other file has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)

@@ -12,8 +12,6 @@ Texts are left out unless asked for. A recorder is an observer: it never raises,
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import re
 import secrets
@@ -23,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from queue_core.message import Batch, QueueMessage, well_formed
-from queue_core.recording.checks import LineError, identifier
 from queue_core.recording.files import Kind, RecordingFiles
 from queue_core.recording.format import (
     IDS_MAX,
@@ -41,6 +38,7 @@ from queue_core.recording.format import (
     OtherEvent,
     Reply,
 )
+from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
 from queue_core.recording.writer import free_line, header_line, message_line, other_line
 
 MAX_BYTES = 1024**3
@@ -49,10 +47,7 @@ REASON_LENGTH_MAX = 200
 FIELDS_MAX = 100
 
 _KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
-_NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
-"""Number as long as a phone's, however it is written."""
 _UNFORESEEN = re.compile(r"(?:handle|send|complete): \w+")
-_HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +83,7 @@ class Recorder:
         now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         self._show_text = show_text
-        self._hash_key = hash_key or secrets.token_bytes(32)
+        self._names = Pseudonyms(hash_key or secrets.token_bytes(32))
         self._kind = kind
         self._now_ms = now_ms
         self._files = RecordingFiles(Path(folder), max_bytes, now_ms, self._header)
@@ -171,7 +166,7 @@ class Recorder:
         def event(at_ms: int) -> Fault:
             return Fault(
                 at=at_ms,
-                instance=self._instance(instance) if instance else "",
+                instance=self._names.instance(instance) if instance else "",
                 phone="",
                 fault=fault,
                 state=state,
@@ -228,14 +223,14 @@ class Recorder:
     def _arrival(self, message: QueueMessage, kind: str, at_ms: int) -> str:
         is_plausible = message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX
         # The queue treats each message without an id as a new message.
-        unique_id = f"none-{_letters(secrets.token_hex(8))}"
+        unique_id = f"none-{self._names.message_id(secrets.token_hex(16))}"
         return message_line(
             MessageEvent(
                 at=at_ms,
                 is_iso=True,
-                instance=self._instance(message.instance_name),
-                phone=self._hashed("phone", message.user_phone),
-                id=self._hashed("id", message.id) if message.id else unique_id,
+                instance=self._names.instance(message.instance_name),
+                phone=self._names.phone(message.user_phone),
+                id=self._names.message_id(message.id) if message.id else unique_id,
                 text=_clean(message.message) if self._show_text else "",
                 kind=kind if _KIND_WORD.fullmatch(kind) else "other",
                 timestamp=message.timestamp if is_plausible else None,
@@ -247,10 +242,10 @@ class Recorder:
         """Writes an edit or a deletion; `by` is the id of the message that brought it."""
         deletion = Delete(
             at=at_ms,
-            instance=self._instance(message.instance_name),
-            phone=self._hashed("phone", message.user_phone),
-            id=self._hashed("id", str(change["id"])),
-            by=self._hashed("id", message.id) if message.id else "",
+            instance=self._names.instance(message.instance_name),
+            phone=self._names.phone(message.user_phone),
+            id=self._names.message_id(str(change["id"])),
+            by=self._names.message_id(message.id) if message.id else "",
         )
         if change.get("what") == "deletion":
             return other_line(deletion)
@@ -275,39 +270,22 @@ class Recorder:
         """Returns the conversation and its messages, hashed."""
         ids = about.ids[:IDS_MAX] if isinstance(about, Batch) else (about.id,)
         return _Whose(
-            instance=self._instance(about.instance_name),
-            phone=self._hashed("phone", about.user_phone),
-            ids=tuple(self._hashed("id", message_id) for message_id in ids if message_id),
+            instance=self._names.instance(about.instance_name),
+            phone=self._names.phone(about.user_phone),
+            ids=tuple(self._names.message_id(message_id) for message_id in ids if message_id),
         )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
         """Returns the fields that name the conversation and its messages, hashed."""
         fields: dict[str, Any] = {
-            "instance": self._instance(about.instance_name),
-            "phone": self._hashed("phone", about.user_phone),
+            "instance": self._names.instance(about.instance_name),
+            "phone": self._names.phone(about.user_phone),
         }
         if isinstance(about, Batch):
-            fields["ids"] = [self._hashed("id", message_id) for message_id in about.ids[:IDS_MAX]]
+            fields["ids"] = [self._names.message_id(message_id) for message_id in about.ids[:IDS_MAX]]
         elif about.id:
-            fields["id"] = self._hashed("id", about.id)
+            fields["id"] = self._names.message_id(about.id)
         return fields
-
-    def _instance(self, name: str) -> str:
-        try:
-            if not _NUMBER.search(identifier(well_formed(name), "instance")):
-                return well_formed(name)
-        except LineError:
-            pass
-        return f"instance-{self._hashed('instance', name)}"
-
-    def _hashed(self, kind: str, value: str) -> str:
-        """Hashes a value to 16 letters without a digit: no hash in a file can be mistaken for a phone number."""
-        data = f"{kind}\0{well_formed(value)}".encode()
-        return _letters(hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()[:16])
-
-
-def _letters(hexadecimal: str) -> str:
-    return hexadecimal.translate(_HEX_AS_LETTERS)
 
 
 def _clean(text: str) -> str:
@@ -324,4 +302,4 @@ def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
         return unforeseen[0][:REASON_LENGTH_MAX]
     if any(message.message and message.message in reason for message in messages):
         return "withheld: it quotes the message"
-    return _NUMBER.sub("#", _clean(reason))[:REASON_LENGTH_MAX]
+    return without_numbers(_clean(reason))[:REASON_LENGTH_MAX]

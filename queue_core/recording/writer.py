@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
@@ -20,6 +21,8 @@ from queue_core.recording.format import (
 )
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS = 86_400_000
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def dump(recording: Recording) -> Iterator[str]:
@@ -121,8 +124,15 @@ def free_line(event: str, at_ms: int, values: Mapping[str, object]) -> str:
 
 def iso_time(at_ms: int) -> str:
     """Writes Unix milliseconds as an ISO 8601 time in UTC."""
-    moment = _UNIX_EPOCH + timedelta(milliseconds=at_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    days, ms = divmod(at_ms, _DAY_MS)
+    seconds, ms = divmod(ms, 1000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{ms:03d}Z"
+
+
+@lru_cache(1024)
+def _date(days: int) -> str:
+    return f"{_UNIX_EPOCH + timedelta(days=days):%Y-%m-%d}"
 
 
 def _outcomes(expected: Expectation) -> dict[str, object]:
@@ -136,8 +146,5 @@ def _outcomes(expected: Expectation) -> dict[str, object]:
     return outcomes
 
 
-def _line(event: str, fields: Mapping[str, object]) -> str:
-    return (
-        json.dumps({"event": event, **fields}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        + "\n"
-    )
+def _line(event: str, values: Mapping[str, object]) -> str:
+    return _encode({"event": event, **values}) + "\n"

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
-from zoneinfo import ZoneInfo
 
 from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
@@ -16,6 +15,7 @@ from reports.results.load import LoadResult
 from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
 from reports.results.systems import is_queue
+from reports.results.zones import zone_named
 from reports.text import cut
 
 Result: TypeAlias = ReplayResult | LoadResult | SweepResult | AuditResult | Baseline
@@ -216,7 +216,9 @@ def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
 
 def _in_audit(result: AuditResult) -> Iterator[str]:
     """Check the zone, the counts, and that messages name recordings and replies which there are."""
-    if not is_zone(result["zone"]):
+    try:
+        zone_named(result["zone"])
+    except ValueError:
         yield f"{shown(result['zone'])} is not a time zone - at `$.zone`"
     yield from _repeated([recording["name"] for recording in result["recordings"]])
     if not result["recordings"]:
@@ -234,12 +236,3 @@ def _in_audit(result: AuditResult) -> Iterator[str]:
         replies = len(conversation["replies"])
         if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
             yield f"a message names a reply that there is not - at `{where}`"
-
-
-def is_zone(name: str) -> bool:
-    """Return whether there is a time zone of this name."""
-    try:
-        ZoneInfo(name)
-    except (ValueError, KeyError, OSError):
-        return False
-    return True

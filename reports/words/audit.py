@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from reports.results.audit import AuditResult, Counts, Unknowable, Writer
+from reports.results.zones import zone_named
 from reports.words.language import direction, gettext, marked, ngettext
 from reports.words.numbers import EN_DASH, duration, share
 from reports.words.verdicts import Verdict
@@ -129,7 +129,7 @@ def second(unix_ms: int, zone: str) -> str:
 
 
 def _in_zone(unix_ms: int, zone: str) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, ZoneInfo(zone))
+    return datetime.fromtimestamp(unix_ms / 1000, zone_named(zone))
 
 
 def figures(

@@ -37,9 +37,14 @@ class NoRepliesError(Exception):
 
 
 def audit(
-    recordings: Sequence[Recording], limits: Limits, *, zone: str = "UTC", command: str = ""
+    recordings: Sequence[Recording],
+    limits: Limits,
+    *,
+    zone: str = "UTC",
+    command: str = "",
+    shows_text: bool = True,
 ) -> AuditResult:
-    """Audit recordings. Raises NoRepliesError if none of them holds a reply."""
+    """Audit recordings; with `shows_text` the result has the texts. Raises NoRepliesError if there is no reply."""
     conversations = [
         conversation for recording in recordings for conversation in conversations_of(recording, limits)
     ]
@@ -67,7 +72,7 @@ def audit(
         ],
         busiest=_busiest(conversations),
         unknowable=list(_unknowable(recordings, conversations)),
-        worst=[_as_result(conversation) for conversation in troubled[:WORST_MAX]],
+        worst=[_as_result(conversation, shows_text=shows_text) for conversation in troubled[:WORST_MAX]],
         conversations_troubled=len(troubled),
         ok=not any(total[name] for name in ("unanswered", "too_soon", "late", "twice", "order")),
         command=command,
@@ -172,7 +177,7 @@ def _recording(recording: Recording) -> AuditedRecording:
     )
 
 
-def _as_result(conversation: Conversation) -> AuditedConversation:
+def _as_result(conversation: Conversation, *, shows_text: bool) -> AuditedConversation:
     """Return the conversation, or if it is long the part around its first trouble."""
     first = next(index for index, message in enumerate(conversation.messages) if message.is_trouble)
     shown = conversation.messages[max(0, first - LISTED_BEFORE) :][:LISTED_MAX]
@@ -190,7 +195,7 @@ def _as_result(conversation: Conversation) -> AuditedConversation:
                 id=message.arrival.id,
                 at_ms=message.arrival.at_ms,
                 kind=message.arrival.kind,
-                text=message.arrival.text,
+                text=message.arrival.text if shows_text else "",
                 characters=message.arrival.characters,
                 state=message.state,
                 reply=places.get(message.replies[0]) if message.replies else None,
@@ -204,7 +209,7 @@ def _as_result(conversation: Conversation) -> AuditedConversation:
             AuditedReply(
                 at_ms=conversation.replies[index].at,
                 who=conversation.replies[index].who or "unknown",
-                text=conversation.replies[index].text,
+                text=conversation.replies[index].text if shows_text else "",
                 is_further=index in conversation.further,
             )
             for index in places

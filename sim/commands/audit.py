@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,28 +13,28 @@ from rich.text import Text
 from queue_core.durations import DurationError, parse_duration_ms
 from queue_core.text import visible
 from reports.results.audit import AuditResult, Counts
-from reports.results.checks import is_zone
 from reports.text import NO_BREAK, short_phone
 from reports.words.audit import audit_verdict, figures, minute, second, unknowable_words
 from reports.words.numbers import EN_DASH
 from sim.audit.audit import NoRepliesError, audit
 from sim.audit.fates import AI_TAKES_MS, Limits
+from sim.commands.errors import InputError
+from sim.commands.import_options import import_options
+from sim.commands.recordings import load_files
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
-    InputError,
     add_pages,
     add_paths,
     check_outputs,
     command_line,
     given_options,
-    load_recordings,
     publish,
 )
 from sim.console import print_table
 
 REPORT = Path("reports/out/audit.html")
-_LIMITS = ("within", "ai-takes", "zone")
+_LIMITS = ("within", "ai-takes")
 WORST_LINES = 12
 
 
@@ -57,9 +58,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="least time in which the bot can answer: a message that came sooner before a reply was probably not read "
         f"(default: {AI_TAKES_MS // 1000}s)",
     )
-    parser.add_argument(
-        "--zone", metavar="ZONE", help="time zone in which times are shown, as in Asia/Riyadh (default: UTC)"
-    )
     add_pages(parser, REPORT)
     parser.set_defaults(run=run)
 
@@ -70,12 +68,18 @@ def run(options: argparse.Namespace) -> int:
         within_ms=_time(options.within, "--within"),
         ai_takes_ms=_time(options.ai_takes, "--ai-takes") or AI_TAKES_MS,
     )
-    zone = _zone(options.zone)
     check_outputs(options)
-    recordings = load_recordings(options)
+    loaded = load_files(options, replace(import_options(options), shows_text=True))
+    recordings = loaded.recordings
     command = command_line("audit", options, given_options(options, _LIMITS))
     try:
-        result = audit(recordings, limits, zone=zone, command=command)
+        result = audit(
+            recordings,
+            limits,
+            zone=str(options.zone or "UTC"),
+            command=command,
+            shows_text=options.text or not loaded.imports,
+        )
     except NoRepliesError:
         names = ", ".join(visible(recording.name) for recording in recordings[:3])
         raise InputError(
@@ -100,12 +104,6 @@ def _time(text: str | None, option: str) -> int | None:
         return round(parse_duration_ms(text, is_above_0=True))
     except DurationError as error:
         raise InputError(f"{option}: {error}") from None
-
-
-def _zone(name: str | None) -> str:
-    if name is not None and not is_zone(name):
-        raise InputError(f"--zone: there is no time zone {name!r}; write a name such as Asia/Riyadh")
-    return name or "UTC"
 
 
 def _write_report(result: AuditResult, options: argparse.Namespace) -> None:

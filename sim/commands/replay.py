@@ -14,17 +14,17 @@ from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
 from sim.audit.explain import explain
 from sim.audit.fates import has_replies
+from sim.commands.errors import InputError
+from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
-    InputError,
     add_output,
     add_paths,
     add_world,
     check_outputs,
     command_line,
     given_options,
-    load_recordings,
     publish,
 )
 from sim.console import progress, show
@@ -116,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             "--explain-loss: no recording holds replies, so nobody knows what was lost; record what the bot sends too"
         )
+    say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     if options.explain_loss:
