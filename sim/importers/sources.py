@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from typing import BinaryIO, cast
 
 from queue_core.recording.reader import numbered_lines
 from queue_core.text import visible
-from sim.importers.base import ImportFailedError, Sample
+from sim.importers.base import Context, ImportFailedError, Sample
 from sim.importers.unpacking import (
     FILES_MAX,
     READ_ERRORS,
@@ -41,12 +42,13 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _ENCODINGS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
-    (b"{\0", "utf-16-le"),
-    (b"[\0", "utf-16-le"),
-    (b"\0{", "utf-16-be"),
-    (b"\0[", "utf-16-be"),
 )
-"""First bytes of files in UTF-16."""
+"""First bytes of files in UTF-16 with a mark."""
+_UNMARKED = (
+    (re.compile(rb"[\t -~]\0[\t -~]\0"), "utf-16-le"),
+    (re.compile(rb"\0[\t -~]\0[\t -~]"), "utf-16-be"),
+)
+"""Beginnings of files in UTF-16 without one: two characters of ASCII."""
 
 
 @dataclass
@@ -77,6 +79,9 @@ class Source:
         for mark, encoding in _ENCODINGS:
             if start.startswith(mark):
                 return _buffered(Recoded(self.name, whole, encoding))
+        for pattern, encoding in _UNMARKED:
+            if pattern.match(start):
+                return _buffered(Recoded(self.name, whole, encoding))
         return whole
 
     def lines(self) -> Iterator[tuple[int, bytes | None]]:
@@ -91,6 +96,15 @@ class Source:
             if b"\n" not in data:  # the first line may hold a picture
                 data += stream.readline(LINE_BYTES_MAX)
             return Sample(self.name, data, is_whole=not stream.read(1))
+
+
+def text_of(line: bytes, context: Context) -> str:
+    """Decodes a line; one that is not in UTF-8 is read as Windows-1252, with a note."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        context.note("Some lines are not in UTF-8: they are read as Windows-1252.")
+        return line.decode("cp1252", "replace")
 
 
 def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:

@@ -13,7 +13,7 @@ import msgspec
 from queue_core.channels.values import mapping
 from sim.importers.base import Context, Omission
 from sim.importers.json_values import values_in
-from sim.importers.sources import Source
+from sim.importers.sources import Source, text_of
 from sim.importers.times import Moment, moment_in, moment_of
 
 DEPTH_MAX = 5
@@ -123,6 +123,15 @@ def webhook_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return _part_of_webhook(value)
 
 
+def is_webhook(line: bytes) -> bool:
+    """Returns True for a line that is a webhook in JSON, and nothing else."""
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(value, dict) and webhook_of(value) is not None
+
+
 def _part_of_webhook(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if value.get("messaging_product") == "whatsapp" and isinstance(value.get("metadata"), dict):
         return {"entry": [{"changes": [{"field": "messages", "value": value}]}]}
@@ -189,7 +198,7 @@ class _Lines:
 
     def _in_log(self, number: int, line: bytes) -> Iterator[Body | Omission]:
         """Yields what is in a line with something before or after its JSON."""
-        text = self._text(line)
+        text = text_of(line, self._context)
         for brace in list(_BRACES.finditer(text))[:_TRIES_MAX]:
             try:
                 value = _DECODER.raw_decode(text, brace.start())[0]
@@ -213,7 +222,7 @@ class _Lines:
 
     def _go_on(self, number: int, line: bytes) -> Iterator[Body | Omission]:
         """Joins a line to the body that is open, and ends it if it is whole, or cannot become so."""
-        text = _LINE_TIME.sub("", self._text(line), count=1)
+        text = _LINE_TIME.sub("", text_of(line, self._context), count=1)
         self._open.append(text)
         self._open_characters += len(text)
         is_end = text.startswith(("}", "]"))
@@ -230,10 +239,3 @@ class _Lines:
         if self._open:
             self._open = []
             yield Omission("a webhook without its end", self._open_place)
-
-    def _text(self, line: bytes) -> str:
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            self._context.note("Some lines are not in UTF-8: they are read as Windows-1252.")
-            return line.decode("cp1252", "replace")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sim.importers.formats.whatsapp_chat.headers import MARKS
 from sim.importers.formats.whatsapp_chat.media import (
     UNKNOWN_KIND,
+    begins_marked,
     read_media,
     without_edit_note,
     without_marks,
@@ -19,7 +19,6 @@ from sim.importers.formats.whatsapp_chat.media import (
 from sim.importers.formats.whatsapp_chat.phrases import CALL, DELETED, ENCRYPTION
 
 NOTICE, DELETION = "notice", "deletion"
-_MARKED = re.compile(f"^[{MARKS}]*[\u200e\u200f][{MARKS}]*")
 _MARKED_LINE = re.compile("(?:^|\n)[\u200e\u200f]")
 _MAP = re.compile(
     r"https://(?:maps\.google\.com/(?:maps)?\?q=|maps\.app\.goo\.gl/|foursquare\.com/v/)\S+\s*$"
@@ -54,14 +53,14 @@ def read_body(body: str, *, is_marked: bool, may_be_notice: bool) -> Body:
 
 def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
     """Returns the kind of a body that is not media; "" for a text."""
-    begins_marked = _MARKED.match(body) is not None
+    is_from_whatsapp = begins_marked(body)
     if DELETED.fullmatch(plain):
         return DELETION
     if len(plain) < _PLACE_CHARACTERS_MAX and _MAP.search(plain):
         return "location"
-    if begins_marked and len(_MARKED_LINE.findall(body)) > 1:
+    if is_from_whatsapp and len(_MARKED_LINE.findall(body)) > 1:
         return "poll"
-    if is_encryption_notice(plain) or CALL.match(plain) or (begins_marked and may_be_notice):
+    if is_encryption_notice(plain) or CALL.match(plain) or (is_from_whatsapp and may_be_notice):
         return NOTICE
     return ""
 
@@ -69,4 +68,9 @@ def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
 def is_encryption_notice(plain: str) -> bool:
     """Returns True for the notice of encryption, which begins most chats, in any language."""
     names_whatsapp = "WhatsApp" in plain or "واتساب" in plain
-    return len(plain) > _ENCRYPTION_CHARACTERS_MIN and names_whatsapp and ENCRYPTION.search(plain) is not None
+    return names_whatsapp and speaks_of_encryption(plain)
+
+
+def speaks_of_encryption(plain: str) -> bool:
+    """Returns True for a sentence on encryption; without an author before it, only WhatsApp writes one."""
+    return len(plain) > _ENCRYPTION_CHARACTERS_MIN and ENCRYPTION.search(plain) is not None

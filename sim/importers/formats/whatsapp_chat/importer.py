@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from queue_core.recording.format import MessageEvent, Precision, Reply
 from queue_core.text import visible
 from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
-from sim.importers.formats.whatsapp_chat.bodies import DELETION, NOTICE
+from sim.importers.formats.webhooks.bodies import is_webhook
+from sim.importers.formats.whatsapp_chat.bodies import DELETION, NOTICE, speaks_of_encryption
 from sim.importers.formats.whatsapp_chat.chat import BEFORE, ChatMessage, read_chat
 from sim.importers.formats.whatsapp_chat.headers import read_header
 from sim.importers.formats.whatsapp_chat.survey import (
@@ -19,11 +20,12 @@ from sim.importers.formats.whatsapp_chat.survey import (
     split_author,
     survey,
 )
-from sim.importers.sources import Source
+from sim.importers.sources import Source, text_of
 from sim.importers.times import in_zone
 
 NOTICES = "notices of WhatsApp, such as those of encryption and calls"
 BEFORE_FIRST = "lines before the first message"
+WEBHOOK = "webhooks amid a chat (put them into a file of their own)"
 NOBODY = "a reply before anybody has written"
 CANDIDATES_MAX = 12
 _LINES_LOOKED_AT = 2_000
@@ -48,7 +50,8 @@ class WhatsAppChats(Importer):
         lines = sample.lines[:_LINES_LOOKED_AT]
         headers = [header for line in lines if (header := read_header(line))]
         authored = [header for header in headers if split_author(header.rest, Counter())[0]]
-        if not authored or 2 * len(authored) < len(headers):
+        is_chat = any(speaks_of_encryption(header.rest) for header in headers)
+        if not is_chat and (not authored or 2 * len(authored) < len(headers)):
             return None
         begins = read_header(lines[0]) is not None
         has_json = sum('{"' in header.rest for header in headers) * 4 > len(headers)
@@ -60,27 +63,47 @@ class WhatsAppChats(Importer):
 
     def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
         """See Importer.read."""
-
-        def lines() -> Iterator[str]:
-            for _, line in source.lines():
-                yield "\n" if line is None else line.decode("utf-8", "replace")
-
+        lines = _Lines(source, context)
         try:
-            style = survey(lines, order=context.date_order)
+            style = survey(lines.read, order=context.date_order)
         except NotAChatError as error:
             raise ImportFailedError(f"{source.name}: {error}") from None
         bots = _bots(source, context, style)
         _note(context, style, bots)
         if style.is_hijri:
             context.note("The dates are of the Islamic calendar: all of them may be wrong by a day.")
-        yield from _events(read_chat(lines, style), context, style, bots)
+        yield from _events(read_chat(lines.read, style), context, style, bots)
+        for place in lines.webhooks:
+            yield Omission(WEBHOOK, place)
+
+
+class _Lines:
+    """Lines of a chat. Webhooks among them are no part of its messages: somebody joined two files."""
+
+    def __init__(self, source: Source, context: Context) -> None:
+        self._source = source
+        self._context = context
+        self.webhooks: list[int] = []
+        """Lines that are webhooks, of the latest reading."""
+
+    def read(self) -> Iterator[str]:
+        """Yields the lines with their ends; an empty one for one that is too long, or a webhook."""
+        self.webhooks = []
+        for number, line in self._source.lines():
+            if line is None:
+                yield "\n"
+            elif line.startswith(b"{") and is_webhook(line):
+                self.webhooks.append(number)
+                yield "\n"
+            else:
+                yield text_of(line, self._context)
 
 
 def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:
     """Returns the authors that are the bot. Raises ImportFailedError with the candidates."""
     wanted = {_key(bot) for bot in context.bots}
     bots = frozenset(author for author in style.authors if _key(author) in wanted)
-    if bots:
+    if bots or not style.authors:
         return bots
     candidates = ", ".join(
         f'"{visible(author)}" ({count})' for author, count in style.authors.most_common(CANDIDATES_MAX)

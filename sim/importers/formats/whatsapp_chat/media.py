@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sim.importers.formats.whatsapp_chat.headers import MARKS
-from sim.importers.formats.whatsapp_chat.phrases import CALL, DELETED, EDITED, KINDS, OMITTED
+from sim.importers.formats.whatsapp_chat.phrases import CALL, CONTACT, DELETED, EDITED, KINDS, OMITTED
 
 PLACEHOLDER_CHARACTERS_MAX = 60
 _PLACEHOLDER_WORDS_MAX = 3
@@ -36,6 +36,7 @@ _FILE_ATTACHED = re.compile(
 _FILE_NAMED = re.compile(r"(?P<file>(?:IMG|VID|AUD|PTT|STK|DOC|GIF)-\d{8}-WA\d+\.\w{0,5})(?:\s.{0,60})?")
 _ONLY_IN_BRACKETS = re.compile(rf"<[{MARKS}]*[^<>\n:]{{3,80}}>")
 _EDITED_MARKED = re.compile(rf"\s*[\u200e\u200f][{MARKS}]*<[^<>\n]{{4,80}}>[{MARKS}]*$")
+_BEGINS_MARKED = re.compile(f"^[{MARKS}]*[\u200e\u200f][{MARKS}]*")
 _MARKS = re.compile(f"[{MARKS}]+")
 _MARKS_AROUND = "\u200e\u200f\u202a\u202c"
 
@@ -54,7 +55,19 @@ def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
         return "", _kind_of_file(match["file"])
     if _ONLY_IN_BRACKETS.fullmatch(plain) or _is_unmarked_placeholder(body, plain):
         return "", _kind_of_words(plain)
+    if begins_marked(body) and is_short_notice(plain):
+        return None
     return _marked_placeholder(body, is_marked=is_marked)
+
+
+def begins_marked(body: str) -> bool:
+    """Returns True for a body that begins with a mark of direction, as what WhatsApp itself writes does on iOS."""
+    return _BEGINS_MARKED.match(body) is not None
+
+
+def is_short_notice(plain: str) -> bool:
+    """Returns True for a notice that is as short as a placeholder for media."""
+    return CALL.match(plain) is not None or CONTACT.fullmatch(plain) is not None
 
 
 def _is_unmarked_placeholder(body: str, plain: str) -> bool:

@@ -46,10 +46,10 @@ DELETED = re.compile(
     r"|essa mensagem foi apagada|mensagem apagada|você apagou esta mensagem|apagou esta mensagem|eliminou esta mensagem"
     r"|esta mensagem foi eliminada|ce message a été supprimé|vous avez supprimé ce message|questo messaggio è stato eliminato"
     r"|hai eliminato questo messaggio|dit bericht (?:is|werd) verwijderd|u hebt dit bericht verwijderd"
-    r"|je hebt dit bericht verwijderd|تم حذف هذه الرسالة|لقد حذَ?فت هذه الرسالة|حذفتَ? هذه الرسالة|این پیام حذف شد|این پیام پاک شد"
+    r"|je hebt dit bericht verwijderd|تم حذف هذه الرسالة|لقد حذَ?فت هذه الرسالة|حذفتَ? هذه الرسالة|این پیام (?:حذف|پاک) شد(?:ه[ \u200c]?است)?"
     r"|bu mesaj silindi|bu mesajı sildiniz|данное сообщение удалено|это сообщение удалено|вы удалили данное сообщение"
     r"|це повідомлення (?:було )?видалено|ви видалили це повідомлення|pesan ini (?:telah )?dihapus|anda (?:telah )?menghapus pesan ini"
-    r"|यह मैसेज (?:डिलीट|मिटा).{0,12}|आपने यह मैसेज (?:डिलीट|मिटा).{0,12}|このメッセージは削除されました|このメッセージを削除しました"
+    r"|यह मैसेज (?:डिलीट|मिटा).{0,20}|आपने यह मैसेज (?:डिलीट|मिटा).{0,20}|このメッセージは削除されました|このメッセージを削除しました"
     r"|メッセージを削除しました|此訊息已刪除|此消息已删除|您刪除了這則訊息|你删除了这条消息|삭제된 메시지입니다.?|이 메시지를 삭제했습니다"
     r"|wiadomość została usunięta|ta wiadomość została usunięta|usunąłeś\(-aś\) tę wiadomość|usunięto tę wiadomość"
     r"|tato zpráva byla (?:smazána|odstraněna|vymazána)|tuto zprávu jste (?:smazali|odstranili|vymazali)|הודעה זו נמחקה|מחקת הודעה זו"
@@ -76,3 +76,10 @@ CALL = re.compile(
     re.IGNORECASE,
 )
 """Beginnings of notices of calls."""
+
+CONTACT = re.compile(
+    r".{1,80} (?:is a contact|ist ein kontakt|es un contacto|é um conta(?:c)?to|est un contact|è un contatto"
+    r"|is een contact(?:persoon)?|adalah kontak)\.?",
+    re.IGNORECASE,
+)
+"""Notices that a number is in the phone's address book."""

@@ -12,7 +12,7 @@ import pytest
 
 from sim.importers.base import ImportFailedError
 from sim.importers.formats.whatsapp_chat.headers import read_header
-from sim.importers.formats.whatsapp_chat.importer import BEFORE_FIRST, NOBODY, NOTICES, WhatsAppChats
+from sim.importers.formats.whatsapp_chat.importer import BEFORE_FIRST, NOBODY, NOTICES, WEBHOOK, WhatsAppChats
 from sim.importers.sources import Meter, sources_of
 from tests.sim.importers.exports.reading import Outcome, detected, imported, source_of, utc_ms
 
@@ -424,3 +424,67 @@ def test_a_second_export_in_the_same_file_counts() -> None:
     first = [f"17/09/2024, 21:{minute:02d} - Rita: oi" for minute in range(40)]
     second = [f"[18/09/2024, 21:{minute:02d}:00] Rita: oi" for minute in range(25)]
     assert len(texts(chat(*first, *second, "[18/09/2024, 21:59:00] Loja: x"))) == 65
+
+
+def test_short_notices_of_phones_with_ios_are_not_media() -> None:
+    outcome = read(
+        chat(
+            "[17/09/2024, 21:40:05] Ana: oi",
+            f"{LRM}[17/09/2024, 21:41:05] Ana: {LRM}Missed video call. {LRM}Tap to call back",
+            f"{LRM}[17/09/2024, 21:42:05] Ana: {LRM}Ana is a contact.",
+            f"{LRM}[17/09/2024, 21:43:05] Ana: Video call, at five {LRM}image omitted",
+            "[17/09/2024, 21:44:05] Ana: Bia is a contact.",
+        )
+    )
+    assert [(message.kind, message.text) for message in outcome.messages] == [
+        ("text", "oi"),
+        ("image", "Video call, at five"),
+        ("text", "Bia is a contact."),
+    ]
+    assert outcome.omitted == {NOTICES: 2}
+
+
+@pytest.mark.parametrize(
+    "body", ["این پیام حذف شده است.", "यह मैसेज मिटा दिया गया है", "यह मैसेज डिलीट किया जा चुका है."]
+)
+def test_deleted_messages_may_be_worded_in_the_perfect(body: str) -> None:
+    marked = f"{LRM}[17/09/2024, 21:41:05] Ana: {LRM}{body}"
+    for line in (f"17/09/2024, 21:41 - Ana: {body}", marked):
+        assert [message.kind for message in read(chat(line)).messages] == ["deleted"]
+
+
+def test_a_chat_of_notices_is_recognised_and_has_no_message() -> None:
+    notices = chat(
+        "17/09/2024, 21:40 - Mensagens e ligações são protegidas com a criptografia de ponta a ponta. Saiba mais.",
+        "17/09/2024, 21:41 - Loja created group “Fregueses: todos”",
+        "17/09/2024, 21:41 - Loja added Ana",
+    )
+    assert detected(notices)[0] == "whatsapp-chat"
+    assert read(notices, bots=frozenset()).omitted == {NOTICES: 3}
+    few = notices + "17/09/2024, 21:42 - Ana: oi\n"
+    assert detected(few)[0] == "whatsapp-chat"
+    assert texts(few) == ["oi"]
+
+
+def test_a_chat_that_is_not_in_utf_8_is_read_as_windows_1252() -> None:
+    lines = chat("17/09/2024, 21:40 - Zoë: às três?", "17/09/2024, 21:41 - Padaria São João: já está")
+    outcome = imported(WhatsAppChats(), lines.encode("cp1252"), bots=frozenset({"Padaria São João"}))
+    assert [message.text for message in outcome.messages] == ["às três?"]
+    assert [reply.text for reply in outcome.replies] == ["já está"]
+    assert any("Windows-1252" in note for note in outcome.notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_chat_in_utf_16_without_a_mark_is_read(encoding: str) -> None:
+    content = chat("17/09/2024, 21:40 - Ana: às três?").encode(encoding)
+    assert detected(content)[0] == "whatsapp-chat"
+    assert [message.text for message in imported(WhatsAppChats(), content, **BOT).messages] == ["às três?"]
+
+
+def test_webhooks_amid_a_chat_are_counted_and_no_part_of_its_messages() -> None:
+    webhook = (
+        '{"event": "messages.upsert", "instance": "loja", "data": {"key": {"remoteJid": "1@s.whatsapp.net"}}}'
+    )
+    outcome = read(chat("17/09/2024, 21:40 - Ana: oi", webhook, webhook, '{"not": "a webhook"}'))
+    assert [message.text for message in outcome.messages] == ['oi\n\n\n{"not": "a webhook"}']
+    assert outcome.omitted == {WEBHOOK: 2}
