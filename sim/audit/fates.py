@@ -6,6 +6,7 @@ A recording that holds the replies says what happened on that day, without any s
 - A message without a reply is unanswered, unless it came less than `--within` (else OPEN_MS) before the end of the
   recording.
 - A reply that came less than `--ai-takes` after a message, and answers older ones too, was hardly made for it.
+- A message that an export only shows as deleted needs no reply, and a reply that was deleted answers nothing.
 - Two bot replies of the same text without a new message between them answer twice, and so do two that name the same
   message and are more than FURTHER_MS apart: sooner, the second may be a part of the first. (This project's own
   recordings have one event a reply, however many parts it has, so there any second reply counts.) A bot reply that
@@ -29,6 +30,8 @@ TURN_GAP_MS = 300_000
 CUT_MS = 5_000
 AI_TAKES_MS = 2_000
 NEEDS_NO_REPLY = frozenset({"reaction"})
+DELETED = "deleted"
+"""Kind of messages and replies that exports only show as deleted, without saying when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]
         by_id[name] = Message(arrival)
         of(arrival.instance, arrival.phone).messages.append(by_id[name])
     for event in recording.others:
-        if isinstance(event, Reply):
+        if isinstance(event, Reply) and event.kind != DELETED:
             of(event.instance, event.phone).replies.append(event)
         elif isinstance(event, Delete) and (message := by_id.get((event.instance, event.phone, event.id))):
             message.deleted_at_ms = event.at
@@ -113,7 +116,7 @@ def conversations_of(recording: Recording, limits: Limits) -> list[Conversation]
 
 def has_replies(recording: Recording) -> bool:
     """Return whether the recording says what was answered."""
-    return any(isinstance(event, Reply) for event in recording.others)
+    return any(isinstance(event, Reply) and event.kind != DELETED for event in recording.others)
 
 
 def end_of(recording: Recording) -> int:
@@ -207,6 +210,8 @@ def _state(message: Message, conversation: Conversation, end_ms: int, limits: Li
         return "exempt"
     if replied_at_ms is not None:
         return "answered"
+    if message.arrival.kind == DELETED:
+        return "exempt"
     return "open" if end_ms - message.arrival.at_ms < limits.open_ms else "unanswered"
 
 

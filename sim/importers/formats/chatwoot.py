@@ -14,12 +14,15 @@ from sim.importers.times import in_zone, moment_of
 
 ACTIVITY = "notes of Chatwoot on the conversation, such as of its assignment"
 PRIVATE = "private notes of agents"
+SURVEY = "surveys and forms that Chatwoot sends by itself"
 FAILED = "a reply that was not sent: its status is failed"
 NO_TIME = "a message without a time"
 NO_CONVERSATION = "a message without a conversation"
 OTHER_ROW = "rows that are not messages"
 _INCOMING, _OUTGOING, _ACTIVITY, _TEMPLATE = "0", "1", "2", "3"
 _TYPES = {"incoming": _INCOMING, "outgoing": _OUTGOING, "activity": _ACTIVITY, "template": _TEMPLATE}
+_FORMS = frozenset({"input_csat", "9", "input_email", "3"})
+"""Content types of surveys and of the question for an address."""
 _FILE_KINDS = {
     "file": "document",
     "contact": "contacts",
@@ -193,6 +196,8 @@ def _refusal(said: _Said) -> str:
         return ACTIVITY
     if flag(said.fields.get("private")):
         return PRIVATE
+    if said.kind == _TEMPLATE and label(whole(said.fields.get("content_type"))).lower() in _FORMS:
+        return SURVEY
     if said.kind != _INCOMING and label(said.fields.get("status")) in ("failed", "3"):
         return FAILED
     return "" if said.conversation else NO_CONVERSATION

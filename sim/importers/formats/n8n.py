@@ -2,7 +2,7 @@
 
 An execution's data have the output of every node. The webhook is in the output of the node that began it: `body`,
 beside `headers`. Further nodes repeat it, so of one execution it counts once. What a node got back from sending is a
-reply.
+reply; where no node shows that, the text that an AI's node put out.
 
 In the database, and in exports of it, the data are "flatted": one list, in which texts stand for places in that list.
 """
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from queue_core.channels.values import at, label, mapping, objects, text
-from queue_core.recording.format import Reply
+from queue_core.recording.format import MessageEvent, Reply
 from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
 from sim.importers.formats.chatwoot import events_in
 from sim.importers.formats.tables.dumps import is_dump
@@ -30,6 +30,8 @@ NOT_BEGUN = "executions that no webhook began: tried again, parts of others, or 
 NO_WEBHOOK = "executions without a webhook of a known provider"
 NO_DATA = "executions without their data (export them with includeData=true)"
 NOT_EXECUTION = "rows that are not executions"
+PERHAPS_SENT = "answers of an AI in executions that failed: nothing shows that they were sent"
+_FAILED = frozenset({"error", "crashed", "canceled"})
 _OTHER_MODES = frozenset({"retry", "integration", "internal", "error", "evaluation"})
 _ENTITY = "execution_entity"
 _TABLES = frozenset({"", "data", "execution_data", "results"})
@@ -139,7 +141,7 @@ class _Executions:
             yield Omission(NO_DATA, row.place)
             return
         yield from self._execution(
-            mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place
+            mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place, fields
         )
 
     def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
@@ -150,22 +152,47 @@ class _Executions:
             yield from self._bodies.read(body)
 
     def _execution(
-        self, runs: Mapping[str, Any], started: Moment | None, place: int
+        self, runs: Mapping[str, Any], started: Moment | None, place: int, fields: Mapping[str, Any]
     ) -> Iterator[Taken | Omission]:
         outputs = sorted(_outputs(runs), key=lambda output: output.started.ms if output.started else 0)
         webhook: Mapping[str, Any] | None = None
+        messages: list[MessageEvent] = []
         for output in outputs:
             bodies = [body for body in found_in(output.value, place, None) if not _is_own(body.body)]
             if bodies:
                 webhook = bodies[0].body
                 for body in bodies:
-                    yield from self._bodies.read(Body(body.body, place, started or output.started))
+                    for piece in self._bodies.read(Body(body.body, place, started or output.started)):
+                        if isinstance(piece, Taken) and isinstance(piece.event, MessageEvent):
+                            messages.append(piece.event)
+                        yield piece
                 break
         if webhook is None:
             yield from self._of_chatwoot(outputs, started, place)
             return
-        for output in outputs:
-            yield from self._replies(output, webhook, place)
+        replies = [piece for output in outputs for piece in self._replies(output, webhook, place)]
+        has_failed = text(fields.get("status")) in _FAILED or any(map(_is_error, _runs(runs)))
+        yield from replies or self._answer(outputs, messages, place, has_failed=has_failed)
+
+    def _answer(
+        self, outputs: list[_Output], messages: list[MessageEvent], place: int, *, has_failed: bool
+    ) -> Iterator[Taken | Omission]:
+        """Yields the text that an AI's node put out as the reply, where no node shows that something was sent."""
+        answers = [(text(output.value.get("output")), output.finished) for output in outputs]
+        answers = [(words, finished) for words, finished in answers if words and finished]
+        if not answers or not messages:
+            return
+        if has_failed:
+            yield Omission(PERHAPS_SENT, place)
+            return
+        self._context.note(
+            "Some executions do not show that a reply was sent: the text that their AI put out is taken as sent."
+        )
+        last = answers[-1][0]
+        finished = next(finished for words, finished in answers if words == last and finished)
+        user = messages[-1]
+        reply = Reply(at=finished.ms, instance=user.instance, phone=user.phone, who="bot", text=last)
+        yield Taken(reply, place)
 
     def _of_chatwoot(
         self, outputs: list[_Output], started: Moment | None, place: int
@@ -220,18 +247,27 @@ def _is_own(body: Mapping[str, Any]) -> bool:
 
 def _outputs(runs: Mapping[str, Any]) -> Iterator[_Output]:
     """Yields the items that the nodes of an execution put out."""
+    for run in _runs(runs):
+        started = moment_of(run.get("startTime"))
+        duration = run.get("executionTime")
+        finished = started
+        if started is not None and isinstance(duration, int | float) and not isinstance(duration, bool):
+            finished = Moment(started.ms + round(duration), has_zone=True, is_whole_second=False)
+        for branch in _lists(at(run, "data", "main")):
+            for item in objects(branch):
+                value = item.get("json")
+                if isinstance(value, dict):
+                    yield _Output(value, started, finished)
+
+
+def _runs(runs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yields each run of each node of an execution."""
     for node in runs.values():
-        for run in objects(node):
-            started = moment_of(run.get("startTime"))
-            duration = run.get("executionTime")
-            finished = started
-            if started is not None and isinstance(duration, int | float) and not isinstance(duration, bool):
-                finished = Moment(started.ms + round(duration), has_zone=True, is_whole_second=False)
-            for branch in _lists(at(run, "data", "main")):
-                for item in objects(branch):
-                    value = item.get("json")
-                    if isinstance(value, dict):
-                        yield _Output(value, started, finished)
+        yield from objects(node)
+
+
+def _is_error(run: Mapping[str, Any]) -> bool:
+    return run.get("executionStatus") == "error" or bool(run.get("error"))
 
 
 def _lists(value: Any) -> list[Any]:

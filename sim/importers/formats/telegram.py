@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from queue_core.channels.values import label, objects, text
+from queue_core.channels.values import label, mapping, objects, text
 from queue_core.recording.format import Edit, MessageEvent, Precision, Reply
 from queue_core.text import visible
 from sim.importers.base import Context, Evidence, Importer, ImportFailedError, Omission, Sample, Taken
@@ -17,6 +18,7 @@ from sim.importers.times import in_zone, moment_of
 SERVICE = "notes of Telegram, such as of calls and pinned messages"
 NO_TIME = "a message without a time"
 NO_AUTHOR = "a message without an author"
+NOT_WITH_USERS = "messages of groups and of chats with bots, in an export of a whole account"
 NOBODY = "a reply before anybody has written"
 OWN_NOTES = "messages of chats that no user writes in: saved messages and channels"
 CANDIDATES_MAX = 12
@@ -55,6 +57,8 @@ class _Place(NamedTuple):
     """A message and its chat."""
 
     chat: _Chat
+    owner: str
+    """Author that owns the account, where the export is of a whole account; else ""."""
     message: Mapping[str, Any]
     number: int
 
@@ -107,8 +111,11 @@ def _descends(path: Path, _: str) -> bool:
 
 def _messages(source: Source) -> Iterator[_Place | Omission]:
     facts: dict[str, Any] = {}
-    number = 0
+    number, owner = 0, ""
     for path, value in values_at(source, _descends):
+        if path == ("personal_information",):
+            owner_id = label(mapping(value).get("user_id"))
+            owner = f"user{owner_id}" if owner_id else ""
         if path[-2:] != ("messages", ELEMENT):
             if path and (len(path) == 1 or path[-2:-1] == (ELEMENT,)):
                 if path[-1] == "name":
@@ -118,10 +125,21 @@ def _messages(source: Source) -> Iterator[_Place | Omission]:
         number += 1
         if isinstance(value, dict):
             yield _Place(
-                _Chat(text(facts.get("type")), label(facts.get("id")), text(facts.get("name"))), value, number
+                _Chat(text(facts.get("type")), label(facts.get("id")), text(facts.get("name"))),
+                owner,
+                value,
+                number,
             )
         else:
             yield Omission("a value that is not a message", number)
+
+
+def _whole_messages(source: Source) -> Iterator[_Place]:
+    """Yields what is written by somebody, as far as the file can be read."""
+    with suppress(BrokenJsonError):
+        for place in _messages(source):
+            if not isinstance(place, Omission) and place.message.get("type") == "message":
+                yield place
 
 
 class _Sides:
@@ -132,36 +150,44 @@ class _Sides:
         self._bots = {bot.casefold().lstrip("@") for bot in context.bots}
         self.authors: Counter[str] = Counter()
         self._names: dict[str, str] = {}
-        owners: Counter[str] = Counter()
-        partners: set[str] = set()
-        try:
-            for place in _messages(source):
-                if isinstance(place, Omission) or place.message.get("type") != "message":
-                    continue
-                author = _author(place.message)
-                if len(self.authors) < _AUTHORS_MAX or author in self.authors:
-                    self.authors[author] += 1
-                    self._names.setdefault(author, text(place.message.get("from")))
-                if place.chat.kind in _ONE_TO_ONE:
-                    peer = f"user{place.chat.id}"
-                    (partners.add(author) if author == peer else owners.update([author]))
-                    if place.chat.kind == "bot_chat":
-                        self._bots |= {peer} if not context.bots else set()
-        except BrokenJsonError:
-            pass
+        self.is_of_account = False
+        """True for an export of a whole account whose owner is taken as the bot: only personal chats are with users."""
+        self._account = ""
+        self._owners: Counter[str] = Counter()
+        self._partners: set[str] = set()
+        for place in _whole_messages(source):
+            self._look_at(place, is_bot_said=bool(context.bots))
         if context.bots:
             self._check(source)
-        elif not self._bots and len(owners) == 1 and partners:
-            owner = next(iter(owners))
-            self._bots = {owner.casefold()}
-            context.note(
-                f'The owner of the account, "{visible(self._names[owner])}", is taken as the bot; --bot changes that.'
-            )
+        elif self._account:
+            self.is_of_account = True
+            self._take_owner(self._account, context)
+        elif not self._bots and len(self._owners) == 1 and self._partners:
+            self._take_owner(next(iter(self._owners)), context)
         elif not self._bots:
             raise ImportFailedError(
                 f"{source.name}: say who the bot is, as in --bot NAME; authors, with the number of their messages: "
                 f"{self._candidates()}"
             )
+
+    def _look_at(self, place: _Place, *, is_bot_said: bool) -> None:
+        """Takes a message into account."""
+        author, chat = _author(place.message), place.chat
+        if len(self.authors) < _AUTHORS_MAX or author in self.authors:
+            self.authors[author] += 1
+            self._names.setdefault(author, text(place.message.get("from")))
+        if place.owner and chat.kind == "personal_chat":
+            self._account = place.owner
+        if chat.kind in _ONE_TO_ONE:
+            peer = f"user{chat.id}"
+            (self._partners.add(author) if author == peer else self._owners.update([author]))
+            if chat.kind == "bot_chat" and not is_bot_said:
+                self._bots.add(peer)
+
+    def _take_owner(self, owner: str, context: Context) -> None:
+        self._bots = {owner.casefold()}
+        name = visible(self._names.get(owner, "") or owner)
+        context.note(f'The owner of the account, "{name}", is taken as the bot; --bot changes that.')
 
     def _check(self, source: Source) -> None:
         if not any(self.is_bot(author, self._names[author]) for author in self.authors):
@@ -188,7 +214,7 @@ def _author(message: Mapping[str, Any]) -> str:
 def _events(
     place: _Place, sides: _Sides, partners: dict[str, str], context: Context
 ) -> Iterator[Taken | Omission]:
-    chat, message, number = place
+    chat, message, number = place.chat, place.message, place.number
     author = _author(message)
     if message.get("type") != "message":
         yield Omission(SERVICE, number)
@@ -196,8 +222,9 @@ def _events(
     if chat.kind in _UNANSWERED:
         yield Omission(OWN_NOTES, number)
         return
-    if not author:
-        yield Omission(NO_AUTHOR, number)
+    is_with_others = sides.is_of_account and chat.kind not in ("personal_chat", "")
+    if is_with_others or not author:
+        yield Omission(NOT_WITH_USERS if is_with_others else NO_AUTHOR, number)
         return
     at, precision = _time(message, "date", context)
     if at is None:

@@ -221,3 +221,16 @@ def test_the_counts_are_those_of_a_naive_computation(
             expected["twice"] += text in again
     assert {name: counts[name] for name in expected} == expected  # type: ignore[literal-required]
     assert counts["messages"] == len(messages)
+
+
+def test_what_is_only_known_as_deleted_needs_no_reply_and_answers_nothing() -> None:
+    other = reply(1, phone="z")
+    counts = total(arrival(0, "m1"), arrival(1, "m2", kind="deleted"), reply(9, kind="deleted"), other)
+    assert (counts["unanswered"], counts["exempt"], counts["answered"], counts["replies"]) == (1, 1, 0, 1)
+    answered = total(arrival(0, "m1"), arrival(1, "m2", kind="deleted"), reply(9, "yes"))
+    assert (answered["answered"], answered["exempt"]) == (2, 0)
+
+
+def test_a_recording_whose_replies_were_all_deleted_cannot_be_audited() -> None:
+    with pytest.raises(NoRepliesError):
+        audit([recording(arrival(0, "m1"), reply(9, kind="deleted"))], Limits())

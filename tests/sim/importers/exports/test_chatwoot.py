@@ -13,6 +13,7 @@ from sim.importers.formats.chatwoot import (
     NO_TIME,
     OTHER_ROW,
     PRIVATE,
+    SURVEY,
     ChatwootMessages,
 )
 from tests.sim.importers.exports.reading import Outcome, detected, imported, utc_ms
@@ -48,7 +49,7 @@ MESSAGES = [
     message(4, 0, None, CONTACT, attachments=[{"id": 1, "file_type": "audio", "data_url": "https://x"}]),
     message(5, 1, "só entre nós", AGENT, private=True),
     message(6, 1, "aqui é a Carla", AGENT),
-    message(7, 3, "Como foi o atendimento?", None, source_id=None),
+    message(7, 3, "Como foi o atendimento?", None, source_id=None, content_type="input_csat"),
     message(8, 1, "não saiu", AGENT, status="failed"),
     message(9, 0, "This message was deleted", CONTACT, content_attributes={"deleted": True}),
 ]
@@ -70,10 +71,9 @@ def test_messages_of_the_api_are_read() -> None:
     assert [(each.text, each.who) for each in outcome.replies] == [
         ("olá! já verifico", "bot"),
         ("aqui é a Carla", "human"),
-        ("Como foi o atendimento?", "bot"),
     ]
     assert {each.phone for each in outcome.replies} == {"+5547911112222"}
-    assert outcome.omitted == {ACTIVITY: 1, PRIVATE: 1, FAILED: 1}
+    assert outcome.omitted == {ACTIVITY: 1, PRIVATE: 1, FAILED: 1, SURVEY: 1}
     assert outcome.messages[0].at == (SECONDS + 1) * 1000
     assert outcome.precisions == {"s"}
     assert {each.instance for each in outcome.messages} == {"5"}
@@ -82,7 +82,7 @@ def test_messages_of_the_api_are_read() -> None:
 def test_the_user_says_under_which_name_the_bot_writes() -> None:
     """Bots that send through the API write with the access token of a person."""
     outcome = read(API, bots=frozenset({"carla"}))
-    assert [each.who for each in outcome.replies] == ["bot", "bot", "bot"]
+    assert [each.who for each in outcome.replies] == ["bot", "bot"]
 
 
 def test_conversations_of_the_api_are_read() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sim.importers.formats.n8n import NO_DATA, NO_WEBHOOK, NOT_BEGUN, N8nExecutions, unflatted
+from sim.importers.formats.n8n import NO_DATA, NO_WEBHOOK, NOT_BEGUN, PERHAPS_SENT, N8nExecutions, unflatted
 from tests.sim.importers.exports.reading import Outcome, detected, imported, utc_ms
 
 STARTED = "2025-03-01T12:15:20.911Z"
@@ -183,6 +183,36 @@ def test_what_a_node_got_back_from_sending_is_a_reply() -> None:
         "loja",
     )
     assert reply.at == STARTED_MS + 9_400
+
+
+def test_an_ai_s_text_is_the_reply_where_nothing_shows_that_it_was_sent() -> None:
+    agents = {
+        "Send": [],
+        "Classifier": node({"output": "sales"}, start=1_000),
+        "AI Agent": node({"output": "pode sim"}, start=2_000, took=900),
+        "Edit": node({"output": "pode sim"}, start=3_000),
+    }
+    outcome = read([execution(**agents)])
+    assert [(reply.text, reply.at, reply.phone, reply.instance, reply.who) for reply in outcome.replies] == [
+        ("pode sim", STARTED_MS + 2_900, "5547911112222", "loja", "bot")
+    ]
+    assert any("is taken as sent" in note for note in outcome.notes)
+    assert [
+        reply.text for reply in read([execution(**(agents | {"Send": node(SENT, start=9_000)}))]).replies
+    ] == ["posso ajudar?"]
+
+
+def test_an_ai_s_text_is_no_reply_where_the_execution_failed() -> None:
+    agent = node({"output": "pode sim"}, start=2_000)
+    failed_node = [{"startTime": STARTED_MS + 3_000, "executionStatus": "error", "error": {"message": "400"}}]
+    for failed in (
+        execution(**{"Send": failed_node, "AI Agent": agent}),
+        execution(**{"Send": [], "AI Agent": agent}) | {"status": "error"},
+    ):
+        outcome = read([failed])
+        assert len(outcome.messages) == 1
+        assert not outcome.replies
+        assert outcome.omitted == {PERHAPS_SENT: 1}
 
 
 def test_an_answer_of_the_cloud_api_is_a_reply() -> None:

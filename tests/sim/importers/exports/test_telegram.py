@@ -10,7 +10,14 @@ import pytest
 
 from queue_core.recording.format import Edit
 from sim.importers.base import ImportFailedError
-from sim.importers.formats.telegram import NO_TIME, NOBODY, OWN_NOTES, SERVICE, TelegramExports
+from sim.importers.formats.telegram import (
+    NO_TIME,
+    NOBODY,
+    NOT_WITH_USERS,
+    OWN_NOTES,
+    SERVICE,
+    TelegramExports,
+)
 from tests.sim.importers.exports.reading import Outcome, detected, imported, utc_ms
 
 SECONDS = 1740831320
@@ -172,3 +179,22 @@ def test_a_cut_file_gives_what_is_whole() -> None:
 
 def test_a_chat_is_recognised() -> None:
     assert detected(json.dumps(chat(), indent=1))[0] == "telegram"
+
+
+def test_in_an_export_of_an_account_only_personal_chats_are_with_users() -> None:
+    """A chat with a bot of somebody else's does not make that bot the one that is looked for."""
+    group = chat([said(1, RITA, "festa?")], type="private_group", name="Festas", id=500)
+    helper = chat(
+        [said(1, SHOP, "/start"), said(2, HELPER, "welcome")], type="bot_chat", name="Helper Bot", id=9
+    )
+    deleted = chat([said(1, ("", "user80"), "oi") | {"from": None}, said(2, SHOP, "olá")], name=None, id=80)
+    everything = {
+        "personal_information": {"user_id": 1, "first_name": "Loja"},
+        "chats": {"about": "x", "list": [helper, group, deleted, chat(MESSAGES[1:3])]},
+    }
+    outcome = read(everything)
+    assert [message.phone for message in outcome.messages] == ["user80", "user77", "user77"]
+    assert [reply.text for reply in outcome.replies] == ["olá"]
+    assert outcome.omitted == {NOT_WITH_USERS: 3}
+    assert any('"Loja", is taken as the bot' in note for note in outcome.notes)
+    assert {reply.text for reply in read(everything, bots=frozenset({"Helper Bot"})).replies} == {"welcome"}
