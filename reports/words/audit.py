@@ -92,6 +92,12 @@ def _others(total: Counts, within_ms: int | None) -> Iterator[str]:
         yield ngettext(
             "%(num)s turn was cut in two by a reply", "%(num)s turns were cut in two by a reply", total["cut"]
         )
+    if total["open"] and not total["unanswered"]:
+        yield ngettext(
+            "%(num)s was still open at the end of the recording",
+            "%(num)s were still open at the end of the recording",
+            total["open"],
+        )
 
 
 def _unread(number: int) -> str:

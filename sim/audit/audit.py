@@ -85,6 +85,8 @@ def _counts(conversations: Sequence[Conversation], limits: Limits) -> Counts:
     first_ms: list[int] = []
     last_ms: list[int] = []
     flags: Counter[str] = Counter()
+    users = set[tuple[str, str]]()
+    unanswered = set[tuple[str, str]]()
     for conversation in conversations:
         answered: dict[int, list[int]] = defaultdict(list)
         for message in conversation.messages:
@@ -100,12 +102,15 @@ def _counts(conversations: Sequence[Conversation], limits: Limits) -> Counts:
                 wait_ms = reply.at - message.arrival.at_ms
                 flags["late"] += limits.within_ms is not None and wait_ms > limits.within_ms
                 answered[message.replies[0]].append(wait_ms)
-        flags["users_unanswered"] += any(message.state == "unanswered" for message in conversation.messages)
+        user = (conversation.instance, conversation.phone)
+        users.add(user)
+        if any(message.state == "unanswered" for message in conversation.messages):
+            unanswered.add(user)
         first_ms += [max(waits) for waits in answered.values()]
         last_ms += [min(waits) for waits in answered.values()]
     return Counts(
-        users=len(conversations),
-        users_unanswered=flags["users_unanswered"],
+        users=len(users),
+        users_unanswered=len(unanswered),
         deliveries=flags["deliveries"],
         messages=states.total(),
         answered=states["answered"],

@@ -140,7 +140,9 @@ class Import:
                 "--from and --to, or with --instance"
             )
         if not messages:
-            raise ImportFailedError(f"{shown}: holds no message{self._reasons()}")
+            replies = self.summary.events["reply"]
+            only = f", but {replies:,} repl{'y' if replies == 1 else 'ies'}" if replies else ""
+            raise ImportFailedError(f"{shown}: holds no message{only}{self._reasons()}")
 
     def _reasons(self) -> str:
         """Words how the files were read, and what was left out."""

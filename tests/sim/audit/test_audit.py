@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from queue_core.recording.format import Arrival, BatchTaken, Delete, Recording, Reply
 from reports.results.audit import Counts
+from reports.words.audit import audit_verdict
 from sim.audit.audit import NoRepliesError, audit
 from sim.audit.fates import CUT_MS, FURTHER_MS, OPEN_MS, TURN_GAP_MS, Limits
 from tests.reports.audit_example import arrival, recording, reply
@@ -234,3 +235,16 @@ def test_what_is_only_known_as_deleted_needs_no_reply_and_answers_nothing() -> N
 def test_a_recording_whose_replies_were_all_deleted_cannot_be_audited() -> None:
     with pytest.raises(NoRepliesError):
         audit([recording(arrival(0, "m1"), reply(9, kind="deleted"))], Limits())
+
+
+def test_a_user_in_several_recordings_is_one_user() -> None:
+    day = recording(arrival(0, "m1"), reply(1), arrival(2, "m2"), END)
+    counts = audit([day, replace(day, name="saturday.jsonl")], Limits())["total"]
+    assert (counts["users"], counts["users_unanswered"], counts["unanswered"]) == (2, 1, 2)
+
+
+def test_the_sentence_names_what_is_open_where_nothing_else_is_left() -> None:
+    calm = recording(arrival(0, "m1"), reply(9), arrival(60, "m2"))
+    verdict = audit_verdict(audit([calm], Limits()))
+    assert verdict.first.endswith("was left without a reply")
+    assert verdict.rest == "1\u00a0was still open at the end of the recording."

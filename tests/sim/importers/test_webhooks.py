@@ -345,3 +345,21 @@ def test_a_file_of_other_events_says_what_it_was_read_as(dump: Any, imported: Im
         ImportFailedError, match=r"holds no message \(read as webhooks, since .*--format changes that\)"
     ):
         imported(path)
+
+
+def test_a_file_of_replies_alone_says_so(dump: Any, imported: Importing) -> None:
+    own = [upsert(name, own=True, event="send.message") for name in ("M1", "M2")]
+    with pytest.raises(ImportFailedError, match=r"holds no message, but 2 replies \(read as webhooks"):
+        imported(dump(*own))
+
+
+def test_a_log_whose_clock_was_wrong_gives_no_times(tmp_path: Path, imported: Importing) -> None:
+    """Nothing arrives minutes before it was sent; seconds are within what clocks differ by."""
+    body = json.dumps(upsert(date_time=None))
+    for early_s, expected_ms in ((301, UNIX_S * 1000), (20, (UNIX_S - 20) * 1000 + 250)):
+        path = tmp_path / f"{early_s}.log"
+        path.write_text(f"{iso((UNIX_S - early_s) * 1000 + 250)} {body}\n")
+        recording, work = imported(path)
+        assert recording.epoch_ms // 1000 == expected_ms // 1000
+        has_note = any("clock was wrong" in note for note in work.summary.files[0].notes)
+        assert has_note is (early_s == 301)

@@ -36,6 +36,8 @@ NO_INSTANCE = "bot"
 """Instance of messages whose webhook was logged without its envelope."""
 REPLIES_REMEMBERED = 50_000
 """Number of replies that are remembered, so that one that is reported several times counts once."""
+LOGGED_EARLY_MS = 300_000
+"""Time before a message was sent from which on the log's time cannot be that of its arrival."""
 _STATES = get_args(PresenceState)
 
 
@@ -169,6 +171,12 @@ class BodyReader:
     def _arrival(self, found: Body, provider_ms: int) -> tuple[int | None, Precision]:
         """Returns when a message arrived: by the log, else by the webhook, else by the provider's own time."""
         logged = found.logged
+        if logged is not None and logged.has_zone and provider_ms - logged.ms > LOGGED_EARLY_MS:
+            self._context.note(
+                "Some lines were logged minutes before their messages were sent: the log's clock was wrong, so their "
+                "times are those of the webhook."
+            )
+            logged = None
         if logged is None or logged.is_whole_second:
             in_body = _time_in(found.body)
             if in_body is not None and (logged is None or not in_body.is_whole_second):
