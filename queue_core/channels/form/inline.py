@@ -16,6 +16,7 @@ from typing import Literal
 
 from markdown_it.token import Token
 
+from queue_core.channels.form.dunders import is_code
 from queue_core.channels.form.links import address_of, is_named_by
 
 Style = Literal["bold", "italic", "strike"]
@@ -172,6 +173,8 @@ class _Reader:
                 self._add(_with_footnotes(text, self._dialect.footnotes))
             case "text_special":
                 self._add(_literal(token, self._dialect))
+            case "formula":
+                self._formula(token.content)
             case "code_inline":
                 self._add(_code(token) if self._dialect.has_marks else token.content, is_fixed=True)
             case "image":
@@ -202,7 +205,7 @@ class _Reader:
         is_in_word = before.isalnum() or after.isalnum()
         if markup == "_" or (markup == "*" and not self._dialect.stars_are_italic):
             return "marks" if self._dialect.has_marks or is_in_word else "style"
-        if markup == "__" and text.is_name(opening, closing):
+        if markup == "__" and text.is_name(opening, closing, is_word_bold=self._dialect.stars_are_italic):
             return "marks"
         if not is_in_word:
             is_number = markup == "*" and not text.has_letters(opening, closing)
@@ -234,6 +237,12 @@ class _Reader:
             self._read_all(index + 1, closing)
             self._add("" if is_anchor else f"]({href})", is_fixed=True)
         return closing + 1
+
+    def _formula(self, text: str) -> None:
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                self._add("\n", is_fixed=True)
+            self._add(line)
 
     def _image(self, token: Token) -> None:
         src, alt = str(token.attrs.get("src", "")), token.content.strip()
@@ -294,9 +303,15 @@ class _Text:
         """Returns True if a letter stands between two tokens."""
         return self._letters[closing] > self._letters[opening + 1]
 
-    def is_name(self, opening: int, closing: int) -> bool:
+    def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
         """Returns True if a name of code stands between two tokens, such as the `init` of `__init__`."""
-        return closing == opening + 2 and _NAME.fullmatch(self._texts[opening + 1]) is not None
+        if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
+            return False
+        beside = (
+            self.last_before(opening),
+            self._texts[closing + 1][:2] if closing + 1 < len(self._texts) else "",
+        )
+        return not is_word_bold or is_code(self._texts[opening + 1], *beside)
 
     def between(self, opening: int, closing: int) -> str:
         """Returns the text between two tokens."""

@@ -64,6 +64,16 @@ WRITTEN_ANEW = [
     ("\u200f**ملاحظة**\u200f: نص", "\u200f*ملاحظة*\u200f: نص"),
     ("**2 * 3 = 6**", "2 * 3 = 6"),
     ("line\r\n**x**", "line\n*x*"),
+    # a word between double underscores, beside another sign of Markdown
+    ("**Note**: it is __urgent__, (__today__).", "*Note*: it is *urgent*, (*today*)."),
+    ("# Hours\n__الجمعة__ مغلق", "*Hours*\n*الجمعة* مغلق"),
+    (
+        "**Code**: __init__, __init__.py, a.__b__, __b__(), __my_name__",
+        "*Code*: __init__, __init__.py, a.__b__, __b__(), __my_name__",
+    ),
+    # spaces that only a browser hides
+    ("**a**\n\n\n\nb  \nc\t\n \n\t\nd", "*a*\n\nb\nc\n\nd"),
+    ("# T\n\n```\nx  \n\n\n\ny\n```\n\n\nz", "*T*\n\n```\nx  \n\n\n\ny\n```\n\nz"),
 ]
 
 STAYS = [
@@ -98,6 +108,8 @@ STAYS = [
     "````\n```js\na\n```\n````",
     "<!-- nothing else -->",
     ":-* ^_^ *_* ;_;",
+    "it is __urgent__ and __init__",
+    "one  \n\n\n\ntwo",
 ]
 
 
@@ -218,6 +230,19 @@ HOSTILE = (
         "1. a\n\n",
         "<b>*",
         "a  \n",
+        "$",
+        "$$",
+        "$a",
+        "$x^2$",
+        "\\(",
+        "\\[",
+        "\\[\\frac\n",
+        "\\frac{",
+        "$\\frac{a}{",
+        "\\begin{cases}",
+        "\\begin{cases}\n",
+        "\\text{a}",
+        "**a**\n\n\n",
     ),
 )
 
