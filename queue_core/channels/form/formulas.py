@@ -17,6 +17,8 @@ from queue_core.channels.form.latex_commands import COMMANDS
 
 CHARACTERS_MAX = 2_000
 """Length of the longest formula."""
+ARGUMENTS_MAX = 400
+"""Length of the arguments of a command that stands in the text without marks of a formula."""
 MISSES_MAX = 500
 """Number of signs that open no formula, after which no more are looked at."""
 
@@ -99,14 +101,14 @@ def _bare(text: str, at: int) -> tuple[str, int] | None:
 def _end_of_arguments(text: str, at: int) -> int:
     """Returns the end of the groups that begin at `at`; 0 if a group does not end."""
     depth = 0
-    for index in range(at, min(len(text), at + CHARACTERS_MAX)):
+    for index in range(at, min(len(text), at + ARGUMENTS_MAX)):
         character = text[index]
         if not depth and character not in "{[":
             return index
         depth += (character in "{[") - (character in "}]")
         if depth < 0 or character == "\n":
             return 0
-    return 0 if depth or len(text) > at + CHARACTERS_MAX else len(text)
+    return 0 if depth or len(text) > at + ARGUMENTS_MAX else len(text)
 
 
 def _is_formula(text: str, has_others: bool) -> bool:
@@ -124,8 +126,9 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Reads a formula of several lines, so that a line of it which begins with a plus or a hyphen is not a list."""
     begins = state.bMarks[start] + state.tShift[start]
     opening = _BEGINS_BLOCK.match(state.src, begins)
-    if opening is None:
+    if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:
         return False
+    state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
     closing = _CLOSED_BY.get(opening[0], r"\end{")
     last = start
     size = 0
@@ -145,6 +148,7 @@ def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         return False
     if silent:
         return True
+    state.env["formula_misses"] -= 1
     state.line = last + 1
     state.push("paragraph_open", "p", 1).map = [start, last + 1]
     token = state.push("inline", "", 0)

@@ -24,6 +24,8 @@ Style = Literal["bold", "italic", "strike"]
 MARKS: dict[Style, str] = {"bold": "*", "italic": "_", "strike": "~"}
 """Marks of WhatsApp, outermost first."""
 
+_ALL_MARKS = frozenset(MARKS.values())
+
 URL = re.compile(
     r"(?:https?://|www\.)[^\s<>`]+|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.IGNORECASE
 )
@@ -87,7 +89,7 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
             continue
         styles = piece.styles | {style} if style else piece.styles
         lines[-1].extend(_styled(piece, styles if dialect.has_marks else frozenset()))
-    return [_written(line) for line in lines]
+    return [_written(_apart(line)) for line in lines]
 
 
 def has_loose_bold(text: str) -> bool:
@@ -111,6 +113,19 @@ def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
     """Returns a piece without the styles whose mark stands in the text, where it would be read as their end."""
     return Piece(text, frozenset(style for style in styles if MARKS[style] not in text))
+
+
+def _apart(pieces: list[Piece]) -> list[Piece]:
+    """Returns the pieces of a line, of which none has a style beside a sign that is the mark of this style."""
+    kept = []
+    for index, piece in enumerate(pieces):
+        before = pieces[index - 1].text[-1:] if index else ""
+        after = pieces[index + 1].text[:1] if index + 1 < len(pieces) else ""
+        if piece.styles and (before in _ALL_MARKS or after in _ALL_MARKS):
+            free = frozenset(style for style in piece.styles if MARKS[style] not in (before, after))
+            piece = Piece(piece.text, free)  # noqa: PLW2901 - the same piece with fewer styles
+        kept.append(piece)
+    return kept
 
 
 def _written(pieces: list[Piece]) -> str:

@@ -22,6 +22,10 @@ from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
 """Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+WORK_MAX = 15_000
+"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them. It bounds the time. Markdown of
+65,536 characters has about 13,000."""
+LINE_WORK = 4
 PASSES_MAX = 5
 """Number of times that a text is converted until it stays as it is; nearly always one."""
 RULE = "———"
@@ -29,6 +33,7 @@ RULE = "———"
 
 _SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
+_WORK = re.compile(r"[*_~`#>|\[\]<&\\$!]")
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
@@ -47,11 +52,18 @@ _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 def converted(text: str, *, has_marks: bool = True) -> str:
     """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
-    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text):
+    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or _work_of(text) > WORK_MAX:
         return text
+    written = _settled(text, has_marks)
+    return written if written.strip() else text  # a comment, for instance: better too much than an empty reply
+
+
+def _work_of(text: str) -> int:
+    return len(_WORK.findall(text)) + LINE_WORK * text.count("\n")
+
+
+def _settled(text: str, has_marks: bool) -> str:
     written = _written(text, has_marks)
-    if not written.strip():  # a comment, for instance: better too much than an empty reply
-        return text
     if written == text or _written(written, has_marks) == written:
         return written
     # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
