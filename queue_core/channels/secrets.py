@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
     r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
 """End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
+_URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
+"""Address with parameters, or with a name and a password."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
 def without_secrets(value: Any) -> Any:
     """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth.
 
-    The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}.
+    The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}, or be a parameter in a URL.
     """
     if isinstance(value, dict):
         hides_value = any(is_secret_name(str(value.get(key, ""))) for key in ("name", "key"))
@@ -27,7 +30,17 @@ def without_secrets(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
+    if isinstance(value, str) and value.startswith("http") and (url := _URL.fullmatch(value)):
+        return _without_parameters(url)
     return value
+
+
+def _without_parameters(url: re.Match[str]) -> str:
+    """Returns a URL without its secret parameters, and without the name and the password before its host."""
+    if url[5]:
+        return url[5] + url[6]
+    kept = [pair for pair in url[3].split("&") if not is_secret_name(unquote(pair.partition("=")[0]))]
+    return f"{url[1]}{url[2]}{'?' if kept else ''}{'&'.join(kept)}{url[4] or ''}"
 
 
 def is_secret_name(name: str) -> bool:
