@@ -32,7 +32,7 @@ def name(value: Any) -> str:
 
 
 def profile_name(value: Any) -> str:
-    """Returns the name that a user chose; "" for one of punctuation alone, which stands for none, such as "~" or "-"."""
+    """Returns the name that a user chose; "" for punctuation alone, such as "~" or "-", which stands for none."""
     chosen = name(value)
     return chosen if any(map(_says_something, chosen)) else ""
 
