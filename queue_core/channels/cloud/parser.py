@@ -72,12 +72,9 @@ def _changes(payload: Object) -> Iterator[tuple[str, Object]]:
     for entry in payload["entry"]:
         changes = at(entry, "changes")
         for change in changes if isinstance(changes, list) and changes else [None]:
-            value = at(change, "value")
+            field, value = text(at(change, "field")), at(change, "value")
             is_known = isinstance(value, dict)
-            field = (
-                text(at(change, "field")) if is_known else text(at(change, "field") or payload.get("object"))
-            )
-            yield (field, value) if is_known else (field if field != "messages" else UNNAMED, {})
+            yield field if field or is_known else text(payload.get("object")), mapping(value)
 
 
 def _list(value: Object, key: str) -> list[Any]:
@@ -98,6 +95,8 @@ def _message(item: _Item) -> QueueMessage:
     if _is_own(message, metadata):
         raise SkippedError("own")
     content = _with_context(item.say, message, read_kind(item.say, message))
+    if not content.text:
+        raise SkippedError("empty")
     user = user_of(message, item.value)
     if not user.id:
         raise InvalidWebhookError("a message without from, from_user_id or a contact, so its user is unknown")

@@ -65,6 +65,8 @@ def parse_evolution(
         raise InvalidWebhookError("the webhook names no instance")
     webhook = _Webhook(phrases(language), instance, text(payload.get("sender")), media_bytes_max)
     items = _items(payload.get("data"), event)
+    if not items:
+        return Inbound.of_event(name(event))
     if event in _RECEIPTS:
         return _receipts(items, event, webhook)
     return Inbound.of(items, partial(_READERS[event], webhook), partial(_set_aside, webhook))

@@ -51,7 +51,7 @@ def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -
 
     context = read_context(say, item, inner, read_quoted)
     content = contents.with_notes(content, context.notes, context.facts)
-    if not content.text and not content.facts:
+    if not content.text:
         raise SkippedError("empty")
     return contents.edit(say, "", content) if is_edited and not content.change else content
 

@@ -22,7 +22,7 @@ TEXTS = (
     'The mark "【4:0†source】" names a file.',
     "Write `[cite: 1]` or `<co>` in the template.",
     "The [cite_start] mark begins a claim.",
-    "A <co> tag is not HTML, and <cope> is no tag.",
+    "A <co> tag is not HTML, and <cope> is not a tag.",
 )
 
 
