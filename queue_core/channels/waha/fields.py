@@ -26,7 +26,15 @@ _UNWRITTEN = {
     "album": "album",
 }
 """Types of WEBJS that no user writes, with the reason under which they are counted."""
-_MEDIA = {"ptt": "audio", "audio": "audio", "image": "image", "video": "video", "document": "document"}
+_MEDIA = {
+    "ptt": "audio",
+    "audio": "audio",
+    "image": "image",
+    "video": "video",
+    "ptv": "video",
+    "gif": "video",
+    "document": "document",
+}
 """Our names of media, by the type of WEBJS or by the family of the MIME type."""
 
 

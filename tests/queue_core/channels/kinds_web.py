@@ -463,6 +463,9 @@ WAHA: dict[str, Example] = {
     "media that WAHA did not download": Example(
         {"hasMedia": True, "media": None, "_data": {"type": "video"}}, "video", "[video]"
     ),
+    "a round video that WAHA did not download": Example(
+        {"hasMedia": True, "media": None, "_data": {"type": "ptv"}}, "video", "[video]"
+    ),
     "a location": Example(
         {"location": {"description": "Shop", "latitude": "1.5", "longitude": "2"}},
         "location",

@@ -14,6 +14,10 @@ MARKED = {
     "We open at nine[oaicite:12]": "We open at nine",
     "We open at nine. \ue200cite\ue202turn0search0\ue201\nSee you!": "We open at nine.\nSee you!",
     "[cite_start]We open at nine[cite: 1, 2]. [cite_start]See you! [cite: 3-5]": "We open at nine. See you!",
+    "We open at nine [citation:3][citation:12] and close.": "We open at nine and close.",
+    "We open at nine[^1^][1]. See you[^12^]!": "We open at nine. See you!",
+    'We open.<grok:render card_id="a" type="render_inline_citation">\n<argument name="citation_id">1</argument>\n'
+    "</grok:render> See you!": "We open. See you!",
     "Our <co>cake is vegan</co: 0:[2]>, and <co: 1>so on</co: 1>.": "Our cake is vegan, and so on.",
 }
 TEXTS = (
@@ -21,6 +25,7 @@ TEXTS = (
     "The footnote† is on page 4 [1], see also [cite] and [2, 3].",
     'The mark "【4:0†source】" names a file.',
     "Write `[cite: 1]` or `<co>` in the template.",
+    "A note[^1] and a citation [1], [citation needed], [^a^].",
     "The [cite_start] mark begins a claim.",
     "A <co> tag is not HTML, and <cope> is not a tag.",
 )

@@ -81,6 +81,7 @@ PIECES = (
         "【1†",
         "[cite: 1",
         "<co: 1",
+        "<grok:render>",
         "\ue200a",
         "<‖DSML‖a",
         "analysisA",
