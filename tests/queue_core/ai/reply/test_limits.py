@@ -118,6 +118,16 @@ def test_twice_the_text_takes_twice_the_steps_at_most(before: str) -> None:
         assert double <= 2.5 * single + 1_000, piece
 
 
+STRINGS_WITHOUT_END = (', "a": "b ', '{"a": [{"b": "c"}, "d": "e", "f`\n')
+
+
+@pytest.mark.parametrize("piece", STRINGS_WITHOUT_END)
+def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be searched to the end of the text: 4 times the text took 16 times the steps."""
+    short, long = (steps('{"x": ' + piece * (size // len(piece))) for size in (8_000, 32_000))
+    assert long <= 4.5 * short + 500_000
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("before", ["", '{"a": '])
 def test_a_megabyte_of_nonsense_is_read_once_or_a_few_times(before: str) -> None:
