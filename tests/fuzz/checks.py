@@ -23,6 +23,8 @@ PARSERS: dict[str, Callable[..., Inbound]] = {
     "waha": parse_waha,
     "cloud": parse_cloud,
 }
+EVENTS_WITH_ITEMS = ("messages.upsert", "messages.edited", "messages.delete", "messages.update")
+"""Events of the Evolution API that may bring a list."""
 S_MAX = 0.25
 S_PER_CHARACTER_MAX = 20e-6
 """Limits on the CPU time of one input; the usual time is a hundredth of it."""
@@ -64,9 +66,8 @@ def parts_in(name: str, payload: Any) -> int:
     data = payload.get("data")
     if name == "evolution" and isinstance(data, dict) and isinstance(data.get("messages"), list):
         data = data["messages"]
-    event = str(payload.get("event")).lower().replace("_", ".").replace("-", ".")
-    is_list = name == "evolution" and event.startswith("messages.") and event != "messages.set"
-    return len(data) if is_list and isinstance(data, list) and "instance" in payload else 1
+    is_list = name == "evolution" and "instance" in payload and payload.get("event") in EVENTS_WITH_ITEMS
+    return len(data) if is_list and isinstance(data, list) else 1
 
 
 def _parts_of_entry(entry: Any) -> int:
