@@ -20,7 +20,7 @@ CHARACTERS_MAX = 32_768
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
-QUOTES_MAX = 20_000
+QUOTES_MAX = 10_000
 """Limit on the quotes that are looked at in one object. A string whose end is missing is searched to the end of the
 text; many such strings would take a time that grows with the square of the length."""
 UNQUOTED_MAX = 4_000

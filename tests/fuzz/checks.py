@@ -13,6 +13,7 @@ from queue_core.channels.base import Inbound, InvalidWebhookError
 from queue_core.channels.cloud.parser import parse_cloud
 from queue_core.channels.evolution.parser import parse_evolution
 from queue_core.channels.evolution_go.parser import parse_evolution_go
+from queue_core.channels.secrets import without_secrets
 from queue_core.channels.waha.parser import parse_waha
 from queue_core.message import encode, well_formed
 
@@ -48,6 +49,7 @@ def check_webhook(payload: Any) -> None:
 
 def _check_messages(inbound: Inbound) -> None:
     for message in inbound.messages:
+        without_secrets(message.message_data)
         assert message.message, "the AI would read nothing"
         assert message.message_data["kind"]
     for message in (*inbound.messages, *(item.message for item in inbound.unreadable)):
