@@ -184,11 +184,15 @@ def _is_call(value: Any) -> bool:
 
 def without_leftovers(text: str, code: Code) -> str:
     """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    read = 0
     for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
-        if is_response and (_is_embedded(text, key.start(), len(text)) or _is_closed(text, key.start())):
+        if is_response and _is_embedded(text, key.start(), len(text)):
+            continue
+        read += is_response
+        if is_response and (read > UNREAD_MAX or _is_closed(text, key.start())):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):

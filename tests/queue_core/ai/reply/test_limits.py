@@ -128,6 +128,18 @@ def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: st
     assert long <= 4.5 * short + 500_000
 
 
+OBJECTS_WITHOUT_END = (
+    'it is: {"response": "We open at nine.", "id": 5',
+    ':tool``tool_code\n{"response": "We open',
+)
+
+
+@pytest.mark.parametrize("piece", OBJECTS_WITHOUT_END)
+def test_objects_without_an_end_are_read_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be read to the end of the text."""
+    assert steps('{"a": ' + piece * (32_000 // len(piece)) + '"}') <= 500_000
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("before", ["", '{"a": '])
 def test_a_megabyte_of_nonsense_is_read_once_or_a_few_times(before: str) -> None:
