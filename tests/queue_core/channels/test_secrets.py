@@ -102,3 +102,20 @@ def test_a_name_beside_its_value() -> None:
 def test_secrets_in_an_address_are_removed(url: str, kept: str) -> None:
     """A signature stays: the file cannot be read without it, and it opens nothing else."""
     assert without_secrets({"media": {"url": url}}) == {"media": {"url": kept}}
+
+
+@pytest.mark.parametrize("name", ["response_json", "paramsJson", "paramsJSON"])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ('{"flow_token": "s", "day": "Monday, ١"}', '{"day": "Monday, ١"}'),
+        ('{"a": {"apikey": "s"}}', '{"a": {}}'),
+        ('{"day":"Monday"}', '{"day":"Monday"}'),
+        ('{"token": ', '{"token": '),
+        ('["token"]', '["token"]'),
+        ({"token": "s", "a": 1}, {"a": 1}),
+        (7, 7),
+    ],
+)
+def test_secrets_in_json_in_a_text_are_removed(name: str, value: object, kept: object) -> None:
+    assert without_secrets({name: value}) == {name: kept}
