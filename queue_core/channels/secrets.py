@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from queue_core.channels.values import json_object
+from queue_core.message import is_deeper_than
 
 _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
@@ -16,6 +17,8 @@ _SECRET_NAME = re.compile(
 """End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
 _URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
 """Address with parameters, or with a name and a password."""
+DEPTH_MAX = 64
+"""Limit on nesting of JSON in a text; what is deeper stays as it is."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
@@ -46,6 +49,8 @@ def _is_json_name(name: str) -> bool:
 def _without_secrets_in_json(value: Any) -> Any:
     """Returns a text that is an object without its secrets; any other value as `without_secrets` does."""
     fields = json_object(value) if isinstance(value, str) else {}
+    if is_deeper_than(fields, DEPTH_MAX):
+        return value
     kept = without_secrets(fields)
     return without_secrets(value) if kept == fields else json.dumps(kept, ensure_ascii=False)
 
