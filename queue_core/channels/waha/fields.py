@@ -57,7 +57,9 @@ def read_fields(say: Phrases, body: Object) -> Content:
         return content
     words = text(quoted.get("body"))
     notes = [say.said("answers", name(words))] if name(words) else []
-    return contents.with_notes(content, notes, {"quoted": {"id": text(quoted.get("id")), "text": words}})
+    return contents.with_notes(
+        content, notes, {"quoted": {"id": id_parts(quoted.get("id"))[1], "text": words}}
+    )
 
 
 def _content(say: Phrases, body: Object, kind: str) -> Content:

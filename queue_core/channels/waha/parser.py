@@ -124,7 +124,7 @@ def _reaction(say: Phrases, body: Object) -> Content:
 
 
 def _edit(say: Phrases, body: Object) -> Content:
-    target = text(body.get("editedMessageId")) or id_parts(body.get("id"))[1]
+    target = id_parts(text(body.get("editedMessageId")) or body.get("id"))[1]
     words = text(body.get("body")) or text(body.get("newBody"))
     return contents.edit(say, target, Content(kind="text", text=words) if words else None)
 

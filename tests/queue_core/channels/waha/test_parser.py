@@ -147,6 +147,18 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             {"vote": {"id": "P1"}},
         ),
         (
+            "message.edited",
+            {"body": "at five", "editedMessageId": f"false_{PHONE}@c.us_M1"},
+            "[edited] at five",
+            {"change": {"what": "edit", "id": "M1"}},
+        ),
+        (
+            "message",
+            {"body": "yes", "replyTo": {"id": f"true_{PHONE}@c.us_Q1", "body": ""}},
+            "yes",
+            {"quoted": {"id": "Q1", "text": ""}},
+        ),
+        (
             "poll.vote.failed",
             {"vote": {"id": f"false_{PHONE}@c.us_V1", "from": f"{PHONE}@c.us", "selectedOptions": []}},
             "[voted in a poll]",
