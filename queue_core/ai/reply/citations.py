@@ -18,7 +18,7 @@ _CITATION = re.compile(
     r"|\ue200[^\ue200\ue201\n]{0,300}\ue201"  # ChatGPT's search
     r"|\[{1,2}(?:cite|citation|CITATION): ?\d[\d, -]{0,100}\]{1,2}"  # Gemini, DeepSeek's search
     r"|\[\^\d{1,3}\^\](?:\[\d{1,3}\])?"  # Kimi's and Bing's search
-    r"|<grok:render\b[^<>]{0,300}>(?:[^<]|<(?!/grok:)){0,1000}</grok:render>"
+    r"|<grok:render\b[^<>]{0,300}>(?:[^<]|<(?!/?grok:)){0,1000}</grok:render>"
     r"|(?P<speakable>\[cite_(?:start|end)\]|</?co(?:: ?\d[\d:,\[\] ]{0,100})?>)"  # Gemini, Cohere
 )
 _OPENING, _CLOSING = "\"'“”‘«", "\"'“”’»"

@@ -11,8 +11,8 @@ import msgspec
 from queue_core.ai.reply.json_text import is_failure, text_of
 from queue_core.ai.reply.keys import plain
 
-EVENTS_MAX = 100_000
-"""Number of events that are read."""
+EVENTS_MAX = 20_000
+"""Limit on events; a longer stream is not an answer to a message."""
 
 _EVENT = re.compile(r"\r?\n\r?\n")
 _FIELD = re.compile(r"(event|data):[ ]?(.*)")
@@ -53,9 +53,12 @@ _WHOLES = (
 
 def text_of_stream(stream: str) -> str | None:
     """Returns the text of a stream of events; None if its events are not known, "" if one of them is an error."""
+    blocks = _EVENT.split(stream, EVENTS_MAX)
+    if len(blocks) > EVENTS_MAX:
+        return None
     pieces: list[str] = []
     whole = ""
-    for name, value in _events(stream):
+    for name, value in _events(blocks):
         if name == "error" or (isinstance(value, dict) and _is_error(value)):
             return ""
         if isinstance(value, str) and name in ("", "data", "message"):  # LangServe
@@ -67,9 +70,9 @@ def text_of_stream(stream: str) -> str | None:
     return "".join(pieces) or whole or None
 
 
-def _events(stream: str) -> Iterator[tuple[str, Any]]:
+def _events(blocks: list[str]) -> Iterator[tuple[str, Any]]:
     """Yields the name of each event, and the value of its data; data that is not JSON is left out."""
-    for block in _EVENT.split(stream, EVENTS_MAX):
+    for block in blocks:
         fields = [field for line in block.splitlines() if (field := _FIELD.fullmatch(line))]
         name = next((field[2].strip() for field in fields if field[1] == "event"), "")
         try:

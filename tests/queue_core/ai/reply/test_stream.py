@@ -99,6 +99,7 @@ def test_the_pieces_make_the_text(name: str, line_break: str) -> None:
         (stream(delta(role="assistant")) + DONE, "stream"),
         (stream(delta(content="<think>They ask")), "reasoning"),
         ("data: not\n\ndata: known\n\n", "stream"),
+        ('data: "a"\n\n' * 20_001, "stream"),
     ],
 )
 def test_a_stream_without_a_text_says_why(text: str, absence: str) -> None:
