@@ -8,7 +8,8 @@
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
      "addresses": {"phone": "…", …},       every address of this user that the webhook tells
      "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
-     "change": {"what": "edit" | "deletion", "id": "…"},  the earlier message that this one changes
+     "change": {"what": "edit" | "deletion", "id": "…", "text": "…", "kind": "…"},  the earlier message that this one
+                                           changes, with the text and kind that it has after an edit
      "media" | "location" | "form" | …,    the structure of the content, by its kind
      "webhook": {…}}                       this message as the provider sent it, without media and secrets
 """
@@ -27,9 +28,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import aiohttp
 import msgspec
 
+from queue_core.channels.form import Form, Format
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
-from queue_core.errors import QueueError
+from queue_core.errors import QueueError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 
 
@@ -39,6 +41,24 @@ class InvalidWebhookError(QueueError, ValueError):
 
 class SkippedError(Exception):
     """Raised within a parser for anything but a message of a user; the first argument says why, in a word or two."""
+
+
+class OwnMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Message that was written from the bot's own number: a reply that comes back, or a message of somebody else."""
+
+    instance_name: str
+    message_id: str
+    user_phone: str
+    """User to whom it was written, as the webhook says."""
+    at_ms: int
+
+
+class OwnMessageError(SkippedError):
+    """Raised within a parser for a message of the bot's own number; it is counted as "own"."""
+
+    def __init__(self, message: OwnMessage) -> None:
+        super().__init__("own")
+        self.message = message
 
 
 class UnauthorizedError(QueueError):
@@ -51,6 +71,13 @@ class UnauthorizedError(QueueError):
 
 class SendUncertainError(QueueError):
     """Raised by Channel.send: the part that was being sent may have reached the user."""
+
+
+class NumberLimitError(RetryLaterError):
+    """Raised by Channel.send: the provider refuses messages of this number for now, since there were too many."""
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason, after_ms=after_ms, blames="limit")
 
 
 @dataclass(frozen=True)
@@ -101,6 +128,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that cannot be read."""
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
     """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
     events: dict[str, int] = {}
@@ -120,17 +149,22 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
+        own: list[OwnMessage] = []
         counts = Counter(skipped)
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
+                if isinstance(reason, OwnMessageError):
+                    own.append(reason.message)
                 counts[str(reason)] += 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
-        return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
+        return cls(
+            messages=tuple(messages), unreadable=tuple(unreadable), own=tuple(own), skipped=dict(+counts)
+        )
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:
@@ -150,13 +184,16 @@ class Channel(Protocol):
     """A way to send replies. One object serves a whole process."""
 
     name: str
+    form: Form
+    """Form of its replies; the settings of a deployment replace it."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
-        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
+        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
+        and `channels/sending.py` such a generator.
         """
         ...
 
@@ -177,6 +214,9 @@ class Provider(EnvironmentSettings, ABC):
     secured_by: ClassVar[str]
     """Name of the field with the secret that proves where a post comes from."""
 
+    reply_format: Format | None = None
+    """REPLY_FORMAT of this provider's replies; empty: that of all."""
+
     @classmethod
     def environment_name(cls, field: str) -> str:
         """Returns the name of a field in the environment."""
@@ -186,6 +226,11 @@ class Provider(EnvironmentSettings, ABC):
     def is_enabled(self) -> bool:
         """True when it can send."""
         return bool(getattr(self, self.enabled_by))
+
+    @property
+    def messages_per_s_max(self) -> int:
+        """Number of messages that a number may send in a second; 0 if the provider sets no limit."""
+        return 0
 
     @property
     def is_secured(self) -> bool:

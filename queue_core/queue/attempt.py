@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch, Reply
@@ -25,6 +27,7 @@ from queue_core.queue.replying import (
     reply_of,
     send_reply,
 )
+from queue_core.sent import SentPart
 from queue_core.waiting import within
 
 Outcome = Literal["completed", "superseded", "failed", "lost", "handed back"]
@@ -51,6 +54,8 @@ class Attempt:
     """Time of the event loop at which the AI was asked, or the part on its way was sent."""
     parts_sent: int = 0
     """Number of parts of the reply that were sent, in earlier attempts too; 0 until this attempt has sent one."""
+    taken: list[SentPart] = field(default_factory=list)
+    """Parts that were sent, and whose ids are not noted yet."""
     lease_lost: bool = False
     reason: str = ""
     """Reason why it did not complete."""
@@ -94,11 +99,11 @@ class Attempts:
         attempt.reason = "stopped before it was done"
         try:
             if attempt.stage == "complete":
-                await self._queue.complete(batch)
+                await self._with_ids(attempt, self._queue.complete(batch))
                 attempt.reason = ""
                 return "completed"
             if attempt.parts_sent > batch.parts_sent:
-                await self._queue.record_sent(batch, parts=attempt.parts_sent)
+                await self._with_ids(attempt, self._queue.record_sent(batch, parts=attempt.parts_sent))
             await self._queue.release(batch, not_sent=attempt.certainly_sent_nothing)
         except QueueError as error:
             _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
@@ -121,8 +126,14 @@ class Attempts:
             reason = f"{attempt.stage}: CancelledError, raised by itself"
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
-            sign = _sign_of(attempt, error)
-            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms, sign=sign)
+            return await self._failed(
+                attempt,
+                str(error),
+                not_sent=True,
+                after_ms=error.after_ms,
+                sign=_sign_of(attempt, error),
+                limited=error.blames == "limit",
+            )
         except GiveUpError as error:
             return await self._failed(attempt, str(error), not_sent=True, dead=True)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
@@ -138,6 +149,8 @@ class Attempts:
         limit_ms = self._settings.handler_timeout_ms
         clock = asyncio.get_running_loop().time
         attempt.began_s = clock()
+        if batch.send_state == "unsure":
+            await self._note_again(batch)
         if batch.reply is None:
             reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
@@ -165,12 +178,15 @@ class Attempts:
         async def between(parts: int) -> None:
             attempt.parts_sent = parts
             attempt.stage = "handle"  # no part is on its way
-            note = partial(self._queue.record_sent, batch, parts=parts)
+
+            async def note() -> None:
+                await self._with_ids(attempt, self._queue.record_sent(batch, parts=parts))
+
             await self._confirm(attempt, note, insists=True)
             attempt.stage, attempt.began_s = "send", asyncio.get_running_loop().time()
 
         limit_ms = self._settings.send_timeout_ms
-        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
+        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between, taken=attempt.taken)
 
     async def _confirm(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
@@ -196,7 +212,7 @@ class Attempts:
 
         async def complete() -> None:
             try:
-                await self._queue.complete(batch)
+                await self._with_ids(attempt, self._queue.complete(batch))
             except (QueueUnavailableError, LeaseLostError):
                 raise
             except Exception:
@@ -204,6 +220,30 @@ class Attempts:
                 raise
 
         await self._persist(attempt, complete, insists=True)
+
+    async def _with_ids(self, attempt: Attempt, step: Coroutine[Any, Any, None]) -> None:
+        """Take a step in Redis, and note in the same round trip the ids of the parts that were sent."""
+        if attempt.taken:
+            await asyncio.gather(self._note_ids(attempt), step)
+        else:
+            await step
+
+    async def _note_ids(self, attempt: Attempt) -> None:
+        """Note the ids of the parts that were sent. A failure costs only what providers report on these parts."""
+        parts = tuple(attempt.taken)
+        try:
+            await self._queue.sent.note(attempt.batch, parts)
+        except Exception as error:  # noqa: BLE001 - the turn must end, whatever this raises
+            _log.warning("lease %d: the ids of a reply are not noted: %s", attempt.batch.token, error)
+        else:
+            attempt.taken[:] = [part for part in attempt.taken if part not in parts]
+
+    async def _note_again(self, batch: Batch) -> None:
+        """Note that the id of a reply may be lost. A failure costs only what providers report on that reply."""
+        try:
+            await self._queue.sent.note_again(batch)
+        except Exception as error:  # noqa: BLE001 - the turn must go on, whatever this raises
+            _log.warning("lease %d: it is not noted that a reply is sent again: %s", batch.token, error)
 
     async def _note_sent(self, batch: Batch) -> None:
         try:
@@ -220,6 +260,7 @@ class Attempts:
         dead: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> Outcome:
         batch = attempt.batch
         parts = max(attempt.parts_sent, batch.parts_sent)
@@ -230,9 +271,18 @@ class Attempts:
             "attempt %d of the turn with token %d failed: %s", batch.attempt, batch.token, attempt.stage
         )
 
+        if attempt.parts_sent > batch.parts_sent:  # progress: Redis counts attempts and setbacks anew
+            batch = msgspec.structs.replace(batch, attempt=1, setbacks=0)
+
         async def fail() -> None:
             attempt.dead_lettered += await self._queue.fail(
-                attempt.batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms, sign=sign
+                batch,
+                reason,
+                dead=dead,
+                not_sent=not_sent,
+                after_ms=after_ms,
+                sign=sign,
+                limited=limited,
             )
 
         try:
@@ -287,8 +337,8 @@ def _sign_of(attempt: Attempt, error: Exception) -> OutageSign | None:
     took_ms = (asyncio.get_running_loop().time() - attempt.began_s) * 1000
     if attempt.stage == "handle":
         is_away = isinstance(error, RetryLaterError | TimeoutError | ConnectionError)
-        blames_turn = isinstance(error, RetryLaterError) and error.blames == "turn"
-        return OutageSign("ai", took_ms) if is_away and not blames_turn else None
+        blames_backend = not isinstance(error, RetryLaterError) or error.blames == "backend"
+        return OutageSign("ai", took_ms) if is_away and blames_backend else None
     if isinstance(error, RetryLaterError):
         return OutageSign("channel", took_ms) if error.blames == "backend" else None
     return OutageSign("channel", took_ms, counts=True) if attempt.stage == "send" else None

@@ -10,6 +10,8 @@ import msgspec
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
+from queue_core.queue.changes import Changes
+from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.scripts.loader import text
@@ -72,11 +74,21 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     reply: RecordedReply | None
     awaits: BackendKind | None
     """Set when the conversation waits for the AI or its channel, which is away."""
+    undelivered: list[Undelivered] = []
+    """The last replies that did not reach the user, oldest first."""
 
     @property
     def is_known(self) -> bool:
         """True when the queue holds anything about it."""
-        parts = (self.pending, self.completed, self.statistics, self.lease, self.retry, self.reply)
+        parts = (
+            self.pending,
+            self.completed,
+            self.statistics,
+            self.lease,
+            self.retry,
+            self.reply,
+            self.undelivered,
+        )
         return any(parts) or self.attention_at_ms is not None
 
 
@@ -103,20 +115,36 @@ class Inspection:
         place = self._access.keys.of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
-        elements, completed, statistics, raw_lock, raw_reply, score, *waits = await self._access.read(
+        (
+            elements,
+            completed,
+            statistics,
+            raw_lock,
+            raw_reply,
+            score,
+            beside,
+            notes,
+            undelivered,
+            *waits,
+        ) = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
             ("HMGET", place.stats, *_STATISTICS),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
+            _first_page(place.undelivered),
             *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
         attention_at_ms = None if score is None else int(score)
         return Conversation(
             now_ms=now_ms,
-            pending=_pending(instance_name, user_phone, await self._all(place.queue, elements), lock),
+            pending=Changes(beside, notes).applied_to(
+                _pending(instance_name, user_phone, await self._all(place.queue, elements), lock)
+            ),
             completed=_completed(await self._all(place.completed, completed)),
             statistics=_statistics(statistics),
             attention_at_ms=attention_at_ms,
@@ -126,14 +154,24 @@ class Inspection:
             awaits=next(
                 (kind for kind, since in zip(BACKENDS, waits, strict=True) if since is not None), None
             ),
+            undelivered=[msgspec.json.decode(element, type=Undelivered) for element in undelivered],
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the messages of a conversation that are not finished, in order, with status and retries."""
+        """Return the messages of a conversation that are not finished, in order, with status and retries.
+
+        Edits are applied; a message that its user deleted has the mark `changed`, and no text unless it is kept.
+        """
         place = self._access.keys.of(instance_name, user_phone)
-        elements, lock = await self._access.read(_first_page(place.queue), ("HGETALL", place.lock))
+        elements, lock, beside, notes = await self._access.read(
+            _first_page(place.queue),
+            ("HGETALL", place.lock),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
+        )
         elements = await self._all(place.queue, elements)
-        return _pending(instance_name, user_phone, elements, _texts(lock))
+        pending = _pending(instance_name, user_phone, elements, _texts(lock))
+        return Changes(beside, notes).applied_to(pending)
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""

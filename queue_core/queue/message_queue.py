@@ -17,9 +17,13 @@ from queue_core.errors import LeaseLostError
 from queue_core.keys import KeySpace, Place
 from queue_core.message import (
     Batch,
+    Change,
     DeadLetter,
     QueueMessage,
     Receipt,
+    as_deletion,
+    as_edit,
+    change_of,
     check_names,
     encode,
     well_formed,
@@ -34,7 +38,9 @@ from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
+from queue_core.queue.pacing import Pacing
 from queue_core.queue.rescue import Rescue
+from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
@@ -54,6 +60,8 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
+LIMIT_GROWTH_MAX = 4
+"""Longest wait after a limit on sending, as a multiple of the asked one: else newer turns would overtake this one."""
 
 
 class MessageQueue:
@@ -105,6 +113,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
+        self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
@@ -115,7 +124,8 @@ class MessageQueue:
         self.outages = Outages(access).read
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)
-        self.forget = Erasure(access, letters, self.damage).forget
+        self.sent = SentReplies(access)
+        self.forget = Erasure(access, letters, self.damage, self.sent).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -135,35 +145,75 @@ class MessageQueue:
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here: to
         repeat such a call, pass the message that `with_id` made, which keeps its id.
+
+        An edit or a deletion of an earlier message (`message_data["change"]`, see `message.change_of`) changes what is
+        read of that message while it waits.
         """
         check_names(message)
         message = self.with_id(message)
+        if change := change_of(message):
+            return await self._change(message, change)
         place = self.keys.of(message.instance_name, message.user_phone)
         settings = self.settings
-        asked_s = self._time.now_s()
-        answer = await self.transport.gathered(
-            scripts.Enqueue(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=settings,
-                now_ms=self._now(),
-                message=encode(message, settings.max_message_bytes),
-                provider_ms=message.timestamp,
-                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
-                late_is_dead=int(settings.late_messages == "dead-letter"),
-                dead_letters_max=settings.dead_letters_in_partition_max,
-                stats_ttl_ms=settings.stats_ttl_s * 1000,
-                waits_for_disk=int(settings.wait_for_fsync),
-            )
+        call = scripts.Enqueue(
+            place=place,
+            seen=place.seen_of(message.id),
+            rules=settings,
+            now_ms=self._now(),
+            message=encode(message, settings.max_message_bytes),
+            provider_ms=message.timestamp,
+            dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+            late_is_dead=int(settings.late_messages == "dead-letter"),
+            dead_letters_max=settings.dead_letters_in_partition_max,
+            stats_ttl_ms=settings.stats_ttl_s * 1000,
+            waits_for_disk=int(settings.wait_for_fsync),
         )
+        return await self._receipt(call, message.id)
+
+    async def _change(self, message: QueueMessage, change: Change) -> Receipt:
+        """Store an edit or a deletion of an earlier message; `redis/scripts/change.lua` says what becomes of it."""
+        place = self.keys.of(message.instance_name, message.user_phone)
+        settings = self.settings
+        call = scripts.Change(
+            place=place,
+            seen=place.seen_of(message.id),
+            rules=settings,
+            now_ms=self._now(),
+            message=encode(message, settings.max_message_bytes),
+            message_id=message.id,
+            what=change.what,
+            target_id=change.target_id,
+            provider_ms=message.timestamp,
+            supersede_ms=settings.supersede_ms,
+            keeps_deleted_texts=int(settings.keep_deleted_texts),
+            dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+            late_is_dead=int(settings.late_messages == "dead-letter"),
+            dead_letters_max=settings.dead_letters_in_partition_max,
+            stats_ttl_ms=settings.stats_ttl_s * 1000,
+            completed_ttl_ms=settings.completed_ttl_s * 1000,
+            waits_for_disk=int(settings.wait_for_fsync),
+        )
+        return await self._receipt(call, message.id)
+
+    async def _receipt(self, call: scripts.Enqueue | scripts.Change, message_id: str) -> Receipt:
+        asked_s = self._time.now_s()
+        answer = await self.transport.gathered(call)
         if answer.status == "queued":
-            self._time.note(place.partition, answer.added_at_ms, asked_s)
+            self._time.note(call.place.partition, answer.added_at_ms, asked_s)
         return Receipt(
-            status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
-            id=message.id,
+            status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
+            id=message_id,
             added_at_ms=answer.added_at_ms,
             waiting=answer.waiting,
         )
+
+    async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
+        return await self.enqueue(as_edit(message, target_id))
+
+    async def delete(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store that the user deleted an earlier message; `message` has an id of its own."""
+        return await self.enqueue(as_deletion(message, target_id))
 
     def with_id(self, message: QueueMessage) -> QueueMessage:
         """Return the message, with an id that the queue makes if it has none."""
@@ -286,20 +336,31 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
         that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
-        sign says so. Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        sign says so. An attempt that failed by a limit on the rate (`limited`) does not count. Returns how many
+        messages became dead letters. Raises LeaseLostError; repeating it is harmless.
         """
         settings, rng = self.settings, self._rng
         asked_ms = max(0, int(after_ms or 0))
         backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
-        wait_ms = max(asked_ms, policy.backoff_ms(settings, batch.setbacks + 1, rng)) if sign else 0
+        set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
+        if limited and asked_ms:
+            set_back_ms = min(set_back_ms, LIMIT_GROWTH_MAX * asked_ms)
+        wait_ms = max(asked_ms, set_back_ms)
         waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
-            batch, "dead" if dead else "retry", reason, not_sent=not_sent, waits=waits, sign=sign
+            batch,
+            "dead" if dead else "retry",
+            reason,
+            not_sent=not_sent,
+            waits=waits,
+            sign=sign,
+            limited=limited,
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
@@ -315,6 +376,7 @@ class MessageQueue:
         not_sent: bool,
         waits: Waits = NO_WAITS,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         place = self._place_of(batch)
         answer = await self.transport.gathered(
@@ -327,7 +389,7 @@ class MessageQueue:
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backend=place.of_kind(sign.kind) if sign else "",
-                counts=int(sign.counts) if sign else 1,
+                counts=int(sign.counts if sign else not limited),
                 took_ms=int(sign.took_ms) if sign else 0,
                 backoff_ms=waits.backoff_ms,
                 wait_ms=waits.wait_ms,

@@ -94,7 +94,7 @@ class Recorder:
         self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Records that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Records that a message was acknowledged, in which way, such as "queued" or "duplicate"."""
         self._record_fate("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:

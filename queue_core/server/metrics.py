@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import product
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -70,6 +70,8 @@ SKIPPED_REASONS = (
     *("system", "undecrypted", "user changed number", "user changed user id", "vote removed"),
 )
 FURTHER_VALUES_MAX = 20
+OwnSender = Literal["bot", "others", "unknown"]
+"""Sender of a message of the bot's number; unknown if it may be a reply whose id was lost."""
 
 _LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,47}")
 
@@ -90,6 +92,10 @@ class Metrics:
         count = self._counter
         self._by_acknowledgement = {
             "queued": count("messages_enqueued", "Messages stored in the queue"),
+            "changed": count(
+                "messages_changed",
+                "Edits and deletions that change a message in the queue, or are only noted",
+            ),
             "duplicate": count("messages_duplicates", "Deliveries of a message that was known already"),
             "late": count(
                 "messages_late", "Messages delivered so late that they became dead letters at once"
@@ -109,6 +115,11 @@ class Metrics:
         self._undelivered = count(
             "replies_undelivered", "Replies that the provider took and later reported as failed", "code"
         )
+        self._own_messages = count(
+            "own_messages", "Messages of the bot's number that came back, by who sent them", "sender"
+        )
+        for sender in get_args(OwnSender):
+            self._own_messages.labels(sender)
         self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
         self._cut = count(
             "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
@@ -156,7 +167,7 @@ class Metrics:
     # At the webhook.
 
     def acknowledged(self, how: str, seconds: float) -> None:
-        """Counts a message that is safe: "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Counts a message that is safe, by how it was acknowledged: "queued", "changed", "duplicate" and so on."""
         if counter := self._by_acknowledgement.get(how):
             counter.inc()
         if how == "late":
@@ -191,6 +202,10 @@ class Metrics:
     def undelivered(self, code: str) -> None:
         """Counts a reply that did not reach its user, by the provider's code."""
         self._undelivered.labels(self._codes.bounded(f"error {code}" if code else "none")).inc()
+
+    def own_message(self, sender: OwnSender) -> None:
+        """Counts a message of the bot's number, by who sent it."""
+        self._own_messages.labels(sender).inc()
 
     def cut(self, part: Part) -> None:
         """Counts a message that was stored without its webhook, or with its text cut."""

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory
+from queue_core.channels.pacing import Pacer
 from queue_core.durations import DAY_MS
 from queue_core.errors import QueueError
 from queue_core.http_client import new_session
@@ -25,6 +26,7 @@ from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels
 from queue_core.server.config import ServerSettings
 from queue_core.server.dead_letters_file import DeadLettersFile
+from queue_core.server.deliveries import Deliveries
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
@@ -47,6 +49,7 @@ class Runtime:
     metrics: Metrics
     journal: Journal
     tags: ConversationTags
+    deliveries: Deliveries
     expected: Collection[str]
     """Warnings about Redis that the monitor does not log, since this process has chosen these settings itself."""
 
@@ -69,6 +72,7 @@ class Runtime:
             cleaned = msgspec.to_builtins(rescued)
         except QueueError as error:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
+        await self._settle_reports()
         await self._expire_dead_letters()
         await self._make_room_for_dead_letters()
         report = await examine(self.queue)
@@ -80,6 +84,12 @@ class Runtime:
         if any(cleaned.values()):
             _log.error("the monitor repaired the queue; this should never be needed", extra=cleaned)
         return report, cleaned
+
+    async def _settle_reports(self) -> None:
+        try:
+            await self.deliveries.look(everywhere=True)
+        except QueueError as error:
+            _log.warning("reports on replies could not be looked at: %s", error)
 
     async def _expire_dead_letters(self) -> None:
         ttl_s = self.settings.queue.dead_letters_ttl_s
@@ -170,6 +180,8 @@ async def open_runtime(
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
+                shows_typing=settings.typing,
+                pacer=Pacer(queue.pacing, {it.name: it.messages_per_s_max for it in settings.providers}),
             )
             await tags.share_key(queue.notes)
             beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]
@@ -177,7 +189,8 @@ async def open_runtime(
                 expiring = _expire_recordings(recorder, settings.record_days)
                 beside.append(asyncio.create_task(expiring, name="recordings"))
             try:
-                yield Runtime(settings, queue, bot, metrics, journal, tags, expected)
+                deliveries = Deliveries(queue, journal)
+                yield Runtime(settings, queue, bot, metrics, journal, tags, deliveries, expected)
             finally:
                 await cancel_all(beside)
                 await bot.close()

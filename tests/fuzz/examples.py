@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from queue_core.ai.reply.families import ROLES
-from tests.queue_core.ai.reply import test_extract, test_families, test_legitimate, test_shapes
+from tests.queue_core.ai.reply import (
+    test_citations,
+    test_extract,
+    test_families,
+    test_legitimate,
+    test_shapes,
+    test_stream,
+)
 from tests.queue_core.channels.corpus import messages, others
 
 
@@ -19,4 +26,5 @@ def answers() -> list[str]:
     tables = (test_families.ANSWERS, test_shapes.ANSWERS, test_extract.TEXTS)
     given = [answer for table in tables for answer, _ in table.values()]
     marked = [f"We open {mark} at nine.\n{mark}\nBye." for mark in ROLES]
-    return [*given, *test_legitimate.ANSWERS.values(), *marked]
+    plain = [*test_legitimate.ANSWERS.values(), *test_stream.STREAMS.values(), *test_citations.MARKED]
+    return [*given, *plain, *marked]

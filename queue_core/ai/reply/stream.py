@@ -66,7 +66,8 @@ def text_of_stream(stream: str) -> str | None:
         pieces += [piece for piece in (_found(_PIECES, name, value),) if piece]
         if replaced := _found(_WHOLES, name, value):
             whole = replaced
-            pieces = [] if value.get("event") == "message_replace" else pieces
+            is_correction = isinstance(value, dict) and value.get("event") == "message_replace"
+            pieces = [] if is_correction else pieces
     return "".join(pieces) or whole or None
 
 

@@ -1,4 +1,4 @@
-"""Addresses of WhatsApp (JIDs): who wrote, and which chats are never answered.
+"""Addresses of WhatsApp (JIDs): who wrote, where to send, and which chats are never answered.
 
 Servers of addresses and the fixed ones: whatsmeow, `types/jid.go`.
 """
@@ -9,12 +9,19 @@ import re
 from typing import NamedTuple
 
 from queue_core.channels.base import InvalidWebhookError, SkippedError
-from queue_core.channels.values import filled
+from queue_core.channels.values import filled, mapping, text
+from queue_core.message import Batch
 
 PHONE_ADDRESS = re.compile(r"(\d{5,20})(?:[:_]\d+)*@(?:s\.whatsapp\.net|c\.us|hosted)")
 """Address that holds the phone number itself, perhaps with the number of a device."""
 _LINKED = re.compile(r"(\d{1,32})(?:[:_]\d+)*@(lid|hosted\.lid)")
 """Address that hides the number: a linked id."""
+_OPTIONAL_DIGITS = (
+    re.compile(r"(55[1-9][0-9])(9?)([6-9][0-9]{7})"),
+    re.compile(r"(52)(1?)([2-9][0-9]{9})"),
+    re.compile(r"(54)(9?)([1-9][0-9]{9})"),
+)
+"""Mobile numbers of Brazil, Mexico and Argentina: an account may have or lack the second group, as it was opened."""
 _UNANSWERED_SERVERS = {
     "g.us": "group",
     "broadcast": "broadcast",
@@ -57,10 +64,39 @@ def sender(chat: str, *others: str) -> Sender:
     return Sender(chat, chat if "@" in chat else "", {})
 
 
+def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
+    """Returns the addresses at which to reach the user of a batch; `first` is the one to begin with.
+
+    After it come the number in both spellings, with `server` behind it, and the linked id, where webhooks told them.
+    """
+    known = [mapping(message.message_data.get("addresses")) for message in reversed(batch.messages)]
+    told = [text(addresses.get("phone")) for addresses in known]
+    phone = next(filter(None, told), batch.user_phone if batch.user_phone.isdecimal() else "")
+    numbers = [f"{number}@{server}" for number in spellings(phone)]
+    linked = [text(addresses.get("lid")) for addresses in known]
+    return list(dict.fromkeys(filter(None, [first, *numbers, *linked])))
+
+
+def spellings(phone: str) -> list[str]:
+    """Returns a number as it is, then its other spelling if it is of a country whose accounts have two."""
+    for pattern, digit in zip(_OPTIONAL_DIGITS, "919", strict=True):
+        if match := pattern.fullmatch(phone):
+            return [phone, match[1] + ("" if match[2] else digit) + match[3]]
+    return [phone] if phone else []
+
+
 def raise_if_unanswered(chat: str) -> None:
     """Raises SkippedError with the kind of a chat that is never answered, such as a group or a channel."""
     if reason := _UNANSWERED_CHATS.get(chat) or _UNANSWERED_SERVERS.get(chat.rpartition("@")[2]):
         raise SkippedError(reason)
+
+
+def phone_of(address: str) -> str:
+    """Returns the user of a private chat by the address alone; the address itself if it is of no user."""
+    try:
+        return sender(address).phone
+    except (SkippedError, InvalidWebhookError):
+        return address
 
 
 def is_same_user(first: str, second: str) -> bool:

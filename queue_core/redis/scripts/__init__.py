@@ -15,6 +15,8 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    MatchAnswer,
+    PaceAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -37,6 +39,33 @@ class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
     late_is_dead: Digits
     dead_letters_max: Number
     stats_ttl_ms: Number
+    waits_for_disk: Digits
+
+
+@stub("change")
+class Change(Call[EnqueueAnswer], frozen=True, kw_only=True):
+    """Stores an edit or a deletion of an earlier message, once."""
+
+    read = staticmethod(answers.read_enqueue)
+    place: Annotated[
+        Place,
+        "queue lock active wake stats dead layout damaged conversation completed reply changes change_notes",
+    ]
+    seen: Annotated[Seen, "old ids fingerprint"]
+    rules: Rules
+    now_ms: Now
+    message: bytes
+    message_id: str
+    what: Literal["edit", "deletion"]
+    target_id: str
+    provider_ms: Number
+    supersede_ms: Number
+    keeps_deleted_texts: Digits
+    dedupe_ttl_ms: Number
+    late_is_dead: Digits
+    dead_letters_max: Number
+    stats_ttl_ms: Number
+    completed_ttl_ms: Number
     waits_for_disk: Digits
 
 
@@ -96,7 +125,8 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
+        Place,
+        "queue lock reply active wake stats completed damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -126,7 +156,8 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats completed reply damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -141,7 +172,9 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_fail)
     place: Annotated[
-        Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats dead reply completed damaged conversation base ai channel changes "
+        "change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -159,6 +192,21 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     dead_letters_max: Number
     completed_ttl_ms: Number
     stats_ttl_ms: Number
+
+
+@stub("pace")
+class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
+    """Gives messages of a sending number their moment."""
+
+    read = staticmethod(answers.read_pace)
+    moments: Key
+    slowdown: Key
+    now_ms: Now
+    per_s: Number
+    count: Number
+    wait_max_ms: Number
+    refused: Digits
+    asked_ms: Number
 
 
 @stub("requeue")
@@ -202,7 +250,9 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     """
 
     read = staticmethod(answers.read_withdraw)
-    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead completed reply layout damaged conversation changes change_notes"
+    ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -220,10 +270,82 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
-        Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
+        Place,
+        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel "
+        "changes change_notes",
     ]
     now_ms: Now
     drop_waiting: Digits
+
+
+@stub("note_sent")
+class NoteSent(Call[bool], frozen=True, kw_only=True):
+    """Notes the id of a reply. Returns True if there was a report on it already."""
+
+    read = staticmethod(answers.read_is_found)
+    partition: Annotated[Partition, "reports_due damaged sent"]
+    fingerprint: bytes
+    note: bytes
+    now_ms: Now
+    ttl_ms: Number
+
+
+@stub("report_sent")
+class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
+    """Finds the reply of a report, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
+
+    read = staticmethod(answers.read_texts)
+    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    fingerprint: bytes
+    kind: str
+    report: bytes
+    now_ms: Now
+    keep_ms: Number
+    ttl_ms: Number
+    reports_max: Number
+
+
+@stub("match_reports")
+class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
+    """Settles reports that are due."""
+
+    read = staticmethod(answers.read_matches)
+    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    now_ms: Now
+    ttl_ms: Number
+    again_ms: Number
+    limit: Number
+
+
+@stub("note_undelivered")
+class NoteUndelivered(Call[str], frozen=True, kw_only=True):
+    """Notes in a conversation that a reply did not reach the user."""
+
+    read = staticmethod(text)
+    place: Annotated[Place, "undelivered dead damaged conversation"]
+    now_ms: Now
+    head: bytes
+    element: bytes
+    letter: bytes
+    reason: str
+    reply: str
+    ttl_ms: Number
+    undelivered_max: Number
+    dead_letters_max: Number
+
+
+@stub("forget_sent", mends=False)
+class ForgetSent(Call[int], frozen=True, kw_only=True):
+    """Deletes the ids of the replies to a conversation from some buckets, and reports on them; counts both."""
+
+    read = staticmethod(answers.read_count)
+    partition: Annotated[Partition, "reports sent"]
+    conversation: str
+    address: bytes
+    now_ms: Now
+    ttl_ms: Number
+    first: Number
+    last: Number
 
 
 @stub("rescue")
@@ -241,7 +363,9 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of old messages."""
 
     read = staticmethod(answers.read_count)
-    place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead reply completed damaged conversation changes change_notes"
+    ]
     rules: Rules
     now_ms: Now
     before_ms: Number

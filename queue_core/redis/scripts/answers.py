@@ -11,7 +11,7 @@ Standing = Literal["held", "settled", "superseded", "lost"]
 
 
 class EnqueueAnswer(NamedTuple):
-    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
+    """Answer of an enqueue or a change: `status` is "queued", "changed", "duplicate" or "late"."""
 
     status: str
     added_at_ms: int
@@ -68,6 +68,17 @@ class FailAnswer(NamedTuple):
     given_up: int
 
 
+class PaceAnswer(NamedTuple):
+    """Answer of a pace."""
+
+    is_granted: bool
+    """True if the messages have their moment."""
+    wait_ms: int
+    """Wait until then; without a moment, the wait until there is one."""
+    halvings: int
+    """Number of times that the rate is halved now, since the provider refused messages."""
+
+
 class SurveyAnswer(NamedTuple):
     """Counts of one page; `oldest_added_ms` is None when nothing waits there."""
 
@@ -100,6 +111,13 @@ class InventoryAnswer(NamedTuple):
     oldest_ms: int | None
     newest_ms: int | None
     unsure_replies: int
+
+
+class MatchAnswer(NamedTuple):
+    """Reports that were due, each with its note, and the number of reports that are still kept."""
+
+    kept: int
+    found: list[tuple[str, str]]
 
 
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
@@ -150,6 +168,12 @@ def read_fail(raw: Any) -> FailAnswer:
     return FailAnswer(read_standing(raw[0]), raw[1])
 
 
+def read_pace(raw: Any) -> PaceAnswer:
+    """Return the answer of a pace."""
+    granted, wait_ms, halvings = raw
+    return PaceAnswer(granted == 1, int(wait_ms), int(halvings))
+
+
 def read_withdraw(raw: Any) -> str | int:
     """Return the fate of a message, or the place in the list where the search for it goes on."""
     return raw if isinstance(raw, int) else text(raw)
@@ -191,6 +215,17 @@ def read_count(raw: Any) -> int:
 def read_pair(raw: Any) -> tuple[int, int]:
     """Return two numbers."""
     return raw[0], raw[1]
+
+
+def read_texts(raw: Any) -> tuple[str, str]:
+    """Return two texts."""
+    return text(raw[0]), text(raw[1])
+
+
+def read_matches(raw: Any) -> MatchAnswer:
+    """Return the reports that were due."""
+    kept, *found = raw
+    return MatchAnswer(kept, [(text(report), text(note)) for report, note in found])
 
 
 def read_is_found(raw: Any) -> bool:

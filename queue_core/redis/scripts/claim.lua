@@ -162,13 +162,14 @@ local function outlasted_at_head(place, awaited)
 end
 
 local function reason_of_wait(name, error)
-  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. name .. ' was away'
+  local cause = name == 'limit' and 'too much was sent' or name .. ' was away'
+  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. cause
     .. (error and '; last error: ' .. error or '')
 end
 
 -- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. `awaited` is the backend that they wait for, if there is one. Returns the remaining tries; nil if there is no
--- room.
+-- letters. `awaited` is the backend that they wait for, if there is one, or 'limit'. Returns the remaining tries; nil if
+-- there is no room.
 local function settle_head(place, tries, awaited)
   local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
   local count, reason = 0, given[1]
@@ -307,6 +308,13 @@ local function visit(place, due, since, may_lease)
   local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
   if is_held(place, lock[1], since) then
     return 'held'
+  end
+  if has_changes(place) then
+    if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
+      return 'held'  -- the next search goes on
+    end
+    end_lease(place)  -- it was on other messages
+    lock[2] = redis.call('HGET', place.lock, 'tries')
   end
   local needed = needed_backends(gate, place, now_ms)
   for _, backend in ipairs(needed) do

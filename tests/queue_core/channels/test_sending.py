@@ -14,9 +14,11 @@ from queue_core.channels.base import Channel, SendUncertainError
 from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
-from queue_core.channels.sending import parts_of
+from queue_core.channels.evolution_go.channel import EvolutionGoChannel
+from queue_core.channels.waha.channel import WahaChannel
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
+from queue_core.sent import SentPart, noting_sent
 from tests.queue_core.stub_http import Answer, batch, stub
 
 TOKEN = "token-of-the-test"
@@ -87,6 +89,51 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
     assert not any("to" in body for body in server.bodies)
 
 
+def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
+    """Returns a channel of any provider."""
+    if kind == "waha":
+        return WahaChannel(session, url, TOKEN, timeout_s=10)
+    if kind == "evolution_go":
+        return EvolutionGoChannel(session, url, {"": TOKEN}, timeout_s=10)
+    return channel_of(kind, session, url)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("evolution", {"key": {"remoteJid": "966500000001@s.whatsapp.net", "id": "3EB0"}}, "3EB0"),
+        ("evolution", {"status": "PENDING"}, ""),
+        ("evolution", [{"key": {"id": "3EB0"}}], ""),
+        ("evolution_go", {"message": "success", "data": {"Info": {"ID": "3EB0", "IsFromMe": True}}}, "3EB0"),
+        ("evolution_go", {"message": "success", "data": None}, ""),
+        ("waha", {"id": "true_966500000001@c.us_3EB0", "fromMe": True}, "3EB0"),
+        ("waha", {"id": {"_serialized": "true_966500000001@c.us_3EB0_out", "id": "3EB0"}}, "3EB0"),
+        ("waha", {"key": {"remoteJid": "966500000001@s.whatsapp.net", "fromMe": True, "id": "3EB0"}}, "3EB0"),
+        ("waha", {"id": 7}, ""),
+        ("cloud", {"messaging_product": "whatsapp", "messages": [{"id": "wamid.A"}]}, "wamid.A"),
+        ("cloud", {"messages": []}, ""),
+        ("cloud", {"messages": [{"id": 5}]}, ""),
+    ],
+)
+async def test_the_id_that_the_provider_gives_is_noted(
+    session: aiohttp.ClientSession, kind: str, body: Any, expected: str
+) -> None:
+    parts: list[SentPart] = []
+    async with stub(Answer(body)) as server:
+        with noting_sent(parts):
+            await sent(the_channel(kind, session, server.url), batch("x"), "hi")
+    assert parts == ([SentPart(expected, "hi")] if expected else [])
+
+
+async def test_each_part_has_its_id(session: aiohttp.ClientSession) -> None:
+    parts: list[SentPart] = []
+    ids = [Answer({"messages": [{"id": f"wamid.{number}"}]}) for number in (1, 2)]
+    async with stub(*ids) as server:
+        with noting_sent(parts):
+            await sent(channel_of("cloud", session, server.url), batch("x"), "a" * 4_096 + "b")
+    assert parts == [SentPart("wamid.1", "a" * 4_096), SentPart("wamid.2", "b")]
+
+
 @BOTH
 @pytest.mark.parametrize("name", ["../admin", "a/b", "..", "a?b=c", "a#b", "سلام", "%2e%2e", "a b"])
 async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kind: str, name: str) -> None:
@@ -112,7 +159,8 @@ async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kin
         (Answer({}, status=403), RetryLaterError),
         (Answer({}, status=404), RetryLaterError),
         (Answer({}, status=302), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=422), RetryLaterError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
         (Answer({}, hangs=True), SendUncertainError),
     ],
@@ -153,47 +201,6 @@ async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) ->
     assert raised.value.after_ms == 17_000
 
 
-async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: aiohttp.ClientSession) -> None:
-    unknown = Answer({"response": {"message": [{"exists": False, "number": "x"}]}}, status=400)
-    closed = Answer({"response": {"message": ["Error: Connection Closed"]}}, status=400)
-    async with stub(unknown, closed) as server:
-        channel = channel_of("evolution", session, server.url)
-        with pytest.raises(GiveUpError):
-            await sent(channel, batch("x"), "hi")
-        with pytest.raises(RetryLaterError, match="connected"):
-            await sent(channel, batch("x"), "hi")
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "expected"),
-    [
-        (131056, 400, RetryLaterError),
-        (130429, 400, RetryLaterError),
-        (80007, 400, RetryLaterError),
-        (4, 400, RetryLaterError),
-        (131047, 400, GiveUpError),
-        (131026, 400, GiveUpError),
-        (100, 400, GiveUpError),
-        (190, 401, RetryLaterError),
-        (131000, 500, SendUncertainError),
-        (999, 400, GiveUpError),
-        (999, 500, SendUncertainError),
-        ("131056", 400, GiveUpError),
-    ],
-)
-async def test_error_codes_of_the_cloud_api(
-    session: aiohttp.ClientSession, code: Any, status: int, expected: type[Exception]
-) -> None:
-    async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
-        with pytest.raises(expected) as raised:
-            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
-    if isinstance(raised.value, RetryLaterError):
-        assert raised.value.blames == ("turn" if code == 131056 else "backend")
-    if code == 131056:
-        assert isinstance(raised.value, RetryLaterError)
-        assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
-
-
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
@@ -221,7 +228,7 @@ async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession,
     ("second", "expected"),
     [
         (Answer({}, status=503), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
     ],
 )
@@ -232,23 +239,6 @@ async def test_a_refusal_means_the_same_for_a_later_part(
     async with stub(SENT, second) as server:
         with pytest.raises(expected):
             await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("short", ["short"]),
-        ("", [""]),
-        ("x" * 10, ["x" * 10]),
-        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
-        ("one two three four", ["one two", "three four"]),
-        ("one two\nthree four", ["one two", "three four"]),
-        ("a b c d\n\ne f g h", ["a b c d", "e f g h"]),
-        ("x" * 10 + "\n" * 30, ["x" * 10]),
-    ],
-)
-def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
-    assert parts_of(text, 10) == expected
 
 
 async def test_the_console_prints_control_codes_as_text() -> None:

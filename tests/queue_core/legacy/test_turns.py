@@ -16,9 +16,13 @@ from queue_core import (
     Batch,
     InvalidMessageError,
     QueueMessage,
+    QueueUnavailableError,
 )
 from queue_core.legacy.switch_back import adopt_leftovers
-from tests.queue_core.bot import happens, on_newest
+from queue_core.message import as_deletion, as_edit
+from queue_core.queue.sent_replies import Report
+from queue_core.sent import note_sent
+from tests.queue_core.bot import happens, message, on_newest
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, Gate, World
 
 
@@ -45,6 +49,36 @@ async def test_a_burst_is_answered_as_one_turn(redis_client: Redis) -> None:
     world.time.move(8_000)
     await world.at_rest()
     assert world.bot.asked_ids[1:] == [("m4",)]
+
+
+@on_newest
+async def test_the_ids_of_its_replies_are_kept(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(redis_client)
+    world.intake._store._sent = sent = world.queue.sent
+
+    async def send(batch: Batch, reply: str) -> None:
+        note_sent(f"out-{batch.ids[0]}", reply)
+
+    monkeypatch.setattr(world.intake._host, "_send", send)
+    reports = [
+        Report(kind="own", instance_name="bot", reply_id=f"out-{name}", user_phone=PHONE)
+        for name in ("m1", "m2")
+    ]
+
+    async def away(*_: Any) -> None:
+        raise QueueUnavailableError("away")
+
+    await world.receive("m1")
+    world.time.move(8_000)
+    await world.at_rest()
+    monkeypatch.setattr(sent, "note", away)
+    await world.receive("m2")
+    world.time.move(8_000)
+    await world.at_rest()
+    assert [(await world.queue.sent.report(report)).status for report in reports] == ["known", "kept"]
+    assert "the ids of a reply are not noted: away" in caplog.text
 
 
 @on_newest
@@ -188,3 +222,26 @@ async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
     world.time.move(20_000)
     adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])
+
+
+@on_newest
+async def test_changes_in_a_burst_are_carried_out(redis_client: Redis) -> None:
+    world = World(redis_client)
+    await world.receive("m1", "m2")
+    for change in (as_edit(message("e"), "m1"), as_deletion(message("d"), "m2")):
+        await world.intake.receive(change)
+    world.time.move(8_000)
+    await world.at_rest()
+    assert [batch.text for batch in world.bot.asked] == ["text e"]
+
+
+@on_newest
+async def test_a_turn_that_is_deleted_whole_is_not_answered(redis_client: Redis) -> None:
+    world = World(redis_client)
+    await world.receive("m1")
+    await world.intake.receive(as_deletion(message("d"), "m1"))
+    world.time.move(8_000)
+    await world.at_rest()
+    assert world.bot.asked == []
+    await world.intake.close(world.queue.enqueue)
+    assert await world.queued() == []

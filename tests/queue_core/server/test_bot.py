@@ -16,6 +16,8 @@ from redis.asyncio import Redis
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueMessage, QueueSettings, Reply
 from queue_core.ai.base import Answer
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.channels.form import Form
+from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
 from queue_core.queue.outages import OutageNews
@@ -77,6 +79,7 @@ class Words:
     name = "words"
 
     def __init__(self) -> None:
+        self.form = Form(characters_max=4_096)
         self.sent: list[str] = []
         self.refuses: list[str] = []
         """Words that it refuses once."""
@@ -108,7 +111,8 @@ class World:
         self._folder = folder
         self._recorder = Recorder(folder)
         self.journal = Journal(self.metrics, ConversationTags(b"key"), self._recorder)
-        self.bot = Bot(self.ai, {"console": self.channel}, journal=self.journal, memory=memory)
+        pacer = Pacer(self.queue.pacing, {})
+        self.bot = Bot(self.ai, {"console": self.channel}, journal=self.journal, memory=memory, pacer=pacer)
         self.meanwhile: list[str] = []
         """Messages that come while the AI works, one at each call."""
 

@@ -77,6 +77,11 @@ STREAMS = {
         {"messages": [{"type": "human", "content": "When?"}, {"type": "ai", "content": "We open at nine."}]},
         event="values",
     ),
+    "LangGraph, by messages": stream(
+        [{"type": "AIMessageChunk", "content": "We open"}],
+        [{"type": "AIMessageChunk", "content": "We open at nine."}],
+        event="messages/partial",
+    ),
     "an answer with covers of its own": stream(
         delta(content="<think>Hm</think>"), delta(content="We open at nine.")
     ),

@@ -147,7 +147,10 @@ def test_both_addresses_of_a_user_are_told() -> None:
     ],
 )
 def test_chats_that_are_never_answered_are_counted(key: dict[str, Any], reason: str) -> None:
-    assert parsed(evolution({"conversation": "x"}, key=key)) == Inbound(skipped={reason: 1})
+    inbound = parsed(evolution({"conversation": "x"}, key=key))
+    assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
+    expected = [("shop", "3EB0", "966500000001")] if reason == "own" else []
+    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own] == expected
 
 
 @pytest.mark.parametrize(
@@ -182,8 +185,16 @@ OUR_CHAT = "15550000000@s.whatsapp.net"
 @pytest.mark.parametrize(
     ("content", "message_id", "change"),
     [
-        (WEB["an edit"].content, "3EB0", {"what": "edit", "id": "M1"}),
-        (WEB["an edit that does not say of what"].content, "3EB0", {"what": "edit", "id": ""}),
+        (
+            WEB["an edit"].content,
+            "3EB0",
+            {"what": "edit", "id": "M1", "text": "at five", "kind": "text"},
+        ),
+        (
+            WEB["an edit that does not say of what"].content,
+            "3EB0",
+            {"what": "edit", "id": "", "text": "two", "kind": "text"},
+        ),
         (WEB["an encrypted edit"].content, "3EB0", {"what": "edit", "id": "M1"}),
         (WEB["a deletion"].content, "M1:deleted", {"what": "deletion", "id": "M1"}),
     ],
@@ -239,7 +250,7 @@ def update(*, key: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
 def test_an_edit_that_comes_as_an_update(webhook: Any) -> None:
     message = only(parsed(webhook))
     assert (message.user_phone, message.message) == (PHONE, "[edited] at five")
-    assert message.message_data["change"] == {"what": "edit", "id": "M1"}
+    assert message.message_data["change"] == {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}
     assert message.id.startswith("M1:edited:")
 
 

@@ -70,7 +70,10 @@ def test_what_no_user_wrote_is_counted(name: str, make: Callable[[Any], dict[str
     ],
 )
 def test_what_is_not_for_the_bot_is_counted(payload: dict[str, Any], reason: str) -> None:
-    assert parsed(waha(**{"body": "x", **payload})) == Inbound(skipped={reason: 1})
+    inbound = parsed(waha(**{"body": "x", **payload}))
+    assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
+    expected = [("shop", "3EB0", "966500000001")] if reason == "own" else []
+    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own] == expected
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             "message.edited",
             {"body": "at five", "editedMessageId": "M1"},
             "[edited] at five",
-            {"change": {"what": "edit", "id": "M1"}},
+            {"change": {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}},
         ),
         (
             "message.revoked",
@@ -150,7 +153,7 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             "message.edited",
             {"body": "at five", "editedMessageId": f"false_{PHONE}@c.us_M1"},
             "[edited] at five",
-            {"change": {"what": "edit", "id": "M1"}},
+            {"change": {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}},
         ),
         (
             "message",
