@@ -19,7 +19,8 @@ OBJECTS_TRIED_MAX = 64
 BRACES_MAX = 5_000
 """Number of braces that are looked at."""
 UNREAD_MAX = 8
-"""Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
+"""Similar limit on braces that turn out to be prose, or whose object breaks off. After twice either limit, no further
+brace is tried."""
 
 _FLAG = r"(?:needs_?data_?collection|requested_?fields)"
 _LEFTOVER = re.compile(
@@ -127,6 +128,7 @@ def _candidates(text: str) -> Iterator[LooseObject]:
         ):
             yield candidate
             at = candidate.end
+            unread += not candidate.is_whole
         else:
             unread += 1
 

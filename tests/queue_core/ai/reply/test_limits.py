@@ -129,6 +129,7 @@ def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: st
 
 
 OBJECTS_WITHOUT_END = (
+    '{"response": "Hi", "needsDataCollection" true, "x":',
     'it is: {"response": "We open at nine.", "id": 5',
     ':tool``tool_code\n{"response": "We open',
 )
