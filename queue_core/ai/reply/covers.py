@@ -8,6 +8,7 @@ from itertools import islice
 import msgspec
 
 from queue_core.ai.reply.absence import Absence
+from queue_core.ai.reply.citations import without_citations
 from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
@@ -52,11 +53,15 @@ class Uncovered(msgspec.Struct, frozen=True):
 
 def without_cover(text: str, code: Code) -> Uncovered | None:
     """Takes one cover off the text; None if there is none."""
-    for cover in (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls):
+    for cover in _COVERS:
         uncovered = cover(text, code)
         if uncovered is not None and uncovered.text.strip() != text:
             return msgspec.structs.replace(uncovered, text=uncovered.text.strip())
     return None
+
+
+def _citations(text: str, code: Code) -> Uncovered:
+    return Uncovered(without_citations(text, code), "tokens")
 
 
 def _channels(text: str, code: Code) -> Uncovered | None:
@@ -151,3 +156,7 @@ def _calls(text: str, code: Code) -> Uncovered | None:
         return Uncovered("")
     line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
     return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None
+
+
+_COVERS = (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls, _citations)
+"""Covers, in the order in which they are looked for."""

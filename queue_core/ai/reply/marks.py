@@ -28,9 +28,9 @@ def _tags() -> str:
 
 _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
-    r"(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
+    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?DSML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}(?:>|\Z)"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
     rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
@@ -83,7 +83,9 @@ def _marks(text: str, code: Code) -> Iterator[Mark]:
     for match in _MARK.finditer(text):
         key = _key(match)
         role = ROLES.get(key)
-        if role is None and _UNKNOWN_CALL.fullmatch(key):
+        if role is None and match["dsml_name"]:
+            role = "close" if match["dsml"] else "call"
+        elif role is None and _UNKNOWN_CALL.fullmatch(key):
             role = "call"
         elif role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
             role = "token"
@@ -203,7 +205,9 @@ class _Stripper:
 
     def _closer(self, mark: Mark) -> Mark | None:
         """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
-        keys = CLOSERS.get(mark.key) or frozenset((_BEGIN.sub("_end|>", mark.key),))
+        keys = CLOSERS.get(mark.key) or frozenset(
+            (_BEGIN.sub("_end|>", mark.key).replace("<dsml", "</dsml"),)
+        )
         closer = self._next(self._plain, keys, mark.start)
         if closer is None and mark.role == "reasoning":  # models mix the names of their tags
             closer = self._next(self._plain, REASONING_CLOSERS, mark.start)

@@ -75,6 +75,15 @@ PIECES = (
     ),
     *(
         "assistantfinal",
+        "data: {}\n\n",
+        "event: a\ndata: \n",
+        ": a\n",
+        "【1†",
+        "[cite: 1",
+        "<co: 1",
+        "<grok:render>",
+        "\ue200a",
+        "<‖DSML‖a",
         "analysisA",
         "<details><summary>thinking</summary>",
         '"needsDataCollection"',
@@ -107,6 +116,29 @@ def test_twice_the_text_takes_twice_the_steps_at_most(before: str) -> None:
     for piece in PIECES:
         single, double = (steps(before + piece * (size // len(piece))) for size in (32_768, 65_536))
         assert double <= 2.5 * single + 1_000, piece
+
+
+STRINGS_WITHOUT_END = (', "a": "b ', '{"a": [{"b": "c"}, "d": "e", "f`\n')
+
+
+@pytest.mark.parametrize("piece", STRINGS_WITHOUT_END)
+def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be searched to the end of the text: 4 times the text took 16 times the steps."""
+    short, long = (steps('{"x": ' + piece * (size // len(piece))) for size in (8_000, 32_000))
+    assert long <= 4.5 * short + 500_000
+
+
+OBJECTS_WITHOUT_END = (
+    '{"response": "Hi", "needsDataCollection" true, "x":',
+    'it is: {"response": "We open at nine.", "id": 5',
+    ':tool``tool_code\n{"response": "We open',
+)
+
+
+@pytest.mark.parametrize("piece", OBJECTS_WITHOUT_END)
+def test_objects_without_an_end_are_read_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be read to the end of the text."""
+    assert steps('{"a": ' + piece * (32_000 // len(piece)) + '"}') <= 500_000
 
 
 @pytest.mark.timeout(120)
