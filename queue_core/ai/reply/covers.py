@@ -21,6 +21,7 @@ TAGS_MAX = 100
 """Number of tags around an answer that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
+_ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
 _DETAILS = re.compile(
     r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
@@ -137,7 +138,8 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
     if closed is None or code.holds(closed.start()):
         opened = _ANSWER_OPENS.match(text)
         is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())
-        return Uncovered(text[opened.end() :], "empty") if opened and is_cut else None
+        all_opened = _ANSWERS_OPEN.match(text) if is_cut else None
+        return Uncovered(text[all_opened.end() :], "empty") if all_opened else None
     for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
         closing = f"</{opening[1]}>"
         if code.holds(opening.start()) or not begins_line(text, opening.start()):

@@ -23,8 +23,8 @@ from queue_core.channels.form.tables import table_lines
 CHARACTERS_MAX = 65_536
 """Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
 WORK_MAX = 15_000
-"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them. It bounds the time. Markdown of
-65,536 characters has about 13,000."""
+"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them. It bounds the time.
+Markdown of 65,536 characters has about 13,000."""
 LINE_WORK = 4
 PASSES_MAX = 5
 """Number of times that a text is converted until it stays as it is; nearly always one."""
@@ -55,7 +55,9 @@ def converted(text: str, *, has_marks: bool = True) -> str:
     if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or _work_of(text) > WORK_MAX:
         return text
     written = _settled(text, has_marks)
-    return written if written.strip() else text  # a comment, for instance: better too much than an empty reply
+    return (
+        written if written.strip() else text
+    )  # a comment, for instance: better too much than an empty reply
 
 
 def _work_of(text: str) -> int:

@@ -25,6 +25,9 @@ MARKS = (
     ),
     *(
         "[INST]",
+        "<|",
+        "</",
+        "to=",
         "[/INST]",
         "[TOOL_CALLS]",
         "[THINK]",
@@ -193,3 +196,28 @@ def test_a_text_is_decoded_a_bounded_number_of_times() -> None:
     for _ in range(6):
         answer = json.dumps({"response": answer})
     extract(answer)
+
+
+@pytest.mark.parametrize(
+    ("sign", "marked"),
+    [("<", "<think>Hm.</think> We open."), ("<|", "<|channel|>final<|message|>We open.<|return|>")],
+)
+def test_a_bounded_number_of_signs_is_looked_at(sign: str, marked: str) -> None:
+    assert extract(f"{f'{sign} ' * 4_000}\n{marked}").text.endswith("We open.")
+    assert "Hm." not in extract(f"{f'{sign} ' * 4_000}\n{marked}").text
+    assert extract(f"{f'{sign} ' * 20_000}\n{marked}").text.endswith(marked)
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|custom_token|>", "<|im_end|>\n", "<|"])
+def test_a_token_that_a_model_repeats_without_end_goes(token: str) -> None:
+    assert extract(f"We open at nine.{token * 3_000}").text == "We open at nine."
+
+
+def test_answer_tags_that_open_again_and_again_go() -> None:
+    assert extract("<answer>" * 300).absence == "empty"
+    assert extract(f"{'<answer>' * 300}We open at nine.").text == "We open at nine."
+
+
+def test_equal_tags_of_html_in_a_row_stay() -> None:
+    text = f"One{'<br>' * 400}two"
+    assert extract(text).text == text
