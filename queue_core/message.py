@@ -70,6 +70,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     instance_name: str
     user_phone: str
+    """Name of the conversation. The messages may have other names of the same user; reply to that of the last one."""
     messages: tuple[QueueMessage, ...]
     token: int
     """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
@@ -133,6 +134,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """Time at which this id was stored: now, or, for a duplicate, the first time (up to `dedupe_ttl_s` / 384 early)."""
     waiting: int = 0
     """Number of messages in the conversation, this one included (0 for a duplicate or a late one)."""
+    user_phone: str = ""
+    """Name of the user's conversation: another one than the message's, if both names lead to one conversation."""
 
 
 _decoder = msgspec.json.Decoder(QueueMessage)

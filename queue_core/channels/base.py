@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,6 +118,16 @@ class DeliveryFailure(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class AddressChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Report that a user has another number or id now."""
+
+    instance_name: str
+    event_id: str
+    """Id that the provider gave to the report."""
+    names: dict[str, str]
+    """Addresses of the user, the old ones first, and their kinds: "phone" or "user_id"."""
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in one webhook."""
 
@@ -128,6 +137,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that cannot be read."""
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
+    address_changes: tuple[AddressChange, ...] = ()
+    """Users who have another number or id now."""
     own: tuple[OwnMessage, ...] = ()
     """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
@@ -150,20 +161,23 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
         own: list[OwnMessage] = []
-        counts = Counter(skipped)
+        counts = dict(skipped or {})
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
                 if isinstance(reason, OwnMessageError):
                     own.append(reason.message)
-                counts[str(reason)] += 1
+                counts[str(reason)] = counts.get(str(reason), 0) + 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
         return cls(
-            messages=tuple(messages), unreadable=tuple(unreadable), own=tuple(own), skipped=dict(+counts)
+            messages=tuple(messages),
+            unreadable=tuple(unreadable),
+            own=tuple(own),
+            skipped={reason: count for reason, count in counts.items() if count},
         )
 
     @classmethod

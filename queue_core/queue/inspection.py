@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from queue_core.keys import Partition, decode_conversation
+from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import Aliases
 from queue_core.queue.changes import Changes
 from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
@@ -105,14 +106,22 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection:
-    """The reads of a queue. All raise QueueUnavailableError when Redis does not answer."""
+    """The reads of a queue. All raise QueueUnavailableError when Redis does not answer.
 
-    def __init__(self, access: Access) -> None:
+    A user's conversation may be asked for by any name of the user.
+    """
+
+    def __init__(self, access: Access, aliases: Aliases) -> None:
         self._access = access
+        self._aliases = aliases
+
+    async def _place_of(self, instance_name: str, user_phone: str) -> Place:
+        """Return the place of the conversation to which a name leads."""
+        return self._access.keys.of(*await self._aliases.conversation_of(instance_name, user_phone))
 
     async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
         """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
         (
@@ -162,7 +171,7 @@ class Inspection:
 
         Edits are applied; a message that its user deleted has the mark `changed`, and no text unless it is kept.
         """
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         elements, lock, beside, notes = await self._access.read(
             _first_page(place.queue),
             ("HGETALL", place.lock),
@@ -175,13 +184,13 @@ class Inspection:
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         (elements,) = await self._access.read(_first_page(place.completed))
         return _completed(await self._all(place.completed, elements))
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
         """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         (values,) = await self._access.read(("HMGET", place.stats, *_STATISTICS))
         return _statistics(values)
 

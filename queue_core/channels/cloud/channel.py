@@ -38,13 +38,14 @@ class CloudChannel:
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send."""
+        user = batch.messages[-1].user_phone
 
         async def send_part(part: str) -> None:
             body = {
                 "messaging_product": "whatsapp",
                 "recipient_type": "individual",
                 # Meta takes a BSUID in `to`, answers 200 and drops the message.
-                "recipient" if is_user_id(batch.user_phone) else "to": batch.user_phone,
+                "recipient" if is_user_id(user) else "to": user,
                 "type": "text",
                 "text": {"preview_url": False, "body": part},
             }

@@ -7,7 +7,8 @@
 -- stored as a message of its own. A deletion is that only where the message is being read; else it is only noted.
 -- Of two edits the one that was written later counts, and a deletion counts more than any edit.
 -- Returns {'queued', added_at_ms, waiting}: it is a message of its own | {'changed', added_at_ms, waiting}: it is kept for
---   its message, or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
+--   its message, or noted | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0} | {'moved', target}: the name
+--   leads to another conversation (aliases.lua), and the message does not wait in this one
 
 -- Messages at the end of the list, and of the archive, that are searched, and how many are read at a time.
 local SEARCHED_MAX = 500
@@ -39,6 +40,11 @@ local function search(list, id)
       end
     end
   end
+end
+
+local target = follows == '1' and target_of(place, now_ms, aliases_ttl_ms)
+if target and not search(place.queue, target_id) then
+  return {'moved', target}
 end
 
 local function note(stands_for)
@@ -132,4 +138,7 @@ if not is_stored then
   error(answer, 0)
 end
 count_arrival(place, answer, now_ms, stats_ttl_ms)
+if names ~= '' then
+  pcall(note_names, place, names, aliases_ttl_ms)
+end
 return answer

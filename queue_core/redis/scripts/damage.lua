@@ -79,6 +79,7 @@ local function mend(keys, problem, now_ms)
     {'changes', 'hash'}, {'change_notes', 'hash'},
     {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
     {'backend_trials', 'zset'}, {'reports', 'hash'}, {'reports_due', 'zset'}, {'undelivered', 'list'},
+    {'alias', 'string'}, {'names', 'hash'}, {'behind', 'hash'},
   }
   local count = 0
   for _, wanted in ipairs(types) do

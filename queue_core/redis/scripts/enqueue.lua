@@ -1,5 +1,7 @@
 -- enqueue: stores a message unless its id was seen before, and schedules its conversation.
+-- With `follows`, a name that leads to another conversation (aliases.lua) stores nothing. `names` are listed with it.
 -- Returns {'queued', added_at_ms, waiting} | {'duplicate', first_added_at_ms, 0} | {'late', dead_at_ms, 0}
+--   | {'moved', target}
 
 local since, ids = layout_since(place, now_ms)
 local layers = layers_in(ids)
@@ -9,6 +11,11 @@ if first_ms then
     confirm_duplicate(place, layers)
   end
   return {'duplicate', first_ms, 0}
+end
+
+local target = follows == '1' and target_of(place, now_ms, aliases_ttl_ms)
+if target then
+  return {'moved', target}
 end
 
 local element = stamp(message, now_ms)
@@ -28,4 +35,7 @@ if not is_stored then
   error(answer, 0)
 end
 count_arrival(place, answer, now_ms, stats_ttl_ms)
+if names ~= '' then
+  pcall(note_names, place, names, aliases_ttl_ms)
+end
 return answer

@@ -100,6 +100,7 @@ local function place_in(partition, conversation)
     changes = partition.base .. 'changes:' .. conversation,
     change_notes = partition.base .. 'change_notes:' .. conversation,
     stats = partition.base .. 'queue_stats:' .. conversation,
+    behind = partition.base .. 'behind:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,

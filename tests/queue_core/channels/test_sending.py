@@ -89,6 +89,15 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
     assert not any("to" in body for body in server.bodies)
 
 
+async def test_cloud_answers_the_newest_address_of_a_user(session: aiohttp.ClientSession) -> None:
+    """The conversation has the name under which the user was known first."""
+    first, second = batch("x", phone="SA.1"), batch("y", phone="966500000001")
+    turn = msgspec.structs.replace(first, messages=(*first.messages, *second.messages))
+    async with stub(SENT) as server:
+        await sent(channel_of("cloud", session, server.url), turn, "hi")
+    assert (server.bodies[0]["to"], "recipient" in server.bodies[0]) == ("966500000001", False)
+
+
 def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
     """Returns a channel of any provider."""
     if kind == "waha":

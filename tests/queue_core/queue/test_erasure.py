@@ -51,6 +51,9 @@ async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE
     await queue.sent.note_undelivered(failed, SentReply("bot", phone, b"", ""))
     early = Report(kind="own", instance_name="bot", reply_id=f"early-{phone}", user_phone=phone)
     await queue.sent.report(early)
+    await queue.aliases.join("bot", {phone: "phone", f"{phone}@lid": "lid"}, event_id="told")
+    place = queue.keys.of("bot", phone)
+    await queue.redis.hset(place.behind, queue.keys.of("bot", "another").conversation, "1")
 
 
 async def contents(redis: Any) -> dict[str, str]:

@@ -33,6 +33,7 @@ MAY_EXPIRE = {
     "undelivered",
     "sent_again",
 }
+MAY_EXPIRE |= {"alias", "names", "behind"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",

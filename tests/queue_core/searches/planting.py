@@ -14,6 +14,10 @@ ALL: tuple[LuaScript, ...] = tuple(
     for stub in (
         scripts.Enqueue,
         scripts.Change,
+        scripts.Meet,
+        scripts.Join,
+        scripts.Part,
+        scripts.PutBehind,
         scripts.Claim,
         scripts.Discard,
         scripts.Extend,
