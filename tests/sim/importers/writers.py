@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -84,7 +85,8 @@ SHAPES = {
 
 
 def bodies(day: Recording, shape: Shape) -> Iterator[tuple[int, str]]:
-    """Yields the time of each arrival of a day in Unix ms, and the JSON of its webhook."""
+    """Yields the time of each arrival of a day in Unix ms, and the JSON of its webhook: a text, whatever its kind."""
     for arrival in day.arrivals:
         at_ms = day.epoch_ms + arrival.at_ms
-        yield at_ms, json.dumps(shape.body(arrival, at_ms), ensure_ascii=False)
+        worded = replace(arrival, text=arrival.text or f"({arrival.kind})")
+        yield at_ms, json.dumps(shape.body(worded, at_ms), ensure_ascii=False)

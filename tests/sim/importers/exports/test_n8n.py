@@ -186,7 +186,7 @@ def test_what_a_node_got_back_from_sending_is_a_reply() -> None:
 
 
 def test_an_ai_s_text_is_the_reply_where_nothing_shows_that_it_was_sent() -> None:
-    agents = {
+    agents: dict[str, Any] = {
         "Send": [],
         "Classifier": node({"output": "sales"}, start=1_000),
         "AI Agent": node({"output": "pode sim"}, start=2_000, took=900),
@@ -206,8 +206,8 @@ def test_an_ai_s_text_is_no_reply_where_the_execution_failed() -> None:
     agent = node({"output": "pode sim"}, start=2_000)
     failed_node = [{"startTime": STARTED_MS + 3_000, "executionStatus": "error", "error": {"message": "400"}}]
     for failed in (
-        execution(**{"Send": failed_node, "AI Agent": agent}),
-        execution(**{"Send": [], "AI Agent": agent}) | {"status": "error"},
+        execution(**dict[str, Any]({"Send": failed_node, "AI Agent": agent})),
+        execution(**dict[str, Any]({"Send": [], "AI Agent": agent})) | {"status": "error"},
     ):
         outcome = read([failed])
         assert len(outcome.messages) == 1

@@ -478,7 +478,9 @@ def test_a_chat_that_is_not_in_utf_8_is_read_as_windows_1252() -> None:
 def test_a_chat_in_utf_16_without_a_mark_is_read(encoding: str) -> None:
     content = chat("17/09/2024, 21:40 - Ana: às três?").encode(encoding)
     assert detected(content)[0] == "whatsapp-chat"
-    assert [message.text for message in imported(WhatsAppChats(), content, **BOT).messages] == ["às três?"]
+    assert [message.text for message in imported(WhatsAppChats(), content, bots=BOT["bots"]).messages] == [
+        "às três?"
+    ]
 
 
 def test_webhooks_amid_a_chat_are_counted_and_no_part_of_its_messages() -> None:
