@@ -174,7 +174,7 @@ def words_of_failure(code: str, reason: str) -> str:
 
 
 def _regained_ms(answer: HttpAnswer) -> int:
-    """Returns the wait until an account may call again, which the Graph API gives in minutes, at most that of Retry-After."""
+    """Returns the wait until an account may call again: minutes, by the Graph API. At most as long as Retry-After."""
     usage = json_object(answer.headers.get("X-Business-Use-Case-Usage"))
     minutes = (
         whole_number(limit.get("estimated_time_to_regain_access"))

@@ -49,7 +49,7 @@ def own_message(message_id: str = "out", address: str = f"{PHONE}@s.whatsapp.net
 
 
 REASON = f"{meaning_of(131026).words}: Message undeliverable"
-"""What the code means, then what Meta says."""
+"""Words for the reason: the meaning of the code, then the title that Meta gives."""
 
 
 def failure(message_id: str = "wamid.out", code: int = 131026) -> dict[str, Any]:
