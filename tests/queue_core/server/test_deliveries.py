@@ -237,6 +237,20 @@ async def test_a_failed_delivery_becomes_a_dead_letter_by_setting(make_site: Mak
     assert "burstqueue_dead_letters_total 1.0" in exposition
 
 
+async def test_a_post_that_is_delivered_again_makes_no_second_dead_letters(make_site: MakeSite) -> None:
+    """Meta repeats posts, and may report more failures of one conversation than the conversation keeps."""
+    parts = [SentPart(f"wamid.{number}", "yes") for number in range(sent_replies.UNDELIVERED_MAX + 5)]
+    body = failure()
+    value = body["entry"][0]["changes"][0]["value"]
+    value["statuses"] = [value["statuses"][0] | {"id": part.id} for part in parts]
+    async with make_site(QUEUE_DELIVERY_FAILURES="dead-letter") as site:
+        await site.runtime.queue.sent.note(turn(), parts)
+        for _ in range(3):
+            await site.post("/webhook/cloud", body)
+        assert len(await site.runtime.queue.dead_letters()) == len(parts)
+        assert await counts(site, "replies_undelivered") == {"error 131026": f"{len(parts)}.0"}
+
+
 async def test_a_failure_that_cannot_be_stored_is_delivered_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
