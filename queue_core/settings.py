@@ -109,6 +109,11 @@ class QueueSettings(TurnRules):
     """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """Statistics of a conversation are kept this long after its last activity."""
+    keep_deleted_texts: bool = False
+    """Keep the texts of messages that their users deleted, and texts before an edit, for the operator, in what is shown
+    and in the archive of finished messages. The AI never reads them."""
+    aliases_ttl_s: int = _whole(90 * 86_400, 0, 3_650 * 86_400)
+    """Two addresses of one user lead to one conversation for this long after the last message through it. 0: never."""
     dead_letters_ttl_s: int = _whole(0, 0, 3_650 * 86_400)
     """Dead letters are deleted by the monitor after this time. 0: they stay until somebody requeues or drops them."""
 

@@ -10,7 +10,15 @@ from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +28,7 @@ from reports.analysis.figures import counts, total
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
+    Explanation,
     LossEstimate,
     Quantiles,
     RecordingInfo,
@@ -28,6 +37,7 @@ from reports.results.replay import (
 )
 from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
+from reports.words.explanations import explanation_words
 from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
@@ -84,6 +94,20 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
         yield done
 
 
+@contextmanager
+def byte_progress(
+    words: str, total: int, bytes_read: Callable[[], int], *, shown: bool
+) -> Iterator[Callable[[], None]]:
+    """Show how much of files is read, if `shown` and on a terminal; yields a function to call now and then."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())
+    ) as bar:
+        task = bar.add_task(words, total=total or None)
+        yield lambda: bar.update(task, completed=min(bytes_read(), total) if total else bytes_read())
+
+
 def show(result: ReplayResult, console: Console) -> None:
     """Print everything but the verdict."""
     has_dropped = any(run.get("superseded") for run in result["runs"])
@@ -91,7 +115,10 @@ def show(result: ReplayResult, console: Console) -> None:
         _show_overview(result, console)
     for recording in recordings_of(result):
         estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
-        _show_recording(recording, estimates, console, has_dropped=has_dropped)
+        explanations = [
+            each for each in result.get("explanations", ()) if each["recording"] == recording.name
+        ]
+        _show_recording(recording, estimates, explanations, console, has_dropped=has_dropped)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -129,7 +156,12 @@ def terminal_text(text: object) -> str:
 
 
 def _show_recording(
-    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console, *, has_dropped: bool
+    recording: ReplayedRecording,
+    estimates: Sequence[LossEstimate],
+    explanations: Sequence[Explanation],
+    console: Console,
+    *,
+    has_dropped: bool,
 ) -> None:
     info = recording.info
     title = Text(visible(recording.name), style="bold")
@@ -149,6 +181,8 @@ def _show_recording(
     print_table(table, console)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
+    if explanations:
+        _show_explanations(explanations, console)
     for loss in estimates:
         _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
@@ -174,6 +208,27 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         table.add_row(loss["system"], *counts, terminal_text(share(loss["probability"])), interval)
     print_table(table, console)
+
+
+def _show_explanations(explanations: Sequence[Explanation], console: Console) -> None:
+    """Print how well each system explains what really happened."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("what really happened", "without a reply", "predicted", "both", "by chance", "cut turns"):
+        table.add_column(name, justify="left" if name == "what really happened" else "right", no_wrap=True)
+    for column in ("predicted ", "both ", "by chance "):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in explanations:
+        cells = [
+            cell
+            for overlap in (each["unanswered"], each["cut"])
+            for cell in (
+                *(f"{overlap[name]:,}" for name in ("actual", "predicted", "both")),
+                f"{overlap['by_chance']:,.1f}",
+            )
+        ]
+        table.add_row(each["system"], *cells)
+    print_table(table, console)
+    console.print(Text(terminal_text(f"  {explanation_words(explanations)}"), style="bold"))
 
 
 def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:

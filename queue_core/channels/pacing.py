@@ -141,7 +141,7 @@ class Pacer:
             number.careful_until = self._clock() + CAREFUL_S
 
     def _number(self, channel: str, instance: str) -> _Number:
-        """Returns a number, which is the newest now; the one that was not used for the longest time may be forgotten."""
+        """Returns a number. With too many, the one that sent nothing for the longest time is forgotten."""
         name = channel, instance
         number = self._numbers[name] = self._numbers.pop(name, None) or _Number()
         if len(self._numbers) > NUMBERS_MAX:

@@ -1,4 +1,4 @@
-"""Sending, for all channels: long replies in parts, and the meaning of an answer: sent, perhaps sent, or not sent."""
+"""Sending, for all channels: part after part, and the meaning of an answer: sent, perhaps sent, or not sent."""
 
 from __future__ import annotations
 
@@ -19,20 +19,6 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
         "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
         encoded=True,
     )
-
-
-def parts_of(text: str, characters_max: int) -> list[str]:
-    """Splits a text into parts of at most `characters_max`, between paragraphs, lines or words if possible."""
-    parts = []
-    rest = text
-    while len(rest) > characters_max:
-        head = rest[:characters_max]
-        # A cut in the first half would leave parts of a few words.
-        cut = next((at for mark in ("\n\n", "\n", " ") if (at := head.rfind(mark)) > characters_max // 2), -1)
-        part, rest = (rest[:characters_max], rest[characters_max:]) if cut < 0 else (rest[:cut], rest[cut:])
-        parts.append(part.rstrip())
-        rest = rest.lstrip()
-    return [*parts, rest] if rest or not parts else parts
 
 
 async def send_all(

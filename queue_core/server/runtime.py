@@ -180,6 +180,7 @@ async def open_runtime(
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
+                shows_typing=settings.typing,
                 pacer=Pacer(queue.pacing, {it.name: it.messages_per_s_max for it in settings.providers}),
             )
             await tags.share_key(queue.notes)

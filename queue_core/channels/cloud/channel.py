@@ -10,7 +10,8 @@ import aiohttp
 
 from queue_core.channels.cloud.errors import refusal_of
 from queue_core.channels.cloud.identity import is_user_id
-from queue_core.channels.sending import address, parts_of, perform, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import address, perform, send_all
 from queue_core.channels.values import at, objects, text
 from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
@@ -33,16 +34,18 @@ class CloudChannel:
         self._base_url = base_url
         self._headers = {"Authorization": f"Bearer {access_token}"}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send."""
+        user = batch.messages[-1].user_phone
 
         async def send_part(part: str) -> None:
             body = {
                 "messaging_product": "whatsapp",
                 "recipient_type": "individual",
                 # Meta takes a BSUID in `to`, answers 200 and drops the message.
-                "recipient" if is_user_id(batch.user_phone) else "to": batch.user_phone,
+                "recipient" if is_user_id(user) else "to": user,
                 "type": "text",
                 "text": {"preview_url": False, "body": part},
             }
@@ -51,7 +54,7 @@ class CloudChannel:
                 raise refusal_of(answer).error()
             note_sent(_sent_id(answer), part)
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Marks the message as read and shows "typing…" for up to 25 s, or until the reply."""

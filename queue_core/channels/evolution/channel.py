@@ -10,7 +10,8 @@ import aiohttp
 
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution.errors import V1_BODY, V2_BODY, neither_form, refusal_of
-from queue_core.channels.sending import address, parts_of, perform, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import address, perform, send_all
 from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
 from queue_core.channels.whatsapp_web.sending import send_to_one
@@ -38,6 +39,7 @@ class EvolutionChannel:
         self._base_url = base_url
         self._headers = {"apikey": api_key}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
         self._is_v1 = False
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
@@ -47,7 +49,7 @@ class EvolutionChannel:
         async def send_part(part: str) -> None:
             await send_to_one(addresses, lambda number: self._send_text(batch.instance_name, number, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

@@ -11,7 +11,8 @@ from yarl import URL
 
 from queue_core.channels.errors import Refusal
 from queue_core.channels.evolution_go.errors import refusal_of
-from queue_core.channels.sending import parts_of, perform, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, send_all
 from queue_core.channels.values import at, text
 from queue_core.channels.whatsapp_web.addresses import addresses_of
 from queue_core.channels.whatsapp_web.sending import send_to_one
@@ -39,6 +40,7 @@ class EvolutionGoChannel:
         self._base_url = base_url.rstrip("/")
         self._keys = keys
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. A user who is not found at one address is tried at the others."""
@@ -47,7 +49,7 @@ class EvolutionGoChannel:
         async def send_part(part: str) -> None:
             await send_to_one(addresses, lambda number: self._send_text(batch.instance_name, number, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
         body: dict[str, Any] = {"number": number, "text": words}

@@ -10,7 +10,8 @@ import aiohttp
 from yarl import URL
 
 from queue_core.channels.errors import Refusal
-from queue_core.channels.sending import parts_of, perform, send_all
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, send_all
 from queue_core.channels.values import at, text
 from queue_core.channels.waha.errors import refusal_of
 from queue_core.channels.waha.fields import id_parts
@@ -37,6 +38,7 @@ class WahaChannel:
         self._base_url = base_url.rstrip("/")
         self._headers = {"X-Api-Key": api_key} if api_key else {}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """See Channel.send. A user who is not found at one address is tried at the others."""
@@ -45,7 +47,7 @@ class WahaChannel:
         async def send_part(part: str) -> None:
             await send_to_one(addresses, lambda chat_id: self._send_text(batch.instance_name, chat_id, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def _send_text(self, session: str, chat_id: str, words: str) -> Refusal | None:
         body = {"session": session, "chatId": chat_id, "text": words}

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from queue_core.channels.base import InvalidWebhookError, SkippedError
-from queue_core.channels.values import filled, mapping, text
+from queue_core.channels.values import mapping, text
 from queue_core.message import Batch
 
 PHONE_ADDRESS = re.compile(r"(\d{5,20})(?:[:_]\d+)*@(?:s\.whatsapp\.net|c\.us|hosted)")
@@ -54,13 +54,13 @@ def sender(chat: str, *others: str) -> Sender:
     if not chat:
         raise InvalidWebhookError("a message without the address of its chat, so its user is unknown")
     raise_if_unanswered(chat)
-    addresses = {"phone": _first(PHONE_ADDRESS, chat, *others), "lid": _linked(chat, *others)}
-    if phone := addresses["phone"]:
-        if phone in _UNANSWERED_PHONES:
-            raise SkippedError(_UNANSWERED_PHONES[phone])
-        return Sender(phone, "", filled(**addresses))
-    if lid := addresses["lid"]:
-        return Sender(lid, lid, filled(**addresses))
+    phone, lid = _first(PHONE_ADDRESS, chat, *others), _linked(chat, *others)
+    if phone in _UNANSWERED_PHONES:
+        raise SkippedError(_UNANSWERED_PHONES[phone])
+    if phone:
+        return Sender(phone, "", {"phone": phone, "lid": lid} if lid else {"phone": phone})
+    if lid:
+        return Sender(lid, lid, {"lid": lid})
     return Sender(chat, chat if "@" in chat else "", {})
 
 
@@ -106,9 +106,14 @@ def is_same_user(first: str, second: str) -> bool:
 
 
 def _first(pattern: re.Pattern[str], *addresses: str) -> str:
-    return next((match[1] for address in addresses if (match := pattern.fullmatch(address))), "")
+    for address in addresses:
+        if match := pattern.fullmatch(address):
+            return match[1]
+    return ""
 
 
 def _linked(*addresses: str) -> str:
-    matches = (_LINKED.fullmatch(address) for address in addresses)
-    return next((f"{match[1]}@{match[2]}" for match in matches if match), "")
+    for address in addresses:
+        if address.endswith("lid") and (match := _LINKED.fullmatch(address)):
+            return f"{match[1]}@{match[2]}"
+    return ""

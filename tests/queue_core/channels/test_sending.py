@@ -15,7 +15,6 @@ from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.evolution_go.channel import EvolutionGoChannel
-from queue_core.channels.sending import parts_of
 from queue_core.channels.waha.channel import WahaChannel
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
@@ -88,6 +87,15 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
         "US.ENT.11815799212886844830",
     ]
     assert not any("to" in body for body in server.bodies)
+
+
+async def test_cloud_answers_the_newest_address_of_a_user(session: aiohttp.ClientSession) -> None:
+    """The conversation has the name under which the user was known first."""
+    first, second = batch("x", phone="SA.1"), batch("y", phone="966500000001")
+    turn = msgspec.structs.replace(first, messages=(*first.messages, *second.messages))
+    async with stub(SENT) as server:
+        await sent(channel_of("cloud", session, server.url), turn, "hi")
+    assert (server.bodies[0]["to"], "recipient" in server.bodies[0]) == ("966500000001", False)
 
 
 def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
@@ -240,23 +248,6 @@ async def test_a_refusal_means_the_same_for_a_later_part(
     async with stub(SENT, second) as server:
         with pytest.raises(expected):
             await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("short", ["short"]),
-        ("", [""]),
-        ("x" * 10, ["x" * 10]),
-        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
-        ("one two three four", ["one two", "three four"]),
-        ("one two\nthree four", ["one two", "three four"]),
-        ("a b c d\n\ne f g h", ["a b c d", "e f g h"]),
-        ("x" * 10 + "\n" * 30, ["x" * 10]),
-    ],
-)
-def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
-    assert parts_of(text, 10) == expected
 
 
 async def test_the_console_prints_control_codes_as_text() -> None:
