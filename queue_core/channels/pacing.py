@@ -143,7 +143,8 @@ class Pacer:
     def _number(self, channel: str, instance: str) -> _Number:
         """Returns a number. With too many, the one that sent nothing for the longest time is forgotten."""
         name = channel, instance
-        number = self._numbers[name] = self._numbers.pop(name, None) or _Number()
+        number = self._numbers.pop(name) if name in self._numbers else _Number()
+        self._numbers[name] = number
         if len(self._numbers) > NUMBERS_MAX:
             del self._numbers[next(iter(self._numbers))]
         return number
