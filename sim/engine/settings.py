@@ -37,6 +37,7 @@ class SimSettings(TurnRules):
     """
 
     seed: int = 1
+    engine: str = "fast"
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
     faults: Mapping[str, float] = field(default_factory=dict)

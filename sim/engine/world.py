@@ -19,6 +19,7 @@ from sim.engine.network import SimulatedRedis
 from sim.engine.outages import Outage
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
+from sim.engine.store.server import StoreServer
 from sim.engine.streams import stream
 
 
@@ -68,7 +69,8 @@ class World:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
-        self.redis = SimulatedRedis(loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random)
+        server = StoreServer if settings.engine == "fast" else SimulatedRedis
+        self.redis = server(loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random)
         for outage in settings.outages:
             self.spawn(self._outage(outage), name=f"outage {outage}")
         self.ai = Ai(self)
