@@ -92,7 +92,9 @@ class _Pipeline:
         commands, readings = self._commands, self._readings
         self._commands, self._readings = [], []
         answers = await self._client.send(commands) if commands else []
-        if raise_on_error and (error := next((each for each in answers if isinstance(each, Exception)), None)):
+        if raise_on_error and (
+            error := next((each for each in answers if isinstance(each, Exception)), None)
+        ):
             raise error
         return [
             answer if isinstance(answer, Exception) else read(answer)

@@ -71,7 +71,9 @@ class StoreServer:
         finally:
             self._under_way.pop(answered, None)
 
-    def _arrive(self, commands: Sequence[Command], answered: asyncio.Future[list[Any]], half_s: float) -> None:
+    def _arrive(
+        self, commands: Sequence[Command], answered: asyncio.Future[list[Any]], half_s: float
+    ) -> None:
         if self._outage == "hangs":
             self._held.append(lambda: self._arrive(commands, answered, half_s))
         elif self._outage != "away":

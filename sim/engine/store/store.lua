@@ -766,7 +766,6 @@ local function limit_of(value)
 end
 
 function commands.ZRANGEBYSCORE(key, low, high, ...)
-  local sorted = find(text(key), 'zset')
   local lowest, is_above = limit_of(low)
   local highest, is_below = limit_of(high)
   local options, with_scores, skip, count = {...}, false, 0, -1
@@ -783,6 +782,7 @@ function commands.ZRANGEBYSCORE(key, low, high, ...)
     end
     index = index + 1
   end
+  local sorted = find(text(key), 'zset')
   if not sorted or skip < 0 then return {} end
   local first = place_in(sorted, lowest, '')
   while is_above and sorted.members[first] and sorted.scores[sorted.members[first]] == lowest do
@@ -935,16 +935,18 @@ local function range(stream, from_ms, from_seq, to_ms, to_seq, limit)
 end
 
 function commands.XRANGE(key, from, to, ...)
-  local stream, limit = find(text(key), 'stream'), count_of(...)
   local from_ms, from_seq = from_id(text(from))
   local to_ms, to_seq = to_id(text(to))
+  local limit = count_of(...)
+  local stream = find(text(key), 'stream')
   return stream and range(stream, from_ms, from_seq, to_ms, to_seq, limit) or {}
 end
 
 function commands.XREVRANGE(key, to, from, ...)
-  local stream, limit = find(text(key), 'stream'), count_of(...)
   local from_ms, from_seq = from_id(text(from))
   local to_ms, to_seq = to_id(text(to))
+  local limit = count_of(...)
+  local stream = find(text(key), 'stream')
   local found = {}
   for index = stream and stream.last or 0, stream and stream.first or 1, -1 do
     if #found >= limit then break end
@@ -987,9 +989,10 @@ function commands.XREAD(...)
   local found = {}
   for position = 1, number do
     local key, id = text(given[index + position]), text(given[index + number + position])
+    local ms, seq = 0, 0
+    if id ~= '$' then ms, seq = parts_of(id, 0) end
     local stream = find(key, 'stream')
     if stream and id ~= '$' then
-      local ms, seq = parts_of(id, 0)
       local entries = range(stream, ms, seq + 1, math.huge, math.huge, limit)
       if #entries > 0 then found[#found + 1] = {key, entries} end
     end
