@@ -23,6 +23,7 @@ from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.processor import ProcessingObserver, ProcessingReport, Processor
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.connection import connect
+from queue_core.sent import note_sent
 from queue_core.settings import PROFILES, QueueSettings
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "UnsupportedRedisError",
     "connect",
     "examine",
+    "note_sent",
 ]

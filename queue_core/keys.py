@@ -52,10 +52,19 @@ class Partition(NamedTuple):
     """Hash: the layout of the partition, see LAYOUT_VERSION."""
     damaged: Key
     """Stream of keys that were damaged and moved aside; each is now `damaged:<id of its entry>`."""
+    reports: Key
+    """Hash: what providers reported on replies whose ids are not known yet. `redis/scripts/sent.lua` describes it."""
+    reports_due: Key
+    """Sorted set: report → when something is to be done about it, Unix ms."""
 
     def queue_of(self, conversation: str) -> str:
         """Return the key of an encoded conversation's messages."""
         return f"{self.base}msg_queue:{conversation}"
+
+    @property
+    def sent(self) -> str:
+        """Start of the keys of the hashes that hold the ids of replies: `redis/scripts/sent.lua` describes them."""
+        return f"{self.base}sent"
 
     @property
     def outages(self) -> str:
@@ -113,6 +122,10 @@ class Place(NamedTuple):
     """Start of the keys of the fingerprints of message ids, see `Seen`."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
+    undelivered: Key
+    """List: the last replies that did not reach the user, as providers reported later."""
+    sent_again: Key
+    """String, for a short time: a reply that was perhaps sent is sent again, and the id of the first is not known."""
     active: Key
     wake: Key
     dead: Key
@@ -136,6 +149,14 @@ class Place(NamedTuple):
             ids=self.ids,
             old=self.seen + encode_name(message_id),
         )
+
+
+class SentId(NamedTuple):
+    """Id that a provider gave to a reply. It lies in a partition of its own, since a report tells no conversation."""
+
+    partition: Partition
+    fingerprint: bytes
+    """16 bytes that stand for the instance and the id."""
 
 
 class KeySpace:
@@ -190,11 +211,19 @@ class KeySpace:
             hold=f"{base}hold",
             layout=f"{base}layout",
             damaged=f"{base}damaged",
+            reports=f"{base}reports",
+            reports_due=f"{base}reports_due",
         )
 
     def _of(self, instance: str, phone: str) -> Place:
         conversation = f"{encode_name(instance)}:{encode_name(phone)}"
         return self.in_partition(zlib.crc32(conversation.encode()) % len(self.partitions), conversation)
+
+    def sent_id(self, instance: str, sent_id: str) -> SentId:
+        """Return where the id of a reply lies."""
+        name = f"{encode_name(instance)}:{sent_id}".encode(errors="surrogatepass")
+        partition = self.partitions[zlib.crc32(name) % len(self.partitions)]
+        return SentId(partition, blake2b(name, digest_size=16).digest())
 
     def in_partition(self, number: int, conversation: str) -> Place:
         """Return the Place of an encoded conversation that lies in that partition."""
@@ -214,6 +243,8 @@ class KeySpace:
             channel=f"channel:{conversation.partition(':')[0]}",
             ids=f"{base}ids",
             memory=f"{base}memory:{conversation}",
+            undelivered=f"{base}undelivered:{conversation}",
+            sent_again=f"{base}sent_again:{conversation}",
             active=partition.active,
             wake=partition.wake,
             dead=partition.dead,

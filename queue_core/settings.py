@@ -12,6 +12,7 @@ from queue_core.errors import InvalidSettingsError
 
 LateMessages = Literal["dead-letter", "answer"]
 UnsureSends = Literal["resend", "dead-letter"]
+DeliveryFailures = Literal["note", "dead-letter"]
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -89,6 +90,12 @@ class QueueSettings(TurnRules):
     unsure_sends: UnsureSends = "resend"
     """Treatment of a reply that was perhaps sent: send it again (perhaps twice), or dead-letter it (perhaps never)."""
 
+    delivery_failures: DeliveryFailures = "note"
+    """Treatment of a reply that the provider took and later reports as failed: noted in the conversation, or a dead
+    letter too, for which its text is kept as long as its id."""
+    sent_ttl_s: int = _whole(86_400, 0, 8 * 86_400)
+    """Ids of replies are kept this long, and at most 6 h longer, to know what providers report on them. 0 is off."""
+
     dedupe_ttl_s: int = _whole(86_400, 1, 8 * 86_400)
     """A message id of the provider is remembered this long, and at most a third longer."""
     late_messages: LateMessages = "dead-letter"
@@ -165,6 +172,8 @@ class QueueSettings(TurnRules):
             faults.append(f"late_messages is {self.late_messages!r}, must be 'dead-letter' or 'answer'")
         if self.unsure_sends not in ("resend", "dead-letter"):
             faults.append(f"unsure_sends is {self.unsure_sends!r}, must be 'resend' or 'dead-letter'")
+        if self.delivery_failures not in ("note", "dead-letter"):
+            faults.append(f"delivery_failures is {self.delivery_failures!r}, must be 'note' or 'dead-letter'")
         if type(self.prefix) is not str or not _PREFIX.fullmatch(self.prefix):
             faults.append(f"prefix is {self.prefix!r}, must be 1 to 64 letters, digits or _ . : -")
         return faults

@@ -41,6 +41,24 @@ class SkippedError(Exception):
     """Raised within a parser for anything but a message of a user; the first argument says why, in a word or two."""
 
 
+class OwnMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Message that was written from the bot's own number: a reply that comes back, or a message of somebody else."""
+
+    instance_name: str
+    message_id: str
+    user_phone: str
+    """User to whom it was written, as the webhook says."""
+    at_ms: int
+
+
+class OwnMessageError(SkippedError):
+    """Raised within a parser for a message of the bot's own number; it is counted as "own"."""
+
+    def __init__(self, message: OwnMessage) -> None:
+        super().__init__("own")
+        self.message = message
+
+
 class UnauthorizedError(QueueError):
     """Raised for a request that does not come from the provider. `reason` names the missing proof in a word or two."""
 
@@ -101,6 +119,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that cannot be read."""
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
+    own: tuple[OwnMessage, ...] = ()
+    """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
     """Number of things that are not a user's message, by reason: "own", "group", "receipt", "event", …"""
     events: dict[str, int] = {}
@@ -120,17 +140,22 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         """
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
+        own: list[OwnMessage] = []
         counts = Counter(skipped)
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
+                if isinstance(reason, OwnMessageError):
+                    own.append(reason.message)
                 counts[str(reason)] += 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
-        return cls(messages=tuple(messages), unreadable=tuple(unreadable), skipped=dict(+counts))
+        return cls(
+            messages=tuple(messages), unreadable=tuple(unreadable), own=tuple(own), skipped=dict(+counts)
+        )
 
     @classmethod
     def of_event(cls, name: str, skipped: str = "event") -> Inbound:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypeVar, get_args
 
@@ -14,10 +14,11 @@ from redis.exceptions import RedisError
 from queue_core.errors import InvalidMessageError, QueueUnavailableError
 from queue_core.keys import encode_name
 from queue_core.legacy.buffer import Buffer, Conversation
-from queue_core.message import QueueMessage
+from queue_core.message import Batch, QueueMessage
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.redis.runner import explain
 from queue_core.redis.servers import scan
+from queue_core.sent import SentPart
 
 MOVES_MAX = 10
 """Tries to empty a buffer to which messages are still added; then it is left to the next process."""
@@ -48,8 +49,16 @@ class LegacyStore:
 
     def __init__(self, queue: MessageQueue) -> None:
         self._redis = queue.redis
+        self._sent = queue.sent
         self._deadline_s = queue.settings.redis_deadline_ms / 1000
         self._prefix = f"{queue.settings.prefix}:legacy_"
+
+    async def note_sent(self, batch: Batch, parts: Sequence[SentPart]) -> None:
+        """Note the ids that the provider gave to a reply. Logs a failure, which costs only what is reported on it."""
+        try:
+            await self._sent.note(batch, parts)
+        except Exception as error:  # noqa: BLE001 - the user has the reply, whatever this raises
+            _log.warning("the ids of a reply are not noted: %s", error)
 
     def key(self, kind: Kind, conversation: Conversation) -> str:
         """Return a key such as `wa:legacy_buffer:<instance>:<phone>`, names percent-encoded."""

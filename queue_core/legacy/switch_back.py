@@ -31,6 +31,7 @@ from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessag
 from queue_core.message import Batch, QueueMessage, check_names, decode, encode
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
+from queue_core.sent import SentPart
 from queue_core.settings import QueueSettings
 from queue_core.waiting import cancel_all, within
 
@@ -240,7 +241,9 @@ class _Host:
         try:
             reply = reply_of(await within(self._settings.handler_timeout_ms, self._handle(batch)))
             if reply.text:
-                await send_reply(self._send, batch, reply.text, limit_ms=self._settings.send_timeout_ms)
+                limit_ms, taken = self._settings.send_timeout_ms, list[SentPart]()
+                await send_reply(self._send, batch, reply.text, limit_ms=limit_ms, taken=taken)
+                await self._store.note_sent(batch, taken)
             await call_recorded(reply, limit_ms=self._settings.handler_timeout_ms)
         except Exception as error:
             _log.warning("a turn of the legacy buffer was not answered: %s", type(error).__name__)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch, Reply
@@ -25,6 +25,7 @@ from queue_core.queue.replying import (
     reply_of,
     send_reply,
 )
+from queue_core.sent import SentPart
 from queue_core.waiting import within
 
 Outcome = Literal["completed", "superseded", "failed", "lost", "handed back"]
@@ -51,6 +52,8 @@ class Attempt:
     """Time of the event loop at which the AI was asked, or the part on its way was sent."""
     parts_sent: int = 0
     """Number of parts of the reply that were sent, in earlier attempts too; 0 until this attempt has sent one."""
+    taken: list[SentPart] = field(default_factory=list)
+    """Parts that were sent, and whose ids are not noted yet."""
     lease_lost: bool = False
     reason: str = ""
     """Reason why it did not complete."""
@@ -94,11 +97,11 @@ class Attempts:
         attempt.reason = "stopped before it was done"
         try:
             if attempt.stage == "complete":
-                await self._queue.complete(batch)
+                await self._with_ids(attempt, self._queue.complete(batch))
                 attempt.reason = ""
                 return "completed"
             if attempt.parts_sent > batch.parts_sent:
-                await self._queue.record_sent(batch, parts=attempt.parts_sent)
+                await self._with_ids(attempt, self._queue.record_sent(batch, parts=attempt.parts_sent))
             await self._queue.release(batch, not_sent=attempt.certainly_sent_nothing)
         except QueueError as error:
             _log.warning("lease %d could not be handed back, it runs out by itself: %s", batch.token, error)
@@ -138,6 +141,8 @@ class Attempts:
         limit_ms = self._settings.handler_timeout_ms
         clock = asyncio.get_running_loop().time
         attempt.began_s = clock()
+        if batch.send_state == "unsure":
+            await self._note_again(batch)
         if batch.reply is None:
             reply = reply_of(await within(limit_ms, self._handle(batch)))
         elif batch.send_state == "unsure" and self._settings.unsure_sends == "dead-letter":
@@ -165,12 +170,15 @@ class Attempts:
         async def between(parts: int) -> None:
             attempt.parts_sent = parts
             attempt.stage = "handle"  # no part is on its way
-            note = partial(self._queue.record_sent, batch, parts=parts)
+
+            async def note() -> None:
+                await self._with_ids(attempt, self._queue.record_sent(batch, parts=parts))
+
             await self._confirm(attempt, note, insists=True)
             attempt.stage, attempt.began_s = "send", asyncio.get_running_loop().time()
 
         limit_ms = self._settings.send_timeout_ms
-        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between)
+        await send_reply(sender, batch, reply, limit_ms=limit_ms, between=between, taken=attempt.taken)
 
     async def _confirm(
         self, attempt: Attempt, step: Callable[[], Awaitable[_Result]], *, insists: bool = False
@@ -196,7 +204,7 @@ class Attempts:
 
         async def complete() -> None:
             try:
-                await self._queue.complete(batch)
+                await self._with_ids(attempt, self._queue.complete(batch))
             except (QueueUnavailableError, LeaseLostError):
                 raise
             except Exception:
@@ -204,6 +212,30 @@ class Attempts:
                 raise
 
         await self._persist(attempt, complete, insists=True)
+
+    async def _with_ids(self, attempt: Attempt, step: Coroutine[Any, Any, None]) -> None:
+        """Take a step in Redis, and note in the same round trip the ids of the parts that were sent."""
+        if attempt.taken:
+            await asyncio.gather(self._note_ids(attempt), step)
+        else:
+            await step
+
+    async def _note_ids(self, attempt: Attempt) -> None:
+        """Note the ids of the parts that were sent. A failure costs only what providers report on these parts."""
+        parts = tuple(attempt.taken)
+        try:
+            await self._queue.sent.note(attempt.batch, parts)
+        except Exception as error:  # noqa: BLE001 - the turn must end, whatever this raises
+            _log.warning("lease %d: the ids of a reply are not noted: %s", attempt.batch.token, error)
+        else:
+            attempt.taken[:] = [part for part in attempt.taken if part not in parts]
+
+    async def _note_again(self, batch: Batch) -> None:
+        """Note that the id of a reply may be lost. A failure costs only what providers report on that reply."""
+        try:
+            await self._queue.sent.note_again(batch)
+        except Exception as error:  # noqa: BLE001 - the turn must go on, whatever this raises
+            _log.warning("lease %d: it is not noted that a reply is sent again: %s", batch.token, error)
 
     async def _note_sent(self, batch: Batch) -> None:
         try:

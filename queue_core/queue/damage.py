@@ -39,6 +39,9 @@ _NAMES = {
     "backend": "state of an AI or a channel",
     "backend_waiting": "conversations that wait for an AI or a channel",
     "backend_trials": "turns that try an AI or a channel",
+    "reports": "reports on replies",
+    "reports_due": "times of reports on replies",
+    "undelivered": "replies that did not reach the user",
 }
 _READS: dict[str, tuple[Any, ...]] = {
     "string": ("GETRANGE", 0, 10_000),

@@ -11,6 +11,7 @@ from queue_core.errors import DamagedKeyNotFoundError, DeadLetterNotFoundError
 from queue_core.queue.access import Access
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
+from queue_core.queue.sent_replies import SentReplies
 from queue_core.redis import scripts
 
 
@@ -43,10 +44,11 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Erasure:
     """Deletes what is kept of a conversation. Raises QueueUnavailableError when Redis does not answer."""
 
-    def __init__(self, access: Access, letters: DeadLetters, damage: Damage) -> None:
+    def __init__(self, access: Access, letters: DeadLetters, damage: Damage, sent: SentReplies) -> None:
         self._access = access
         self._letters = letters
         self._damage = damage
+        self._sent = sent
 
     async def forget(self, instance_name: str, user_phone: str, *, drop_waiting: bool = False) -> Forgotten:
         """Delete everything that is kept of a conversation, dead letters and damaged keys included.
@@ -69,6 +71,7 @@ class Erasure:
             key.id async for key in self._damage.iterate() if (key.instance_name, key.user_phone) == user
         ]
         if answer.standing == "forgotten":
+            await self._sent.forget(instance_name, user_phone)
             for drop, ids in ((self._letters.drop, letters), (self._damage.drop, damaged)):
                 for entry_id in ids:
                     # Another command may have dropped it meanwhile.

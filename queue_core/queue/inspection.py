@@ -10,6 +10,7 @@ import msgspec
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
+from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
 from queue_core.redis.scripts.loader import text
@@ -72,11 +73,21 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     reply: RecordedReply | None
     awaits: BackendKind | None
     """Set when the conversation waits for the AI or its channel, which is away."""
+    undelivered: list[Undelivered] = []
+    """The last replies that did not reach the user, oldest first."""
 
     @property
     def is_known(self) -> bool:
         """True when the queue holds anything about it."""
-        parts = (self.pending, self.completed, self.statistics, self.lease, self.retry, self.reply)
+        parts = (
+            self.pending,
+            self.completed,
+            self.statistics,
+            self.lease,
+            self.retry,
+            self.reply,
+            self.undelivered,
+        )
         return any(parts) or self.attention_at_ms is not None
 
 
@@ -103,13 +114,23 @@ class Inspection:
         place = self._access.keys.of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
-        elements, completed, statistics, raw_lock, raw_reply, score, *waits = await self._access.read(
+        (
+            elements,
+            completed,
+            statistics,
+            raw_lock,
+            raw_reply,
+            score,
+            undelivered,
+            *waits,
+        ) = await self._access.read(
             _first_page(place.queue),
             _first_page(place.completed),
             ("HMGET", place.stats, *_STATISTICS),
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
+            _first_page(place.undelivered),
             *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
         lock, reply = _texts(raw_lock), _texts(raw_reply)
@@ -126,6 +147,7 @@ class Inspection:
             awaits=next(
                 (kind for kind, since in zip(BACKENDS, waits, strict=True) if since is not None), None
             ),
+            undelivered=[msgspec.json.decode(element, type=Undelivered) for element in undelivered],
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -22,6 +23,7 @@ from queue_core.message import Batch, QueueMessage, Reply, check_names
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
+from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all, within
 
 Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
@@ -76,6 +78,8 @@ class Intake:
         """Length of all earlier outages together."""
         self._begun: dict[tuple[_Conversation, str], tuple[str, int]] = {}
         """Replies that were sent in part, and the number of parts sent: the next delivery goes on after them."""
+        self._taken: deque[tuple[Batch, SentPart]] = deque(maxlen=UNSETTLED_MAX)
+        """Parts of replies that were sent without Redis and whose ids it does not have yet."""
         self._settling: asyncio.Task[None] | None = None
         self.answered_directly = 0
 
@@ -102,7 +106,7 @@ class Intake:
 
     async def settle(self) -> None:
         """Record in Redis which messages were answered without it. Raises QueueUnavailableError while it is away."""
-        if self._unsettled:
+        if self._unsettled or self._taken:
             if self._settling is None:
                 self._settling = asyncio.create_task(self._settle(), name="queue-settle")
                 self._settling.add_done_callback(_read_error)
@@ -131,8 +135,21 @@ class Intake:
                         _log.error("Redis refuses to record that a message was answered: %s", outcome)
                     elif outcome == "in flight":
                         _log.warning("a message answered directly is being answered by a worker too")
+            await self._note_ids()
         finally:
             self._settling = None
+
+    async def _note_ids(self) -> None:
+        """Note the ids of the replies that were sent, so that what the provider reports on them is understood."""
+        while self._taken:
+            taken = tuple(islice(self._taken, PIPELINE_CALLS_MAX))
+            notes = (self._queue.sent.note(batch, [part]) for batch, part in taken)
+            for outcome in await asyncio.gather(*notes, return_exceptions=True):
+                if isinstance(outcome, QueueUnavailableError | asyncio.CancelledError):
+                    raise outcome
+                self._taken.popleft()
+                if outcome is not None:
+                    _log.error("Redis refuses to note the id of a reply: %s", outcome)
 
     async def _store_until(self, latest: float, message: QueueMessage) -> Acknowledgement | None:
         """Try to store a message until `latest`, a time of the event loop. Return None if Redis is still away then."""
@@ -240,11 +257,17 @@ class Intake:
             if len(self._begun) > BEGUN_MAX:
                 del self._begun[next(iter(self._begun))]
 
+        batch, taken = _batch_of_one(message), list[SentPart]()
+        batch = msgspec.structs.replace(batch, parts_sent=parts_sent)
         async with calling_recorded(reply, limit_ms=settings.handler_timeout_ms):
             if reply.text:
-                batch = msgspec.structs.replace(_batch_of_one(message), parts_sent=parts_sent)
                 limit_ms = settings.send_timeout_ms
-                await send_reply(self._send, batch, reply.text, limit_ms=limit_ms, between=between)
+                try:
+                    await send_reply(
+                        self._send, batch, reply.text, limit_ms=limit_ms, between=between, taken=taken
+                    )
+                finally:
+                    self._taken.extend((batch, part) for part in taken)
         self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
         self._unsettled[key] = msgspec.structs.replace(message, message="", message_data={})

@@ -35,6 +35,7 @@ from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
 from queue_core.queue.rescue import Rescue
+from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
@@ -115,7 +116,8 @@ class MessageQueue:
         self.outages = Outages(access).read
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)
-        self.forget = Erasure(access, letters, self.damage).forget
+        self.sent = SentReplies(access)
+        self.forget = Erasure(access, letters, self.damage, self.sent).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled

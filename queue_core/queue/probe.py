@@ -177,6 +177,7 @@ class _Trial:
             max_retry_count=0,
             dedupe_ttl_s=KEPT_S,
             queue_ttl_s=KEPT_S,
+            sent_ttl_s=0,
         )
         self._queue = MessageQueue(queue.redis, settings)
         phones = (f"{PHONE}-{number}" for number in count())

@@ -12,6 +12,7 @@ from inspect import isasyncgen
 from typing import TypeAlias
 
 from queue_core.message import Batch, Reply
+from queue_core.sent import SentPart, noting_sent
 from queue_core.waiting import within
 
 Handler: TypeAlias = Callable[[Batch], Awaitable[str | Reply | None]]
@@ -25,6 +26,9 @@ error nobody knows.
 
 A sender that sends in parts is an async generator: it leaves out the first `batch.parts_sent` parts, and yields
 between two parts. At each yield the queue notes what was sent, and confirms that the lease is held.
+
+A sender calls `queue_core.sent.note_sent` with the id that the provider gave to a part, so that the queue understands
+what the provider reports on it later.
 """
 
 _END = object()
@@ -71,16 +75,26 @@ async def send_reply(
     *,
     limit_ms: int,
     between: Callable[[int], Awaitable[None]] | None = None,
+    taken: list[SentPart] | None = None,
 ) -> None:
     """Send a reply; each part may take `limit_ms`, else TimeoutError. Raises what the sender raises.
 
-    `between` is called between two parts, with the number of parts that were sent. Its errors end the sending.
+    `between` is called between two parts, with the number of parts that were sent. Its errors end the sending. The
+    parts that have ids are added to `taken`.
     """
-    sending = sender(batch, text)
+    with noting_sent([] if taken is None else taken):
+        await _send(sender(batch, text), batch.parts_sent, limit_ms, between)
+
+
+async def _send(
+    sending: Awaitable[None] | AsyncIterator[None],
+    parts: int,
+    limit_ms: int,
+    between: Callable[[int], Awaitable[None]] | None,
+) -> None:
     if not isasyncgen(sending):
         await within(limit_ms, sending)  # type: ignore[arg-type]  # not a generator, so an awaitable
         return
-    parts = batch.parts_sent
     async with contextlib.aclosing(sending):
         while await within(limit_ms, anext(sending, _END)) is not _END:
             parts += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from queue_core.ai.reply import ExtractedReply
 from queue_core.channels.base import Inbound
@@ -12,12 +12,16 @@ from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
+from queue_core.queue.sent_replies import Report, SentReply
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
-from queue_core.server.metrics import Metrics
+from queue_core.server.metrics import Metrics, OwnSender
 from queue_core.server.tags import ConversationTags
 from queue_core.text import visible
 
+Undelivery = Literal["noted", "dead letter", "full", "not known yet", "not known"]
+"""Treatment of a reply that did not reach its user: noted in its conversation, a dead letter too, no room for that one;
+its conversation is not known, perhaps only until the send API answers."""
 NAMES_MAX = 200
 """Limit on names of events and kinds that are logged, each at its first appearance."""
 _log = logging.getLogger("queue_core.events")
@@ -82,7 +86,7 @@ class Journal:
         _log.warning("webhook rejected: %s", detail, extra={"reason": reason})
 
     def inbound(self, inbound: Inbound, skipped: Mapping[str, int]) -> None:
-        """Notes what else is in a webhook: things that no user wrote, events, unknown kinds, failed deliveries."""
+        """Notes what else is in a webhook: things that no user wrote, events, unknown kinds."""
         for reason, count in skipped.items():
             self.metrics.skipped(reason, count)
         for name, count in inbound.events.items():
@@ -94,11 +98,31 @@ class Journal:
             if kind := message.message_data.get("unknown"):
                 self.metrics.unknown_kind(kind)
                 self._name_once("kind", kind, "message of the kind %s, which is not known: it has no words")
-        for failure in inbound.failures:
-            self.metrics.undelivered(failure.code)
-            tag = self._tags.of(failure.instance_name, failure.user_phone)
-            fields = {"conversation": tag, "code": failure.code, "reply_id": failure.message_id}
-            _log.warning("a reply did not reach its user: %s", failure.reason, extra=fields)
+
+    def own_message(self, report: Report, sender: OwnSender) -> None:
+        """Notes a message of the bot's own number, and who sent it."""
+        self.metrics.own_message(sender)
+        if sender == "others":
+            tag = self._tags.of(report.instance_name, report.user_phone)
+            fields = {"conversation": tag, "message_id": report.reply_id}
+            _log.info("a message of the bot's number that the bot did not send", extra=fields)
+
+    def undelivered(
+        self, report: Report, reply: SentReply | None, outcome: Undelivery, *, is_new: bool = True
+    ) -> None:
+        """Notes that a reply did not reach its user; not `is_new` if that was noted before the reply was known."""
+        if is_new:
+            self.metrics.undelivered(report.code)
+        self.metrics.given_up(int(outcome == "dead letter"))
+        names = reply or report
+        fields = {
+            "conversation": self._tags.of(names.instance_name, names.user_phone),
+            "code": report.code,
+            "reply_id": report.reply_id,
+            "outcome": outcome,
+        }
+        level = logging.ERROR if outcome == "full" else logging.WARNING
+        _log.log(level, "a reply did not reach its user: %s", report.reason, extra=fields)
 
     def unreadable(self, message: QueueMessage, reason: str) -> None:
         """Notes a message that cannot be read, and is a dead letter now."""

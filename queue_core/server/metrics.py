@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import product
-from typing import get_args
+from typing import Literal, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -70,6 +70,8 @@ SKIPPED_REASONS = (
     *("system", "undecrypted", "user changed number", "user changed user id", "vote removed"),
 )
 FURTHER_VALUES_MAX = 20
+OwnSender = Literal["bot", "others", "unknown"]
+"""Sender of a message of the bot's number; unknown if it may be a reply whose id was lost."""
 
 _LABEL_WORD = re.compile(r"[A-Za-z][A-Za-z0-9 _.-]{0,47}")
 
@@ -109,6 +111,11 @@ class Metrics:
         self._undelivered = count(
             "replies_undelivered", "Replies that the provider took and later reported as failed", "code"
         )
+        self._own_messages = count(
+            "own_messages", "Messages of the bot's number that came back, by who sent them", "sender"
+        )
+        for sender in get_args(OwnSender):
+            self._own_messages.labels(sender)
         self._event_names, self._kind_names, self._codes = _Values(), _Values(), _Values()
         self._cut = count(
             "messages_cut", "Messages larger than the queue takes, by what was left out or cut", "part"
@@ -191,6 +198,10 @@ class Metrics:
     def undelivered(self, code: str) -> None:
         """Counts a reply that did not reach its user, by the provider's code."""
         self._undelivered.labels(self._codes.bounded(f"error {code}" if code else "none")).inc()
+
+    def own_message(self, sender: OwnSender) -> None:
+        """Counts a message of the bot's number, by who sent it."""
+        self._own_messages.labels(sender).inc()
 
     def cut(self, part: Part) -> None:
         """Counts a message that was stored without its webhook, or with its text cut."""

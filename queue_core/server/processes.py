@@ -174,11 +174,20 @@ async def _monitor(runtime: Runtime, stop: asyncio.Event) -> None:
 async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
     async with _receiver(runtime) as receiver:
         webhooks = Webhooks(
-            runtime.settings, receiver, runtime.bot, runtime.journal, keep=runtime.queue.keep_unreadable
+            runtime.settings,
+            receiver,
+            runtime.bot,
+            runtime.journal,
+            keep=runtime.queue.keep_unreadable,
+            deliveries=runtime.deliveries,
         )
         settings = runtime.settings
-        async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
-            await stop.wait()
+        watching = asyncio.create_task(runtime.deliveries.watch(), name="deliveries")
+        try:
+            async with _listening(Web(runtime, stop, webhooks=webhooks), settings, "PORT"):
+                await stop.wait()
+        finally:
+            await cancel_all([watching])
 
 
 async def _health_only(runtime: Runtime, stop: asyncio.Event) -> None:

@@ -25,6 +25,7 @@ from queue_core.redis.connection import connect
 from queue_core.server.bot import Bot, make_backend, make_channels
 from queue_core.server.config import ServerSettings
 from queue_core.server.dead_letters_file import DeadLettersFile
+from queue_core.server.deliveries import Deliveries
 from queue_core.server.journal import Journal
 from queue_core.server.metrics import Metrics
 from queue_core.server.own_redis import redis_url
@@ -47,6 +48,7 @@ class Runtime:
     metrics: Metrics
     journal: Journal
     tags: ConversationTags
+    deliveries: Deliveries
     expected: Collection[str]
     """Warnings about Redis that the monitor does not log, since this process has chosen these settings itself."""
 
@@ -69,6 +71,7 @@ class Runtime:
             cleaned = msgspec.to_builtins(rescued)
         except QueueError as error:
             _log.warning("the monitor could not look for stranded conversations: %s", error)
+        await self._settle_reports()
         await self._expire_dead_letters()
         await self._make_room_for_dead_letters()
         report = await examine(self.queue)
@@ -80,6 +83,12 @@ class Runtime:
         if any(cleaned.values()):
             _log.error("the monitor repaired the queue; this should never be needed", extra=cleaned)
         return report, cleaned
+
+    async def _settle_reports(self) -> None:
+        try:
+            await self.deliveries.look(everywhere=True)
+        except QueueError as error:
+            _log.warning("reports on replies could not be looked at: %s", error)
 
     async def _expire_dead_letters(self) -> None:
         ttl_s = self.settings.queue.dead_letters_ttl_s
@@ -177,7 +186,8 @@ async def open_runtime(
                 expiring = _expire_recordings(recorder, settings.record_days)
                 beside.append(asyncio.create_task(expiring, name="recordings"))
             try:
-                yield Runtime(settings, queue, bot, metrics, journal, tags, expected)
+                deliveries = Deliveries(queue, journal)
+                yield Runtime(settings, queue, bot, metrics, journal, tags, deliveries, expected)
             finally:
                 await cancel_all(beside)
                 await bot.close()

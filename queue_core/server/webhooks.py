@@ -37,6 +37,7 @@ from queue_core.message import QueueMessage
 from queue_core.server.body import BadBodyError, parse_json, read_body
 from queue_core.server.bot import Bot
 from queue_core.server.config import ServerSettings
+from queue_core.server.deliveries import Deliveries
 from queue_core.server.fitting import Fitted, fit
 from queue_core.server.journal import Journal
 
@@ -60,11 +61,19 @@ class Webhooks:
     """Handlers of everything below /webhook."""
 
     def __init__(
-        self, settings: ServerSettings, receiver: Receiver, bot: Bot, journal: Journal, *, keep: Keep
+        self,
+        settings: ServerSettings,
+        receiver: Receiver,
+        bot: Bot,
+        journal: Journal,
+        *,
+        keep: Keep,
+        deliveries: Deliveries,
     ) -> None:
         self._settings = settings
         self._receiver = receiver
         self._keep = keep
+        self._deliveries = deliveries
         self._bot = bot
         self._journal = journal
         self._must_be_signed = settings.is_public and not settings.allow_unsigned_webhooks
@@ -136,12 +145,27 @@ class Webhooks:
                 answer[self._outcome(message, result, seconds)] += 1
         for item in unreadable:
             answer[await self._set_aside(item)] += 1
+        answer["failed"] += await self._report(inbound)
         body: dict[str, Any] = {how: count for how, count in answer.items() if count}
         if skipped:
             body["skipped"] = dict(skipped)
         if answer["failed"]:
             return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         return web.json_response(body)
+
+    async def _report(self, inbound: Inbound) -> int:
+        """Passes on what is reported on replies. Returns the number of failures that could not be noted."""
+        own = (self._deliveries.written(message) for message in inbound.own)
+        failures = (self._deliveries.failed(failure) for failure in inbound.failures)
+        _, results = await asyncio.gather(
+            asyncio.gather(*own), asyncio.gather(*failures, return_exceptions=True)
+        )
+        refused = [result for result in results if isinstance(result, BaseException)]
+        for error in refused:
+            if not isinstance(error, QueueError):
+                raise error
+            self._journal.rejected("unavailable", f"a failed delivery is not noted: {error}")
+        return len(refused)
 
     async def _set_aside(self, item: Unreadable) -> str:
         """Keeps a message that cannot be read as a dead letter."""

@@ -43,7 +43,9 @@ class QueueSystem(System):
         super().__init__(world)
         settings = world.settings
         self._settings = QueueSettings(
-            **settings.rules(), max_batch=max(QueueSettings().max_batch, settings.max_messages)
+            **settings.rules(),
+            max_batch=max(QueueSettings().max_batch, settings.max_messages),
+            sent_ttl_s=0,  # the simulated send API gives no ids, and reports nothing
         )
         self._web = self._queue("web")
         self._intake = Intake(self._web, self._handle, self._send)

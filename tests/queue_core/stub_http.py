@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,10 +56,14 @@ class Stub:
         return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
 
+def stub(*answers: Answer) -> AbstractAsyncContextManager[Stub]:
+    """A server on loopback that gives these answers."""
+    return serving(Stub(list(answers)))
+
+
 @asynccontextmanager
-async def stub(*answers: Answer) -> AsyncIterator[Stub]:
+async def serving(server: Stub) -> AsyncIterator[Stub]:
     """A server on loopback."""
-    server = Stub(list(answers))
     app = web.Application(client_max_size=2**26)
     app.add_routes([web.post("/{path:.*}", server.handle)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

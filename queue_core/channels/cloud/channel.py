@@ -11,9 +11,11 @@ import aiohttp
 from queue_core.channels.base import SendUncertainError
 from queue_core.channels.cloud.identity import is_user_id
 from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.values import at, objects, text
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 4_096
 """Limit on `text.body`."""
@@ -56,6 +58,7 @@ class CloudChannel:
             if not answer.is_success:
                 _raise_for_code(_error_code(answer), answer)
             raise_for(answer, detail="the Cloud API", settings="CLOUD_ACCESS_TOKEN and the phone number's id")
+            note_sent(_sent_id(answer), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 
@@ -73,6 +76,10 @@ class CloudChannel:
     async def _post(self, phone_number_id: str, body: dict[str, Any]) -> HttpAnswer:
         url = address(self._base_url, "", phone_number_id, "messages")
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=self._timeout_s)
+
+
+def _sent_id(answer: HttpAnswer) -> str:
+    return text(at(next(iter(objects(at(answer.json(), "messages"))), {}), "id"))
 
 
 def _error_code(answer: HttpAnswer) -> int | None:

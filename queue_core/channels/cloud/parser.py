@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from queue_core.channels import content as contents
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.base import (
+    DeliveryFailure,
+    Inbound,
+    InvalidWebhookError,
+    OwnMessage,
+    OwnMessageError,
+    SkippedError,
+    Unreadable,
+)
 from queue_core.channels.cloud.identity import User, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
@@ -20,6 +28,8 @@ from queue_core.channels.values import Object, at, filled, label, mapping, name,
 from queue_core.message import QueueMessage
 
 CHANNEL = "cloud"
+ECHOES = "smb_message_echoes"
+"""Field with messages that the business wrote itself, in the WhatsApp Business app beside the Cloud API."""
 
 
 class _Item(NamedTuple):
@@ -38,9 +48,12 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
     items: list[_Item] = []
     skipped, events = Counter[str](), Counter[str]()
     failures: list[DeliveryFailure] = []
+    echoes: list[OwnMessage] = []
     for field, value in _changes(payload["entry"]):
         if field not in ("", "messages"):
             events[name(field)] += 1
+            if field == ECHOES:
+                echoes += [_own(echo, value) for echo in objects(value.get("message_echoes"))]
             continue
         skipped["error"] += _count(value.get("errors"))
         for status in value["statuses"] if isinstance(value.get("statuses"), list) else ():
@@ -51,7 +64,8 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
         items += [_Item(phrases(language), message, value, media_bytes_max) for message in messages]
     skipped["event"] += events.total()
     inbound = Inbound.of(items, _message, _set_aside, skipped)
-    return msgspec.structs.replace(inbound, failures=tuple(failures), events=dict(events))
+    own = (*inbound.own, *(echo for echo in echoes if echo.message_id and echo.instance_name))
+    return msgspec.structs.replace(inbound, failures=tuple(failures), own=own, events=dict(events))
 
 
 def _changes(entries: list[Any]) -> Iterator[tuple[str, Object]]:
@@ -73,7 +87,7 @@ def _message(item: _Item) -> QueueMessage:
     if message.get("group_id"):
         raise SkippedError("group")
     if _is_own(message, metadata):
-        raise SkippedError("own")
+        raise OwnMessageError(_own(message, item.value))
     content = _with_context(item.say, message, read_kind(item.say, message))
     user = user_of(message, item.value)
     if not user.id:
@@ -93,6 +107,15 @@ def _is_own(message: Object, metadata: Object) -> bool:
     sender = text(message.get("from")).lstrip("+")
     is_business = bool(sender) and sender == text(metadata.get("display_phone_number")).lstrip("+")
     return is_business and bool(message.get("to"))
+
+
+def _own(message: Object, value: Object) -> OwnMessage:
+    return OwnMessage(
+        instance_name=text(at(value, "metadata", "phone_number_id")),
+        message_id=text(message.get("id")),
+        user_phone=text(message.get("to")).strip().removeprefix("+") or text(message.get("to_user_id")),
+        at_ms=timestamp_ms(message.get("timestamp")),
+    )
 
 
 def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 import aiohttp
 
 from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.values import at, text
 from queue_core.errors import GiveUpError, QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -46,6 +48,7 @@ class EvolutionChannel:
                 detail="Evolution",
                 settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
             )
+            note_sent(text(at(answer.json(), "key", "id")), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

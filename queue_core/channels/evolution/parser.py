@@ -12,13 +12,21 @@ from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple
 
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.base import (
+    DeliveryFailure,
+    Inbound,
+    InvalidWebhookError,
+    OwnMessage,
+    OwnMessageError,
+    SkippedError,
+    Unreadable,
+)
 from queue_core.channels.evolution_go.parser import is_evolution_go, parse_evolution_go
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
-from queue_core.channels.whatsapp_web.addresses import is_same_user, raise_if_unanswered, sender
+from queue_core.channels.whatsapp_web.addresses import is_same_user, phone_of, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.message import read_content, read_protocol
 from queue_core.message import QueueMessage
@@ -82,7 +90,14 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
     chat = text(key.get("remoteJid"))
     raise_if_unanswered(chat)
     if key.get("fromMe") is True:
-        raise SkippedError("own")
+        raise OwnMessageError(
+            OwnMessage(
+                instance_name=webhook.instance,
+                message_id=text(key.get("id")),
+                user_phone=phone_of(chat),
+                at_ms=timestamp_ms(item.get("messageTimestamp")),
+            )
+        )
     envelope = _envelope(webhook, key, item)
     return queue_message(envelope, read_content(webhook.say, item.get("message"), item))
 
@@ -153,7 +168,7 @@ def _failure(item: Object, instance: str) -> DeliveryFailure | None:
     return DeliveryFailure(
         instance_name=instance,
         message_id=text(item.get("keyId")) or text(key.get("id")),
-        user_phone=_phone_of(text(key.get("remoteJid"))),
+        user_phone=phone_of(text(key.get("remoteJid"))),
         code=label(next(iter(_list(at(item, "update", "messageStubParameters"))), "")),
         reason="WhatsApp did not take it",
         at_ms=timestamp_ms(item.get("datetime")),
@@ -164,14 +179,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _phone_of(address: str) -> str:
-    try:
-        return sender(address).phone
-    except (SkippedError, InvalidWebhookError):
-        return address
-
-
 def _set_aside(webhook: _Webhook, item: Any, reason: str) -> Unreadable:
     address = text(at(item, "key", "remoteJid"))
     payload = without_media(item, webhook.media_bytes_max)
-    return unreadable(webhook.say, CHANNEL, webhook.instance, _phone_of(address), payload, reason)
+    return unreadable(webhook.say, CHANNEL, webhook.instance, phone_of(address), payload, reason)

@@ -10,9 +10,11 @@ import aiohttp
 from yarl import URL
 
 from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.values import at, text
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
+from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
@@ -46,6 +48,7 @@ class EvolutionGoChannel:
             if answer.status == 500 and any(words in _error(answer) for words in _NOT_CONNECTED):
                 raise RetryLaterError("not sent: the instance is not connected to WhatsApp")
             raise_for(answer, detail="Evolution Go", settings="EVOLUTION_GO_URL and EVOLUTION_GO_API_KEY")
+            note_sent(text(at(answer.json(), "data", "Info", "ID")), part)
 
         return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
 

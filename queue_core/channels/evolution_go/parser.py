@@ -8,12 +8,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NamedTuple
 
-from queue_core.channels.base import Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.base import (
+    Inbound,
+    InvalidWebhookError,
+    OwnMessage,
+    OwnMessageError,
+    SkippedError,
+    Unreadable,
+)
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
-from queue_core.channels.values import Object, at, mapping, name, text
-from queue_core.channels.whatsapp_web.addresses import raise_if_unanswered, sender
+from queue_core.channels.values import Object, at, mapping, name, text, timestamp_ms
+from queue_core.channels.whatsapp_web.addresses import phone_of, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.whatsmeow import read_go_content
 from queue_core.message import QueueMessage
@@ -62,7 +69,14 @@ def _message(webhook: _Webhook, item: Any) -> QueueMessage:
     if info.get("IsGroup") is True:
         raise SkippedError("group")
     if info.get("IsFromMe") is True:
-        raise SkippedError("own")
+        raise OwnMessageError(
+            OwnMessage(
+                instance_name=webhook.instance,
+                message_id=text(info.get("ID")),
+                user_phone=phone_of(chat),
+                at_ms=timestamp_ms(info.get("Timestamp")),
+            )
+        )
     envelope = Envelope(
         channel=CHANNEL,
         instance=webhook.instance,

@@ -11,14 +11,22 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from queue_core.channels import content as contents
-from queue_core.channels.base import DeliveryFailure, Inbound, InvalidWebhookError, SkippedError, Unreadable
+from queue_core.channels.base import (
+    DeliveryFailure,
+    Inbound,
+    InvalidWebhookError,
+    OwnMessage,
+    OwnMessageError,
+    SkippedError,
+    Unreadable,
+)
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
 from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
 from queue_core.channels.waha.fields import id_parts, media_facts, read_fields
-from queue_core.channels.whatsapp_web.addresses import Sender, raise_if_unanswered, sender
+from queue_core.channels.whatsapp_web.addresses import Sender, phone_of, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.message import read_content
 from queue_core.channels.whatsapp_web.whatsmeow import read_go_content
@@ -66,7 +74,7 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
     raise_if_unanswered(text(about.get("from")))
     raise_if_unanswered(id_parts(about.get("id"))[0])
     if about.get("fromMe") is True:
-        raise SkippedError("own")
+        raise _own(webhook, about) if read is _new else SkippedError("own")
     content = read(webhook.say, body)
     envelope = Envelope(
         channel=CHANNEL,
@@ -80,6 +88,18 @@ def _message(webhook: _Webhook, read: Callable[[Phrases, Object], Content], body
         ),
     )
     return queue_message(envelope, content)
+
+
+def _own(webhook: _Webhook, body: Object) -> OwnMessageError:
+    chat, message_id = id_parts(body.get("id"))
+    return OwnMessageError(
+        OwnMessage(
+            instance_name=webhook.instance,
+            message_id=message_id,
+            user_phone=phone_of(chat or text(body.get("to"))),
+            at_ms=timestamp_ms(body.get("timestamp")),
+        )
+    )
 
 
 def _sender(about: Object) -> Sender:
@@ -163,14 +183,10 @@ _READERS: dict[str, Callable[[Phrases, Object], Content]] = {
 def _receipt(webhook: _Webhook, body: Object) -> Inbound:
     if body.get("ackName") not in _FAILED and body.get("ack") not in _FAILED:
         return Inbound(skipped={"receipt": 1})
-    try:
-        phone = sender(text(body.get("to"))).phone
-    except (SkippedError, InvalidWebhookError):
-        phone = text(body.get("to"))
     failure = DeliveryFailure(
         instance_name=webhook.instance,
         message_id=id_parts(body.get("id"))[1],
-        user_phone=phone,
+        user_phone=phone_of(text(body.get("to"))),
         code="",
         reason="WhatsApp did not take it",
         at_ms=timestamp_ms(body.get("timestamp")),

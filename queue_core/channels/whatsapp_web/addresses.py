@@ -63,6 +63,14 @@ def raise_if_unanswered(chat: str) -> None:
         raise SkippedError(reason)
 
 
+def phone_of(address: str) -> str:
+    """Returns the user of a private chat by the address alone; the address itself if it is of no user."""
+    try:
+        return sender(address).phone
+    except (SkippedError, InvalidWebhookError):
+        return address
+
+
 def is_same_user(first: str, second: str) -> bool:
     """Returns True for two addresses with one phone number."""
     phone = _first(PHONE_ADDRESS, first)

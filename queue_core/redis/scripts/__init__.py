@@ -15,6 +15,7 @@ from queue_core.redis.scripts.answers import (
     FailAnswer,
     ForgetAnswer,
     InventoryAnswer,
+    MatchAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -220,10 +221,81 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_forget)
     place: Annotated[
-        Place, "queue lock reply completed memory stats active damaged conversation base ai channel"
+        Place,
+        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel",
     ]
     now_ms: Now
     drop_waiting: Digits
+
+
+@stub("note_sent")
+class NoteSent(Call[bool], frozen=True, kw_only=True):
+    """Notes the id of a reply. Returns True if there was a report on it already."""
+
+    read = staticmethod(answers.read_is_found)
+    partition: Annotated[Partition, "reports_due damaged sent"]
+    fingerprint: bytes
+    note: bytes
+    now_ms: Now
+    ttl_ms: Number
+
+
+@stub("report_sent")
+class ReportSent(Call[tuple[str, str]], frozen=True, kw_only=True):
+    """Finds the reply of a report, or keeps the report: "known" with the note, "kept", "repeated", "full"."""
+
+    read = staticmethod(answers.read_texts)
+    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    fingerprint: bytes
+    kind: str
+    report: bytes
+    now_ms: Now
+    keep_ms: Number
+    ttl_ms: Number
+    reports_max: Number
+
+
+@stub("match_reports")
+class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
+    """Settles reports that are due."""
+
+    read = staticmethod(answers.read_matches)
+    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    now_ms: Now
+    ttl_ms: Number
+    again_ms: Number
+    limit: Number
+
+
+@stub("note_undelivered")
+class NoteUndelivered(Call[str], frozen=True, kw_only=True):
+    """Notes in a conversation that a reply did not reach the user."""
+
+    read = staticmethod(text)
+    place: Annotated[Place, "undelivered dead damaged conversation"]
+    now_ms: Now
+    head: bytes
+    element: bytes
+    letter: bytes
+    reason: str
+    reply: str
+    ttl_ms: Number
+    undelivered_max: Number
+    dead_letters_max: Number
+
+
+@stub("forget_sent", mends=False)
+class ForgetSent(Call[int], frozen=True, kw_only=True):
+    """Deletes the ids of the replies to a conversation from some buckets, and reports on them; counts both."""
+
+    read = staticmethod(answers.read_count)
+    partition: Annotated[Partition, "reports sent"]
+    conversation: str
+    address: bytes
+    now_ms: Now
+    ttl_ms: Number
+    first: Number
+    last: Number
 
 
 @stub("rescue")

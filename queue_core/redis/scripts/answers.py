@@ -102,6 +102,13 @@ class InventoryAnswer(NamedTuple):
     unsure_replies: int
 
 
+class MatchAnswer(NamedTuple):
+    """Reports that were due, each with its note, and the number of reports that are still kept."""
+
+    kept: int
+    found: list[tuple[str, str]]
+
+
 _STANDINGS: dict[str, Standing] = {"held": "held", "settled": "settled", "superseded": "superseded"}
 
 
@@ -191,6 +198,17 @@ def read_count(raw: Any) -> int:
 def read_pair(raw: Any) -> tuple[int, int]:
     """Return two numbers."""
     return raw[0], raw[1]
+
+
+def read_texts(raw: Any) -> tuple[str, str]:
+    """Return two texts."""
+    return text(raw[0]), text(raw[1])
+
+
+def read_matches(raw: Any) -> MatchAnswer:
+    """Return the reports that were due."""
+    kept, *found = raw
+    return MatchAnswer(kept, [(text(report), text(note)) for report, note in found])
 
 
 def read_is_found(raw: Any) -> bool:

@@ -77,7 +77,7 @@ local function mend(keys, problem, now_ms)
     {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
     {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
     {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
-    {'backend_trials', 'zset'},
+    {'backend_trials', 'zset'}, {'reports', 'hash'}, {'reports_due', 'zset'}, {'undelivered', 'list'},
   }
   local count = 0
   for _, wanted in ipairs(types) do

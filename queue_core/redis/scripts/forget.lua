@@ -2,7 +2,7 @@
 -- messages wait and `drop_waiting` is not '1'; then it deletes nothing.
 -- A key of another type than expected counts as one and is deleted too.
 -- Returns {'forgotten' | 'waiting' | 'in flight', messages in the queue, ms until the lease ends, finished messages,
---   1 if a reply was recorded, 1 if there was a memory, 1 if there were statistics}
+--   1 if a reply was recorded, 1 if there was a memory, more than 0 if there were statistics}
 
 local function count(command, key)
   local answer = redis.pcall(command, key)
@@ -20,10 +20,11 @@ elseif waiting > 0 and drop_waiting ~= '1' then
 end
 local kept = {
   count('LLEN', place.completed), redis.call('EXISTS', place.reply), redis.call('EXISTS', place.memory),
-  redis.call('EXISTS', place.stats),
+  redis.call('EXISTS', place.stats, place.undelivered),
 }
 if standing == 'forgotten' then
   redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
+  redis.call('UNLINK', place.undelivered, place.sent_again)
   redis.call('ZREM', place.active, place.conversation)
   forget_waits(place)
 end

@@ -17,6 +17,7 @@ from queue_core.legacy.store import StoredMessage
 from queue_core.message import DeadLetter, QueueMessage
 from queue_core.queue.inspection import Conversation
 from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.sent_replies import words_of
 from queue_core.server.config import ServerSettings
 from queue_core.server.operator.arguments import FAILED, OK, add_command, count, phone_spellings
 from queue_core.server.operator.output import (
@@ -179,6 +180,12 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
         facts.append(
             ("reply", f"{reply.send_state}, recorded {since} ago: {_cut(reply.text, is_full=is_full)}")
         )
+    if undelivered := queued.undelivered:
+        newest_failure = undelivered[-1]
+        since = age(queued.now_ms - newest_failure.noted_at_ms)
+        words = _cut(words_of(newest_failure.code, newest_failure.reason), is_full=is_full)
+        replies = "1 reply" if len(undelivered) == 1 else f"{len(undelivered)} replies"
+        facts.append(("not delivered", f"{replies}; of the newest it was reported {since} ago: {words}"))
     if overview.dead:
         newest = overview.dead[-1]
         since = age(queued.now_ms - newest.dead_at_ms)
@@ -330,6 +337,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
         "reply": msgspec.to_builtins(queued.reply),
         "pending": listed(queued.pending),
         "finished": listed(finished),
+        "undelivered": msgspec.to_builtins(queued.undelivered),
         "deadLetters": [letter.id for letter in overview.dead],
         "statistics": queued.statistics,
         "oldBuffer": {

@@ -14,9 +14,12 @@ from queue_core.channels.base import Channel, SendUncertainError
 from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
+from queue_core.channels.evolution_go.channel import EvolutionGoChannel
 from queue_core.channels.sending import parts_of
+from queue_core.channels.waha.channel import WahaChannel
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
+from queue_core.sent import SentPart, noting_sent
 from tests.queue_core.stub_http import Answer, batch, stub
 
 TOKEN = "token-of-the-test"
@@ -85,6 +88,51 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
         "US.ENT.11815799212886844830",
     ]
     assert not any("to" in body for body in server.bodies)
+
+
+def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
+    """Returns a channel of any provider."""
+    if kind == "waha":
+        return WahaChannel(session, url, TOKEN, timeout_s=10)
+    if kind == "evolution_go":
+        return EvolutionGoChannel(session, url, {"": TOKEN}, timeout_s=10)
+    return channel_of(kind, session, url)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("evolution", {"key": {"remoteJid": "966500000001@s.whatsapp.net", "id": "3EB0"}}, "3EB0"),
+        ("evolution", {"status": "PENDING"}, ""),
+        ("evolution", [{"key": {"id": "3EB0"}}], ""),
+        ("evolution_go", {"message": "success", "data": {"Info": {"ID": "3EB0", "IsFromMe": True}}}, "3EB0"),
+        ("evolution_go", {"message": "success", "data": None}, ""),
+        ("waha", {"id": "true_966500000001@c.us_3EB0", "fromMe": True}, "3EB0"),
+        ("waha", {"id": {"_serialized": "true_966500000001@c.us_3EB0_out", "id": "3EB0"}}, "3EB0"),
+        ("waha", {"key": {"remoteJid": "966500000001@s.whatsapp.net", "fromMe": True, "id": "3EB0"}}, "3EB0"),
+        ("waha", {"id": 7}, ""),
+        ("cloud", {"messaging_product": "whatsapp", "messages": [{"id": "wamid.A"}]}, "wamid.A"),
+        ("cloud", {"messages": []}, ""),
+        ("cloud", {"messages": [{"id": 5}]}, ""),
+    ],
+)
+async def test_the_id_that_the_provider_gives_is_noted(
+    session: aiohttp.ClientSession, kind: str, body: Any, expected: str
+) -> None:
+    parts: list[SentPart] = []
+    async with stub(Answer(body)) as server:
+        with noting_sent(parts):
+            await sent(the_channel(kind, session, server.url), batch("x"), "hi")
+    assert parts == ([SentPart(expected, "hi")] if expected else [])
+
+
+async def test_each_part_has_its_id(session: aiohttp.ClientSession) -> None:
+    parts: list[SentPart] = []
+    ids = [Answer({"messages": [{"id": f"wamid.{number}"}]}) for number in (1, 2)]
+    async with stub(*ids) as server:
+        with noting_sent(parts):
+            await sent(channel_of("cloud", session, server.url), batch("x"), "a" * 4_096 + "b")
+    assert parts == [SentPart("wamid.1", "a" * 4_096), SentPart("wamid.2", "b")]
 
 
 @BOTH

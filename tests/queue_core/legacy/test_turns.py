@@ -16,8 +16,11 @@ from queue_core import (
     Batch,
     InvalidMessageError,
     QueueMessage,
+    QueueUnavailableError,
 )
 from queue_core.legacy.switch_back import adopt_leftovers
+from queue_core.queue.sent_replies import Report
+from queue_core.sent import note_sent
 from tests.queue_core.bot import happens, on_newest
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, Gate, World
 
@@ -45,6 +48,36 @@ async def test_a_burst_is_answered_as_one_turn(redis_client: Redis) -> None:
     world.time.move(8_000)
     await world.at_rest()
     assert world.bot.asked_ids[1:] == [("m4",)]
+
+
+@on_newest
+async def test_the_ids_of_its_replies_are_kept(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(redis_client)
+    world.intake._store._sent = sent = world.queue.sent
+
+    async def send(batch: Batch, reply: str) -> None:
+        note_sent(f"out-{batch.ids[0]}", reply)
+
+    monkeypatch.setattr(world.intake._host, "_send", send)
+    reports = [
+        Report(kind="own", instance_name="bot", reply_id=f"out-{name}", user_phone=PHONE)
+        for name in ("m1", "m2")
+    ]
+
+    async def away(*_: Any) -> None:
+        raise QueueUnavailableError("away")
+
+    await world.receive("m1")
+    world.time.move(8_000)
+    await world.at_rest()
+    monkeypatch.setattr(sent, "note", away)
+    await world.receive("m2")
+    world.time.move(8_000)
+    await world.at_rest()
+    assert [(await world.queue.sent.report(report)).status for report in reports] == ["known", "kept"]
+    assert "the ids of a reply are not noted: away" in caplog.text
 
 
 @on_newest

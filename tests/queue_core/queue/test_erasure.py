@@ -9,7 +9,9 @@ from redis.asyncio import Redis
 
 from queue_core import MessageQueue
 from queue_core.queue.erasure import Forgotten
+from queue_core.queue.sent_replies import Report, SentReply
 from queue_core.redis.scripts.loader import text
+from queue_core.sent import SentPart
 from tests.queue_core.bot import claimed_batch, message
 from tests.queue_core.queue.conftest import Clock
 
@@ -31,6 +33,7 @@ EXPIRING = ("seen:", "last_claim:")
 
 async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE) -> None:
     """Leave something of every kind: the last message is in backoff, with a recorded reply."""
+    parts = [SentPart(f"out-{phone}", "a reply"), SentPart(f"out-2-{phone}", "a reply")]
     for message_id in ("finished", "dead", "waits"):
         await queue.enqueue(message(message_id, phone))
         clock.now_ms += 8_000
@@ -40,7 +43,13 @@ async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE
         else:
             await queue.record_reply(batch, "a reply")
             await queue.fail(batch, "no luck", dead=message_id == "dead", not_sent=True)
+        await queue.sent.note(batch, parts)
+        await queue.sent.note_again(batch)
     await queue.notes.put("bot", phone, b"a memory", ttl_s=1_000)
+    failed = Report(kind="failed", instance_name="bot", reply_id=f"out-{phone}", user_phone=phone)
+    await queue.sent.note_undelivered(failed, SentReply("bot", phone, b"", ""))
+    early = Report(kind="own", instance_name="bot", reply_id=f"early-{phone}", user_phone=phone)
+    await queue.sent.report(early)
 
 
 async def contents(redis: Any) -> dict[str, str]:
@@ -81,6 +90,17 @@ async def test_nothing_of_a_forgotten_user_stays(
     left = [key for key, value in (await contents(redis_client)).items() if PHONE in key + value]
     assert left == []
     others = await queue.conversation("bot", "1")
+    assert [it.reply_id for it in others.undelivered] == ["out-1"]
+    echoes = [
+        Report(kind="own", instance_name="bot", reply_id=reply_id, user_phone="")
+        for reply_id in ("out-1", "early-1", f"out-{PHONE}", f"early-{PHONE}")
+    ]
+    assert [(await queue.sent.report(echo)).status for echo in echoes] == [
+        "known",
+        "repeated",
+        "kept",
+        "kept",
+    ]
     assert (len(others.pending), len(others.completed), others.reply is not None) == (1, 1, True)
     assert [letter.user_phone for letter in await queue.dead_letters()] == ["1"]
     assert await queue.notes.get("bot", "1") == b"a memory"

@@ -10,6 +10,8 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from queue_core import Batch, MessageQueue, QueueMessage, QueueSettings
+from queue_core.queue.sent_replies import Report
+from queue_core.sent import SentPart
 
 EPOCH_MS = 1_790_000_000_000
 USERS = 40
@@ -129,3 +131,34 @@ async def test_a_hold_of_all_partitions_and_the_end_of_it(queue: MessageQueue, c
     batches = await claim_all(queue)
     assert {batch.user_phone for batch in batches} == {str(phone) for phone in range(1, USERS)}
     assert {batch.ids for batch in batches} == {("new",)}
+
+
+async def test_reports_on_replies_find_conversations_in_other_partitions(
+    queue: MessageQueue, clock: Clock
+) -> None:
+    await asyncio.gather(*(queue.enqueue(message("m1", phone)) for phone in range(USERS)))
+    clock.now_ms += 8_000
+    batches = await claim_all(queue)
+    reports = [
+        Report(kind="failed", instance_name="bot", reply_id=f"out-{batch.user_phone}", user_phone="?")
+        for batch in batches
+    ]
+    early, late = reports[: USERS // 2], reports[USERS // 2 :]
+    assert {(await queue.sent.report(report)).status for report in early} == {"kept"}
+    for batch in batches:
+        await queue.sent.note(batch, [SentPart(f"out-{batch.user_phone}", "hi")])
+    pairs = [
+        (pair.report, pair.reply) for part in queue.sent.waiting() for pair in await queue.sent.match(part)
+    ]
+    pairs += [(report, (await queue.sent.report(report)).reply) for report in late]
+    for report, reply in pairs:
+        assert reply
+        assert report.reply_id == f"out-{reply.user_phone}"
+        assert await queue.sent.note_undelivered(report, reply) == "noted"
+    assert len(pairs) == USERS
+    assert len((await queue.conversation("bot", "7")).undelivered) == 1
+    for batch in batches:
+        await queue.complete(batch)
+    await queue.forget("bot", "7")
+    statuses = [(await queue.sent.report(report)).status for report in reports]
+    assert (statuses.count("kept"), statuses.count("known")) == (1, USERS - 1)

@@ -22,7 +22,7 @@ REASONS: dict[Reason, str] = {
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
 
-MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim"}
+MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim", "sent", "undelivered", "sent_again"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",
@@ -39,6 +39,8 @@ NEVER_EXPIRE = {
     "outage_news",
     "backend_waiting",
     "backend_trials",
+    "reports",
+    "reports_due",
 }
 """Kinds of key that have none: who loses one of these loses a message, its order or its holder."""
 

@@ -29,6 +29,11 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
+        scripts.NoteSent,
+        scripts.ReportSent,
+        scripts.MatchReports,
+        scripts.NoteUndelivered,
+        scripts.ForgetSent,
     )
 )
 

@@ -62,7 +62,12 @@ async def open_site(**environment: str) -> AsyncIterator[Site]:
     async with open_runtime(settings, write=printed.append) as runtime:
         intake = Intake(runtime.queue, runtime.bot.handle, runtime.bot.send)
         webhooks = Webhooks(
-            settings, intake, runtime.bot, runtime.journal, keep=runtime.queue.keep_unreadable
+            settings,
+            intake,
+            runtime.bot,
+            runtime.journal,
+            keep=runtime.queue.keep_unreadable,
+            deliveries=runtime.deliveries,
         )
         app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()
         async with TestClient(TestServer(app)) as client:

@@ -84,6 +84,29 @@ async def test_a_delivery_repeated_adds_nothing(tmp_path: Path) -> None:
         world.answered_once(["m1", "m2"])
 
 
+async def test_a_failure_that_is_reported_before_the_send_is_answered_reaches_the_conversation(
+    tmp_path: Path,
+) -> None:
+    key = {"remoteJid": "77@lid", "fromMe": True, "id": "out"}
+    failure = {"event": "messages.update", "instance": "bot", "data": {"key": key, "status": "ERROR"}}
+    async with (
+        outside() as world,
+        running("serve", environment={**QUICK, **world.environment()}, folder=tmp_path) as server,
+    ):
+        world.after_send.shut()
+        await server.post("/webhook/evolution", evolution("m1"))
+        await world.after_send.somebody_waits()
+        assert await server.post("/webhook/evolution", failure) == (200, {"skipped": {"failed delivery": 1}})
+        assert (await server.says("a reply did not reach its user"))["outcome"] == "not known yet"
+        world.after_send.open()
+        line = await server.says("a reply did not reach its user", times=2)
+        assert (line["outcome"], line["conversation"]) == (
+            "noted",
+            (await server.says("turn completed"))["conversation"],
+        )
+        world.answered_once(["m1"])
+
+
 async def test_a_message_that_comes_while_the_ai_works_waits_where_a_flow_may_have_effects(
     tmp_path: Path,
 ) -> None:

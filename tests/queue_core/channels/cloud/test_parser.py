@@ -36,7 +36,9 @@ def test_kinds(name: str) -> None:
 @pytest.mark.parametrize("name", CLOUD_SKIPPED)
 def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
     message, reason = CLOUD_SKIPPED[name]
-    assert parsed(cloud(cloud_message("text", None) | message)) == Inbound(skipped={reason: 1})
+    inbound = parsed(cloud(cloud_message("text", None) | message))
+    assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
+    assert bool(inbound.own) == (reason == "own")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,23 @@ def test_a_message_from_the_number_of_the_business_is_an_echo_only_if_it_says_so
     """Better to answer an echo, which Meta sends elsewhere, than to drop a user."""
     message = text(**{"from": "15550000000"})
     assert only(parsed(cloud(messages=[message], contacts=[]))).message == "x"
-    assert parsed(cloud(messages=[message | {"to": PHONE}], contacts=[])) == Inbound(skipped={"own": 1})
+    inbound = parsed(cloud(messages=[message | {"to": PHONE}], contacts=[]))
+    assert (inbound.messages, inbound.skipped) == ((), {"own": 1})
+    (own,) = inbound.own
+    assert (own.instance_name, own.message_id, own.user_phone) == ("1001", "wamid.1", PHONE)
+
+
+def test_what_the_business_writes_in_the_app_is_its_own() -> None:
+    echo = {"from": "15550000000", "to": f"+{PHONE}", "id": "wamid.app", "timestamp": "1793600000"}
+    payload = cloud(messages=[], contacts=[])
+    change = payload["entry"][0]["changes"][0]
+    change |= {"field": "smb_message_echoes"}
+    change["value"] |= {"message_echoes": [echo, {"to": PHONE}, 7]}
+    inbound = parsed(payload)
+    assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {"event": 1})
+    (own,) = inbound.own
+    assert (own.instance_name, own.message_id, own.user_phone) == ("1001", "wamid.app", PHONE)
+    assert own.at_ms == 1_793_600_000_000
 
 
 def test_users_with_and_without_a_number_in_one_webhook() -> None:

@@ -122,7 +122,10 @@ def test_both_addresses_of_a_user_are_told() -> None:
     ],
 )
 def test_chats_that_are_never_answered_are_counted(key: dict[str, Any], reason: str) -> None:
-    assert parsed(evolution({"conversation": "x"}, key=key)) == Inbound(skipped={reason: 1})
+    inbound = parsed(evolution({"conversation": "x"}, key=key))
+    assert (inbound.messages, inbound.unreadable, inbound.skipped) == ((), (), {reason: 1})
+    expected = [("shop", "3EB0", "966500000001")] if reason == "own" else []
+    assert [(own.instance_name, own.message_id, own.user_phone) for own in inbound.own] == expected
 
 
 @pytest.mark.parametrize(

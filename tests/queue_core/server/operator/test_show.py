@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from queue_core import QueueMessage, QueueUnavailableError
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
 from queue_core.queue.outages import OutageSign
+from queue_core.queue.sent_replies import Report, SentReply
 from queue_core.server.tags import ConversationTags
 from tests.queue_core.bot import claimed_batch
 from tests.queue_core.server.operator.console import HOSTILE, Console, console_on, settings_for
@@ -60,6 +61,25 @@ async def test_a_lease_and_a_recorded_reply(console: Console) -> None:
         "sendState": "unsure",
         "recordedAtMs": 0,
     }
+
+
+async def test_replies_that_did_not_arrive(console: Console) -> None:
+    await console.put("one")
+    for number, reason in enumerate(("Undeliverable", "Too late\x1b[2J")):
+        report = Report(
+            kind="failed",
+            instance_name="bot",
+            reply_id=f"out{number}",
+            user_phone="201",
+            code="131047",
+            reason=reason,
+        )
+        await console.queue.sent.note_undelivered(report, SentReply("bot", "201", b"", ""))
+    shown = await console.run("show", "bot", "201")
+    assert "2 replies; of the newest it was reported " in shown.out
+    assert r"error 131047: Too late\x1b[2J" in shown.out
+    as_json = (await console.run("show", "bot", "201", "--json")).json
+    assert [it["replyId"] for it in as_json["undelivered"]] == ["out0", "out1"]
 
 
 async def test_a_lease_that_ran_out(real_redis: Redis, capsys: pytest.CaptureFixture[str]) -> None:

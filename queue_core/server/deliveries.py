@@ -1,0 +1,94 @@
+"""Deliveries: what providers report on replies that were sent, matched with the conversations of these replies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from queue_core.channels.base import DeliveryFailure, OwnMessage
+from queue_core.errors import QueueError
+from queue_core.queue.message_queue import MessageQueue
+from queue_core.queue.sent_replies import Matched, Report
+from queue_core.server.journal import Journal
+
+LOOK_EVERY_S = 1.0
+"""Time between two looks at reports whose reply is not known yet, while there are any of this process."""
+
+_log = logging.getLogger(__name__)
+
+
+class Deliveries:
+    """Receiver of reports on replies, for one process.
+
+    A report on a reply that is not known yet waits in Redis. This process looks for its own reports every second
+    (`watch`), and the monitor for all (`look`), so that none is lost with the process that took it.
+    """
+
+    def __init__(self, queue: MessageQueue, journal: Journal) -> None:
+        self._queue = queue
+        self._journal = journal
+
+    async def failed(self, failure: DeliveryFailure) -> None:
+        """Note that a reply did not reach its user. Raises QueueUnavailableError: then it must be reported again."""
+        report = Report(
+            kind="failed",
+            instance_name=failure.instance_name,
+            reply_id=failure.message_id,
+            user_phone=failure.user_phone,
+            code=failure.code,
+            reason=failure.reason,
+            at_ms=failure.at_ms,
+        )
+        found = await self._queue.sent.report(report)
+        if found.reply:
+            await self._note(Matched(report, found.reply), is_new=True)
+        elif found.status != "repeated":
+            self._journal.undelivered(
+                report, None, "not known yet" if found.status == "kept" else "not known"
+            )
+
+    async def written(self, own: OwnMessage) -> None:
+        """Find out whether a message of the bot's number is a reply that came back. Logs errors of Redis only."""
+        report = Report(
+            kind="own",
+            instance_name=own.instance_name,
+            reply_id=own.message_id,
+            user_phone=own.user_phone,
+            at_ms=own.at_ms,
+        )
+        try:
+            found = await self._queue.sent.report(report)
+        except QueueError as error:
+            _log.warning("it is not known who wrote a message of the bot's number: %s", error)
+            return
+        if found.status in ("known", "full"):
+            await self._note(Matched(report, found.reply))
+
+    async def watch(self) -> None:
+        """Look every second for replies that have become known, while this process has reports; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look()
+            except QueueError as error:
+                _log.debug("reports on replies wait for Redis: %s", error)
+
+    async def look(self, *, everywhere: bool = False) -> None:
+        """Settle the reports whose reply has become known, or that waited for long enough.
+
+        Looks where this process has reports, or everywhere.
+        """
+        sent = self._queue.sent
+        for partition in sent.waiting(everywhere=everywhere):
+            matched = await sent.match(partition)
+            await asyncio.gather(*map(self._note, matched))
+            await sent.settle([pair.report for pair in matched if pair.reply])
+
+    async def _note(self, matched: Matched, *, is_new: bool = False) -> None:
+        report, reply, may_be_reply = matched
+        if report.kind == "own":
+            self._journal.own_message(report, "bot" if reply else "unknown" if may_be_reply else "others")
+        elif reply:
+            outcome = await self._queue.sent.note_undelivered(report, reply)
+            if outcome != "known":
+                self._journal.undelivered(report, reply, outcome, is_new=is_new)
