@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import redis.exceptions
 
-from sim.engine.loop import SimLoop
 
 Command = tuple[str | int, ...]
 
@@ -37,7 +36,7 @@ class RestRedis:
 
     def __init__(
         self,
-        loop: SimLoop,
+        loop: asyncio.AbstractEventLoop,
         execute: Callable[[Command], Any],
         round_trip_ms: Callable[[], float],
         observers: list[WriteObserver],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import redis.asyncio
 import redis.exceptions
@@ -70,7 +70,7 @@ class _Pipeline:
         self._commands: list[Command] = []
         self._readings: list[Callable[[Any], Any]] = []
 
-    async def __aenter__(self) -> _Pipeline:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

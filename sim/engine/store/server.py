@@ -1,4 +1,4 @@
-"""The simulated server on the store, and the network in front of it; `sim/engine/network.py` is the same on fakeredis."""
+"""A server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from typing import Any
 import redis.exceptions
 
 from sim.engine.distributions import Distribution
-from sim.engine.loop import SimLoop
 from sim.engine.rest import RestRedis, WriteObserver
 from sim.engine.store.client import Command, StoreClient
 from sim.engine.store.store import Store
 
 
 class StoreServer:
-    """One Redis server and the network to it."""
+    """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds."""
 
     def __init__(
-        self, loop: SimLoop, *, epoch_ms: int, latency: Distribution, stream: Callable[[str], Random]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock_us: Callable[[], int],
+        latency: Distribution,
+        stream: Callable[[str], Random],
     ) -> None:
         self.loop = loop
-        self._epoch_ms = epoch_ms
         self._latency = latency
         self._stream = stream
         self._observers: list[WriteObserver] = []
@@ -32,10 +35,7 @@ class StoreServer:
         self._held: list[Callable[[], None]] = []
         self._under_way: dict[asyncio.Future[list[Any]], None] = {}
         self._blocked: dict[_Blocked, None] = {}
-        self.store = Store(self._clock_us)
-
-    def _clock_us(self) -> int:
-        return self._epoch_ms * 1000 + round(self.loop.env.now * 1000)
+        self.store = Store(clock_us)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

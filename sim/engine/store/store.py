@@ -1,6 +1,6 @@
 """The store: commands and scripts go in, answers as redis-py's parser gives them come out.
 
-`store.lua` has the commands. A command that it does not have raises UnknownCommandError, so that nothing is simulated
+The files in `lua/` have the commands. A command that it does not have raises UnknownCommandError, so that nothing is simulated
 wrongly in silence. `tests/sim/engine/store/` compares it with real servers, call by call.
 """
 
@@ -13,13 +13,21 @@ from importlib.resources import files
 from typing import Any
 
 import hiredis
-from lupa import luajit21
+
+try:
+    from lupa import luajit21 as lua_language
+except ImportError:  # a machine without LuaJIT: the same language, slower
+    from lupa import lua51 as lua_language
 from redis._parsers.base import BaseParser
 from redis.exceptions import ResponseError
 
 
 class UnknownCommandError(Exception):
-    """A command that the store does not have: add it to `store.lua`, and to the tests that compare it with Redis."""
+    """A command that the store does not have: add it to a file in `lua/`, and to the tests that compare it with Redis."""
+
+
+_PARTS = ("data", "keys", "texts", "lists", "maps", "sorted", "streams", "server")
+"""Files in the order in which they are loaded; the last one returns the functions that Python calls."""
 
 
 class Store:
@@ -27,15 +35,15 @@ class Store:
 
     def __init__(self, clock_us: Callable[[], int]) -> None:
         self._clock_us = clock_us
-        runtime = luajit21.LuaRuntime(encoding=None, register_eval=False)
-        lua = runtime.execute((files("sim.engine.store") / "store.lua").read_bytes())
+        runtime = lua_language.LuaRuntime(encoding=None, register_eval=False)
+        lua = _load(runtime)
         self._json = _Json(runtime)
         lua[b"use_json"](self._json.decode, self._json.encode)
         self._command, self._run, self._load = lua[b"command"], lua[b"run"], lua[b"load"]
+        self._forget_scripts = lua[b"forget_scripts"]
         self._set_time, self._set_state = lua[b"set_time"], lua[b"set_state"]
         self._unknown, self._touched = lua[b"unknown"], lua[b"touched"]
         self._reader = hiredis.Reader(protocolError=ResponseError, replyError=_error_of)
-        self._scripts: dict[bytes, bytes] = {}
 
     def execute(self, command: Sequence[Any]) -> Any:
         """Run a command and return its answer; an error reply is returned as an exception of redis-py.
@@ -67,8 +75,10 @@ class Store:
             sha = hashlib.sha1(arguments[1], usedforsecurity=False).hexdigest().encode()
             if problem := self._load(sha, arguments[1]):
                 return ResponseError(f"Error compiling script: {problem.decode()}")
-            self._scripts[sha] = arguments[1]
             return sha
+        if subcommand == b"FLUSH":
+            self._forget_scripts()
+            return b"OK"
         raise UnknownCommandError(f"SCRIPT {subcommand.decode()}")
 
     def _read(self, answer: bytes) -> Any:
@@ -78,8 +88,18 @@ class Store:
         return self._reader.gets()
 
 
+def _load(runtime: Any) -> Any:
+    """Load the files, which share a table of commands and one of data. Return the functions that Python calls."""
+    commands, data = runtime.table(), runtime.table()
+    functions = None
+    for part in _PARTS:
+        source = (files("sim.engine.store") / "lua" / f"{part}.lua").read_bytes()
+        functions = runtime.execute(source, commands, data)
+    return functions
+
+
 def _error_of(words: str) -> Exception:
-    error = BaseParser.parse_error(words)
+    error = BaseParser.parse_error(words)  # type: ignore[no-untyped-call]  # redis-py has no types here
     return error if isinstance(error, Exception) else ResponseError(words)
 
 
@@ -114,7 +134,7 @@ class _Json:
 def _from_lua(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
-    if luajit21.lua_type(value) != "table":
+    if lua_language.lua_type(value) != "table":
         return value
     keys = list(value.keys())
     if keys and keys == list(range(1, len(keys) + 1)):
