@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import redis.exceptions
 
-
 Command = tuple[str | int, ...]
 
 _READS = frozenset({"EXISTS", "GET", "LLEN", "LRANGE", "SCARD", "SISMEMBER", "SMEMBERS", "TTL", "TYPE"})

@@ -13,7 +13,7 @@ import redis.exceptions
 from sim.engine.distributions import Distribution
 from sim.engine.rest import RestRedis, WriteObserver
 from sim.engine.store.client import Command, StoreClient
-from sim.engine.store.store import Store
+from sim.engine.store.store import Store, UnknownCommandError
 
 
 class StoreServer:
@@ -77,7 +77,11 @@ class StoreServer:
         if self._outage == "hangs":
             self._held.append(lambda: self._arrive(commands, answered, half_s))
         elif self._outage != "away":
-            answers = [self._at_once(command) for command in commands]
+            try:
+                answers = [self._at_once(command) for command in commands]
+            except UnknownCommandError as error:
+                _fail(answered, error)
+                return
             wait_ms = _block_ms(commands[0]) if answers == [None] else None
             if wait_ms is None:
                 self.loop.call_later(half_s, _settle, answered, answers)
@@ -117,8 +121,7 @@ class StoreServer:
             self._blocked.clear()
             error = redis.exceptions.ConnectionError("Connection closed by server.")
             for answered in [*self._under_way]:
-                if not answered.done():
-                    answered.set_exception(error)
+                _fail(answered, error)
 
     def end_outage(self) -> None:
         """End the outage. Execute the requests that came while the server hung, in their order."""
@@ -151,6 +154,11 @@ def _block_ms(command: Command) -> int | None:
         if word in ("BLOCK", "B'BLOCK'"):
             return int(command[index + 1])
     return None
+
+
+def _fail(answered: asyncio.Future[list[Any]], error: Exception) -> None:
+    if not answered.done():
+        answered.set_exception(error)
 
 
 def _settle(answered: asyncio.Future[list[Any]], answers: list[Any]) -> None:

@@ -1,13 +1,14 @@
 """The store: commands and scripts go in, answers as redis-py's parser gives them come out.
 
-The files in `lua/` have the commands. A command that it does not have raises UnknownCommandError, so that nothing is simulated
-wrongly in silence. `tests/sim/engine/store/` compares it with real servers, call by call.
+The files in `lua/` have the commands. A command that is not there raises UnknownCommandError, so that nothing is
+simulated wrongly in silence. `tests/sim/engine/store/` compares the store with real servers, call by call.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -21,9 +22,14 @@ except ImportError:  # a machine without LuaJIT: the same language, slower
 from redis._parsers.base import BaseParser
 from redis.exceptions import ResponseError
 
+_FUNCTIONS = re.compile(
+    rb"(?:local [A-Z_]+ = [\w. */+-]+\n|local function \w+\(.*?\n(?:.*?\n)??end\n)*", re.DOTALL
+)
+"""Functions and constants at the beginning of a script; they depend on none of its inputs."""
+
 
 class UnknownCommandError(Exception):
-    """A command that the store does not have: add it to a file in `lua/`, and to the tests that compare it with Redis."""
+    """A command that the store does not have: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
 
 
 _PARTS = ("data", "keys", "texts", "lists", "maps", "sorted", "streams", "server")
@@ -73,7 +79,8 @@ class Store:
         subcommand = arguments[0].upper()
         if subcommand == b"LOAD":
             sha = hashlib.sha1(arguments[1], usedforsecurity=False).hexdigest().encode()
-            if problem := self._load(sha, arguments[1]):
+            end = _end_of_functions(arguments[1])
+            if problem := self._load(sha, arguments[1][:end], arguments[1][end:]):
                 return ResponseError(f"Error compiling script: {problem.decode()}")
             return sha
         if subcommand == b"FLUSH":
@@ -96,6 +103,11 @@ def _load(runtime: Any) -> Any:
         source = (files("sim.engine.store") / "lua" / f"{part}.lua").read_bytes()
         functions = runtime.execute(source, commands, data)
     return functions
+
+
+def _end_of_functions(source: bytes) -> int:
+    match = _FUNCTIONS.match(source)
+    return match.end() if match else 0
 
 
 def _error_of(words: str) -> Exception:

@@ -140,6 +140,14 @@ function commands.SCAN(cursor, ...)
   return {position + count >= latest and '0' or digits(position + count), matching}
 end
 
+function commands.KEYS(pattern)
+  local matching = {}
+  for _, key in ipairs((data.keys_from(1, math.huge))) do
+    if find(key) and matches(key, text(pattern)) then matching[#matching + 1] = key end
+  end
+  return matching
+end
+
 function commands.DBSIZE()
   local count = 0
   for _, key in ipairs((data.keys_from(1, math.huge))) do

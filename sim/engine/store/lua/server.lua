@@ -136,13 +136,22 @@ function store.command(name, ...)
   return resp(pcall(redis.call, name, ...))
 end
 
--- Compiles a script under its hash. Returns an error in words, or nil.
-function store.load(sha, source)
-  local chunk, problem = loadstring(source, '@user_script')
-  if not chunk then
-    return problem
+-- Returns the function of a script. Its functions and constants are made here, once: Redis makes them at each call.
+local function compiled(functions, body)
+  local make = loadstring(functions .. '\nreturn function()\n' .. body .. '\nend', '@user_script')
+  return make and setfenv(make, environment)()
+end
+
+-- Compiles a script under its hash; it comes in two parts, and the first one has functions and constants only. Returns
+-- an error in words, or nil.
+function store.load(sha, functions, body)
+  local script, problem = compiled(functions, body), nil
+  if not script then -- there are more functions than one function may use, or it has an error
+    script, problem = loadstring(functions .. body, '@user_script')
+    if not script then return problem end
+    setfenv(script, environment)
   end
-  scripts[sha] = setfenv(chunk, environment)
+  scripts[sha] = script
 end
 
 function store.forget_scripts()

@@ -99,6 +99,16 @@ function commands.ZSCORE(key, member)
   return score and digits(score) or false
 end
 
+function commands.ZMSCORE(key, ...)
+  local sorted = find(text(key), 'zset')
+  local scores = {}
+  for index = 1, select('#', ...) do
+    local score = sorted and sorted.scores[text((select(index, ...)))]
+    scores[index] = score and digits(score) or false
+  end
+  return scores
+end
+
 function commands.ZCARD(key)
   local sorted = find(text(key), 'zset')
   return sorted and #sorted.members or 0
@@ -175,4 +185,12 @@ function commands.ZRANGEBYSCORE(key, low, high, ...)
     last = last + 1
   end
   return members_of(sorted, first + skip, last, 1, with_scores)
+end
+
+-- Returns all members at once, as a real server does for small sets.
+function commands.ZSCAN(key, cursor, ...)
+  whole(cursor, 'ERR invalid cursor')
+  if select('#', ...) > 2 then fail(SYNTAX) end
+  local sorted = find(text(key), 'zset')
+  return {'0', sorted and members_of(sorted, 1, #sorted.members, 1, true) or {}}
 end

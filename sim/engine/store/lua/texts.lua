@@ -45,6 +45,15 @@ function commands.SETNX(key, value)
   return commands.SET(key, value, 'NX') and 1 or 0
 end
 
+function commands.GETRANGE(key, first, last)
+  local entry = find(text(key), 'string')
+  first, last = whole(first), whole(last)
+  local size = entry and #entry.value or 0
+  if first < 0 and last < 0 and first > last then return '' end
+  first, last = first < 0 and math.max(first + size, 0) or first, last < 0 and math.max(last + size, 0) or last
+  return entry and string.sub(entry.value, first + 1, last + 1) or ''
+end
+
 function commands.INCRBY(key, step)
   key = text(key)
   local entry = find(key, 'string')
