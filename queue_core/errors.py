@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Blamed = Literal["backend", "turn"]
-"""Cause of a failure: the AI or the channel, or the turn itself, such as its content."""
+Blamed = Literal["backend", "turn", "limit"]
+"""Cause of a failure: the AI or the channel, the turn itself, such as its content, or a limit on the rate."""
 
 
 class QueueError(Exception):
@@ -66,7 +66,8 @@ class RetryLaterError(QueueError):
 
     `after_ms` replaces the backoff of the settings, for answers such as HTTP 429 with Retry-After. `blames` says what
     the reason lies in: "backend", the AI or the channel, which may be away, so that the attempt does not count unless
-    other turns succeed; or "turn", such as its content, so that it counts.
+    other turns succeed; "turn", such as its content, so that it counts; or "limit": too much was sent in a short time,
+    so that the attempt does not count, and no other turn waits.
     """
 
     def __init__(

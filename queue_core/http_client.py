@@ -43,6 +43,11 @@ class HttpAnswer(msgspec.Struct, frozen=True):
         """True when the status is 2xx."""
         return 200 <= self.status < 300
 
+    @property
+    def retry_after_ms(self) -> int:
+        """Wait that the header Retry-After asks for; 0 if it asks for none, or cannot be read."""
+        return int((self.retry_after_s or 0) * 1000)
+
     def json(self) -> Any:
         """Decodes the body as JSON; None if it is not JSON."""
         try:

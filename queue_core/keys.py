@@ -79,6 +79,14 @@ class Partition(NamedTuple):
         """Return the key of the conversations that wait for a backend."""
         return f"{self.base}backend_waiting:{name}"
 
+    def moments_of(self, number: str) -> str:
+        """Return the key of the moments at which a sending number's last messages go."""
+        return f"{self.base}moments:{encode_name(number)}"
+
+    def slowdown_of(self, number: str) -> str:
+        """Return the key of a sending number's pause and rate after refusals."""
+        return f"{self.base}slowdown:{encode_name(number)}"
+
     def damaged_of(self, entry_id: str) -> str:
         """Return the name that a damaged key has now, by the id of its entry."""
         return f"{self.damaged}:{entry_id}"
@@ -120,8 +128,18 @@ class Place(NamedTuple):
     """Start of the keys that layout 1 kept for each message id."""
     ids: str
     """Start of the keys of the fingerprints of message ids, see `Seen`."""
+    changes: Key
+    """Hash: edits and deletions of messages in the list, until they are applied; see `redis/scripts/changes.lua`."""
+    change_notes: Key
+    """Hash: edits and deletions of messages that were not in the list."""
     memory: Key
     """Value that an AI backend keeps from one turn to the next; the queue itself never reads it."""
+    alias: Key
+    """String, only where this name leads to another conversation: that one, encoded. See aliases.lua."""
+    names: Key
+    """Hash: names that lead to this conversation, this one included → kind of the address, "" if unknown."""
+    behind: Key
+    """Hash: conversations of the same user whose messages come before those of this one."""
     undelivered: Key
     """List: the last replies that did not reach the user, as providers reported later."""
     sent_again: Key
@@ -242,7 +260,12 @@ class KeySpace:
             ai="ai",
             channel=f"channel:{conversation.partition(':')[0]}",
             ids=f"{base}ids",
+            changes=f"{base}changes:{conversation}",
+            change_notes=f"{base}change_notes:{conversation}",
             memory=f"{base}memory:{conversation}",
+            alias=f"{base}alias:{conversation}",
+            names=f"{base}names:{conversation}",
+            behind=f"{base}behind:{conversation}",
             undelivered=f"{base}undelivered:{conversation}",
             sent_again=f"{base}sent_again:{conversation}",
             active=partition.active,

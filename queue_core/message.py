@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -15,6 +16,9 @@ Trigger = Literal["window", "size", "idle", "retry", "direct"]
 BackendKind = Literal["ai", "channel"]
 """Something that a turn needs: the AI, and then the channel of its instance."""
 SendState = Literal["not sent", "unsure", "sent"]
+Changed = Literal["", "edited", "edited again", "deleted", "noted"]
+"""Fate of a message that was changed: its user edited it (an edit: edited it again), or deleted it. "noted" is a change
+that was carried out or only noted, and is not read itself."""
 
 MAX_NAME_BYTES = 512
 """Limit on an instance name, a phone and a message id, in bytes of UTF-8."""
@@ -48,11 +52,17 @@ class QueueMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     retry_count: int = 0
     processing_started_at: int | None = None
     completed_at: int | None = None
+    changed: Changed = ""
+    """Set when a change reached the message before it was read."""
+    written_at: int = 0
+    """Provider's time of an edited message, as Redis stores it; `timestamp` has it when the message is read."""
+    earlier: str = ""
+    """Text before an edit, if `keep_deleted_texts` is set."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every field under its JSON name, defaults included."""
+        """Return every field under its JSON name, defaults included, but `written_at`, which only Redis needs."""
         names = zip(self.__struct_fields__, self.__struct_encode_fields__, strict=True)
-        return {encoded: getattr(self, name) for name, encoded in names}
+        return {encoded: getattr(self, name) for name, encoded in names if name != "written_at"}
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +70,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     instance_name: str
     user_phone: str
+    """Name of the conversation. The messages may have other names of the same user; reply to that of the last one."""
     messages: tuple[QueueMessage, ...]
     token: int
     """Fencing token: grows with each claim of a partition. Give it to systems that can refuse an older token."""
@@ -114,17 +125,22 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to an enqueue. All three statuses mean that the message is safe and need not be delivered again."""
+    """Answer to an enqueue. All statuses mean that the message is safe and need not be delivered again."""
 
-    status: Literal["queued", "duplicate", "late"]
+    status: Literal["queued", "changed", "duplicate", "late"]
+    """"changed": it was an edit or a deletion, which waits for its turn beside the message, or is only noted."""
     id: str
     added_at_ms: int
     """Time at which this id was stored: now, or, for a duplicate, the first time (up to `dedupe_ttl_s` / 384 early)."""
     waiting: int = 0
     """Number of messages in the conversation, this one included (0 for a duplicate or a late one)."""
+    user_phone: str = ""
+    """Name of the user's conversation: another one than the message's, if both names lead to one conversation."""
 
 
 _decoder = msgspec.json.Decoder(QueueMessage)
+_ESCAPED = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
+"""Characters that JSON writes as codes: no provider's id has them."""
 
 
 def encode(message: QueueMessage, max_bytes: int) -> bytes:
@@ -134,7 +150,7 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
     """
     _check_types(message)
     history = (message.added_at, message.retry_count, message.processing_started_at, message.completed_at)
-    if any(history) or message.status != "pending":  # it was in a queue before
+    if any(history) or message.changed or message.status != "pending":  # it was in a queue before
         message = QueueMessage(
             id=message.id,
             instance_name=message.instance_name,
@@ -166,9 +182,81 @@ def encode(message: QueueMessage, max_bytes: int) -> bytes:
 def decode(stored: bytes | str) -> QueueMessage | None:
     """Return the message that Redis holds, or None when the value is not a message."""
     try:
-        return _decoder.decode(stored)
+        message = _decoder.decode(stored)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    return _as_edited(message) if message.written_at or message.changed else message
+
+
+def _as_edited(message: QueueMessage) -> QueueMessage:
+    """Return an edited message as it is read: Redis stores the edit under the message's id."""
+    if message.changed not in ("edited", "edited again"):
+        return message
+    message = msgspec.structs.replace(message, timestamp=message.written_at, written_at=0)
+    change = message.message_data.get("change")
+    if message.changed == "edited again" or not isinstance(change, dict):
+        return message
+    data = {name: value for name, value in message.message_data.items() if name != "change"}
+    if kind := change.get("kind"):
+        data["kind"] = kind
+    return msgspec.structs.replace(message, message=str(change.get("text", "")), message_data=data)
+
+
+def edited(message: QueueMessage, edit: QueueMessage, *, keeps_text: bool) -> QueueMessage:
+    """Return a message with the content of its edit, as `redis/scripts/changes.lua` stores it."""
+    is_edit = "change" in message.message_data and message.changed != "edited"
+    return _as_edited(
+        msgspec.structs.replace(
+            edit,
+            id=message.id,
+            added_at=message.added_at,
+            written_at=message.timestamp,
+            status=message.status,
+            retry_count=message.retry_count,
+            processing_started_at=message.processing_started_at,
+            changed="edited again" if is_edit else "edited",
+            earlier=message.message if keeps_text else "",
+        )
+    )
+
+
+class Change(NamedTuple):
+    """Change of an earlier message of the same user."""
+
+    what: Literal["edit", "deletion"]
+    target_id: str
+
+
+def as_edit(message: QueueMessage, target_id: str) -> QueueMessage:
+    """Return a message that gives its text to an earlier one."""
+    change = {"what": "edit", "id": target_id, "text": message.message}
+    return msgspec.structs.replace(message, message_data={**message.message_data, "change": change})
+
+
+def as_deletion(message: QueueMessage, target_id: str) -> QueueMessage:
+    """Return a message that deletes an earlier one."""
+    change = {"what": "deletion", "id": target_id}
+    return msgspec.structs.replace(message, message_data={**message.message_data, "change": change})
+
+
+def change_of(message: QueueMessage) -> Change | None:
+    """Return the change that a message makes to an earlier one.
+
+    None for any other message, for a change that does not say of which message, and for an edit without the new text:
+    these are read like any message. `channels/base.py` describes `message_data`.
+    """
+    data: Any = message.message_data
+    change = data.get("change") if isinstance(data, dict) else None
+    if not isinstance(change, dict):
+        return None
+    what, target_id = change.get("what"), change.get("id")
+    if what not in ("edit", "deletion") or not isinstance(target_id, str):
+        return None
+    has_text = what == "deletion" or isinstance(change.get("text"), str)
+    is_usable = 0 < len(target_id) <= MAX_NAME_BYTES and target_id != message.id
+    if not has_text or not is_usable or _ESCAPED.search(target_id + message.id):
+        return None
+    return Change(what, target_id)
 
 
 def is_deeper_than(value: Any, depth_max: int) -> bool:
@@ -215,6 +303,8 @@ def _check_types(message: QueueMessage) -> None:
 
 def well_formed(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot hold, by U+FFFD."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

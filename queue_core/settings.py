@@ -103,12 +103,17 @@ class QueueSettings(TurnRules):
     queue_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """QUEUE_TTL: a message that no worker takes in this time becomes a dead letter."""
     outage_patience_s: int = _whole(72_000, 1, 30 * 86_400)
-    """OUTAGE_PATIENCE: while the AI or the channel is away, a message waits for it this long; then it becomes a dead
-    letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
+    """OUTAGE_PATIENCE: while the AI or the channel is away, or a limit on sending holds it back, a message waits this
+    long; then it becomes a dead letter. The default, 20 h, lies inside the 24 h in which WhatsApp takes a reply."""
     completed_ttl_s: int = _whole(1_800, 1, 30 * 86_400)
     """Finished messages are kept this long."""
     stats_ttl_s: int = _whole(3_600, 1, 30 * 86_400)
     """Statistics of a conversation are kept this long after its last activity."""
+    keep_deleted_texts: bool = False
+    """Keep the texts of messages that their users deleted, and texts before an edit, for the operator, in what is shown
+    and in the archive of finished messages. The AI never reads them."""
+    aliases_ttl_s: int = _whole(90 * 86_400, 0, 3_650 * 86_400)
+    """Two addresses of one user lead to one conversation for this long after the last message through it. 0: never."""
     dead_letters_ttl_s: int = _whole(0, 0, 3_650 * 86_400)
     """Dead letters are deleted by the monitor after this time. 0: they stay until somebody requeues or drops them."""
 

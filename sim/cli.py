@@ -1,4 +1,4 @@
-"""The command line: `python -m sim replay`, `sweep`, `systems`, `synth`.
+"""The command line: `python -m sim replay`, `sweep`, `import`, `systems`, `synth`.
 
 Exit codes of `replay`: 0 when the queue lost, duplicated and reordered nothing and every expected outcome matched;
 1 when not, or when a run failed; 2 for input or options that cannot be used; 130 when interrupted.
@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
-from sim.commands import replay, sweep, synth, systems
-from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, InputError, Parser
+from sim.commands import importing, replay, sweep, synth, systems
+from sim.commands.errors import InputError
+from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, Parser
 from sim.engine.processes import ProcessDiedError
 from sim.engine.settings import SettingsError
+from sim.importers.base import ImportFailedError
 from sim.study import ReplayFailedError
 
 
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except (RecordingError, SettingsError, InputError) as error:
+    except (RecordingError, SettingsError, InputError, ImportFailedError) as error:
         print(f"sim: {error}", file=sys.stderr)
         return BAD_INPUT
     except ReplayFailedError as error:
@@ -54,6 +56,6 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
         description="Replays recorded conversations against message queues, in simulated time.",
     )
     commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    for command in (replay, sweep, systems, synth):
+    for command in (replay, sweep, importing, systems, synth):
         command.add_to(commands)
     return parser, commands.choices

@@ -10,7 +10,15 @@ from typing import TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -82,6 +90,20 @@ def progress(total: int, *, shown: bool) -> Iterator[Callable[[Run], None]]:
             bar.update(task, advance=1, description=f"{visible(run['recording'])} on {run['system']}")
 
         yield done
+
+
+@contextmanager
+def byte_progress(
+    words: str, total: int, bytes_read: Callable[[], int], *, shown: bool
+) -> Iterator[Callable[[], None]]:
+    """Show how much of files is read, if `shown` and on a terminal; yields a function to call now and then."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not (shown and sys.stderr.isatty())
+    ) as bar:
+        task = bar.add_task(words, total=total or None)
+        yield lambda: bar.update(task, completed=min(bytes_read(), total) if total else bytes_read())
 
 
 def show(result: ReplayResult, console: Console) -> None:

@@ -19,7 +19,7 @@ LINES_OF_A_TEST_FILE_MAX = 800
 LINES_OF_A_FUNCTION_MAX = 60
 HEAVY = {
     "matplotlib", "simpy", "locust", "fakeredis", "pandas", "numpy", "jinja2", "rich",
-    "aiohttp", "pydantic", "prometheus_client", "dotenv",
+    "aiohttp", "pydantic", "prometheus_client", "dotenv", "markdown_it",
 }  # fmt: skip
 
 

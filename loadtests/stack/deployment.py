@@ -312,6 +312,7 @@ class Stack:
             "EVOLUTION_API_KEY": api_key,
             "CLOUD_URL": self.sink,
             "CLOUD_ACCESS_TOKEN": api_key,
+            "CLOUD_MESSAGES_PER_S": "0",  # the sink has no rate, and the load may have any
             "TYPING": "false",
             "LOG_LEVEL": "warning",
             "GRACE_S": "2",  # the load is over when the stack is stopped

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ CHARACTERS_MAX = 32_768
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
+ENTRIES_MAX = 5_000
+"""Limit on the number of objects, their keys, and lists in clean JSON. Of a longer list the last objects are read."""
 UNQUOTED_MAX = 4_000
 """Limit on the length of a string whose first quote is missing."""
 
@@ -31,6 +34,8 @@ _KEY = re.compile(
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
+_CONTAINERS = (dict, list)  # in a loop this is much faster than dict | list
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LITERALS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _decoder = json.JSONDecoder(strict=False, parse_constant=_LITERALS.get)  # line breaks in strings, NaN
 _QUOTES = {
@@ -40,6 +45,12 @@ _QUOTES = {
     "«": re.compile(r"\\.|»", re.DOTALL),
 }
 """Opening quotes, each with the pattern of an escape or a closing quote."""
+_TELLING_QUOTES = {
+    quote: re.compile(rf"{pattern.pattern}(?:(?=[\s}}\]`/,\"'“]|\Z)|(?<=,.)|(?<=,..)|(?<=,...))", re.DOTALL)
+    for quote, pattern in _QUOTES.items()
+}
+"""Patterns that skip quotes which, by the characters beside them, neither end the string nor follow its end. That is
+much faster than to look at each."""
 _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|(?:\$|[^\W\d])[\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“](?:\$|[^\W\d])[\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
@@ -89,7 +100,12 @@ def read_value(text: str, start: int) -> LooseValue | None:
     kind = LooseObject if isinstance(value, dict) else LooseValue
     if not isinstance(value, dict | list):
         return None
-    return kind(start=start, end=end, value=clean(value), is_clean=True)
+    has_surrogates = _SURROGATE.search(text, start, end) is not None
+    if has_surrogates or _is_deep(value):
+        value = clean(value)
+    if sum(text.count(mark, start, end) for mark in "{[:") > ENTRIES_MAX:
+        value = _Pruner(ENTRIES_MAX).pruned(value)
+    return kind(start=start, end=end, value=value, is_clean=True)
 
 
 def _read_loosely(text: str, start: int) -> LooseValue | None:
@@ -132,6 +148,46 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
     if isinstance(value, list):
         return [clean(item, depth - 1) for item in value] if depth else None
     return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Returns True if a value has parts that lie deeper than DEPTH_MAX; empty ones do not count."""
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if child and isinstance(child, _CONTAINERS)
+        ]
+        if not level:
+            return False
+    return True
+
+
+class _Pruner:
+    """Reducer of a value to a number of objects and keys. Texts in lists cost nothing, and stay."""
+
+    def __init__(self, entries: int) -> None:
+        self._left = entries
+
+    def pruned(self, value: Any) -> Any:
+        """Returns the value without what exceeds the number; None in the place of an object too many."""
+        if isinstance(value, dict):
+            self._left -= 1
+            kept = list(islice(value.items(), max(self._left, 0)))
+            self._left -= len(kept)
+            return {key: self.pruned(item) if isinstance(item, _CONTAINERS) else item for key, item in kept}
+        if not isinstance(value, list):
+            return value
+        items = []
+        for item in reversed(value):  # the last message of a conversation is the answer
+            if not isinstance(item, _CONTAINERS):
+                items.append(item)
+            elif self._left > 0:
+                self._left -= isinstance(item, list)
+                items.append(self.pruned(item))
+        return items[::-1]
 
 
 class _NoObjectError(Exception):
@@ -206,7 +262,7 @@ class _Reader:
             self.read_list(items, depth + 1)
             return items
         if first in _QUOTES:
-            return self._string(_QUOTES[first], after_string)
+            return self._string(first, after_string)
         return self._bare_value(after_string)
 
     def _bare_value(self, after_string: re.Pattern[str]) -> Any:
@@ -231,10 +287,10 @@ class _Reader:
                 return _unescaped(self._text[start : token.start()])
         raise _NoObjectError
 
-    def _string(self, quote: re.Pattern[str], after: re.Pattern[str]) -> str:
+    def _string(self, quote: str, after: re.Pattern[str]) -> str:
         start = self.at + 1
         next_key = None
-        for token in quote.finditer(self._text, start, self._end):
+        for token in _TELLING_QUOTES[quote].finditer(self._text, start, self._end):
             if token[0][0] == "\\":
                 continue
             if after.match(self._text, token.end(), self._end):

@@ -8,7 +8,8 @@
      "reply_to": "…",                      the address to send to, where it is not `user_phone`
      "addresses": {"phone": "…", …},       every address of this user that the webhook tells
      "quoted": {"id": "…", "text": "…"},   the message that this one answers, where it is one
-     "change": {"what": "edit" | "deletion", "id": "…"},  the earlier message that this one changes
+     "change": {"what": "edit" | "deletion", "id": "…", "text": "…", "kind": "…"},  the earlier message that this one
+                                           changes, with the text and kind that it has after an edit
      "media" | "location" | "form" | …,    the structure of the content, by its kind
      "webhook": {…}}                       this message as the provider sent it, without media and secrets
 """
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,9 +27,10 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import aiohttp
 import msgspec
 
+from queue_core.channels.form import Form, Format
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings
-from queue_core.errors import QueueError
+from queue_core.errors import QueueError, RetryLaterError
 from queue_core.message import Batch, QueueMessage
 
 
@@ -71,6 +72,13 @@ class SendUncertainError(QueueError):
     """Raised by Channel.send: the part that was being sent may have reached the user."""
 
 
+class NumberLimitError(RetryLaterError):
+    """Raised by Channel.send: the provider refuses messages of this number for now, since there were too many."""
+
+    def __init__(self, reason: str, *, after_ms: int | None = None) -> None:
+        super().__init__(reason, after_ms=after_ms, blames="limit")
+
+
 @dataclass(frozen=True)
 class Post:
     """A webhook as it came by HTTP."""
@@ -110,6 +118,16 @@ class DeliveryFailure(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class AddressChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Report that a user has another number or id now."""
+
+    instance_name: str
+    event_id: str
+    """Id that the provider gave to the report."""
+    names: dict[str, str]
+    """Addresses of the user, the old ones first, and their kinds: "phone" or "user_id"."""
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in one webhook."""
 
@@ -119,6 +137,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that cannot be read."""
     failures: tuple[DeliveryFailure, ...] = ()
     """Replies that did not reach their user."""
+    address_changes: tuple[AddressChange, ...] = ()
+    """Users who have another number or id now."""
     own: tuple[OwnMessage, ...] = ()
     """Messages of the bot's own number."""
     skipped: dict[str, int] = {}
@@ -141,20 +161,23 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
         messages: list[QueueMessage] = []
         unreadable: list[Unreadable] = []
         own: list[OwnMessage] = []
-        counts = Counter(skipped)
+        counts = dict(skipped or {})
         for item in items:
             try:
                 messages.append(read(item))
             except SkippedError as reason:
                 if isinstance(reason, OwnMessageError):
                     own.append(reason.message)
-                counts[str(reason)] += 1
+                counts[str(reason)] = counts.get(str(reason), 0) + 1
             except InvalidWebhookError as error:
                 unreadable.append(set_aside(item, str(error)))
             except Exception as error:  # noqa: BLE001 - a fault of the parser costs the message that shows it, no other
                 unreadable.append(set_aside(item, f"the parser failed {_where(error)}"))
         return cls(
-            messages=tuple(messages), unreadable=tuple(unreadable), own=tuple(own), skipped=dict(+counts)
+            messages=tuple(messages),
+            unreadable=tuple(unreadable),
+            own=tuple(own),
+            skipped={reason: count for reason, count in counts.items() if count},
         )
 
     @classmethod
@@ -175,13 +198,16 @@ class Channel(Protocol):
     """A way to send replies. One object serves a whole process."""
 
     name: str
+    form: Form
+    """Form of its replies; the settings of a deployment replace it."""
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply to the user, part after part, without the first `batch.parts_sent` parts.
 
         Yields between two parts, and ends when the provider has accepted the last one. Raises RetryLaterError (the part
-        was certainly not sent, and may be tried again), GiveUpError (it was certainly not sent, and never can be) or
-        SendUncertainError. `queue_core.channels.sending.send_all` makes such a generator.
+        was certainly not sent, and may be tried again; NumberLimitError if the number has sent too much), GiveUpError
+        (it was certainly not sent, and never can be) or SendUncertainError. `channels/errors.py` makes these errors,
+        and `channels/sending.py` such a generator.
         """
         ...
 
@@ -202,6 +228,9 @@ class Provider(EnvironmentSettings, ABC):
     secured_by: ClassVar[str]
     """Name of the field with the secret that proves where a post comes from."""
 
+    reply_format: Format | None = None
+    """REPLY_FORMAT of this provider's replies; empty: that of all."""
+
     @classmethod
     def environment_name(cls, field: str) -> str:
         """Returns the name of a field in the environment."""
@@ -211,6 +240,11 @@ class Provider(EnvironmentSettings, ABC):
     def is_enabled(self) -> bool:
         """True when it can send."""
         return bool(getattr(self, self.enabled_by))
+
+    @property
+    def messages_per_s_max(self) -> int:
+        """Number of messages that a number may send in a second; 0 if the provider sets no limit."""
+        return 0
 
     @property
     def is_secured(self) -> bool:

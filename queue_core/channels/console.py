@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 
+from queue_core.channels.form import Form
 from queue_core.channels.sending import send_all
 from queue_core.message import Batch, QueueMessage
 from queue_core.text import visible
+
+TEXT_CHARACTERS_MAX = 1_048_576
+"""Length of the longest text that is printed at once."""
 
 
 class ConsoleChannel:
@@ -16,6 +20,7 @@ class ConsoleChannel:
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX, format="unchanged")
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Prints the reply; codes that would steer the terminal are shown as text."""
@@ -26,7 +31,7 @@ class ConsoleChannel:
             lines = "\n".join(f"  {visible(line)}" for line in text.split("\n"))
             self._write(f"→ {visible(head)}:\n{lines}")
 
-        return send_all([reply], print_reply, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), print_reply, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Does nothing."""

@@ -39,6 +39,10 @@ class Change(msgspec.Struct, frozen=True):
 
     what: Literal["edit", "deletion"]
     id: str
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    """New text of an edit, if it is known."""
+    kind: str | msgspec.UnsetType = msgspec.UNSET
+    """New kind of an edited message."""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,9 +184,8 @@ def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content
 def edit(say: Phrases, target: str, new: Content | None) -> Content:
     """Describes an edit of the message with the id `target`; `new` is None if its new content is not known."""
     words = f"{say.said('edited')} {new.text}" if new else say.said("edited, unknown")
-    return Content(
-        kind="edit", text=words, facts=new.facts if new else {}, change=Change(what="edit", id=target)
-    )
+    change = Change("edit", target, new.text, new.kind) if new else Change("edit", target)
+    return Content(kind="edit", text=words, facts=new.facts if new else {}, change=change)
 
 
 def deletion(say: Phrases, target: str) -> Content:

@@ -25,6 +25,8 @@ _MEDIA = frozenset({"base64", "jpegThumbnail", "JPEGThumbnail", "pngThumbnail", 
 """Keys whose value is media, even if it is not clean base64."""
 
 
+KEEP_MEDIA = 1 << 62
+"""Number of characters for `without_media` that keeps all media: where the webhook is thrown away after reading."""
 DEPTH_MAX = 100
 """Limit on nesting; what lies deeper is left out."""
 
@@ -35,6 +37,8 @@ def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
     `sha256` is the hash of the string as it came; the provider still has the media, by the message's key. Bytes as
     JavaScript writes them, a list of numbers or an object with numbered keys, are replaced too.
     """
+    if characters_max == KEEP_MEDIA:
+        return value
     if isinstance(value, dict | list) and len(value) > characters_max:
         items = value.values() if isinstance(value, dict) else value
         if all(type(item) is int and 0 <= item <= 255 for item in items):
@@ -45,9 +49,8 @@ def without_media(value: Any, characters_max: int, *, depth: int = 0) -> Any:
         return {key: _item(key, item, characters_max, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [without_media(item, characters_max, depth=depth + 1) for item in value]
-    if isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value):
-        return _omitted(value)
-    return value
+    is_media = isinstance(value, str) and len(value) > characters_max and _BASE64.fullmatch(value)
+    return _omitted(value) if is_media else value
 
 
 def _item(key: str, item: Any, characters_max: int, depth: int) -> Any:

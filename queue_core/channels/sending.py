@@ -1,4 +1,4 @@
-"""Sending, for all channels: long replies in parts, and the meaning of an answer: sent, perhaps sent, or not sent."""
+"""Sending, for all channels: part after part, and the meaning of an answer: sent, perhaps sent, or not sent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from urllib.parse import quote
 from yarl import URL
 
 from queue_core.channels.base import SendUncertainError
-from queue_core.errors import GiveUpError, RetryLaterError
+from queue_core.errors import RetryLaterError
 from queue_core.http_client import HttpAnswer, NotReachedError, UnansweredError
-
-_MAYBE_DONE = frozenset({500, 502, 504})
-"""Statuses after which the message may have gone out: the provider, or a proxy, failed on the way."""
 
 
 def address(base_url: str, before: str, name: str, after: str = "") -> URL:
@@ -22,20 +19,6 @@ def address(base_url: str, before: str, name: str, after: str = "") -> URL:
         "/".join(part for part in (str(URL(base_url)).rstrip("/"), before, quoted, after) if part),
         encoded=True,
     )
-
-
-def parts_of(text: str, characters_max: int) -> list[str]:
-    """Splits a text into parts of at most `characters_max`, between paragraphs, lines or words if possible."""
-    parts = []
-    rest = text
-    while len(rest) > characters_max:
-        head = rest[:characters_max]
-        # A cut in the first half would leave parts of a few words.
-        cut = next((at for mark in ("\n\n", "\n", " ") if (at := head.rfind(mark)) > characters_max // 2), -1)
-        part, rest = (rest[:characters_max], rest[characters_max:]) if cut < 0 else (rest[:cut], rest[cut:])
-        parts.append(part.rstrip())
-        rest = rest.lstrip()
-    return [*parts, rest] if rest or not parts else parts
 
 
 async def send_all(
@@ -56,21 +39,3 @@ async def perform(request: Awaitable[HttpAnswer]) -> HttpAnswer:
         raise RetryLaterError(f"not sent: {error}") from None
     except UnansweredError as error:
         raise SendUncertainError(f"perhaps sent: {error}") from None
-
-
-def raise_for(answer: HttpAnswer, *, detail: str, settings: str) -> None:
-    """Raises the error that an answer's status means for a reply; nothing for 2xx.
-
-    `detail` names who answered; `settings` names the settings to look at when access is refused.
-    """
-    if answer.is_success:
-        return
-    refusal = f"{detail} answered {answer.status}"
-    if answer.status in _MAYBE_DONE:
-        raise SendUncertainError(f"perhaps sent: {refusal}")
-    if answer.status in (401, 403, 404):
-        raise RetryLaterError(f"not sent: {refusal}; look at {settings}")
-    if answer.status in (408, 425, 429) or answer.status >= 500 or 300 <= answer.status < 400:
-        wait_ms = None if answer.retry_after_s is None else int(answer.retry_after_s * 1000)
-        raise RetryLaterError(f"not sent: {refusal}", after_ms=wait_ms)
-    raise GiveUpError(f"not sent, and never will be: {refusal}")

@@ -29,6 +29,7 @@ from queue_core.legacy.buffer import (
 )
 from queue_core.legacy.store import DECODER, HandOver, LegacyStore, StoredMessage, decoded
 from queue_core.message import Batch, QueueMessage, check_names, decode, encode
+from queue_core.queue.changes import carried_out
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, call_recorded, reply_of, send_reply
 from queue_core.sent import SentPart
@@ -238,6 +239,10 @@ class _Host:
         """Have the turn answered by handler and sender. While the process ends, a failed turn counts as not called."""
         await self._mark_as_being_answered(conversation)
         batch = self._batch(conversation, messages, due_ms)
+        ids = tuple(stored.message.id for stored in messages)
+        if not batch.messages:  # the user deleted all of them
+            self._turn().answered = ids
+            return
         try:
             reply = reply_of(await within(self._settings.handler_timeout_ms, self._handle(batch)))
             if reply.text:
@@ -250,7 +255,7 @@ class _Host:
             if self._is_ending:
                 raise CallFailedError(type(error).__name__) from error
             raise TurnFailedError(type(error).__name__) from error
-        self._turn().answered = batch.ids
+        self._turn().answered = ids
 
     def gave_up(self, conversation: Conversation, calls: int) -> None:
         _log.error("a buffer could not be read in %d tries, and its messages are lost", calls)
@@ -281,7 +286,7 @@ class _Host:
         return Batch(
             instance_name=instance,
             user_phone=phone,
-            messages=tuple(stored.message for stored in messages),
+            messages=carried_out([stored.message for stored in messages]),
             token=0,
             processor_id="legacy-buffer",
             attempt=1,

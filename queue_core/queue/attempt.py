@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from queue_core.errors import GiveUpError, LeaseLostError, QueueError, QueueUnavailableError, RetryLaterError
 from queue_core.message import Batch, Reply
 from queue_core.queue.message_queue import MessageQueue
@@ -124,8 +126,14 @@ class Attempts:
             reason = f"{attempt.stage}: CancelledError, raised by itself"
             return await self._failed(attempt, reason, not_sent=attempt.certainly_sent_nothing)
         except RetryLaterError as error:
-            sign = _sign_of(attempt, error)
-            return await self._failed(attempt, str(error), not_sent=True, after_ms=error.after_ms, sign=sign)
+            return await self._failed(
+                attempt,
+                str(error),
+                not_sent=True,
+                after_ms=error.after_ms,
+                sign=_sign_of(attempt, error),
+                limited=error.blames == "limit",
+            )
         except GiveUpError as error:
             return await self._failed(attempt, str(error), not_sent=True, dead=True)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises ends in a retry or a dead letter
@@ -252,6 +260,7 @@ class Attempts:
         dead: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> Outcome:
         batch = attempt.batch
         parts = max(attempt.parts_sent, batch.parts_sent)
@@ -262,9 +271,18 @@ class Attempts:
             "attempt %d of the turn with token %d failed: %s", batch.attempt, batch.token, attempt.stage
         )
 
+        if attempt.parts_sent > batch.parts_sent:  # progress: Redis counts attempts and setbacks anew
+            batch = msgspec.structs.replace(batch, attempt=1, setbacks=0)
+
         async def fail() -> None:
             attempt.dead_lettered += await self._queue.fail(
-                attempt.batch, reason, dead=dead, not_sent=not_sent, after_ms=after_ms, sign=sign
+                batch,
+                reason,
+                dead=dead,
+                not_sent=not_sent,
+                after_ms=after_ms,
+                sign=sign,
+                limited=limited,
             )
 
         try:
@@ -319,8 +337,8 @@ def _sign_of(attempt: Attempt, error: Exception) -> OutageSign | None:
     took_ms = (asyncio.get_running_loop().time() - attempt.began_s) * 1000
     if attempt.stage == "handle":
         is_away = isinstance(error, RetryLaterError | TimeoutError | ConnectionError)
-        blames_turn = isinstance(error, RetryLaterError) and error.blames == "turn"
-        return OutageSign("ai", took_ms) if is_away and not blames_turn else None
+        blames_backend = not isinstance(error, RetryLaterError) or error.blames == "backend"
+        return OutageSign("ai", took_ms) if is_away and blames_backend else None
     if isinstance(error, RetryLaterError):
         return OutageSign("channel", took_ms) if error.blames == "backend" else None
     return OutageSign("channel", took_ms, counts=True) if attempt.stage == "send" else None

@@ -16,6 +16,7 @@ from queue_core.keys import decode_conversation
 from queue_core.message import Batch, QueueMessage, decode
 from queue_core.queue.access import Access
 from queue_core.queue.outages import OutageNews, news_of
+from queue_core.queue.precedence import Precedence
 from queue_core.queue.server_time import ServerTime
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import ClaimAnswer, LeasedAnswer
@@ -49,6 +50,7 @@ class Claims:
 
     def __init__(self, access: Access, time: ServerTime, new_id: Callable[[], str]) -> None:
         self._access = access
+        self._precedence = Precedence(access)
         self._time = time
         self._new_id = new_id
         self.unanswered: dict[_Claimer, str] = {}
@@ -120,6 +122,8 @@ class Claims:
         batches = []
         given_up = answer.given_up
         for leased in answer.batches:
+            if leased.conversation in answer.behind and not await self._may_begin(leased):
+                continue
             contents = [decode(element) for element in leased.elements]
             messages = [message for message in contents if message]
             left = len(messages)
@@ -137,6 +141,14 @@ class Claims:
             news=tuple(map(news_of, answer.news)),
             damaged=answer.damaged,
         )
+
+    async def _may_begin(self, leased: LeasedAnswer) -> bool:
+        """Return False if other messages of the user come first, or if Redis did not say; then the lease runs out."""
+        try:
+            return await self._precedence.may_begin(leased)
+        except QueueError as error:
+            _log.warning("lease %d is left alone: %s", leased.token, error)
+            return False
 
     async def _discard(self, leased: LeasedAnswer, contents: list[QueueMessage | None]) -> int:
         """Make dead letters of unreadable messages. Returns how many are left; -1 if Redis did not do it.

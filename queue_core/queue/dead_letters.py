@@ -12,6 +12,7 @@ from queue_core.errors import DeadLetterNotFoundError, QueueUnavailableError
 from queue_core.keys import Partition, decode_conversation
 from queue_core.message import DeadLetter, QueueMessage, decode, encode, well_formed
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import HOPS_MAX
 from queue_core.redis import scripts
 from queue_core.redis.scripts.loader import text
 
@@ -75,14 +76,35 @@ class DeadLetters:
         await access.read(("XADD", place.dead, "*", *(part for pair in entry.items() for part in pair)))
 
     async def requeue(self, dead_letter_id: str) -> None:
-        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError."""
-        access = self._access
-        _, partition, entry_id = self._split(dead_letter_id)
-        call = scripts.Requeue(
-            partition=partition, rules=access.settings, now_ms=access.now(), dead_id=entry_id
-        )
-        if not await access.transport.gathered(call):
+        """Put a dead letter at the end of its conversation. Raises DeadLetterNotFoundError.
+
+        If its user has another conversation by now (`Aliases`), it goes there, unless that lies in another partition.
+        """
+        number, partition, entry_id = self._split(dead_letter_id)
+        keys, to, is_requeued = self._access.keys, "", False
+        for hop in range(HOPS_MAX):
+            answer = await self._requeue(partition, entry_id, to, follows=hop < HOPS_MAX - 1)
+            if isinstance(answer, bool):
+                is_requeued = answer
+                break
+            if keys.of(*decode_conversation(answer)).partition != number:
+                is_requeued = bool(await self._requeue(partition, entry_id, to, follows=False))
+                break
+            to = answer
+        if not is_requeued:
             raise _not_found(dead_letter_id)
+
+    async def _requeue(self, partition: Partition, entry_id: str, to: str, *, follows: bool) -> bool | str:
+        access = self._access
+        call = scripts.Requeue(
+            partition=partition,
+            rules=access.settings,
+            now_ms=access.now(),
+            dead_id=entry_id,
+            to=to,
+            follows=int(follows),
+        )
+        return await access.transport.gathered(call)
 
     async def drop(self, dead_letter_id: str) -> None:
         """Delete a dead letter for good. Raises DeadLetterNotFoundError."""

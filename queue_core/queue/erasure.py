@@ -9,6 +9,7 @@ import msgspec
 
 from queue_core.errors import DamagedKeyNotFoundError, DeadLetterNotFoundError
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import Aliases
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import DeadLetters
 from queue_core.queue.sent_replies import SentReplies
@@ -44,19 +45,39 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Erasure:
     """Deletes what is kept of a conversation. Raises QueueUnavailableError when Redis does not answer."""
 
-    def __init__(self, access: Access, letters: DeadLetters, damage: Damage, sent: SentReplies) -> None:
+    def __init__(
+        self, access: Access, letters: DeadLetters, damage: Damage, sent: SentReplies, aliases: Aliases
+    ) -> None:
         self._access = access
+        self._aliases = aliases
         self._letters = letters
         self._damage = damage
         self._sent = sent
 
     async def forget(self, instance_name: str, user_phone: str, *, drop_waiting: bool = False) -> Forgotten:
-        """Delete everything that is kept of a conversation, dead letters and damaged keys included.
+        """Delete everything that is kept of a user, under all names, dead letters and damaged keys included.
 
-        Deletes nothing while a worker answers it, or while messages wait, unless `drop_waiting` says that these are
-        deleted unanswered. Ids of its messages stay until they expire, so that a repeated delivery is not answered.
+        Deletes nothing while a worker answers the user, or while messages wait, unless `drop_waiting` says that these
+        are deleted unanswered. Ids of the messages stay until they expire, so that a repeated delivery is not answered.
         May be repeated.
         """
+        names = await self._aliases.names_of_user(instance_name, user_phone)
+        queues = [self._access.keys.of(*name).queue for name in names]
+        waiting = await self._access.read(*(("EXISTS", queue) for queue in queues))
+        in_use_first = [
+            name for name, _ in sorted(zip(names, waiting, strict=True), key=lambda pair: -pair[1])
+        ]
+        total: Forgotten | None = None
+        for name in in_use_first:
+            part = await self._forget_name(*name, drop_waiting=drop_waiting)
+            total = _sum(total, part) if total else part
+            if part.standing != "forgotten":
+                return total
+        assert total is not None
+        await self._aliases.forget_names(*names[0])  # last, so that a repeated call finds all of them
+        return total
+
+    async def _forget_name(self, instance_name: str, user_phone: str, *, drop_waiting: bool) -> Forgotten:
         access = self._access
         place = access.keys.of(instance_name, user_phone)
         call = scripts.Forget(place=place, now_ms=access.now(), drop_waiting=int(drop_waiting))
@@ -78,3 +99,18 @@ class Erasure:
                     with contextlib.suppress(DeadLetterNotFoundError, DamagedKeyNotFoundError):
                         await drop(entry_id)
         return Forgotten(dead_letters=len(letters), damaged=len(damaged), **answer._asdict())
+
+
+def _sum(total: Forgotten, part: Forgotten) -> Forgotten:
+    """Add what was kept under another name of the user; that one's standing counts, since it was asked last."""
+    return Forgotten(
+        standing=part.standing,
+        waiting=total.waiting + part.waiting,
+        lease_left_ms=part.lease_left_ms,
+        finished=total.finished + part.finished,
+        dead_letters=total.dead_letters + part.dead_letters,
+        damaged=total.damaged + part.damaged,
+        reply=total.reply or part.reply,
+        memory=total.memory or part.memory,
+        statistics=total.statistics or part.statistics,
+    )

@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
-from queue_core.keys import Partition, decode_conversation
+from queue_core.keys import Partition, Place, decode_conversation
 from queue_core.message import BackendKind, QueueMessage, decode, unreadable
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import Aliases
+from queue_core.queue.changes import Changes
 from queue_core.queue.sent_replies import Undelivered
 from queue_core.redis import scripts
 from queue_core.redis.scripts.answers import SurveyAnswer
@@ -104,14 +106,22 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection:
-    """The reads of a queue. All raise QueueUnavailableError when Redis does not answer."""
+    """The reads of a queue. All raise QueueUnavailableError when Redis does not answer.
 
-    def __init__(self, access: Access) -> None:
+    A user's conversation may be asked for by any name of the user.
+    """
+
+    def __init__(self, access: Access, aliases: Aliases) -> None:
         self._access = access
+        self._aliases = aliases
+
+    async def _place_of(self, instance_name: str, user_phone: str) -> Place:
+        """Return the place of the conversation to which a name leads."""
+        return self._access.keys.of(*await self._aliases.conversation_of(instance_name, user_phone))
 
     async def conversation(self, instance_name: str, user_phone: str) -> Conversation:
         """Return everything that the queue holds about a conversation: messages, statistics, lease, retry, reply."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         now_ms = await self._access.now_ms()
         partition, backends = self._access.keys.partitions[place.partition], (place.ai, place.channel)
         (
@@ -121,6 +131,8 @@ class Inspection:
             raw_lock,
             raw_reply,
             score,
+            beside,
+            notes,
             undelivered,
             *waits,
         ) = await self._access.read(
@@ -130,6 +142,8 @@ class Inspection:
             ("HGETALL", place.lock),
             ("HGETALL", place.reply),
             ("ZSCORE", place.active, place.conversation),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
             _first_page(place.undelivered),
             *(("ZSCORE", partition.backend_waiting_of(name), place.conversation) for name in backends),
         )
@@ -137,7 +151,9 @@ class Inspection:
         attention_at_ms = None if score is None else int(score)
         return Conversation(
             now_ms=now_ms,
-            pending=_pending(instance_name, user_phone, await self._all(place.queue, elements), lock),
+            pending=Changes(beside, notes).applied_to(
+                _pending(instance_name, user_phone, await self._all(place.queue, elements), lock)
+            ),
             completed=_completed(await self._all(place.completed, completed)),
             statistics=_statistics(statistics),
             attention_at_ms=attention_at_ms,
@@ -151,21 +167,30 @@ class Inspection:
         )
 
     async def pending(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
-        """Return the messages of a conversation that are not finished, in order, with status and retries."""
-        place = self._access.keys.of(instance_name, user_phone)
-        elements, lock = await self._access.read(_first_page(place.queue), ("HGETALL", place.lock))
+        """Return the messages of a conversation that are not finished, in order, with status and retries.
+
+        Edits are applied; a message that its user deleted has the mark `changed`, and no text unless it is kept.
+        """
+        place = await self._place_of(instance_name, user_phone)
+        elements, lock, beside, notes = await self._access.read(
+            _first_page(place.queue),
+            ("HGETALL", place.lock),
+            ("HGETALL", place.changes),
+            ("HGETALL", place.change_notes),
+        )
         elements = await self._all(place.queue, elements)
-        return _pending(instance_name, user_phone, elements, _texts(lock))
+        pending = _pending(instance_name, user_phone, elements, _texts(lock))
+        return Changes(beside, notes).applied_to(pending)
 
     async def completed(self, instance_name: str, user_phone: str) -> list[QueueMessage]:
         """Return the finished messages of a conversation, oldest first, as long as they are kept."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         (elements,) = await self._access.read(_first_page(place.completed))
         return _completed(await self._all(place.completed, elements))
 
     async def statistics(self, instance_name: str, user_phone: str) -> dict[str, int]:
         """Return totalMessages, processedMessages and lastActivity (Unix ms); empty after a long silence."""
-        place = self._access.keys.of(instance_name, user_phone)
+        place = await self._place_of(instance_name, user_phone)
         (values,) = await self._access.read(("HMGET", place.stats, *_STATISTICS))
         return _statistics(values)
 

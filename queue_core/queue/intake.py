@@ -19,14 +19,15 @@ import msgspec
 
 from queue_core import policy
 from queue_core.errors import OlderMessageWaitsError, QueueError, QueueUnavailableError
-from queue_core.message import Batch, QueueMessage, Reply, check_names
+from queue_core.message import Batch, QueueMessage, Reply, change_of, check_names
+from queue_core.queue.aliases import names_of
 from queue_core.queue.message_queue import MessageQueue
 from queue_core.queue.replying import Handler, Sender, calling_recorded, reply_of, send_reply
 from queue_core.redis.runner import PIPELINE_CALLS_MAX
 from queue_core.sent import SentPart
 from queue_core.waiting import cancel_all, within
 
-Acknowledgement = Literal["queued", "duplicate", "late", "answered"]
+Acknowledgement = Literal["queued", "changed", "duplicate", "late", "answered"]
 
 STORE_AGAIN_S = (0.05, 0.5)
 """First and longest wait between two tries to store a message; it doubles each time."""
@@ -46,7 +47,8 @@ _Conversation = tuple[str, str]
 class Intake:
     """Intake of one process; `handle` and `send` are those of the Processor.
 
-    The messages of a conversation are stored or answered one after the other, in the order in which they came. While
+    The messages of a user are stored or answered one after the other, in the order in which they came. A user may have
+    several names (`message_data["addresses"]`): what is known under one of them counts for all of a message's. While
     Redis is away a message waits for it for `direct_after_ms`. Then it is answered directly, unless this process knows
     that an older message of its conversation waits in Redis: that one comes first, so the message is refused. After
     `ORDER_S_MAX` without Redis it is answered all the same: providers do not deliver again for ever.
@@ -99,10 +101,11 @@ class Intake:
         check_names(message)
         message = self._queue.with_id(message)
         latest = asyncio.get_running_loop().time() + self._queue.settings.direct_after_ms / 1000
-        async with self._turn_of(_conversation_of(message)):
-            if _key(message) in self._unsettled:
+        async with self._turn_of(message):
+            keys = _keys(message)
+            if any(key in self._unsettled for key in keys):
                 return "duplicate"
-            if begun := self._begun.get(_key(message)):
+            if begun := next((self._begun[key] for key in keys if key in self._begun), None):
                 return await self._send_directly(message, Reply(begun[0]), parts_sent=begun[1])
             return await self._store_until(latest, message) or await self._answer(message)
 
@@ -179,18 +182,18 @@ class Intake:
     async def _store(self, message: QueueMessage, *, is_again: bool) -> Acknowledgement:
         """Store a message. With `is_again`, a duplicate counts as queued: an earlier try may have stored it."""
         await self.settle()
-        status = (await self._queue.enqueue(message)).status
+        receipt = await self._queue.enqueue(message)
         self._away_s, self._away_since = self._away_s + self._away_now_s(), None
         self._remember(message)
-        conversation = _conversation_of(message)
-        self._stored_at.pop(conversation, None)
-        self._stored_at[conversation] = self._reachable_s()
+        for conversation in (*_conversations_of(message), (message.instance_name, receipt.user_phone)):
+            self._stored_at.pop(conversation, None)
+            self._stored_at[conversation] = self._reachable_s()
         self._forget_answered()
-        return "queued" if is_again and status == "duplicate" else status
+        return "queued" if is_again and receipt.status == "duplicate" else receipt.status
 
     def _remember(self, message: QueueMessage) -> None:
-        self._known[_key(message)] = None
-        if len(self._known) > KNOWN_MAX:
+        self._known |= dict.fromkeys(_keys(message))
+        while len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
 
     def _forget_answered(self) -> None:
@@ -219,24 +222,34 @@ class Intake:
             await cancel_all([task])
 
     @asynccontextmanager
-    async def _turn_of(self, conversation: _Conversation) -> AsyncIterator[None]:
-        """Let the messages of one conversation pass one at a time, in the order in which they came."""
-        turn = self._turns.setdefault(conversation, _Turn())
-        turn.users += 1
+    async def _turn_of(self, message: QueueMessage) -> AsyncIterator[None]:
+        """Let the messages of one user pass one at a time, in the order in which they came."""
+        conversations = _conversations_of(message)
+        turn = _Turn({name: self._turns[name] for name in conversations if name in self._turns})
+        self._turns |= dict.fromkeys(conversations, turn)
         try:
-            async with turn.lock:
-                yield
+            await turn.comes()
+            yield
         finally:
-            turn.users -= 1
-            if turn.users == 0:
-                del self._turns[conversation]
+            turn.ended.set()
+            for name in conversations:
+                if self._turns[name] is turn:
+                    del self._turns[name]
+                    if before := turn.running_before(name):
+                        self._turns[name] = before
 
     async def _answer(self, message: QueueMessage) -> Acknowledgement:
         """Answer a message directly, as a batch of its own. If Redis comes back before the send, store it instead."""
-        if _key(message) in self._known:
+        if any(key in self._known for key in _keys(message)):
             return "duplicate"
+        change = change_of(message)
+        if change and change.what == "deletion":
+            raise QueueUnavailableError(
+                "Redis is away, and a deletion needs no answer: deliver it again later, so that it is noted"
+            )
         self._forget_answered()
-        if _conversation_of(message) in self._stored_at and self._away_now_s() < ORDER_S_MAX:
+        waits = any(conversation in self._stored_at for conversation in _conversations_of(message))
+        if waits and self._away_now_s() < ORDER_S_MAX:
             raise OlderMessageWaitsError(
                 "Redis is away, and an older message of this conversation waits in it: deliver this one again later"
             )
@@ -258,11 +271,11 @@ class Intake:
         self, message: QueueMessage, reply: Reply, *, parts_sent: int = 0
     ) -> Acknowledgement:
         """Send the reply, or what is left of it, and remember that the message was answered."""
-        settings, key = self._queue.settings, _key(message)
+        settings, keys = self._queue.settings, _keys(message)
 
         async def between(parts: int) -> None:
-            self._begun[key] = reply.text, parts
-            if len(self._begun) > BEGUN_MAX:
+            self._begun |= dict.fromkeys(keys, (reply.text, parts))
+            while len(self._begun) > BEGUN_MAX:
                 del self._begun[next(iter(self._begun))]
 
         batch, taken = _batch_of_one(message), list[SentPart]()
@@ -277,9 +290,13 @@ class Intake:
                 finally:
                     self._taken.extend((batch, part) for part in taken)
                     self._has_unsettled.set()
-        self._begun.pop(key, None)
+        for key in keys:
+            self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
-        self._unsettled[key] = msgspec.structs.replace(message, message="", message_data={})
+        names = {kind: name for name, kind in names_of(message).items() if kind}
+        data = {"addresses": names} if names else {}
+        kept = msgspec.structs.replace(message, message="", message_data=data)
+        self._unsettled[keys[0]] = kept
         self._has_unsettled.set()
         self._remember(message)
         self.answered_directly += 1
@@ -292,20 +309,38 @@ def _read_error(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-def _conversation_of(message: QueueMessage) -> _Conversation:
-    return message.instance_name, message.user_phone
+def _conversations_of(message: QueueMessage) -> list[_Conversation]:
+    """Return the names under which this message's user may be known."""
+    return [(message.instance_name, name) for name in names_of(message)]
 
 
-def _key(message: QueueMessage) -> tuple[_Conversation, str]:
-    return _conversation_of(message), message.id
+def _keys(message: QueueMessage) -> list[tuple[_Conversation, str]]:
+    return [(conversation, message.id) for conversation in _conversations_of(message)]
 
 
 class _Turn:
-    """Lock of one conversation; `users` counts the messages that hold or await it."""
+    """Turn of one message; it comes when the turns of earlier messages of the same user have ended."""
 
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.users = 0
+    def __init__(self, before: dict[_Conversation, _Turn]) -> None:
+        self.ended = asyncio.Event()
+        self._before = before
+        """Turns before this one, by name of the user; none any more once it has come."""
+        self._earlier = list(dict.fromkeys(before.values()))
+
+    async def comes(self) -> None:
+        """Wait for the earlier turns, and for those that a cancelled one among them waited for."""
+        while self._earlier:
+            last = self._earlier[-1]
+            await last.ended.wait()
+            self._earlier = list(dict.fromkeys((*self._earlier[:-1], *last._earlier)))
+        self._before = {}
+
+    def running_before(self, name: _Conversation) -> _Turn | None:
+        """Return the last turn of this name that has not ended; only a turn that was cancelled has one before it."""
+        turn = self._before.get(name)
+        while turn and turn.ended.is_set():
+            turn = turn._before.get(name)
+        return turn
 
 
 def _batch_of_one(message: QueueMessage) -> Batch:

@@ -5,8 +5,9 @@ Every method is one atomic step inside Redis, or a read. The steps and their ans
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -14,17 +15,21 @@ from redis.asyncio import Redis
 
 from queue_core import policy
 from queue_core.errors import LeaseLostError
-from queue_core.keys import KeySpace, Place
+from queue_core.keys import KeySpace, Place, decode_conversation
 from queue_core.message import (
     Batch,
     DeadLetter,
     QueueMessage,
     Receipt,
+    as_deletion,
+    as_edit,
+    change_of,
     check_names,
     encode,
     well_formed,
 )
 from queue_core.queue.access import Access
+from queue_core.queue.aliases import Aliases
 from queue_core.queue.claims import Claimed, Claims
 from queue_core.queue.damage import Damage
 from queue_core.queue.dead_letters import REASON_CHARACTERS_MAX, DeadLetters
@@ -34,12 +39,14 @@ from queue_core.queue.inspection import Inspection
 from queue_core.queue.layout import Layouts
 from queue_core.queue.notes import Notes
 from queue_core.queue.outages import Outages, OutageSign
+from queue_core.queue.pacing import Pacing
 from queue_core.queue.rescue import Rescue
 from queue_core.queue.sent_replies import SentReplies
 from queue_core.queue.server_time import ServerTime
+from queue_core.queue.storing import storing_call
 from queue_core.redis import scripts
 from queue_core.redis.runner import ScriptRunner
-from queue_core.redis.scripts.answers import Standing
+from queue_core.redis.scripts.answers import MovedAnswer, Standing
 from queue_core.redis.transport import Transport
 from queue_core.settings import QueueSettings
 
@@ -55,6 +62,8 @@ class Waits(NamedTuple):
 
 
 NO_WAITS = Waits(0, 0, 0)
+LIMIT_GROWTH_MAX = 4
+"""Longest wait after a limit on sending, as a multiple of the asked one: else newer turns would overtake this one."""
 
 
 class MessageQueue:
@@ -89,11 +98,13 @@ class MessageQueue:
         self._claims = Claims(access, self._time, self._random_id)
         self._unanswered_claims = self._claims.unanswered
 
+        self.aliases = Aliases(access)
+
         # For people and monitors. Each of these is documented in its class.
-        self.notes = Notes(access)
+        self.notes = Notes(access, self.aliases)
         self.now_ms = access.now_ms
         self.holding = Holding(access)
-        inspection = Inspection(access)
+        inspection = Inspection(access, self.aliases)
         self.pending = inspection.pending
         self.completed = inspection.completed
         self.statistics = inspection.statistics
@@ -106,6 +117,7 @@ class MessageQueue:
         self.survey = inspection.survey
         self._layouts = Layouts(access)
         self.layouts = self._layouts.read
+        self.pacing = Pacing(access)
         letters = DeadLetters(access)
         self.iterate_dead_letters = letters.iterate
         self.dead_letter = letters.get
@@ -117,7 +129,7 @@ class MessageQueue:
         self.expire_dead_letters = letters.expire
         self.damage = Damage(access)
         self.sent = SentReplies(access)
-        self.forget = Erasure(access, letters, self.damage, self.sent).forget
+        self.forget = Erasure(access, letters, self.damage, self.sent, self.aliases).forget
         rescue = Rescue(access)
         self.rescue = rescue.run
         self.unscheduled = rescue.unscheduled
@@ -137,35 +149,39 @@ class MessageQueue:
         After QueueUnavailableError it may or may not be stored: enqueue it again (the id makes that harmless) or
         answer it directly and `withdraw` it later. A message without an id is given one here: to
         repeat such a call, pass the message that `with_id` made, which keeps its id.
+
+        An edit or a deletion of an earlier message (`message_data["change"]`, see `message.change_of`) changes what is
+        read of that message while it waits.
         """
         check_names(message)
         message = self.with_id(message)
-        place = self.keys.of(message.instance_name, message.user_phone)
-        settings = self.settings
-        asked_s = self._time.now_s()
-        answer = await self.transport.gathered(
-            scripts.Enqueue(
-                place=place,
-                seen=place.seen_of(message.id),
-                rules=settings,
-                now_ms=self._now(),
-                message=encode(message, settings.max_message_bytes),
-                provider_ms=message.timestamp,
-                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
-                late_is_dead=int(settings.late_messages == "dead-letter"),
-                dead_letters_max=settings.dead_letters_in_partition_max,
-                stats_ttl_ms=settings.stats_ttl_s * 1000,
-                waits_for_disk=int(settings.wait_for_fsync),
-            )
-        )
+        change = change_of(message)
+        encoded = encode(message, self.settings.max_message_bytes)
+        route = await self.aliases.route(message)
+        while True:
+            asked_s = self._time.now_s()
+            call = storing_call(message, change, encoded, route, self.settings, self._now())
+            answer = await self.transport.gathered(call)
+            if not isinstance(answer, MovedAnswer):
+                break
+            route = await self.aliases.follow(route, answer.target)
         if answer.status == "queued":
-            self._time.note(place.partition, answer.added_at_ms, asked_s)
+            self._time.note(route.place.partition, answer.added_at_ms, asked_s)
         return Receipt(
-            status=answer.status,  # type: ignore[arg-type]  # the script returns one of the three
+            status=answer.status,  # type: ignore[arg-type]  # the scripts return one of the four
             id=message.id,
             added_at_ms=answer.added_at_ms,
             waiting=answer.waiting,
+            user_phone=decode_conversation(route.place.conversation)[1],
         )
+
+    async def edit(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store the edit of an earlier message of the same user: `message` has an id of its own, and the new text."""
+        return await self.enqueue(as_edit(message, target_id))
+
+    async def delete(self, message: QueueMessage, target_id: str) -> Receipt:
+        """Store that the user deleted an earlier message; `message` has an id of its own."""
+        return await self.enqueue(as_deletion(message, target_id))
 
     def with_id(self, message: QueueMessage) -> QueueMessage:
         """Return the message, with an id that the queue makes if it has none."""
@@ -178,7 +194,17 @@ class MessageQueue:
         sends a reply to it) or "in flight" (too late: a reply is recorded).
         """
         check_names(message)
-        place = self.keys.of(message.instance_name, message.user_phone)
+        places = self.aliases.places_of(message)
+        outcomes, further = await asyncio.gather(
+            self._withdraw_from(places, message), self.aliases.further_places(places)
+        )
+        outcomes += await self._withdraw_from(further, message)
+        return min(outcomes, key=("in flight", "withdrawn", "marked").index)
+
+    async def _withdraw_from(self, places: Sequence[Place], message: QueueMessage) -> list[str]:
+        return await asyncio.gather(*(self._withdraw(place, message) for place in places))
+
+    async def _withdraw(self, place: Place, message: QueueMessage) -> str:
         message_id = well_formed(message.id)
         answer: str | int = 0
         while isinstance(answer, int):  # a long conversation is searched in several steps
@@ -288,20 +314,31 @@ class MessageQueue:
         not_sent: bool = False,
         after_ms: int | None = None,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         """End a failed attempt: the batch is tried again after the backoff (or `after_ms`), or becomes dead letters.
 
         `dead` gives up at once; `not_sent` says that a recorded reply certainly did not reach the user. With a `sign`
         that a backend is away, the attempt counts only if the backend served other conversations meanwhile, or if the
-        sign says so. Returns how many messages became dead letters. Raises LeaseLostError; repeating it is harmless.
+        sign says so. An attempt that failed by a limit on the rate (`limited`) does not count. Returns how many
+        messages became dead letters. Raises LeaseLostError; repeating it is harmless.
         """
         settings, rng = self.settings, self._rng
         asked_ms = max(0, int(after_ms or 0))
         backoff_ms = policy.backoff_ms(settings, batch.attempt, rng) if after_ms is None else asked_ms
-        wait_ms = max(asked_ms, policy.backoff_ms(settings, batch.setbacks + 1, rng)) if sign else 0
+        set_back_ms = policy.backoff_ms(settings, batch.setbacks + 1, rng) if sign or limited else 0
+        if limited and asked_ms:
+            set_back_ms = min(set_back_ms, LIMIT_GROWTH_MAX * asked_ms)
+        wait_ms = max(asked_ms, set_back_ms)
         waits = Waits(backoff_ms, wait_ms, asked_ms)
         return await self._end(
-            batch, "dead" if dead else "retry", reason, not_sent=not_sent, waits=waits, sign=sign
+            batch,
+            "dead" if dead else "retry",
+            reason,
+            not_sent=not_sent,
+            waits=waits,
+            sign=sign,
+            limited=limited,
         )
 
     async def release(self, batch: Batch, *, not_sent: bool = False) -> None:
@@ -317,6 +354,7 @@ class MessageQueue:
         not_sent: bool,
         waits: Waits = NO_WAITS,
         sign: OutageSign | None = None,
+        limited: bool = False,
     ) -> int:
         place = self._place_of(batch)
         answer = await self.transport.gathered(
@@ -329,7 +367,7 @@ class MessageQueue:
                 reason=well_formed(reason[:REASON_CHARACTERS_MAX]),
                 not_sent=int(not_sent),
                 backend=place.of_kind(sign.kind) if sign else "",
-                counts=int(sign.counts) if sign else 1,
+                counts=int(sign.counts if sign else not limited),
                 took_ms=int(sign.took_ms) if sign else 0,
                 backoff_ms=waits.backoff_ms,
                 wait_ms=waits.wait_ms,

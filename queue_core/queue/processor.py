@@ -154,7 +154,7 @@ class Processor:
         `next_due_ms` is that conversation's; errors are those of `process_all_queues`. If the answer to an earlier
         claim of this processor was lost, the conversations that it leased are worked on as well.
         """
-        only = (instance_name, user_phone)
+        only = await self._queue.aliases.conversation_of(instance_name, user_phone)
         return await self._one_pass([self._queue.keys.of(*only).partition], only)
 
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal, TypeAlias, get_args
+
+import msgspec
 
 from queue_core.settings import RULE_OPTIONS
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version that is written."""
+VERSIONS = (1, 2)
+"""Versions that are read."""
 
 LINE_BYTES_MAX = 1024 * 1024
 MESSAGES_MAX = 2_000_000
+OTHERS_MAX = 6_000_000
+"""Limit on events beside the messages."""
 IDENTIFIER_LENGTH_MAX = 256
 """Limit on the characters of an instance, a phone or an id."""
 KIND_LENGTH_MAX = 64
 TEXT_LENGTH_MAX = 65_536
 """Characters of a message's text; WhatsApp itself stops at this length."""
+LENGTH_MAX = 10_000_000
+"""Limit on `characters`, the length of a text that may be left out or cut."""
 SPAN_MS_MAX = 20 * 366 * 24 * 3600 * 1000
 """Longest recording, and longest time between a provider's timestamp and the arrival: 20 years."""
 YEAR_MIN, YEAR_MAX = 1970, 2199
@@ -30,8 +40,24 @@ SETTING_NAMES = frozenset({"ai", "redis-latency", *RULE_OPTIONS})
 """Options of `sim replay`, without their dashes, that a recording may set; values as they would be typed."""
 OUTCOMES = ("lost", "duplicated", "reordered", "dead_lettered")
 """Outcomes that a recording may expect, each a set of ids."""
-IGNORED_EVENTS = frozenset({"batch", "dead_letter", "fallback", "note", "reply", "sent"})
-"""Events that a live recorder notes about the fate of messages: known, and not replayed."""
+IGNORED_EVENTS = frozenset({"fallback", "note", "sent"})
+"""Events with free fields, which a live recorder notes: known, and not read."""
+FREE_IN_VERSION_1 = frozenset({"batch", "dead_letter", "reply"})
+"""Events that had free fields in version 1: there, those that lack a field of version 2 are not read."""
+
+Precision: TypeAlias = Literal["ms", "s", "min"]
+"""Known part of a time: a recording with "s" or "min" has moments that were drawn within the second or minute."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+"""Precisions, the finest first."""
+Who: TypeAlias = Literal["", "bot", "human"]
+"""Writer of a reply; "" where it is not known."""
+PresenceState: TypeAlias = Literal["composing", "recording", "paused", "available", "unavailable"]
+HumanAct: TypeAlias = Literal["takes_over", "hands_back"]
+FaultState: TypeAlias = Literal["", "begins", "ends"]
+IDS_MAX = 2_000
+"""Limit on the ids in one event."""
+LEFT_OUT_MAX = 1_000
+"""Limit on the reasons in `left_out`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +89,19 @@ class Header:
     notes: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     expect: Mapping[str, Expectation] = field(default_factory=dict)
+    version: int = FORMAT_VERSION
+    precision: Precision = "ms"
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Number of things in the source that are not in the recording, by the reason in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class MessageEvent:
-    """The `message` event. Times are Unix milliseconds when `is_iso`, else milliseconds from the start."""
+class MessageEvent(msgspec.Struct, frozen=True, gc=False):
+    """The `message` event. Times are Unix milliseconds when `is_iso`, else milliseconds from the start.
+
+    `characters` is the length of the text; None where it is that of `text`, or not known.
+    """
+
+    name: ClassVar[str] = "message"
 
     at: int
     is_iso: bool
@@ -77,6 +111,117 @@ class MessageEvent:
     text: str
     kind: str
     timestamp: int | None
+    characters: int | None = None
+
+
+class OtherEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An event of a conversation that is not a message. Times are as in MessageEvent.
+
+    In `Recording.others`, `at` counts from the start of the recording, as `Arrival.at_ms` does.
+    """
+
+    name: ClassVar[str] = ""
+
+    at: int
+    is_iso: bool = True
+    instance: str
+    phone: str
+
+
+class Reply(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `reply` event: something was written to the user, by the bot or by a person."""
+
+    name: ClassVar[str] = "reply"
+
+    who: Who = ""
+    id: str = ""
+    """Id of the reply itself; "" where it is not known."""
+    ids: tuple[str, ...] = ()
+    """Messages that it answers, as far as they are known."""
+    text: str = ""
+    characters: int | None = None
+    kind: str = "text"
+
+
+class Presence(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `presence` event: the user types, records a voice message, stops, comes or goes."""
+
+    name: ClassVar[str] = "presence"
+
+    state: PresenceState
+
+
+class Human(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `human` event: a person takes the conversation over from the bot, or hands it back."""
+
+    name: ClassVar[str] = "human"
+
+    does: HumanAct
+
+
+class Edit(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `edit` event: the user changes an earlier message."""
+
+    name: ClassVar[str] = "edit"
+
+    id: str
+    """Id of the earlier message."""
+    by: str = ""
+    """Id of the `message` event by which the bot heard of it, if there is one."""
+    text: str = ""
+    characters: int | None = None
+
+
+class Delete(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `delete` event: the user deletes an earlier message. Fields are those of Edit."""
+
+    name: ClassVar[str] = "delete"
+
+    id: str
+    by: str = ""
+
+
+class BatchTaken(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `batch` event: a worker takes a turn."""
+
+    name: ClassVar[str] = "batch"
+
+    ids: tuple[str, ...]
+    trigger: str = ""
+    attempt: int | None = None
+
+
+class GivenUp(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `dead_letter` event: messages are given up."""
+
+    name: ClassVar[str] = "dead_letter"
+
+    ids: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Fault(OtherEvent, frozen=True, kw_only=True, gc=False):
+    """The `fault` event: something fails. `instance` and `phone` are "" where it is not theirs alone."""
+
+    name: ClassVar[str] = "fault"
+
+    fault: str
+    """Word for that which fails: `ai`, `redis`, `restart`, `cut`, …"""
+    state: FaultState = ""
+    reason: str = ""
+
+
+RecordedEvent: TypeAlias = MessageEvent | OtherEvent
+OTHER_EVENTS: tuple[type[OtherEvent], ...] = (
+    Reply,
+    Presence,
+    Human,
+    Edit,
+    Delete,
+    BatchTaken,
+    GivenUp,
+    Fault,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +239,8 @@ class Arrival:
     text: str
     kind: str
     timestamp_ms: int
+    characters: int | None = None
+    """Length of the text; None where it is that of `text`, or not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +268,7 @@ class Recording:
     settings: Mapping[str, str] = field(default_factory=dict)
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     skipped: tuple[BadLine, ...] = ()
+    others: tuple[OtherEvent, ...] = ()
+    """Events that are not arrivals, in the order of time (stable)."""
+    precision: Precision = "ms"
+    left_out: Mapping[str, int] = field(default_factory=dict)

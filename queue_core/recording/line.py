@@ -3,69 +3,68 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
+from queue_core.recording.checks import (
+    LineError,
+    an_object,
+    check_event_fields,
+    check_fields,
+    identifier,
+    kind_of,
+    quote,
+    text_of,
+    time,
+    word,
+)
 from queue_core.recording.format import (
     FORMAT_VERSION,
-    IDENTIFIER_LENGTH_MAX,
+    FREE_IN_VERSION_1,
     IGNORED_EVENTS,
-    KIND_LENGTH_MAX,
+    LEFT_OUT_MAX,
+    OTHER_EVENTS,
     OUTCOMES,
+    PRECISIONS,
     SETTING_NAMES,
     SPAN_MS_MAX,
-    TEXT_LENGTH_MAX,
-    YEAR_MAX,
-    YEAR_MIN,
+    VERSIONS,
     Expectation,
     Header,
     MessageEvent,
+    OtherEvent,
+    Precision,
 )
-from queue_core.text import suggestion, visible
+from queue_core.recording.other_events import characters, kind_word, read_other
+from queue_core.text import suggestion
 
 _HEADER_FIELDS = ("event", "version", "title", "source", "notes", "settings", "expect")
-_MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp")
+_HEADER_FIELDS_2 = (*_HEADER_FIELDS, "precision", "left_out")
+_MESSAGE_FIELDS = ("event", "at", "instance", "phone", "id", "text", "kind", "timestamp", "characters")
 _EXPECT_FIELDS = (*OUTCOMES, "log")
-_FREE_FIELD_PREFIX = "x_"
+_VERSIONS_WORDS = " or ".join(map(str, VERSIONS))
+_OTHERS = frozenset(event.name for event in OTHER_EVENTS)
 
 _INTEGER_DIGITS_MAX = 19
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_ISO_TIME = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})?"
-)
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class LineError(Exception):
-    """A line that breaks the format; the message is the reason in words."""
-
-
-def parse_line(line: bytes) -> Header | MessageEvent | None:
-    """Reads one line; returns None for an event that is known but not replayed. Raises LineError."""
+def parse_line(line: bytes, version: int = FORMAT_VERSION) -> Header | MessageEvent | OtherEvent | None:
+    """Reads one line of a recording of that version; returns None for an event that is not read. Raises LineError."""
     event = _json_object(line)
     name = event.get("event")
     if "event" not in event:
         raise LineError('has no "event"')
     if not isinstance(name, str):
-        raise LineError(f'"event" must be text, not {_type(name)}')
+        raise LineError(f'"event" must be text, not {kind_of(name)}')
     if name == "message":
         return _message(event)
     if name == "recording":
         return _header(event)
+    if name in _OTHERS:
+        return read_other(event, name, is_free=version == 1 and name in FREE_IN_VERSION_1)
     if name in IGNORED_EVENTS:
         return None
-    known = ("message", "recording", *IGNORED_EVENTS)
+    known = ("message", "recording", *_OTHERS, *IGNORED_EVENTS)
     raise LineError(f"unknown event {quote(name)}{suggestion(name, known)}")
-
-
-def quote(value: str) -> str:
-    """Quotes text from a file for an error message: shortened, and in one line."""
-    short = value if len(value) <= 60 else value[:59] + "…"
-    return f'"{visible(short)}"'
 
 
 def _json_object(line: bytes) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def _json_object(line: bytes) -> dict[str, Any]:
     except RecursionError:
         raise LineError("is nested too deeply") from None
     if not isinstance(value, dict):
-        raise LineError(f"must be a JSON object, not {_type(value)}")
+        raise LineError(f"must be a JSON object, not {kind_of(value)}")
     return value
 
 
@@ -120,32 +119,28 @@ _DECODER = json.JSONDecoder(
 
 
 def _message(event: dict[str, Any]) -> MessageEvent:
-    _check_event_fields(event, _MESSAGE_FIELDS)
+    check_event_fields(event, _MESSAGE_FIELDS)
     for name in ("at", "instance", "phone", "id"):
         if name not in event:
             raise LineError(f'has no "{name}"')
-    at, is_iso = _time(event["at"], "at")
+    at, is_iso = time(event["at"], "at")
     if not is_iso and not 0 <= at <= SPAN_MS_MAX:
         raise LineError(f'"at" must be from 0 to {SPAN_MS_MAX} ms (20 years) from the start, not {at} ms')
-    kind = event.get("kind", "text")
-    if not isinstance(kind, str):
-        raise LineError(f'"kind" must be text, not {_type(kind)}')
-    if len(kind) > KIND_LENGTH_MAX or not _KIND.fullmatch(kind):
-        raise LineError(f'"kind" must be a word such as "text" or "image", not {quote(kind)}')
     return MessageEvent(
         at=at,
         is_iso=is_iso,
         instance=identifier(event["instance"], "instance"),
         phone=identifier(event["phone"], "phone"),
         id=identifier(event["id"], "id"),
-        text=_text(event.get("text", ""), "text"),
-        kind=kind,
+        text=text_of(event.get("text", ""), "text"),
+        kind=kind_word(event),
         timestamp=_timestamp(event["timestamp"], at, is_iso) if "timestamp" in event else None,
+        characters=characters(event),
     )
 
 
 def _timestamp(value: object, at: int, is_iso: bool) -> int:
-    timestamp, timestamp_is_iso = _time(value, "timestamp")
+    timestamp, timestamp_is_iso = time(value, "timestamp")
     if timestamp_is_iso != is_iso:
         raise LineError('"at" and "timestamp" must both be ISO times or both milliseconds from the start')
     if abs(timestamp - at) > SPAN_MS_MAX:
@@ -153,78 +148,64 @@ def _timestamp(value: object, at: int, is_iso: bool) -> int:
     return timestamp
 
 
-def _time(value: object, name: str) -> tuple[int, bool]:
-    """Reads a time; returns milliseconds, and whether it was an ISO time."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value, False
-    if isinstance(value, str):
-        return _iso_ms(value, name), True
-    if isinstance(value, float):
-        raise LineError(f'"{name}" must be a whole number of milliseconds, not {value}')
-    raise LineError(f'"{name}" must be an ISO 8601 time in UTC or milliseconds, not {_type(value)}')
-
-
-def _iso_ms(value: str, name: str) -> int:
-    """Converts an ISO time to Unix milliseconds; digits beyond the millisecond are dropped."""
-    match = _ISO_TIME.fullmatch(value)
-    if match is None:
-        raise LineError(f'"{name}" must look like 2026-01-31T09:30:00.250Z, not {quote(value)}')
-    seconds, fraction, zone = match.groups()
-    if zone is None:
-        raise LineError(f'"{name}" has no zone: {quote(value)}; write UTC, ending in Z')
-    try:
-        moment = datetime.fromisoformat(seconds + ("+00:00" if zone == "Z" else zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise LineError(f'"{name}" is not a time that exists: {quote(value)}') from None
-    if not YEAR_MIN <= moment.year <= YEAR_MAX:
-        raise LineError(f'"{name}" must lie in the years {YEAR_MIN} to {YEAR_MAX}, not {quote(value)}')
-    since = moment - _UNIX_EPOCH
-    return (since.days * 86_400 + since.seconds) * 1000 + int((fraction or "0").ljust(3, "0")[:3])
-
-
 def _header(event: dict[str, Any]) -> Header:
-    _check_event_fields(event, _HEADER_FIELDS)
     if "version" not in event:
+        check_event_fields(event, _HEADER_FIELDS_2)
         raise LineError('has no "version"')
     version = event["version"]
-    if isinstance(version, bool) or version != FORMAT_VERSION or not isinstance(version, int):
-        shown = version if isinstance(version, int) and not isinstance(version, bool) else _type(version)
-        raise LineError(f'"version" must be {FORMAT_VERSION}, not {shown}; a newer simulator may read it')
+    if isinstance(version, bool) or version not in VERSIONS or not isinstance(version, int):
+        shown = version if isinstance(version, int) and not isinstance(version, bool) else kind_of(version)
+        raise LineError(f'"version" must be {_VERSIONS_WORDS}, not {shown}; a newer simulator may read it')
+    check_event_fields(event, _HEADER_FIELDS if version == 1 else _HEADER_FIELDS_2)
     return Header(
-        title=_text(event.get("title", ""), "title"),
-        source=_text(event.get("source", ""), "source"),
-        notes=_text(event.get("notes", ""), "notes"),
+        title=text_of(event.get("title", ""), "title"),
+        source=text_of(event.get("source", ""), "source"),
+        notes=text_of(event.get("notes", ""), "notes"),
         settings=_settings(event.get("settings", {})),
         expect={
             identifier(system, "expect"): _expectation(outcomes, f"expect.{system}")
-            for system, outcomes in _object(event.get("expect", {}), "expect").items()
+            for system, outcomes in an_object(event.get("expect", {}), "expect").items()
         },
+        version=version,
+        precision=cast("Precision", word(event.get("precision", "ms"), "precision", PRECISIONS)),
+        left_out=_left_out(event.get("left_out", {})),
     )
 
 
+def _left_out(value: object) -> dict[str, int]:
+    counts = an_object(value, "left_out")
+    if len(counts) > LEFT_OUT_MAX:
+        raise LineError(f'"left_out" has {len(counts):,} reasons; at most {LEFT_OUT_MAX:,}')
+    for reason, count in counts.items():
+        identifier(reason, "left_out")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise LineError(f"{quote('left_out.' + reason)} must be a whole number")
+    return counts
+
+
 def _settings(value: object) -> dict[str, str]:
-    settings = _object(value, "settings")
-    _check_fields(settings, tuple(sorted(SETTING_NAMES)), "settings.")
+    settings = an_object(value, "settings")
+    check_fields(settings, tuple(sorted(SETTING_NAMES)), "settings.")
     for name, setting in settings.items():
         if not isinstance(setting, str):
-            raise LineError(f'"settings.{name}" must be text, as on the command line, not {_type(setting)}')
+            raise LineError(f'"settings.{name}" must be text, as on the command line, not {kind_of(setting)}')
         identifier(setting, f"settings.{name}")
     return settings
 
 
 def _expectation(value: object, where: str) -> Expectation:
-    outcomes = _object(value, where)
-    _check_fields(outcomes, _EXPECT_FIELDS, f"{where}.")
+    outcomes = an_object(value, where)
+    check_fields(outcomes, _EXPECT_FIELDS, f"{where}.")
     ids = {name: _ids(outcomes[name], f"{where}.{name}") for name in OUTCOMES if name in outcomes}
     log = outcomes.get("log", [])
     if not isinstance(log, list):
-        raise LineError(f"{quote(where + '.log')} must be a list, not {_type(log)}")
+        raise LineError(f"{quote(where + '.log')} must be a list, not {kind_of(log)}")
     return Expectation(**ids, log=tuple(_log_line(line, f"{where}.log") for line in log))
 
 
 def _ids(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise LineError(f"{quote(where)} must be a list of ids, not {_type(value)}")
+        raise LineError(f"{quote(where)} must be a list of ids, not {kind_of(value)}")
     ids = tuple(identifier(message_id, where) for message_id in value)
     if len(set(ids)) < len(ids):
         raise LineError(f"{quote(where)} names an id more than once")
@@ -232,66 +213,13 @@ def _ids(value: object, where: str) -> tuple[str, ...]:
 
 
 def _log_line(value: object, where: str) -> dict[str, int | str]:
-    line = _object(value, where)
+    line = an_object(value, where)
     for name, expected in line.items():
         if isinstance(expected, bool) or not isinstance(expected, (int, str)):
             field = quote(f"{where}.{name}")
-            raise LineError(f"{field} must be a whole number or text, not {_type(expected)}")
-        _text(name, where)
-        _text(str(expected), f"{where}.{name}")
+            raise LineError(f"{field} must be a whole number or text, not {kind_of(expected)}")
+        text_of(name, where)
+        text_of(str(expected), f"{where}.{name}")
     if "event" not in line:
         raise LineError(f'{quote(where)} has a line without "event"')
     return line
-
-
-def _object(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise LineError(f"{quote(where)} must be an object, not {_type(value)}")
-    return value
-
-
-def identifier(value: object, where: str) -> str:
-    """Checks an instance, phone, id or other short name; `where` names it in the LineError."""
-    if not isinstance(value, str):
-        raise LineError(f"{quote(where)} must be text, not {_type(value)}")
-    if not value.strip():
-        raise LineError(f"{quote(where)} is empty")
-    if len(value) > IDENTIFIER_LENGTH_MAX:
-        raise LineError(f"{quote(where)} has {len(value)} characters; at most {IDENTIFIER_LENGTH_MAX}")
-    if _CONTROL.search(value):
-        raise LineError(f"{quote(where)} holds a control character: {quote(value)}")
-    return _text(value, where)
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise LineError(f"{quote(where)} must be text, not {_type(value)}")
-    if len(value) > TEXT_LENGTH_MAX:
-        raise LineError(f"{quote(where)} has {len(value)} characters; at most {TEXT_LENGTH_MAX}")
-    if "\0" in value:
-        raise LineError(f"{quote(where)} holds a NUL character")
-    if _SURROGATE.search(value):
-        raise LineError(f"{quote(where)} holds half of a surrogate pair, which is not a character")
-    return value
-
-
-def _check_event_fields(event: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    _check_fields({name for name in event if not name.startswith(_FREE_FIELD_PREFIX)}, known, "")
-
-
-def _check_fields(names: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    for name in sorted(names):
-        if name not in known:
-            raise LineError(f"unknown field {quote(where + name)}{suggestion(name, known)}")
-
-
-def _type(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return "a list" if isinstance(value, list) else "an object"

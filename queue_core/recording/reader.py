@@ -10,23 +10,28 @@ import shlex
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec.structs import replace
+
+from queue_core.recording.checks import LineError, quote
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
     LINE_BYTES_MAX,
     MESSAGES_MAX,
+    OTHERS_MAX,
     SPAN_MS_MAX,
     Arrival,
     BadLine,
     Expectation,
     Header,
     MessageEvent,
+    OtherEvent,
     Recording,
 )
-from queue_core.recording.line import LineError, parse_line, quote
+from queue_core.recording.line import parse_line
 from queue_core.text import visible
 
 BAD_LINES_MAX = 10_000
@@ -74,29 +79,43 @@ def load(paths: Sequence[Path], *, skip_bad_lines: bool = False) -> list[Recordi
         for file in _files(path):
             unique.setdefault(file.resolve(), file)
     files = list(unique.values())
-    names = _short_names(files)
-    return [_Reader(file, name, skip_bad_lines).read() for file, name in zip(files, names, strict=True)]
+    names = short_names(files)
+    return [
+        read_recording(file, name, skip_bad_lines=skip_bad_lines)
+        for file, name in zip(files, names, strict=True)
+    ]
+
+
+def read_recording(
+    path: Path, name: str, *, skip_bad_lines: bool = False, opener: Callable[[], BinaryIO] | None = None
+) -> Recording:
+    """Reads one recording, named `name`; `opener` opens its content where that is not the file itself. See `load`."""
+    return _Reader(path, name, skip_bad_lines, opener).read()
 
 
 class _Reader:
     """Reader of one file."""
 
-    def __init__(self, path: Path, name: str, skip_bad_lines: bool) -> None:
+    def __init__(
+        self, path: Path, name: str, skip_bad_lines: bool, opener: Callable[[], BinaryIO] | None
+    ) -> None:
         self._path = path
+        self._opener = opener
         self._name = name
         self._skip_bad_lines = skip_bad_lines
         self._header = Header()
         self._header_line: int | None = None
         self._events: list[MessageEvent] = []
+        self._others: list[OtherEvent] = []
         self._first_line: int | None = None
-        self._first_message_line = 0
+        self._first: MessageEvent | OtherEvent | None = None
+        self._first_event_line = 0
         self._skipped: list[BadLine] = []
 
     def read(self) -> Recording:
         try:
-            with self._path.open("rb") as file:
-                self._check_kind(file.peek())
-                for number, line in _lines(file):
+            with self._opener() if self._opener else self._open() as file:
+                for number, line in numbered_lines(file):
                     try:
                         self._take(number, line)
                     except LineError as error:
@@ -107,6 +126,20 @@ class _Reader:
             reason = "holds no message" if self._first_line or self._skipped else "is empty"
             raise RecordingError(self._path, None, reason)
         return self._recording()
+
+    @property
+    def _is_free(self) -> bool:
+        """True if some events may have free fields: in version 1, and without a `recording` event, which names it."""
+        return self._header_line is None or self._header.version == 1
+
+    def _open(self) -> BinaryIO:
+        file = self._path.open("rb")
+        try:
+            self._check_kind(file.peek())
+        except RecordingError:
+            file.close()
+            raise
+        return file
 
     def _check_kind(self, start: bytes) -> None:
         """Refuses a file of another kind, and says how to convert it. Raises RecordingError."""
@@ -122,27 +155,41 @@ class _Reader:
             line = line.removeprefix(_UTF8_MARK)
         if not line.strip(_BLANK):
             return
-        event = parse_line(line)
+        event = parse_line(line, 1 if self._is_free else self._header.version)
         if isinstance(event, Header):
             if self._first_line is not None:
                 raise LineError(f"the recording event must come first, before line {self._first_line}")
             self._header, self._header_line = event, number
-        elif event is not None:
+        elif isinstance(event, MessageEvent):
             self._take_message(number, event)
+        elif event is not None:
+            self._take_other(number, event)
         self._first_line = self._first_line or number
 
     def _take_message(self, number: int, event: MessageEvent) -> None:
-        if not self._events:
-            self._first_message_line = number
-        elif event.is_iso != self._events[0].is_iso:
-            here, there = ("an ISO time", "milliseconds") if event.is_iso else ("milliseconds", "an ISO time")
-            raise LineError(f'"at" is {here} here and {there} in line {self._first_message_line}')
-        elif abs(event.at - self._events[0].at) > SPAN_MS_MAX:
-            raise LineError(f'"at" is more than 20 years from line {self._first_message_line}')
-        elif len(self._events) == MESSAGES_MAX:
+        self._check_time(number, event)
+        if len(self._events) == MESSAGES_MAX:
             reason = f"more than {MESSAGES_MAX:,} messages; split the file by conversation"
             raise RecordingError(self._path, number, reason)
         self._events.append(event)
+
+    def _take_other(self, number: int, event: OtherEvent) -> None:
+        if not self._is_free:  # version 1 looked at no time but that of messages
+            self._check_time(number, event)
+        if len(self._others) == OTHERS_MAX:
+            reason = f"more than {OTHERS_MAX:,} events beside the messages; split the file by conversation"
+            raise RecordingError(self._path, number, reason)
+        self._others.append(event)
+
+    def _check_time(self, number: int, event: MessageEvent | OtherEvent) -> None:
+        """Checks that times are written as those of the first event, and lie near it."""
+        if self._first is None:
+            self._first, self._first_event_line = event, number
+        elif event.is_iso != self._first.is_iso:
+            here, there = ("an ISO time", "milliseconds") if event.is_iso else ("milliseconds", "an ISO time")
+            raise LineError(f'"at" is {here} here and {there} in line {self._first_event_line}')
+        elif abs(event.at - self._first.at) > SPAN_MS_MAX:
+            raise LineError(f'"at" is more than 20 years from line {self._first_event_line}')
 
     def _bad_line(self, number: int, reason: str) -> None:
         if not self._skip_bad_lines:
@@ -156,9 +203,13 @@ class _Reader:
         expect = self._checked_expect()
         is_iso = self._events[0].is_iso
         epoch_ms = min(event.at for event in self._events) if is_iso else DEFAULT_EPOCH_MS
+        start = epoch_ms if is_iso else 0
         return Recording(
             name=self._name,
-            arrivals=_arrivals(self._events, epoch_ms if is_iso else 0),
+            arrivals=arrivals_of(self._events, start),
+            others=others_of(self._others, start, is_iso=is_iso),
+            precision=self._header.precision,
+            left_out=self._header.left_out,
             title=self._header.title,
             source=self._header.source,
             notes=self._header.notes,
@@ -184,21 +235,21 @@ class _Reader:
         return {}
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yields numbered lines, None in place of a line that is too long. Never holds more than one line."""
+def numbered_lines(file: BinaryIO, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes | None]]:
+    """Yields numbered lines with their ends, None in place of a line that is too long. Never holds more than one."""
     number = 0
-    while line := file.readline(LINE_BYTES_MAX + 2):
+    while line := file.readline(bytes_max + 2):
         number += 1
-        is_whole = line.endswith(b"\n") or len(line) < LINE_BYTES_MAX + 2
-        if is_whole and len(line.rstrip(b"\r\n")) <= LINE_BYTES_MAX:
+        is_whole = line.endswith(b"\n") or len(line) < bytes_max + 2
+        if is_whole and len(line.rstrip(b"\r\n")) <= bytes_max:
             yield number, line
             continue
         while line and not line.endswith(b"\n"):
-            line = file.readline(LINE_BYTES_MAX)
+            line = file.readline(bytes_max)
         yield number, None
 
 
-def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
+def arrivals_of(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
     """Sorts the arrivals; a delivery without a timestamp gets that of the first delivery of its id.
 
     Empties `events`, so that a long recording is not held twice.
@@ -214,8 +265,18 @@ def _arrivals(events: list[MessageEvent], start: int) -> tuple[Arrival, ...]:
         if timestamp is None:
             timestamp = first_timestamps.get(key, event.at)
         first_timestamps.setdefault(key, timestamp)
-        arrivals.append(Arrival(event.at - start, *key, event.text, event.kind, timestamp - start))
+        arrivals.append(
+            Arrival(event.at - start, *key, event.text, event.kind, timestamp - start, event.characters)
+        )
     return tuple(arrivals)
+
+
+def others_of(events: list[OtherEvent], start: int, *, is_iso: bool) -> tuple[OtherEvent, ...]:
+    """Sorts the other events, and counts their times from the start; those of the other kind of time are dropped."""
+    events.sort(key=lambda event: event.at)
+    return tuple(
+        replace(event, at=event.at - start, is_iso=False) for event in events if event.is_iso == is_iso
+    )
 
 
 def _files(path: Path) -> list[Path]:
@@ -246,7 +307,7 @@ def _regular(path: Path, mode: int) -> Path:
     return path
 
 
-def _short_names(files: Sequence[Path]) -> list[str]:
+def short_names(files: Sequence[Path]) -> list[str]:
     """Names each file by the shortest end of its path that no other file has."""
     parts = [file.resolve().parts for file in files]
     lengths = [1] * len(files)

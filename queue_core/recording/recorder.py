@@ -12,56 +12,56 @@ Texts are left out unless asked for. A recorder is an observer: it never raises,
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import hmac
 import logging
-import os
 import re
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypedDict
 
-from queue_core.durations import DAY_MS
 from queue_core.message import Batch, QueueMessage, well_formed
-from queue_core.recording.format import SPAN_MS_MAX, TEXT_LENGTH_MAX, Header, MessageEvent
-from queue_core.recording.line import LineError, identifier
-from queue_core.recording.writer import fate_line, header_line, message_line
-
-Kind = Literal["recording", "outcomes"]
+from queue_core.recording.files import Kind, RecordingFiles
+from queue_core.recording.format import (
+    IDS_MAX,
+    LENGTH_MAX,
+    SPAN_MS_MAX,
+    TEXT_LENGTH_MAX,
+    BatchTaken,
+    Delete,
+    Edit,
+    Fault,
+    FaultState,
+    GivenUp,
+    Header,
+    MessageEvent,
+    OtherEvent,
+    Reply,
+)
+from queue_core.recording.pseudonyms import Pseudonyms, without_numbers
+from queue_core.recording.writer import free_line, header_line, message_line, other_line
 
 MAX_BYTES = 1024**3
 """Limit of what one Recorder writes: it may share its disk with Redis, which must never run out of space."""
-FILE_BYTES_MAX = 64 * 1024**2
-"""Size at which the next file begins; it holds fewer messages than a replay takes (2,000,000)."""
-RETRY_AFTER_MS = 60_000
-"""Time without another attempt after a failed write."""
-
 REASON_LENGTH_MAX = 200
-IDS_MAX = 2_000
 FIELDS_MAX = 100
 
-FILE_SPAN_MS = DAY_MS
-"""Longest time that one file covers, where old files are deleted."""
-
-_SUFFIXES: dict[Kind, str] = {"recording": ".jsonl", "outcomes": ".ndjson"}
-_FILE_NAME = re.compile(r"(?:recording|outcomes)-\d{8}T\d{6}Z-\d+(?:-\d+)?\.(?:jsonl|ndjson)")
 _KIND_WORD = re.compile(r"(?!.*[0-9]{4})[A-Za-z][A-Za-z0-9_-]{0,63}")
-_NUMBER = re.compile(r"\d(?:[\s()./_-]*\d){6,}")
-"""Number as long as a phone's, however it is written."""
 _UNFORESEEN = re.compile(r"(?:handle|send|complete): \w+")
-_HEX_AS_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
-_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _log = logging.getLogger(__name__)
 
 
 def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+class _Whose(TypedDict):
+    """Conversation of an event, and its messages."""
+
+    instance: str
+    phone: str
+    ids: tuple[str, ...]
 
 
 class Recorder:
@@ -83,28 +83,36 @@ class Recorder:
         now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
         self._show_text = show_text
-        self._hash_key = hash_key or secrets.token_bytes(32)
+        self._names = Pseudonyms(hash_key or secrets.token_bytes(32))
         self._kind = kind
         self._now_ms = now_ms
-        self._files = _Files(Path(folder), max_bytes, now_ms, self._header)
+        self._files = RecordingFiles(Path(folder), max_bytes, now_ms, self._header)
         self._warned_of_event = False
 
     def message(self, message: QueueMessage, kind: str) -> None:
-        """Records a delivery of a message, at the moment it arrives; a second delivery is recorded too."""
+        """Records a delivery of a message, at the moment it arrives; a second delivery is recorded too.
+
+        An edit or a deletion is a message as well: it is recorded as both.
+        """
         self._record("message", lambda at_ms: self._arrival(message, kind, at_ms))
+        change = message.message_data.get("change")
+        if isinstance(change, Mapping) and change.get("id"):
+            self._record("change", lambda at_ms: self._change(message, change, at_ms))
 
     def acknowledged(self, message: QueueMessage, how: str) -> None:
-        """Records that a message was acknowledged, as "queued", "duplicate", "late", "answered" or "buffered"."""
-        self._record_fate("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
+        """Records that a message was acknowledged, in which way, such as "queued" or "duplicate"."""
+        self._note("note", lambda: {**self._of(message), "what": "acknowledged", "how": how})
 
     def fallback(self, message: QueueMessage) -> None:
         """Records that a message was answered directly, since Redis was away."""
-        self._record_fate("fallback", lambda: self._of(message))
+        self._note("fallback", lambda: self._of(message))
 
     def batch(self, batch: Batch) -> None:
         """Records that a worker took a turn."""
-        self._record_fate(
-            "batch", lambda: {**self._of(batch), "trigger": batch.trigger, "attempt": batch.attempt}
+        self._record_other(
+            lambda at_ms: BatchTaken(
+                at=at_ms, **self._whose(batch), trigger=batch.trigger, attempt=batch.attempt
+            )
         )
 
     def reply(
@@ -116,38 +124,74 @@ class Recorder:
     ) -> None:
         """Records the reply to a turn. An answer that was dropped is not recorded."""
 
-        def fields() -> dict[str, Any]:
-            values = {**self._of(batch), "characters": len(reply), "requested": len(requested_fields)}
+        def line(at_ms: int) -> str:
+            is_cut = len(reply) > TEXT_LENGTH_MAX
+            event = Reply(
+                at=at_ms,
+                **self._whose(batch),
+                who="bot",
+                text=_clean(reply) if self._show_text else "",
+                characters=min(len(reply), LENGTH_MAX) if is_cut or not self._show_text else None,
+            )
+            free: dict[str, object] = {"x_requested": len(requested_fields)} if requested_fields else {}
             if needs_data_collection:
-                values["needs_data_collection"] = True
-            if self._show_text:
-                values["text"] = _clean(reply)
-                values["requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
-            return values
+                free["x_needs_data_collection"] = True
+            if self._show_text and requested_fields:
+                free["x_requested_fields"] = [_clean(name)[:200] for name in requested_fields[:FIELDS_MAX]]
+            return other_line(event, free)
 
-        self._record_fate("reply", fields)
+        self._record("reply", line)
+
+    def reply_of_others(self, instance: str, phone: str, reply_id: str) -> None:
+        """Records that somebody else than the bot wrote to a user from the bot's number."""
+
+        def event(at_ms: int) -> Reply:
+            return Reply(
+                at=at_ms,
+                instance=self._names.instance(instance),
+                phone=self._names.phone(phone),
+                who="human",
+                id=self._names.message_id(reply_id) if reply_id else "",
+            )
+
+        self._record_other(event)
 
     def superseded(self, batch: Batch) -> None:
         """Records that a turn ended without a reply, since a newer message joined it: the answer was dropped."""
-        self._record_fate("note", lambda: {**self._of(batch), "what": "superseded"})
+        self._note("note", lambda: {**self._of(batch), "what": "superseded"})
 
     def sent(self, batch: Batch) -> None:
         """Records that a channel took the reply."""
-        self._record_fate("sent", lambda: self._of(batch))
+        self._note("sent", lambda: self._of(batch))
 
     def dead_letter(self, about: Batch | QueueMessage, reason: str) -> None:
         """Records that messages were given up. Unless texts are kept, the reason quotes no user."""
 
-        def fields() -> dict[str, Any]:
+        def event(at_ms: int) -> GivenUp:
             messages = about.messages if isinstance(about, Batch) else (about,)
             shown = _clean(reason) if self._show_text else _without_quotes(reason, messages)
-            return {**self._of(about), "reason": shown}
+            return GivenUp(at=at_ms, **self._whose(about), reason=shown)
 
-        self._record_fate("dead_letter", fields)
+        self._record_other(event)
+
+    def fault(self, fault: str, state: FaultState, reason: str = "", *, instance: str = "") -> None:
+        """Records that something begins to fail, or ends to; of an error only its kind is kept unless texts are."""
+
+        def event(at_ms: int) -> Fault:
+            return Fault(
+                at=at_ms,
+                instance=self._names.instance(instance) if instance else "",
+                phone="",
+                fault=fault,
+                state=state,
+                reason=_clean(reason) if self._show_text else _without_quotes(reason, ()),
+            )
+
+        self._record_other(event)
 
     def note(self, text: str) -> None:
         """Records a remark of the operator or the program; it is written as it is."""
-        self._record_fate("note", lambda: {"text": _clean(text)})
+        self._note("note", lambda: {"text": _clean(text)})
 
     def expire(self, older_than_ms: float) -> int:
         """Delete the files of all recorders in the folder whose newest event is older than that, at least a day.
@@ -160,8 +204,11 @@ class Recorder:
         """Ends the recording; later events are not recorded."""
         self._files.close()
 
-    def _record_fate(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
-        self._record(event, lambda at_ms: fate_line(event, at_ms, fields()))
+    def _record_other(self, event_at: Callable[[int], OtherEvent]) -> None:
+        self._record("other", lambda at_ms: other_line(event_at(at_ms)))
+
+    def _note(self, event: str, fields: Callable[[], dict[str, Any]]) -> None:
+        self._record(event, lambda at_ms: free_line(event, at_ms, fields()))
 
     def _record(self, event: str, line_at: Callable[[int], str]) -> None:
         try:
@@ -190,166 +237,69 @@ class Recorder:
     def _arrival(self, message: QueueMessage, kind: str, at_ms: int) -> str:
         is_plausible = message.timestamp > 0 and abs(message.timestamp - at_ms) < SPAN_MS_MAX
         # The queue treats each message without an id as a new message.
-        unique_id = f"none-{_letters(secrets.token_hex(8))}"
+        unique_id = f"none-{self._names.message_id(secrets.token_hex(16))}"
         return message_line(
             MessageEvent(
                 at=at_ms,
                 is_iso=True,
-                instance=self._instance(message.instance_name),
-                phone=self._hashed("phone", message.user_phone),
-                id=self._hashed("id", message.id) if message.id else unique_id,
+                instance=self._names.instance(message.instance_name),
+                phone=self._names.phone(message.user_phone),
+                id=self._names.message_id(message.id) if message.id else unique_id,
                 text=_clean(message.message) if self._show_text else "",
                 kind=kind if _KIND_WORD.fullmatch(kind) else "other",
                 timestamp=message.timestamp if is_plausible else None,
+                characters=self._characters(message.message),
             )
+        )
+
+    def _change(self, message: QueueMessage, change: Mapping[str, Any], at_ms: int) -> str:
+        """Writes an edit or a deletion; `by` is the id of the message that brought it."""
+        deletion = Delete(
+            at=at_ms,
+            instance=self._names.instance(message.instance_name),
+            phone=self._names.phone(message.user_phone),
+            id=self._names.message_id(str(change["id"])),
+            by=self._names.message_id(message.id) if message.id else "",
+        )
+        if change.get("what") == "deletion":
+            return other_line(deletion)
+        return other_line(
+            Edit(
+                at=at_ms,
+                instance=deletion.instance,
+                phone=deletion.phone,
+                id=deletion.id,
+                by=deletion.by,
+                text=_clean(message.message) if self._show_text else "",
+                characters=self._characters(message.message),
+            )
+        )
+
+    def _characters(self, text: str) -> int | None:
+        """Returns the length of a text that is left out or cut; None for one that is recorded whole."""
+        is_whole = not text or (self._show_text and len(text) <= TEXT_LENGTH_MAX)
+        return None if is_whole else min(len(text), LENGTH_MAX)
+
+    def _whose(self, about: Batch | QueueMessage) -> _Whose:
+        """Returns the conversation and its messages, hashed."""
+        ids = about.ids[:IDS_MAX] if isinstance(about, Batch) else (about.id,)
+        return _Whose(
+            instance=self._names.instance(about.instance_name),
+            phone=self._names.phone(about.user_phone),
+            ids=tuple(self._names.message_id(message_id) for message_id in ids if message_id),
         )
 
     def _of(self, about: Batch | QueueMessage) -> dict[str, Any]:
         """Returns the fields that name the conversation and its messages, hashed."""
         fields: dict[str, Any] = {
-            "instance": self._instance(about.instance_name),
-            "phone": self._hashed("phone", about.user_phone),
+            "instance": self._names.instance(about.instance_name),
+            "phone": self._names.phone(about.user_phone),
         }
         if isinstance(about, Batch):
-            fields["ids"] = [self._hashed("id", message_id) for message_id in about.ids[:IDS_MAX]]
+            fields["ids"] = [self._names.message_id(message_id) for message_id in about.ids[:IDS_MAX]]
         elif about.id:
-            fields["id"] = self._hashed("id", about.id)
+            fields["id"] = self._names.message_id(about.id)
         return fields
-
-    def _instance(self, name: str) -> str:
-        try:
-            if not _NUMBER.search(identifier(well_formed(name), "instance")):
-                return well_formed(name)
-        except LineError:
-            pass
-        return f"instance-{self._hashed('instance', name)}"
-
-    def _hashed(self, kind: str, value: str) -> str:
-        """Hashes a value to 16 letters without a digit: no hash in a file can be mistaken for a phone number."""
-        data = f"{kind}\0{well_formed(value)}".encode()
-        return _letters(hmac.new(self._hash_key, data, hashlib.sha256).hexdigest()[:16])
-
-
-class _Files:
-    """The files being written, at most one of each kind. Nothing here raises."""
-
-    def __init__(
-        self, folder: Path, max_bytes: int, now_ms: Callable[[], int], header: Callable[[Kind], bytes]
-    ) -> None:
-        self._folder = folder
-        self._bytes_left = max_bytes
-        self._now_ms = now_ms
-        self._header = header
-        self._open: dict[Kind, _File] = {}
-        self._failed_at_ms: int | None = None
-        self._missing = 0
-        self._is_closed = False
-
-    def is_open(self, kind: Kind) -> bool:
-        return kind in self._open
-
-    def append(self, kind: Kind, line: bytes, *, starts_file: bool) -> None:
-        """Writes one line. If the file is full and `starts_file` allows it, the line begins another file."""
-        if self._is_closed:
-            return
-        now_ms = self._now_ms()
-        if self._failed_at_ms is not None and abs(now_ms - self._failed_at_ms) < RETRY_AFTER_MS:
-            self._missing += 1
-            return
-        try:
-            if starts_file and kind in self._open and self._open[kind].size >= FILE_BYTES_MAX:
-                self._open.pop(kind).close()
-            self._write(kind, line, now_ms)
-        except (OSError, ValueError) as error:  # ValueError: a folder's name that no file system has
-            self._failed(error, now_ms)
-
-    def expire(self, older_than_ms: float) -> int:
-        now_ms, deleted = self._now_ms(), 0
-        for kind in [kind for kind, file in self._open.items() if file.began_ms <= now_ms - FILE_SPAN_MS]:
-            self._open.pop(kind).close()
-        with suppress(OSError, ValueError):  # no folder yet, say
-            for path in sorted(self._folder.iterdir()):
-                if _FILE_NAME.fullmatch(path.name) and path.stat().st_mtime * 1000 < now_ms - older_than_ms:
-                    path.unlink()
-                    deleted += 1
-        return deleted
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._close_all()
-
-    def _close_all(self) -> None:
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _write(self, kind: Kind, line: bytes, now_ms: int) -> None:
-        file = self._open.get(kind)
-        if file is None:  # the first lines are one write, so that no recording is without a message
-            line = self._header(kind) + self._gap(now_ms) + line
-        if len(line) > self._bytes_left:
-            _log.warning("recording ends here: it has reached its limit in bytes")
-            self.close()
-            return
-        if file is None:
-            file = self._open[kind] = _File(self._folder, kind, now_ms)
-        file.append(line)
-        self._bytes_left -= len(line)
-        if self._failed_at_ms is not None:
-            _log.info("recording again; %d events are missing", self._missing)
-            self._failed_at_ms, self._missing = None, 0
-
-    def _gap(self, now_ms: int) -> bytes:
-        if not self._missing:
-            return b""
-        text = f"{self._missing} events before this could not be recorded"
-        return fate_line("note", now_ms, {"text": text}).encode()
-
-    def _failed(self, error: Exception, now_ms: int) -> None:
-        """Closes all files, so that the next attempt begins others and no file has a gap inside."""
-        if self._failed_at_ms is None:
-            _log.warning("cannot record for now; messages are not affected: %s", error)
-        self._failed_at_ms = now_ms
-        self._missing += 1
-        self._close_all()
-
-
-class _File:
-    """A new file of whole lines that no other process writes to. Methods raise OSError."""
-
-    def __init__(self, folder: Path, kind: Kind, now_ms: int) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        moment = _UNIX_EPOCH + timedelta(milliseconds=now_ms)
-        stem = f"{kind}-{moment:%Y%m%dT%H%M%SZ}-{os.getpid()}"
-        self.size = 0
-        self.began_ms = now_ms
-        for number in range(1, 1_000):
-            self._path = folder / f"{stem}{f'-{number}' if number > 1 else ''}{_SUFFIXES[kind]}"
-            # EXCL: never write to an existing link, or to the file of a container with the same pid.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with suppress(FileExistsError):
-                self._descriptor = os.open(self._path, flags, 0o600)
-                return
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self._path))
-
-    def append(self, lines: bytes) -> None:
-        """Writes the lines, all or none."""
-        written = os.write(self._descriptor, lines)
-        if written < len(lines):
-            os.ftruncate(self._descriptor, self.size)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-        self.size += written
-
-    def close(self) -> None:
-        """Closes the file, and removes it if it is empty."""
-        with suppress(OSError):
-            os.close(self._descriptor)
-        if not self.size:
-            with suppress(OSError):
-                self._path.unlink()
-
-
-def _letters(hexadecimal: str) -> str:
-    return hexadecimal.translate(_HEX_AS_LETTERS)
 
 
 def _clean(text: str) -> str:
@@ -366,4 +316,4 @@ def _without_quotes(reason: str, messages: tuple[QueueMessage, ...]) -> str:
         return unforeseen[0][:REASON_LENGTH_MAX]
     if any(message.message and message.message in reason for message in messages):
         return "withheld: it quotes the message"
-    return _NUMBER.sub("#", _clean(reason))[:REASON_LENGTH_MAX]
+    return without_numbers(_clean(reason))[:REASON_LENGTH_MAX]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+import msgspec
 
 from queue_core.recording.format import (
     DEFAULT_EPOCH_MS,
     FORMAT_VERSION,
     OUTCOMES,
+    BatchTaken,
     Expectation,
     Header,
     MessageEvent,
+    OtherEvent,
     Recording,
 )
 
+_LEFT_OUT = (None, "", ())
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,7 +31,15 @@ def dump(recording: Recording) -> Iterator[str]:
     name and for the lines that were skipped.
     """
     yield header_line(
-        Header(recording.title, recording.source, recording.notes, recording.settings, recording.expect)
+        Header(
+            recording.title,
+            recording.source,
+            recording.notes,
+            recording.settings,
+            recording.expect,
+            precision=recording.precision,
+            left_out=recording.left_out,
+        )
     )
     is_iso = recording.epoch_ms != DEFAULT_EPOCH_MS
     start = recording.epoch_ms if is_iso else 0
@@ -37,50 +50,90 @@ def dump(recording: Recording) -> Iterator[str]:
         first_timestamps.setdefault(key, arrival.timestamp_ms)
         timestamp = None if arrival.timestamp_ms == usual_ms else start + arrival.timestamp_ms
         yield message_line(
-            MessageEvent(start + arrival.at_ms, is_iso, *key, arrival.text, arrival.kind, timestamp)
+            MessageEvent(
+                start + arrival.at_ms,
+                is_iso,
+                *key,
+                arrival.text,
+                arrival.kind,
+                timestamp,
+                arrival.characters,
+            )
         )
+    for event in recording.others:
+        yield other_line(msgspec.structs.replace(event, at=start + event.at, is_iso=is_iso))
 
 
 def header_line(header: Header) -> str:
     """Writes a `recording` event without its empty fields."""
-    fields: dict[str, object] = {"version": FORMAT_VERSION}
+    values: dict[str, object] = {"version": FORMAT_VERSION}
     for name in ("title", "source", "notes"):
         if value := getattr(header, name):
-            fields[name] = value
+            values[name] = value
     if header.settings:
-        fields["settings"] = dict(header.settings)
+        values["settings"] = dict(header.settings)
     if header.expect:
-        fields["expect"] = {system: _outcomes(expected) for system, expected in header.expect.items()}
-    return _line("recording", fields)
+        values["expect"] = {system: _outcomes(expected) for system, expected in header.expect.items()}
+    if header.precision != "ms":
+        values["precision"] = header.precision
+    if header.left_out:
+        values["left_out"] = dict(header.left_out)
+    return _line("recording", values)
 
 
 def message_line(event: MessageEvent) -> str:
     """Writes a `message` event without fields that have their usual value."""
     time = iso_time if event.is_iso else int
-    fields: dict[str, object] = {
+    values: dict[str, object] = {
         "at": time(event.at),
         "instance": event.instance,
         "phone": event.phone,
         "id": event.id,
     }
     if event.text:
-        fields["text"] = event.text
+        values["text"] = event.text
     if event.kind != "text":
-        fields["kind"] = event.kind
+        values["kind"] = event.kind
     if event.timestamp is not None:
-        fields["timestamp"] = time(event.timestamp)
-    return _line("message", fields)
+        values["timestamp"] = time(event.timestamp)
+    if event.characters is not None:
+        values["characters"] = event.characters
+    return _line("message", values)
 
 
-def fate_line(event: str, at_ms: int, fields: Mapping[str, object]) -> str:
-    """Writes an event that is not replayed, at a Unix time."""
-    return _line(event, {"at": iso_time(at_ms), **fields})
+def other_line(event: OtherEvent, free: Mapping[str, object] | None = None) -> str:
+    """Writes an event that is not a message, without fields that have their usual value; `free` are fields x_…."""
+    written: dict[str, object] = {"at": iso_time(event.at) if event.is_iso else event.at}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        if name in ("at", "is_iso") or value in _LEFT_OUT or (name == "kind" and value == "text"):
+            continue
+        written[name] = value
+    if isinstance(event, BatchTaken):
+        written["ids"] = event.ids
+    return _line(event.name, {**written, **(free or {})})
+
+
+def free_line(event: str, at_ms: int, values: Mapping[str, object]) -> str:
+    """Writes an event with free fields, at a Unix time."""
+    return _line(event, {"at": iso_time(at_ms), **values})
 
 
 def iso_time(at_ms: int) -> str:
     """Writes Unix milliseconds as an ISO 8601 time in UTC."""
-    moment = _UNIX_EPOCH + timedelta(milliseconds=at_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return f"{_iso_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+
+
+@lru_cache(4096)
+def _iso_second(unix_s: int) -> str:
+    days, seconds = divmod(unix_s, 86_400)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}"
+
+
+@lru_cache(1024)
+def _date(days: int) -> str:
+    return f"{_UNIX_EPOCH + timedelta(days=days):%Y-%m-%d}"
 
 
 def _outcomes(expected: Expectation) -> dict[str, object]:
@@ -94,8 +147,5 @@ def _outcomes(expected: Expectation) -> dict[str, object]:
     return outcomes
 
 
-def _line(event: str, fields: Mapping[str, object]) -> str:
-    return (
-        json.dumps({"event": event, **fields}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        + "\n"
-    )
+def _line(event: str, values: Mapping[str, object]) -> str:
+    return msgspec.json.encode({"event": event, **values}).decode() + "\n"

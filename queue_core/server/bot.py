@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from queue_core.ai.openai_compatible import OpenAiBackend
 from queue_core.ai.reply import ExtractedReply, extract
 from queue_core.channels.base import Channel
 from queue_core.channels.console import ConsoleChannel
+from queue_core.channels.form import PART_END
+from queue_core.channels.pacing import Pacer
 from queue_core.errors import GiveUpError
 from queue_core.message import Batch, QueueMessage, Reply
 from queue_core.server.config import ServerSettings
@@ -36,6 +39,8 @@ TYPING_EVERY_S = 5.0
 """Shortest time between two "typing…" for one user; WhatsApp shows each for longer."""
 TYPING_TASKS_MAX = 200
 """Limit on concurrent "typing…" calls; further ones are left out, since they must never slow the intake down."""
+LONG = 8_192
+"""Length above which a reply gets its form in a thread of its own: that may take some 100 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,11 +55,17 @@ class Bot:
         *,
         journal: Journal,
         memory: ConversationMemory,
+        pacer: Pacer,
+        shows_typing: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._backend = backend
         self._channels = channels
         self._journal = journal
         self._memory = memory
+        self._shows_typing = shows_typing
+        self._sleep = sleep
+        self._pacer = pacer
         self._typing = _Typing()
 
     async def handle(self, batch: Batch) -> Reply:
@@ -69,7 +80,9 @@ class Bot:
         reply = extract(answer.text)
         if reply.absence:  # a backend that does not look at its answers
             raise no_text(reply.absence, batch)
-        return Reply(reply.text, partial(self._recorded, batch, reply, answer.memory))
+        return Reply(
+            await self._formed(batch, reply.text), partial(self._recorded, batch, reply, answer.memory)
+        )
 
     async def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         """Sends a reply through the channel of the newest message. Yields and raises as Channel.send does."""
@@ -78,10 +91,19 @@ class Bot:
             raise GiveUpError(
                 "no channel can send to this user: the message came through a channel that is not configured"
             )
+        form = channel.form
+        if batch.parts_sent and PART_END not in reply:
+            reply = form.formed_before(reply)
+        following = iter(form.parts_of(reply)[batch.parts_sent + 1 :])
         with _timed(lambda outcome, seconds: self._journal.sent(batch, channel.name, outcome, seconds)):
-            async with aclosing(channel.send(batch, reply)) as sending:
-                async for _ in sending:
+            sending = channel.send(batch, reply)
+            async with aclosing(self._pacer.paced(channel.name, batch.instance_name, sending)) as paced:
+                async for _ in paced:
                     yield
+                    if pause_s := form.pause_s(next(following, "")):
+                        if self._shows_typing:
+                            self._typing.show(channel, batch.messages[-1], again=True)
+                        await self._sleep(pause_s)
 
     def channel_of(self, message: QueueMessage) -> Channel | None:
         """Returns the channel for the reply to a message; the console if no provider is configured."""
@@ -95,6 +117,17 @@ class Bot:
     async def close(self) -> None:
         """Ends every "typing…" that is under way."""
         await self._typing.close()
+
+    async def _formed(self, batch: Batch, text: str) -> str:
+        """Returns a reply in the form of the channel that will send it. A long one does not hold up other turns."""
+        channel = self.channel_of(batch.messages[-1])
+        if channel is None:
+            return text
+        return (
+            await asyncio.to_thread(channel.form.formed, text)
+            if len(text) > LONG
+            else channel.form.formed(text)
+        )
 
     async def _recorded(self, batch: Batch, reply: ExtractedReply, memory: Memory | None) -> None:
         """Notes the reply, and saves the AI's memory with the fields that it asks the user for."""
@@ -120,12 +153,12 @@ class _Typing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._shown_at: dict[tuple[str, str], float] = {}
 
-    def show(self, channel: Channel, message: QueueMessage) -> None:
+    def show(self, channel: Channel, message: QueueMessage, *, again: bool = False) -> None:
+        """Shows "typing…", but not too often; `again` shows it after a message of ours, which ended it."""
         now = asyncio.get_running_loop().time()
         user = message.instance_name, message.user_phone
-        if (
-            len(self._tasks) >= TYPING_TASKS_MAX
-            or now - self._shown_at.get(user, -TYPING_EVERY_S) < TYPING_EVERY_S
+        if len(self._tasks) >= TYPING_TASKS_MAX or (
+            not again and now - self._shown_at.get(user, -TYPING_EVERY_S) < TYPING_EVERY_S
         ):
             return
         if len(self._shown_at) > 10_000:
@@ -189,9 +222,15 @@ def make_channels(
     settings: ServerSettings, session: aiohttp.ClientSession, write: Callable[[str], None]
 ) -> dict[str, Channel]:
     """Opens the channels that the settings name; without any, the one that prints replies."""
-    channels: dict[str, Channel] = {
-        provider.name: provider.open_channel(session, timeout_s=settings.send_timeout_s)
-        for provider in settings.providers
-        if provider.is_enabled
-    }
+    channels: dict[str, Channel] = {}
+    for provider in settings.providers:
+        if provider.is_enabled:
+            channel = provider.open_channel(session, timeout_s=settings.send_timeout_s)
+            channel.form = dataclasses.replace(
+                channel.form,
+                format=provider.reply_format or settings.reply_format,
+                bubbles_max=settings.reply_bubbles,
+                pause_s_max=settings.reply_pause_s,
+            )
+            channels[provider.name] = channel
     return channels or {"console": ConsoleChannel(write)}

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from queue_core.channels import registry
 from queue_core.channels.base import Provider
+from queue_core.channels.form import Format
 from queue_core.channels.phrases import Language
 from queue_core.environment import EnvironmentSettings, Url, faults_of_secret
 from queue_core.errors import InvalidSettingsError
@@ -27,7 +28,7 @@ from queue_core.server.wording import worded
 from queue_core.settings import PROFILES, QueueSettings
 
 ENV_FILE = ".env"
-_PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_")
+_PREFIXES = ("QUEUE_", "AI_", "RECORD_", "OPERATOR_", "WEBHOOK_", "MONITOR_", "MEDIA_", "REPLY_")
 """Prefixes of settings. An unknown name with one of them, or with a provider's, is probably a mistake."""
 
 SUPERSEDE_MS = PROFILES["patient"]["supersede_ms"]
@@ -90,6 +91,13 @@ class ServerSettings(EnvironmentSettings):
     """Each messaging provider with its own settings."""
     send_timeout_s: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Longest wait for a channel to take a reply."""
+
+    reply_format: Format = "whatsapp"
+    """Formatting of replies: WhatsApp's, made of Markdown (whatsapp), none (plain), or the AI's (unchanged)."""
+    reply_bubbles: Annotated[int, Field(ge=1, le=10)] = 1
+    """Number of bubbles into which the paragraphs of a reply go at most; 1: they stay together."""
+    reply_pause_s: Annotated[float, Field(ge=0, le=20)] = 4.0
+    """Longest pause before a bubble, in which the user sees "typing…"; short bubbles come sooner."""
 
     ai: Literal["echo", "dify", "openai", "http"] | None = None
     """Kind of AI that answers; empty: `serve` echoes, the others refuse to start (see `with_ai`)."""
@@ -295,6 +303,12 @@ def _faults_of_ai(settings: ServerSettings) -> Iterator[str]:
 
 def _faults_of_times(settings: ServerSettings) -> Iterator[str]:
     queue = settings.queue
+    pause_s = settings.reply_pause_s if settings.reply_bubbles > 1 else 0
+    if settings.send_timeout_s < queue.send_timeout_ms / 1000 <= settings.send_timeout_s + pause_s:
+        yield (
+            f"REPLY_PAUSE_S: is {pause_s:g} s, must be below QUEUE_SEND_TIMEOUT_MS ({queue.send_timeout_ms} ms) "
+            f"together with SEND_TIMEOUT_S ({settings.send_timeout_s:g} s)"
+        )
     for name, time_s, limit_name, limit_ms in (
         ("AI_TIMEOUT_S", settings.ai_timeout_s, "QUEUE_HANDLER_TIMEOUT_MS", queue.handler_timeout_ms),
         ("SEND_TIMEOUT_S", settings.send_timeout_s, "QUEUE_SEND_TIMEOUT_MS", queue.send_timeout_ms),

@@ -36,10 +36,26 @@ def fit(message: QueueMessage, bytes_max: int) -> Fitted:
     bare = msgspec.structs.replace(message, message_data={**data, "webhook": {"omitted": "too large"}})
     if _fits(bare, bytes_max):
         return Fitted(bare, "webhook")
+    texts = 2 if _new_text(bare) else 1
     # Escaped as JSON, a character takes 6 bytes at most.
-    characters = max(0, (bytes_max - len(encode(msgspec.structs.replace(bare, message=""), 2**31))) // 6)
-    text = message.message[: max(0, characters - len(CUT))] + CUT
-    return Fitted(msgspec.structs.replace(bare, message=text), "text")
+    bytes_left = bytes_max - len(encode(_with_texts(bare, 0, ""), 2**31))
+    return Fitted(_with_texts(bare, bytes_left // 6 // texts, CUT), "text")
+
+
+def _new_text(message: QueueMessage) -> str:
+    """Returns the text that an edit gives to an earlier message, "" for any other message."""
+    change = message.message_data.get("change")
+    text = change.get("text") if isinstance(change, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _with_texts(message: QueueMessage, characters: int, end: str) -> QueueMessage:
+    """Returns the message with its texts cut to a length; `end` stands at the end of each."""
+    kept = max(0, characters - len(end))
+    data = message.message_data
+    if new := _new_text(message):
+        data = {**data, "change": {**data["change"], "text": new[:kept] + end}}
+    return msgspec.structs.replace(message, message=message.message[:kept] + end, message_data=data)
 
 
 def _fits(message: QueueMessage, bytes_max: int) -> bool:

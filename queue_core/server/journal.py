@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from queue_core.ai.reply import ExtractedReply
-from queue_core.channels.base import Inbound
+from queue_core.channels.base import AddressChange, Inbound
 from queue_core.errors import OlderMessageWaitsError
 from queue_core.message import Batch, QueueMessage
 from queue_core.queue.outages import OutageNews
 from queue_core.queue.processor import Outcome
 from queue_core.queue.sent_replies import Report, SentReply
+from queue_core.recording.format import FaultState
 from queue_core.recording.recorder import Recorder
 from queue_core.server.fitting import CUT, Part
 from queue_core.server.metrics import Metrics, OwnSender
@@ -50,7 +51,10 @@ class Journal:
             self._recorder.message(message, str(message.message_data.get("kind", "text")))
 
     def acknowledged(self, message: QueueMessage, how: str, seconds: float) -> None:
-        """Notes that a message is safe: "queued", "duplicate", "late", "answered" directly, or "buffered" (legacy)."""
+        """Notes that a message is safe.
+
+        `how` is "queued", "changed", "duplicate", "late", "answered" (directly) or "buffered" (by the legacy buffer).
+        """
         self.metrics.acknowledged(how, seconds)
         if self._recorder:
             if how == "answered":
@@ -103,6 +107,8 @@ class Journal:
         """Notes a message of the bot's own number, and who sent it."""
         self.metrics.own_message(sender)
         if sender == "others":
+            if self._recorder:
+                self._recorder.reply_of_others(report.instance_name, report.user_phone, report.reply_id)
             tag = self._tags.of(report.instance_name, report.user_phone)
             fields = {"conversation": tag, "message_id": report.reply_id}
             _log.info("a message of the bot's number that the bot did not send", extra=fields)
@@ -124,9 +130,23 @@ class Journal:
         level = logging.ERROR if outcome == "full" else logging.WARNING
         _log.log(level, "a reply did not reach its user: %s", report.reason, extra=fields)
 
+    def joined(self, change: AddressChange) -> None:
+        """Notes that a user's new address leads to the conversation of the old one."""
+        tags = [self._tags.of(change.instance_name, name) for name in change.names]
+        _log.info(
+            "the user has another address now", extra={"conversation": tags[0], "names": " ".join(tags)}
+        )
+
+    def not_joined(self, change: AddressChange, error: Exception) -> None:
+        """Notes that a user's addresses could not be joined yet; the provider is asked to deliver the report again."""
+        tag = self._tags.of(change.instance_name, next(iter(change.names)))
+        _log.warning("the user's addresses could not be joined: %s", error, extra={"conversation": tag})
+
     def unreadable(self, message: QueueMessage, reason: str) -> None:
         """Notes a message that cannot be read, and is a dead letter now."""
         self.metrics.unreadable()
+        if self._recorder:
+            self._recorder.dead_letter(message, reason)
         _log.error("message cannot be read: %s", reason, extra={"conversation": self._tag(message)})
 
     def _name_once(self, what: str, name: str, words: str) -> None:
@@ -174,6 +194,9 @@ class Journal:
     def backend_changed(self, news: OutageNews) -> None:
         """Notes that the AI or a channel went away, or came back."""
         self.metrics.backend_changed(news)
+        if self._recorder:
+            state: FaultState = "begins" if news.is_away else "ends"
+            self._recorder.fault(news.kind, state, news.error, instance=news.instance_name)
         fields: dict[str, Any] = {"since_ms": news.since_ms, "error": news.error}
         if news.is_away:
             _log.error("%s is away: turns wait, and one at a time tries it", news.name, extra=fields)

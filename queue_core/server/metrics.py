@@ -92,6 +92,10 @@ class Metrics:
         count = self._counter
         self._by_acknowledgement = {
             "queued": count("messages_enqueued", "Messages stored in the queue"),
+            "changed": count(
+                "messages_changed",
+                "Edits and deletions that change a message in the queue, or are only noted",
+            ),
             "duplicate": count("messages_duplicates", "Deliveries of a message that was known already"),
             "late": count(
                 "messages_late", "Messages delivered so late that they became dead letters at once"
@@ -163,7 +167,7 @@ class Metrics:
     # At the webhook.
 
     def acknowledged(self, how: str, seconds: float) -> None:
-        """Counts a message that is safe: "queued", "duplicate", "late", "answered" or "buffered"."""
+        """Counts a message that is safe, by how it was acknowledged: "queued", "changed", "duplicate" and so on."""
         if counter := self._by_acknowledgement.get(how):
             counter.inc()
         if how == "late":

@@ -179,6 +179,7 @@ async def _web(runtime: Runtime, stop: asyncio.Event) -> None:
             runtime.bot,
             runtime.journal,
             keep=runtime.queue.keep_unreadable,
+            join=runtime.queue.aliases.join,
             deliveries=runtime.deliveries,
         )
         settings = runtime.settings

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from queue_core.ai.memory import ConversationMemory
+from queue_core.channels.pacing import Pacer
 from queue_core.durations import DAY_MS
 from queue_core.errors import QueueError
 from queue_core.http_client import new_session
@@ -179,6 +180,8 @@ async def open_runtime(
                 make_channels(settings, session, write),
                 journal=journal,
                 memory=memory,
+                shows_typing=settings.typing,
+                pacer=Pacer(queue.pacing, {it.name: it.messages_per_s_max for it in settings.providers}),
             )
             await tags.share_key(queue.notes)
             beside = [asyncio.create_task(tags.keep_sharing(queue.notes), name="tags")]

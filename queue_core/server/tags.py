@@ -61,5 +61,6 @@ class ConversationTags:
         Raises QueueUnavailableError.
         """
         wanted = tag.strip().lower()
-        names = [*await queue.known_conversations(), *await buffered_conversations(queue)]
+        known = await queue.known_conversations()
+        names = [*known, *await queue.aliases.listed(known), *await buffered_conversations(queue)]
         return [name for name in dict.fromkeys(names) if self.of(*name) == wanted]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ import msgspec
 from aiohttp import web
 
 from queue_core.channels.base import (
+    AddressChange,
     Handshake,
     Inbound,
     InvalidWebhookError,
@@ -49,6 +50,14 @@ Keep = Callable[[QueueMessage, str], Awaitable[None]]
 """Keeper of messages that cannot be read: stores one as a dead letter, with a reason."""
 
 
+class Join(Protocol):
+    """Joiner of the conversations of a user who has another number or id now."""
+
+    async def __call__(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
+        """Joins them; returns False if nothing is known of the user. Raises QueueError if it is to be asked again."""
+        ...
+
+
 class Receiver(Protocol):
     """A destination of messages: the queue with its direct path, or the legacy buffer."""
 
@@ -68,11 +77,13 @@ class Webhooks:
         journal: Journal,
         *,
         keep: Keep,
+        join: Join,
         deliveries: Deliveries,
     ) -> None:
         self._settings = settings
         self._receiver = receiver
         self._keep = keep
+        self._join = join
         self._deliveries = deliveries
         self._bot = bot
         self._journal = journal
@@ -131,6 +142,8 @@ class Webhooks:
                 wanted.append(fitted.message)
                 answer["cut"] += fitted.missing == "text"
         self._journal.inbound(inbound, skipped)
+        for change in inbound.address_changes:  # before the messages, which may have the new address already
+            answer["failed"] += not await self._joined(change)
         for message in wanted:
             self._journal.arrived(message)
         results = await asyncio.gather(
@@ -152,6 +165,17 @@ class Webhooks:
         if answer["failed"]:
             return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
         return web.json_response(body)
+
+    async def _joined(self, change: AddressChange) -> bool:
+        """Joins the conversations of a user's old and new addresses. Returns False if the report is to come again."""
+        try:
+            is_known = await self._join(change.instance_name, change.names, event_id=change.event_id)
+        except QueueError as error:
+            self._journal.not_joined(change, error)
+            return False
+        if is_known:
+            self._journal.joined(change)
+        return True
 
     async def _report(self, inbound: Inbound) -> int:
         """Passes on what is reported on replies. Returns the number of failures that could not be noted."""

@@ -12,17 +12,17 @@ from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
+from sim.commands.errors import InputError
+from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
-    InputError,
     add_output,
     add_paths,
     add_world,
     check_outputs,
     command_line,
     given_options,
-    load_recordings,
     publish,
 )
 from sim.console import progress, show
@@ -105,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     recordings = load_recordings(options)
     study = _study(options, recordings)
     check_outputs(options)
+    say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
     publish(

@@ -14,12 +14,11 @@ from typing import Any, NoReturn, TypeVar
 from rich.console import Console
 from rich.text import Text
 
-from queue_core.recording.format import Recording
-from queue_core.recording.reader import load
-from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, json_text, write_whole
 from reports.words.language import DEFAULT, LANGUAGES
 from reports.words.verdicts import Verdict
+from sim.commands.errors import InputError
+from sim.commands.import_options import add_import_options, given_import_options
 from sim.console import console_for, terminal_text
 from sim.engine.settings import ENGINES, SimSettings
 
@@ -30,10 +29,6 @@ SEED_MAX = 2**63 - 1
 JOBS_MAX = 1024
 
 Result = TypeVar("Result", bound=Mapping[str, object])
-
-
-class InputError(Exception):
-    """Input or options that cannot be used; the message says which and why."""
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -72,13 +67,18 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 def add_paths(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name the recordings, and how to read them."""
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="a recording (.jsonl), or a folder of them"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="a recording, or a folder of them; or a webhook dump, a log or an export, which is imported first",
     )
     parser.add_argument(
         "--skip-bad-lines",
         action="store_true",
         help="count and show broken lines instead of stopping at the first",
     )
+    add_import_options(parser)
 
 
 def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -148,32 +148,17 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
     )
 
 
-def load_recordings(options: argparse.Namespace) -> list[Recording]:
-    """Load the recordings of the command line. Raises RecordingError.
-
-    With --quiet it warns of lines that were left out, since no table shows them.
-    """
-    recordings = load(options.paths, skip_bad_lines=options.skip_bad_lines)
-    for recording in recordings if options.quiet else ():
-        if recording.skipped:
-            lines = quantity(len(recording.skipped), "broken line")
-            print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
-    return recordings
-
-
 def check_outputs(options: argparse.Namespace) -> None:
     """Check, before all the work, that every output file can be written. Raises InputError."""
     outputs = [path for path in (options.report, options.json) if path is not None]
     if len(outputs) > len({path.resolve() for path in outputs}):
         raise InputError(f"--report and --json: both name {outputs[0]}; give them different files")
     inputs = {
-        file.resolve()
-        for path in options.paths
-        for file in (path.glob("*.jsonl") if path.is_dir() else [path])
+        file.resolve() for path in options.paths for file in (path.rglob("*") if path.is_dir() else [path])
     }
     for path in outputs:
         if path.resolve() in inputs:
-            raise InputError(f"{path} is a recording to replay; write the result to another file")
+            raise InputError(f"{path} is a file to replay; write the result to another file")
         if path != STANDARD_OUTPUT:
             _check_writable(path)
 
@@ -234,6 +219,7 @@ def command_line(command: str, options: argparse.Namespace, given: Mapping[str, 
     line += ["--runs", str(options.runs)] if options.runs != 1 else []
     line += ["--seed", str(options.seed)]
     line += [word for name, text in given.items() for word in (f"--{name}", text)]
+    line += given_import_options(options)
     line += [*words, *(["--skip-bad-lines"] if options.skip_bad_lines else [])]
     return shlex.join(line)
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from reports.results.sweep import SweepResult
 from reports.words.verdicts import sweep_verdict
+from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
     BAD_OUTCOME,
     OK,
@@ -19,7 +20,6 @@ from sim.commands.shared import (
     check_outputs,
     command_line,
     given_options,
-    load_recordings,
     publish,
 )
 from sim.console import print_table, progress
@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         command=command_line("sweep", options, {**lists, **world}),
     )
     check_outputs(options)
+    say_estimate(recordings, study.contenders, options.runs * len(grid), options)
     with progress(len(recordings) * options.runs * len(grid), shown=not options.quiet) as done:
         result = sweep(study, grid, jobs=options.jobs, done=done)
     style = "bold green" if result["recommended"] is not None else "bold yellow"

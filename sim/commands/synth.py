@@ -7,11 +7,12 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from queue_core.recording.line import LineError, identifier
+from queue_core.recording.checks import LineError, identifier
 from queue_core.recording.writer import dump
 from queue_core.text import quantity
 from reports.results.writing import STANDARD_OUTPUT, write_whole
-from sim.commands.shared import OK, SEED_MAX, InputError, whole_number
+from sim.commands.errors import InputError
+from sim.commands.shared import OK, SEED_MAX, whole_number
 from sim.synthetic.day import HOURS_MAX, LANGUAGES, MESSAGES_MAX, SyntheticSettings, synthesize
 
 

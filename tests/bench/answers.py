@@ -34,6 +34,11 @@ ANSWERS = {
     "brackets and quotes": _filled('["'),
     "objects that do not end": _filled('{"response": "'),
     "tokens": _filled("<|im_start|>"),
+    "empty objects": json.dumps([{}] * 260_000),
+    "objects with a number": json.dumps([{"a": 1}] * 100_000),
+    "objects with words": json.dumps([{"x": "hello there", "y": "how do you"}] * 23_000),
+    "an object of many keys": json.dumps({f"k{number}": "v" for number in range(60_000)}),
+    "damaged objects": _filled('{"x":"y", '),
 }
 
 

@@ -7,9 +7,11 @@ import re
 import pytest
 
 from queue_core.ai.reply import ABSENCE_WORDS, extract
+from queue_core.channels.form.markdown import converted
 from tests.docs.documents import ROOT, table_under
 
 PAGE = "docs/answers.md"
+_FORM = re.compile(r"^\| (`+)(.+?)\1 \| (?:(`+)(.+?)\3|all of it) \|$", re.MULTILINE)
 _ROW = re.compile(r"^\| (`+)(.+?)\1 \| (?:`(.+)`|all of it) \|$", re.MULTILINE)
 
 
@@ -29,6 +31,14 @@ def test_the_examples_come_out_as_the_page_says(heading: str) -> None:
     assert len(rows) == table_under(PAGE, heading).count("\n| `")
     for answer, shown in rows:
         assert extract(answer).text == shown
+
+
+def test_the_form_is_as_the_page_says() -> None:
+    table = table_under(PAGE, "The form of a reply")
+    rows = [(_written(row[2].strip()), row[3] and _written(row[4].strip())) for row in _FORM.finditer(table)]
+    assert len(rows) == table.count("\n| `") > 20
+    for text, expected in rows:
+        assert converted(text) == (expected or text)
 
 
 def test_the_page_has_the_words_of_every_reason() -> None:

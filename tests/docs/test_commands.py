@@ -84,11 +84,12 @@ def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
     "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
 )
 def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page, in a folder with the recording of docs/replay.md and one of those in logs/."""
+    """In the order of the page, in a folder with the files of two pages and one of those in logs/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "logs").mkdir()
     shutil.copy(ROOT / "logs" / "incident.jsonl", tmp_path / "logs")
     (tmp_path / "mine.jsonl").write_text(block("docs/replay.md", "json"), "utf-8")
+    (tmp_path / "dump.log").write_text(block("docs/import.md", "json"), "utf-8")
     for command in COMMANDS:
         if command.page == page and command.text.startswith(_typed(STUDIES)):
             text = command.text

@@ -41,7 +41,7 @@ def replace_surrogates(value: Any) -> Any:
 
 def test_json_has_the_names_of_the_plan() -> None:
     names = "id instanceName userPhone message messageData timestamp addedAt status retryCount"
-    names += " processingStartedAt completedAt"
+    names += " processingStartedAt completedAt changed earlier"
     assert list(message().as_dict()) == names.split()
     assert message(message_data={"a": 1}, timestamp=5).as_dict()["messageData"] == {"a": 1}
 

@@ -223,9 +223,7 @@ def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     for paths in ("one.jsonl", "."):
         done = sim("replay", paths, "--json", "one.jsonl", "--no-report", cwd=tmp_path)
         assert done.returncode == 2
-        assert done.stderr.startswith(
-            "sim: one.jsonl is a recording to replay; write the result to another file"
-        )
+        assert done.stderr.startswith("sim: one.jsonl is a file to replay; write the result to another file")
     assert path.read_text() == ONE
 
 
@@ -296,6 +294,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path, jobs: str, after_s: float) -> None:
         "500",
         "--jobs",
         jobs,
+        "--quiet",
     ]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(

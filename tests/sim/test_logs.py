@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_core.recording.format import IGNORED_EVENTS, SETTING_NAMES, Expectation, Recording
+from queue_core.recording.format import IGNORED_EVENTS, OTHER_EVENTS, SETTING_NAMES, Expectation, Recording
 from queue_core.recording.reader import load
 from queue_core.recording.writer import dump
 from sim.cli import main
@@ -99,18 +99,20 @@ def test_the_readme_names_every_setting_and_event() -> None:
     readme = (LOGS / "README.md").read_text(encoding="utf-8")
     (settings,) = (line for line in readme.splitlines() if line.startswith("| `settings`"))
     assert {name for name in SETTING_NAMES if f"`{name}`" in settings} == SETTING_NAMES
-    assert all(f"`{name}`" in readme for name in IGNORED_EVENTS)
+    assert all(f"`{name}`" in readme for name in (*IGNORED_EVENTS, *(event.name for event in OTHER_EVENTS)))
 
 
 def test_the_readmes_examples_can_be_read(tmp_path: Path) -> None:
     """The shortest recording and the header, as they stand in the README."""
     blocks = re.findall(r"```json\n(.*?)```", (LOGS / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     path = tmp_path / "x.jsonl"
-    shortest, header = blocks
+    shortest, header, reply = blocks
     path.write_text(shortest, encoding="utf-8")
     assert [arrival.id for arrival in load([path])[0].arrivals] == ["m1", "m2"]
     path.write_text(header + shortest.replace('"m1"', '"m4"').replace('"m2"', '"m5"'), encoding="utf-8")
     assert load([path])[0].expect["buffer-v1"].lost == ("m4", "m5")
+    path.write_text(shortest + reply, encoding="utf-8")
+    assert [event.name for event in load([path])[0].others] == ["reply"]
 
 
 def test_the_incident_holds_the_known_facts() -> None:

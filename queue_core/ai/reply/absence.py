@@ -43,6 +43,9 @@ WORDS: dict[Absence, str] = {
 }
 """Words for each reason, after "the AI's answer holds no text for the user: "."""
 
+KEYS_MAX = 100
+"""Number of keys that such a body has at most."""
+
 _HTML = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|title)\b",
     re.IGNORECASE | re.DOTALL,
@@ -66,7 +69,7 @@ def absence_of_page(text: str) -> Absence | None:
 
 def absence_of_json(value: Any) -> Absence | None:
     """Returns the reason if the value is known to be a body without a text, such as that of a run that is under way."""
-    fields = _fields(value)
+    fields = _fields(value) if not isinstance(value, dict) or len(value) <= KEYS_MAX else {}
     if {"runid", "threadid", "status"} <= fields.keys():
         return "langgraph run"
     message = fields.get("message")

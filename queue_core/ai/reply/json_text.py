@@ -26,10 +26,30 @@ DEPTH_MAX = 16
 LAYERS_MAX = 3
 """Depth to which our keys are looked for in objects inside objects."""
 
+_TEXT_RANKS = {key: rank for rank, key in enumerate(TEXT_KEYS)}
+_CONTAINER_RANKS = {key: rank for rank, key in enumerate(CONTAINER_KEYS)}
+_ROLE_KEYS = ("role", "type", "sender", "from")
+_OUR_LENGTH = min(map(len, OUR_KEYS))
 _SILENT_KEYS = HIDDEN_KEYS | META_KEYS | TECHNICAL_KEYS | OUR_KEYS.keys()
 _ANSWER_KEYS = HIDDEN_KEYS | META_KEYS | OUR_KEYS.keys() | set(TEXT_KEYS)
 _NUMBER = re.compile(r"[\s_-]?\d{1,3}\Z")
 _NOT_NUMBERS = (float("inf"), float("-inf"))
+_INPUTS_OF_NAMES = {
+    "action": ("actioninput", "input"),
+    "tool": ("toolinput", "input", "args", "arguments", "parameters"),
+    "name": ("arguments", "args", "parameters"),
+    "toolname": ("parameters", "arguments", "args", "toolinput"),
+    "function": ("arguments", "parameters", "args"),
+    "recipientname": ("parameters",),
+}
+"""Keys with the name of an action or a function, each with those of its input."""
+_CALL_KEYS = ("toolcalls", "functioncall", "toolcode", "tooluses", "tooluse", "function")
+_FAILURE_KEYS = frozenset(
+    (
+        *("error", "errors", "exception", "traceback", "stacktrace", "errormessage"),
+        *("statuscode", "status", "code", "success", "ok"),
+    )
+)
 _FAILURES = frozenset(("error", "failed", "failure", "fail", "exception"))
 _NOT_WORDS = re.compile(r"(?![^\W\d_]+[.!?…؟。]?\Z)\S+|[\d\s:T.,+Z/-]+")
 """An address, an id, a path, a time: a string without a space that is not a word."""
@@ -72,14 +92,14 @@ def _last_turn(items: list[Any]) -> list[Any]:
 
 
 def _role(item: Any) -> str:
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or item.keys().isdisjoint(_ROLE_KEYS):
         return ""
-    return next(
-        (plain(item[key]) for key in ("role", "type", "sender", "from") if isinstance(item.get(key), str)), ""
-    )
+    return next((plain(item[key]) for key in _ROLE_KEYS if isinstance(item.get(key), str)), "")
 
 
 def _text_of_object(value: dict[str, Any], depth: int) -> str:
+    if not value:
+        return ""
     fields = {plain(key): item for key, item in value.items()}
     action = action_of(fields)
     if fields.get("thought") is True or _role(value) in HIDDEN_TYPES:
@@ -89,7 +109,7 @@ def _text_of_object(value: dict[str, Any], depth: int) -> str:
     if action is not None:
         return text_of(action[1], depth - 1) if action[0] in FINAL_ACTIONS else ""
     is_error = is_failure(fields)
-    keys = [key for key in TEXT_KEYS if key in fields and not (is_error and key in LOOSE_TEXT_KEYS)]
+    keys = [key for key in _in_order(fields, _TEXT_RANKS) if not (is_error and key in LOOSE_TEXT_KEYS)]
     text = _first_text(fields, keys, depth)
     return text if text or is_error or is_call(fields) else _text_inside(fields, value, depth)
 
@@ -99,7 +119,12 @@ def _text_inside(fields: dict[str, Any], value: dict[str, Any], depth: int) -> s
     choices = fields.get("choices")
     if isinstance(choices, list):
         fields["choices"] = choices[:1]
-    return _first_text(fields, CONTAINER_KEYS, depth) or _only_text(value, depth)
+    return _first_text(fields, _in_order(fields, _CONTAINER_RANKS), depth) or _only_text(value, depth)
+
+
+def _in_order(fields: dict[str, Any], ranks: dict[str, int]) -> list[str]:
+    """Returns the keys of an object that have a rank, in the order of the ranks."""
+    return sorted(fields.keys() & ranks.keys(), key=ranks.__getitem__)
 
 
 def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
@@ -108,14 +133,9 @@ def _first_text(fields: dict[str, Any], keys: Iterable[str], depth: int) -> str:
 
 def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
     """Returns name and input of an action as ReAct agents write it, or of a call of a function; None for neither."""
-    for name_key, input_keys in (
-        ("action", ("actioninput", "input")),
-        ("tool", ("toolinput", "input", "args", "arguments", "parameters")),
-        ("name", ("arguments", "args", "parameters")),
-        ("toolname", ("parameters", "arguments", "args", "toolinput")),
-        ("function", ("arguments", "parameters", "args")),
-        ("recipientname", ("parameters",)),
-    ):
+    if fields.keys().isdisjoint(_INPUTS_OF_NAMES):
+        return None
+    for name_key, input_keys in _INPUTS_OF_NAMES.items():
         name = fields.get(name_key)
         key = next((key for key in input_keys if key in fields), None)
         if isinstance(name, str) and key is not None:
@@ -125,7 +145,9 @@ def action_of(fields: dict[str, Any]) -> tuple[str, Any] | None:
 
 def is_call(fields: dict[str, Any]) -> bool:
     """Returns True for an object that only calls a tool, its keys in their plain form."""
-    if any(fields.get(key) for key in ("toolcalls", "functioncall", "toolcode", "tooluses", "tooluse")):
+    if fields.keys().isdisjoint(_CALL_KEYS):
+        return False
+    if any(fields.get(key) for key in _CALL_KEYS if key != "function"):
         return True
     function = fields.get("function")
     return isinstance(function, dict) and "name" in function
@@ -133,6 +155,8 @@ def is_call(fields: dict[str, Any]) -> bool:
 
 def is_failure(fields: dict[str, Any]) -> bool:
     """Returns True for the body of an error, its keys in their plain form."""
+    if fields.keys().isdisjoint(_FAILURE_KEYS):
+        return False
     if any(
         fields.get(key) for key in ("error", "errors", "exception", "traceback", "stacktrace", "errormessage")
     ):
@@ -175,10 +199,12 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value if depth else ():
             yield from _strings(item, depth - 1)
-    elif isinstance(value, dict) and depth and not is_call({plain(key): item for key, item in value.items()}):
-        for key, item in value.items():
-            if plain(key) not in _SILENT_KEYS:
-                yield from _strings(item, depth - 1)
+    elif isinstance(value, dict) and depth:
+        keys = [plain(key) for key in value]
+        if not is_call(dict(zip(keys, value.values(), strict=True))):
+            for key, item in zip(keys, value.values(), strict=True):
+                if key not in _SILENT_KEYS:
+                    yield from _strings(item, depth - 1)
 
 
 def is_piece(value: Any) -> bool:
@@ -190,7 +216,11 @@ def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:
     """Yields the entries with our keys: those of the object, then those of each object inside it."""
     if not isinstance(value, dict):
         return
-    ours = {known: item for key, item in value.items() if (known := OUR_KEYS.get(plain(key)))}
+    ours = {
+        known: item
+        for key, item in value.items()
+        if len(key) >= _OUR_LENGTH and (known := OUR_KEYS.get(plain(key)))
+    }
     if ours:
         yield ours
     for item in value.values() if depth else ():

@@ -6,10 +6,19 @@ Meta: developers.facebook.com/documentation/business-messaging/whatsapp/business
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from queue_core.channels.values import Object, filled, mapping, objects, text
 
+CHANGES = {
+    "user_changed_number": "user changed number",
+    "customer_changed_number": "user changed number",
+    "user_changed_user_id": "user changed user id",
+}
+"""Types of system messages that tell of a user's new number or id, and our words for them."""
+_CHANGED = re.compile(r"\bchanged from (\S+) to (\S+)$")
+"""End of the text of such a message."""
+_PHONE = re.compile(r"[0-9]{5,20}")
 _USER_ID = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 
 
@@ -45,6 +54,32 @@ def user_of(message: Object, value: Object) -> User:
         username=text(mapping(contact.get("profile")).get("username")) or text(contact.get("username")),
     )
     return User(phone or user_id, addresses, contact)
+
+
+def changed_names(message: Object) -> dict[str, str]:
+    """Returns the addresses of a user who has another number or id now, the old ones first, with their kinds.
+
+    Returns {} for another message, and for one that does not tell both the old and the new. Meta:
+    developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages/system.
+    """
+    system = mapping(message.get("system"))
+    if message.get("type") != "system" or text(system.get("type")) not in CHANGES:
+        return {}
+    told = _CHANGED.search(text(system.get("body")).strip())
+    old = [message.get("from"), message.get("from_user_id"), system.get("previous_user_id"), told and told[1]]
+    new = [system.get("wa_id") or system.get("new_wa_id"), system.get("user_id"), told and told[2]]
+    before, after = _kinds_of(old), _kinds_of(new)
+    return before | after if before and after.keys() - before.keys() else {}
+
+
+def _kinds_of(addresses: list[Any]) -> dict[str, str]:
+    """Returns those of the addresses that are numbers or BSUIDs, with their kinds."""
+    cleaned = (text(address).strip().removeprefix("+") for address in addresses)
+    return {
+        address: "user_id" if is_user_id(address) else "phone"
+        for address in cleaned
+        if is_user_id(address) or _PHONE.fullmatch(address)
+    }
 
 
 def _contact_of(value: Object, phone: str, user_id: str) -> Object:

@@ -10,6 +10,7 @@ from typing import Any
 
 from queue_core.channels import content as contents
 from queue_core.channels.base import InvalidWebhookError, SkippedError
+from queue_core.channels.cloud.identity import CHANGES
 from queue_core.channels.content import Content
 from queue_core.channels.phrases import Phrases
 from queue_core.channels.values import Object, at, filled, json_object, label, mapping, name, objects, text
@@ -183,14 +184,9 @@ def _opened(say: Phrases, _: Object) -> Content:
 
 def _system(_: Phrases, message: Object) -> Content:
     """Raises SkippedError: a system text tells that a number or an id changed, or a key, and nobody wrote it."""
-    raise SkippedError(_CHANGED.get(text(at(message, "system", "type")), "system"))
+    raise SkippedError(CHANGES.get(text(at(message, "system", "type")), "system"))
 
 
-_CHANGED = {
-    "user_changed_number": "user changed number",
-    "customer_changed_number": "user changed number",
-    "user_changed_user_id": "user changed user id",
-}
 KINDS: Mapping[str, Reader] = {
     "text": _text,
     "image": _media("image"),

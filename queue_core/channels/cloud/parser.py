@@ -10,6 +10,7 @@ import msgspec
 
 from queue_core.channels import content as contents
 from queue_core.channels.base import (
+    AddressChange,
     DeliveryFailure,
     Inbound,
     InvalidWebhookError,
@@ -18,7 +19,7 @@ from queue_core.channels.base import (
     SkippedError,
     Unreadable,
 )
-from queue_core.channels.cloud.identity import User, user_of
+from queue_core.channels.cloud.identity import User, changed_names, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
@@ -48,6 +49,7 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
     items: list[_Item] = []
     skipped, events = Counter[str](), Counter[str]()
     failures: list[DeliveryFailure] = []
+    changes: list[AddressChange] = []
     echoes: list[OwnMessage] = []
     for field, value in _changes(payload["entry"]):
         if field not in ("", "messages"):
@@ -62,10 +64,21 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
             skipped["failed delivery" if failure else "receipt"] += 1
         messages = value["messages"] if isinstance(value.get("messages"), list) else []
         items += [_Item(phrases(language), message, value, media_bytes_max) for message in messages]
+        changes += _address_changes(messages, value)
     skipped["event"] += events.total()
     inbound = Inbound.of(items, _message, _set_aside, skipped)
     own = (*inbound.own, *(echo for echo in echoes if echo.message_id and echo.instance_name))
-    return msgspec.structs.replace(inbound, failures=tuple(failures), own=own, events=dict(events))
+    return msgspec.structs.replace(
+        inbound, failures=tuple(failures), own=own, address_changes=tuple(changes), events=dict(events)
+    )
+
+
+def _address_changes(messages: list[Any], value: Object) -> Iterator[AddressChange]:
+    instance = text(at(value, "metadata", "phone_number_id"))
+    for message in objects(messages):
+        names = changed_names(message)
+        if names and instance.strip():
+            yield AddressChange(instance_name=instance, event_id=text(message.get("id")), names=names)
 
 
 def _changes(entries: list[Any]) -> Iterator[tuple[str, Object]]:

@@ -36,6 +36,13 @@ class Cloud(Provider):
     """Address of the Cloud API."""
     version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v23.0"
     """Version of the Cloud API."""
+    messages_per_s: Annotated[int, Field(ge=0, le=1_000)] = 80
+    """Messages that a number may send in a second; 0: no limit of our own."""
+
+    @property
+    def messages_per_s_max(self) -> int:
+        """See Provider.messages_per_s_max."""
+        return self.messages_per_s
 
     def authenticate(self, post: Post) -> None:
         """See Provider.authenticate. The body is signed as it came, so it is not decoded here."""

@@ -1,4 +1,4 @@
-"""Sending through the Evolution API (v2)."""
+"""Sending through the Evolution API, v1 and v2."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from typing import Any
 
 import aiohttp
 
-from queue_core.channels.sending import address, parts_of, perform, raise_for, send_all
+from queue_core.channels.errors import Refusal
+from queue_core.channels.evolution.errors import V1_BODY, V2_BODY, refusal_of
+from queue_core.channels.form import Form
+from queue_core.channels.sending import address, perform, send_all
 from queue_core.channels.values import at, text
-from queue_core.errors import GiveUpError, QueueError, RetryLaterError
+from queue_core.channels.whatsapp_web.addresses import addresses_of
+from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
 from queue_core.sent import note_sent
@@ -34,46 +39,45 @@ class EvolutionChannel:
         self._base_url = base_url
         self._headers = {"apikey": api_key}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
+        self._is_v1 = False
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. Tries again if the instance is not connected, but not if the number is not on WhatsApp."""
-        number = _number(batch.messages[-1])
+        """See Channel.send. A user who is not found at one address is tried at the others."""
+        addresses = addresses_of(batch, first=_number(batch.messages[-1]), server="s.whatsapp.net")
 
         async def send_part(part: str) -> None:
-            body = {"number": number, "text": part}
-            answer = await perform(self._post("message/sendText", batch.instance_name, body, self._timeout_s))
-            _raise_for_refusal(answer)
-            raise_for(
-                answer,
-                detail="Evolution",
-                settings="EVOLUTION_URL, EVOLUTION_API_KEY and the instance's name",
-            )
-            note_sent(text(at(answer.json(), "key", "id")), part)
+            await send_to_one(addresses, lambda number: self._send_text(batch.instance_name, number, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""
-        body = {"number": _number(message), "presence": "composing", "delay": TYPING_MS}
+        presence = {"presence": "composing", "delay": TYPING_MS}
+        body = {"number": _number(message), **({"options": presence} if self._is_v1 else presence)}
         with contextlib.suppress(QueueError):
             await perform(self._post("chat/sendPresence", message.instance_name, body, TYPING_TIMEOUT_S))
+
+    async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
+        """Sends a text to an address, in the form of v1 or v2: whichever the server takes is kept."""
+        refusal = await self._post_text(instance, number, words)
+        if refusal and refusal.meaning in (V1_BODY.meaning, V2_BODY.meaning):
+            self._is_v1 = refusal.meaning == V1_BODY.meaning
+            refusal = await self._post_text(instance, number, words)
+        return refusal
+
+    async def _post_text(self, instance: str, number: str, words: str) -> Refusal | None:
+        content = {"textMessage": {"text": words}} if self._is_v1 else {"text": words}
+        body = {"number": number, **content}
+        answer = await perform(self._post("message/sendText", instance, body, self._timeout_s))
+        refusal = refusal_of(answer)
+        if refusal is None:
+            note_sent(text(at(answer.json(), "key", "id")), words)
+        return refusal
 
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
         url = address(self._base_url, path, instance)
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=timeout_s)
-
-
-def _raise_for_refusal(answer: HttpAnswer) -> None:
-    """Raises for 400: the number is not on WhatsApp, or the instance is not connected to it."""
-    if answer.status != 400:
-        return
-    body = answer.json()
-    response = body.get("response") if isinstance(body, dict) else None
-    numbers = response.get("message") if isinstance(response, dict) else None
-    checked = [number for number in numbers if isinstance(number, dict)] if isinstance(numbers, list) else []
-    if any(number.get("exists") is False for number in checked):
-        raise GiveUpError("not sent, and never will be: Evolution says that the number is not on WhatsApp")
-    raise RetryLaterError("not sent: Evolution answered 400; is the instance connected to WhatsApp?")
 
 
 def _number(message: QueueMessage) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from queue_core.channels.base import (
@@ -32,6 +32,10 @@ from queue_core.channels.whatsapp_web.message import read_content, read_protocol
 from queue_core.message import QueueMessage
 
 CHANNEL = "evolution"
+_OTHER_ADDRESSES = (
+    *("remoteJidAlt", "senderPn", "senderLid", "participantPn", "participantAlt", "previousRemoteJid"),
+)
+"""Parts of a key with further addresses of the user."""
 _FAILED = ("ERROR", 0)
 """Status of a reply that did not reach WhatsApp."""
 _RECEIPTS = frozenset({"messages.update", "send.message", "send.message.update"})
@@ -61,7 +65,7 @@ def parse_evolution(
     event = payload.get("event") or event
     if not isinstance(event, str) or not event:
         raise InvalidWebhookError("the webhook names no event")
-    event = re.sub(r"[^a-z]", ".", event.lower())
+    event = _event_name(event)
     if event not in _READERS and event not in _RECEIPTS:
         return Inbound.of_event(name(event))
     instance = text(payload.get("instance")) or instance
@@ -72,6 +76,12 @@ def parse_evolution(
     if event in _RECEIPTS:
         return _receipts(items, webhook)
     return Inbound.of(items, partial(_READERS[event], webhook), partial(_set_aside, webhook))
+
+
+@lru_cache(256)
+def _event_name(event: str) -> str:
+    """Writes the name of an event as in `messages.upsert`."""
+    return re.sub(r"[^a-z]", ".", event.lower())
 
 
 def _items(data: Any, event: str) -> list[Any]:
@@ -129,11 +139,12 @@ def _deletion(webhook: _Webhook, item: Any) -> QueueMessage:
 
 
 def _envelope(webhook: _Webhook, key: Object, item: Object, *, timestamp: Any = None) -> Envelope:
-    others = ("remoteJidAlt", "senderPn", "senderLid", "participantPn", "participantAlt", "previousRemoteJid")
     return Envelope(
         channel=CHANNEL,
         instance=webhook.instance,
-        sender=sender(text(key.get("remoteJid")), *(text(key.get(other)) for other in others)),
+        sender=sender(
+            text(key.get("remoteJid")), *(text(key[other]) for other in _OTHER_ADDRESSES if other in key)
+        ),
         message_id=text(key.get("id")),
         profile_name=item.get("pushName"),
         timestamp=timestamp or item.get("messageTimestamp"),

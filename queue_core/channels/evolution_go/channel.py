@@ -9,17 +9,20 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.errors import Refusal
+from queue_core.channels.evolution_go.errors import refusal_of
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, send_all
 from queue_core.channels.values import at, text
-from queue_core.errors import QueueError, RetryLaterError
+from queue_core.channels.whatsapp_web.addresses import addresses_of
+from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
 from queue_core.sent import note_sent
 
 TEXT_CHARACTERS_MAX = 60_000
 """Limit on one message; WhatsApp itself takes up to 65,536 characters."""
-_NOT_CONNECTED = ("no active session found", "client disconnected", "instance not found")
-"""Words of a 500 after which nothing was sent (`pkg/sendMessage/service/send_service.go`)."""
 
 
 class EvolutionGoChannel:
@@ -37,20 +40,26 @@ class EvolutionGoChannel:
         self._base_url = base_url.rstrip("/")
         self._keys = keys
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. Tries again if the instance is not connected."""
-        number = _number(batch.messages[-1])
+        """See Channel.send. A user who is not found at one address is tried at the others."""
+        addresses = addresses_of(batch, first=_number(batch.messages[-1]), server="s.whatsapp.net")
 
         async def send_part(part: str) -> None:
-            body = {"number": number, "text": part}
-            answer = await perform(self._post("send/text", batch.instance_name, body))
-            if answer.status == 500 and any(words in _error(answer) for words in _NOT_CONNECTED):
-                raise RetryLaterError("not sent: the instance is not connected to WhatsApp")
-            raise_for(answer, detail="Evolution Go", settings="EVOLUTION_GO_URL and EVOLUTION_GO_API_KEY")
-            note_sent(text(at(answer.json(), "data", "Info", "ID")), part)
+            await send_to_one(addresses, lambda number: self._send_text(batch.instance_name, number, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
+
+    async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
+        body: dict[str, Any] = {"number": number, "text": words}
+        if number.endswith("@s.whatsapp.net"):
+            body["formatJid"] = False  # else the server changes numbers of Brazil, Mexico and Argentina
+        answer = await perform(self._post("send/text", instance, body))
+        refusal = refusal_of(answer)
+        if refusal is None:
+            note_sent(text(at(answer.json(), "data", "Info", "ID")), words)
+        return refusal
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""
@@ -62,11 +71,6 @@ class EvolutionGoChannel:
         key = self._keys.get(instance, self._keys.get("", ""))
         url = URL(f"{self._base_url}/{path}")
         return await post_json(self._session, url, body, headers={"apikey": key}, timeout_s=self._timeout_s)
-
-
-def _error(answer: HttpAnswer) -> str:
-    body = answer.json()
-    return str(body.get("error", "")) if isinstance(body, dict) else ""
 
 
 def _number(message: QueueMessage) -> str:

@@ -9,10 +9,15 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from queue_core.channels.sending import parts_of, perform, raise_for, send_all
+from queue_core.channels.errors import Refusal
+from queue_core.channels.form import Form
+from queue_core.channels.sending import perform, send_all
 from queue_core.channels.values import at, text
+from queue_core.channels.waha.errors import refusal_of
 from queue_core.channels.waha.fields import id_parts
-from queue_core.errors import QueueError, RetryLaterError
+from queue_core.channels.whatsapp_web.addresses import addresses_of
+from queue_core.channels.whatsapp_web.sending import send_to_one
+from queue_core.errors import QueueError
 from queue_core.http_client import HttpAnswer, post_json
 from queue_core.message import Batch, QueueMessage
 from queue_core.sent import note_sent
@@ -33,20 +38,24 @@ class WahaChannel:
         self._base_url = base_url.rstrip("/")
         self._headers = {"X-Api-Key": api_key} if api_key else {}
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=TEXT_CHARACTERS_MAX)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
-        """See Channel.send. Tries again while the session is not working: WAHA answers 422 then."""
-        chat_id = _chat_id(batch.messages[-1])
+        """See Channel.send. A user who is not found at one address is tried at the others."""
+        addresses = addresses_of(batch, first=_chat_id(batch.messages[-1]), server="c.us")
 
         async def send_part(part: str) -> None:
-            body = {"session": batch.instance_name, "chatId": chat_id, "text": part}
-            answer = await perform(self._post("sendText", body))
-            if answer.status == 422:
-                raise RetryLaterError("not sent: WAHA answered 422; is the session WORKING?")
-            raise_for(answer, detail="WAHA", settings="WAHA_URL, WAHA_API_KEY and the session's name")
-            note_sent(_sent_id(answer), part)
+            await send_to_one(addresses, lambda chat_id: self._send_text(batch.instance_name, chat_id, part))
 
-        return send_all(parts_of(reply, TEXT_CHARACTERS_MAX), send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
+
+    async def _send_text(self, session: str, chat_id: str, words: str) -> Refusal | None:
+        body = {"session": session, "chatId": chat_id, "text": words}
+        answer = await perform(self._post("sendText", body))
+        refusal = refusal_of(answer)
+        if refusal is None:
+            note_sent(_sent_id(answer), words)
+        return refusal
 
     async def show_typing(self, message: QueueMessage) -> None:
         """See Channel.show_typing."""

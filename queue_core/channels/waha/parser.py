@@ -106,12 +106,12 @@ def _sender(about: Object) -> Sender:
     """Returns the user; where `from` hides the number, the engine's own message may tell it."""
     data = mapping(about.get("_data"))
     key, info = mapping(data.get("key")), mapping(data.get("Info"))
-    others = (
-        *(key.get(field) for field in ("remoteJid", "remoteJidAlt", "senderPn")),
-        *(info.get(field) for field in ("Chat", "Sender", "SenderAlt")),
-    )
-    found = sender(text(about.get("from")), *map(text, others))
-    return found if found.reply_to else found._replace(reply_to=f"{found.phone}@c.us")
+    others = [
+        *(text(key[field]) for field in ("remoteJid", "remoteJidAlt", "senderPn") if field in key),
+        *(text(info[field]) for field in ("Chat", "Sender", "SenderAlt") if field in info),
+    ]
+    found = sender(text(about.get("from")), *others)
+    return found if found.reply_to else Sender(found.phone, f"{found.phone}@c.us", found.addresses)
 
 
 def _profile_name(data: Object) -> Any:

@@ -1,4 +1,4 @@
-"""Addresses of WhatsApp (JIDs): who wrote, and which chats are never answered.
+"""Addresses of WhatsApp (JIDs): who wrote, where to send, and which chats are never answered.
 
 Servers of addresses and the fixed ones: whatsmeow, `types/jid.go`.
 """
@@ -9,12 +9,19 @@ import re
 from typing import NamedTuple
 
 from queue_core.channels.base import InvalidWebhookError, SkippedError
-from queue_core.channels.values import filled
+from queue_core.channels.values import mapping, text
+from queue_core.message import Batch
 
 PHONE_ADDRESS = re.compile(r"(\d{5,20})(?:[:_]\d+)*@(?:s\.whatsapp\.net|c\.us|hosted)")
 """Address that holds the phone number itself, perhaps with the number of a device."""
 _LINKED = re.compile(r"(\d{1,32})(?:[:_]\d+)*@(lid|hosted\.lid)")
 """Address that hides the number: a linked id."""
+_OPTIONAL_DIGITS = (
+    re.compile(r"(55[1-9][0-9])(9?)([6-9][0-9]{7})"),
+    re.compile(r"(52)(1?)([2-9][0-9]{9})"),
+    re.compile(r"(54)(9?)([1-9][0-9]{9})"),
+)
+"""Mobile numbers of Brazil, Mexico and Argentina: an account may have or lack the second group, as it was opened."""
 _UNANSWERED_SERVERS = {
     "g.us": "group",
     "broadcast": "broadcast",
@@ -47,14 +54,35 @@ def sender(chat: str, *others: str) -> Sender:
     if not chat:
         raise InvalidWebhookError("a message without the address of its chat, so its user is unknown")
     raise_if_unanswered(chat)
-    addresses = {"phone": _first(PHONE_ADDRESS, chat, *others), "lid": _linked(chat, *others)}
-    if phone := addresses["phone"]:
-        if phone in _UNANSWERED_PHONES:
-            raise SkippedError(_UNANSWERED_PHONES[phone])
-        return Sender(phone, "", filled(**addresses))
-    if lid := addresses["lid"]:
-        return Sender(lid, lid, filled(**addresses))
+    phone, lid = _first(PHONE_ADDRESS, chat, *others), _linked(chat, *others)
+    if phone in _UNANSWERED_PHONES:
+        raise SkippedError(_UNANSWERED_PHONES[phone])
+    if phone:
+        return Sender(phone, "", {"phone": phone, "lid": lid} if lid else {"phone": phone})
+    if lid:
+        return Sender(lid, lid, {"lid": lid})
     return Sender(chat, chat if "@" in chat else "", {})
+
+
+def addresses_of(batch: Batch, *, first: str, server: str) -> list[str]:
+    """Returns the addresses at which to reach the user of a batch; `first` is the one to begin with.
+
+    After it come the number in both spellings, with `server` behind it, and the linked id, where webhooks told them.
+    """
+    known = [mapping(message.message_data.get("addresses")) for message in reversed(batch.messages)]
+    told = [text(addresses.get("phone")) for addresses in known]
+    phone = next(filter(None, told), batch.user_phone if batch.user_phone.isdecimal() else "")
+    numbers = [f"{number}@{server}" for number in spellings(phone)]
+    linked = [text(addresses.get("lid")) for addresses in known]
+    return list(dict.fromkeys(filter(None, [first, *numbers, *linked])))
+
+
+def spellings(phone: str) -> list[str]:
+    """Returns a number as it is, then its other spelling if it is of a country whose accounts have two."""
+    for pattern, digit in zip(_OPTIONAL_DIGITS, "919", strict=True):
+        if match := pattern.fullmatch(phone):
+            return [phone, match[1] + ("" if match[2] else digit) + match[3]]
+    return [phone] if phone else []
 
 
 def raise_if_unanswered(chat: str) -> None:
@@ -78,9 +106,14 @@ def is_same_user(first: str, second: str) -> bool:
 
 
 def _first(pattern: re.Pattern[str], *addresses: str) -> str:
-    return next((match[1] for address in addresses if (match := pattern.fullmatch(address))), "")
+    for address in addresses:
+        if match := pattern.fullmatch(address):
+            return match[1]
+    return ""
 
 
 def _linked(*addresses: str) -> str:
-    matches = (_LINKED.fullmatch(address) for address in addresses)
-    return next((f"{match[1]}@{match[2]}" for match in matches if match), "")
+    for address in addresses:
+        if address.endswith("lid") and (match := _LINKED.fullmatch(address)):
+            return f"{match[1]}@{match[2]}"
+    return ""

@@ -53,6 +53,8 @@ def _ad(ad: Object) -> dict[str, Any]:
 
 def _contexts(item: Object, content: Object) -> Iterator[Object]:
     for part in (*content.values(), item, content):
-        yield mapping(mapping(part).get("contextInfo"))
+        if isinstance(part, dict) and isinstance(context := part.get("contextInfo"), dict):
+            yield context
     quoted = mapping(item.get("quoted"))
-    yield {"stanzaId": quoted.get("stanzaID"), **quoted} if at(quoted, "quotedMessage") else {}
+    if at(quoted, "quotedMessage"):
+        yield {"stanzaId": quoted.get("stanzaID"), **quoted}

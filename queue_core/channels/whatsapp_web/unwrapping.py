@@ -53,7 +53,13 @@ def unwrapped(content: Any, is_kind: Callable[[str], bool]) -> Unwrapped:
 
 
 def _wrapper_in(content: Object, is_kind: Callable[[str], bool]) -> str:
-    holders = [name for name in content if isinstance(mapping(content[name]).get("message"), dict)]
+    holders = [
+        name
+        for name, part in content.items()
+        if isinstance(part, dict) and isinstance(part.get("message"), dict)
+    ]
+    if not holders:
+        return ""
     known = next((name for name in holders if name in WRAPPERS), "")
     if known or any(is_kind(name) for name in content):
         return known

@@ -9,6 +9,10 @@ from typing import Annotated, Literal
 
 from queue_core.keys import Key, Partition, Place, Seen
 from queue_core.redis.scripts import answers
+from queue_core.redis.scripts.aliases import Join as Join
+from queue_core.redis.scripts.aliases import Meet as Meet
+from queue_core.redis.scripts.aliases import Part as Part
+from queue_core.redis.scripts.aliases import PutBehind as PutBehind
 from queue_core.redis.scripts.answers import (
     ClaimAnswer,
     EnqueueAnswer,
@@ -16,6 +20,8 @@ from queue_core.redis.scripts.answers import (
     ForgetAnswer,
     InventoryAnswer,
     MatchAnswer,
+    MovedAnswer,
+    PaceAnswer,
     Standing,
     SurveyAnswer,
 )
@@ -24,20 +30,55 @@ from queue_core.settings import Rules
 
 
 @stub("enqueue")
-class Enqueue(Call[EnqueueAnswer], frozen=True, kw_only=True):
+class Enqueue(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
     """Stores one message, once."""
 
     read = staticmethod(answers.read_enqueue)
-    place: Annotated[Place, "queue lock active wake stats dead layout damaged conversation"]
+    place: Annotated[Place, "queue lock active wake stats dead layout alias names damaged conversation"]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
     message: bytes
+    follows: Digits
+    names: str
+    """Names of the user and the kinds of these addresses, alternating."""
+    aliases_ttl_ms: Number
     provider_ms: Number
     dedupe_ttl_ms: Number
     late_is_dead: Digits
     dead_letters_max: Number
     stats_ttl_ms: Number
+    waits_for_disk: Digits
+
+
+@stub("change")
+class Change(Call[EnqueueAnswer | MovedAnswer], frozen=True, kw_only=True):
+    """Stores an edit or a deletion of an earlier message, once."""
+
+    read = staticmethod(answers.read_enqueue)
+    place: Annotated[
+        Place,
+        "queue lock active wake stats dead layout alias names damaged conversation completed reply changes "
+        "change_notes",
+    ]
+    seen: Annotated[Seen, "old ids fingerprint"]
+    rules: Rules
+    now_ms: Now
+    message: bytes
+    message_id: str
+    what: Literal["edit", "deletion"]
+    target_id: str
+    follows: Digits
+    names: str
+    aliases_ttl_ms: Number
+    provider_ms: Number
+    supersede_ms: Number
+    keeps_deleted_texts: Digits
+    dedupe_ttl_ms: Number
+    late_is_dead: Digits
+    dead_letters_max: Number
+    stats_ttl_ms: Number
+    completed_ttl_ms: Number
     waits_for_disk: Digits
 
 
@@ -97,7 +138,8 @@ class RecordReply(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock reply active wake stats completed damaged conversation base ai channel"
+        Place,
+        "queue lock reply active wake stats completed damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -127,7 +169,8 @@ class Complete(Call[Standing], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_standing)
     place: Annotated[
-        Place, "queue lock active wake stats completed reply damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats completed reply damaged conversation base ai channel changes change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -142,7 +185,9 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
 
     read = staticmethod(answers.read_fail)
     place: Annotated[
-        Place, "queue lock active wake stats dead reply completed damaged conversation base ai channel"
+        Place,
+        "queue lock active wake stats dead reply completed damaged conversation base ai channel changes "
+        "change_notes",
     ]
     rules: Rules
     now_ms: Now
@@ -162,15 +207,32 @@ class Fail(Call[FailAnswer], frozen=True, kw_only=True):
     stats_ttl_ms: Number
 
 
-@stub("requeue")
-class Requeue(Call[bool], frozen=True, kw_only=True):
-    """Puts a dead letter back."""
+@stub("pace")
+class Pace(Call[PaceAnswer], frozen=True, kw_only=True):
+    """Gives messages of a sending number their moment."""
 
-    read = staticmethod(answers.read_is_found)
+    read = staticmethod(answers.read_pace)
+    moments: Key
+    slowdown: Key
+    now_ms: Now
+    per_s: Number
+    count: Number
+    wait_max_ms: Number
+    refused: Digits
+    asked_ms: Number
+
+
+@stub("requeue")
+class Requeue(Call[bool | str], frozen=True, kw_only=True):
+    """Puts a dead letter back. Returns the user's other conversation if it was not, because of that."""
+
+    read = staticmethod(answers.read_requeue)
     partition: Annotated[Partition, "dead active wake damaged base"]
     rules: Rules
     now_ms: Now
     dead_id: str
+    to: str
+    follows: Digits
 
 
 @stub("restore")
@@ -203,7 +265,9 @@ class Withdraw(Call[str | int], frozen=True, kw_only=True):
     """
 
     read = staticmethod(answers.read_withdraw)
-    place: Annotated[Place, "queue lock active wake dead completed reply layout damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead completed reply layout damaged conversation changes change_notes"
+    ]
     seen: Annotated[Seen, "old ids fingerprint"]
     rules: Rules
     now_ms: Now
@@ -222,7 +286,8 @@ class Forget(Call[ForgetAnswer], frozen=True, kw_only=True):
     read = staticmethod(answers.read_forget)
     place: Annotated[
         Place,
-        "queue lock reply completed memory stats undelivered sent_again active damaged conversation base ai channel",
+        "queue lock reply completed memory stats alias behind undelivered sent_again active damaged conversation base "
+        "ai channel changes change_notes",
     ]
     now_ms: Now
     drop_waiting: Digits
@@ -313,7 +378,9 @@ class DropOld(Call[int], frozen=True, kw_only=True):
     """Makes dead letters of old messages."""
 
     read = staticmethod(answers.read_count)
-    place: Annotated[Place, "queue lock active wake dead reply completed damaged conversation"]
+    place: Annotated[
+        Place, "queue lock active wake dead reply completed damaged conversation changes change_notes"
+    ]
     rules: Rules
     now_ms: Now
     before_ms: Number

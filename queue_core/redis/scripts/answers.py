@@ -11,11 +11,34 @@ Standing = Literal["held", "settled", "superseded", "lost"]
 
 
 class EnqueueAnswer(NamedTuple):
-    """Answer of an enqueue: `status` is "queued", "duplicate" or "late"."""
+    """Answer of an enqueue or a change: `status` is "queued", "changed", "duplicate" or "late"."""
 
     status: str
     added_at_ms: int
     waiting: int
+
+
+class MovedAnswer(NamedTuple):
+    """Answer of an enqueue that stored nothing: the user's messages belong to another conversation."""
+
+    target: str
+    """That conversation, encoded."""
+
+
+class MeetAnswer(NamedTuple):
+    """Knowledge about one name of a user."""
+
+    target: str
+    """Conversation that this name leads to, encoded; "" for none."""
+    is_seen: bool
+    """True if the message was stored under this name."""
+    is_in_use: bool
+    """True if messages wait under this name, or are being answered."""
+    has_memory: bool
+    has_more: bool
+    """True if anything else is kept under this name."""
+    names: dict[str, str]
+    """Names that lead to this conversation, and kinds of these addresses."""
 
 
 class LeasedAnswer(NamedTuple):
@@ -59,6 +82,8 @@ class ClaimAnswer(NamedTuple):
     batches: list[LeasedAnswer]
     news: tuple[BackendNews, ...] = ()
     damaged: int = 0
+    behind: frozenset[str] = frozenset()
+    """Leased conversations that may have to wait for others of their users."""
 
 
 class FailAnswer(NamedTuple):
@@ -66,6 +91,17 @@ class FailAnswer(NamedTuple):
 
     standing: Standing
     given_up: int
+
+
+class PaceAnswer(NamedTuple):
+    """Answer of a pace."""
+
+    is_granted: bool
+    """True if the messages have their moment."""
+    wait_ms: int
+    """Wait until then; without a moment, the wait until there is one."""
+    halvings: int
+    """Number of times that the rate is halved now, since the provider refused messages."""
 
 
 class SurveyAnswer(NamedTuple):
@@ -117,9 +153,19 @@ def read_standing(raw: Any) -> Standing:
     return _STANDINGS.get(text(raw), "lost")
 
 
-def read_enqueue(raw: Any) -> EnqueueAnswer:
+def read_enqueue(raw: Any) -> EnqueueAnswer | MovedAnswer:
     """Return the answer of an enqueue."""
+    if len(raw) == 2:
+        return MovedAnswer(text(raw[1]))
     return EnqueueAnswer(text(raw[0]), raw[1], raw[2])
+
+
+def read_meet(raw: Any) -> MeetAnswer:
+    """Return what is known about a name."""
+    target, seen, in_use, memory, more, names = raw
+    words = [text(word) for word in names]
+    pairs = dict(zip(words[::2], words[1::2], strict=True))
+    return MeetAnswer(text(target), bool(seen), bool(in_use), bool(memory), bool(more), pairs)
 
 
 def read_claim(raw: Any) -> ClaimAnswer:
@@ -149,12 +195,24 @@ def read_claim(raw: Any) -> ClaimAnswer:
             BackendNews(text(name), text(what) == "away", int(since), text(error))
             for name, what, since, error in raw[6]
         ),
+        behind=frozenset(map(text, raw[7])),
     )
 
 
 def read_fail(raw: Any) -> FailAnswer:
     """Return the answer of a fail."""
     return FailAnswer(read_standing(raw[0]), raw[1])
+
+
+def read_requeue(raw: Any) -> bool | str:
+    """Return True if a dead letter was put back, or the conversation to which it belongs by now."""
+    return bool(raw) if isinstance(raw, int) else text(raw)
+
+
+def read_pace(raw: Any) -> PaceAnswer:
+    """Return the answer of a pace."""
+    granted, wait_ms, halvings = raw
+    return PaceAnswer(granted == 1, int(wait_ms), int(halvings))
 
 
 def read_withdraw(raw: Any) -> str | int:

@@ -18,11 +18,12 @@
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
 -- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
 -- While work resumes, what waited comes first, some turns at a time.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news}: `spared` counts leases that ran out and
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind}: `spared` counts leases that ran out and
 -- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
 --   elements}
--- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back.
+-- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back. `behind` has
+-- the leased conversations that may have to wait for others of their users, see aliases.lua.
 
 -- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
 -- few milliseconds at most. The next claim goes on.
@@ -47,7 +48,7 @@ local BACKENDS_MAX, CANDIDATES_MAX = 16, 50
 local SWEEP_PAGE = 100
 
 local given_up, spared, damaged, put_off_count = 0, 0, 0, 0
-local leased, batches, bytes = {}, {}, 0
+local leased, batches, behind, bytes = {}, {}, {}, 0
 -- Time from which on the wait of older messages counts: an outage kept them from being answered, or the clock was set.
 local counts_from = 0
 -- Time at which the last hold ended: for the wait for a backend, too, the time before does not count.
@@ -162,13 +163,14 @@ local function outlasted_at_head(place, awaited)
 end
 
 local function reason_of_wait(name, error)
-  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. name .. ' was away'
+  local cause = name == 'limit' and 'too much was sent' or name .. ' was away'
+  return 'given up after ' .. math.floor(patience_ms / 1000) .. ' s: ' .. cause
     .. (error and '; last error: ' .. error or '')
 end
 
 -- Makes dead letters of messages at the head that expired, had all their attempts, or waited for room among the dead
--- letters. `awaited` is the backend that they wait for, if there is one. Returns the remaining tries; nil if there is no
--- room.
+-- letters. `awaited` is the backend that they wait for, if there is one, or 'limit'. Returns the remaining tries; nil if
+-- there is no room.
 local function settle_head(place, tries, awaited)
   local given = redis.call('HMGET', place.lock, 'given_up', 'given_up_size')
   local count, reason = 0, given[1]
@@ -253,6 +255,7 @@ local function batch_of(place)
   end
   local waiting = redis.call('LLEN', place.queue)
   local setbacks = string.match(lock[5] or '', '^%d+$') or '0'
+  behind[#behind + 1] = redis.call('EXISTS', place.behind) == 1 and place.conversation or nil
   return {
     place.conversation, lock[1], commas + 1, waiting, lock[3], reply[1], reply[2], reply[3], setbacks, elements,
   }, bytes
@@ -307,6 +310,13 @@ local function visit(place, due, since, may_lease)
   local lock = redis.call('HMGET', place.lock, 'expiresAt', 'tries', 'latest', 'answered', 'awaited')
   if is_held(place, lock[1], since) then
     return 'held'
+  end
+  if has_changes(place) then
+    if not apply_changes(place, max_batch, now_ms, completed_ttl_ms) then
+      return 'held'  -- the next search goes on
+    end
+    end_lease(place)  -- it was on other messages
+    lock[2] = redis.call('HGET', place.lock, 'tries')
   end
   local needed = needed_backends(gate, place, now_ms)
   for _, backend in ipairs(needed) do
@@ -412,7 +422,7 @@ local function next_due()
 end
 
 local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, damaged, news}
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind}
 end
 
 read_layout(partition)

@@ -12,7 +12,7 @@ if lock[2] then  -- what arrived behind it waited for the backend, too
   restart_waits(place.base, now_ms)
 end
 local send_state = redis.call('HGET', place.reply, 'state')
-local elements = redis.call('LRANGE', place.queue, 0, size - 1)
+local elements = release_changes(place, redis.call('LRANGE', place.queue, 0, size - 1), now_ms)
 note_settled(place, token, now_ms, stats_ttl_ms)
 redis.call('LTRIM', place.queue, size, -1)
 redis.call('DEL', place.lock, place.reply)

@@ -76,8 +76,10 @@ local function mend(keys, problem, now_ms)
     {'damaged', 'stream'}, {'queue', 'list'}, {'completed', 'list'}, {'lock', 'hash'}, {'reply', 'hash'},
     {'stats', 'hash'}, {'last_claim', 'hash'}, {'looks', 'hash'}, {'layout', 'hash'}, {'active', 'zset'},
     {'wake', 'stream'}, {'dead', 'stream'}, {'token', 'string'},
+    {'changes', 'hash'}, {'change_notes', 'hash'},
     {'outages', 'zset'}, {'outage_news', 'hash'}, {'backend', 'hash'}, {'backend_waiting', 'zset'},
     {'backend_trials', 'zset'}, {'reports', 'hash'}, {'reports_due', 'zset'}, {'undelivered', 'list'},
+    {'alias', 'string'}, {'names', 'hash'}, {'behind', 'hash'},
   }
   local count = 0
   for _, wanted in ipairs(types) do

@@ -13,6 +13,11 @@ if count > 0 and lock[3] and redis.call('EXISTS', place.reply) == 0 then
   end_lease(place)  -- it was on other messages
   count = older_messages(place, 0, before_ms)
 end
+if count > 0 and has_changes(place) then
+  apply_changes(place, limit, now_ms, completed_ttl_ms)
+  end_lease(place)  -- it was on other messages
+  count = older_messages(place, 0, before_ms)
+end
 if redis.call('EXISTS', place.queue) == 0 then
   redis.call('DEL', place.lock)
   schedule_rest(place, rules, now_ms)

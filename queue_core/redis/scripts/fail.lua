@@ -5,7 +5,8 @@
 -- `backend` is the backend for whose reasons the attempt failed, '' for a fault of the turn. Such an attempt does not
 -- count, and the turn is due again after `wait_ms`, unless counts is '1', or the backend served another conversation in
 -- the last `took_ms` or since the turn failed last: then the attempt is the turn's own fault, and says nothing about the
--- backend. `asked_ms` is a wait that the backend asks for.
+-- backend. `asked_ms` is a wait that the backend asks for. Without a backend, counts '0' means that too much was sent in a
+-- short time: the attempt does not count, and the turn is due again after `wait_ms`.
 -- Returns {'held', number of new dead letters} | {'settled', 0} (this token did it before) | {'lost', 0}
 
 local held = standing(place, token)
@@ -18,12 +19,14 @@ if not_sent == '1' and redis.call('EXISTS', place.reply) == 1 then
   redis.call('HSET', place.reply, 'state', 'not sent')
 end
 
+local is_limited = backend == '' and counts ~= '1'
+
 -- Ends the attempt without counting it.
 local function set_back()
   take_back_lease(place)
   redis.call('HINCRBY', place.lock, 'setbacks', 1)
-  redis.call('HSET', place.lock, 'error', reason, 'awaited', backend, 'again', digits(now_ms + wait_ms),
-    'waitMs', digits(wait_ms), 'failedAt', digits(now_ms))
+  redis.call('HSET', place.lock, 'error', reason, 'awaited', is_limited and 'limit' or backend,
+    'again', digits(now_ms + wait_ms), 'waitMs', digits(wait_ms), 'failedAt', digits(now_ms))
   schedule(place, now_ms + wait_ms)
 end
 
@@ -57,9 +60,12 @@ local function count_attempt()
 end
 
 local given_up = 0
-local lock = redis.call('HMGET', place.lock, 'answered', 'failedAt', 'awaited')
+local lock = redis.call('HMGET', place.lock, 'answered', 'failedAt', 'awaited', 'changed', 'size')
 local answered = lock[1]
 local is_sign = backend ~= '' and not is_own_fault(place, backend, took_ms, tonumber(lock[2] or nil), now_ms)
+if lock[4] then
+  apply_changes(place, tonumber(lock[5]), now_ms, completed_ttl_ms)
+end
 if answered and redis.call('EXISTS', place.reply) == 0 then
   finish_answered(place, answered, now_ms, completed_ttl_ms)
 end
@@ -69,7 +75,7 @@ if redis.call('EXISTS', place.queue) == 0 then
 elseif mode == 'release' then
   take_back_lease(place)
   schedule(place, now_ms)
-elseif is_sign and counts ~= '1' then
+elseif is_limited and mode == 'retry' or is_sign and counts ~= '1' then
   set_back()
 else
   given_up = count_attempt()

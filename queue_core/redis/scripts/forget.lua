@@ -24,7 +24,8 @@ local kept = {
 }
 if standing == 'forgotten' then
   redis.call('UNLINK', place.queue, place.lock, place.reply, place.completed, place.memory, place.stats)
-  redis.call('UNLINK', place.undelivered, place.sent_again)
+  redis.call('UNLINK', place.alias, place.behind)
+  redis.call('UNLINK', place.undelivered, place.sent_again, place.changes, place.change_notes)
   redis.call('ZREM', place.active, place.conversation)
   forget_waits(place)
 end

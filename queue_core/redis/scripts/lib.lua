@@ -5,7 +5,8 @@
 -- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
 -- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
 -- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
--- since a backend was away (`awaited`); they are not in `tries`. `again` is the time of the next one.
+-- since a backend was away (`awaited`) or too much was sent ('limit'); they are not in `tries`. `again` is the time of
+-- the next one.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -96,7 +97,10 @@ local function place_in(partition, conversation)
     lock = partition.base .. 'processing_lock:' .. conversation,
     reply = partition.base .. 'reply:' .. conversation,
     completed = partition.base .. 'completed:' .. conversation,
+    changes = partition.base .. 'changes:' .. conversation,
+    change_notes = partition.base .. 'change_notes:' .. conversation,
     stats = partition.base .. 'queue_stats:' .. conversation,
+    behind = partition.base .. 'behind:' .. conversation,
     active = partition.active,
     wake = partition.wake,
     dead = partition.dead,
@@ -246,41 +250,6 @@ end
 
 local function archive(place, element, now_ms)
   redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
-end
-
--- Finishes messages of the head that were answered without the queue, and takes them out of the attempts.
--- Returns the remaining tries. `answered` is the field of the lock; `gone_before[n]` counts what is finished among the
--- first n messages.
-local function finish_answered(place, answered, now_ms, completed_ttl_ms)
-  local is_answered, tries, gone_before = {}, tries_of(place), {[0] = 0}
-  local size = tries[#tries] or 0
-  for _, id in ipairs(cjson.decode(answered)) do
-    is_answered[id] = true
-  end
-  for index, element in ipairs(redis.call('LRANGE', place.queue, 0, size - 1)) do
-    gone_before[index] = gone_before[index - 1]
-    if is_answered[id_of(element) or ''] then
-      gone_before[index] = gone_before[index] + 1
-      archive(place, element, now_ms)
-      redis.call('LSET', place.queue, index - 1, '')
-    end
-  end
-  redis.call('LREM', place.queue, 0, '')
-  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
-  redis.call('HDEL', place.lock, 'answered', 'tries')
-  local rest = {}
-  for _, tried in ipairs(tries) do
-    local gone = gone_before[tried] or gone_before[#gone_before]
-    if tried > gone then
-      rest[#rest + 1] = tried - gone
-    end
-  end
-  if #rest > 0 then
-    redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
-  else
-    redis.call('HDEL', place.lock, 'given_up')
-  end
-  return rest
 end
 
 -- Lets the wait of all messages count from now on: an outage kept them from being answered.

@@ -31,7 +31,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 CallType = TypeVar("CallType", bound="type[Call[Any]]")
 
 
-LIBRARIES = ("lib", "damage", "seen", "sent", "outages", "gate")
+LIBRARIES = ("lib", "damage", "seen", "arrivals", "changes", "sent", "outages", "gate", "aliases")
 """Files with functions that scripts share; a function uses those that stand before it."""
 
 

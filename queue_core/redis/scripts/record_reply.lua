@@ -2,15 +2,16 @@
 -- The state becomes 'unsure': after a crash nobody knows whether the reply, or its next part, was sent.
 --
 -- If the turn has changed, the reply is not kept: the lease ends, its attempt does not count, and the changed turn is
--- scheduled. Two things change a turn:
+-- scheduled. Three things change a turn:
 -- - a message of it was answered without the queue: that message is finished;
+-- - a message of it was edited or deleted: the next claim applies that;
 -- - with `supersede_ms`, a newer message joined it: the turn is due by the ordinary rule, but at the latest
 --   `supersede_ms` after its oldest message.
 -- A reply that an earlier call kept stays.
 --
 -- Returns 'held' | 'superseded' | 'lost'
 
-local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered')
+local lock = redis.call('HMGET', place.lock, 'token', 'size', 'answered', 'changed')
 if lock[1] ~= token then
   -- If the token is settled, an earlier try of this call did it, and its answer was lost: nothing else settles a
   -- token whose reply is still to be recorded.
@@ -48,8 +49,11 @@ end
 if not is_kept() then
   note_success(place, place.ai, now_ms)
 end
-if lock[3] and not is_kept() then
-  finish_answered(place, lock[3], now_ms, completed_ttl_ms)
+if (lock[3] or lock[4]) and not is_kept() then
+  if lock[3] then
+    finish_answered(place, lock[3], now_ms, completed_ttl_ms)
+  end
+  redis.call('HDEL', place.lock, 'changed')
   return start_again(redis.call('HGET', place.lock, 'latest'))
 elseif is_joined() and not is_kept() then
   local latest = stamp_of(redis.call('LINDEX', place.queue, 0)) + supersede_ms

@@ -8,6 +8,7 @@ if lease[1] ~= token then
 end
 allow_when_full(place.lock)
 redis.call('HSET', place.lock, 'tries', lease[2])
+redis.call('HDEL', place.lock, 'setbacks')
 if redis.call('EXISTS', place.reply) == 1 then
   redis.call('HSET', place.reply, 'state', is_whole == '1' and 'sent' or 'unsure', 'sentAt', digits(now_ms))
   if is_whole ~= '1' then

@@ -1,5 +1,7 @@
--- requeue: moves a dead letter to the end of its conversation, as if it arrived now.
--- Returns 1, or 0 when there is no such dead letter, or it was damaged so that nobody knows whose message it is.
+-- requeue: moves a dead letter to the end of its conversation, as if it arrived now; of the conversation `to` unless that is
+-- ''. With `follows`, nothing is moved if the user's messages belong to another conversation (aliases.lua).
+-- Returns 1, or 0 when there is no such dead letter, or it was damaged so that nobody knows whose message it is;
+-- the other conversation, if nothing was moved because of it.
 
 local entry = redis.call('XRANGE', partition.dead, dead_id, dead_id)[1]
 if not entry then
@@ -12,7 +14,12 @@ end
 if not fields['conversation'] or not fields['message'] then
   return 0
 end
-local place = place_in(partition, fields['conversation'])
+local conversation = to ~= '' and to or fields['conversation']
+local target = follows == '1' and redis.pcall('GET', partition.base .. 'alias:' .. conversation)
+if type(target) == 'string' then
+  return target
+end
+local place = place_in(partition, conversation)
 local element = unstamped(fields['message'])
 if string.sub(element, 1, 1) == '{' then
   element = stamp(element, now_ms)

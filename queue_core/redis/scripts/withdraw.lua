@@ -65,7 +65,7 @@ if index <= begun then
   note_answered()
   return 'withdrawn'
 end
-archive(place, element, now_ms)
+archive(place, release_changes(place, {element}, now_ms)[1], now_ms)
 redis.call('LREM', place.queue, 2 * index > redis.call('LLEN', place.queue) and -1 or 1, element)
 redis.call('PEXPIRE', place.completed, completed_ttl_ms)
 if begun == 0 then

@@ -325,14 +325,24 @@ def _write_outcome(
 
 async def _matching(queue: MessageQueue, args: argparse.Namespace) -> AsyncGenerator[DeadLetter, None]:
     reason = (args.reason or "").casefold()
+    phones = await _names(queue, args) if args.phone is not None else None
     async with aclosing(queue.iterate_dead_letters()) as letters:
         async for letter in letters:
             if (
                 reason in letter.reason.casefold()
                 and args.instance in (None, letter.instance_name)
-                and (args.phone is None or letter.user_phone in phone_spellings(args.phone))
+                and (phones is None or letter.user_phone in phones)
             ):
                 yield letter
+
+
+async def _names(queue: MessageQueue, args: argparse.Namespace) -> set[str]:
+    """Return the names of the user; without an instance, only the spellings of the one that was given."""
+    names = set(phone_spellings(args.phone))
+    if args.instance is not None:
+        for phone in phone_spellings(args.phone):
+            names |= {name for _, name in await queue.aliases.names_of_user(args.instance, phone)}
+    return names
 
 
 def _row(letter: DeadLetter, *, with_text: bool) -> list[str]:

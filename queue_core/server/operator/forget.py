@@ -100,13 +100,16 @@ async def run_forget(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 async def _forget(queue: MessageQueue, conversation: Conversation, *, drop_waiting: bool) -> _Outcome:
-    buffer = await read_buffer(queue, conversation)
-    outcome = _Outcome(conversation=conversation, buffered=len(buffer.messages) if buffer else 0, queued=None)
-    if buffer and not buffer.processed and not drop_waiting:
+    names = await queue.aliases.names_of_user(*conversation)
+    buffers = [buffer for user in names if (buffer := await read_buffer(queue, user))]
+    buffered = sum(len(buffer.messages) for buffer in buffers)
+    outcome = _Outcome(conversation=conversation, buffered=buffered, queued=None)
+    if not all(buffer.processed for buffer in buffers) and not drop_waiting:
         return outcome
     outcome.queued = await queue.forget(*conversation, drop_waiting=drop_waiting)
     if outcome.is_deleted:
-        await LegacyStore(queue).forget(conversation)
+        for user in names:
+            await LegacyStore(queue).forget(user)
     return outcome
 
 

@@ -86,6 +86,8 @@ class _Overview(msgspec.Struct, kw_only=True):
 
     instance: str
     phone: str
+    others: list[str]
+    """Further names of the user that lead to this conversation."""
     queued: Conversation
     dead: list[DeadLetter]
     buffer: Buffer[StoredMessage] | None
@@ -129,17 +131,21 @@ async def run_show(args: argparse.Namespace, settings: ServerSettings) -> int:
 
 
 async def _read(queue: MessageQueue, instance: str, phone: str) -> _Overview:
+    names = await queue.aliases.names_of_user(instance, phone)
+    shown = await queue.aliases.conversation_of(instance, phone)
+    buffers = [await read_buffer(queue, name) for name in names]
     return _Overview(
         instance=instance,
-        phone=phone,
-        queued=await queue.conversation(instance, phone),
+        phone=shown[1],
+        others=[other for _, other in names if other != shown[1]],
+        queued=await queue.conversation(*shown),
         dead=[
             letter
             async for letter in queue.iterate_dead_letters()
-            if (letter.instance_name, letter.user_phone) == (instance, phone)
+            if (letter.instance_name, letter.user_phone) in names
         ],
-        buffer=await read_buffer(queue, (instance, phone)),
-        memory=await ConversationMemory(queue.notes).load(instance, phone) or Memory(),
+        buffer=next((buffer for buffer in buffers if buffer), None),
+        memory=await ConversationMemory(queue.notes).load(*shown) or Memory(),
     )
 
 
@@ -168,6 +174,7 @@ def _facts(overview: _Overview, *, is_full: bool) -> list[tuple[str, str]]:
     facts = [
         ("instance", visible(overview.instance)),
         ("phone", visible(overview.phone)),
+        *((("also known as", visible(", ".join(overview.others))),) if overview.others else ()),
         ("state", _state(overview)),
     ]
     if lease := queued.lease:
@@ -239,19 +246,25 @@ def _state_of_nothing_queued(overview: _Overview) -> str:
 
 
 class _MessageTable(Table):
-    """Table of messages: the given columns, then kind, id and text. The kind is left out if none is known."""
+    """Table of messages: the given columns, then kind and change, where any is known, then id and text."""
 
     def __init__(
         self, messages: Sequence[QueueMessage], *columns: str, numbers: Sequence[str], is_full: bool
     ) -> None:
         self._has_kinds = any(map(_kind, messages))
+        self._has_changes = any(message.changed for message in messages)
         self._is_full = is_full
-        super().__init__(*columns, *(("kind",) if self._has_kinds else ()), "id", "text", numbers=numbers)
+        kind, changed = ("kind",) * self._has_kinds, ("changed",) * self._has_changes
+        super().__init__(*columns, *kind, *changed, "id", "text", numbers=numbers)
 
     def add_message(self, message: QueueMessage, *cells: str) -> None:
         """Add a row."""
         kind = (_kind(message),) if self._has_kinds else ()
-        self.add(*cells, *kind, name(message.id), _cut(message.message, is_full=self._is_full))
+        changed = (message.changed,) if self._has_changes else ()
+        words = message.message
+        if message.earlier:
+            words = f"{words} (before: {message.earlier})"
+        self.add(*cells, *kind, *changed, name(message.id), _cut(words, is_full=self._is_full))
 
 
 def _write_pending(queued: Conversation, *, is_full: bool) -> None:
@@ -329,6 +342,7 @@ def _as_json(overview: _Overview, finished: list[QueueMessage], *, is_full: bool
     return {
         "instanceName": overview.instance,
         "userPhone": overview.phone,
+        "otherNames": overview.others,
         "nowMs": queued.now_ms,
         "attentionAtMs": queued.attention_at_ms,
         "lease": msgspec.to_builtins(queued.lease),

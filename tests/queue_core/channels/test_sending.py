@@ -15,7 +15,6 @@ from queue_core.channels.cloud.channel import CloudChannel
 from queue_core.channels.console import ConsoleChannel
 from queue_core.channels.evolution.channel import EvolutionChannel
 from queue_core.channels.evolution_go.channel import EvolutionGoChannel
-from queue_core.channels.sending import parts_of
 from queue_core.channels.waha.channel import WahaChannel
 from queue_core.http_client import NotReachedError, UnansweredError, new_session, post_json
 from queue_core.message import Batch
@@ -90,6 +89,15 @@ async def test_cloud_sends_to_a_user_without_a_number(session: aiohttp.ClientSes
     assert not any("to" in body for body in server.bodies)
 
 
+async def test_cloud_answers_the_newest_address_of_a_user(session: aiohttp.ClientSession) -> None:
+    """The conversation has the name under which the user was known first."""
+    first, second = batch("x", phone="SA.1"), batch("y", phone="966500000001")
+    turn = msgspec.structs.replace(first, messages=(*first.messages, *second.messages))
+    async with stub(SENT) as server:
+        await sent(channel_of("cloud", session, server.url), turn, "hi")
+    assert (server.bodies[0]["to"], "recipient" in server.bodies[0]) == ("966500000001", False)
+
+
 def the_channel(kind: str, session: aiohttp.ClientSession, url: str) -> Channel:
     """Returns a channel of any provider."""
     if kind == "waha":
@@ -160,7 +168,8 @@ async def test_a_name_cannot_change_the_path(session: aiohttp.ClientSession, kin
         (Answer({}, status=403), RetryLaterError),
         (Answer({}, status=404), RetryLaterError),
         (Answer({}, status=302), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=422), RetryLaterError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
         (Answer({}, hangs=True), SendUncertainError),
     ],
@@ -201,47 +210,6 @@ async def test_retry_after_is_kept(session: aiohttp.ClientSession, kind: str) ->
     assert raised.value.after_ms == 17_000
 
 
-async def test_evolution_400_is_a_wrong_number_or_a_closed_connection(session: aiohttp.ClientSession) -> None:
-    unknown = Answer({"response": {"message": [{"exists": False, "number": "x"}]}}, status=400)
-    closed = Answer({"response": {"message": ["Error: Connection Closed"]}}, status=400)
-    async with stub(unknown, closed) as server:
-        channel = channel_of("evolution", session, server.url)
-        with pytest.raises(GiveUpError):
-            await sent(channel, batch("x"), "hi")
-        with pytest.raises(RetryLaterError, match="connected"):
-            await sent(channel, batch("x"), "hi")
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "expected"),
-    [
-        (131056, 400, RetryLaterError),
-        (130429, 400, RetryLaterError),
-        (80007, 400, RetryLaterError),
-        (4, 400, RetryLaterError),
-        (131047, 400, GiveUpError),
-        (131026, 400, GiveUpError),
-        (100, 400, GiveUpError),
-        (190, 401, RetryLaterError),
-        (131000, 500, SendUncertainError),
-        (999, 400, GiveUpError),
-        (999, 500, SendUncertainError),
-        ("131056", 400, GiveUpError),
-    ],
-)
-async def test_error_codes_of_the_cloud_api(
-    session: aiohttp.ClientSession, code: Any, status: int, expected: type[Exception]
-) -> None:
-    async with stub(Answer({"error": {"code": code, "message": "x"}}, status=status)) as server:
-        with pytest.raises(expected) as raised:
-            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
-    if isinstance(raised.value, RetryLaterError):
-        assert raised.value.blames == ("turn" if code == 131056 else "backend")
-    if code == 131056:
-        assert isinstance(raised.value, RetryLaterError)
-        assert (raised.value.after_ms or 0) >= 6_000, "one message per 6 s between two users"
-
-
 async def test_a_long_reply_goes_in_parts(session: aiohttp.ClientSession) -> None:
     reply = "\n\n".join("word " * 300 for _ in range(10)).strip()
     async with stub(SENT) as server:
@@ -269,7 +237,7 @@ async def test_parts_that_were_sent_are_left_out(session: aiohttp.ClientSession,
     ("second", "expected"),
     [
         (Answer({}, status=503), RetryLaterError),
-        (Answer({}, status=422), GiveUpError),
+        (Answer({}, status=413), GiveUpError),
         (Answer(cut=True), SendUncertainError),
     ],
 )
@@ -280,23 +248,6 @@ async def test_a_refusal_means_the_same_for_a_later_part(
     async with stub(SENT, second) as server:
         with pytest.raises(expected):
             await sent(channel_of("cloud", session, server.url), batch("x"), "x" * 5_000)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("short", ["short"]),
-        ("", [""]),
-        ("x" * 10, ["x" * 10]),
-        ("x" * 25, ["x" * 10, "x" * 10, "x" * 5]),
-        ("one two three four", ["one two", "three four"]),
-        ("one two\nthree four", ["one two", "three four"]),
-        ("a b c d\n\ne f g h", ["a b c d", "e f g h"]),
-        ("x" * 10 + "\n" * 30, ["x" * 10]),
-    ],
-)
-def test_where_a_reply_is_cut(text: str, expected: list[str]) -> None:
-    assert parts_of(text, 10) == expected
 
 
 async def test_the_console_prints_control_codes_as_text() -> None:

@@ -19,9 +19,10 @@ from queue_core import (
     QueueUnavailableError,
 )
 from queue_core.legacy.switch_back import adopt_leftovers
+from queue_core.message import as_deletion, as_edit
 from queue_core.queue.sent_replies import Report
 from queue_core.sent import note_sent
-from tests.queue_core.bot import happens, on_newest
+from tests.queue_core.bot import happens, message, on_newest
 from tests.queue_core.legacy.world import KEY, LOCK, PHONE, Gate, World
 
 
@@ -221,3 +222,26 @@ async def test_on_a_cluster(cluster_client: RedisCluster) -> None:
     world.time.move(20_000)
     adopted = await adopt_leftovers(world.queue, clock=world.time.clock)
     assert (adopted, world.bot.asked_ids, await world.queued("2")) == (1, [("m1", "m2")], ["m3"])
+
+
+@on_newest
+async def test_changes_in_a_burst_are_carried_out(redis_client: Redis) -> None:
+    world = World(redis_client)
+    await world.receive("m1", "m2")
+    for change in (as_edit(message("e"), "m1"), as_deletion(message("d"), "m2")):
+        await world.intake.receive(change)
+    world.time.move(8_000)
+    await world.at_rest()
+    assert [batch.text for batch in world.bot.asked] == ["text e"]
+
+
+@on_newest
+async def test_a_turn_that_is_deleted_whole_is_not_answered(redis_client: Redis) -> None:
+    world = World(redis_client)
+    await world.receive("m1")
+    await world.intake.receive(as_deletion(message("d"), "m1"))
+    world.time.move(8_000)
+    await world.at_rest()
+    assert world.bot.asked == []
+    await world.intake.close(world.queue.enqueue)
+    assert await world.queued() == []

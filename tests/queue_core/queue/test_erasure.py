@@ -46,10 +46,14 @@ async def live_through_all(queue: MessageQueue, clock: Clock, phone: str = PHONE
         await queue.sent.note(batch, parts)
         await queue.sent.note_again(batch)
     await queue.notes.put("bot", phone, b"a memory", ttl_s=1_000)
+    await queue.delete(message("deletes", phone), "unknown")
     failed = Report(kind="failed", instance_name="bot", reply_id=f"out-{phone}", user_phone=phone)
     await queue.sent.note_undelivered(failed, SentReply("bot", phone, b"", ""))
     early = Report(kind="own", instance_name="bot", reply_id=f"early-{phone}", user_phone=phone)
     await queue.sent.report(early)
+    await queue.aliases.join("bot", {phone: "phone", f"{phone}@lid": "lid"}, event_id="told")
+    place = queue.keys.of("bot", phone)
+    await queue.redis.hset(place.behind, queue.keys.of("bot", "another").conversation, "1")
 
 
 async def contents(redis: Any) -> dict[str, str]:
@@ -80,7 +84,7 @@ async def test_nothing_of_a_forgotten_user_stays(
         standing="forgotten",
         waiting=1,
         lease_left_ms=0,
-        finished=1,
+        finished=2,
         dead_letters=1,
         damaged=0,
         reply=True,
@@ -101,7 +105,7 @@ async def test_nothing_of_a_forgotten_user_stays(
         "kept",
         "kept",
     ]
-    assert (len(others.pending), len(others.completed), others.reply is not None) == (1, 1, True)
+    assert (len(others.pending), len(others.completed), others.reply is not None) == (1, 2, True)
     assert [letter.user_phone for letter in await queue.dead_letters()] == ["1"]
     assert await queue.notes.get("bot", "1") == b"a memory"
 
@@ -120,7 +124,7 @@ async def test_a_message_that_waits_is_never_deleted_unasked(
     await live_through_all(queue, clock)
     before = await contents(redis_client)
     refused = await queue.forget("bot", PHONE)
-    assert (refused.standing, refused.waiting, refused.finished, refused.dead_letters) == ("waiting", 1, 1, 1)
+    assert (refused.standing, refused.waiting, refused.finished, refused.dead_letters) == ("waiting", 1, 2, 1)
     assert await contents(redis_client) == before
 
 
@@ -194,3 +198,16 @@ async def test_old_dead_letters_expire(queue: MessageQueue, clock: Clock) -> Non
     assert await queue.expire_dead_letters(1_000) == 450
     assert [letter.message and letter.message.id for letter in await queue.dead_letters()] == ["young"]
     assert await queue.expire_dead_letters(0) == 1
+
+
+async def test_changes_of_a_forgotten_user_are_forgotten(
+    queue: MessageQueue, clock: Clock, redis_client: Redis
+) -> None:
+    await queue.enqueue(message("m"))
+    await queue.edit(message("e"), "m")
+    await queue.edit(message("e2"), "unknown")
+    await queue.forget("bot", PHONE, drop_waiting=True)
+    assert [key for key, value in (await contents(redis_client)).items() if PHONE in key + value] == []
+    await queue.enqueue(message("m9"))
+    clock.now_ms += 8_000
+    assert (await claimed_batch(queue)).ids == ("m9",)

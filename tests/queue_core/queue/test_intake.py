@@ -22,6 +22,7 @@ from queue_core import (
     connect,
 )
 from queue_core.errors import OlderMessageWaitsError
+from queue_core.message import as_deletion, as_edit
 from queue_core.queue import intake as direct
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import (
@@ -569,3 +570,17 @@ async def test_nothing_of_a_conversation_stays_in_memory_after_its_turn(
     hanging.cancel()
     await asyncio.wait([hanging])
     assert intake._turns == {}
+
+
+@on_newest
+async def test_a_deletion_is_not_answered_directly_and_an_edit_is(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, bot = Away(redis_client, monkeypatch), Bot()
+    intake = Intake(away.queue, bot.handle, bot.send)
+    with pytest.raises(QueueUnavailableError, match="deliver it again later"):
+        await intake.receive(as_deletion(message("d"), "m1"))
+    assert await intake.receive(as_edit(message("e"), "m1")) == "answered"
+    assert bot.asked_ids == [("e",)]
+    away.is_away = False
+    assert await intake.receive(as_deletion(message("d"), "m1")) == "changed"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from queue_core.recording.checks import LineError
 from queue_core.recording.format import (
     IDENTIFIER_LENGTH_MAX,
     IGNORED_EVENTS,
@@ -15,7 +16,7 @@ from queue_core.recording.format import (
     Header,
     MessageEvent,
 )
-from queue_core.recording.line import LineError, parse_line
+from queue_core.recording.line import parse_line
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_the_limits_themselves_are_allowed() -> None:
 def test_free_fields() -> None:
     """Fields that begin with x_ belong to whoever wrote the file."""
     first = parse_line(json.dumps(header(x_tool="t", title="T")).encode())
-    assert first == Header(title="T")
+    assert first == Header(title="T", version=1)
     assert isinstance(parse_line(json.dumps(message(x_region={"a": 1})).encode()), MessageEvent)
 
 
@@ -165,10 +166,10 @@ def test_messages_that_break_the_format(fields: dict[str, Any], reason: str) -> 
 
 HEADERS: list[tuple[dict[str, Any], str]] = [
     ({"event": "recording"}, 'has no "version"'),
-    (header(version=2), '"version" must be 1, not 2'),
-    (header(version="1"), '"version" must be 1, not text'),
-    (header(version=True), '"version" must be 1, not true'),
-    (header(version=1.0), '"version" must be 1, not a number'),
+    (header(version=3), '"version" must be 1 or 2, not 3'),
+    (header(version="1"), '"version" must be 1 or 2, not text'),
+    (header(version=True), '"version" must be 1 or 2, not true'),
+    (header(version=1.0), '"version" must be 1 or 2, not a number'),
     (header(title=1), '"title" must be text, not a number'),
     (header(notes=None), '"notes" must be text, not null'),
     (header(source="\ud800"), "surrogate"),

@@ -370,7 +370,7 @@ def test_dump_is_canonical() -> None:
     )
     assert list(dump(recording)) == [
         (
-            '{"event":"recording","version":1,"title":"عنوان","settings":{"ai":"constant:7s"},'
+            '{"event":"recording","version":2,"title":"عنوان","settings":{"ai":"constant:7s"},'
             '"expect":{"queue":{"lost":[]}}}\n'
         ),
         '{"event":"message","at":0,"instance":"bot","phone":"a","id":"m1","text":"نعم","timestamp":-5}\n',

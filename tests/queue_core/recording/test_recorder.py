@@ -21,9 +21,18 @@ from hypothesis import strategies as st
 
 from queue_core import Batch, QueueMessage
 from queue_core.durations import DAY_MS
-from queue_core.recording.format import TEXT_LENGTH_MAX
+from queue_core.recording.files import RETRY_AFTER_MS
+from queue_core.recording.format import (
+    TEXT_LENGTH_MAX,
+    BatchTaken,
+    Delete,
+    Edit,
+    Fault,
+    GivenUp,
+    Reply,
+)
 from queue_core.recording.reader import load
-from queue_core.recording.recorder import RETRY_AFTER_MS, Recorder
+from queue_core.recording.recorder import Recorder
 
 REPOSITORY = Path(__file__).parents[3]
 PHONE = "966500001234"
@@ -133,7 +142,7 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
     path = only_file(tmp_path)
     assert re.fullmatch(rf"recording-20260301T102000Z-{os.getpid()}\.jsonl", path.name)
     header, *events = lines_of(path)
-    assert (header["event"], header["version"]) == ("recording", 1)
+    assert (header["event"], header["version"]) == ("recording", 2)
     assert [event["at"] for event in events[:3:2]] == [
         "2026-03-01T10:20:00.060Z",
         "2026-03-01T10:20:00.360Z",
@@ -142,10 +151,44 @@ def test_lines_say_when_in_utc_and_the_first_is_about_the_file(tmp_path: Path) -
     assert [event["event"] for event in fates] == ["fallback", "batch", "reply", "sent", "dead_letter"]
     taken = [event["id"] for event in events if event["event"] == "message"]
     assert fates[1]["ids"] == taken[:3], "an id is the same wherever it stands"
-    assert fates[2]["requested"] == 2
-    assert fates[2]["needs_data_collection"] is True
+    assert fates[2]["x_requested"] == 2
+    assert fates[2]["x_needs_data_collection"] is True
     (superseded,) = (event for event in events if event.get("what") == "superseded")
     assert (superseded["event"], superseded["ids"]) == ("note", taken[:2])
+
+
+def test_all_that_becomes_of_messages_is_read_back(tmp_path: Path) -> None:
+    clock = Clock()
+    record_a_life(Recorder(tmp_path, now_ms=clock), clock)
+    (recording,) = load([tmp_path])
+    taken, reply, dead = recording.others
+    ids = [arrival.id for arrival in recording.arrivals[:3]]
+    assert isinstance(taken, BatchTaken)
+    assert (list(taken.ids), taken.trigger, taken.attempt) == (ids, "window", 1)
+    assert isinstance(reply, Reply)
+    assert (reply.who, list(reply.ids), reply.text, reply.characters) == ("bot", ids, "", 8)
+    assert isinstance(dead, GivenUp)
+    assert (dead.ids, dead.reason) == ((recording.arrivals[4].id,), "late")
+    assert [arrival.characters for arrival in recording.arrivals] == [8, 7, 9, 8, 7]
+
+
+def test_edits_deletions_and_faults_are_events(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, hash_key=KEY, show_text=True)
+    recorder.message(message("m1", "one"), "text")
+    recorder.message(message("m2", "two", message_data={"change": {"what": "edit", "id": "m1"}}), "text")
+    recorder.message(message("m3", "gone", message_data={"change": {"what": "deletion", "id": "m1"}}), "text")
+    recorder.message(message("m4", "what?", message_data={"change": {"what": "edit", "id": ""}}), "text")
+    recorder.fault("channel", "begins", f"no answer for {PHONE}", instance="bot")
+    recorder.close()
+    (recording,) = load([tmp_path])
+    ids = [arrival.id for arrival in recording.arrivals]
+    edit, deletion, fault = recording.others
+    assert isinstance(edit, Edit)
+    assert (edit.id, edit.by, edit.text) == (ids[0], ids[1], "two")
+    assert isinstance(deletion, Delete)
+    assert (deletion.id, deletion.by) == (ids[0], ids[2])
+    assert isinstance(fault, Fault)
+    assert (fault.fault, fault.state, fault.instance, fault.phone) == ("channel", "begins", "bot", "")
 
 
 def test_nothing_in_a_recording_shows_who_wrote_or_what(tmp_path: Path) -> None:
@@ -185,7 +228,7 @@ def test_texts_are_shown_when_asked_for_and_phones_are_not(tmp_path: Path) -> No
     recorder.close()
     _, arrival, reply, dead = lines_of(only_file(tmp_path))
     assert arrival["text"] == "one meal"
-    assert (reply["text"], reply["requested_fields"]) == ("20 riyals", ["name"])
+    assert (reply["text"], reply["x_requested_fields"]) == ("20 riyals", ["name"])
     assert dead["reason"] == "handle: ValueError: one meal"
     assert PHONE not in only_file(tmp_path).read_text("utf-8")
 
@@ -371,7 +414,7 @@ def test_a_full_disk_is_one_warning_and_leaves_whole_lines(
     free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     disk = FullDisk(free)
-    monkeypatch.setattr("queue_core.recording.recorder.os.write", disk)
+    monkeypatch.setattr("queue_core.recording.files.os.write", disk)
     clock = Clock()
     recorder = Recorder(tmp_path, now_ms=clock)
     for number in range(50):
@@ -404,7 +447,7 @@ def test_it_stops_at_its_limit_before_the_disk_is_full(
 
 
 def test_a_long_recording_is_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queue_core.recording.recorder.FILE_BYTES_MAX", 2_000)
+    monkeypatch.setattr("queue_core.recording.files.FILE_BYTES_MAX", 2_000)
     recorder = Recorder(tmp_path, hash_key=KEY)
     for number in range(100):
         recorder.message(message(f"m{number}"), "text")

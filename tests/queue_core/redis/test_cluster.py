@@ -51,6 +51,14 @@ async def test_the_cluster_passes_the_check(queue: MessageQueue) -> None:
     await queue.check()
 
 
+async def test_a_number_has_one_rate_whatever_the_number_of_partitions(queue: MessageQueue) -> None:
+    for number in ("cloud:1", "cloud:2", "waha:سلام"):
+        waits = [
+            (await queue.pacing.take(number, per_s=3, count=1, wait_ms_max=9_000)).wait_ms for _ in range(4)
+        ]
+        assert waits == [0, 0, 0, 1_000]
+
+
 async def test_the_life_of_many_turns_in_gathered_calls(queue: MessageQueue, clock: Clock) -> None:
     await asyncio.gather(
         *(queue.enqueue(message(f"m{number}", phone)) for phone in range(USERS) for number in range(2))
@@ -131,6 +139,36 @@ async def test_a_hold_of_all_partitions_and_the_end_of_it(queue: MessageQueue, c
     batches = await claim_all(queue)
     assert {batch.user_phone for batch in batches} == {str(phone) for phone in range(1, USERS)}
     assert {batch.ids for batch in batches} == {("new",)}
+
+
+def written(message_id: str, user: int, *kinds: str) -> QueueMessage:
+    addresses = {"phone": f"2010000000{user:02}", "lid": f"1038900000{user:02}@lid"}
+    told = {kind: addresses[kind] for kind in kinds}
+    return QueueMessage(
+        id=message_id,
+        instance_name="bot",
+        user_phone=told[kinds[0]],
+        message="x",
+        message_data={"addresses": told},
+    )
+
+
+async def test_addresses_of_one_user_in_different_partitions(queue: MessageQueue, clock: Clock) -> None:
+    for number, kinds in enumerate([("lid",), ("phone",), ("phone", "lid"), ("lid",)]):
+        messages = [written(f"m{number}", user, *kinds) for user in range(USERS)]
+        await asyncio.gather(*map(queue.enqueue, messages))
+    clock.now_ms += 8_000
+    first = await claim_all(queue)
+    assert len(first) == USERS
+    assert {batch.ids for batch in first} == {("m0",)}
+    await asyncio.gather(*(queue.complete(batch) for batch in first))
+    clock.now_ms += 8_000
+    second = await claim_all(queue)
+    assert len(second) == USERS
+    assert {batch.ids for batch in second} == {("m1", "m2", "m3")}
+    await asyncio.gather(*(queue.complete(batch) for batch in second))
+    forgotten = await queue.forget("bot", "103890000000@lid")
+    assert (forgotten.standing, forgotten.finished) == ("forgotten", 4)
 
 
 async def test_reports_on_replies_find_conversations_in_other_partitions(

@@ -19,7 +19,8 @@ from queue_core import (
 from queue_core.queue.rescue import Rescued
 from queue_core.redis.runner import ScriptRunner
 from tests.queue_core.forgetful import Forgetful
-from tests.queue_core.searches.model import Contract, Handed, Name
+from tests.queue_core.searches.changes import Edit, What
+from tests.queue_core.searches.model import TEXT, Contract, Handed, Name
 from tests.queue_core.searches.observed import InvariantBrokenError, check_all, observe
 
 EPOCH_MS = 1_790_000_000_000
@@ -76,7 +77,7 @@ class Driver:
         """One message, `age_ms` after the user wrote it (None: unknown). Returns the id it has."""
         provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
         message = QueueMessage(
-            id=message_id, instance_name=name[0], user_phone=name[1], message="…", timestamp=provider_ms
+            id=message_id, instance_name=name[0], user_phone=name[1], message=TEXT, timestamp=provider_ms
         )
         lost = lost and bool(message_id)  # one without an id cannot be told from another
         receipt = await self._step(lambda: self.queue.enqueue(message), lost=lost)
@@ -87,6 +88,36 @@ class Driver:
         _same_receipt((receipt.status, receipt.added_at_ms, receipt.waiting), expected, self.settings)
         await self.check()
         return receipt.id
+
+    async def change(
+        self,
+        name: Name,
+        what: What,
+        target: str,
+        change_id: str,
+        *,
+        age_ms: int | None = None,
+        lost: bool = False,
+    ) -> str:
+        """An edit or a deletion of an earlier message. Return the status of its receipt."""
+        provider_ms = 0 if age_ms is None else self.contract.now_ms - age_ms
+        change = Edit(change_id, provider_ms, f"text of {change_id}")
+        message = QueueMessage(
+            id=change_id,
+            instance_name=name[0],
+            user_phone=name[1],
+            message=change.text,
+            timestamp=provider_ms,
+        )
+        step = self.queue.edit if what == "edit" else self.queue.delete
+        receipt = await self._step(lambda: step(message, target), lost=lost)
+        expected = self.contract.change(name, what, target, change)
+        status = expected[0]
+        if lost:
+            expected = self.contract.change(name, what, target, change)
+        _same_receipt((receipt.status, receipt.added_at_ms, receipt.waiting), expected, self.settings)
+        await self.check()
+        return status
 
     async def withdraw(self, name: Name, message_id: str, *, lost: bool = False) -> str:
         """The message was answered without the queue."""
@@ -340,6 +371,7 @@ def _as_handed(batch: Batch) -> Handed:
     return Handed(
         name=_name(batch),
         ids=batch.ids,
+        texts=tuple(message.message for message in batch.messages),
         attempt=batch.attempt,
         due_ms=batch.due_at_ms,
         reply=batch.reply,

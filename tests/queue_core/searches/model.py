@@ -12,9 +12,14 @@ from typing import Literal
 
 from queue_core import LeaseLostError, QueueSettings, policy
 from queue_core.redis.scripts.answers import SurveyAnswer
+from tests.queue_core.searches.changes import Changes, Edit, Note, What
 
+TEXT = "…"
+"""Text of every message that is not edited."""
 Name = tuple[str, str]
 """A conversation: instance and phone."""
+DROPPED_AT_ONCE = 50
+"""Dead letters that one step makes of old messages."""
 Reason = Literal["late", "expired", "attempts", "told"]
 """Only reasons for which a message may become a dead letter."""
 
@@ -26,6 +31,7 @@ class Waiting:
     id: str
     provider_ms: int
     added_ms: int
+    text: str = TEXT
     attempts: int = 0
     """Number of attempts that it was part of since it was added."""
 
@@ -66,6 +72,7 @@ class Conversation:
     """Latest due time of a superseded turn."""
     answered: list[Waiting] = field(default_factory=list)
     """Messages in flight that were answered without the queue."""
+    changes: Changes = field(default_factory=Changes)
     settled_token: int = 0
     """Whoever held this one ended it: told again, it does nothing and is no error."""
 
@@ -85,6 +92,7 @@ class Dead:
     reason: Reason
     attempts: int
     reply: str | None
+    text: str = TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ class Handed:
 
     name: Name
     ids: tuple[str, ...]
+    texts: tuple[str, ...]
     attempt: int
     due_ms: int
     reply: str | None
@@ -165,6 +174,84 @@ class Contract:
         waiting = self._append(name, message_id, provider_ms)
         return "queued", self.now_ms, waiting
 
+    def change(self, name: Name, what: What, target: str, change: Edit) -> tuple[str, int, int]:
+        """Status, time added, messages waiting, of an edit or a deletion with the id and time of `change`."""
+        first = self.seen.get((name, change.id))
+        if first is not None:
+            return "duplicate", first, 0
+        self.seen[name, change.id] = self.now_ms
+        self.acknowledged.add((name, change.id))
+        conversation = self.conversations.setdefault(name, Conversation(name))
+        changes, edit = conversation.changes, change if what == "edit" else None
+        target_id = changes.id_of(target)
+        index = next((at for at, it in enumerate(conversation.messages) if it.id == target_id), -1)
+        if changes.counts_less(what, change.ms, target):
+            self._archive(name, [change.id])
+        elif index >= (conversation.reply.size if conversation.reply else 0):
+            if conversation.lease and index < conversation.lease.size:
+                if not self.now_ms - conversation.messages[0].added_ms < self.settings.supersede_ms:
+                    return self._append_change(conversation, what, target, change)
+                changes.is_reply_outdated = True
+            self._archive(name, changes.keep(target_id, change.id, edit))
+        elif edit:
+            return self._append_change(conversation, what, target, change)
+        else:
+            changes.notes[target] = Note(what, change.ms, "")
+            self._archive(name, [change.id])
+        return "changed", self.now_ms, len(conversation.messages)
+
+    def _append_change(
+        self, conversation: Conversation, what: What, target: str, change: Edit
+    ) -> tuple[str, int, int]:
+        """Make a change a message of its own, unless it is too late for that."""
+        too_old = change.ms > 0 and self.now_ms - change.ms > self.settings.dedupe_ttl_s * 1000
+        if too_old and self.settings.late_messages == "dead-letter":
+            self.dead.append(Dead(conversation.name, change.id, change.ms, "late", 0, None, change.text))
+            conversation.changes.notes[target] = Note(what, change.ms, "")
+            return "late", self.now_ms, 0
+        conversation.changes.notes[target] = Note(what, change.ms, change.id)
+        waiting = self._append(conversation.name, change.id, change.ms, change.text)
+        return "queued", self.now_ms, waiting
+
+    def _release(self, conversation: Conversation, messages: Iterable[Waiting]) -> None:
+        """Make messages of the edits whose messages are finished as they were."""
+        changes = conversation.changes
+        for message in messages:
+            edit = changes.beside.pop(message.id, None)
+            if edit:
+                conversation.messages.append(Waiting(edit.id, edit.ms, self.now_ms, edit.text))
+                changes.notes[message.id] = Note("edit", edit.ms, edit.id)
+
+    def _apply(self, conversation: Conversation, limit: int) -> None:
+        """Carry out changes of the first messages that no recorded reply answers."""
+        changes, first = conversation.changes, conversation.reply.size if conversation.reply else 0
+        while gone := self._apply_to(conversation, conversation.messages[first : first + limit]):
+            if conversation.lease:
+                conversation.lease.size -= sum(
+                    message in gone for message in conversation.messages[: conversation.lease.size]
+                )
+            conversation.messages = [message for message in conversation.messages if message not in gone]
+        changes.is_reply_outdated = False
+        if len(conversation.messages) <= first + limit:
+            assert not any(changes.beside.values()), "an edit waits for a message that is not there"
+            changes.beside = {}
+
+    def _apply_to(self, conversation: Conversation, messages: list[Waiting]) -> list[Waiting]:
+        """Return the messages that are not to be read."""
+        changes, gone = conversation.changes, []
+        for message in messages:
+            note = changes.notes.get(message.id)
+            if edit := changes.beside.get(message.id):
+                message.text = edit.text
+                self._archive(conversation.name, [edit.id])
+            elif message.id in changes.beside or note:
+                gone.append(message)
+                self._finish(conversation.name, [message])
+                if note and note.what == "deletion" and note.stands_for:
+                    changes.beside.setdefault(note.stands_for, None)
+            changes.beside.pop(message.id, None)
+        return gone
+
     def withdraw(self, name: Name, message_id: str) -> str:
         """Marked, withdrawn or in flight."""
         self.seen.setdefault((name, message_id), self.now_ms)
@@ -180,6 +267,7 @@ class Contract:
                         conversation.answered.append(message)
                     return "withdrawn"
                 del conversation.messages[at]
+                self._release(conversation, [message])
                 self._finish(name, [message])
                 if conversation.attempts == 0 and conversation.reply is None:
                     self._schedule_rest(conversation)
@@ -232,6 +320,7 @@ class Contract:
                 if conversation in held:
                     continue
                 conversation.lease = None
+                self._apply(conversation, self.settings.max_batch)
                 self._finish_answered(conversation)
                 self._give_up_what_is_owed(conversation)
                 if self._leasable(conversation):
@@ -274,8 +363,10 @@ class Contract:
         conversation = self._held(name, token)
         assert conversation.lease is not None
         size = conversation.lease.size
-        if conversation.answered and conversation.reply is None:
+        is_changed = conversation.answered or conversation.changes.is_reply_outdated
+        if is_changed and conversation.reply is None:
             self._finish_answered(conversation)
+            conversation.changes.is_reply_outdated = False
             self._take_back(conversation, token)
             self._schedule_rest(conversation)
             conversation.latest_ms = conversation.latest_ms if conversation.messages else None
@@ -312,8 +403,10 @@ class Contract:
         conversation = self._held(name, token)
         assert conversation.lease is not None
         size = conversation.lease.size
+        self._release(conversation, conversation.messages[:size])
         self._finish(name, conversation.messages[:size])
         del conversation.messages[:size]
+        conversation.changes.is_reply_outdated = False
         self._end(conversation, token)
         conversation.reply = None
         conversation.latest_ms = None
@@ -329,8 +422,10 @@ class Contract:
         if conversation.settled_token == token:
             return 0
         conversation = self._held(name, token)
-        self._finish_answered(conversation)
         assert conversation.lease is not None
+        if conversation.changes.is_reply_outdated:
+            self._apply(conversation, conversation.lease.size)
+        self._finish_answered(conversation)
         size = conversation.lease.size
         self._end(conversation, token)
         if not conversation.messages:
@@ -355,6 +450,9 @@ class Contract:
         if conversation.settled_token == token:
             return
         conversation = self._held(name, token)
+        assert conversation.lease is not None
+        if conversation.changes.is_reply_outdated:
+            self._apply(conversation, conversation.lease.size)
         self._finish_answered(conversation)
         self._take_back(conversation, token)
         if not conversation.messages:
@@ -369,7 +467,7 @@ class Contract:
     def requeue(self, index: int) -> None:
         """Puts the dead letter at that place of the list back at the end of its conversation."""
         letter = self.dead.pop(index)
-        self._append(letter.name, letter.id, letter.provider_ms)
+        self._append(letter.name, letter.id, letter.provider_ms, letter.text)
 
     def drop(self, index: int) -> None:
         """Deletes it."""
@@ -396,6 +494,12 @@ class Contract:
                 conversation.lease = None
                 if not conversation.messages:
                     conversation.attention_ms = conversation.latest_ms = None
+            changes = conversation.changes
+            if self._older(conversation, older_than_ms) and (changes.beside or changes.notes):
+                self._apply(conversation, DROPPED_AT_ONCE)
+                conversation.lease = None
+                if not conversation.messages:
+                    conversation.attention_ms = conversation.latest_ms = None
             if count := self._older(conversation, older_than_ms):
                 count = max(count, conversation.reply.size if conversation.reply else 0)
                 dropped += self._give_up(conversation, count, "told")
@@ -418,18 +522,20 @@ class Contract:
         self.gone |= {(name, message_id) for _, message_id in self.archive.pop(name, [])}
         self.gone |= {(name, letter.id) for letter in self.dead if letter.name == name}
         self.dead = [letter for letter in self.dead if letter.name != name]
+        self.gone |= {(name, edit.id) for edit in conversation.changes.beside.values() if edit}
         conversation.messages = []
         conversation.answered = []
+        conversation.changes = Changes()
         conversation.lease = conversation.reply = conversation.attention_ms = conversation.latest_ms = None
         conversation.settled_token = 0
         return "forgotten"
 
     # Steps.
 
-    def _append(self, name: Name, message_id: str, provider_ms: int) -> int:
+    def _append(self, name: Name, message_id: str, provider_ms: int, text: str = TEXT) -> int:
         conversation = self.conversations.setdefault(name, Conversation(name))
         untouched = conversation.lease is None and conversation.attempts == 0
-        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms))
+        conversation.messages.append(Waiting(message_id, provider_ms, self.now_ms, text))
         if untouched:
             before = conversation.attention_ms
             if before is None or before > self.now_ms:
@@ -516,6 +622,7 @@ class Contract:
         return Handed(
             name=conversation.name,
             ids=tuple(message.id for message in batch),
+            texts=tuple(message.text for message in batch),
             attempt=conversation.attempts,
             due_ms=conversation.lease.due_ms,
             reply=conversation.reply.text if conversation.reply else None,
@@ -528,7 +635,15 @@ class Contract:
         attempts = conversation.attempts
         for message in conversation.messages[:count]:
             self.dead.append(
-                Dead(conversation.name, message.id, message.provider_ms, reason, attempts, recorded)
+                Dead(
+                    conversation.name,
+                    message.id,
+                    message.provider_ms,
+                    reason,
+                    attempts,
+                    recorded,
+                    message.text,
+                )
             )
         del conversation.messages[:count]
         if count:
@@ -544,10 +659,14 @@ class Contract:
                 conversation.lease.size -= len(gone)
             self._finish(conversation.name, gone)
             conversation.messages = [it for it in conversation.messages if it not in gone]
+            self._release(conversation, gone)
             conversation.answered = []
 
     def _finish(self, name: Name, messages: list[Waiting]) -> None:
-        self.archive.setdefault(name, []).extend((self.now_ms, message.id) for message in messages)
+        self._archive(name, [message.id for message in messages])
+
+    def _archive(self, name: Name, ids: Iterable[str]) -> None:
+        self.archive.setdefault(name, []).extend((self.now_ms, message_id) for message_id in ids)
 
     def _forget_old(self, name: Name) -> None:
         oldest_ms = self.now_ms - self.settings.completed_ttl_s * 1000

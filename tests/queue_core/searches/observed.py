@@ -22,10 +22,22 @@ REASONS: dict[Reason, str] = {
 }
 """Every reason that a dead letter may have; "told" is what the caller of `fail(dead=True)` said."""
 
-MAY_EXPIRE = {"ids", "seen", "queue_stats", "completed", "last_claim", "sent", "undelivered", "sent_again"}
+MAY_EXPIRE = {
+    "change_notes",
+    "ids",
+    "seen",
+    "queue_stats",
+    "completed",
+    "last_claim",
+    "sent",
+    "undelivered",
+    "sent_again",
+}
+MAY_EXPIRE |= {"alias", "names", "behind"}
 """Kinds of key that have a TTL, all of them."""
 NEVER_EXPIRE = {
     "msg_queue",
+    "changes",
     "processing_lock",
     "reply",
     "active_queues",
@@ -56,6 +68,8 @@ class Snapshot:
     lists: dict[Name, list[QueueMessage]]
     archives: dict[Name, list[QueueMessage]]
     dead: list[DeadLetter]
+    edits: dict[Name, list[QueueMessage]]
+    """Edits that wait beside the list."""
     attention_ms: dict[Name, int]
     locks: dict[Name, dict[str, str]]
     replies: dict[Name, dict[str, str]]
@@ -84,7 +98,7 @@ async def observe(queue: MessageQueue) -> Snapshot:
         kind: [key for key in keys if kind_of(key, prefix) == kind] for kind in NEVER_EXPIRE | MAY_EXPIRE
     }
     lists = [*by_kind["msg_queue"], *by_kind["completed"]]
-    hashes = [*by_kind["processing_lock"], *by_kind["reply"]]
+    hashes = [*by_kind["processing_lock"], *by_kind["reply"], *by_kind["changes"]]
     for key in lists:
         pipeline.lrange(key, 0, -1)
     for key in hashes:
@@ -98,6 +112,10 @@ async def observe(queue: MessageQueue) -> Snapshot:
         lists={_name(key, prefix): _messages(found[key]) for key in by_kind["msg_queue"]},
         archives={_name(key, prefix): _messages(found[key]) for key in by_kind["completed"]},
         dead=await queue.dead_letters(),
+        edits={
+            _name(key, prefix): _messages([value[1:] for value in found[key].values() if len(value) > 1])
+            for key in by_kind["changes"]
+        },
         attention_ms={
             decode_conversation(text(member)): int(score)
             for key in by_kind["active_queues"]
@@ -126,6 +144,7 @@ def check_places(contract: Contract, seen: Snapshot) -> None:
     places = Counter(
         [(name, message.id) for name, messages in seen.lists.items() for message in messages]
         + [(name, message.id) for name, messages in seen.archives.items() for message in messages]
+        + [(name, message.id) for name, messages in seen.edits.items() for message in messages]
         + [((letter.instance_name, letter.user_phone), _id(letter)) for letter in seen.dead]
         + list(contract.gone)
     )

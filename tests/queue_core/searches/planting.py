@@ -7,12 +7,17 @@ import hashlib
 import pytest
 
 from queue_core.redis import scripts
-from queue_core.redis.scripts.loader import LuaScript
+from queue_core.redis.scripts.loader import LIBRARIES, LuaScript
 
 ALL: tuple[LuaScript, ...] = tuple(
     stub.script
     for stub in (
         scripts.Enqueue,
+        scripts.Change,
+        scripts.Meet,
+        scripts.Join,
+        scripts.Part,
+        scripts.PutBehind,
         scripts.Claim,
         scripts.Discard,
         scripts.Extend,
@@ -29,6 +34,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.Forget,
         scripts.DropOld,
         scripts.Inventory,
+        scripts.Pace,
         scripts.NoteSent,
         scripts.ReportSent,
         scripts.MatchReports,
@@ -40,7 +46,7 @@ ALL: tuple[LuaScript, ...] = tuple(
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, sound: str, broken: str) -> None:
     """Replaces the one place of `sound` in script `name`, or in a library wherever it is used, until the test ends."""
-    chosen = [script for script in ALL if name in ("lib", "seen", script.name) and sound in script.source]
+    chosen = [script for script in ALL if name in (*LIBRARIES, script.name) and sound in script.source]
     assert chosen, f"{sound!r} is not in {name}.lua"
     for script in chosen:
         assert script.source.count(sound) == 1, f"{sound!r} is not in {script.name}.lua once"

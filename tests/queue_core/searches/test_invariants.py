@@ -10,6 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis.asyncio import Redis
 
 from queue_core import QueueSettings
+from tests.queue_core.searches.changing import messages_are_changed, messages_in_work_are_changed
 from tests.queue_core.searches.driver import Driver
 from tests.queue_core.searches.observed import InvariantBrokenError
 from tests.queue_core.searches.planting import plant
@@ -28,6 +29,8 @@ async def a_bit_of_everything(driver: Driver) -> None:
     await turns_are_answered(driver)
     await turns_are_joined(driver)
     await messages_in_flight_are_answered_elsewhere(driver)
+    await messages_are_changed(driver)
+    await messages_in_work_are_changed(driver)
     await redis_is_away(driver)
     await workers_die(driver)
     await attempts_fail(driver)
@@ -254,6 +257,7 @@ async def users_are_forgotten(driver: Driver) -> None:
     await driver.forget(D, drop_waiting=False)
     await driver.enqueue(D, "d62")
     await driver.enqueue(C, "c61")
+    await driver.change(C, "edit", "c61", "e30")
     await driver.forget(C, drop_waiting=True)
     await driver.forget(C, drop_waiting=True)
 
@@ -262,10 +266,80 @@ async def test_without_a_bug_the_checks_are_silent(redis_client: Redis) -> None:
     driver = Driver(redis_client, SETTINGS)
     await a_bit_of_everything(driver)
     assert {dead.reason for dead in driver.contract.dead} == set()
-    assert len(driver.contract.acknowledged) == 41
+    assert len(driver.contract.acknowledged) == 75
 
 
 BUGS = {
+    "claim carries no change out": ("claim", "if has_changes(place) then", "if false then", "batches"),
+    "record_reply keeps a reply to what was changed": (
+        "record_reply",
+        "if (lock[3] or lock[4]) and not is_kept() then",
+        "if lock[3] and not is_kept() then",
+        "reply",
+    ),
+    "complete forgets an edit": (
+        "complete",
+        "release_changes(place, redis.call('LRANGE', place.queue, 0, size - 1), now_ms)",
+        "redis.call('LRANGE', place.queue, 0, size - 1)",
+        "in .* wait",
+    ),
+    "withdraw forgets an edit": (
+        "withdraw",
+        "release_changes(place, {element}, now_ms)[1]",
+        "element",
+        "in .* wait",
+    ),
+    "fail makes dead letters of deleted messages": ("fail", "if lock[4] then", "if false then", "given up"),
+    "change knows no id": ("change", "if first_ms then", "if false then", "receipt|places"),
+    "change takes an old edit for a new one": (
+        "change",
+        "provider_ms > 0 and provider_ms < edited_ms",
+        "false",
+        "finished",
+    ),
+    "change lets an edit undo a deletion": (
+        "change",
+        "(is_deleted or",
+        "(false or",
+        "batches|in .* places|finished",
+    ),
+    "change does not note that a reply is out of date": (
+        "change",
+        "redis.call('HSET', place.lock, 'changed', 1)",
+        "",
+        "reply",
+    ),
+    "change has replies made anew for ever": (
+        "change",
+        "and now_ms - stamp_of(redis.call('LINDEX', place.queue, 0)) < supersede_ms",
+        "",
+        "receipt",
+    ),
+    "change does not look at a recorded reply": (
+        "change",
+        "index > (reply_size(place) or 0)",
+        "index > 0",
+        "receipt|places|finished",
+    ),
+    "change forgets what is not there": ("change", "  note('')\n", "", "batches|finished"),
+    "change does not mark the id": (
+        "change",
+        "  mark_seen(place, seen, layers, since, now_ms, dedupe_ttl_ms)",
+        "",
+        "receipt",
+    ),
+    "an edit moves its message in time": (
+        "changes",
+        "tonumber(message['writtenAt'] or message['timestamp']) or 0",
+        "4e15",
+        "batches",
+    ),
+    "forget leaves the changes": (
+        "forget",
+        ", place.changes, place.change_notes)",
+        ")",
+        "places|batches",
+    ),
     "enqueue keeps no note of the id": ("enqueue", "if first_ms then", "if false then", "receipt"),
     "enqueue notes the id and stores nothing": (
         "enqueue",
@@ -300,8 +374,8 @@ BUGS = {
         "receipt",
     ),
     "enqueue takes what is a day old": (
-        "enqueue",
-        "local is_late = late_is_dead == '1'",
+        "arrivals",
+        "local is_late = late_ms",
         "local is_late = false",
         "receipt",
     ),
@@ -453,14 +527,14 @@ BUGS = {
     ),
     "record_reply keeps a reply to what was answered": (
         "record_reply",
-        "if lock[3] and not is_kept() then",
+        "if (lock[3] or lock[4]) and not is_kept() then",
         "if false then",
         "reply",
     ),
     "a message answered elsewhere is not kept": (
-        "lib",
-        "      archive(place, element, now_ms)\n      redis",
-        "      redis",
+        "changes",
+        "ipairs(release_changes(place, gone, now_ms))",
+        "ipairs({})",
         "in 0 places",
     ),
     "fail makes a dead letter of what was answered elsewhere": (
@@ -476,7 +550,7 @@ BUGS = {
         "batches",
     ),
     "a message answered elsewhere leaves its attempts behind": (
-        "lib",
+        "changes",
         "rest[#rest + 1] = tried - gone",
         "rest[#rest + 1] = tried",
         "given up|is held by|was tried",

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 
 from queue_core import Batch, QueueSettings, connect
 from tests.conftest import REAL, ServerOf
+from tests.queue_core.searches.changes import What
 from tests.queue_core.searches.driver import Driver
 
 NAMES = [("bot", "a"), ("bot", "b"), ("bot", "c"), ("other", "a")]
@@ -54,6 +55,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.redis = make_redis()
         self.sent = 0
+        self.changed = 0
 
     def teardown(self) -> None:
         """Closes what the example opened."""
@@ -104,6 +106,32 @@ class QueueMachine(RuleBasedStateMachine):
         number = data.draw(st.integers(max(0, self.sent - 5), self.sent + 1))
         self.sent = max(self.sent, number)
         self.wait(self.driver.withdraw(name, f"m{number}", lost=lost))
+
+    @precondition(lambda self: self.sent > 0)
+    @rule(
+        name=names,
+        what=st.sampled_from(["edit", "edit", "deletion"]),
+        data=st.data(),
+        again=st.booleans(),
+        age_ms=st.sampled_from([None, 0, 1, 500, DAY_MS + 1]),
+        lost=losses,
+    )
+    def change(
+        self,
+        name: tuple[str, str],
+        what: What,
+        data: st.DataObject,
+        again: bool,
+        age_ms: int | None,
+        lost: bool,
+    ) -> None:
+        """The user edits or deletes a message that waits or is answered, or one that is still to come."""
+        conversation = self.driver.contract.conversations.get(name)
+        waiting = [message.id for message in conversation.messages] if conversation else []
+        last = [f"m{number}" for number in range(max(1, self.sent - 1), self.sent + 2)]
+        target = data.draw(st.sampled_from([*waiting, *last]))
+        self.changed += not again
+        self.wait(self.driver.change(name, what, target, f"c{self.changed}", age_ms=age_ms, lost=lost))
 
     # Time, and what happens to servers.
 

@@ -67,6 +67,7 @@ async def open_site(**environment: str) -> AsyncIterator[Site]:
             runtime.bot,
             runtime.journal,
             keep=runtime.queue.keep_unreadable,
+            join=runtime.queue.aliases.join,
             deliveries=runtime.deliveries,
         )
         app = Web(runtime, asyncio.Event(), webhooks=webhooks).app()

@@ -14,8 +14,10 @@ from queue_core import InvalidSettingsError, QueueMessage
 from queue_core.channels import registry
 from queue_core.channels.authentication import is_secret
 from queue_core.channels.base import Channel, Inbound, InvalidWebhookError, Post, Provider, UnauthorizedError
+from queue_core.channels.errors import refusal_by_status
+from queue_core.channels.form import Form
 from queue_core.channels.phrases import Language
-from queue_core.channels.sending import address, perform, raise_for, send_all
+from queue_core.channels.sending import address, perform, send_all
 from queue_core.environment import Url
 from queue_core.http_client import post_json
 from queue_core.message import Batch
@@ -71,6 +73,7 @@ class PigeonChannel:
         self._session = session
         self._loft = loft
         self._timeout_s = timeout_s
+        self.form = Form(characters_max=4_096)
 
     def send(self, batch: Batch, reply: str) -> AsyncGenerator[None, None]:
         url = address(self._loft, "bots", batch.instance_name)
@@ -78,9 +81,10 @@ class PigeonChannel:
         async def send_part(part: str) -> None:
             body = {"chat": int(batch.user_phone), "text": part}
             answer = await perform(post_json(self._session, url, body, timeout_s=self._timeout_s))
-            raise_for(answer, detail="the loft", settings="PIGEON_LOFT")
+            if not answer.is_success:
+                raise refusal_by_status(answer, detail="the loft", settings="PIGEON_LOFT").error()
 
-        return send_all([reply], send_part, after=batch.parts_sent)
+        return send_all(self.form.parts_of(reply), send_part, after=batch.parts_sent)
 
     async def show_typing(self, message: QueueMessage) -> None:
         """Pigeons do not type."""

@@ -16,9 +16,12 @@ from redis.asyncio import Redis
 from queue_core import Batch, Intake, MessageQueue, Processor, QueueMessage, QueueSettings, Reply
 from queue_core.ai.base import Answer
 from queue_core.ai.memory import ConversationMemory, Memory, Turn
+from queue_core.channels.form import Form
+from queue_core.channels.pacing import Pacer
 from queue_core.channels.sending import send_all
 from queue_core.errors import OlderMessageWaitsError, QueueUnavailableError, RetryLaterError
 from queue_core.queue.outages import OutageNews
+from queue_core.queue.sent_replies import Report
 from queue_core.recording.recorder import Recorder
 from queue_core.server.bot import Bot
 from queue_core.server.journal import Journal
@@ -77,6 +80,7 @@ class Words:
     name = "words"
 
     def __init__(self) -> None:
+        self.form = Form(characters_max=4_096)
         self.sent: list[str] = []
         self.refuses: list[str] = []
         """Words that it refuses once."""
@@ -108,7 +112,8 @@ class World:
         self._folder = folder
         self._recorder = Recorder(folder)
         self.journal = Journal(self.metrics, ConversationTags(b"key"), self._recorder)
-        self.bot = Bot(self.ai, {"console": self.channel}, journal=self.journal, memory=memory)
+        pacer = Pacer(self.queue.pacing, {})
+        self.bot = Bot(self.ai, {"console": self.channel}, journal=self.journal, memory=memory, pacer=pacer)
         self.meanwhile: list[str] = []
         """Messages that come while the AI works, one at each call."""
 
@@ -144,6 +149,29 @@ def _message(message_id: str) -> QueueMessage:
 @pytest.fixture
 def world(redis_client: Redis, tmp_path: Path) -> World:
     return World(redis_client, tmp_path)
+
+
+def test_unreadable_messages_and_outages_are_recorded(world: World) -> None:
+    world.journal.arrived(_message("m1"))
+    world.journal.unreadable(_message("m2"), "it has no user")
+    for is_away in (True, False):
+        news = OutageNews(kind="ai", instance_name="", since_ms=1, error="answered 503", is_away=is_away)
+        world.journal.backend_changed(news)
+    assert [event["reason"] for event in world.recorded("dead_letter")] == ["it has no user"]
+    assert [(event["fault"], event["state"]) for event in world.recorded("fault")] == [
+        ("ai", "begins"),
+        ("ai", "ends"),
+    ]
+
+
+def test_a_reply_of_a_person_is_recorded_and_a_copy_of_the_bots_is_not(world: World) -> None:
+    world.journal.arrived(_message("m1"))
+    for sender in ("others", "bot", "unknown"):
+        report = Report(kind="own", instance_name=USER[0], reply_id=f"of {sender}", user_phone=USER[1])
+        world.journal.own_message(report, sender)
+    (reply,) = world.recorded("reply")
+    (message,) = world.recorded("message")
+    assert (reply["who"], reply["phone"]) == ("human", message["phone"])
 
 
 async def test_an_answer_that_is_dropped_leaves_no_trace(world: World) -> None:

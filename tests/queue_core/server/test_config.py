@@ -144,6 +144,7 @@ def test_faults_that_the_queue_finds_are_reported_too() -> None:
         ({"EVOLUTION_URL": "http://evolution"}, "EVOLUTION_API_KEY"),
         ({"AI_TIMEOUT_S": "500"}, "AI_TIMEOUT_S"),
         ({"SEND_TIMEOUT_S": "40"}, "SEND_TIMEOUT_S"),
+        ({"SEND_TIMEOUT_S": "25", "REPLY_BUBBLES": "2", "REPLY_PAUSE_S": "6"}, "REPLY_PAUSE_S"),
         ({"OPERATOR_TOKEN": "short"}, "OPERATOR_TOKEN"),
         ({"AI_UNAVAILABLE_WAITS_S": "1,-2"}, "AI_UNAVAILABLE_WAITS_S"),
         ({"REDIS_URL": "http://redis"}, "REDIS_URL"),

@@ -187,13 +187,28 @@ async def test_the_send_is_refused_for_now(redis_server: EmbeddedRedis, tmp_path
         assert len(world.asked) == 1
 
 
-async def test_the_send_is_refused_for_good(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
-    """400: the number does not exist. A dead letter at once, which holds the reply; no second try."""
+async def test_the_user_is_not_found_at_the_first_address(
+    redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """400: the number does not exist. The user has just written, so the reply goes to the other address at once."""
     async with (
         outside() as world,
         running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
     ):
         world.send_statuses = [400]
+        await deliver(server, "m1")
+        await world.has_sent(["m1"])
+        world.answered_once(["m1"])
+        assert len(world.asked) == 1
+
+
+async def test_the_send_is_refused_for_good(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """413: the reply is too large. A dead letter at once, which holds the reply; no second try."""
+    async with (
+        outside() as world,
+        running("serve", environment=environment(world, redis_server), folder=tmp_path) as server,
+    ):
+        world.send_statuses = [413]
         await deliver(server, "m1")
         await server.says("turn failed")
         ((message_id, _),) = await dead_letters(redis_server)

@@ -126,6 +126,33 @@ def test_depth_is_bounded(depth: int, opens: str, closes: str) -> None:
     assert reply.text == "We open at nine." or depth > 5
 
 
+@pytest.mark.parametrize(
+    "objects",
+    [
+        [{}] * 300_000,
+        [{"a": 1}] * 100_000,
+        [{"x": "hello there", "y": "how do you"}] * 25_000,
+        [{"name": "f", "arguments": {}}] * 30_000,
+        [[["a b"]] * 1_000] * 60,
+        {f"k{number}": "v" for number in range(60_000)},
+        {f"n{number}": {"foo bar": "b c d"} for number in range(30_000)},
+    ],
+    ids=range(7),
+)
+def test_a_megabyte_of_small_values_takes_few_steps(objects: Any) -> None:
+    """Without limits these take up to 80 million steps."""
+    assert steps(json.dumps(objects)) < 1_000_000
+
+
+def test_of_a_long_list_the_last_objects_are_read() -> None:
+    conversation = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}] * 5_000
+    assert extract(json.dumps([*conversation, {"role": "assistant", "content": "Bye."}])).text.endswith(
+        "Bye."
+    )
+    history = {"history": [{"a": "b c"}] * 9_000, "response": "We open at nine."}
+    assert extract(json.dumps(history)).text == "We open at nine."
+
+
 def test_a_text_is_decoded_a_bounded_number_of_times() -> None:
     answer = "We open at nine."
     for _ in range(6):

@@ -50,7 +50,7 @@ def test_what_no_user_wrote_to_the_bot_is_counted(name: str) -> None:
         ("a row of a list", {"choice": {"id": "r3", "title": "Sea view"}}),
         ("a button of a template", {"choice": {"id": "y", "title": "Yes"}}),
         ("a contact", {"contacts": [{"name": "Omar", "phones": ["+966 51 234 5678"]}]}),
-        ("an edit", {"change": {"what": "edit", "id": "wamid.0"}}),
+        ("an edit", {"change": {"what": "edit", "id": "wamid.0", "text": "at five", "kind": "text"}}),
         ("a deletion", {"change": {"what": "deletion", "id": "wamid.0"}}),
         ("a kind to come", {"unknown": "hologram"}),
         ("a photo", {"media": {"id": "1", "mimetype": "image/jpeg"}}),
@@ -225,3 +225,54 @@ def test_what_is_not_a_webhook(payload: Any) -> None:
 
 def test_placeholders_in_arabic() -> None:
     assert only(parsed(cloud(cloud_message("image", {})), language="ar")).message == "[صورة]"
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        (
+            {"from": PHONE, "system": {"type": "user_changed_number", "wa_id": "966500000099"}},
+            {PHONE: "phone", "966500000099": "phone"},
+        ),
+        (
+            {"from": PHONE, "system": {"type": "customer_changed_number", "new_wa_id": "966500000099"}},
+            {PHONE: "phone", "966500000099": "phone"},
+        ),
+        (
+            {
+                "from": f"+{PHONE}",
+                "from_user_id": "SA.1",
+                "system": {"type": "user_changed_number", "wa_id": "966500000099", "user_id": "SA.2"},
+            },
+            {PHONE: "phone", "SA.1": "user_id", "966500000099": "phone", "SA.2": "user_id"},
+        ),
+        (
+            {"system": {"type": "user_changed_user_id", "previous_user_id": "SA.1", "user_id": "SA.2"}},
+            {"SA.1": "user_id", "SA.2": "user_id"},
+        ),
+        (
+            {"system": {"type": "user_changed_user_id", "body": "User Sara B. changed from SA.1 to SA.2"}},
+            {"SA.1": "user_id", "SA.2": "user_id"},
+        ),
+    ],
+    ids=["number", "number, older", "number and id", "id", "id, in the text only"],
+)
+def test_another_number_or_id_of_a_user(message: dict[str, Any], names: dict[str, str]) -> None:
+    (change,) = parsed(cloud({"from": "", "type": "system", "id": "wamid.1", **message})).address_changes
+    assert (change.instance_name, change.event_id, change.names) == ("1001", "wamid.1", names)
+    assert list(change.names) == list(names), "the old ones come first"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"from": PHONE, "system": {"type": "user_changed_number"}},
+        {"from": PHONE, "system": {"type": "user_changed_number", "wa_id": PHONE}},
+        {"system": {"type": "user_changed_user_id", "user_id": "SA.2"}},
+        {"from": PHONE, "system": {"type": "customer_identity_changed", "wa_id": "966500000099"}},
+        {"from": PHONE, "system": {"type": "user_changed_number", "wa_id": {"a": 1}, "user_id": "nonsense"}},
+        {"from": PHONE, "system": None},
+    ],
+)
+def test_a_report_without_an_old_and_a_new_address_changes_nothing(message: dict[str, Any]) -> None:
+    assert parsed(cloud({"from": "", "type": "system", "id": "wamid.1", **message})).address_changes == ()

@@ -160,8 +160,16 @@ OUR_CHAT = "15550000000@s.whatsapp.net"
 @pytest.mark.parametrize(
     ("content", "message_id", "change"),
     [
-        (WEB["an edit"].content, "3EB0", {"what": "edit", "id": "M1"}),
-        (WEB["an edit that does not say of what"].content, "3EB0", {"what": "edit", "id": ""}),
+        (
+            WEB["an edit"].content,
+            "3EB0",
+            {"what": "edit", "id": "M1", "text": "at five", "kind": "text"},
+        ),
+        (
+            WEB["an edit that does not say of what"].content,
+            "3EB0",
+            {"what": "edit", "id": "", "text": "two", "kind": "text"},
+        ),
         (WEB["an encrypted edit"].content, "3EB0", {"what": "edit", "id": "M1"}),
         (WEB["a deletion"].content, "M1:deleted", {"what": "deletion", "id": "M1"}),
     ],

@@ -100,7 +100,8 @@ def test_chats_that_are_never_answered_are_counted(info: dict[str, Any], reason:
 @pytest.mark.parametrize("payload", [{"IsEdit": True}, {"info": {"Edit": "1"}}])
 def test_an_edit_that_is_said_beside_the_content(payload: dict[str, Any]) -> None:
     message = only(parsed(evolution_go({"conversation": "two"}, **payload)))
-    assert (message.message, message.message_data["change"]) == ("[edited] two", {"what": "edit", "id": ""})
+    change = {"what": "edit", "id": "", "text": "two", "kind": "text"}
+    assert (message.message, message.message_data["change"]) == ("[edited] two", change)
 
 
 def test_a_quoted_message_beside_the_content() -> None:

@@ -110,7 +110,7 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             "message.edited",
             {"body": "at five", "editedMessageId": "M1"},
             "[edited] at five",
-            {"change": {"what": "edit", "id": "M1"}},
+            {"change": {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}},
         ),
         (
             "message.revoked",

@@ -42,6 +42,9 @@ class Steps:
             rules=RULES,
             now_ms=_at(at),
             message=encode(message, 10_000),
+            follows=1,
+            names="",
+            aliases_ttl_ms=DAY_MS,
             provider_ms=0,
             dedupe_ttl_ms=DAY_MS,
             late_is_dead=1,
@@ -158,9 +161,10 @@ class Steps:
         return standing, given_up
 
     async def requeue(self, dead_id: str, at: int = 0) -> bool:
-        return await self.run(
-            scripts.Requeue(partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id)
+        call = scripts.Requeue(
+            partition=SHARED, rules=RULES, now_ms=NOW + at, dead_id=dead_id, to="", follows=1
         )
+        return bool(await self.run(call))
 
     async def withdraw(self, message_id: str, at: int = 0, skipped: int = 0) -> str | int:
         return await self.run(

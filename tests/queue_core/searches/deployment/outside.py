@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from queue_core import Batch, GiveUpError, Intake, QueueMessage, RetryLaterError
+from queue_core.message import as_deletion, as_edit
 from tests.queue_core.searches.deployment.network import HALF_TRIP_MS
 from tests.queue_core.searches.deployment.plan import Answer, BackendOutage, Message, Plan, Send
 from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
@@ -38,6 +39,7 @@ class Bot:
             ids=batch.ids,
             token=batch.token,
             began_ms=self._loop.now_ms(),
+            text=batch.text,
         )
         self._trace.asks.append(ask)
         self._note("asked", f"{' '.join(batch.ids)}, attempt {batch.attempt}", batch)
@@ -197,6 +199,9 @@ class Provider:
         delivered = QueueMessage(
             id=name, instance_name="bot", user_phone=message.conversation, message=f"text {name}"
         )
+        if message.change:
+            make = as_edit if message.change == "edit" else as_deletion
+            delivered = make(delivered, f"m{message.target}")
         self._trace.deliveries.append(Delivery(name, process, self._loop.now_ms()))
         self._trace.note(process, "delivered", f"{message.conversation} {name}")
         receiving = process.start(intake.receive(delivered), "webhook")

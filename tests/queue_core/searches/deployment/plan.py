@@ -48,6 +48,9 @@ class Message:
     web: int = 0
     again_ms: int = 0
     """The provider delivers it once more this long after it was acknowledged; 0 is never."""
+    change: Literal["", "edit", "deletion"] = ""
+    """Change that it makes to the message of the number `target`."""
+    target: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Work:
 class Ask(Work):
     """Call of the AI."""
 
+    text: str = ""
     end: AskEnd = "open"
 
 

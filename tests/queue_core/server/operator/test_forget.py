@@ -122,3 +122,25 @@ async def test_files_are_named_and_not_changed(console: Console, tmp_path: Path)
         f"kept: dead letters that the monitor moved to {tmp_path}/dead.jsonl",
         f"kept: recordings in {tmp_path}/, with texts, where a hash stands for the user",
     ]
+
+
+async def test_a_user_is_forgotten_by_any_name(console: Console) -> None:
+    addresses = {"phone": "201000000001", "lid": "1038@lid"}
+    await ConversationMemory(console.queue.notes).save("bot", "1038@lid", Memory(conversation_id="c"))
+    for message_id, phone in (("m1", "1038@lid"), ("m2", "201000000001")):
+        await console.queue.enqueue(
+            QueueMessage(
+                id=message_id,
+                instance_name="bot",
+                user_phone=phone,
+                message="hi",
+                message_data={"addresses": addresses},
+            )
+        )
+    await console.queue.fail(await claimed_batch(console.queue), "no luck", dead=True)
+    answer = await console.run("forget", "bot", "+20 100 000 0001", "--yes")
+    assert answer.lines[0] == "deleted: 2 dead letters, what the AI remembered, statistics"
+    for phone in addresses.values():
+        assert (await console.run("show", "bot", phone)).code == 1
+    keys = [text(key) for key in await console.queue.redis.keys()]
+    assert [key for key in keys if "201000000001" in key or "1038" in key] == []

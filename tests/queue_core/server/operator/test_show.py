@@ -272,3 +272,60 @@ async def test_a_conversation_is_shown_by_its_tag_in_the_log(console: Console) -
     unknown = await console.run("show", tags.of("bot", "202"))
     assert unknown.code == 1
     assert unknown.err.startswith("queue_core: no conversation is known with the tag")
+
+
+async def test_messages_that_their_user_changed(
+    real_redis: Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = console_on(real_redis, capsys, QUEUE_KEEP_DELETED_TEXTS="true")
+    await console.put("one", text="my pin is 1234")
+    await console.put("two", text="at four")
+    for message_id, words, target in (("d", "", "one"), ("e", "at five", "two")):
+        change = QueueMessage(id=message_id, instance_name="bot", user_phone="201", message=words)
+        await (console.queue.edit(change, target) if words else console.queue.delete(change, target))
+    shown = await console.run("show", "bot", "201")
+    rows = [" ".join(line.split()) for line in shown.lines if line.startswith("pending")]
+    assert rows[0].endswith("text deleted one my pin is 1234")
+    assert rows[1].endswith("edited two at five (before: at four)")
+
+
+async def test_a_user_is_shown_by_any_name(console: Console) -> None:
+    addresses = {"phone": "201000000001", "lid": "1038@lid"}
+    for message_id, phone in (("m1", "1038@lid"), ("m2", "201000000001")):
+        await console.queue.enqueue(
+            QueueMessage(
+                id=message_id,
+                instance_name="bot",
+                user_phone=phone,
+                message=f"words of {message_id}",
+                message_data={"addresses": addresses},
+            )
+        )
+    tags = ConversationTags()
+    await tags.share_key(console.queue.notes)
+    asked = (("bot", "1038@lid"), ("bot", "+20 100 000 0001"), (tags.of("bot", "201000000001"),))
+    for arguments in asked:
+        shown = await console.run("show", *arguments)
+        assert shown.code == 0
+        assert "words of m1" in shown.out
+        assert "words of m2" in shown.out
+        assert re.search(r"also known as +1038@lid\n", shown.out)
+    as_json = (await console.run("show", "bot", "201000000001", "--json")).json
+    assert (as_json["userPhone"], as_json["otherNames"]) == ("201000000001", ["1038@lid"])
+
+
+async def test_dead_letters_are_listed_by_any_name(console: Console) -> None:
+    await console.bury("m1", "no luck", phone="1038@lid")
+    addresses = {"phone": "201000000001", "lid": "1038@lid"}
+    await console.queue.enqueue(
+        QueueMessage(
+            id="m2",
+            instance_name="bot",
+            user_phone="201000000001",
+            message="hi",
+            message_data={"addresses": addresses},
+        )
+    )
+    listed = await console.run("dead", "list", "--instance", "bot", "--phone", "201000000001", "--json")
+    assert listed.json["userPhone"] == "1038@lid"
+    assert "dead letters" in (await console.run("show", "bot", "201000000001")).out

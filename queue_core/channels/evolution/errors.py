@@ -1,0 +1,76 @@
+"""Errors of the Evolution API, v1 and v2.
+
+Bodies: `src/main.ts` ({"status", "error", "response": {"message"}}), `src/exceptions/`, `src/api/guards/`. What Baileys
+raises while it sends becomes 400, and 500 before that; a number that is not on WhatsApp is an object with `exists`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from queue_core.channels.cloud.errors import meaning_of
+from queue_core.channels.errors import Meaning, Refusal
+from queue_core.channels.values import at, mapping, whole_number
+from queue_core.channels.whatsapp_web.errors import ROWS as SHARED
+from queue_core.channels.whatsapp_web.errors import USER, refusal_in, row
+from queue_core.http_client import HttpAnswer
+
+V1_BODY = row(
+    "now",
+    "textMessage",
+    r'requires property "textMessage"',
+    "this is Evolution v1, whose body has another form",
+)
+V2_BODY = row("now", "text", r'requires property "text"', "this is Evolution v2, whose body has another form")
+ROWS = (
+    V1_BODY,
+    V2_BODY,
+    row("operator", "no instance", r"instance does not exist", "there is no instance of this name"),
+)
+"""Rows of its own; those of Baileys follow."""
+RAISED = Meaning(
+    code="400", follows="outage", words="an error that is not in the table; is the instance connected?"
+)
+"""Meaning of 400 without a row: Evolution answers it for whatever Baileys raises before it sends."""
+NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
+"""Meaning of an answer that says so of a number."""
+
+
+def refusal_of(answer: HttpAnswer) -> Refusal | None:
+    """Reads an answer; None for a part that was sent.
+
+    With Meta's API behind it, Evolution answers 201 also when Meta refuses, with Meta's error instead of a message.
+    """
+    body = mapping(answer.json())
+    code, has_code = whole_number(body.get("code")), isinstance(body.get("code"), int | str)
+    if answer.is_success and ("key" in body or not (has_code or body.get("error") or body.get("error_data"))):
+        return None
+    if answer.is_success and has_code:
+        return _refusal(answer, meaning_of(code), f"error {code} of Meta")
+    if answer.status in (400, 404, 422) and _is_unknown_number(body):
+        return _refusal(answer, NOT_FOUND, NOT_FOUND.code)
+    default = RAISED if answer.status == 400 and not _is_about_the_request(body) else None
+    return refusal_in(answer, (*ROWS, *SHARED), detail="Evolution", settings=_SETTINGS, default=default)
+
+
+def _is_unknown_number(body: Any) -> bool:
+    """Returns True for an answer that says of a number that it is not on WhatsApp."""
+    numbers = at(body, "response", "message") or at(body, "message")
+    listed = numbers if isinstance(numbers, list) else [numbers]
+    return any(mapping(number).get("exists") is False for number in listed)
+
+
+def _is_about_the_request(body: Any) -> bool:
+    """Returns True for faults of the request, which Evolution puts into a list of their own."""
+    faults = at(body, "response", "message")
+    return isinstance(faults, list) and any(isinstance(fault, list) for fault in faults)
+
+
+_SETTINGS = "EVOLUTION_URL, EVOLUTION_API_KEY, the instance's name and its connection"
+
+
+def _refusal(answer: HttpAnswer, meaning: Meaning, code: str) -> Refusal:
+    detail = f"Evolution answered {answer.status}, {code}"
+    return Refusal(meaning=meaning, detail=detail, look_at=_SETTINGS, asked_ms=answer.retry_after_ms)

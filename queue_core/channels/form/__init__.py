@@ -1,0 +1,68 @@
+"""The form in which a reply leaves: WhatsApp's formatting, parts within a channel's limit, a bubble for each paragraph.
+
+A reply is brought into its form once, before it is recorded. From then on it holds its parts, so that each try sends
+the same ones, also after an update or with other settings. docs/answers.md has the rules in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from queue_core.channels.form.bubbles import bubbles_of, pause_s
+from queue_core.channels.form.markdown import converted
+from queue_core.channels.form.splitting import split
+
+Format = Literal["whatsapp", "plain", "unchanged"]
+"""Formatting of a reply: WhatsApp's, none, or as the AI wrote it."""
+
+PART_END = "\f"
+"""Character between the parts of a reply that has its form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """Form of the replies that a channel sends."""
+
+    characters_max: int
+    """Length of the longest part, in units of UTF-16."""
+    format: Format = "whatsapp"
+    bubbles_max: int = 1
+    """Number of bubbles into which the paragraphs of a reply go; 1: they stay together."""
+    pause_s_max: float = 0.0
+    """Longest pause before a bubble, in which the user sees "typing…"; 0: none."""
+
+    def formed(self, reply: str) -> str:
+        """Returns an AI's reply in its form: its parts, with PART_END between them."""
+        text = reply.replace(PART_END, "\n").strip()
+        if self.format != "unchanged":
+            text = converted(text, has_marks=self.format == "whatsapp").strip()
+        bubbles = bubbles_of(text, self.bubbles_max)
+        return PART_END.join(part for bubble in bubbles for part in split(bubble, self.characters_max))
+
+    def parts_of(self, reply: str) -> list[str]:
+        """Returns the parts of a reply in its form. A reply that has none yet gets it here."""
+        return (reply if PART_END in reply else self.formed(reply)).split(PART_END)
+
+    def formed_before(self, reply: str) -> str:
+        """Returns a reply in the form that it has for a release which did not record the parts.
+
+        Such a release began to send it. docs/upgrade.md says until when that may be.
+        """
+        return PART_END.join(_parts_before(reply, self.characters_max))
+
+    def pause_s(self, part: str) -> float:
+        """Returns the pause before a part that follows another one."""
+        return pause_s(part, self.pause_s_max) if self.bubbles_max > 1 else 0.0
+
+
+def _parts_before(text: str, characters_max: int) -> list[str]:
+    parts = []
+    rest = text
+    while len(rest) > characters_max:
+        head = rest[:characters_max]
+        cut = next((at for mark in ("\n\n", "\n", " ") if (at := head.rfind(mark)) > characters_max // 2), -1)
+        part, rest = (rest[:characters_max], rest[characters_max:]) if cut < 0 else (rest[:cut], rest[cut:])
+        parts.append(part.rstrip())
+        rest = rest.lstrip()
+    return [*parts, rest] if rest or not parts else parts

@@ -1,0 +1,27 @@
+"""Addresses of links, as a customer taps them."""
+
+from __future__ import annotations
+
+import re
+
+_OPENED = re.compile(r"(?:https?://|www\.)\S|(?:mailto:|tel:|sms:|whatsapp:|geo:)\S", re.IGNORECASE)
+_DOMAIN = re.compile(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,4}\.[a-z]{2,24}(?:[/?#]\S*)?", re.IGNORECASE)
+_WRITTEN_OUT = re.compile(r"(?:mailto:|tel:)", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:https?://)?(?:www\.)?", re.IGNORECASE)
+
+
+def address_of(href: str) -> str:
+    """Returns what to show of a link's target so that it can be tapped; "" if it cannot be opened, such as `/help`."""
+    href = href.strip()
+    if not _OPENED.match(href) and not _DOMAIN.fullmatch(href):
+        return ""
+    return _WRITTEN_OUT.sub("", href, count=1) if _WRITTEN_OUT.match(href) else href
+
+
+def is_named_by(address: str, label: str) -> bool:
+    """Returns True if the text of a link is its address, perhaps without its beginning and its last slash."""
+    return _bare(address) == _bare(label) or not label.strip()
+
+
+def _bare(address: str) -> str:
+    return _SCHEME.sub("", address.strip(), count=1).rstrip("/").lower()

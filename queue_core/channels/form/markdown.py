@@ -1,0 +1,281 @@
+"""Markdown as WhatsApp shows it: each block of a reply is read by a CommonMark parser and written in its own lines.
+
+Only what Markdown means is written anew. A line in which nothing changes stays as it came, with its spaces.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
+from markdown_it.rules_block import StateBlock, fence
+from markdown_it.rules_inline import StateInline
+from markdown_it.token import Token
+
+from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
+from queue_core.channels.form.links import address_of
+from queue_core.channels.form.tables import table_lines
+
+CHARACTERS_MAX = 65_536
+"""Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+PASSES_MAX = 5
+"""Number of times that a text is converted until it stays as it is; nearly always one."""
+RULE = "———"
+"""Line in the place of a horizontal rule."""
+
+_SIGNS = re.compile(r"[*_~`#>|\[<&\\]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
+"""Characters without which a text is not Markdown."""
+_DEFINITION = re.compile(
+    r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
+    r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
+)
+_FOOTNOTE = re.compile(r"^ {0,3}\[\^([^\s\]]{1,40})\]:", re.MULTILINE)
+_FENCE = re.compile(r"[ >]{0,20}(`{3,}|~{3,})")
+_HEADING = re.compile(r"(.*?)#{1,6}(?=[ \t])")
+_HORIZONTAL = re.compile(r"(?<![-*_ \t])[ \t]{0,3}([-*_])[ \t]{0,3}\1[ \t]{0,3}\1[ \t]*\Z")
+_WORD = re.compile(r"[\w.+#-]{0,40}")
+_TASK = re.compile(r"\[([ xX])\] ")
+_PLUS = re.compile(r"\+(?= {1,4}[^\s\d])")
+_SCHEME_BEFORE = re.compile(r"(?<![A-Za-z0-9])https?\Z", re.IGNORECASE)
+_ADDRESS = re.compile(r"://[^\s<>\"`\]]+")
+_AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
+
+
+def converted(text: str, *, has_marks: bool = True) -> str:
+    """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
+    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text):
+        return text
+    written = _written(text, has_marks)
+    if not written.strip():  # a comment, for instance: better too much than an empty reply
+        return text
+    if written == text or _written(written, has_marks) == written:
+        return written
+    # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
+    settled = text
+    for _ in range(PASSES_MAX):
+        before, settled = settled, _written(settled, has_marks, keeps_escapes=True)
+        if settled == before:
+            break
+    written = _written(settled, has_marks)
+    return written if _written(written, has_marks) == written else settled
+
+
+def _written(text: str, has_marks: bool, keeps_escapes: bool = False) -> str:
+    return _Document(text, has_marks=has_marks, keeps_escapes=keeps_escapes).written()
+
+
+class _Document:
+    """A text, parsed, that is written line by line."""
+
+    def __init__(self, text: str, *, has_marks: bool, keeps_escapes: bool = False) -> None:
+        text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
+        text, references = _without_definitions(text)
+        self._lines = text.split("\n")
+        self._tokens = _PARSER.parse(text, {"references": references})
+        self._dialect = Dialect(
+            stars_are_italic=bool(references) or _is_markdown(self._tokens),
+            has_marks=has_marks,
+            keeps_escapes=keeps_escapes,
+            footnotes=frozenset(_FOOTNOTE.findall(text)),
+        )
+
+    def written(self) -> str:
+        """Returns the text with each block in its form."""
+        kept: list[str] = []
+        at = 0
+        for start, end, lines in self._changes():
+            kept += [*self._lines[at:start], *lines]
+            at = end
+        return "\n".join(kept + self._lines[at:])
+
+    def _changes(self) -> Iterator[tuple[int, int, list[str]]]:
+        """Yields the first line and the end of each stretch that changes, and the lines in its place."""
+        index = 0
+        while index < len(self._tokens):
+            token = self._tokens[index]
+            start, end = token.map or (0, 0)
+            lines = None
+            if token.type == "list_item_open" and token.markup == "+":
+                self._lines[start] = _PLUS.sub("-", self._lines[start], count=1)
+            elif token.type == "inline":
+                lines = self._paragraph(index)
+            elif token.type == "fence":
+                lines = self._code(token)
+            elif token.type == "hr":
+                lines = [_HORIZONTAL.sub(RULE, self._lines[start])]
+            elif token.type == "table_open":
+                last = next(
+                    at for at in range(index, len(self._tokens)) if self._tokens[at].type == "table_close"
+                )
+                lines = table_lines(self._tokens[index:last], self._dialect)
+                lines = [f"{_quote_of(self._lines[start])}{line}".rstrip() for line in lines]
+                index = last
+            if lines is not None and lines != self._lines[start:end]:
+                yield start, end, lines
+            index += 1
+
+    def _paragraph(self, index: int) -> list[str] | None:
+        """Returns the lines of a paragraph or a heading; None if nothing in it changes."""
+        token, opening = self._tokens[index], self._tokens[index - 1]
+        start, end = token.map or (0, 0)
+        children, source = token.children or [], self._lines[start:end]
+        if opening.type == "heading_open":
+            head = _HEADING.match(source[0])
+            prefixes = [head[1]] if head and token.content else []
+            written = lines_of(children, self._dialect, style="bold")
+        else:
+            prefixes = _prefixes(source, token.content.split("\n"))
+            if index > 1 and self._tokens[index - 2].type == "list_item_open":
+                _tick(children)
+            written = lines_of(children, self._dialect)
+            if [line.strip() for line in written] == [line.strip() for line in token.content.split("\n")]:
+                return None
+        if not prefixes:
+            return None
+        prefixes += [_continued(prefixes[-1])] * (len(written) - len(prefixes))
+        return [f"{prefix}{line.strip()}".rstrip() for prefix, line in zip(prefixes, written, strict=False)]
+
+    def _code(self, token: Token) -> list[str] | None:
+        """Returns a block of code between marks of WhatsApp, which know no language; None if it holds such marks."""
+        start, end = token.map or (0, 0)
+        source = self._lines[start:end]
+        if "```" in token.content:
+            return None
+        code = source[1:-1] if _is_closed(token) else source[1:]
+        if not self._dialect.has_marks:
+            return code
+        prefix = source[0][: source[0].index(token.markup)]
+        return [f"{prefix}```", *code, f"{_continued(prefix)}```"]
+
+
+def _is_closed(fence: Token) -> bool:
+    """Returns True if a line ends the block of code; else it reaches to the end of what it stands in."""
+    start, end = fence.map or (0, 0)
+    return end - start - 1 > len(fence.content.splitlines())
+
+
+def _prefixes(source: Sequence[str], contents: Sequence[str]) -> list[str]:
+    """Returns what stands before the content in each line: spaces, bullets, marks of quotes; [] if that is not sure."""
+    if len(source) != len(contents):
+        return []
+    prefixes = []
+    for line, content in zip(source, contents, strict=True):
+        body = content.strip()
+        if not line.rstrip().endswith(body):
+            return []
+        prefixes.append(line.rstrip()[: len(line.rstrip()) - len(body)])
+    return prefixes
+
+
+def _continued(prefix: str) -> str:
+    """Returns what stands before a further line of a block: spaces in the place of a bullet, and marks of quotes."""
+    return re.sub(r"[^>\s]", " ", prefix)
+
+
+def _quote_of(line: str) -> str:
+    return re.match(r"[\s>]*", line)[0]  # type: ignore[index]  # matches always
+
+
+def _tick(children: list[Token]) -> None:
+    """Puts a box into the place of the brackets with which a task begins."""
+    first = children[0] if children else None
+    task = _TASK.match(first.content) if first and first.type == "text" else None
+    if first and task:
+        first.content = f"{'☐' if task[1] == ' ' else '☑'} {first.content[task.end() :]}"
+
+
+def _is_markdown(tokens: Sequence[Token]) -> bool:
+    """Returns True if the text has a sign that WhatsApp's formatting has not, so that `*x*` is italic in it."""
+    for token in tokens:
+        if token.type in ("heading_open", "table_open") or (token.type == "fence" and token.info.strip()):
+            return True
+        if token.type == "inline" and any(map(_is_sign, token.children or ())):
+            return True
+    return False
+
+
+def _is_sign(token: Token) -> bool:
+    if token.type == "link_open":
+        return token.markup != "autolink" and bool(address_of(str(token.attrs.get("href", ""))))
+    if token.type == "text":
+        return has_loose_bold(token.content)
+    return token.type in ("s_open", "image") or (token.type == "strong_open" and token.markup == "**")
+
+
+def _without_definitions(text: str) -> tuple[str, dict[str, dict[str, str]]]:
+    """Returns the text without the addresses that links name, such as `[site]: https://…`, and these addresses."""
+    references: dict[str, dict[str, str]] = {}
+    if "]:" not in text:
+        return text, references
+    used = {normalizeReference(label) for label in re.findall(r"\[([^\]\[]{1,100})\](?!:)", text)}
+    kept, fence = [], ""
+    for line in text.split("\n"):
+        if mark := _FENCE.match(line):
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
+        definition = None if fence else _DEFINITION.fullmatch(line)
+        label = normalizeReference(definition[1]) if definition else ""
+        if definition and label in used:
+            references.setdefault(label, {"href": definition[2], "title": ""})
+        else:
+            kept.append(line)
+    return ("\n".join(kept).rstrip("\n"), references) if references else (text, references)
+
+
+def _fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Reads a block of code. A line that begins with tildes may be an ornament: it needs a second one, and no words."""
+    begins = state.bMarks[start] + state.tShift[start]
+    is_tildes = state.src.startswith("~~~", begins)
+    if is_tildes:
+        info = state.src[begins : state.eMarks[start]].lstrip("~").strip()
+        if state.env.get("ornaments") or not _WORD.fullmatch(info):
+            return False
+    line = state.line
+    if not fence(state, start, end, silent):
+        return False
+    if is_tildes and not silent and not _is_closed(state.tokens[-1]):
+        state.env["ornaments"] = True  # no later line is looked at, or the time would grow with their square
+        state.tokens.pop()
+        state.line = line
+        return False
+    return True
+
+
+def _address(state: StateInline, silent: bool) -> bool:
+    """Reads an address as it stands, so that no mark is looked for in it."""
+    at = state.pos
+    if state.src[at] != ":" or not _SCHEME_BEFORE.search(state.src[max(at - 6, 0) : at]):
+        return False
+    match = _ADDRESS.match(state.src, at, state.posMax)
+    address = _end_of_address(match[0]) if match else ""
+    if len(address) < 4:
+        return False
+    if not silent:
+        state.pending += address
+    state.pos += len(address)
+    return True
+
+
+def _end_of_address(address: str) -> str:
+    """Returns an address without what follows it: marks, punctuation, a bracket that it does not open."""
+    depth = 0
+    for index, character in enumerate(address):
+        depth += (character == "(") - (character == ")")
+        if depth < 0 or address.startswith(("**", "~~"), index):
+            address = address[:index]
+            break
+    return _AFTER_ADDRESS.sub("", address)
+
+
+def _parser() -> MarkdownIt:
+    """Makes a parser that knows no indented code, underlined headings and blocks of HTML: they are mostly mere text."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
+    parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    parser.inline.ruler.before("escape", "address", _address)
+    parser.normalizeLink = str.strip  # type: ignore[method-assign,assignment]  # an address stays readable
+    return parser
+
+
+_PARSER = _parser()

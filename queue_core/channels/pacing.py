@@ -1,0 +1,145 @@
+"""Pace of sending: no number sends more messages in a second than its provider takes, whatever the number of processes.
+
+A process that sends little asks nobody: up to a sixteenth of the rate goes at once. Above that, Redis gives each
+message its moment (`redis/scripts/pace.lua`), first come, first served, and the messages that went unasked are counted
+there too. So a number that is far below its rate costs nothing; one that reaches it may exceed it by a sixteenth for
+each process that does not ask.
+
+When a provider refuses a message for too many, the number pauses, and goes on at half its rate, in all processes that
+ask. One that does not ask learns it by a refusal of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from queue_core.channels.base import NumberLimitError
+from queue_core.errors import QueueError, RetryLaterError
+from queue_core.queue.pacing import Pacing
+from queue_core.text import visible
+
+UNASKED_SHARE = 16
+"""A process sends this part of the rate without asking."""
+WAIT_MS_MAX = 2_000
+"""Longest wait before a message. If it would be longer, the turn is put off: the lease was confirmed before it."""
+AWAY_S = 5.0
+"""Time for which a process asks nobody, after Redis did not answer, or refused."""
+CAREFUL_S = 10.0
+"""Time for which a process asks before each message, after it learnt that the number has slowed down."""
+NUMBERS_MAX = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Number:
+    """Messages of a number that this process sent."""
+
+    sent_at: deque[float] = field(default_factory=deque)
+    """Times of those in the last second."""
+    unasked: int = 0
+    """Number of them that Redis does not know."""
+    careful_until: float = 0.0
+
+    def forget_before(self, time: float) -> None:
+        while self.sent_at and self.sent_at[0] <= time:
+            self.sent_at.popleft()
+        self.unasked = min(self.unasked, len(self.sent_at))
+
+
+class Pacer:
+    """Pace of one process. `per_s` has the rate of each channel; without one, only refusals slow a number down."""
+
+    def __init__(
+        self,
+        shared: Pacing,
+        per_s: Mapping[str, int],
+        *,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._shared = shared
+        self._per_s = per_s
+        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._sleep = sleep
+        self._numbers: dict[tuple[str, str], _Number] = {}
+        self._away_until = 0.0
+
+    async def paced(
+        self, channel: str, instance: str, sending: AsyncGenerator[None, None]
+    ) -> AsyncGenerator[None, None]:
+        """Lets a channel send its parts at their moments. Yields and raises as Channel.send does."""
+        async with aclosing(sending):
+            while True:
+                await self._wait(channel, instance)
+                try:
+                    await anext(sending)
+                except StopAsyncIteration:
+                    return
+                except NumberLimitError as error:
+                    await self._slow_down(channel, instance, error.after_ms or 0)
+                    raise
+                yield
+
+    async def _wait(self, channel: str, instance: str) -> None:
+        number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
+        now = self._clock()
+        number.forget_before(now - 1.0)
+        unasked_max = max(1, per_s // UNASKED_SHARE) if per_s else len(number.sent_at) + 1
+        is_far_below = now >= number.careful_until and len(number.sent_at) < unasked_max
+        if is_far_below or now < self._away_until:
+            number.sent_at.append(now)
+            number.unasked += 1
+            return
+        count, number.unasked = 1 + number.unasked, 0
+        try:
+            answer = await self._shared.take(
+                _name(channel, instance), per_s=per_s, count=count, wait_ms_max=WAIT_MS_MAX
+            )
+        except QueueError as error:
+            _log.debug("messages go without their pace: %s", error)
+            self._away_until = now + AWAY_S
+            return
+        self._note(number, answer.halvings)
+        if not answer.is_granted:
+            number.unasked = count - 1
+            raise RetryLaterError(
+                f"not sent: the number has reached its rate of {per_s} messages a second, or slows down",
+                after_ms=answer.wait_ms,
+                blames="limit",
+            )
+        if answer.wait_ms:
+            await self._sleep(answer.wait_ms / 1000)
+        number.sent_at.append(self._clock())
+
+    async def _slow_down(self, channel: str, instance: str, asked_ms: int) -> None:
+        number, per_s = self._number(channel, instance), self._per_s.get(channel, 0)
+        try:
+            answer = await self._shared.slow_down(_name(channel, instance), per_s=per_s, asked_ms=asked_ms)
+        except QueueError as error:
+            _log.debug("a refusal is not noted: %s", error)
+            return
+        _log.warning(
+            "%s of %s slows down: the provider refused a message, since there were too many",
+            channel,
+            visible(instance),
+        )
+        self._note(number, answer.halvings)
+
+    def _note(self, number: _Number, halvings: int) -> None:
+        if halvings:
+            number.careful_until = self._clock() + CAREFUL_S
+
+    def _number(self, channel: str, instance: str) -> _Number:
+        if len(self._numbers) > NUMBERS_MAX:
+            del self._numbers[next(iter(self._numbers))]
+        return self._numbers.setdefault((channel, instance), _Number())
+
+
+def _name(channel: str, instance: str) -> str:
+    return f"{channel}:{instance}"

@@ -1,0 +1,23 @@
+"""Sending to a user who has several addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from queue_core.channels.errors import Refusal
+
+
+async def send_to_one(addresses: list[str], send: Callable[[str], Awaitable[Refusal | None]]) -> None:
+    """Sends a part to the first address that takes it, and moves that address to the front, for the next part.
+
+    An address that does not exist there is followed by the next one, since this user has just written. Raises the error
+    of the last refusal.
+    """
+    for number, address in enumerate(addresses, 1):
+        refusal = await send(address)
+        if refusal is None:
+            addresses.remove(address)
+            addresses.insert(0, address)
+            return
+        if refusal.meaning.follows != "now" or number == len(addresses):
+            raise refusal.error()

@@ -1,0 +1,345 @@
+"""Aliases: several names of one user lead to one conversation. docs/guarantees.md says how they are joined.
+
+A name is an address under which a provider may tell of a user: a phone number, a linked id, a BSUID. The keys are
+described in `redis/scripts/aliases.lua`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from queue_core.errors import QueueUnavailableError
+from queue_core.keys import Place, decode_conversation, encode_name
+from queue_core.message import MAX_NAME_BYTES, QueueMessage
+from queue_core.queue.access import Access
+from queue_core.queue.precedence import Precedence
+from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import MeetAnswer
+from queue_core.redis.scripts.loader import text
+
+KINDS = ("phone", "lid", "user_id")
+"""Kinds of addresses, by their names in `message_data["addresses"]`."""
+LASTING_KINDS = frozenset({"lid", "user_id"})
+"""Kinds that stay with a user. A phone number may be given to somebody else."""
+HOPS_MAX = 8
+"""Limit on aliases that are followed one after the other: a user who changes the number again and again."""
+ROUNDS_MAX = 4
+"""Limit on tries to join names while other processes change what is kept under them."""
+NAMES_MAX = 64
+"""Limit on names that are looked for when everything about a user is asked for."""
+
+
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Way of a message to its conversation."""
+
+    place: Place
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names that lead there, and kinds of these addresses."""
+    visited: tuple[Place, ...] = ()
+    """Places that led on to others."""
+    follows: bool = True
+    """False if the message is stored at this place whatever alias it has."""
+
+    @property
+    def listing(self) -> str:
+        """The names as enqueue.lua lists them; "" for a user with one name and no alias."""
+        if len(self.names) < 2 and not self.visited:
+            return ""
+        return " ".join(f"{encode_name(name)} {kind or '-'}" for name, kind in self.names.items())
+
+
+def names_of(message: QueueMessage) -> dict[str, str]:
+    """Return the names of a message's user and their kinds, the name that the message has first."""
+    names = {message.user_phone: ""}
+    data: Any = message.message_data
+    addresses = data.get("addresses") if isinstance(data, dict) else None
+    if not isinstance(addresses, dict) or message.user_phone not in addresses.values():
+        return names
+    for kind in KINDS:
+        name = addresses.get(kind)
+        if isinstance(name, str) and name.strip() and len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES:
+            names[name] = kind
+    return names
+
+
+class Aliases:
+    """Aliases of one queue. All methods raise QueueUnavailableError when Redis does not answer."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._precedence = Precedence(access)
+        self._ttl_ms = access.settings.aliases_ttl_s * 1000
+
+    # For messages that arrive.
+
+    async def route(self, message: QueueMessage) -> Route:
+        """Return where a message is to be stored. The names of its user are joined before, where they can be.
+
+        Asks Redis nothing if the user has one name: enqueue.lua sees its alias.
+        """
+        names = names_of(message)
+        own = Route(self._access.keys.of(message.instance_name, message.user_phone), names)
+        if not self._ttl_ms:
+            return replace(own, names={}, follows=False)
+        if len(names) == 1:
+            return own
+        # In the same order for all messages of a user, so that no two join their names in opposite directions.
+        names = {name: kind for kind in KINDS for name, other in names.items() if other == kind}
+        places = [self._access.keys.of(message.instance_name, name) for name in names]
+        met = await self._ask([place for place in places if place != own.place], message.id)
+        leads = own.place.conversation
+        if all(answer.target == leads and not answer.is_seen for answer in met.values()):
+            return own  # as nearly always: the other names lead to this one
+        for _ in range(ROUNDS_MAX):
+            if route := await self._joined(message.instance_name, message.id, names, met, checks=True):
+                return route
+            met = {}
+        return replace(own, names={message.user_phone: names[message.user_phone]})
+
+    async def follow(self, route: Route, target: str) -> Route:
+        """Return the next step of a route whose place leads on to `target`."""
+        place, visited = self._place(target), (*route.visited, route.place)
+        if place in visited:
+            place = await self._open(visited[visited.index(place) :])
+        return replace(route, place=place, visited=visited, follows=len(visited) < HOPS_MAX)
+
+    async def join(self, instance_name: str, names: Mapping[str, str], *, event_id: str) -> bool:
+        """Join names that a provider says to be of one user, the oldest first. Returns False if nobody is known.
+
+        Raises QueueUnavailableError if other processes changed what is kept under them again and again.
+        """
+        if not self._ttl_ms:
+            return False
+        for _ in range(ROUNDS_MAX):
+            route = await self._joined(instance_name, event_id, names, {}, checks=False)
+            if route and not route.names:
+                return False
+            if route and len(route.names) == len(names):
+                await self._note(route)
+                return True
+        raise QueueUnavailableError("the names of a user could not be joined: deliver this again later")
+
+    def places_of(self, message: QueueMessage) -> list[Place]:
+        """Return the place of each name of a message's user, that of the message first."""
+        own = [self._access.keys.of(message.instance_name, name) for name in names_of(message)]
+        return own if self._ttl_ms else own[:1]
+
+    async def further_places(self, places: Sequence[Place]) -> list[Place]:
+        """Return the conversations to which places lead, without those that are among them."""
+        roots = await asyncio.gather(*map(self._root, places)) if self._ttl_ms else []
+        return [root for root in dict.fromkeys(roots) if root not in places]
+
+    # For reads.
+
+    async def root_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
+        """Return the conversation to which a name leads: itself, if it has no alias."""
+        root = await self._root(self._access.keys.of(instance_name, user_phone))
+        return decode_conversation(root.conversation)
+
+    async def conversation_of(self, instance_name: str, user_phone: str) -> tuple[str, str]:
+        """Return the conversation to look at for a name: its own as long as messages are left in it, else its root."""
+        place = self._access.keys.of(instance_name, user_phone)
+        alias, waiting = await self._access.read(("EXISTS", place.alias), ("EXISTS", place.queue))
+        is_other = alias and not waiting
+        return await self.root_of(instance_name, user_phone) if is_other else (instance_name, user_phone)
+
+    async def names_of_user(self, instance_name: str, user_phone: str) -> list[tuple[str, str]]:
+        """Return all names of a user, that of the conversation first."""
+        root = await self._root(self._access.keys.of(instance_name, user_phone))
+        known, fresh = {root: None}, [root, self._access.keys.of(instance_name, user_phone)]
+        while fresh and len(known) < NAMES_MAX:
+            known |= dict.fromkeys(fresh)
+            listed = await self._access.read(*(("HGETALL", place.names) for place in fresh))
+            fresh = [
+                place
+                for names in listed
+                for place in {self._named(instance_name, text(name)): None for name in names}
+                if place not in known
+            ]
+            roots = await asyncio.gather(*map(self._root, fresh))
+            fresh = [place for place, other in zip(fresh, roots, strict=True) if other == root]
+        return [decode_conversation(place.conversation) for place in known]
+
+    async def listed(self, conversations: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return further names that lead to some conversations, as far as these list them."""
+        found: list[tuple[str, str]] = []
+        for first in range(0, len(conversations), _PAGE):
+            page = conversations[first : first + _PAGE]
+            listed = await self._access.read(
+                *(("HGETALL", self._access.keys.of(*conversation).names) for conversation in page)
+            )
+            for (instance, _), names in zip(page, listed, strict=True):
+                found += [(instance, _decoded(text(name))) for name in names]
+        return found
+
+    async def forget_names(self, instance_name: str, user_phone: str) -> None:
+        """Delete the list of names that lead to a conversation."""
+        await self._access.read(("DEL", self._access.keys.of(instance_name, user_phone).names))
+
+    async def _root(self, place: Place) -> Place:
+        for _ in range(HOPS_MAX):
+            (target,) = await self._access.read(("GET", place.alias))
+            if not target:
+                break
+            place = self._place(text(target))
+        return place
+
+    # Joining.
+
+    async def _joined(
+        self,
+        instance_name: str,
+        message_id: str,
+        names: Mapping[str, str],
+        met: dict[Place, MeetAnswer],
+        *,
+        checks: bool,
+    ) -> Route | None:
+        """Join names, the first of several equal ones is kept; return the route, or None if it is to be tried again.
+
+        `met` has what is known about places already. With `checks`, what contradicts the names is left apart. A message
+        that was stored under one of the names has a route to that one.
+        """
+        keys = self._access.keys
+        places = {name: keys.of(instance_name, name) for name in names}
+        met = await self._meet(places.values(), message_id, met)
+        if stored := next((place for place, answer in met.items() if answer.is_seen), None):
+            return Route(stored)
+        roots = await self._roots_of(places, met)
+        if not roots:
+            return None
+        kept = {root: met[root] for root in roots.values()}
+        if checks:
+            kept = _without_contradictions(names, roots, kept)
+        elif not any(answer.is_in_use or answer.has_memory or answer.has_more for answer in kept.values()):
+            return Route(places[next(iter(names))])
+        winner = max(kept, key=lambda root: _rank(kept[root]))
+        led = {winner}
+        for loser in (root for root in kept if root != winner):
+            verdict = await self._lead(loser, winner, message_id, waits=kept[loser].is_in_use)
+            if verdict == "seen":
+                return Route(loser)
+            if verdict != "joined":
+                return None
+            led.add(loser)
+        return Route(winner, {name: kind for name, kind in names.items() if roots[name] in led})
+
+    async def _roots_of(
+        self, places: Mapping[str, Place], met: Mapping[Place, MeetAnswer]
+    ) -> dict[str, Place]:
+        """Return the conversation to which each name leads. Opens a circle of aliases, and returns {} then."""
+        roots: dict[str, Place] = {}
+        for name, place in places.items():
+            way = self._way(place, met)
+            if way[-1] in way[:-1]:
+                await self._open(way[way.index(way[-1]) : -1])
+                return {}
+            roots[name] = way[-1]
+        return roots
+
+    async def _meet(
+        self, places: Iterable[Place], message_id: str, met: dict[Place, MeetAnswer]
+    ) -> dict[Place, MeetAnswer]:
+        """Ask about places and all to which they lead, without those that are known."""
+        known = dict(met)
+        fresh = [*places, *self._targets(met.values())]
+        while fresh := [place for place in dict.fromkeys(fresh) if place not in known]:
+            answers = await self._ask(fresh, message_id)
+            known |= answers
+            fresh = self._targets(answers.values())
+        return known
+
+    def _targets(self, answers: Iterable[MeetAnswer]) -> list[Place]:
+        return [self._place(answer.target) for answer in answers if answer.target]
+
+    async def _ask(self, places: Sequence[Place], message_id: str) -> dict[Place, MeetAnswer]:
+        access, settings = self._access, self._access.settings
+        calls = [
+            scripts.Meet(
+                place=place,
+                seen=place.seen_of(message_id),
+                now_ms=access.now(),
+                dedupe_ttl_ms=settings.dedupe_ttl_s * 1000,
+                aliases_ttl_ms=self._ttl_ms,
+            )
+            for place in places
+        ]
+        answers = await asyncio.gather(*map(access.transport.gathered, calls))
+        return dict(zip(places, answers, strict=True))
+
+    async def _lead(self, loser: Place, winner: Place, message_id: str, *, waits: bool) -> str:
+        """Let a name lead to another conversation, which `waits` for what is left under it."""
+        access = self._access
+        if waits:  # noted before the alias, or what comes by it could overtake
+            await self._precedence.put_behind(winner, loser)
+        call = scripts.Join(
+            place=loser,
+            seen=loser.seen_of(message_id),
+            now_ms=access.now(),
+            target=winner.conversation,
+            waits=int(waits),
+            dedupe_ttl_ms=access.settings.dedupe_ttl_s * 1000,
+            aliases_ttl_ms=self._ttl_ms,
+        )
+        return await access.transport.gathered(call)
+
+    async def _open(self, circle: tuple[Place, ...]) -> Place:
+        """Open a circle of aliases. Every process opens it at the same place, which is returned."""
+        index = min(range(len(circle)), key=lambda number: circle[number].conversation)
+        place, following = circle[index], circle[(index + 1) % len(circle)]
+        await self._access.transport.gathered(scripts.Part(place=place, target=following.conversation))
+        return place
+
+    async def _note(self, route: Route) -> None:
+        words = route.listing.split(" ")
+        await self._access.read(
+            *(("HSETNX", route.place.names, *pair) for pair in zip(words[::2], words[1::2], strict=True)),
+            ("PEXPIRE", route.place.names, self._ttl_ms),
+        )
+
+    def _way(self, place: Place, met: Mapping[Place, MeetAnswer]) -> tuple[Place, ...]:
+        """Return the places from a place to its root; in a circle, up to the first place that comes twice."""
+        way: tuple[Place, ...] = (place,)
+        while met[way[-1]].target:
+            following = self._place(met[way[-1]].target)
+            way = (*way, following)
+            if following in way[:-1]:
+                break
+        return way
+
+    def _place(self, conversation: str) -> Place:
+        return self._access.keys.of(*decode_conversation(conversation))
+
+    def _named(self, instance_name: str, encoded: str) -> Place:
+        return self._access.keys.of(instance_name, _decoded(encoded))
+
+
+def _rank(answer: MeetAnswer) -> tuple[bool, bool, bool]:
+    """Return how much a conversation has to lose: the greatest one is kept."""
+    return answer.is_in_use, answer.has_memory, answer.has_more
+
+
+def _without_contradictions(
+    names: Mapping[str, str], roots: Mapping[str, Place], kept: Mapping[Place, MeetAnswer]
+) -> dict[Place, MeetAnswer]:
+    """Leave out conversations that belong to another lasting id than the message names: a number changed hands."""
+    lasting = {name: kind for name, kind in names.items() if kind in LASTING_KINDS}
+    return {
+        root: answer
+        for root, answer in kept.items()
+        if not any(
+            roots[name] != root and kind in answer.names.values() and name not in map(_decoded, answer.names)
+            for name, kind in lasting.items()
+        )
+    }
+
+
+def _decoded(encoded: str) -> str:
+    return decode_conversation(f":{encoded}")[1]

@@ -1,0 +1,53 @@
+"""Pace of sending numbers, which all processes that send share."""
+
+from __future__ import annotations
+
+from queue_core.queue.access import Access
+from queue_core.redis import scripts
+from queue_core.redis.scripts.answers import PaceAnswer
+
+
+class Pacing:
+    """Giver of moments at which messages may go."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+        """Take the moment at which `count` messages of a number may go, if it is within `wait_ms_max`.
+
+        No second has more than `per_s` messages of the number; 0 is without a limit. Raises QueueUnavailableError.
+        """
+        return await self._call(number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
+
+    async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
+        """Note that a provider refused a message of a number, since there were too many.
+
+        Nothing goes for `asked_ms`, and then half as much as before; after 10 s without a refusal the rate doubles
+        again. Raises QueueUnavailableError.
+        """
+        return await self._call(number, per_s=per_s, refused=1, asked_ms=asked_ms)
+
+    async def _call(
+        self,
+        number: str,
+        *,
+        per_s: int,
+        count: int = 0,
+        wait_ms_max: int = 0,
+        refused: int = 0,
+        asked_ms: int = 0,
+    ) -> PaceAnswer:
+        partition = self._access.keys.partitions[0]
+        return await self._access.transport.gathered(
+            scripts.Pace(
+                moments=partition.moments_of(number),
+                slowdown=partition.slowdown_of(number),
+                now_ms=self._access.now(),
+                per_s=per_s,
+                count=count,
+                wait_max_ms=wait_ms_max,
+                refused=refused,
+                asked_ms=asked_ms,
+            )
+        )

@@ -1,0 +1,199 @@
+-- changes: functions about edits and deletions of earlier messages, which a conversation keeps beside its list.
+--
+-- The hash `changes` says, by the id of a message in the list, what becomes of it before it is read: a letter alone for a
+-- deletion, or a letter and the element of the edit. The letter is 'k' if texts that nobody reads are kept, 's' if not.
+-- The change is applied when nobody reads the message: an edit gives its content to the message, a deleted message goes
+-- to the archive. While the message is being read, `changed` in the lock says that its reply is out of date.
+--
+-- The hash `change_notes` has messages that were not in the list when they were changed, or that could not be changed any
+-- more, as in 'ek1790000000000:ID': an 'e' or a 'd', the letter, the provider's time, and the id of the edit or deletion
+-- that is in the list for it, '' if there is none. Should such a message be read after all, since it came after its
+-- change, its attempt failed, or it is requeued, it is left out. The notes expire.
+
+-- Limit on notes of a conversation: with more, the earlier ones are forgotten.
+local NOTES_MAX = 200
+-- Time for which notes are kept: a message that comes even later after its change is read.
+local NOTES_TTL_MS = 2 * 24 * 3600 * 1000
+-- Limit on looks at the head in one step; each takes out messages, and further ones move up.
+local ROUNDS = 20
+
+local function has_changes(place)
+  return redis.call('EXISTS', place.changes, place.change_notes) > 0
+end
+
+-- Returns the id of an element; quick for those that the queue made.
+local function quick_id_of(element)
+  return string.match(element, '^{[%w":,]-"addedAt":%d+,"id":"([^"\\]*)",') or id_of(element)
+end
+
+-- Writes a string as JSON, as it stands in the elements that Python makes.
+local function quoted(words)
+  return (string.gsub(cjson.encode(words), '\\/', '/'))
+end
+
+local function note_change(place, id, note)
+  if redis.call('HLEN', place.change_notes) >= NOTES_MAX then
+    redis.call('DEL', place.change_notes)
+  end
+  redis.call('HSET', place.change_notes, id, note)
+  redis.call('PEXPIRE', place.change_notes, NOTES_TTL_MS)
+end
+
+-- Returns an element without its texts, unless they are kept (letter 'k'). `how` says why nobody reads it.
+local function unread(element, how, letter)
+  if letter == 'k' then
+    return string.sub(element, 1, -2) .. ',"changed":"' .. how .. '"}'
+  end
+  local message = cjson.decode(element)
+  local names = '{"addedAt":' .. digits(stamp_of(element)) .. ','
+  for _, name in ipairs({'id', 'instanceName', 'userPhone'}) do
+    names = names .. '"' .. name .. '":' .. quoted(message[name]) .. ','
+  end
+  return names .. '"message":"","timestamp":' .. digits(tonumber(message['timestamp']) or 0)
+    .. ',"changed":"' .. how .. '"}'
+end
+
+-- Returns the element of a message with the content of its edit. Place, id and the time of writing stay.
+local function edited(element, edit, letter)
+  local message = cjson.decode(element)
+  local data = message['messageData']
+  local is_edit = type(data) == 'table' and type(data['change']) == 'table' and message['changed'] ~= 'edited'
+  local earlier = letter == 'k' and '"earlier":' .. quoted(message['message']) .. ',' or ''
+  local written_at = tonumber(message['writtenAt'] or message['timestamp']) or 0
+  return '{"addedAt":' .. digits(stamp_of(element)) .. ',"id":' .. quoted(message['id']) .. ',"changed":"'
+    .. (is_edit and 'edited again' or 'edited') .. '","writtenAt":' .. digits(written_at) .. ',' .. earlier
+    .. string.match(edit, '^{"addedAt":%d+,"id":"[^"]*",(.*)$')
+end
+
+-- Takes messages out of the list, and out of the attempts. `is_gone[n]` is true for those of the first `count` that go.
+-- Returns the remaining tries.
+local function take_out(place, count, is_gone)
+  local tries, gone_before, rest = tries_of(place), {[0] = 0}, {}
+  for index = 1, count do
+    gone_before[index] = gone_before[index - 1] + (is_gone[index] and 1 or 0)
+    if is_gone[index] then
+      redis.call('LSET', place.queue, index - 1, '')
+    end
+  end
+  redis.call('LREM', place.queue, 0, '')
+  for _, tried in ipairs(tries) do
+    local gone = gone_before[tried] or gone_before[count]
+    if tried > gone then
+      rest[#rest + 1] = tried - gone
+    end
+  end
+  if #rest > 0 then
+    redis.call('HSET', place.lock, 'tries', table.concat(rest, ','))
+  else
+    redis.call('HDEL', place.lock, 'tries', 'given_up')
+  end
+  return rest
+end
+
+-- Puts an edit at the end of the list as a message of its own: its message cannot be changed any more.
+local function push_edit(place, id, edit, now_ms)
+  local message = cjson.decode(edit)
+  redis.call('RPUSH', place.queue, stamp(unstamped(edit), now_ms))
+  note_change(place, id, 'es' .. digits(tonumber(message['timestamp']) or 0) .. ':' .. message['id'])
+end
+
+-- Ends the wait of changes whose messages leave the list as they are, and returns the elements for the archive: an edit
+-- becomes a message of its own, and a deleted message loses its texts.
+local function release_changes(place, elements, now_ms)
+  if not has_changes(place) then
+    return elements
+  end
+  local released = {}
+  for index, element in ipairs(elements) do
+    local id = quick_id_of(element) or ''
+    local change = redis.call('HGET', place.changes, id)
+    local note = redis.call('HGET', place.change_notes, id)
+    local letter = change and string.sub(change, 1, 1) or note and string.sub(note, 1, 1) == 'd' and string.sub(note, 2, 2)
+    redis.call('HDEL', place.changes, id)
+    if change and #change > 1 then
+      push_edit(place, id, string.sub(change, 2), now_ms)
+      letter = false
+    end
+    released[index] = letter and unread(element, 'deleted', letter) or element
+  end
+  return released
+end
+
+-- Finishes messages of the head that were answered without the queue, and takes them out of the attempts.
+-- Returns the remaining tries. `answered` is the field of the lock.
+local function finish_answered(place, answered, now_ms, completed_ttl_ms)
+  local is_answered, tries, is_gone, gone = {}, tries_of(place), {}, {}
+  local elements = redis.call('LRANGE', place.queue, 0, (tries[#tries] or 0) - 1)
+  for _, id in ipairs(cjson.decode(answered)) do
+    is_answered[id] = true
+  end
+  for index, element in ipairs(#tries > 0 and elements or {}) do
+    if is_answered[id_of(element) or ''] then
+      is_gone[index] = true
+      gone[#gone + 1] = element
+    end
+  end
+  redis.call('HDEL', place.lock, 'answered')
+  local rest = take_out(place, #tries > 0 and #elements or 0, is_gone)
+  for _, element in ipairs(release_changes(place, gone, now_ms)) do
+    archive(place, element, now_ms)
+  end
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+  return rest
+end
+
+-- Applies changes to some messages behind the first `first`. Returns how many left the list.
+local function apply_to_page(place, first, limit, now_ms)
+  local elements = redis.call('LRANGE', place.queue, first, first + limit - 1)
+  local is_gone, count = {}, 0
+  for index, element in ipairs(elements) do
+    local id = quick_id_of(element) or ''
+    local change, note = redis.call('HGET', place.changes, id), redis.call('HGET', place.change_notes, id)
+    local letter = string.sub(change or '', 1, 1)
+    if change and #change > 1 then
+      local edit = string.sub(change, 2)
+      redis.call('LSET', place.queue, first + index - 1, edited(element, edit, letter))
+      archive(place, unread(edit, 'noted', 's'), now_ms)
+    elseif change or note then
+      local what, kept, stands_for = string.match(note or '', '^(%a)(%a)%d*:(.*)$')
+      if what == 'd' and stands_for ~= '' then
+        redis.call('HSETNX', place.changes, stands_for, kept)  -- its deletion says nothing then
+      end
+      is_gone[first + index], count = true, count + 1
+      local how = (change or what == 'd') and 'deleted' or 'noted'
+      archive(place, unread(element, how, change and letter or kept or 's'), now_ms)
+    end
+    if change then
+      redis.call('HDEL', place.changes, id)
+    end
+  end
+  if count > 0 then
+    take_out(place, first + #elements, is_gone)
+  end
+  return count
+end
+
+-- Applies the changes to the first `limit` messages that no recorded reply answers; nobody may be reading them. Returns
+-- true when none is left there. Changes whose messages are not in the list any more, since an older release or damage
+-- took them out, become messages of their own.
+local function apply_changes(place, limit, now_ms, completed_ttl_ms)
+  local first, gone = reply_size(place) or 0, 0
+  for _ = 1, ROUNDS do
+    gone = apply_to_page(place, first, limit, now_ms)
+    if gone == 0 then
+      break
+    end
+  end
+  redis.call('HDEL', place.lock, 'changed')
+  redis.call('PEXPIRE', place.completed, completed_ttl_ms)
+  if redis.call('LLEN', place.queue) <= first + limit then
+    local left = redis.call('HGETALL', place.changes)
+    for index = 1, #left, 2 do
+      if #left[index + 1] > 1 then
+        push_edit(place, left[index], string.sub(left[index + 1], 2), now_ms)
+      end
+    end
+    redis.call('DEL', place.changes)
+  end
+  return gone == 0
+end

@@ -1,0 +1,78 @@
+-- pace: gives the messages of a sending number their moments, so that no second has more of them than the number may send.
+-- All processes that send share two keys of the number. `moments` is a list, newest last: a message goes a second after
+-- the one that is `per_s` messages before it, so that a burst waits for nothing. `slowdown` is a hash: after refusals for
+-- too many messages nothing goes until `pausedUntil`, and the rate is halved `halvings` times, last at `slowedAt`.
+-- `per_s` is the rate, 0 without a limit; `count` messages are to go, and have their moment within `wait_max_ms` or none.
+-- refused '1': the provider refused a message for too many, and asks for a pause of `asked_ms`.
+-- Returns {1 if the messages have their moment, wait_ms until then, halvings}
+
+-- Rate from which on a number without a limit slows down.
+local UNLIMITED_PER_S = 20
+-- Time in which refusals count as one, and time without any after which the rate doubles again.
+local TOGETHER_MS, RECOVERS_MS = 1000, 10000
+local HALVINGS_MAX = 6
+-- Longest pause, and longest wait for a moment. A time that is further away comes from a clock that was set back.
+local PAUSE_MS_MAX, AHEAD_MS_MAX = 600000, 60000
+
+for _, key in ipairs({moments, slowdown}) do
+  local kind = redis.call('TYPE', key)['ok']
+  if kind ~= 'none' and kind ~= (key == moments and 'list' or 'hash') then
+    redis.call('DEL', key)  -- damaged; nothing is lost with it
+  end
+end
+
+local known = redis.call('HMGET', slowdown, 'pausedUntil', 'halvings', 'slowedAt')
+local paused_until, slowed_at = tonumber(known[1] or nil) or 0, tonumber(known[3] or nil) or 0
+local halvings = tonumber(known[2] or nil) or 0
+if paused_until > now_ms + PAUSE_MS_MAX or slowed_at > now_ms + STEP_MS then
+  paused_until, slowed_at = 0, 0
+end
+local recovered = math.floor((now_ms - slowed_at) / RECOVERS_MS)
+if halvings > 0 and recovered > 0 then
+  halvings = math.max(0, halvings - recovered)
+  slowed_at = slowed_at + recovered * RECOVERS_MS
+end
+if refused == '1' then
+  if now_ms - slowed_at >= TOGETHER_MS then
+    halvings, slowed_at = math.min(halvings + 1, HALVINGS_MAX), now_ms
+  end
+  paused_until = math.max(paused_until, now_ms + math.min(asked_ms, PAUSE_MS_MAX))
+end
+if refused == '1' or known[2] then
+  redis.call('HSET', slowdown, 'pausedUntil', digits(paused_until), 'halvings', halvings, 'slowedAt', digits(slowed_at))
+  redis.call('PEXPIRE', slowdown, 2 * PAUSE_MS_MAX)
+end
+
+-- Returns the number of messages that may go in a second now, 0 without a limit.
+local function rate()
+  if per_s == 0 and halvings == 0 then
+    return 0
+  end
+  return math.max(1, math.floor((per_s > 0 and per_s or UNLIMITED_PER_S) / 2 ^ halvings))
+end
+
+-- Returns the moment at which the next message may go.
+local function next_moment(in_a_second)
+  local last = tonumber(redis.call('LINDEX', moments, -1) or nil) or 0
+  if last > now_ms + AHEAD_MS_MAX + STEP_MS then
+    redis.call('DEL', moments)
+    last = 0
+  end
+  local before = in_a_second > 0 and tonumber(redis.call('LINDEX', moments, -in_a_second) or nil) or 0
+  return math.max(now_ms, paused_until, last, before + (before > 0 and 1000 or 0))
+end
+
+local in_a_second = rate()
+local moment = next_moment(in_a_second)
+local wait_ms = moment - now_ms
+if count == 0 or wait_ms > math.min(wait_max_ms, AHEAD_MS_MAX) then
+  return {0, wait_ms, halvings}
+end
+if in_a_second > 0 then
+  for _ = 1, math.min(count, in_a_second) do
+    redis.call('RPUSH', moments, digits(moment))
+  end
+  redis.call('LTRIM', moments, -math.max(per_s, in_a_second), -1)
+  redis.call('PEXPIRE', moments, 2 * wait_max_ms + 2000)
+end
+return {1, wait_ms, halvings}

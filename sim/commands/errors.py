@@ -1,0 +1,7 @@
+"""Errors that commands report in one line."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Input or options that cannot be used; the message says which and why."""

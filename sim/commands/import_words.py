@@ -1,0 +1,91 @@
+"""Words about an import: what was taken, what was left out and why, and what is known of its times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from queue_core.text import quantity
+from sim.importers.summary import LeftOut, Summary
+
+REASONS_SHOWN = 6
+FILES_SHOWN = 5
+PLACES_SHOWN = 20
+_NOUNS = {
+    "reply": "reply",
+    "presence": "sign of presence",
+    "human": "takeover",
+    "edit": "edit",
+    "delete": "deletion",
+    "batch": "turn",
+    "dead_letter": "dead letter",
+    "fault": "fault",
+}
+
+
+def summary_lines(summary: Summary) -> Iterator[str]:
+    """Yield the lines that say what an import made of its files."""
+    known = [file for file in summary.files if file.format]
+    for file in known[:FILES_SHOWN]:
+        yield f"{file.name}: {file.title} ({file.evidence}); --format changes that"
+    if len(known) > FILES_SHOWN:
+        yield f"and {quantity(len(known) - FILES_SHOWN, 'more file')}"
+    yield "  " + _taken(summary)
+    if others := [_count(number, _NOUNS[name]) for name, number in summary.events.items() if name in _NOUNS]:
+        yield f"  also {', '.join(others)}"
+    if summary.left_out:
+        yield f"  left out: {_reasons(summary)}"
+    yield from (f"  {note}" for note in _notes(summary))
+
+
+def explanation_lines(summary: Summary) -> Iterator[str]:
+    """Yield a line for each reason in each file, with the lines that were left out for it."""
+    for file in summary.files:
+        for reason, entry in sorted(file.left_out.items(), key=lambda item: -item[1].number):
+            yield f"{file.name}: {entry.number:,} of: {reason}{_places(entry)}"
+
+
+def _taken(summary: Summary) -> str:
+    messages = quantity(summary.events["message"], "message")
+    conversations = quantity(len(summary.conversations), "conversation")
+    instances = quantity(len(summary.instances), "instance")
+    words = f"{messages} of {conversations} on {instances}"
+    if summary.first_ms is not None and summary.last_ms is not None:
+        words += f", {_date(summary.first_ms)} to {_date(summary.last_ms)} UTC"
+    return words
+
+
+def _reasons(summary: Summary) -> str:
+    reasons = [f"{number:,} of: {reason}" for reason, number in summary.left_out.items()]
+    more = len(reasons) - REASONS_SHOWN
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"{shown}; and {quantity(more, 'other reason')}" if more > 0 else shown
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    yield from dict.fromkeys(note for file in summary.files for note in file.notes)
+    if summary.coarse:
+        unit = "minute" if summary.precision == "min" else "second"
+        yield (
+            f"{quantity(summary.coarse, 'time')} known to the {unit} only: moments within it are drawn by the seed, "
+            "unless --keep-seconds is given"
+        )
+
+
+def _places(entry: LeftOut) -> str:
+    """Word the places of omissions: lines, or numbers of values."""
+    shown = ", ".join(f"{place:,}" for place in entry.places[:PLACES_SHOWN])
+    more = len(entry.places) > PLACES_SHOWN or entry.number > len(entry.places)
+    return f" (at {shown}{' and further on' if more else ''})"
+
+
+def _count(number: int, noun: str) -> str:
+    if noun == "reply":
+        return f"{number:,} {'reply' if number == 1 else 'replies'}"
+    if noun == "sign of presence":
+        return f"{number:,} {'sign' if number == 1 else 'signs'} of presence"
+    return quantity(number, noun)
+
+
+def _date(ms: int) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"

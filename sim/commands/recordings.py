@@ -1,0 +1,83 @@
+"""Recordings that a command replays: read or imported, with words about what was made of files of others."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+
+from queue_core.recording.format import Recording
+from queue_core.text import quantity
+from sim.commands.import_options import import_options
+from sim.commands.import_words import summary_lines
+from sim.console import byte_progress, console_for, terminal_text
+from sim.importers.loading import load_any
+from sim.importers.sources import Meter, size_of
+from sim.study import Contender
+
+WORTH_SAYING_S = 120.0
+"""Length of a replay from which it is estimated first."""
+QUEUE_MS, OTHER_MS = 20.0, 4.0
+"""Time for one message on the queue and on an older system, measured with logs/synthetic-day.jsonl on one core."""
+
+
+def load_recordings(options: argparse.Namespace) -> list[Recording]:
+    """Read the recordings at `options.paths`, and import other files; says on standard error what was made of those.
+
+    With --quiet it says nothing of that, and warns of lines that were left out, since no table shows them. Raises
+    RecordingError and ImportFailedError.
+    """
+    meter = Meter()
+    with byte_progress(
+        "reading", size_of(options.paths), lambda: meter.bytes_read, shown=not options.quiet
+    ) as progress:
+        loaded = load_any(
+            options.paths,
+            import_options(options, seed=options.seed),
+            skip_bad_lines=options.skip_bad_lines,
+            progress=progress,
+            meter=meter,
+        )
+    for summary in () if options.quiet else loaded.imports:
+        _say(summary_lines(summary))
+    for recording in loaded.recordings if options.quiet else ():
+        if recording.skipped:
+            lines = quantity(len(recording.skipped), "broken line")
+            print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
+    return loaded.recordings
+
+
+def say_estimate(
+    recordings: Sequence[Recording],
+    contenders: Sequence[Contender],
+    repeats: int,
+    options: argparse.Namespace,
+) -> None:
+    """Say on standard error how long the work takes, and what shortens it, if it is long.
+
+    `repeats` is the number of runs of each recording on each system.
+    """
+    messages = sum(len(recording.arrivals) for recording in recordings)
+    cost_ms = sum(QUEUE_MS if contender.system == "queue" else OTHER_MS for contender in contenders)
+    seconds = messages * repeats * cost_ms / 1000 / min(options.jobs, max(1, len(contenders) * repeats))
+    if seconds < WORTH_SAYING_S or options.quiet:
+        return
+    systems = quantity(len(contenders), "system")
+    words = f"{quantity(messages, 'message')} on {systems}, {quantity(repeats, 'run')} each: about {_time(seconds)}"
+    shorter = "--system NAME takes one of them, --from and --to a part of the time"
+    if len(contenders) == 1:
+        shorter = "--from and --to take a part of the time"
+    _say([f"{words}; {shorter}; Ctrl-C ends it"])
+
+
+def _say(lines: Iterable[str]) -> None:
+    console = console_for(sys.stderr)
+    for line in lines:
+        console.print(terminal_text(line), markup=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return quantity(round(seconds), "second")
+    minutes = seconds / 60
+    return quantity(round(minutes), "minute") if minutes < 90 else quantity(round(minutes / 60), "hour")

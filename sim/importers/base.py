@@ -1,0 +1,134 @@
+"""An importer as the rest of the code sees it: the interface of a format, and what it is given and yields."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from queue_core.recording.format import Precision, RecordedEvent
+
+if TYPE_CHECKING:
+    from sim.importers.sources import Source
+
+CERTAIN = 100
+"""Highest certainty of an Evidence."""
+DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
+
+
+class ImportFailedError(Exception):
+    """A file that cannot be imported; the message says why and what to type."""
+
+
+class Evidence(NamedTuple):
+    """Signs that a file has a format."""
+
+    certainty: int
+    """From 1 to 100."""
+    words: str
+    """Signs in words, as in "20 of 20 lines are webhooks of the Evolution API"."""
+
+
+class Taken(NamedTuple):
+    """An event of a file, as it stands there. Its time is in Unix milliseconds."""
+
+    event: RecordedEvent
+    place: int
+    """Line, or number of the record, from 1."""
+    precision: Precision = "ms"
+    """Known part of its time; of coarser ones the event has the beginning of the second or minute."""
+    is_drawn: bool = False
+    """True if the moment within that second or minute was drawn already."""
+
+
+class Omission(NamedTuple):
+    """Something in a file that does not go into the recording."""
+
+    reason: str
+    """Reason in a few words; equal reasons are counted together, so nothing of the file stands in it."""
+    place: int
+    """Line, or number of the record, from 1."""
+    number: int = 1
+    """Number of things that it stands for."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Things that the user said, and notes for him."""
+
+    zone: tzinfo | None = None
+    """Zone of times without one; None: by evidence, else UTC with a note."""
+    date_order: DateOrder | None = None
+    """Order of day and month; None: by evidence."""
+    bots: frozenset[str] = frozenset()
+    """Names or numbers under which the bot writes, where the format does not tell."""
+    instance: str = ""
+    """The bot's instance, for formats that name none."""
+    notes: dict[str, int] = field(default_factory=dict)
+    """Sentences for the user, with the number of times that each was noted."""
+
+    state: dict[str, Any] = field(default_factory=dict)
+    """Things that an importer keeps from one file of an import to the next."""
+
+    def note(self, sentence: str) -> None:
+        """Notes a sentence for the user; it is shown once."""
+        self.notes[sentence] = self.notes.get(sentence, 0) + 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Beginning of a file, in UTF-8."""
+
+    name: str
+    """Name of the file."""
+    data: bytes
+    is_whole: bool
+    """True if this is all of the file."""
+
+    @cached_property
+    def text(self) -> str:
+        """The sample as text; bytes that are not UTF-8 are replaced."""
+        return self.data.decode("utf-8", "replace")
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """Lines that are not blank, without the last one if it is cut."""
+        lines = self.text.split("\n")
+        if not self.is_whole and len(lines) > 1:
+            lines.pop()
+        return [line for line in (line.rstrip("\r") for line in lines) if line.strip()]
+
+    @cached_property
+    def value(self) -> Any:
+        """JSON of the whole file; None if the sample is cut, or is not JSON."""
+        if not self.is_whole:
+            return None
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
+
+
+class Importer(ABC):
+    """A format that can be imported."""
+
+    name: ClassVar[str]
+    """Name for `--format`."""
+    title: ClassVar[str]
+    """Name for people, in the plural: "webhooks of …"."""
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Further names for `--format`."""
+    keeps_hashes: ClassVar[bool] = False
+    """True for a format in which phones and ids may be hashed already."""
+
+    @abstractmethod
+    def recognise(self, sample: Sample) -> Evidence | None:
+        """Returns the signs that a file has this format; None without any."""
+
+    @abstractmethod
+    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+        """Yields the events of a file, and what is left out. Raises ImportFailedError."""

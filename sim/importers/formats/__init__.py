@@ -1,0 +1,1 @@
+"""Formats, a file or a folder each."""

@@ -1,0 +1,114 @@
+"""Webhooks among printed objects: what the printer cut is said, and one that is printed several times counts once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from queue_core.channels.values import at, mapping, text
+from queue_core.channels.whatsapp_web.kinds import KINDS
+from sim.importers.base import Context, Omission
+from sim.importers.formats.console.inspected import CUT
+from sim.importers.formats.console.objects import LogObject
+from sim.importers.formats.webhooks.bodies import Body, found_in
+
+REMEMBERED_MAX = 20_000
+NO_WEBHOOK = "objects of the log that are not messages"
+CUT_MESSAGE = "a message that the log cut: [Object] or [Array] stands in its place"
+PRINTED_AGAIN = "the same message, printed in another form too"
+_CUT_TEXT = "\u2026"
+_CUT_NOTE = (
+    "The log cut some texts: [Object] stands in their place. Their messages are counted, their lengths are not known. "
+    "Print webhooks by JSON.stringify to keep them."
+)
+
+
+class PrintedBodies:
+    """Webhooks among the objects of one log."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._printed: OrderedDict[tuple[str, str, bool], str] = OrderedDict()
+
+    def among(self, objects: Iterable[LogObject | Omission]) -> Iterator[Body | Omission]:
+        """Yields the webhooks among objects, and an Omission for everything else."""
+        for printed in objects:
+            if isinstance(printed, Omission):
+                yield printed
+            else:
+                yield from self._in_object(printed)
+
+    def _in_object(self, printed: LogObject) -> Iterator[Body | Omission]:
+        if _is_cut(printed.value):
+            yield Omission(CUT_MESSAGE, printed.place)
+            return
+        value = self._without_cuts(printed.value)
+        bodies = list(found_in(value, printed.place, printed.logged))
+        if not bodies:
+            yield Omission(NO_WEBHOOK, printed.place)
+        for found in bodies:
+            body = found.body
+            instance = printed.instance or text(at(mapping(body.get("data")), "owner"))
+            if instance and not (body.get("instance") or body.get("instanceName") or "entry" in body):
+                body = {**body, "instance": instance}
+            if self._is_printed_again(body, mapping(printed.value)):
+                yield Omission(PRINTED_AGAIN, printed.place)
+            else:
+                yield Body(body, found.place, found.logged)
+
+    def _is_printed_again(self, body: Mapping[str, Any], printed: Mapping[str, Any]) -> bool:
+        """Returns True for a message that was printed before in another form.
+
+        The Evolution API prints a message, the webhook that it sends to the instance's address, and the one that it
+        sends to the global address. In the same form again, it is a second delivery.
+        """
+        data = mapping(body.get("data"))
+        message_id = text(at(data, "key", "id"))
+        if not message_id:
+            return False
+        form = text(printed.get("local")) or ("webhook" if "event" in printed else "message")
+        chat = (text(at(data, "key", "remoteJid")), message_id, at(data, "key", "fromMe") is True)
+        first = self._printed.setdefault(chat, form)
+        if len(self._printed) > REMEMBERED_MAX:
+            self._printed.popitem(last=False)
+        return first != form
+
+    def _without_cuts(self, value: Any) -> Any:
+        """Returns a value without marks of what was cut; a message keeps its kind."""
+        if isinstance(value, list):
+            return [self._without_cuts(item) for item in value if item is not CUT]
+        if not isinstance(value, dict):
+            return value
+        whole = {key: self._without_cuts(item) for key, item in value.items() if item is not CUT}
+        for key, item in value.items():
+            if item is CUT and (key in KINDS or key in ("message", "conversation")):
+                whole.update(self._stand_in(key, value))
+        return whole
+
+    def _stand_in(self, key: str, around: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what stands for a part of a message that was cut."""
+        if key == "message":
+            kind = text(around.get("messageType"))
+            inner = self._stand_in(kind, {}) if kind in KINDS else self._stand_in("conversation", {})
+            return {"message": inner}
+        if key in ("conversation", "extendedTextMessage"):
+            self._context.note(_CUT_NOTE)
+            return {key: _CUT_TEXT if key == "conversation" else {"text": _CUT_TEXT}}
+        return {key: {}}
+
+
+def _is_cut(value: Any) -> bool:
+    """Returns True for a webhook of which the printer left out what names its messages."""
+    if not isinstance(value, dict):
+        return False
+    if value.get("key") is CUT and ("message" in value or "messageTimestamp" in value):
+        return True
+    if value.get("data") is CUT and "event" in value:
+        return True
+    if any(value.get(key) is CUT for key in ("entry", "changes")):
+        return True
+    if _is_cut(value.get("data")) or _is_cut(value.get("body")):
+        return True
+    parts = value.get("entry") or value.get("changes")
+    return isinstance(parts, list) and any(part is CUT or _is_cut(part) for part in parts)

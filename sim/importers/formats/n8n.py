@@ -1,0 +1,267 @@
+"""Importer of n8n's executions: of its API, of its database, and the output of a Webhook node.
+
+An execution's data have the output of every node. The webhook is in the output of the node that began it: `body`,
+beside `headers`. Further nodes repeat it, so of one execution it counts once. What a node got back from sending is a
+reply.
+
+In the database, and in exports of it, the data are "flatted": one list, in which texts stand for places in that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from queue_core.channels.values import at, label, mapping, objects, text
+from queue_core.recording.format import Reply
+from sim.importers.base import Context, Evidence, Importer, Omission, Sample, Taken
+from sim.importers.formats.chatwoot import events_in
+from sim.importers.formats.tables.dumps import is_dump
+from sim.importers.formats.tables.rows import Row, json_of, rows_in, rows_of
+from sim.importers.formats.webhooks.bodies import Body, found_in
+from sim.importers.formats.webhooks.reading import BodyReader
+from sim.importers.sources import Source
+from sim.importers.times import Moment, moment_of
+
+NOT_BEGUN = "executions that no webhook began: tried again, parts of others, or after an error"
+NO_WEBHOOK = "executions without a webhook of a known provider"
+NO_DATA = "executions without their data (export them with includeData=true)"
+NOT_EXECUTION = "rows that are not executions"
+_OTHER_MODES = frozenset({"retry", "integration", "internal", "error", "evaluation"})
+_ENTITY = "execution_entity"
+_TABLES = frozenset({"", "data", "execution_data", "results"})
+_FLATTED_CHARACTERS_MAX = 64 * 1024 * 1024
+_STARTED_MAX = 1_000_000
+
+
+class _Output(NamedTuple):
+    """An item that a node put out."""
+
+    value: Mapping[str, Any]
+    started: Moment | None
+    finished: Moment | None
+
+
+class N8nExecutions(Importer):
+    """Executions of n8n, and items of its Webhook node."""
+
+    name = "n8n"
+    title = "executions of n8n"
+
+    def recognise(self, sample: Sample) -> Evidence | None:
+        """See Importer.recognise."""
+        rows = [row for row in rows_in(sample) if row.table.lower() in _TABLES]
+        executions = sum(_is_execution(row.fields) for row in rows)
+        if executions:
+            return Evidence(96, f"{executions} of the first {len(rows)} rows are executions of n8n")
+        items = sum(_is_item(_inner(row.fields)) for row in rows)
+        if items:
+            return Evidence(93, f"{items} of the first {len(rows)} values are items of n8n's Webhook node")
+        signs = ('"runData"', '\\"runData\\"', "execution_entity", "execution_data")
+        seen = [sign for sign in signs if sign in sample.text]
+        return Evidence(88, f"it has {' and '.join(seen)}, as n8n's executions do") if seen else None
+
+    def read(self, source: Source, context: Context) -> Iterator[Taken | Omission]:
+        """See Importer.read."""
+        reader = _Executions(context, dict(_starts(source)))
+        for row in rows_of(source):
+            if isinstance(row, Omission):
+                yield row
+            elif row.table.lower() != _ENTITY:
+                yield from reader.read(row)
+
+
+def _starts(source: Source) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Yields mode and start of the executions of a dump: it has them behind their data, in a table of their own."""
+    if is_dump(source.sample()):
+        entities = (row for row in rows_of(source) if isinstance(row, Row) and row.table.lower() == _ENTITY)
+        for row in islice(entities, _STARTED_MAX):
+            fields = row.fields
+            yield (
+                label(fields.get("id")),
+                (text(fields.get("mode")), fields.get("startedAt") or fields.get("createdAt")),
+            )
+
+
+def _is_execution(fields: Mapping[str, Any]) -> bool:
+    has_data = "resultData" in mapping(fields.get("data")) or "resultData" in text(fields.get("data"))
+    return (
+        has_data
+        or ("startedAt" in fields and ("workflowId" in fields or "mode" in fields))
+        or "executionId" in fields
+    )
+
+
+def _inner(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns an item without the `json` that n8n keeps it in."""
+    return mapping(fields["json"]) if isinstance(fields.get("json"), dict) else fields
+
+
+def _is_item(fields: Mapping[str, Any]) -> bool:
+    return "body" in fields and any(
+        name in fields for name in ("headers", "webhookUrl", "executionMode", "params")
+    )
+
+
+class _Executions:
+    """Reader of the executions of one file."""
+
+    def __init__(self, context: Context, starts: Mapping[str, tuple[str, Any]]) -> None:
+        self._context = context
+        self._bodies = BodyReader(context)
+        self._starts = starts
+        """Mode and start of executions whose rows do not have them."""
+
+    def read(self, row: Row) -> Iterator[Taken | Omission]:
+        """Yields what an execution, or an item of a node, brings."""
+        fields = row.fields
+        if row.table.lower() not in _TABLES:
+            yield Omission(NOT_EXECUTION, row.place)
+            return
+        if _is_item(_inner(fields)):
+            yield from self._item(fields, row.place)
+            return
+        if not _is_execution(fields):
+            yield Omission(NOT_EXECUTION, row.place)
+            return
+        execution = label(fields.get("executionId")) or label(fields.get("id"))
+        mode, started_at = text(fields.get("mode")), fields.get("startedAt") or fields.get("createdAt")
+        if execution in self._starts:
+            mode, started_at = self._starts[execution]
+        if mode in _OTHER_MODES:
+            yield Omission(NOT_BEGUN, row.place)
+            return
+        data = _data(fields.get("data"))
+        if not mapping(at(data, "resultData", "runData")):
+            yield Omission(NO_DATA, row.place)
+            return
+        yield from self._execution(
+            mapping(at(data, "resultData", "runData")), moment_of(started_at), row.place
+        )
+
+    def _item(self, fields: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
+        bodies = list(found_in(_inner(fields), place, None))
+        if not bodies:
+            yield from self._of_chatwoot([_Output(_inner(fields), None, None)], None, place)
+        for body in bodies:
+            yield from self._bodies.read(body)
+
+    def _execution(
+        self, runs: Mapping[str, Any], started: Moment | None, place: int
+    ) -> Iterator[Taken | Omission]:
+        outputs = sorted(_outputs(runs), key=lambda output: output.started.ms if output.started else 0)
+        webhook: Mapping[str, Any] | None = None
+        for output in outputs:
+            bodies = [body for body in found_in(output.value, place, None) if not _is_own(body.body)]
+            if bodies:
+                webhook = bodies[0].body
+                for body in bodies:
+                    yield from self._bodies.read(Body(body.body, place, started or output.started))
+                break
+        if webhook is None:
+            yield from self._of_chatwoot(outputs, started, place)
+            return
+        for output in outputs:
+            yield from self._replies(output, webhook, place)
+
+    def _of_chatwoot(
+        self, outputs: list[_Output], started: Moment | None, place: int
+    ) -> Iterator[Taken | Omission]:
+        """Yields the message of a webhook of Chatwoot, which many workflows begin with; an Omission without one."""
+        for output in outputs:
+            body = output.value.get("body")
+            events = events_in(
+                mapping(body) if isinstance(body, dict) else output.value, place, self._context
+            )
+            for event in events:
+                yield _at(event, started) if isinstance(event, Taken) and started else event
+            if events:
+                return
+        yield Omission(NO_WEBHOOK, place)
+
+    def _replies(self, output: _Output, webhook: Mapping[str, Any], place: int) -> Iterator[Taken | Omission]:
+        """Yields what a node got back from sending a message: from the Evolution API, or from the Cloud API."""
+        value = output.value
+        if at(value, "key", "fromMe") is True and "event" not in value:
+            body = {"event": "send.message", "instance": webhook.get("instance"), "data": value}
+            yield from self._bodies.read(Body(body, place, output.finished))
+            return
+        contacts, messages = objects(value.get("contacts")), objects(value.get("messages"))
+        is_answer = (
+            value.get("messaging_product") == "whatsapp" and contacts and messages and "metadata" not in value
+        )
+        if not is_answer or output.finished is None:
+            return
+        number = next(
+            (
+                text(at(mapping(change), "value", "metadata", "phone_number_id"))
+                for entry in objects(webhook.get("entry"))
+                for change in objects(entry.get("changes"))
+            ),
+            "",
+        )
+        phone, message_id = label(contacts[0].get("wa_id")), label(messages[0].get("id"))
+        if phone:
+            event = Reply(at=output.finished.ms, instance=number, phone=phone, who="bot", id=message_id)
+            yield Taken(event, place)
+
+
+def _at(taken: Taken, moment: Moment) -> Taken:
+    return taken._replace(event=msgspec.structs.replace(taken.event, at=moment.ms), precision="ms")
+
+
+def _is_own(body: Mapping[str, Any]) -> bool:
+    """Returns True for an answer of the Evolution API to sending, which has the shape of a message."""
+    return "instance" not in body and at(body, "data", "key", "fromMe") is True
+
+
+def _outputs(runs: Mapping[str, Any]) -> Iterator[_Output]:
+    """Yields the items that the nodes of an execution put out."""
+    for node in runs.values():
+        for run in objects(node):
+            started = moment_of(run.get("startTime"))
+            duration = run.get("executionTime")
+            finished = started
+            if started is not None and isinstance(duration, int | float) and not isinstance(duration, bool):
+                finished = Moment(started.ms + round(duration), has_zone=True, is_whole_second=False)
+            for branch in _lists(at(run, "data", "main")):
+                for item in objects(branch):
+                    value = item.get("json")
+                    if isinstance(value, dict):
+                        yield _Output(value, started, finished)
+
+
+def _lists(value: Any) -> list[Any]:
+    return [part for part in value if isinstance(part, list)] if isinstance(value, list) else []
+
+
+def _data(value: Any) -> Any:
+    """Returns the data of an execution, whether they stand there, in JSON, or flatted."""
+    if isinstance(value, str) and len(value) > _FLATTED_CHARACTERS_MAX:
+        return None
+    decoded = json_of(value)
+    return unflatted(decoded) if isinstance(decoded, list) else decoded
+
+
+def unflatted(flat: list[Any]) -> Any:
+    """Returns the value that a flatted list stands for: its first element, with the places that it names filled in."""
+    values = [
+        dict(part) if isinstance(part, dict) else list(part) if isinstance(part, list) else part
+        for part in flat
+    ]
+
+    def whole(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return values[int(value)] if value.isdecimal() and int(value) < len(values) else None
+
+    for value in values:
+        if isinstance(value, dict):
+            for name in value:
+                value[name] = whole(value[name])
+        elif isinstance(value, list):
+            value[:] = [whole(part) for part in value]
+    return values[0] if values else None

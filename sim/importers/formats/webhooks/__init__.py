@@ -1,0 +1,1 @@
+"""Bodies of webhooks, however they were logged."""

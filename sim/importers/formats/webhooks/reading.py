@@ -1,0 +1,194 @@
+"""Reading of one body: its messages, edits, replies and presence, with their times."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args
+
+from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.message import QueueMessage
+from queue_core.recording.format import (
+    Delete,
+    Edit,
+    MessageEvent,
+    Precision,
+    Presence,
+    PresenceState,
+    Reply,
+    Who,
+)
+from sim.importers.base import Context, Omission, Taken
+from sim.importers.formats.webhooks.bodies import Body
+from sim.importers.formats.webhooks.providers import (
+    ProviderName,
+    has_own_messages,
+    is_own,
+    own_messages,
+    parse,
+    presences,
+    provider_of,
+    statuses,
+)
+from sim.importers.times import Moment, ZoneFinder, moment_of
+
+NO_INSTANCE = "bot"
+"""Instance of messages whose webhook was logged without its envelope."""
+REPLIES_REMEMBERED = 50_000
+"""Number of replies that are remembered, so that one that is reported several times counts once."""
+_STATES = get_args(PresenceState)
+
+
+class BodyReader:
+    """Reader of the bodies of one file."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._log_zone = ZoneFinder(context, "The time before each line")
+        self._body_zone = ZoneFinder(context, "date_time")
+        self._replies: OrderedDict[tuple[str, str, str], None] = context.state.setdefault(
+            "replies", OrderedDict()
+        )
+
+    def read(self, found: Body) -> Iterator[Taken | Omission]:
+        """Yields what a body says, and what is left out of it."""
+        body, place = found.body, found.place
+        provider = provider_of(body)
+        if not (body.get("instance") or provider != "evolution"):
+            body = {**body, "instance": self._context.instance or NO_INSTANCE}
+        elif provider == "evolution-go" and not (body.get("instanceName") or body.get("instanceId")):
+            body = {**body, "instanceName": self._context.instance or NO_INSTANCE}
+        try:
+            if is_own(provider, body):
+                yield from self._own(provider, body, found)
+                return
+            inbound = parse(provider, body)
+        except InvalidWebhookError:
+            yield Omission("a webhook that the product would refuse", place)
+            return
+        for message in inbound.messages:
+            yield from self._message(message, found)
+        if inbound.unreadable:
+            yield Omission("a message that cannot be read", place, len(inbound.unreadable))
+        if inbound.skipped:
+            yield from self._skipped(provider, body, Counter(inbound.skipped), found)
+
+    def _message(self, message: QueueMessage, found: Body) -> Iterator[Taken | Omission]:
+        at, precision = self._arrival(found, message.timestamp)
+        if at is None:
+            yield Omission("a message without a time", found.place)
+            return
+        instance, phone, data = message.instance_name, message.user_phone, message.message_data
+        yield Taken(
+            MessageEvent(
+                at,
+                True,
+                instance,
+                phone,
+                message.id,
+                message.message,
+                data["kind"],
+                message.timestamp or None,
+            ),
+            found.place,
+            precision,
+        )
+        if change := data.get("change"):
+            target = change["id"]
+            if change["what"] == "deletion" and target:
+                event = Delete(at=at, instance=instance, phone=phone, id=target, by=message.id)
+                yield Taken(event, found.place, precision)
+            elif target:
+                edit = Edit(
+                    at=at, instance=instance, phone=phone, id=target, by=message.id, text=message.message
+                )
+                yield Taken(edit, found.place, precision)
+
+    def _skipped(
+        self, provider: ProviderName, body: Mapping[str, Any], skipped: Counter[str], found: Body
+    ) -> Iterator[Taken | Omission]:
+        """Yields replies and presence, which live traffic only counts, and counts the rest as it does."""
+        if has_own_messages(provider, body, skipped):
+            for inbound, who in own_messages(provider, body):
+                yield from self._replies_in(inbound, who, found)
+                skipped["own" if skipped["own"] else "event"] -= len(inbound.messages)
+        if provider == "cloud" and skipped["receipt"]:
+            for status in statuses(body):
+                skipped["receipt"] -= 1
+                yield self._reply(
+                    found, status.at_ms, (status.instance, status.phone, status.id, ""), "text", ""
+                )
+        if skipped["event"]:
+            for instance, phone, state in presences(provider, body):
+                at, precision = self._arrival(found, 0)
+                if state in _STATES and at is not None:
+                    skipped["event"] = 0
+                    event = Presence(
+                        at=at, instance=instance, phone=phone, state=cast("PresenceState", state)
+                    )
+                    yield Taken(event, found.place, precision)
+        for name, count in skipped.items():
+            if count > 0:
+                yield Omission(f"not a message of a user: {name}", found.place, count)
+
+    def _own(
+        self, provider: ProviderName, body: Mapping[str, Any], found: Body
+    ) -> Iterator[Taken | Omission]:
+        """Yields the reply in a body that holds nothing else."""
+        for inbound, who in own_messages(provider, body):
+            yield from self._replies_in(inbound, who, found)
+            for name, count in inbound.skipped.items():
+                yield Omission(f"not a message of a user: {name}", found.place, count)
+
+    def _replies_in(self, inbound: Inbound, who: Who, found: Body) -> Iterator[Taken | Omission]:
+        for message in inbound.messages:
+            data = message.message_data
+            if "change" in data:
+                yield Omission("a change of a reply", found.place)
+                continue
+            reply = (message.instance_name, message.user_phone, message.id, message.message)
+            yield self._reply(found, message.timestamp, reply, data["kind"], who)
+
+    def _reply(
+        self, found: Body, provider_ms: int, reply: tuple[str, str, str, str], kind: str, who: Who
+    ) -> Taken | Omission:
+        """Returns a reply, or an omission if it was reported before."""
+        instance, phone, message_id, words = reply
+        if message_id and (key := (instance, phone, message_id)) in self._replies:
+            return Omission("another report of a reply", found.place)
+        if message_id:
+            self._replies[key] = None
+            if len(self._replies) > REPLIES_REMEMBERED:
+                self._replies.popitem(last=False)
+        at, precision = self._arrival(found, provider_ms)
+        if at is None:
+            return Omission("a reply without a time", found.place)
+        event = Reply(at=at, instance=instance, phone=phone, who=who, id=message_id, text=words, kind=kind)
+        return Taken(event, found.place, precision)
+
+    def _arrival(self, found: Body, provider_ms: int) -> tuple[int | None, Precision]:
+        """Returns when a message arrived: by the log, else by the webhook, else by the provider's own time."""
+        logged = found.logged
+        if logged is None or logged.is_whole_second:
+            in_body = _time_in(found.body)
+            if in_body is not None and (logged is None or not in_body.is_whole_second):
+                zone = None if in_body.has_zone else self._body_zone
+                return _at(in_body, zone, provider_ms)
+        if logged is not None:
+            return _at(logged, None if logged.has_zone else self._log_zone, provider_ms)
+        return (provider_ms or None), "ms" if provider_ms % 1000 else "s"
+
+
+def _at(moment: Moment, zone: ZoneFinder | None, provider_ms: int) -> tuple[int, Precision]:
+    at = moment.ms if zone is None else zone.unix_ms(moment.ms, provider_ms)
+    return at, "s" if moment.is_whole_second else "ms"
+
+
+def _time_in(body: Mapping[str, Any]) -> Moment | None:
+    """Returns the time in the envelope: of WAHA milliseconds, of Evolution the server's local time with a false Z."""
+    if isinstance(written := body.get("date_time"), str):
+        moment = moment_of(written)
+        if moment is not None and (written.endswith("Z") or not moment.has_zone):
+            moment.has_zone = False
+        return moment
+    return moment_of(body.get("timestamp")) if "session" in body else None

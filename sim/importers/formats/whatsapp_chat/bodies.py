@@ -1,0 +1,72 @@
+"""Content of a message of a chat export: a text, media, a deleted message, or a notice of WhatsApp's own.
+
+Phones write notices in their own language. Where the form alone shows one, no language is needed: a mark of direction
+before the body, a text in `<…>`, a file's name. `phrases.py` has words for what has no such form.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sim.importers.formats.whatsapp_chat.headers import MARKS
+from sim.importers.formats.whatsapp_chat.media import (
+    UNKNOWN_KIND,
+    read_media,
+    without_edit_note,
+    without_marks,
+)
+from sim.importers.formats.whatsapp_chat.phrases import CALL, DELETED, ENCRYPTION
+
+NOTICE, DELETION = "notice", "deletion"
+_MARKED = re.compile(f"^[{MARKS}]*[\u200e\u200f][{MARKS}]*")
+_MARKED_LINE = re.compile("(?:^|\n)[\u200e\u200f]")
+_MAP = re.compile(
+    r"https://(?:maps\.google\.com/(?:maps)?\?q=|maps\.app\.goo\.gl/|foursquare\.com/v/)\S+\s*$"
+)
+_PLACE_CHARACTERS_MAX = 400
+_ENCRYPTION_CHARACTERS_MIN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The content of a message. `kind` is that of a recording, NOTICE, or DELETION for one that was deleted."""
+
+    text: str
+    kind: str = "text"
+
+
+def read_body(body: str, *, is_marked: bool, may_be_notice: bool) -> Body:
+    """Reads the body of a message.
+
+    `is_marked` says that a mark of direction stands before the message's date, which shows media; `may_be_notice`, that
+    phones of this kind (iOS) name an author before notices too.
+    """
+    plain = without_marks(body)
+    if not plain:
+        return Body("", UNKNOWN_KIND)
+    if media := read_media(body, is_marked=is_marked):
+        return Body(*media)
+    if kind := _kind(body, plain, may_be_notice=may_be_notice):
+        return Body("" if kind == DELETION else plain, kind)
+    return Body(without_edit_note(body))
+
+
+def _kind(body: str, plain: str, *, may_be_notice: bool) -> str:
+    """Returns the kind of a body that is not media; "" for a text."""
+    begins_marked = _MARKED.match(body) is not None
+    if DELETED.fullmatch(plain):
+        return DELETION
+    if len(plain) < _PLACE_CHARACTERS_MAX and _MAP.search(plain):
+        return "location"
+    if begins_marked and len(_MARKED_LINE.findall(body)) > 1:
+        return "poll"
+    if is_encryption_notice(plain) or CALL.match(plain) or (begins_marked and may_be_notice):
+        return NOTICE
+    return ""
+
+
+def is_encryption_notice(plain: str) -> bool:
+    """Returns True for the notice of encryption, which begins most chats, in any language."""
+    names_whatsapp = "WhatsApp" in plain or "واتساب" in plain
+    return len(plain) > _ENCRYPTION_CHARACTERS_MIN and names_whatsapp and ENCRYPTION.search(plain) is not None

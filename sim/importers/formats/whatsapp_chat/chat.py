@@ -1,0 +1,74 @@
+"""Reader of a chat export: its messages one by one, with what is not one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from queue_core.recording.format import TEXT_LENGTH_MAX
+from sim.importers.formats.whatsapp_chat.bodies import NOTICE, read_body
+from sim.importers.formats.whatsapp_chat.survey import Lines, Placed, Style, placed_lines, split_author
+
+BEFORE = "before"
+"""Kind of a line before the first message."""
+
+
+@dataclass(slots=True)
+class ChatMessage:
+    """A message of a chat. `at_ms` is local time as if it were UTC; `kind` is that of a body, or BEFORE."""
+
+    line: int
+    at_ms: int
+    author: str
+    text: str
+    kind: str
+    characters: int
+    has_seconds: bool = False
+
+
+@dataclass(slots=True)
+class _Open:
+    """A message whose lines are being read."""
+
+    placed: Placed
+    author: str
+    pieces: list[str] = field(default_factory=list)
+    characters: int = 0
+
+    def add(self, text: str) -> None:
+        """Adds a line, as long as the text is not longer than a recording may have it."""
+        if self.characters < TEXT_LENGTH_MAX:
+            self.pieces.append(text)
+        self.characters += len(text)
+
+
+def read_chat(lines: Lines, style: Style) -> Iterator[ChatMessage]:
+    """Yields the messages and notices of a chat, in the order of the file."""
+    message: _Open | None = None
+    for number, (placed, line) in enumerate(placed_lines(lines(), style), 1):
+        if placed is None:
+            if message is not None:
+                message.add(line.replace("\r\n", "\n"))
+            elif line.strip():
+                yield ChatMessage(number, 0, "", line.strip(), BEFORE, len(line))
+            continue
+        if message is not None:
+            yield _finished(message, style)
+        author, body = split_author(placed.header.rest, style.authors)
+        message = _Open(placed, author)
+        message.add(body + "\n")
+    if message is not None:
+        yield _finished(message, style)
+
+
+def _finished(message: _Open, style: Style) -> ChatMessage:
+    whole = "".join(message.pieces).rstrip("\r\n")
+    placed = message.placed
+    if not message.author:
+        return ChatMessage(placed.number, placed.at_ms, "", whole, NOTICE, len(whole))
+    body = read_body(whole, is_marked=placed.header.is_marked, may_be_notice=style.is_bracketed)
+    cut = max(0, message.characters - sum(map(len, message.pieces)))
+    text = body.text[:TEXT_LENGTH_MAX]
+    characters = len(body.text) + cut
+    has_seconds = placed.header.has_seconds
+    return ChatMessage(placed.number, placed.at_ms, message.author, text, body.kind, characters, has_seconds)

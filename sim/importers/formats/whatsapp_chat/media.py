@@ -1,0 +1,110 @@
+"""Media in the messages of a chat export: placeholders, and the names of attached files."""
+
+from __future__ import annotations
+
+import re
+
+from sim.importers.formats.whatsapp_chat.headers import MARKS
+from sim.importers.formats.whatsapp_chat.phrases import CALL, DELETED, EDITED, KINDS, OMITTED
+
+PLACEHOLDER_CHARACTERS_MAX = 60
+_PLACEHOLDER_WORDS_MAX = 3
+UNKNOWN_KIND = "media"
+"""Kind of media that are not named."""
+
+_EXTENSIONS = {
+    "image": "jpg jpeg png heic heif bmp tif tiff",
+    "video": "mp4 mov 3gp avi mkv webm",
+    "audio": "opus mp3 m4a aac ogg oga amr wav mpeg",
+    "sticker": "webp",
+    "contacts": "vcf",
+    "document": "pdf doc docx odt rtf txt xls xlsx ods csv ppt pptx odp key pages numbers zip rar 7z gz apk json xml "
+    "html htm ofx epub psd ai cdr svg dwg dxf eml ics gif mid exe msi p7s xps",
+}
+_KIND_BY_EXTENSION = {
+    extension: kind for kind, extensions in _EXTENSIONS.items() for extension in extensions.split()
+}
+_FILE_IN_BRACKETS = re.compile(
+    rf"[{MARKS}]*<[{MARKS}]*[^<>:：]{{2,40}}[:：]\s?(?P<file>[^<>]*?\.\w{{2,5}})[{MARKS}\s]*>"
+)
+"""Attached file on phones with iOS: `<attached: 00000012-PHOTO-2024-09-17-21-40-05.jpg>`."""
+_FILE_ATTACHED = re.compile(
+    rf"(?P<file>[^\n<>]{{1,250}}?\.\w{{0,5}})\s[(<][{MARKS}]*[^()<>\n]{{3,60}}[)>](?:\n(?P<caption>.*))?",
+    re.DOTALL,
+)
+"""Attached file on phones with Android, its caption below: `IMG-20240917-WA0001.jpg (file attached)`."""
+_FILE_NAMED = re.compile(r"(?P<file>(?:IMG|VID|AUD|PTT|STK|DOC|GIF)-\d{8}-WA\d+\.\w{0,5})(?:\s.{0,60})?")
+_ONLY_IN_BRACKETS = re.compile(rf"<[{MARKS}]*[^<>\n:]{{3,80}}>")
+_EDITED_MARKED = re.compile(rf"\s*[\u200e\u200f][{MARKS}]*<[^<>\n]{{4,80}}>[{MARKS}]*$")
+_MARKS = re.compile(f"[{MARKS}]+")
+_MARKS_AROUND = "\u200e\u200f\u202a\u202c"
+
+
+def read_media(body: str, *, is_marked: bool) -> tuple[str, str] | None:
+    """Returns caption and kind of a message that is media; None for any other.
+
+    `is_marked` says that a mark of direction stands before the date, where phones with iOS write it before media.
+    """
+    plain = without_marks(body)
+    if match := _FILE_IN_BRACKETS.search(body):
+        return _caption(body[: match.start()] + body[match.end() :]), _kind_of_file(match["file"])
+    if (match := _FILE_ATTACHED.fullmatch(plain)) and _is_file(match["file"]):
+        return (match["caption"] or "").strip(), _kind_of_file(match["file"])
+    if match := _FILE_NAMED.fullmatch(plain):
+        return "", _kind_of_file(match["file"])
+    if _ONLY_IN_BRACKETS.fullmatch(plain) or _is_unmarked_placeholder(body, plain):
+        return "", _kind_of_words(plain)
+    return _marked_placeholder(body, is_marked=is_marked)
+
+
+def _is_unmarked_placeholder(body: str, plain: str) -> bool:
+    """Returns True for words such as "image omitted" without a mark, as older phones with iOS write them."""
+    if _last_marked_part(body) is not None or len(plain) > PLACEHOLDER_CHARACTERS_MAX:
+        return False
+    if CALL.match(plain):
+        return False
+    is_short = len(plain.split()) <= _PLACEHOLDER_WORDS_MAX and plain[-1] not in "?!.…"
+    return is_short and OMITTED.search(plain) is not None and _kind_of_words(plain) != UNKNOWN_KIND
+
+
+def _marked_placeholder(body: str, *, is_marked: bool) -> tuple[str, str] | None:
+    last = _last_marked_part(body)
+    if last is None or len(last) > PLACEHOLDER_CHARACTERS_MAX or "\n" in last or DELETED.fullmatch(last):
+        return None
+    if not is_marked and not OMITTED.search(last):
+        return None
+    return _caption(body[: body.rfind(last)]), _kind_of_words(last)
+
+
+def _last_marked_part(body: str) -> str | None:
+    """Returns the text behind the last mark of direction of a body; None where there is none."""
+    index = max(body.rstrip(_MARKS_AROUND + " \n").rfind(mark) for mark in "\u200e\u200f")
+    return None if index < 0 else without_marks(body[index:])
+
+
+def _caption(text: str) -> str:
+    return without_edit_note(text).strip("\u2022 \n\t" + _MARKS_AROUND)
+
+
+def _is_file(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in _KIND_BY_EXTENSION or _FILE_NAMED.fullmatch(name) is not None
+
+
+def _kind_of_file(name: str) -> str:
+    if name.startswith(("AUD-", "PTT-")):
+        return "audio"
+    return _KIND_BY_EXTENSION.get(name.rpartition(".")[2].lower(), "document")
+
+
+def _kind_of_words(words: str) -> str:
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(words)), UNKNOWN_KIND)
+
+
+def without_marks(text: str) -> str:
+    """Returns a text without characters that have no width, and without white space around it."""
+    return _MARKS.sub("", text).strip()
+
+
+def without_edit_note(text: str) -> str:
+    """Returns a text without WhatsApp's note that it was edited."""
+    return EDITED.sub("", _EDITED_MARKED.sub("", text))

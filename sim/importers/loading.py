@@ -1,0 +1,165 @@
+"""Recordings for a replay from any files: recordings of this project as they are, all else imported in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from queue_core.recording.files import FILE_NAME
+from queue_core.recording.format import Recording
+from queue_core.recording.reader import read_recording, short_names
+from sim.importers.base import ImportFailedError
+from sim.importers.detection import detect, importer_named, unknown
+from sim.importers.formats.recordings import Recordings
+from sim.importers.importing import Import
+from sim.importers.sources import STANDARD_INPUT, Meter, Source, files_of, plain_source, sources_of
+from sim.importers.summary import Summary
+from sim.importers.taking import ImportOptions
+
+
+class Loaded(NamedTuple):
+    """Recordings, and what the imports among them made of their files."""
+
+    recordings: list[Recording]
+    imports: list[Summary]
+
+
+def load_any(
+    paths: Sequence[Path],
+    options: ImportOptions,
+    *,
+    skip_bad_lines: bool = False,
+    progress: Callable[[], None] = lambda: None,
+    meter: Meter | None = None,
+) -> Loaded:
+    """Reads recordings, and imports everything else; a path given twice is read once.
+
+    A file of this project is a recording each, but all files of a live recorder in a folder are one. What else is in a
+    folder becomes one recording. Raises RecordingError and ImportFailedError.
+    """
+    loader = _Loader(options, skip_bad_lines, progress, meter or Meter())
+    for path in dict.fromkeys(paths):
+        loader.take(path)
+    return loader.loaded()
+
+
+class _Entry(NamedTuple):
+    """A recording that is still to be read; `path` gives it its name."""
+
+    path: Path
+    read: Callable[[str], Recording]
+
+
+class _Loader:
+    """Loader that sorts paths into entries, and then reads them."""
+
+    def __init__(
+        self, options: ImportOptions, skip_bad_lines: bool, progress: Callable[[], None], meter: Meter
+    ) -> None:
+        self._options = options
+        self._skip_bad_lines = skip_bad_lines
+        self._progress = progress
+        self._meter = meter
+        self._entries: list[_Entry] = []
+        self._imports: list[Summary] = []
+        self._seen: set[Path] = set()
+
+    def take(self, path: Path) -> None:
+        """Sorts a path."""
+        if path != STANDARD_INPUT and path.is_dir():
+            self._take_folder(path)
+        elif self._is_new(path):
+            self._take_file(path)
+
+    def loaded(self) -> Loaded:
+        """Reads everything."""
+        names = short_names([entry.path for entry in self._entries])
+        recordings = [entry.read(name) for entry, name in zip(self._entries, names, strict=True)]
+        return Loaded([self._part_of(recording) for recording in recordings], self._imports)
+
+    def _is_new(self, path: Path) -> bool:
+        is_new = path.resolve() not in self._seen
+        self._seen.add(path.resolve())
+        return is_new
+
+    def _take_folder(self, folder: Path) -> None:
+        """Sorts the files of a folder that are named like recordings; without any, imports all that is in it."""
+        files = [file for file in files_of(folder) if file.parent == folder and self._is_new(file)]
+        live = [file for file in files if FILE_NAME.fullmatch(file.name)]
+        named = [file for file in files if file.suffix == ".jsonl" and file not in live]
+        if not live and not named:
+            self._import([folder], folder, self._options)
+            return
+        if live:
+            self._import(live, folder, replace(self._options, as_they_are=True))
+        foreign = []
+        for file in named:
+            if self._is_own(plain_source(file, self._meter), file):
+                self._entries.append(_Entry(file, partial(self._own, file)))
+            else:
+                foreign.append(file)
+        if foreign:
+            self._import(foreign, folder, self._options)
+
+    def _take_file(self, path: Path) -> None:
+        sources = list(sources_of([path], self._meter))
+        if not all(self._is_own(source, path) for source in sources):
+            self._import([path], path, self._options)
+            return
+        for source in sources:
+            inner = path if len(sources) == 1 else Path(source.name)
+            self._entries.append(_Entry(inner, partial(self._own_in, source)))
+
+    def _is_own(self, source: Source, path: Path) -> bool:
+        """Returns True for a recording of this project, and for a file that is named like one and nothing else."""
+        if self._options.format:
+            return isinstance(importer_named(self._options.format), Recordings)
+        sample = source.sample()
+        choice = detect(sample)
+        if choice is None:
+            if path.suffix == ".jsonl":
+                return True
+            raise unknown(sample)
+        return isinstance(choice[0], Recordings)
+
+    def _import(self, paths: list[Path], name_path: Path, options: ImportOptions) -> None:
+        def read(name: str) -> Recording:
+            work = Import(paths, options, progress=self._progress, meter=self._meter)
+            recording = work.recording(name)
+            if options.as_they_are and not self._skip_bad_lines and work.summary.left_out:
+                reason, number = next(iter(work.summary.left_out.items()))
+                raise ImportFailedError(
+                    f"{name_path}: {number:,} of: {reason}; --skip-bad-lines leaves such lines out"
+                )
+            self._imports.append(work.summary)
+            return recording
+
+        self._entries.append(_Entry(name_path, read))
+
+    def _own(self, file: Path, name: str) -> Recording:
+        return read_recording(file, name, skip_bad_lines=self._skip_bad_lines)
+
+    def _own_in(self, source: Source, name: str) -> Recording:
+        path = Path(source.name)
+        return read_recording(path, name, skip_bad_lines=self._skip_bad_lines, opener=source.open)
+
+    def _part_of(self, recording: Recording) -> Recording:
+        """Returns the part of a recording that `--from`, `--to` and `--instance` leave."""
+        options = self._options
+        low = float("-inf") if options.from_ms is None else options.from_ms - recording.epoch_ms
+        high = float("inf") if options.to_ms is None else options.to_ms - recording.epoch_ms
+        arrivals = tuple(
+            arrival
+            for arrival in recording.arrivals
+            if low <= arrival.at_ms < high and options.instance in ("", arrival.instance)
+        )
+        if len(arrivals) == len(recording.arrivals):
+            return recording
+        if not arrivals:
+            raise ImportFailedError(
+                f"{recording.name}: holds no message between --from and --to of this --instance"
+            )
+        return replace(recording, arrivals=arrivals, expect={})

@@ -1,0 +1,212 @@
+"""Files to import, whatever they are wrapped in: folders, archives, standard input, UTF-16."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from queue_core.recording.reader import numbered_lines
+from queue_core.text import visible
+from sim.importers.base import ImportFailedError, Sample
+from sim.importers.unpacking import (
+    FILES_MAX,
+    READ_ERRORS,
+    Bounded,
+    Opener,
+    Recoded,
+    Rejoined,
+    Unpacked,
+    failure,
+    members,
+    unpacker,
+)
+
+SAMPLE_BYTES = 256 * 1024
+LINE_BYTES_MAX = 16 * 1024**2
+"""Limit on a line; a webhook may hold a picture."""
+WRAPPINGS_MAX = 3
+"""Limit on archives within archives."""
+STANDARD_INPUT = Path("-")
+
+_BUFFER_BYTES = 256 * 1024
+_ZIP, _TAR, _TAR_AT = b"PK\x03\x04", b"ustar", 257
+_UTF8_MARK = b"\xef\xbb\xbf"
+_ENCODINGS = (
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"{\0", "utf-16-le"),
+    (b"[\0", "utf-16-le"),
+    (b"\0{", "utf-16-be"),
+    (b"\0[", "utf-16-be"),
+)
+"""First bytes of files in UTF-16."""
+
+
+@dataclass
+class Meter:
+    """Number of bytes read from disk so far, over all files and passes."""
+
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file to import. It may be read several times."""
+
+    name: str
+    """Name for people; a file in an archive has that of the archive first."""
+    opener: Opener
+    path: Path | None = None
+    """The file itself, if it is a plain file on disk."""
+
+    def open(self) -> BinaryIO:
+        """Opens the file's content, in UTF-8 without a byte order mark. Raises ImportFailedError."""
+        try:
+            stream = self.opener()
+            start = stream.read(4)
+        except READ_ERRORS as error:
+            raise failure(self.name, error) from None
+        whole = _buffered(Rejoined(self.name, start.removeprefix(_UTF8_MARK), stream))
+        for mark, encoding in _ENCODINGS:
+            if start.startswith(mark):
+                return _buffered(Recoded(self.name, whole, encoding))
+        return whole
+
+    def lines(self) -> Iterator[tuple[int, bytes | None]]:
+        """Yields numbered lines with their ends, None in place of a line over LINE_BYTES_MAX."""
+        with self.open() as stream:
+            yield from numbered_lines(stream, LINE_BYTES_MAX)
+
+    def sample(self) -> Sample:
+        """Reads the beginning. Raises ImportFailedError."""
+        with self.open() as stream:
+            data = stream.read(SAMPLE_BYTES)
+            if b"\n" not in data:  # the first line may hold a picture
+                data += stream.readline(LINE_BYTES_MAX)
+            return Sample(self.name, data, is_whole=not stream.read(1))
+
+
+def sources_of(paths: Iterable[Path], meter: Meter) -> Iterator[Source]:
+    """Yields the files at the paths, in order; `-` is standard input. Raises ImportFailedError."""
+    for path in paths:
+        if path == STANDARD_INPUT:
+            yield from _unwrapped(_standard_input())
+            continue
+        for file in files_of(path):
+            yield from _unwrapped(plain_source(file, meter))
+
+
+def plain_source(path: Path, meter: Meter) -> Source:
+    """Returns a file on disk as it is, packed or not."""
+    return Source(visible(str(path)), _metered(path, meter), path)
+
+
+def size_of(paths: Iterable[Path]) -> int:
+    """Returns the number of bytes in the files at the paths, as far as it is known."""
+    total = 0
+    for path in paths:
+        if path != STANDARD_INPUT:
+            for file in files_of(path):
+                with suppress(OSError):
+                    total += file.stat().st_size
+    return total
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns the path itself, or all files in the folder and the folders in it, without hidden ones."""
+    try:
+        if not path.exists():
+            raise ImportFailedError(f"{visible(str(path))}: does not exist")
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise ImportFailedError(f"{visible(str(path))}: is neither a file nor a folder")
+        files = []
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
+                files.append(file)
+                if len(files) > FILES_MAX:
+                    raise ImportFailedError(f"{visible(str(path))}: holds more than {FILES_MAX:,} files")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImportFailedError(f"{visible(str(path))}: cannot be read: {reason}") from None
+    if not files:
+        raise ImportFailedError(f"{visible(str(path))}: is a folder without files")
+    return files
+
+
+def _unwrapped(source: Source, depth: int = 0) -> Iterator[Source]:
+    """Yields the source, or what is in it if it is an archive."""
+    try:
+        with source.opener() as stream:
+            start = stream.read(512)
+            packed_bytes = _size(stream)
+    except READ_ERRORS as error:
+        raise failure(source.name, error) from None
+    if start[_TAR_AT:].startswith(_TAR):
+        raise ImportFailedError(f"{source.name}: is a tar archive; unpack it, and import its folder")
+    unpack = unpacker(start)
+    if unpack is None and not start.startswith(_ZIP):
+        yield source
+        return
+    if depth == WRAPPINGS_MAX:
+        raise ImportFailedError(f"{source.name}: has archives within archives; unpack it first")
+    if unpack is not None:
+        content = _bounded(source.name, lambda: unpack(source.name, source.opener()), packed_bytes)
+        yield from _unwrapped(Source(source.name, content), depth + 1)
+        return
+    for name, size, open_member in members(source.name, source.opener):
+        inner = f"{source.name}/{name}"
+        yield from _unwrapped(Source(inner, _bounded(inner, open_member, size)), depth + 1)
+
+
+def _size(stream: BinaryIO) -> int:
+    """Returns the bytes of a file on disk, at least 1; those of a file in an archive are not known before the end."""
+    try:
+        return max(1, stream.seek(0, io.SEEK_END))
+    except (OSError, io.UnsupportedOperation):
+        return 1 << 40
+
+
+def _bounded(name: str, unpack: Callable[[], Unpacked], packed_bytes: int) -> Opener:
+    return lambda: _buffered(Bounded(name, unpack(), packed_bytes))
+
+
+def _buffered(raw: io.RawIOBase) -> BinaryIO:
+    return cast("BinaryIO", io.BufferedReader(raw, _BUFFER_BYTES))
+
+
+class _MeteredFile(io.FileIO):
+    """File that counts what is read of it."""
+
+    def __init__(self, path: Path, meter: Meter) -> None:
+        super().__init__(path)
+        self._meter = meter
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any writable buffer
+        count = super().readinto(buffer)
+        self._meter.bytes_read += count
+        return count
+
+
+def _metered(path: Path, meter: Meter) -> Opener:
+    return lambda: _buffered(_MeteredFile(path, meter))
+
+
+def _standard_input() -> Source:
+    """Puts standard input into a temporary file, so that it can be read several times."""
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - it lives as long as the source
+    shutil.copyfileobj(sys.stdin.buffer, file, 1024 * 1024)
+    file.flush()
+
+    def opener() -> BinaryIO:
+        return Path(file.name).open("rb")
+
+    return Source("standard input", opener)

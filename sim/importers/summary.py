@@ -1,0 +1,118 @@
+"""Summary of an import: what was taken, what was left out and why, and what is known of the times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from queue_core.recording.format import PRECISIONS, MessageEvent, Precision, RecordedEvent
+from sim.importers.base import Omission
+
+PLACES_MAX = 1_000
+"""Number of places that are kept for each reason."""
+REASONS_MAX = 500
+
+
+@dataclass
+class LeftOut:
+    """Things that were left out for one reason."""
+
+    number: int = 0
+    places: list[int] = field(default_factory=list)
+    """Lines, or numbers of records: the first PLACES_MAX."""
+
+
+@dataclass
+class FileSummary:
+    """One file of an import."""
+
+    name: str
+    format: str = ""
+    """Name of its format; "" for a file that was left out."""
+    title: str = ""
+    evidence: str = ""
+    """Signs of the format, in words."""
+    events: Counter[str] = field(default_factory=Counter)
+    """Number of events taken, by name."""
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+
+    def omit(self, omission: Omission) -> None:
+        """Counts something that was left out."""
+        reason = omission.reason
+        if reason not in self.left_out and len(self.left_out) >= REASONS_MAX:
+            reason = "other reasons"
+        entry = self.left_out.setdefault(reason, LeftOut())
+        entry.number += omission.number
+        if len(entry.places) < PLACES_MAX:
+            entry.places.append(omission.place)
+
+
+@dataclass
+class Summary:
+    """A whole import. Times are Unix milliseconds of the messages; None without any."""
+
+    files: list[FileSummary] = field(default_factory=list)
+    first_ms: int | None = None
+    last_ms: int | None = None
+    precision: Precision = "ms"
+    coarse: int = 0
+    """Number of events whose time is known to the second or minute only."""
+    instances: set[str] = field(default_factory=set)
+    conversations: set[int] = field(default_factory=set)
+    """Hashes of the conversations that messages came from."""
+
+    def take(self, event: RecordedEvent, precision: Precision) -> None:
+        """Counts an event that goes into the recording, with its names as they stand there."""
+        if precision != "ms":
+            self.coarse += 1
+            self.precision = max(self.precision, precision, key=PRECISIONS.index)
+        if isinstance(event, MessageEvent):
+            self.first_ms = event.at if self.first_ms is None else min(self.first_ms, event.at)
+            self.last_ms = event.at if self.last_ms is None else max(self.last_ms, event.at)
+            self.instances.add(event.instance)
+            self.conversations.add(hash((event.instance, event.phone)))
+
+    @property
+    def events(self) -> Counter[str]:
+        """Number of events taken, by name."""
+        return sum((file.events for file in self.files), Counter[str]())
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Number of things left out, by reason, the most first."""
+        counts = Counter[str]()
+        for file in self.files:
+            for reason, entry in file.left_out.items():
+                counts[reason] += entry.number
+        return Counter(dict(counts.most_common()))
+
+    def as_json(self) -> dict[str, object]:
+        """Returns the facts as a JSON object."""
+        return {
+            "schema": 1,
+            "kind": "import",
+            "files": [
+                {
+                    "name": file.name,
+                    "format": file.format,
+                    "evidence": file.evidence,
+                    "events": dict(file.events),
+                    "left_out": {
+                        reason: {"number": entry.number, "places": entry.places}
+                        for reason, entry in file.left_out.items()
+                    },
+                    "notes": list(file.notes),
+                }
+                for file in self.files
+            ],
+            "events": dict(self.events),
+            "left_out": dict(self.left_out),
+            "instances": len(self.instances),
+            "conversations": len(self.conversations),
+            "first_ms": self.first_ms,
+            "last_ms": self.last_ms,
+            "precision": self.precision,
+            "coarse": self.coarse,
+        }

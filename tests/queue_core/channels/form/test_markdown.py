@@ -1,0 +1,231 @@
+"""Markdown in WhatsApp's formatting, by examples: what is written anew, and what only looks like Markdown and stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from queue_core.channels.form.markdown import CHARACTERS_MAX, converted
+
+WRITTEN_ANEW = [
+    ("**Hours**: 9 to 5", "*Hours*: 9 to 5"),
+    ("__Open daily__ from 9", "*Open daily* from 9"),
+    ("**a b** and *c d*", "*a b* and _c d_"),
+    ("***both*** and **_both_** and *__both of them__*", "*_both_* and *_both_* and *_both of them_*"),
+    ("**bold with *italic* inside**", "*bold with _italic_ inside*"),
+    ("~~old~~ new", "~old~ new"),
+    ("**one\ntwo** three", "*one*\n*two* three"),
+    ("`**x**` and ``a`b`` and **`c`**", "`**x**` and ``a`b`` and `c`"),
+    ("**see `code` now**", "*see* `code` *now*"),
+    # links, which a customer can tap
+    ("[our site](https://a.example/b_c_d)", "our site (https://a.example/b_c_d)"),
+    ("[https://a.example](https://a.example/)", "https://a.example/"),
+    ("[a.example](https://www.a.example)", "https://www.a.example"),
+    ("[wiki](https://a.example/b_(c))", "wiki (https://a.example/b_(c))"),
+    ("**[our site](https://a.example)**", "*our site* (https://a.example)"),
+    ("**https://a.example/x_**, soon", "https://a.example/x_, soon"),
+    ("<https://a.example/b> and <a@b.example>", "https://a.example/b and a@b.example"),
+    ("[mail](mailto:a@b.example) [call](tel:+9665)", "mail (a@b.example) call (+9665)"),
+    ("[site][s] and [S]\n\n[s]: https://a.example", "site (https://a.example) and S (https://a.example)"),
+    ("[top](#top)", "top"),
+    ("![logo](https://a.example/i.png)", "logo (https://a.example/i.png)"),
+    ("![](https://a.example/i.png)", "https://a.example/i.png"),
+    ('[x](https://a.example "title")', "x (https://a.example)"),
+    # blocks
+    ("# Title", "*Title*"),
+    ("### The *best* **title** ###", "*The _best_ title*"),
+    ("> ## Quoted", "> *Quoted*"),
+    ("```python\nx = **a**\n```", "```\nx = **a**\n```"),
+    ("~~~\ncode\n~~~", "```\ncode\n```"),
+    ("- ```js\n  a\n  ```\n- b", "- ```\n  a\n  ```\n- b"),
+    ("```js\ncut off", "```\ncut off\n```"),
+    ("+ one\n+ two", "- one\n- two"),
+    ("- [ ] open\n- [x] done\n  1. [X] nested", "- ☐ open\n- ☑ done\n  1. ☑ nested"),
+    ("1. **one**\n   - *two*\n2) three", "1. *one*\n   - _two_\n2) three"),
+    ("> **said**\n> so", "> *said*\n> so"),
+    ("a\n\n---\n\nb\n***\nc\n* * *", "a\n\n———\n\nb\n———\nc\n———"),
+    ("see[^1] and[^n]\n\n[^1]: one\n[^n]: two", "see(1) and(n)\n\n(1): one\n(n): two"),
+    # HTML, escapes, entities
+    ("a<br>b<br/>c", "a\nb\nc"),
+    ("<b>bold</b> <i>it</i> <del>old</del> <u>u</u>", "*bold* _it_ ~old~ u"),
+    ("<b> spaced </b>x", "*spaced* x"),
+    ('<a href="https://a.example">site</a>', "site (https://a.example)"),
+    ("a<!-- hidden -->b", "ab"),
+    (r"5 \* 4, snake\_case, \#1, 1\. x", "5 * 4, snake_case, #1, 1. x"),
+    ("A &amp; B &lt;3 &copy;&nbsp;C", "A & B <3 © C"),
+    ("one  \ntwo\\\nthree", "one\ntwo\nthree"),
+    # marks inside words, which WhatsApp does not read
+    ("super**bold**ly", "superboldly"),
+    ("请**立即**联系", "请立即联系"),
+    ("**注意：**请联系", "注意：请联系"),
+    ("الـ**كتاب** هنا", "الـكتاب هنا"),
+    ("**مرحبا** بكم في *متجرنا*، اليوم", "*مرحبا* بكم في _متجرنا_، اليوم"),
+    ("\u200f**ملاحظة**\u200f: نص", "\u200f*ملاحظة*\u200f: نص"),
+    ("**2 * 3 = 6**", "2 * 3 = 6"),
+    ("line\r\n**x**", "line\n*x*"),
+]
+
+STAYS = [
+    "2*3*4 and 5 * 4 and 2**3**4 and a ** b ** c",
+    "snake_case, __init__.py, __name__, file_name_x.txt, _private",
+    "~10 minutes, ~5 km, ~~ and ~~~",
+    "#1 and #hashtag",
+    "call +966 50 000 0000, *123# or *#06#",
+    "$5 - $10, 5*10=50, 100%",
+    "https://a.example/_foo_/*bar*/__baz__?x=a_b_c&y=~1~",
+    "www.a.example/x_y_z and first_last@b.example",
+    "*bold* _italic_ ~strike~ `code` ```code```",
+    "*Hours:*\n* one\n* two\n- three\n1. four\n> quote",
+    "*_both_* and _*both*_",
+    "> 50 people\n>50 people",
+    "Use <name> and x < y > z and <b> alone",
+    "[x](y) and f[0](1) and [note] and [ ] and [^0-9]",
+    "[Note]: Nice",
+    "C:\\Users\\name and a\\b",
+    "    indented **",
+    "Title\n=====\ntext\n-----\nmore",
+    "~~~ Welcome ~~~\nto us",
+    "| a | b |\n| c | d |",
+    "AT&T, R&D, &c, &foo;",
+    "1986. A great year\n- 5 degrees\n+ 5 points\n+966 5",
+    "١. واحد\n٢. اثنان *ثلاثة*",
+    "a  b   c \n\n\n\n d\t",
+    "**",
+    "****\n",
+    "",
+    "   ",
+    "````\n```js\na\n```\n````",
+    "<!-- nothing else -->",
+    ":-* ^_^ *_* ;_;",
+]
+
+
+@pytest.mark.parametrize(("markdown", "expected"), WRITTEN_ANEW)
+def test_markdown_is_written_anew(markdown: str, expected: str) -> None:
+    assert converted(markdown) == expected
+    assert converted(expected) == expected
+
+
+@pytest.mark.parametrize("text", STAYS)
+def test_a_text_that_only_looks_like_markdown_stays(text: str) -> None:
+    assert converted(text) == text
+
+
+@pytest.mark.parametrize("sign", ["**b**", "# T", "[x](https://a.example)", "~~s~~", "```py\nx\n```"])
+def test_one_star_is_italic_beside_markdown_and_bold_without(sign: str) -> None:
+    assert converted("say *x*") == "say *x*"
+    assert converted(f"say *x*\n\n{sign}").startswith("say _x_\n")
+
+
+def test_escapes_stay_where_the_text_would_be_markdown_without_them() -> None:
+    assert converted(r"\*\*x\*\* is **bold**") == r"\*\*x\*\* is *bold*"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        (
+            "Prices:\n\n| Day | Hours |\n|---|--:|\n| Mon | **9-5** |\n| Tue | 10 |\n\nEnd",
+            "Prices:\n\n*Day* – *Hours*\nMon: *9-5*\nTue: 10\n\nEnd",
+        ),
+        (
+            "| Plan | Price | Users |\n|:--|---|:-:|\n| Basic | 10 | 5 |\n| Pro | | `x` |",
+            "Plan: *Basic*\nPrice: 10\nUsers: 5\n\nPlan: *Pro*\nUsers: `x`",
+        ),
+        ("| One |\n|---|\n| a<br>b |", "*One*\na b"),
+        ("| | A | B |\n|---|---|---|\n| x | 1 | 2 |", "*x*\nA: 1\nB: 2"),
+        ("| A | B | C |\n|---|---|---|", "*A* – *B* – *C*"),
+        ("> | A | B |\n> |---|---|\n> | 1 | 2 |", "> *A* – *B*\n> 1: 2"),
+    ],
+)
+def test_a_table_is_lines(markdown: str, expected: str) -> None:
+    assert converted(markdown) == expected
+    assert converted(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("markdown", "expected"),
+    [
+        ("# T\n**b** *i* ~~s~~ `c` [x](https://a.example)", "T\nb i s c x (https://a.example)"),
+        ("```py\nx\n```", "x"),
+        ("*bold* and 2*3*4", "bold and 2*3*4"),
+    ],
+)
+def test_plain_text_has_no_marks(markdown: str, expected: str) -> None:
+    assert converted(markdown, has_marks=False) == expected
+
+
+def test_a_reply_that_is_too_long_for_whatsapp_is_not_read() -> None:
+    text = "**b** " * (CHARACTERS_MAX // 6 + 1)
+    assert converted(text) == text
+
+
+HOSTILE = (
+    *(
+        "*",
+        "*a ",
+        "*_",
+        "[",
+        "[a](",
+        ">",
+        "> ",
+        "`",
+        "`a``b",
+        "<",
+        "&",
+        "![",
+        "- a\n",
+        "- ",
+        "~~a ",
+        "|a|b|\n|-|-|\n",
+    ),
+    *(
+        "|",
+        "a|b\n",
+        "<!--",
+        "\\*",
+        " ",
+        "\n",
+        "a\n===\n",
+        "[a](b",
+        "<a:",
+        "**a *b ",
+        "__a__",
+        "# ",
+        "```\n",
+        "~~~\n",
+    ),
+    *(
+        "~~~ a b\n",
+        "~~~a\n",
+        "<b>",
+        "<b>a</b>",
+        "**a",
+        "https://",
+        "https://(",
+        "**a:b",
+        "[^1] ",
+        "+ a\n",
+        "<br>",
+    ),
+    *(
+        "[a]: http://b\n[a]",
+        "[s][s] ",
+        "**" + "a" * 100,
+        "a\n",
+        "[a](http://b.c) ",
+        "1. a\n\n",
+        "<b>*",
+        "a  \n",
+    ),
+)
+
+
+@pytest.mark.timeout(120)
+def test_the_time_grows_with_the_length() -> None:
+    """A square of the length would take a minute."""
+    for piece in HOSTILE:
+        began = time.process_time()
+        converted((piece * CHARACTERS_MAX)[: CHARACTERS_MAX // 2])
+        assert time.process_time() - began < 10, piece

@@ -1,0 +1,222 @@
+"""Pace of a process: what goes unasked, what waits, what is put off, and what a refusal changes; in simulated time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+
+import pytest
+from redis.asyncio import Redis
+
+from queue_core import MessageQueue, QueueError, QueueUnavailableError, RetryLaterError, UnsupportedRedisError
+from queue_core.channels.base import NumberLimitError
+from queue_core.channels.pacing import Pacer
+from queue_core.queue.pacing import Pacing
+from queue_core.redis.scripts.answers import PaceAnswer
+
+
+class Time:
+    """Time that goes on only when somebody waits, in seconds."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        """Returns the time of a process."""
+        return self.now_s
+
+    def ms(self) -> int:
+        """Returns the time of Redis."""
+        return 1_790_000_000_000 + int(self.now_s * 1000)
+
+
+class World:
+    """Processes that send in turn, each with a pace of its own, and the moments at which messages went."""
+
+    def __init__(self, redis: Redis, *, processes: int = 1, per_s: int = 80) -> None:
+        self.time = Time()
+        self.queue = MessageQueue(redis, clock=self.time.ms, rng=random.Random(1))
+        self.asked = 0
+        self.went_at: list[float] = []
+        self.refuses = 0
+        world = self
+
+        class Counted(Pacing):
+            async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+                world.asked += 1
+                return await super().take(number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
+
+        counted = Counted(self.queue.pacing._access)
+        self.pacers = [
+            Pacer(counted, {"cloud": per_s}, clock=self.time, sleep=self.sleep) for _ in range(processes)
+        ]
+
+    async def sleep(self, seconds: float) -> None:
+        self.time.now_s += seconds
+
+    async def parts(self, count: int) -> AsyncGenerator[None, None]:
+        """A channel that sends so many parts."""
+        for number in range(count):
+            if number:
+                yield
+            if self.refuses:
+                self.refuses -= 1
+                raise NumberLimitError("not sent: too many", after_ms=3_000)
+            self.went_at.append(self.time.now_s)
+
+    async def send(self, process: int = 0, parts: int = 1, number: str = "1", channel: str = "cloud") -> int:
+        """Sends a reply; returns the number of stops between its parts."""
+        paced = self.pacers[process].paced(channel, number, self.parts(parts))
+        return len([stop async for stop in paced])
+
+    def most_in_a_second(self) -> int:
+        """Returns the largest number of messages that went within a second."""
+        times = sorted(self.went_at)
+        return max(sum(time - 1 < other <= time for other in times) for time in times)
+
+
+async def test_far_below_the_rate_nobody_is_asked(redis_client: Redis) -> None:
+    world = World(redis_client, processes=3)
+    for number in range(60):
+        await world.send(number % 3)
+        world.time.now_s += 0.08
+    assert world.asked == 0
+    assert await redis_client.keys() == []
+    assert world.time.now_s == pytest.approx(1_000 + 60 * 0.08), "and nothing waited"
+
+
+async def test_a_long_reply_keeps_its_parts_and_waits_between_them(redis_client: Redis) -> None:
+    world = World(redis_client, per_s=16)
+    assert await world.send(parts=40) == 39
+    assert len(world.went_at) == 40
+    assert world.most_in_a_second() <= 16
+    assert world.time.now_s >= 1_001.5
+
+
+async def test_processes_share_the_rate(redis_client: Redis) -> None:
+    """All of them send as fast as they can; five messages each go before they ask."""
+    world = World(redis_client, processes=4)
+    for number in range(600):
+        await world.send(number % 4)
+    assert world.most_in_a_second() <= 80
+    assert world.time.now_s - 1_000 >= 600 / 80 - 1.1
+    assert world.time.now_s - 1_000 <= 600 / 80 + 0.5, "the rate is used"
+
+
+async def test_who_does_not_ask_adds_a_sixteenth_at_most(redis_client: Redis) -> None:
+    world = World(redis_client, processes=4)
+    for number in range(400):
+        await world.send(number % 3)
+        if number % 20 == 0:
+            await world.send(3)
+    assert 80 <= world.most_in_a_second() <= 80 + 5 * 4
+
+
+async def test_a_wait_that_is_too_long_puts_the_turn_off(redis_client: Redis) -> None:
+    """The attempt does not count, no part is lost, and nothing went."""
+    world = World(redis_client, per_s=1)
+    await world.send()
+    await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
+    await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
+    await world.queue.pacing.take("cloud:1", per_s=1, count=1, wait_ms_max=9_000)
+    with pytest.raises(RetryLaterError, match="rate of 1 messages a second") as raised:
+        await world.send()
+    assert raised.value.blames == "limit"
+    assert (raised.value.after_ms or 0) > 2_000
+    assert len(world.went_at) == 1
+
+
+async def test_a_refusal_slows_all_processes_down(
+    redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(redis_client, processes=2)
+    world.refuses = 1
+    with pytest.raises(NumberLimitError):
+        await world.send(0)
+    assert "cloud of 1 slows down" in caplog.text
+    with pytest.raises(RetryLaterError, match="slows down"):
+        await world.send(0)
+    for _ in range(5):
+        await world.send(1)
+    with pytest.raises(RetryLaterError, match="slows down"):
+        await world.send(1)
+    world.time.now_s += 3
+    world.went_at.clear()
+    for number in range(80):
+        await world.send(number % 2)
+    assert 30 <= world.most_in_a_second() <= 40
+
+
+async def test_a_number_without_a_rate_slows_down_too(redis_client: Redis) -> None:
+    world = World(redis_client)
+    for _ in range(200):
+        await world.send(channel="waha")
+    assert world.asked == 0
+    world.refuses = 1
+    with pytest.raises(NumberLimitError):
+        await world.send(channel="waha")
+    world.time.now_s += 3
+    world.went_at.clear()
+    for _ in range(30):
+        await world.send(channel="waha")
+    assert world.most_in_a_second() <= 10
+    world.time.now_s += 60
+    asked = world.asked
+    for _ in range(200):
+        await world.send(channel="waha")
+    assert world.asked - asked <= 1, "it is fast again, and nobody is asked"
+
+
+async def test_another_number_is_not_concerned(redis_client: Redis) -> None:
+    world = World(redis_client)
+    world.refuses = 1
+    with pytest.raises(NumberLimitError):
+        await world.send(number="1")
+    await world.send(number="2")
+    assert len(world.went_at) == 1
+
+
+@pytest.mark.parametrize("kind", [QueueUnavailableError, UnsupportedRedisError, QueueError])
+async def test_messages_go_while_redis_is_away_or_refuses(
+    redis_client: Redis, kind: type[QueueError]
+) -> None:
+    """A limit of our own must not stop what the provider would take."""
+    world = World(redis_client, per_s=16)
+
+    class Away(Pacing):
+        async def take(self, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+            world.asked += 1
+            raise kind("away")
+
+        async def slow_down(self, number: str, *, per_s: int, asked_ms: int) -> PaceAnswer:
+            raise kind("away")
+
+    world.pacers = [
+        Pacer(Away(world.queue.pacing._access), {"cloud": 16}, clock=world.time, sleep=world.sleep)
+    ]
+    await world.send(parts=30)
+    world.refuses = 1
+    with pytest.raises(NumberLimitError):
+        await world.send()
+    assert len(world.went_at) == 30
+    assert world.asked == 1, "the next message does not wait for Redis again"
+    world.time.now_s += 5
+    await world.send(parts=2)
+    assert world.asked == 2
+
+
+async def test_the_channel_is_closed_when_the_sending_ends_early(redis_client: Redis) -> None:
+    world, closed = World(redis_client), asyncio.Event()
+
+    async def parts() -> AsyncGenerator[None, None]:
+        try:
+            yield
+            yield
+        finally:
+            closed.set()
+
+    paced = world.pacers[0].paced("cloud", "1", parts())
+    await anext(paced)
+    await paced.aclose()
+    assert closed.is_set()

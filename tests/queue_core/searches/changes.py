@@ -1,0 +1,60 @@
+"""Edits and deletions of one conversation, as the contract has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+What = Literal["edit", "deletion"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An edit that waits for its message. `ms` is the provider's time."""
+
+    id: str
+    ms: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A change that came when its message could not be changed; `stands_for` is the id that is read instead, or ""."""
+
+    what: What
+    ms: int
+    stands_for: str
+
+
+@dataclass(slots=True)
+class Changes:
+    """Changes of a conversation that are not carried out yet."""
+
+    beside: dict[str, Edit | None] = field(default_factory=dict)
+    """Edits of messages that wait, by the ids of these; None for a deletion."""
+    notes: dict[str, Note] = field(default_factory=dict)
+    is_reply_outdated: bool = False
+    """True if a message was changed while it was being answered."""
+
+    def counts_less(self, what: What, ms: int, target: str) -> bool:
+        """Return True for a change of a message that was changed before, later or for good."""
+        note = self.notes.get(target)
+        if note is None:
+            return False
+        return note.what == "deletion" or (what == "edit" and 0 < ms < note.ms)
+
+    def id_of(self, target: str) -> str:
+        """Return the id of what is read for a message."""
+        note = self.notes.get(target)
+        return note.stands_for if note and note.stands_for else target
+
+    def keep(self, target: str, change_id: str, edit: Edit | None) -> list[str]:
+        """Keep a change for a message that waits. Return the ids of the changes that nobody needs any more."""
+        if target in self.beside:
+            earlier = self.beside[target]
+            if edit and (earlier is None or 0 < edit.ms < earlier.ms):
+                return [change_id]
+            self.beside[target] = edit
+            return ([earlier.id] if earlier else []) + ([] if edit else [change_id])
+        self.beside[target] = edit
+        return [] if edit else [change_id]

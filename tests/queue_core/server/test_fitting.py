@@ -1,0 +1,25 @@
+"""Shortening of messages that are too large."""
+
+from __future__ import annotations
+
+import msgspec
+
+from queue_core.message import as_edit, change_of, encode
+from queue_core.server.fitting import CUT, fit
+from tests.queue_core.bot import message
+
+
+def test_both_texts_of_a_large_edit_are_cut() -> None:
+    edit = as_edit(msgspec.structs.replace(message("e"), message='"' * 60_000), "m")
+    fitted = fit(edit, 40_000)
+    change = fitted.message.message_data["change"]
+    assert (fitted.missing, change_of(fitted.message)) == ("text", change_of(edit))
+    assert change["text"].endswith(CUT)
+    assert fitted.message.message == change["text"]
+    assert 3_000 < len(change["text"]) < 20_000
+    encode(fitted.message, 40_000)
+
+
+def test_an_edit_that_fits_is_whole() -> None:
+    edit = as_edit(message("e"), "m")
+    assert fit(edit, 40_000).message == edit

@@ -1,0 +1,59 @@
+"""Rates of sending numbers, as the deployment sets them up."""
+
+from __future__ import annotations
+
+import pytest
+
+from queue_core import RetryLaterError
+from queue_core.redis_server.embedded import EmbeddedRedis
+from queue_core.server.bot import Bot
+from tests.queue_core.server.site import open_site
+from tests.queue_core.stub_http import Answer, batch, stub
+
+SENT = Answer({"messages": [{"id": "wamid.out"}]})
+
+
+async def send(bot: Bot) -> None:
+    """Sends a reply of one part through the Cloud API."""
+    async for _ in bot.send(batch("x", instance="1001", channel="cloud"), "hi"):
+        pass
+
+
+async def test_a_number_of_the_cloud_api_has_the_rate_of_its_setting(redis_server: EmbeddedRedis) -> None:
+    """Other processes have taken the moments of the next seconds, so this one is put off."""
+    async with (
+        stub(SENT) as server,
+        open_site(
+            REDIS_URL=redis_server.url,
+            CLOUD_URL=server.url,
+            CLOUD_ACCESS_TOKEN="token",
+            CLOUD_APP_SECRET="s" * 16,
+            CLOUD_MESSAGES_PER_S="3",
+        ) as site,
+    ):
+        await send(site.runtime.bot)
+        for _ in range(60):
+            await site.runtime.queue.pacing.take("cloud:1001", per_s=3, count=1, wait_ms_max=60_000)
+        with pytest.raises(RetryLaterError, match="3 messages a second") as raised:
+            await send(site.runtime.bot)
+    assert raised.value.blames == "limit"
+    assert len(server.bodies) == 1
+
+
+async def test_http_429_pauses_the_number_for_other_processes(redis_server: EmbeddedRedis) -> None:
+    refused = Answer({}, status=429, headers={"Retry-After": "30"})
+    async with (
+        stub(refused) as server,
+        open_site(
+            REDIS_URL=redis_server.url,
+            CLOUD_URL=server.url,
+            CLOUD_ACCESS_TOKEN="token",
+            CLOUD_APP_SECRET="s" * 16,
+            QUEUE_PREFIX="rates",
+        ) as site,
+    ):
+        with pytest.raises(RetryLaterError, match="429"):
+            await send(site.runtime.bot)
+        answer = await site.runtime.queue.pacing.take("cloud:1001", per_s=80, count=1, wait_ms_max=1_000)
+    assert not answer.is_granted
+    assert 25_000 < answer.wait_ms <= 30_000

@@ -1,0 +1,149 @@
+"""Replays take files of any kind: recordings as they are, a live recorder's folder as one, all else imported."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from queue_core import QueueMessage
+from queue_core.recording.format import Arrival, Recording
+from queue_core.recording.reader import RecordingError
+from queue_core.recording.recorder import Recorder
+from queue_core.recording.writer import dump
+from sim.cli import main
+from sim.importers.base import ImportFailedError
+from sim.importers.loading import load_any
+from sim.importers.taking import ImportOptions
+from tests.sim.importers.writers import SHAPES, bodies
+
+ONE = (
+    '{"event":"recording","version":2,"settings":{"ai":"constant:1s"},"expect":{"queue":{"lost":[]}}}\n'
+    '{"event":"message","at":0,"instance":"bot","phone":"a","id":"m1","text":"hello"}\n'
+)
+NO_OPTIONS = ImportOptions()
+
+
+def write_dump(path: Path, day: Recording, name: str = "waha") -> Path:
+    path.write_text("".join(f"{body}\n" for _, body in bodies(day, SHAPES[name])), "utf-8")
+    return path
+
+
+def names(*paths: Path, options: ImportOptions = NO_OPTIONS) -> dict[str, int]:
+    return {recording.name: len(recording.arrivals) for recording in load_any(paths, options).recordings}
+
+
+def test_a_recording_keeps_its_settings_packed_or_not(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(ONE)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(ONE.encode()))
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("one.jsonl", ONE)
+        archive.writestr("two.jsonl", ONE)
+    paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl.gz", "c.zip")]
+    recordings = load_any(paths, NO_OPTIONS).recordings
+    assert [recording.name for recording in recordings] == ["a.jsonl", "b.jsonl.gz", "one.jsonl", "two.jsonl"]
+    for recording in recordings:
+        assert recording.settings == {"ai": "constant:1s"}
+        assert recording.arrivals[0].text == "hello"
+
+
+def test_a_folder_of_recordings_is_a_recording_each(tmp_path: Path, day: Recording) -> None:
+    (tmp_path / "a.jsonl").write_text(ONE)
+    (tmp_path / "b.jsonl").write_text(ONE)
+    (tmp_path / "README.md").write_text("about them")
+    write_dump(tmp_path / "dump.jsonl", day)
+    assert names(tmp_path) == {"a.jsonl": 1, "b.jsonl": 1, tmp_path.name: len(day.arrivals)}
+
+
+def test_a_folder_of_other_files_is_one_recording(tmp_path: Path, day: Recording) -> None:
+    (tmp_path / "logs").mkdir()
+    write_dump(tmp_path / "logs" / "a.log", day)
+    write_dump(tmp_path / "logs" / "b.log", day, "cloud")
+    loaded = load_any([tmp_path], NO_OPTIONS)
+    (recording,) = loaded.recordings
+    assert len(recording.arrivals) == 2 * len(day.arrivals)
+    assert [file.format for file in loaded.imports[0].files] == ["webhooks", "webhooks"]
+
+
+def test_the_files_of_a_live_recorder_are_one_recording(tmp_path: Path) -> None:
+    """Two processes recorded, and a worker noted what became of the messages: names and texts stay."""
+    now_ms = [1_772_360_400_060]
+    web, worker = (
+        Recorder(tmp_path, show_text=True, hash_key=b"k", now_ms=lambda: now_ms[0]) for _ in range(2)
+    )
+    outcomes = Recorder(tmp_path, kind="outcomes", hash_key=b"k", now_ms=lambda: now_ms[0])
+    messages = [
+        QueueMessage(id=f"m{number}", instance_name="bot", user_phone="1", message=f"text {number}")
+        for number in range(3)
+    ]
+    for recorder, message in zip((web, worker, web), messages, strict=True):
+        now_ms[0] += 400
+        recorder.message(message, "text")
+    outcomes.dead_letter(messages[2], "late")
+    for recorder in (web, worker, outcomes):
+        recorder.close()
+    (recording,) = load_any([tmp_path], NO_OPTIONS).recordings
+    assert recording.name == tmp_path.name
+    assert [(arrival.at_ms, arrival.text) for arrival in recording.arrivals] == [
+        (0, "text 0"),
+        (400, "text 1"),
+        (800, "text 2"),
+    ]
+    assert [event.name for event in recording.others] == ["dead_letter"]
+    with (next(tmp_path.glob("recording-*"))).open("a") as file:
+        file.write('{"event":"message","at":\n')
+    with pytest.raises(
+        ImportFailedError, match="1 of: the line is not an event of a recording; --skip-bad-lines"
+    ):
+        load_any([tmp_path], NO_OPTIONS)
+    assert load_any([tmp_path], NO_OPTIONS, skip_bad_lines=True).recordings[0].arrivals
+
+
+def test_a_broken_recording_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(ONE + '{"event":"mesage"}\n')
+    with pytest.raises(RecordingError, match='unknown event "mesage"; did you mean "message"'):
+        load_any([path], NO_OPTIONS)
+    path.write_text("hello\n")
+    with pytest.raises(RecordingError, match="is not JSON"):
+        load_any([path], NO_OPTIONS)
+
+
+def test_from_to_and_instance_take_a_part_of_a_recording(tmp_path: Path, day: Recording) -> None:
+    path = tmp_path / "day.jsonl"
+    path.write_text("".join(dump(day)))
+    middle_ms = day.epoch_ms + 3600_000
+    first = names(path, options=ImportOptions(to_ms=middle_ms))["day.jsonl"]
+    second = names(path, options=ImportOptions(from_ms=middle_ms))["day.jsonl"]
+    assert 0 < first < len(day.arrivals) == first + second
+    with pytest.raises(ImportFailedError, match="holds no message between --from and --to"):
+        names(path, options=ImportOptions(instance="other"))
+
+
+def test_a_replay_says_what_it_made_of_a_dump(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    body = SHAPES["evolution v2"].body
+    message = Arrival(0, "shop", "966500000001", "m1", "hello", "text", 0)
+    own = body(message, 1_772_360_409_000)
+    own["data"]["key"] |= {"fromMe": True, "id": "r1"}
+    Path("dump.log").write_text(f"{json.dumps(body(message, 1_772_360_400_500))}\n{json.dumps(own)}\n")
+    options = ["replay", "dump.log", "--system", "queue", "--no-report", "--json", "out.json"]
+    assert main(options) == 0
+    said = capsys.readouterr()
+    assert "dump.log: webhooks (2 of the first 2 lines" in said.err
+    assert "1 message of 1 conversation on 1 instance" in said.err
+    assert "also 1 reply" in said.err
+    result = json.loads(Path("out.json").read_text())
+    assert result["recordings"][0]["messages"][0]["text"] == ""
+    assert "966500000001" not in Path("out.json").read_text()
+    assert main([*options, "--text", "--key", "secret", "--zone", "-03:00", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    result = json.loads(Path("out.json").read_text())
+    assert result["recordings"][0]["messages"][0]["text"] == "hello"
+    assert "--zone UTC-03:00 --text" in result["command"]
+    assert "secret" not in result["command"]
