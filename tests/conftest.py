@@ -119,6 +119,8 @@ async def redis_client(request: pytest.FixtureRequest, server_of: ServerOf) -> A
         async with FakeAsyncRedis(server=FakeServer(), decode_responses=False) as fake:
             yield fake
     elif request.param == "store":
+        if reason := request.node.get_closest_marker("not_on_store"):
+            pytest.skip(reason.args[0])
         yield store_client()
     else:
         async with _client_of(server_of(request.param)) as client:

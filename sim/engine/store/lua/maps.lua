@@ -102,6 +102,12 @@ function commands.HKEYS(key)
   return hash and fields_of(hash) or {}
 end
 
+function commands.HVALS(key)
+  local hash, values = find(text(key), 'hash'), {}
+  for _, field in ipairs(hash and fields_of(hash) or {}) do values[#values + 1] = hash.values[field] end
+  return values
+end
+
 function commands.HDEL(key, ...)
   key = text(key)
   local hash, removed = find(key, 'hash'), 0

@@ -83,6 +83,7 @@ COMMANDS = st.one_of(
     command("HMGET", KEYS, some(WORDS)),
     command("HGETALL", KEYS),
     command("HKEYS", KEYS),
+    command("HVALS", KEYS),
     command("HDEL", KEYS, some(WORDS)),
     command("HLEN", KEYS),
     command("HEXISTS", KEYS, WORDS),
@@ -136,7 +137,7 @@ def compared(answer: Any, words: tuple[Any, ...]) -> Any:
         return sorted(answer)
     if words[0] == "HGETALL" and isinstance(answer, list):
         return dict(zip(answer[::2], answer[1::2], strict=True))
-    if words[0] in ("HKEYS", "KEYS") and isinstance(answer, list):
+    if words[0] in ("HKEYS", "HVALS", "KEYS") and isinstance(answer, list):
         return sorted(answer)
     return answer
 
