@@ -26,7 +26,7 @@ def outcome_of(name: str, system: str, engine: str) -> dict[str, Any]:
     settings = SimSettings(engine=engine, redis_latency="constant:5ms")
     run = replay(recording, all_systems()[system], settings)
     return {
-        key: run[key]  # type: ignore[literal-required]
+        key: run[key]
         for key in (
             "sent",
             "answered",
