@@ -7,18 +7,16 @@ simulated wrongly in silence. `tests/sim/engine/store/` compares the store with 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
 import hiredis
-
-try:
-    from lupa import luajit21 as lua_language
-except ImportError:  # a machine without LuaJIT: the same language, slower
-    from lupa import lua51 as lua_language
 from redis._parsers.base import BaseParser
 from redis.exceptions import ResponseError
 
@@ -31,6 +29,24 @@ _FUNCTIONS = re.compile(
 class UnknownCommandError(Exception):
     """A command that the store does not have: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
 
+
+def _lua_language() -> Any:
+    """Import LuaJIT, or Lua 5.1 on a machine without it: the same language, slower.
+
+    fakeredis imports Lua 5.1 in such a way that its functions replace those of LuaJIT, unless LuaJIT looks for them in
+    itself first.
+    """
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        return importlib.import_module("lupa.luajit21")
+    except ImportError:
+        return importlib.import_module("lupa.lua51")
+    finally:
+        sys.setdlopenflags(flags)
+
+
+lua_language = _lua_language()
 
 _PARTS = ("data", "keys", "texts", "lists", "maps", "sorted", "streams", "server")
 """Files in the order in which they are loaded; the last one returns the functions that Python calls."""

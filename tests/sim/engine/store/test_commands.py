@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sim.engine.store.store import Store, UnknownCommandError
+from sim.engine.store.store import Store, UnknownCommandError, lua_language
 from tests.conftest import OLDEST_AND_NEWEST, ServerOf
 
 NOW_US = 1_700_000_000_123_456
@@ -177,3 +178,8 @@ def test_a_command_that_the_store_does_not_have_is_an_error_of_the_simulation() 
     sha = store.execute(("SCRIPT LOAD", "return redis.pcall('GEOADD', 'a')"))
     with pytest.raises(UnknownCommandError, match="GEOADD"):
         store.execute(("EVALSHA", sha, 0))
+
+
+def test_scripts_run_on_luajit_although_fakeredis_has_loaded_another_lua() -> None:
+    assert "fakeredis" in sys.modules
+    assert lua_language.LuaRuntime().execute("return jit.version").startswith("LuaJIT")
