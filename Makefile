@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve replay regress baseline load load-chaos test lint types unit bench footprint soak format clean
+.PHONY: help serve replay regress baseline load load-chaos test lint types unit bench footprint soak fuzz format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,11 @@ footprint: $(VENV)/.test ## measure the memory that the queue takes at 100, 1,00
 
 soak: $(VENV)/.test ## the long searches: what `make test` leaves out, and every property with many more examples
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "soak or hypothesis" --hypothesis-profile=soak --timeout 3600
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.test ## damage webhooks and answers at random, FUZZ_SECONDS (60) each: the parsers and the extraction keep their promises
+	$(BIN)/python -m tests.fuzz webhooks --seconds $(FUZZ_SECONDS) --seed $$(date +%s)
+	$(BIN)/python -m tests.fuzz answers --seconds $(FUZZ_SECONDS) --seed $$(date +%s)
 
 format: $(VENV)/.test ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .

@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_build(commands: _Commands) -> None:
     parser = commands.add_parser(
         "build",
-        help="make the HTML page of a replay, a load test or a sweep",
+        help="make the HTML page of a replay, a load test, a sweep or an audit",
         description="Makes the page of a result: one HTML file that needs no network.",
     )
     parser.add_argument("result", type=Path, metavar="RESULT.json")
@@ -225,6 +225,11 @@ def _page_and_tables(result: Result, options: argparse.Namespace) -> tuple[str, 
         from reports.pages.sweep.view import sweep_downloads  # noqa: PLC0415
 
         return render_sweep_report(result, options.lang), sweep_downloads(result)
+    if result["kind"] == "audit":
+        from reports.pages.audit.page import render_audit_report  # noqa: PLC0415
+        from reports.pages.audit.view import audit_downloads  # noqa: PLC0415
+
+        return render_audit_report(result, options.lang), audit_downloads(result)
     raise InputError(
         "a baseline has no page of its own; compare a result with it: python -m reports compare BASELINE RESULT"
     )

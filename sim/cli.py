@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from queue_core.durations import with_negative_values
 from queue_core.recording.reader import RecordingError
-from sim.commands import importing, replay, sweep, synth, systems
+from sim.commands import audit, importing, replay, sweep, synth, systems
 from sim.commands.errors import InputError
 from sim.commands.shared import BAD_INPUT, BAD_OUTCOME, Parser
 from sim.engine.processes import ProcessDiedError
@@ -56,6 +56,6 @@ def _parser() -> tuple[Parser, Mapping[str, Parser]]:
         description="Replays recorded conversations against message queues, in simulated time.",
     )
     commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
-    for command in (replay, sweep, importing, systems, synth):
+    for command in (replay, audit, sweep, importing, systems, synth):
         command.add_to(commands)
     return parser, commands.choices

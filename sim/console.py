@@ -28,6 +28,7 @@ from reports.analysis.figures import counts, total
 from reports.analysis.recording import ReplayedRecording, recordings_of
 from reports.results.replay import (
     ExpectationResult,
+    Explanation,
     LossEstimate,
     Quantiles,
     RecordingInfo,
@@ -36,6 +37,7 @@ from reports.results.replay import (
 )
 from reports.text import NO_BREAK
 from reports.words.expectations import expectation_words
+from reports.words.explanations import explanation_words
 from reports.words.numbers import share
 from sim.engine.outcome import quantiles
 
@@ -113,7 +115,10 @@ def show(result: ReplayResult, console: Console) -> None:
         _show_overview(result, console)
     for recording in recordings_of(result):
         estimates = [estimate for estimate in result["loss"] if estimate["recording"] == recording.name]
-        _show_recording(recording, estimates, console, has_dropped=has_dropped)
+        explanations = [
+            each for each in result.get("explanations", ()) if each["recording"] == recording.name
+        ]
+        _show_recording(recording, estimates, explanations, console, has_dropped=has_dropped)
     if result["expectations"]:
         _show_expectations(result["expectations"], console)
     console.print(
@@ -151,7 +156,12 @@ def terminal_text(text: object) -> str:
 
 
 def _show_recording(
-    recording: ReplayedRecording, estimates: Sequence[LossEstimate], console: Console, *, has_dropped: bool
+    recording: ReplayedRecording,
+    estimates: Sequence[LossEstimate],
+    explanations: Sequence[Explanation],
+    console: Console,
+    *,
+    has_dropped: bool,
 ) -> None:
     info = recording.info
     title = Text(visible(recording.name), style="bold")
@@ -171,6 +181,8 @@ def _show_recording(
     print_table(table, console)
     if any(loss["runs"] > 1 for loss in estimates):
         _show_estimates(estimates, console)
+    if explanations:
+        _show_explanations(explanations, console)
     for loss in estimates:
         _show_causes(recording, [run for run in recording.runs if run["system"] == loss["system"]], console)
     console.print()
@@ -196,6 +208,27 @@ def _show_estimates(estimates: Sequence[LossEstimate], console: Console) -> None
         counts = (str(loss["runs"]), str(loss["runs_with_loss"]))
         table.add_row(loss["system"], *counts, terminal_text(share(loss["probability"])), interval)
     print_table(table, console)
+
+
+def _show_explanations(explanations: Sequence[Explanation], console: Console) -> None:
+    """Print how well each system explains what really happened."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in ("what really happened", "without a reply", "predicted", "both", "by chance", "cut turns"):
+        table.add_column(name, justify="left" if name == "what really happened" else "right", no_wrap=True)
+    for column in ("predicted ", "both ", "by chance "):
+        table.add_column(column, justify="right", no_wrap=True)
+    for each in explanations:
+        cells = [
+            cell
+            for overlap in (each["unanswered"], each["cut"])
+            for cell in (
+                *(f"{overlap[name]:,}" for name in ("actual", "predicted", "both")),
+                f"{overlap['by_chance']:,.1f}",
+            )
+        ]
+        table.add_row(each["system"], *cells)
+    print_table(table, console)
+    console.print(Text(terminal_text(f"  {explanation_words(explanations)}"), style="bold"))
 
 
 def _cells(recording: RecordingInfo, system: str, runs: Sequence[Run]) -> dict[str, Text]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,6 +21,9 @@ CHARACTERS_MAX = 32_768
 DEPTH_MAX = 32
 """Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
 
+QUOTES_MAX = 10_000
+"""Limit on the quotes that are looked at in one object. A string whose end is missing is searched to the end of the
+text; many such strings would take a time that grows with the square of the length."""
 ENTRIES_MAX = 5_000
 """Limit on the number of objects, their keys, and lists in clean JSON. Of a longer list the last objects are read."""
 UNQUOTED_MAX = 4_000
@@ -203,6 +207,7 @@ class _Reader:
         self.at = start
         self.is_whole = True
         self.cut_key = ""
+        self._quotes_left = QUOTES_MAX
 
     def read(self, target: dict[str, Any], depth: int = 0) -> None:
         """Reads the object whose brace is at `at` into `target`. After _NoObjectError, `target` holds its beginning."""
@@ -280,8 +285,16 @@ class _Reader:
         self.at = bare.end()
         return value
 
+    def _tokens(self, quote: re.Pattern[str], start: int, end: int) -> Iterator[re.Match[str]]:
+        """Yields escapes and closing quotes. Raises _NoObjectError when too many have been looked at."""
+        for token in quote.finditer(self._text, start, end):
+            self._quotes_left -= 1
+            if self._quotes_left < 0:
+                raise _NoObjectError
+            yield token
+
     def _string_without_first_quote(self, after: re.Pattern[str]) -> str:
-        for token in _QUOTES['"'].finditer(self._text, self.at, min(self._end, self.at + UNQUOTED_MAX)):
+        for token in self._tokens(_QUOTES['"'], self.at, min(self._end, self.at + UNQUOTED_MAX)):
             if token[0] == '"' and after.match(self._text, token.end(), self._end):
                 start, self.at = self.at, token.end()
                 return _unescaped(self._text[start : token.start()])
@@ -290,7 +303,7 @@ class _Reader:
     def _string(self, quote: str, after: re.Pattern[str]) -> str:
         start = self.at + 1
         next_key = None
-        for token in _TELLING_QUOTES[quote].finditer(self._text, start, self._end):
+        for token in self._tokens(_TELLING_QUOTES[quote], start, self._end):
             if token[0][0] == "\\":
                 continue
             if after.match(self._text, token.end(), self._end):

@@ -30,6 +30,10 @@ ITEMS_MAX = 30
 """Limit on items, options, contacts and fields inside a placeholder; the number of the others is named."""
 DETAIL_CHARACTERS_MAX = 2_000
 """Limit on a form's answer inside a placeholder; a longer one is cut."""
+_WORDS = ("caption", "text", "body")
+"""Keys of what a user wrote, in all kinds so far."""
+GUESTS_MAX = 1_000
+"""Limit on guests of an event; a larger number is not one."""
 DEPTH_MAX = 6
 """Limit on nesting within a form's answers."""
 
@@ -101,10 +105,15 @@ def location(say: Phrases, part: Object, *, is_live: bool = False) -> Content:
 
 
 def contacts(say: Phrases, cards: Sequence[Object]) -> Content:
-    """Describes cards of contacts by name, numbers and addresses: {"name", "phones", "emails", "organisation"}."""
+    """Describes cards of contacts by all that they say: {"name", "phones", "emails", "organisation"}."""
     described = [
         say.listed(
-            [name(card.get("name")), *map(name, card.get("phones", [])), *map(name, card.get("emails", []))]
+            [
+                name(card.get("name")),
+                *map(name, card.get("phones", [])),
+                *map(name, card.get("emails", [])),
+                name(card.get("organisation")),
+            ]
         )
         for card in cards
     ]
@@ -126,16 +135,29 @@ def choice(say: Phrases, kind: str, *, title: str, chosen_id: str = "", descript
     return Content(kind=kind, text=words, facts={"choice": filled(id=chosen_id, title=title)})
 
 
+def is_routine(body: str) -> bool:
+    """Returns True for the body that WhatsApp gives to every filled-in form: "Sent", or nothing."""
+    return body.strip().lower() in ("", "sent")
+
+
 def form(say: Phrases, form_name: str, fields: Object, *, body: str = "") -> Content:
-    """Describes a filled-in form: "[form: date: 2026-12-01; guests: 4]"."""
+    """Describes a filled-in form: "[form: date: 2026-12-01; guests: 4]", or "[form]" if its fields cannot be read."""
     answers = [f"{key}: {value}" for key, value in _answers(fields)]
     placeholder = say.said("form", _several(say, answers))
-    facts = {"form": filled(name=form_name, fields=_without_secrets(fields))}
-    return Content(kind="interactive", text=joined(placeholder, body), facts=facts)
+    facts = filled(form=filled(name=form_name, fields=_without_secrets(fields)))
+    words = joined(placeholder, "" if is_routine(body) else body)
+    return Content(kind="interactive", text=words, facts=facts)
 
 
 def order(
-    say: Phrases, items: Sequence[Object], *, count: int = 0, note: str = "", title: str = "", total: str = ""
+    say: Phrases,
+    items: Sequence[Object],
+    *,
+    count: int = 0,
+    note: str = "",
+    order_id: str = "",
+    title: str = "",
+    total: str = "",
 ) -> Content:
     """Describes an order. Items are {"id", "quantity", "price", "currency"}; `count` is known without them."""
     described = [
@@ -145,7 +167,11 @@ def order(
     number = "" if items or not count else say.word("item") if count == 1 else say.counted("items", count)
     placeholder = say.said("order", say.listed([number, title, _several(say, described), total]))
     facts = filled(
-        items=[filled(**item) for item in items], count=count or len(items), title=title, total=total
+        id=order_id,
+        items=[filled(**item) for item in items],
+        count=count or len(items),
+        title=title,
+        total=total,
     )
     return Content(kind="order", text=joined(placeholder, note), facts={"order": facts | filled(note=note)})
 
@@ -181,6 +207,19 @@ def event(say: Phrases, facts: Object, *, is_cancelled: bool = False) -> Content
     return Content(kind="event", text=words, facts={"event": filled(**facts, cancelled=is_cancelled)})
 
 
+def event_answer(say: Phrases, answer: str, guests: Any = 0) -> Content:
+    """Describes the answer to an invitation to an event; `answer` is "" if it is encrypted."""
+    others = whole_number(guests)
+    parts = [answer, say.counted("guests", others) if answer and 0 < others < GUESTS_MAX else ""]
+    return placeholder(say, "event", "event answer", say.listed(parts))
+
+
+def planned_call(say: Phrases, title: str, start_ms: Any) -> Content:
+    """Describes a call that the user has planned. The time is UTC."""
+    content = placeholder(say, "call", "call", say.listed([title, _utc(start_ms)]))
+    return with_notes(content, [], filled(call=filled(title=title, start_ms=whole_number(start_ms))))
+
+
 def edit(say: Phrases, target: str, new: Content | None) -> Content:
     """Describes an edit of the message with the id `target`; `new` is None if its new content is not known."""
     words = f"{say.said('edited')} {new.text}" if new else say.said("edited, unknown")
@@ -193,9 +232,14 @@ def deletion(say: Phrases, target: str) -> Content:
     return Content(kind="deletion", text=say.said("deleted"), change=Change(what="deletion", id=target))
 
 
-def unsupported(say: Phrases, kind: str, *, unknown: str = "") -> Content:
-    """Describes a message that this version does not know, or that the provider does not pass on."""
-    return Content(kind="unsupported", text=say.said("unsupported", name(kind)), unknown=name(unknown))
+def unsupported(say: Phrases, kind: str, *, unknown: str = "", part: Any = None) -> Content:
+    """Describes a message that this version does not know, or that the provider does not pass on.
+
+    The `part` of an unknown kind may hold words that the user wrote.
+    """
+    words = next((found for key in _WORDS if (found := text(at(part, key)))), "")
+    placeholder = say.said("unsupported", name(kind))
+    return Content(kind="unsupported", text=joined(placeholder, words), unknown=name(unknown))
 
 
 def placeholder(say: Phrases, kind: str, code: str, detail: str = "", note: str = "") -> Content:
@@ -217,10 +261,11 @@ def with_notes(content: Content, notes: Sequence[str], facts: Object) -> Content
     return msgspec.structs.replace(content, text=lines, facts={**content.facts, **facts})
 
 
-def price_of_thousandths(amount: Any, currency: Any) -> str:
-    """Returns an amount that WhatsApp counts in thousandths: "1.5 USD"."""
-    thousandths = whole_number(amount)
-    return joined(f"{thousandths / 1000:.15g}", name(currency)) if 0 < thousandths < 10**15 else ""
+def price(amount: Any, currency: Any, *, fraction: Any = 1000) -> str:
+    """Returns an amount that WhatsApp counts in thousandths, or in another `fraction`: "1.5 USD"."""
+    count, parts = whole_number(amount), whole_number(fraction)
+    is_amount = 0 < count < 10**15 and 0 < parts <= 10**9
+    return joined(f"{count / parts:.15g}", name(currency)) if is_amount else ""
 
 
 def _price(item: Object) -> str:

@@ -65,6 +65,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "item": ("1 item", "صنف واحد"),
     "items": ("%(count)d items", "عدد الأصناف %(count)d"),
     "more": ("%(count)d more", "و%(count)d أخرى"),
+    "guests": ("plus %(count)d", "ومعه %(count)d"),
     "going": ("going", "سيحضر"),
     "not going": ("not going", "لن يحضر"),
     "maybe": ("maybe", "ربما"),

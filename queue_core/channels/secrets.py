@@ -2,32 +2,65 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
+from urllib.parse import unquote
+
+from queue_core.channels.values import json_object
+from queue_core.message import is_deeper_than
 
 _SECRET_NAME = re.compile(
     r"(?:(?:api|access|auth|client|private|secret|shared|signing|webhook)key|token|secret|passw(?:or)?d|passphrase"
     r"|pwd|jwt|authori[sz]ation|bearer|cookies?|credentials?|auth|hmac)\d*$"
 )
 """End of a secret's name, in lower case and without punctuation: `apikey`, `X-Api-Key`, `accessToken2`."""
+_URL = re.compile(r"(https?://)(?:[^/?#@\s]*@)?([^\s?]*)\?([^\s#]*)(#\S*)?|(https?://)[^/?#@\s]*@(\S*)")
+"""Address with parameters, or with a name and a password."""
+DEPTH_MAX = 64
+"""Limit on nesting of JSON in a text; what is deeper stays as it is."""
 _PUNCTUATION = re.compile(r"[^a-z0-9]")
 
 
 def without_secrets(value: Any) -> Any:
     """Returns a copy of JSON without the entries whose names say that they hold a secret, at any depth.
 
-    The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}.
+    The name may also stand beside its value, as in {"name": "Authorization", "value": "…"}, be a parameter in a URL, or
+    stand in a text that is JSON, as forms have it in `response_json` and `paramsJson`.
     """
     if isinstance(value, dict):
         hides_value = any(is_secret_name(str(value.get(key, ""))) for key in ("name", "key"))
         return {
-            key: without_secrets(item)
+            key: _without_secrets_in_json(item) if _is_json_name(key) else without_secrets(item)
             for key, item in value.items()
             if not is_secret_name(key) and not (hides_value and key == "value")
         }
     if isinstance(value, list):
         return [without_secrets(item) for item in value]
+    if isinstance(value, str) and value.startswith("http") and (url := _URL.fullmatch(value)):
+        return _without_parameters(url)
     return value
+
+
+def _is_json_name(name: str) -> bool:
+    return name.lower().endswith("json")
+
+
+def _without_secrets_in_json(value: Any) -> Any:
+    """Returns a text that is an object without its secrets; any other value as `without_secrets` does."""
+    fields = json_object(value) if isinstance(value, str) else {}
+    if is_deeper_than(fields, DEPTH_MAX):
+        return value
+    kept = without_secrets(fields)
+    return without_secrets(value) if kept == fields else json.dumps(kept, ensure_ascii=False)
+
+
+def _without_parameters(url: re.Match[str]) -> str:
+    """Returns a URL without its secret parameters, and without the name and the password before its host."""
+    if url[5]:
+        return url[5] + url[6]
+    kept = [pair for pair in url[3].split("&") if not is_secret_name(unquote(pair.partition("=")[0]))]
+    return f"{url[1]}{url[2]}{'?' if kept else ''}{'&'.join(kept)}{url[4] or ''}"
 
 
 def is_secret_name(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,17 @@ def text(value: Any) -> str:
 def name(value: Any) -> str:
     """Returns a name on one line, cut to NAME_CHARACTERS_MAX; "" for anything but a text."""
     return " ".join(text(value)[: NAME_CHARACTERS_MAX * 10].split())[:NAME_CHARACTERS_MAX]
+
+
+def profile_name(value: Any) -> str:
+    """Returns the name that a user chose; "" for punctuation alone, such as "~" or "-", which stands for none."""
+    chosen = name(value)
+    return chosen if any(map(_says_something, chosen)) else ""
+
+
+def _says_something(letter: str) -> bool:
+    """Returns True for letters, digits and emoji."""
+    return letter.isalnum() or (not letter.isascii() and unicodedata.category(letter)[0] == "S")
 
 
 def label(value: Any) -> str:

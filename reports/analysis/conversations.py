@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from reports.results.causes import Cause
 from reports.results.replay import BatchRecord, Fate, LedgerEntry, RecordedMessage, RecordingInfo, Run
+
+LaneFate: TypeAlias = Fate | Literal["unanswered"]
+"""Fate of a message on a lane; an audit knows that there was no reply, and not whether a system lost the message."""
 
 
 class Key(NamedTuple):
@@ -33,7 +36,7 @@ class Message:
 class Outcome:
     """The fate of one message on one system; `cause` is why it was lost, `lost_at_ms` when, if that is known."""
 
-    fate: Fate
+    fate: LaneFate
     latency_ms: int | None = None
     twice: bool = False
     out_of_order: bool = False
@@ -73,7 +76,7 @@ class Lane:
     outcomes: Mapping[int, Outcome]
     spans: Sequence[Span]
 
-    def numbers(self, fate: Fate) -> list[int]:
+    def numbers(self, fate: LaneFate) -> list[int]:
         """Return the numbers of the messages with this fate."""
         return [number for number, outcome in self.outcomes.items() if outcome.fate == fate]
 

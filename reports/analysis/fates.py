@@ -65,6 +65,7 @@ def lane_words(lane: Lane) -> str:
     count = len(lane.outcomes)
     of_kind = {
         gettext("lost"): lane.numbers("lost"),
+        gettext("without a reply"): lane.numbers("unanswered"),
         gettext("dead-lettered"): lane.numbers("dead_lettered"),
         gettext("still waiting"): lane.numbers("pending"),
         gettext("answered twice"): [number for number, outcome in lane.outcomes.items() if outcome.twice],

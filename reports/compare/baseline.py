@@ -43,6 +43,10 @@ def baseline_of(result: Result) -> Baseline:
         raise ResultError(
             gettext("sweeps are not compared: replay with the settings in question and compare that")
         )
+    if result["kind"] == "audit":
+        raise ResultError(
+            gettext("audits are not compared: they say what happened, and not what a system does")
+        )
     replay, load = (None, _load(result)) if result["kind"] == "load" else (_replay(result), None)
     return Baseline(
         schema=BASELINE_SCHEMA_VERSION,

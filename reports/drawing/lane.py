@@ -35,6 +35,7 @@ SIGNS = {
     "answered": "",
     "wrong": "~ ",
     "lost": f"{TIMES} ",
+    "unanswered": f"{TIMES} ",
     "dead_lettered": "! ",
     "pending": "… ",
 }
@@ -165,7 +166,11 @@ class LaneLayout:
         return DrawnLane(
             system=self._lane.system,
             outcome=lane_words(self._lane),
-            state="bad" if self._lane.numbers("lost") else "warn" if self._lane.troubled() else "",
+            state="bad"
+            if self._lane.numbers("lost") or self._lane.numbers("unanswered")
+            else "warn"
+            if self._lane.troubled()
+            else "",
             top=self._top,
             height=bars_end - self._top + 8,
             boxes=boxes + self._repeats(y),
@@ -280,6 +285,11 @@ class LaneLayout:
                 )
             )
         return bars, top + max(len(rows), 0.5) * 24 - 4
+
+    def _lane_state(self) -> str:
+        if self._lane.numbers("lost") or self._lane.numbers("unanswered"):
+            return "bad"
+        return "warn" if self._lane.troubled() else ""
 
     def _end(self, span: Span, left: float) -> float:
         """Return where the bar of a batch ends: at its reply or where that was dropped, or else after its AI calls."""

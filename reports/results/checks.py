@@ -8,15 +8,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from reports.results.audit import AuditResult
 from reports.results.baseline import Baseline, BaselineRun
 from reports.results.causes import VALUES
 from reports.results.load import LoadResult
-from reports.results.replay import ExpectationResult, ReplayResult, Run
+from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.results.sweep import SweepResult
 from reports.results.systems import is_queue
+from reports.results.zones import zone_named
 from reports.text import cut
 
-Result: TypeAlias = ReplayResult | LoadResult | SweepResult | Baseline
+Result: TypeAlias = ReplayResult | LoadResult | SweepResult | AuditResult | Baseline
 
 VALUE_LENGTH_MAX = 40
 SEED_MAX = 2**64
@@ -40,6 +42,8 @@ def contradictions(result: Result) -> Iterator[str]:
         yield from _in_load(result)
     elif result["kind"] == "sweep":
         yield from _in_sweep(result)
+    elif result["kind"] == "audit":
+        yield from _in_audit(result)
     else:
         yield from _in_baseline(result)
 
@@ -82,10 +86,22 @@ def _in_replay(result: ReplayResult) -> Iterator[str]:
         yield from _in_causes(run, f"$.runs[{index}].causes")
     for index, expectation in enumerate(result["expectations"]):
         yield from _in_expectation(expectation, names, f"$.expectations[{index}]")
+    for index, explanation in enumerate(result.get("explanations", ())):
+        yield from _in_explanation(explanation, names, result["systems"], f"$.explanations[{index}]")
     for index, estimate in enumerate(result["loss"]):
         low, probability, high = estimate["low"], estimate["probability"], estimate["high"]
         if not low - ROUNDING <= probability <= high + ROUNDING or max(probability, high) > 1 + ROUNDING:
             yield f"a probability is outside of its interval, or the interval exceeds 1 - at `$.loss[{index}]`"
+
+
+def _in_explanation(
+    explanation: Explanation, recordings: Iterable[str], systems: Iterable[str], where: str
+) -> Iterator[str]:
+    if explanation["recording"] not in recordings or explanation["system"] not in systems:
+        yield f"the recording or the system is not in the result - at `{where}`"
+    for overlap in (explanation["unanswered"], explanation["cut"]):
+        if overlap["both"] > min(overlap["actual"], overlap["predicted"]) or overlap["probability"] > 1:
+            yield f"an overlap is larger than its parts, or a probability exceeds 1 - at `{where}`"
 
 
 def _in_settings(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -196,3 +212,27 @@ def _in_outcomes(runs: Sequence[BaselineRun]) -> Iterator[str]:
         for number, line in enumerate(run["messages"]):
             if not all(_BASELINE_WORD.fullmatch(word) for word in line.split()):
                 yield f"the outcome of a message cannot be read - at `$.replay.runs[{index}].messages[{number}]`"
+
+
+def _in_audit(result: AuditResult) -> Iterator[str]:
+    """Check the zone, the counts, and that messages name recordings and replies which there are."""
+    try:
+        zone_named(result["zone"])
+    except ValueError:
+        yield f"{shown(result['zone'])} is not a time zone - at `$.zone`"
+    yield from _repeated([recording["name"] for recording in result["recordings"]])
+    if not result["recordings"]:
+        yield "there is no recording - at `$.recordings`"
+    total = result["total"]
+    if total["messages"] != sum(total[state] for state in ("answered", "unanswered", "open", "exempt")):
+        yield "the counts of messages do not add up - at `$.total`"
+    names = {recording["name"] for recording in result["recordings"]}
+    for index, conversation in enumerate(result["worst"]):
+        where = f"$.worst[{index}]"
+        if conversation["recording"] not in names:
+            yield f"the recording {shown(conversation['recording'])} is not in the result - at `{where}`"
+        if not conversation["messages"]:
+            yield f"a conversation has no messages - at `{where}`"
+        replies = len(conversation["replies"])
+        if any((message["reply"] or 0) >= max(replies, 1) for message in conversation["messages"]):
+            yield f"a message names a reply that there is not - at `{where}`"

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from reports.results.audit import AUDIT_SCHEMA_VERSION, AuditResult
 from reports.results.baseline import BASELINE_SCHEMA_VERSION, Baseline
 from reports.results.checks import Result as Result  # noqa: PLC0414 - exported for callers of read_result
 from reports.results.checks import contradictions, shown
@@ -22,6 +23,7 @@ KINDS: dict[str, tuple[Any, int]] = {
     "replay": (ReplayResult, SCHEMA_VERSION),
     "load": (LoadResult, LOAD_SCHEMA_VERSION),
     "sweep": (SweepResult, SWEEP_SCHEMA_VERSION),
+    "audit": (AuditResult, AUDIT_SCHEMA_VERSION),
     "baseline": (Baseline, BASELINE_SCHEMA_VERSION),
 }
 """Kinds of files, each with its type and the schema version that is read."""
@@ -30,6 +32,7 @@ REMEDIES: dict[str, str] = {
     "replay": "python -m sim replay logs/ --json FILE",
     "load": "python -m loadtests run",
     "sweep": "python -m sim sweep logs/ --json FILE",
+    "audit": "python -m sim audit FILE --json RESULT",
     "baseline": "python -m reports baseline update RESULT.json -o FILE",
 }
 """Commands that make a file again."""

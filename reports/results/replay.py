@@ -218,6 +218,35 @@ class LossEstimate(TypedDict):
     high: float
 
 
+class Overlap(TypedDict):
+    """Messages that really had a fate, those that a system predicts for it, and those in `both`.
+
+    `by_chance` is the number in both if the predicted ones were drawn at random from all messages, and `probability`
+    how likely as many as `both`, or more, would be then.
+    """
+
+    actual: int
+    predicted: int
+    both: int
+    by_chance: float
+    probability: float
+
+
+class Explanation(TypedDict):
+    """Comparison of a system with what really happened in a recording that holds the replies (`--explain-loss`).
+
+    `messages` are those that an audit judges: answered, or left without a reply. `unanswered` are messages that got no
+    reply, or one too soon to be theirs; the system predicts those that it loses. `cut` are messages that came right
+    after a reply to their turn; the system predicts those that come while it makes a reply, or right after it.
+    """
+
+    recording: str
+    system: str
+    messages: int
+    unanswered: Overlap
+    cut: Overlap
+
+
 class ReplayResult(TypedDict):
     """The whole result of `python -m sim replay`.
 
@@ -234,5 +263,6 @@ class ReplayResult(TypedDict):
     runs: list[Run]
     loss: list[LossEstimate]
     expectations: list[ExpectationResult]
+    explanations: NotRequired[list[Explanation]]
     ok: bool
     command: NotRequired[str]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reports.results.replay import Fate
 from reports.words.language import gettext, marked
 
-_FATES: Mapping[Fate, str] = {
+_FATES: Mapping[str, str] = {
     "answered": marked("answered"),
     "lost": marked("lost"),
+    "unanswered": marked("no reply"),
     "dead_lettered": marked("dead-lettered"),
     "pending": marked("still waiting"),
 }
@@ -34,7 +34,7 @@ _KINDS: Mapping[str, str] = {
 }
 
 
-def fate_words(fate: Fate) -> str:
+def fate_words(fate: str) -> str:
     """Name the fate of a message."""
     return gettext(_FATES[fate])
 

@@ -11,8 +11,9 @@ from queue_core.text import quantity
 from sim.commands.import_options import import_options
 from sim.commands.import_words import summary_lines
 from sim.console import byte_progress, console_for, terminal_text
-from sim.importers.loading import load_any
+from sim.importers.loading import Loaded, load_any
 from sim.importers.sources import Meter, size_of
+from sim.importers.taking import ImportOptions
 from sim.study import Contender
 
 WORTH_SAYING_S = 120.0
@@ -27,13 +28,18 @@ def load_recordings(options: argparse.Namespace) -> list[Recording]:
     With --quiet it says nothing of that, and warns of lines that were left out, since no table shows them. Raises
     RecordingError and ImportFailedError.
     """
+    return load_files(options, import_options(options, seed=options.seed)).recordings
+
+
+def load_files(options: argparse.Namespace, how: ImportOptions) -> Loaded:
+    """Read as `load_recordings` does, with options of the import; the result says what was imported."""
     meter = Meter()
     with byte_progress(
         "reading", size_of(options.paths), lambda: meter.bytes_read, shown=not options.quiet
     ) as progress:
         loaded = load_any(
             options.paths,
-            import_options(options, seed=options.seed),
+            how,
             skip_bad_lines=options.skip_bad_lines,
             progress=progress,
             meter=meter,
@@ -44,7 +50,7 @@ def load_recordings(options: argparse.Namespace) -> list[Recording]:
         if recording.skipped:
             lines = quantity(len(recording.skipped), "broken line")
             print(f"sim: warning: {recording.name}: {lines} skipped", file=sys.stderr)
-    return loaded.recordings
+    return loaded
 
 
 def say_estimate(

@@ -12,6 +12,8 @@ from queue_core.text import suggestion
 from reports.results.replay import ReplayResult
 from reports.results.writing import STANDARD_OUTPUT
 from reports.words.verdicts import replay_verdict
+from sim.audit.explain import explain
+from sim.audit.fates import has_replies
 from sim.commands.errors import InputError
 from sim.commands.recordings import load_recordings, say_estimate
 from sim.commands.shared import (
@@ -96,6 +98,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar, unit = ("TIME", "ms") if rule.endswith("_ms") else ("N", "")
         words = f"{_RULES[rule]} (default: {getattr(SimSettings(), rule)}{unit})"
         queue.add_argument(f"--{option}", metavar=metavar, help=words)
+    parser.add_argument(
+        "--explain-loss",
+        action="store_true",
+        help="for recordings that hold the replies: show how well each system explains what was really left unanswered",
+    )
     add_output(parser, REPORT)
     parser.set_defaults(run=run)
 
@@ -105,9 +112,15 @@ def run(options: argparse.Namespace) -> int:
     recordings = load_recordings(options)
     study = _study(options, recordings)
     check_outputs(options)
+    if options.explain_loss and not any(has_replies(recording) for recording in recordings):
+        raise InputError(
+            "--explain-loss: no recording holds replies, so nobody knows what was lost; record what the bot sends too"
+        )
     say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:
         result = carry_out(study, jobs=options.jobs, done=done)
+    if options.explain_loss:
+        result["explanations"] = explain(recordings, result["runs"], result["systems"])
     publish(
         result,
         options,
@@ -159,6 +172,7 @@ def _study(options: argparse.Namespace, recordings: Sequence[Recording]) -> Stud
             options,
             given,
             *(word for option, texts in chosen.items() for text in texts for word in (option, text)),
+            *(["--explain-loss"] if options.explain_loss else []),
         ),
     )
     for recording in recordings:

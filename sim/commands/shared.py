@@ -122,6 +122,18 @@ def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
     """Add the options for output and processes; `report` is the default file of the report."""
+    output = add_pages(parser, report)
+    output.add_argument(
+        "--jobs",
+        type=whole_number(1, JOBS_MAX),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes to use (default: one per processor)",
+    )
+
+
+def add_pages(parser: argparse.ArgumentParser, report: Path) -> argparse._ArgumentGroup:
+    """Add the options for output, and return their group; `report` is the default file of the report."""
     output = parser.add_argument_group("output")
     output.add_argument(
         "--report", type=Path, default=report, metavar="FILE", help="the report (default: %(default)s)"
@@ -139,13 +151,7 @@ def add_output(parser: argparse.ArgumentParser, report: Path) -> None:
         help="write the whole result as JSON; - is standard output, and everything else goes to standard error",
     )
     output.add_argument("--quiet", action="store_true", help="print the verdict only")
-    output.add_argument(
-        "--jobs",
-        type=whole_number(1, JOBS_MAX),
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes to use (default: one per processor)",
-    )
+    return output
 
 
 def check_outputs(options: argparse.Namespace) -> None:
@@ -216,8 +222,9 @@ def command_line(command: str, options: argparse.Namespace, given: Mapping[str, 
     """
     line = ["python", "-m", "sim", command]
     line += [path.name if path.is_absolute() else path.as_posix() for path in options.paths]
-    line += ["--runs", str(options.runs)] if options.runs != 1 else []
-    line += ["--seed", str(options.seed)]
+    if hasattr(options, "seed"):
+        line += ["--runs", str(options.runs)] if options.runs != 1 else []
+        line += ["--seed", str(options.seed)]
     line += [word for name, text in given.items() for word in (f"--{name}", text)]
     line += given_import_options(options)
     line += [*words, *(["--skip-bad-lines"] if options.skip_bad_lines else [])]

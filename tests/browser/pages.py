@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from reports.pages.audit.page import render_audit_report
 from reports.pages.load.page import render_load_report
 from reports.pages.regression.page import render_regression_report
 from reports.pages.replay.page import render_replay_report
 from reports.pages.sweep.page import render_sweep_report
 from reports.results.replay import ReplayResult
-from tests.reports import comparison_example, example, load_example, sweep_example
+from tests.reports import audit_example, comparison_example, example, load_example, sweep_example
 
 REPOSITORY = Path(__file__).parents[2]
 MANY = 10_000
@@ -89,6 +90,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "sweep": lambda: render_sweep_report(sweep_example.nine()),
     "sweep in Arabic": lambda: render_sweep_report(sweep_example.nine(), "ar"),
     "hostile sweep": lambda: render_sweep_report(sweep_example.hostile()),
+    "audit": lambda: render_audit_report(audit_example.bad_day()),
+    "audit in Arabic": lambda: render_audit_report(audit_example.bad_day(), "ar"),
+    "hostile audit": lambda: render_audit_report(audit_example.hostile()),
     "hostile replay": lambda: render_replay_report(example.hostile()),
     "hostile load": lambda: render_load_report(load_example.hostile()),
     "hostile comparison": lambda: render_regression_report(comparison_example.hostile()),

@@ -26,6 +26,7 @@ from queue_core.message import encode
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.docs.documents import PAGES, ROOT, Command, block, commands
 from tests.queue_core.server.deployment import QUICK, Process, running
+from tests.sim.commands.test_audit_command import DAY
 
 COMMANDS = commands()
 STUDIES = ("python -m sim", "python -m reports")
@@ -84,12 +85,13 @@ def _typed(names: tuple[str, ...]) -> tuple[str, ...]:
     "page", sorted({command.page for command in COMMANDS if command.text.startswith(_typed(STUDIES))})
 )
 def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order of the page, in a folder with the files of two pages and one of those in logs/."""
+    """In the order of the page, in a folder with the files of the pages and one of those in logs/."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "logs").mkdir()
     shutil.copy(ROOT / "logs" / "incident.jsonl", tmp_path / "logs")
     (tmp_path / "mine.jsonl").write_text(block("docs/replay.md", "json"), "utf-8")
     (tmp_path / "dump.log").write_text(block("docs/import.md", "json"), "utf-8")
+    (tmp_path / "friday.jsonl").write_text(DAY, "utf-8")
     for command in COMMANDS:
         if command.page == page and command.text.startswith(_typed(STUDIES)):
             text = command.text
@@ -101,7 +103,15 @@ def test_replays_and_reports(page: str, tmp_path: Path, monkeypatch: pytest.Monk
                 code = main(arguments)
             except SystemExit as ended:  # --help
                 code = int(ended.code or 0)
-            assert code == 0 or (code == 1 and arguments[0] == "compare"), command
+            assert code == 0 or (code == 1 and arguments[0] in ("compare", "audit")), command
+
+
+def test_the_sentence_of_the_audit_is_what_an_audit_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "friday.jsonl").write_text(DAY, "utf-8")
+    sim.cli.main(["audit", str(tmp_path / "friday.jsonl"), "--no-report"])
+    assert capsys.readouterr().out.splitlines()[-1] == block("docs/audit.md", "text").strip()
 
 
 def test_the_table_of_the_incident_is_what_a_replay_prints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,8 @@ WORDS: dict[Absence, str] = {
     "call": "it only calls a tool; let the app or flow carry out the call, or take its tools away",
     "tokens": "it has nothing but control tokens; look at the model's chat template on its server",
     "html": "it is a page of HTML, as a proxy, a login or a wrong address answers; look at AI_URL",
-    "stream": "it is a stream of events; switch streaming off, so that the whole answer comes at once",
+    "stream": "it is a stream of events without a text in a known form; switch streaming off, so that the whole answer "
+    "comes at once",
     "started": "the flow answered before it ran; in n8n's Webhook node, set Respond to 'When Last Node Finishes' or "
     "'Using Respond to Webhook Node'",
     "accepted": "the scenario answered before it ran; in Make, add the module 'Webhook response' at its end",
@@ -51,8 +52,10 @@ _HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _STREAM = re.compile(
-    r"(?:event|data|id|retry):[^\n]*\n+(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\])"
+    r"(?:(?:event|data|id|retry|message)?:[^\n]*\n\s*){0,50}?"
+    r"(?:(?:event|data|id|retry):[^\n]*\n\s*(?:(?:event|data|id|retry):|\Z)|data: ?(?:\{|\[DONE\]))"
 )
+_STREAM_BEGINS = ("data:", "event:", "id:", "retry:", "message:", ": ")
 _STARTED = re.compile(r"workflow (?:was started|got started|executed successfully)", re.IGNORECASE)
 
 
@@ -60,7 +63,7 @@ def absence_of_page(text: str) -> Absence | None:
     """Returns the reason if the text is a page, a stream, or what a flow says before it runs."""
     if _HTML.match(text):
         return "html"
-    if text.startswith(("data:", "event:", "id:", "retry:")) and _STREAM.match(text):
+    if text.startswith(_STREAM_BEGINS) and _STREAM.match(text):
         return "stream"
     if len(text) < 200 and _STARTED.match(text):
         return "started"

@@ -8,6 +8,7 @@ from itertools import islice
 import msgspec
 
 from queue_core.ai.reply.absence import Absence
+from queue_core.ai.reply.citations import without_citations
 from queue_core.ai.reply.families import ANSWER_TAGS, CALL_LABELS
 from queue_core.ai.reply.harmony import final_text
 from queue_core.ai.reply.marks import without_marks
@@ -20,6 +21,7 @@ TAGS_MAX = 100
 """Number of tags around an answer that are looked at."""
 
 _ANSWER_OPENS = re.compile(rf"<({'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
+_ANSWERS_OPEN = re.compile(rf"(?:<(?:{'|'.join(ANSWER_TAGS)})>\s*)+", re.IGNORECASE)
 _ANSWER_CLOSES = re.compile(rf"</(?:{'|'.join(ANSWER_TAGS)})>\Z", re.IGNORECASE)
 _DETAILS = re.compile(
     r"<details[^>]{0,200}>\s{0,20}<summary>[^<]{0,200}(?:thinking|thought)[^<]{0,200}</summary>",
@@ -52,11 +54,15 @@ class Uncovered(msgspec.Struct, frozen=True):
 
 def without_cover(text: str, code: Code) -> Uncovered | None:
     """Takes one cover off the text; None if there is none."""
-    for cover in (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls):
+    for cover in _COVERS:
         uncovered = cover(text, code)
         if uncovered is not None and uncovered.text.strip() != text:
             return msgspec.structs.replace(uncovered, text=uncovered.text.strip())
     return None
+
+
+def _citations(text: str, code: Code) -> Uncovered:
+    return Uncovered(without_citations(text, code), "tokens")
 
 
 def _channels(text: str, code: Code) -> Uncovered | None:
@@ -132,7 +138,8 @@ def _answer_tag(text: str, code: Code) -> Uncovered | None:
     if closed is None or code.holds(closed.start()):
         opened = _ANSWER_OPENS.match(text)
         is_cut = opened is not None and f"</{opened[1]}>" not in text and not continues(text, opened.end())
-        return Uncovered(text[opened.end() :], "empty") if opened and is_cut else None
+        all_opened = _ANSWERS_OPEN.match(text) if is_cut else None
+        return Uncovered(text[all_opened.end() :], "empty") if all_opened else None
     for opening in islice(_ANSWER_OPENS.finditer(text), TAGS_MAX):
         closing = f"</{opening[1]}>"
         if code.holds(opening.start()) or not begins_line(text, opening.start()):
@@ -151,3 +158,7 @@ def _calls(text: str, code: Code) -> Uncovered | None:
         return Uncovered("")
     line = _TOOL_CODE_LINE.search(text) if "tool_code" in text or "default_api" in text else None
     return Uncovered(text[: line.start()]) if line and not code.holds(line.start()) else None
+
+
+_COVERS = (_channels, _fences, _marks, _agent, _thought_process, _answer_tag, _calls, _citations)
+"""Covers, in the order in which they are looked for."""

@@ -14,6 +14,7 @@ from queue_core.ai.reply.json_text import is_piece, joined, layers, text_of
 from queue_core.ai.reply.keys import plain
 from queue_core.ai.reply.objects import objects_beside, without_leftovers, without_open_fence
 from queue_core.ai.reply.quoting import Code
+from queue_core.ai.reply.stream import text_of_stream
 from queue_core.ai.reply.whole import Whole, bare, read_whole
 from queue_core.message import well_formed
 
@@ -47,10 +48,11 @@ def extract(answer: str) -> ExtractedReply:
 
 def _extract(text: str, covers: int) -> ExtractedReply:
     text = text.strip().lstrip("\ufeff").strip()
-    if absence := ("empty" if not text else absence_of_page(text)):
-        return ExtractedReply(text="", absence=absence)
-    if not covers:
-        return ExtractedReply(text=text)
+    absence = "empty" if not text else absence_of_page(text)
+    if absence == "stream" and covers:
+        return _of_stream(text, covers)
+    if absence or not covers:
+        return ExtractedReply(text="" if absence else text, absence=absence)
     whole = read_whole(text)
     if whole is not None:
         return _of_values(whole, covers)
@@ -61,6 +63,14 @@ def _extract(text: str, covers: int) -> ExtractedReply:
     if uncovered.text:
         return _extract(uncovered.text, covers - 1)
     return ExtractedReply(text="", absence=uncovered.absence)
+
+
+def _of_stream(stream: str, covers: int) -> ExtractedReply:
+    """Finds the reply in a stream of events that came as one answer."""
+    text = text_of_stream(stream)
+    if text is None:
+        return ExtractedReply(text="", absence="stream")
+    return _extract(text, covers - 1) if text else ExtractedReply(text="", absence="error")
 
 
 def _of_values(whole: Whole, covers: int) -> ExtractedReply:
@@ -83,14 +93,14 @@ def _of_values(whole: Whole, covers: int) -> ExtractedReply:
 
 def _shown_of(values: list[Any]) -> str:
     """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
+    if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
+        return "".join(text_of(value) for value in values)
     if (
         len(values) > 1
         and any(any(layers(value)) for value in values)
         and len({_keys(value) for value in values}) > 1
     ):
         return next((text for value in reversed(values) if (text := text_of(value).strip())), "")
-    if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
-        return "".join(text_of(value) for value in values)
     return joined(iter(dict.fromkeys(text_of(value).strip() for value in values)))
 
 

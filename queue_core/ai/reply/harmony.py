@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from queue_core.ai.reply.quoting import Code, is_quoted
+from queue_core.ai.reply.quoting import Code, end_of_signs, is_quoted
 
 MESSAGES_MAX = 500
 """Number of messages that are looked at."""
+TOKENS_MAX = 5_000
+"""Number of tokens that are looked at."""
 
 _HEADER = re.compile(
     r"(?:<\|start\|>(?P<role>[^<\n]{0,100}))?<\|channel\|>\s?(?:(?P<name>[a-z]{1,20})(?P<rest>[^<\n]{0,200})"
@@ -24,6 +26,8 @@ _END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _STRIPPED_CALL = re.compile(
     r"(?:assistant|【|^)\s?(?:commentary|analysis) to=[\w.]{1,80}|\bto=functions\.\w{1,80}(?: json| code)?\s{0,9}\{"
 )
+_CALL_BEGINS = ("commentary to=", "analysis to=", "to=functions.")
+"""A text without any of these has no such call, which is quick to see."""
 _STRIPPED_START = re.compile(r"analysis(?=[A-Z\"'“*(\d])")
 _STRIPPED_FINAL = "assistantfinal"
 
@@ -32,7 +36,7 @@ def final_text(text: str, code: Code) -> str | None:
     """Returns what harmony's channels say to the user; None if the text has no channels."""
     if "<|channel|>" in text or "<|message|>" in text:
         return _final_of_tokens(text, code)
-    if "to=" in text and (call := _STRIPPED_CALL.search(text)):
+    if any(begin in text for begin in _CALL_BEGINS) and (call := _STRIPPED_CALL.search(text)):
         return text[: call.start()]
     if _STRIPPED_START.match(text):
         at = text.rfind(_STRIPPED_FINAL)
@@ -41,9 +45,10 @@ def final_text(text: str, code: Code) -> str | None:
 
 
 def _final_of_tokens(text: str, code: Code) -> str | None:
+    found = _HEADER.finditer(text, 0, end_of_signs(text, TOKENS_MAX, "<|"))
     headers = [
         header
-        for header in islice(_HEADER.finditer(text), MESSAGES_MAX)
+        for header in islice(found, MESSAGES_MAX)
         if not code.holds(header.start())
         and not is_quoted(text, header.start(), text.index("|>", header.start()) + 2)
     ]

@@ -208,8 +208,11 @@ def _strings(value: Any, depth: int) -> Iterator[str]:
 
 
 def is_piece(value: Any) -> bool:
-    """Returns True for a piece of one text, as streams have them, a line each."""
-    return isinstance(value, dict) and any(plain(value.get(key)) in STREAM_TYPES for key in ("type", "event"))
+    """Returns True for a piece of one text, as streams have them, a line each: n8n, Ollama, OpenAI."""
+    if not isinstance(value, dict):
+        return False
+    is_chunk = isinstance(value.get("done"), bool) or plain(value.get("object")).endswith("chunk")
+    return is_chunk or any(plain(value.get(key)) in STREAM_TYPES for key in ("type", "event"))
 
 
 def layers(value: Any, depth: int = LAYERS_MAX) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,12 @@ import msgspec
 
 from queue_core.ai.loose_json import read_value
 from queue_core.ai.reply.families import CLOSERS, REASONING_CLOSERS, ROLES, ROLES_OF_TURNS, Role
-from queue_core.ai.reply.quoting import Code, begins_line, continues, is_quoted
+from queue_core.ai.reply.quoting import Code, begins_line, continues, end_of_signs, is_quoted
 
 MARKS_MAX = 500
 """Number of marks that are looked at; the text after the last one stays as it is."""
+SIGNS_MAX = 10_000
+"""Number of brackets that are looked at; after the last one no text counts as a mark."""
 
 
 def _tags() -> str:
@@ -28,13 +30,16 @@ def _tags() -> str:
 
 _MARK = re.compile(
     r"<(?!/?(?:[biupa]|br|li|em|td|tr)>)"  # HTML has so many of these that they must cost nothing
-    r"(?:(?=/?\s?[|｜])(?:(?P<dsml>/?)\s?[|｜]\s?DSML\s?[|｜]\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}>"
+    r"(?:(?=/?\s?[|｜‖])(?:(?P<dsml>/?)\s?[|｜‖]{1,2}\s?DSML\s?[|｜‖]{1,2}\s?(?P<dsml_name>\w{1,40})[^<>]{0,300}(?:>|\Z)"
     r"|\|(?P<kimi>open|close)\|>\s?(?P<kimi_name>[a-z_]{1,40})[^<>\n]{0,300}<\|sep\|>"
-    r"|[|｜](?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜]>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
+    r"|[|｜‖]{1,2}(?P<token>\s?[\w/\"][\w▁.:/ -]{0,60})[|｜‖]{1,2}>|\|[a-z_]{2,40}>)|[a-z_]{2,40}\|>"
     r"|(?P<named>/?(?:function|invoke|parameter|tool))(?P<assigned>=|\s{1,9}name\s{0,9}=)[^<>\n]{0,200}>?"
     rf"|(?P<tag>/?(?i:{_tags()}|unused\d{{1,5}}))(?:\s[^<>]{{0,200}})?>)"
     r"|\[/?(?:[A-Z_]{3,30}|think|gMASK)\]|◁/?[a-z_]{1,30}▷|\]<\]minimax\[>\[|\[e~\["
 )
+LOOP_MIN = 200
+"""Number of equal tokens in a row that no text has: the model was caught in a loop. They count as one."""
+_LOOP = re.compile(rf"(<\|[a-z_]{{2,40}}\|>)(?:\s{{0,2}}\1){{{LOOP_MIN - 1},}}")
 _UNKNOWN = re.compile(r"<\|/?\w[\w-]{0,59}\|>")
 _UNKNOWN_CALL = re.compile(r"<\|\w{0,30}(?:tool|function|call)\w{0,30}_(?:begin|start)\|>")
 _BEGIN = re.compile(r"_(?:begin|start)\|>\Z")
@@ -67,9 +72,14 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
     removed: set[str] = set()
     if "<ctrl" in text:
         text, code = _without_ctrl(text, code, removed)
+    if text.count("<|") >= LOOP_MIN and (shorter := _LOOP.sub(r"\1", text)) != text:
+        text, code = shorter, Code(shorter)
     cut = _CUT_TOKEN.search(text, max(0, len(text) - 50))
     if cut is not None and not code.holds(cut.start()):
         text = text[: cut.start()]
+        before = text.rstrip("<|")
+        if text[len(before) :] == "<|" * ((len(text) - len(before)) // 2):  # the model was caught in a loop
+            text = before
         removed.add("token")
     marks = list(_marks(text, code)) if "<" in text or "[" in text or "◁" in text else []
     if not marks:
@@ -80,10 +90,12 @@ def without_marks(text: str, code: Code) -> tuple[str, frozenset[str]]:
 
 def _marks(text: str, code: Code) -> Iterator[Mark]:
     count = struck = 0
-    for match in _MARK.finditer(text):
+    for match in _MARK.finditer(text, 0, end_of_signs(text, SIGNS_MAX, "<", "[", "◁")):
         key = _key(match)
         role = ROLES.get(key)
-        if role is None and _UNKNOWN_CALL.fullmatch(key):
+        if role is None and match["dsml_name"]:
+            role = "close" if match["dsml"] else "call"
+        elif role is None and _UNKNOWN_CALL.fullmatch(key):
             role = "call"
         elif role is None and (_UNKNOWN.fullmatch(match[0]) or _NUMBERED.fullmatch(key)):
             role = "token"
@@ -203,7 +215,9 @@ class _Stripper:
 
     def _closer(self, mark: Mark) -> Mark | None:
         """Returns the next mark that closes this one; one that is code or a word only if there is no other."""
-        keys = CLOSERS.get(mark.key) or frozenset((_BEGIN.sub("_end|>", mark.key),))
+        keys = CLOSERS.get(mark.key) or frozenset(
+            (_BEGIN.sub("_end|>", mark.key).replace("<dsml", "</dsml"),)
+        )
         closer = self._next(self._plain, keys, mark.start)
         if closer is None and mark.role == "reasoning":  # models mix the names of their tags
             closer = self._next(self._plain, REASONING_CLOSERS, mark.start)

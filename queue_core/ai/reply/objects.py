@@ -19,7 +19,8 @@ OBJECTS_TRIED_MAX = 64
 BRACES_MAX = 5_000
 """Number of braces that are looked at."""
 UNREAD_MAX = 8
-"""Similar limit on braces that turn out to be prose. After twice either limit, no further brace is tried."""
+"""Similar limit on braces that turn out to be prose, or whose object breaks off. After twice either limit, no further
+brace is tried."""
 
 _FLAG = r"(?:needs_?data_?collection|requested_?fields)"
 _LEFTOVER = re.compile(
@@ -127,6 +128,7 @@ def _candidates(text: str) -> Iterator[LooseObject]:
         ):
             yield candidate
             at = candidate.end
+            unread += not candidate.is_whole
         else:
             unread += 1
 
@@ -184,11 +186,15 @@ def _is_call(value: Any) -> bool:
 
 def without_leftovers(text: str, code: Code) -> str:
     """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    read = 0
     for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
-        if is_response and (_is_embedded(text, key.start(), len(text)) or _is_closed(text, key.start())):
+        if is_response and _is_embedded(text, key.start(), len(text)):
+            continue
+        read += is_response
+        if is_response and (read > UNREAD_MAX or _is_closed(text, key.start())):
             continue
         value = None if is_response else _VALUE_OF_FLAG.match(text, key.end())
         if _SPEAKS_OF_KEY.match(text, value.end() if value else key.end()):

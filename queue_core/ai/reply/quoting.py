@@ -110,6 +110,17 @@ def _are_near(start: int, end: int, *borders: list[int]) -> bool:
     return all(bisect_right(border, start) == bisect_right(border, end) for border in borders)
 
 
+def end_of_signs(text: str, count: int, *signs: str) -> int:
+    """Returns the index of the sign after the first `count` ones; the end of the text if it has no more of them.
+
+    A search that looks at each of them costs a bounded time up to there.
+    """
+    if sum(map(text.count, signs)) <= count:
+        return len(text)
+    found = islice(re.finditer("|".join(map(re.escape, signs)), text), count, None)
+    return next(found).start()
+
+
 def is_quoted(text: str, start: int, end: int) -> bool:
     """Returns True if the mark between `start` and `end` is a word of a sentence, or stands in quotes or brackets."""
     before, after = text[start - 1 : start], text[end : end + 1]

@@ -99,7 +99,7 @@ def _interactive(say: Phrases, message: Object) -> Content:
     if words or (part and not part.get("type")):
         return contents.choice(say, "interactive", title=words)
     kind = name(part.get("type")) or "interactive"
-    return contents.unsupported(say, kind, unknown=kind)
+    return contents.unsupported(say, kind, unknown=kind, part=part.get(kind))
 
 
 def _reply(kind: str) -> Reader:
@@ -113,12 +113,11 @@ def _reply(kind: str) -> Reader:
 
 
 def _flow(say: Phrases, part: Object) -> Content:
-    """Describes a filled-in flow. Its body is "Sent" for every flow; other forms have words of their own there."""
+    """Describes a filled-in flow. Forms that are not flows have words of their own in their body."""
     body, fields = text(part.get("body")), json_object(part.get("response_json"))
-    if not fields:
-        return contents.choice(say, "interactive", title=body or name(part.get("name")))
-    is_routine = body.strip().lower() in ("", "sent")
-    return contents.form(say, name(part.get("name")), fields, body="" if is_routine else body)
+    if not fields and not contents.is_routine(body):
+        return contents.choice(say, "interactive", title=body)
+    return contents.form(say, name(part.get("name")), fields, body=body)
 
 
 def _call_permission(say: Phrases, part: Object) -> Content:
@@ -218,7 +217,7 @@ def read_kind(say: Phrases, message: Object) -> Content:
         error = next(iter(objects(message.get("errors"))), {})
         known = name(at(message, "unsupported", "type"))
         return contents.unsupported(say, known if known not in ("", "unknown") else _described(error))
-    return contents.unsupported(say, kind, unknown=kind)
+    return contents.unsupported(say, kind, unknown=kind, part=message.get(kind))
 
 
 def _described(error: Object) -> str:

@@ -25,10 +25,23 @@ from queue_core.channels.content import Content
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
-from queue_core.channels.values import Object, at, filled, label, mapping, name, objects, text, timestamp_ms
+from queue_core.channels.values import (
+    Object,
+    at,
+    filled,
+    label,
+    mapping,
+    name,
+    objects,
+    profile_name,
+    text,
+    timestamp_ms,
+)
 from queue_core.message import QueueMessage
 
 CHANNEL = "cloud"
+UNNAMED = "unnamed"
+"""Name of an event that has none."""
 ECHOES = "smb_message_echoes"
 """Field with messages that the business wrote itself, in the WhatsApp Business app beside the Cloud API."""
 
@@ -51,18 +64,18 @@ def parse_cloud(payload: Any, *, media_bytes_max: int, language: Language = ENGL
     failures: list[DeliveryFailure] = []
     changes: list[AddressChange] = []
     echoes: list[OwnMessage] = []
-    for field, value in _changes(payload["entry"]):
-        if field not in ("", "messages"):
-            events[name(field)] += 1
+    for field, value in _changes(payload):
+        messages, statuses, errors = (_list(value, key) for key in ("messages", "statuses", "errors"))
+        if field not in ("", "messages") or not (messages or statuses or errors):
+            events[name(field) or UNNAMED] += 1
             if field == ECHOES:
                 echoes += [_own(echo, value) for echo in objects(value.get("message_echoes"))]
             continue
-        skipped["error"] += _count(value.get("errors"))
-        for status in value["statuses"] if isinstance(value.get("statuses"), list) else ():
+        skipped["error"] += len(errors)
+        for status in statuses:
             failure = _failure(mapping(status), value)
             failures += [failure] if failure else []
             skipped["failed delivery" if failure else "receipt"] += 1
-        messages = value["messages"] if isinstance(value.get("messages"), list) else []
         items += [_Item(phrases(language), message, value, media_bytes_max) for message in messages]
         changes += _address_changes(messages, value)
     skipped["event"] += events.total()
@@ -81,27 +94,36 @@ def _address_changes(messages: list[Any], value: Object) -> Iterator[AddressChan
             yield AddressChange(instance_name=instance, event_id=text(message.get("id")), names=names)
 
 
-def _changes(entries: list[Any]) -> Iterator[tuple[str, Object]]:
-    for entry in objects(entries):
-        for change in objects(entry.get("changes")):
-            if isinstance(change.get("value"), dict):
-                yield text(change.get("field")), change["value"]
+def _changes(payload: Object) -> Iterator[tuple[str, Object]]:
+    """Yields field and value of each change; for what has another form, the object that was subscribed to, and {}."""
+    for entry in payload["entry"]:
+        changes = at(entry, "changes")
+        for change in changes if isinstance(changes, list) and changes else [None]:
+            field, value = text(at(change, "field")), at(change, "value")
+            is_known = isinstance(value, dict)
+            yield field if field or is_known else text(payload.get("object")), mapping(value)
 
 
-def _count(value: Any) -> int:
-    return len(value) if isinstance(value, list) else 0
+def _list(value: Object, key: str) -> list[Any]:
+    """Returns a list as it is; anything else is an item of its own."""
+    items = value.get(key)
+    return items if isinstance(items, list) else [] if items in (None, "", {}) else [items]
 
 
 def _message(item: _Item) -> QueueMessage:
     message, metadata = item.message, mapping(item.value.get("metadata"))
     instance = text(metadata.get("phone_number_id"))
-    if not isinstance(message, dict) or not instance.strip():
+    if not isinstance(message, dict):
+        raise InvalidWebhookError("a message that is not an object, so its user is unknown")
+    if not instance.strip():
         raise InvalidWebhookError("a message without metadata.phone_number_id, so its bot is unknown")
     if message.get("group_id"):
         raise SkippedError("group")
     if _is_own(message, metadata):
         raise OwnMessageError(_own(message, item.value))
     content = _with_context(item.say, message, read_kind(item.say, message))
+    if not content.text:
+        raise SkippedError("empty")
     user = user_of(message, item.value)
     if not user.id:
         raise InvalidWebhookError("a message without from, from_user_id or a contact, so its user is unknown")
@@ -134,7 +156,7 @@ def _own(message: Object, value: Object) -> OwnMessage:
 def _data(item: _Item, user: User, content: Content) -> dict[str, Any]:
     webhook = {"metadata": item.value.get("metadata"), "contact": user.contact, "message": item.message}
     data: dict[str, Any] = {"channel": CHANNEL, "kind": content.kind}
-    data |= filled(name=name(at(user.contact, "profile", "name")), addresses=user.addresses)
+    data |= filled(name=profile_name(at(user.contact, "profile", "name")), addresses=user.addresses)
     data |= content.facts
     if content.change:
         data["change"] = msgspec.to_builtins(content.change)

@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache, partial
+from hashlib import sha256
 from typing import Any, NamedTuple
 
+import msgspec
+
+from queue_core.channels import content as contents
 from queue_core.channels.base import (
     DeliveryFailure,
     Inbound,
@@ -25,7 +29,7 @@ from queue_core.channels.evolution_go.parser import is_evolution_go, parse_evolu
 from queue_core.channels.media import without_media
 from queue_core.channels.phrases import ENGLISH, Language, Phrases, phrases
 from queue_core.channels.unreadable import unreadable
-from queue_core.channels.values import Object, at, label, mapping, name, text, timestamp_ms
+from queue_core.channels.values import Object, at, label, mapping, name, objects, text, timestamp_ms
 from queue_core.channels.whatsapp_web.addresses import is_same_user, phone_of, raise_if_unanswered, sender
 from queue_core.channels.whatsapp_web.assembling import Envelope, queue_message
 from queue_core.channels.whatsapp_web.message import read_content, read_protocol
@@ -73,8 +77,10 @@ def parse_evolution(
         raise InvalidWebhookError("the webhook names no instance")
     webhook = _Webhook(phrases(language), instance, text(payload.get("sender")), media_bytes_max)
     items = _items(payload.get("data"), event)
+    if not items:
+        return Inbound.of_event(name(event))
     if event in _RECEIPTS:
-        return _receipts(items, webhook)
+        return _receipts(items, event, webhook)
     return Inbound.of(items, partial(_READERS[event], webhook), partial(_set_aside, webhook))
 
 
@@ -161,14 +167,58 @@ _READERS = {
 """Readers of the events that bring messages. `message` is what the documents of Evolution Go call it."""
 
 
-def _receipts(items: list[Any], webhook: _Webhook) -> Inbound:
-    """Counts receipts; those that report a failure are returned."""
-    failures, skipped = [], Counter[str]()
+def _receipts(items: list[Any], event: str, webhook: _Webhook) -> Inbound:
+    """Counts receipts; those that report a failure, and what a user wrote or chose, are returned."""
+    failures, news, skipped = [], [], Counter[str]()
     for item in items:
+        if event == "messages.update" and _brings_news(mapping(item)):
+            news.append(item)
+            continue
         if failure := _failure(mapping(item), webhook.instance):
             failures.append(failure)
         skipped["failed delivery" if failure else "receipt"] += 1
-    return Inbound(failures=tuple(failures), skipped=dict(skipped))
+    inbound = Inbound.of(news, partial(_update, webhook), partial(_set_aside, webhook), skipped)
+    return msgspec.structs.replace(inbound, failures=tuple(failures))
+
+
+def _brings_news(item: Object) -> bool:
+    """Returns True for an update with a content, or with votes in a poll. Its status means nothing then."""
+    return any(bool(_updated(item, field)) for field in ("message", "pollUpdates"))
+
+
+def _updated(item: Object, field: str) -> Any:
+    return item.get(field) or at(item, "update", field)
+
+
+def _update(webhook: _Webhook, item: Object) -> QueueMessage:
+    """Reads an update that brings an edit, the content of a message that came without one, or votes in a poll."""
+    key = mapping(item.get("key")) or item
+    key = {**key, "id": text(item.get("keyId")) or text(key.get("id"))}
+    raise_if_unanswered(text(key.get("remoteJid")))
+    if votes := _updated(item, "pollUpdates"):
+        content = contents.vote(webhook.say, _choices(votes, webhook.owner), key["id"])
+        digest = sha256(content.text.encode("utf-8", "replace")).hexdigest()[:16]
+        return queue_message(_envelope(webhook, {**key, "id": f"{key['id']}:vote:{digest}"}, item), content)
+    if key.get("fromMe") is True:
+        raise SkippedError("own")
+    content = read_content(webhook.say, _updated(item, "message"), {})
+    if content.change and not content.change.id:
+        content = msgspec.structs.replace(
+            content, change=msgspec.structs.replace(content.change, id=key["id"])
+        )
+    return queue_message(_envelope(webhook, key, item), content)
+
+
+def _choices(votes: Any, owner: str) -> list[str]:
+    """Returns the options that the user has chosen, from the voters of each option. Raises SkippedError for none."""
+    chosen = [
+        name(option.get("name"))
+        for option in objects(votes)
+        if any(voter and not is_same_user(text(voter), owner) for voter in _list(option.get("voters")))
+    ]
+    if not chosen:
+        raise SkippedError("vote removed")
+    return chosen
 
 
 def _failure(item: Object, instance: str) -> DeliveryFailure | None:

@@ -16,12 +16,15 @@ from typing import Literal
 
 from markdown_it.token import Token
 
+from queue_core.channels.form.dunders import is_code
 from queue_core.channels.form.links import address_of, is_named_by
 
 Style = Literal["bold", "italic", "strike"]
 
 MARKS: dict[Style, str] = {"bold": "*", "italic": "_", "strike": "~"}
 """Marks of WhatsApp, outermost first."""
+
+_ALL_MARKS = frozenset(MARKS.values())
 
 URL = re.compile(
     r"(?:https?://|www\.)[^\s<>`]+|[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}", re.IGNORECASE
@@ -86,7 +89,7 @@ def lines_of(children: Sequence[Token], dialect: Dialect, *, style: Style | None
             continue
         styles = piece.styles | {style} if style else piece.styles
         lines[-1].extend(_styled(piece, styles if dialect.has_marks else frozenset()))
-    return [_written(line) for line in lines]
+    return [_written(_apart(line)) for line in lines]
 
 
 def has_loose_bold(text: str) -> bool:
@@ -110,6 +113,19 @@ def _styled(piece: Piece, styles: frozenset[Style]) -> Iterator[Piece]:
 def _with_free_styles(text: str, styles: frozenset[Style]) -> Piece:
     """Returns a piece without the styles whose mark stands in the text, where it would be read as their end."""
     return Piece(text, frozenset(style for style in styles if MARKS[style] not in text))
+
+
+def _apart(pieces: list[Piece]) -> list[Piece]:
+    """Returns the pieces of a line, of which none has a style beside a sign that is the mark of this style."""
+    kept = []
+    for index, piece in enumerate(pieces):
+        before = pieces[index - 1].text[-1:] if index else ""
+        after = pieces[index + 1].text[:1] if index + 1 < len(pieces) else ""
+        if piece.styles and (before in _ALL_MARKS or after in _ALL_MARKS):
+            free = frozenset(style for style in piece.styles if MARKS[style] not in (before, after))
+            piece = Piece(piece.text, free)  # noqa: PLW2901 - the same piece with fewer styles
+        kept.append(piece)
+    return kept
 
 
 def _written(pieces: list[Piece]) -> str:
@@ -172,6 +188,8 @@ class _Reader:
                 self._add(_with_footnotes(text, self._dialect.footnotes))
             case "text_special":
                 self._add(_literal(token, self._dialect))
+            case "formula":
+                self._formula(token.content)
             case "code_inline":
                 self._add(_code(token) if self._dialect.has_marks else token.content, is_fixed=True)
             case "image":
@@ -202,7 +220,7 @@ class _Reader:
         is_in_word = before.isalnum() or after.isalnum()
         if markup == "_" or (markup == "*" and not self._dialect.stars_are_italic):
             return "marks" if self._dialect.has_marks or is_in_word else "style"
-        if markup == "__" and text.is_name(opening, closing):
+        if markup == "__" and text.is_name(opening, closing, is_word_bold=self._dialect.stars_are_italic):
             return "marks"
         if not is_in_word:
             is_number = markup == "*" and not text.has_letters(opening, closing)
@@ -234,6 +252,12 @@ class _Reader:
             self._read_all(index + 1, closing)
             self._add("" if is_anchor else f"]({href})", is_fixed=True)
         return closing + 1
+
+    def _formula(self, text: str) -> None:
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                self._add("\n", is_fixed=True)
+            self._add(line)
 
     def _image(self, token: Token) -> None:
         src, alt = str(token.attrs.get("src", "")), token.content.strip()
@@ -294,9 +318,15 @@ class _Text:
         """Returns True if a letter stands between two tokens."""
         return self._letters[closing] > self._letters[opening + 1]
 
-    def is_name(self, opening: int, closing: int) -> bool:
+    def is_name(self, opening: int, closing: int, *, is_word_bold: bool) -> bool:
         """Returns True if a name of code stands between two tokens, such as the `init` of `__init__`."""
-        return closing == opening + 2 and _NAME.fullmatch(self._texts[opening + 1]) is not None
+        if closing != opening + 2 or not _NAME.fullmatch(self._texts[opening + 1]):
+            return False
+        beside = (
+            self.last_before(opening),
+            self._texts[closing + 1][:2] if closing + 1 < len(self._texts) else "",
+        )
+        return not is_word_bold or is_code(self._texts[opening + 1], *beside)
 
     def between(self, opening: int, closing: int) -> str:
         """Returns the text between two tokens."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
@@ -14,19 +15,25 @@ from markdown_it.rules_block import StateBlock, fence
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from queue_core.channels.form.formulas import add_formulas, has_commands
 from queue_core.channels.form.inline import Dialect, has_loose_bold, lines_of
 from queue_core.channels.form.links import address_of
 from queue_core.channels.form.tables import table_lines
 
 CHARACTERS_MAX = 65_536
 """Length up to which a reply is converted: WhatsApp takes no longer message, and the time grows with the length."""
+WORK_MAX = 15_000
+"""Number of signs up to which a reply is converted, where a line counts as LINE_WORK of them. It bounds the time.
+Markdown of 65,536 characters has about 13,000."""
+LINE_WORK = 4
 PASSES_MAX = 5
 """Number of times that a text is converted until it stays as it is; nearly always one."""
 RULE = "———"
 """Line in the place of a horizontal rule."""
 
-_SIGNS = re.compile(r"[*_~`#>|\[<&\\]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
+_SIGNS = re.compile(r"[*_~`#>|\[<&\\$]|^ {0,3}(?:---|\+ )|^[ \t]*- \[", re.MULTILINE)
 """Characters without which a text is not Markdown."""
+_WORK = re.compile(r"[*_~`#>|\[\]<&\\$!]")
 _DEFINITION = re.compile(
     r" {0,3}\[([^\]\[^][^\]\[]{0,99})\]:[ \t]{1,9}<?((?:https?://|www\.|mailto:|tel:)[^\s>]+)>?"
     r"(?:[ \t]{1,9}(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*"
@@ -45,11 +52,20 @@ _AFTER_ADDRESS = re.compile(r"[?!.,:;*_~'\"]+\Z")
 
 def converted(text: str, *, has_marks: bool = True) -> str:
     """Returns a text in WhatsApp's formatting, or without formatting. A text that was converted stays as it is."""
-    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text):
+    if len(text) > CHARACTERS_MAX or not _SIGNS.search(text) or _work_of(text) > WORK_MAX:
         return text
+    written = _settled(text, has_marks)
+    return (
+        written if written.strip() else text
+    )  # a comment, for instance: better too much than an empty reply
+
+
+def _work_of(text: str) -> int:
+    return len(_WORK.findall(text)) + LINE_WORK * text.count("\n")
+
+
+def _settled(text: str, has_marks: bool) -> str:
     written = _written(text, has_marks)
-    if not written.strip():  # a comment, for instance: better too much than an empty reply
-        return text
     if written == text or _written(written, has_marks) == written:
         return written
     # The text would change once more, for instance when an escape is gone: all else is settled before the escapes are.
@@ -73,7 +89,7 @@ class _Document:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
         text, references = _without_definitions(text)
         self._lines = text.split("\n")
-        self._tokens = _PARSER.parse(text, {"references": references})
+        self._tokens = _PARSER.parse(text, {"references": references, "has_commands": has_commands(text)})
         self._dialect = Dialect(
             stars_are_italic=bool(references) or _is_markdown(self._tokens),
             has_marks=has_marks,
@@ -86,9 +102,23 @@ class _Document:
         kept: list[str] = []
         at = 0
         for start, end, lines in self._changes():
-            kept += [*self._lines[at:start], *lines]
+            kept += [*self._unchanged(at, start), *lines]
             at = end
-        return "\n".join(kept + self._lines[at:])
+        return "\n".join([*kept, *self._unchanged(at, len(self._lines))])
+
+    def _unchanged(self, start: int, end: int) -> Iterator[str]:
+        """Yields lines that stay. Of Markdown, spaces at their ends go, and blank lines after a blank line."""
+        for index in range(start, end):
+            line = self._lines[index]
+            if not self._dialect.stars_are_italic or index in self._code_lines:
+                yield line
+            elif line.strip() or index == 0 or self._lines[index - 1].strip():
+                yield line.rstrip()
+
+    @cached_property
+    def _code_lines(self) -> frozenset[int]:
+        fences = (token.map or (0, 0) for token in self._tokens if token.type == "fence")
+        return frozenset(line for start, end in fences for line in range(start, end))
 
     def _changes(self) -> Iterator[tuple[int, int, list[str]]]:
         """Yields the first line and the end of each stretch that changes, and the lines in its place."""
@@ -274,6 +304,7 @@ def _parser() -> MarkdownIt:
     parser.disable(["code", "lheading", "html_block", "reference", "text_join"])
     parser.block.ruler.at("fence", _fence, {"alt": ["paragraph", "reference", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "address", _address)
+    add_formulas(parser)
     parser.normalizeLink = str.strip  # type: ignore[method-assign,assignment]  # an address stays readable
     return parser
 

@@ -26,7 +26,15 @@ _UNWRITTEN = {
     "album": "album",
 }
 """Types of WEBJS that no user writes, with the reason under which they are counted."""
-_MEDIA = {"ptt": "audio", "audio": "audio", "image": "image", "video": "video", "document": "document"}
+_MEDIA = {
+    "ptt": "audio",
+    "audio": "audio",
+    "image": "image",
+    "video": "video",
+    "ptv": "video",
+    "gif": "video",
+    "document": "document",
+}
 """Our names of media, by the type of WEBJS or by the family of the MIME type."""
 
 
@@ -49,7 +57,9 @@ def read_fields(say: Phrases, body: Object) -> Content:
         return content
     words = text(quoted.get("body"))
     notes = [say.said("answers", name(words))] if name(words) else []
-    return contents.with_notes(content, notes, {"quoted": {"id": text(quoted.get("id")), "text": words}})
+    return contents.with_notes(
+        content, notes, {"quoted": {"id": id_parts(quoted.get("id"))[1], "text": words}}
+    )
 
 
 def _content(say: Phrases, body: Object, kind: str) -> Content:

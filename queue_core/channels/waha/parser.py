@@ -144,7 +144,7 @@ def _reaction(say: Phrases, body: Object) -> Content:
 
 
 def _edit(say: Phrases, body: Object) -> Content:
-    target = text(body.get("editedMessageId")) or id_parts(body.get("id"))[1]
+    target = id_parts(text(body.get("editedMessageId")) or body.get("id"))[1]
     words = text(body.get("body")) or text(body.get("newBody"))
     return contents.edit(say, target, Content(kind="text", text=words) if words else None)
 
@@ -155,6 +155,7 @@ def _deletion(say: Phrases, body: Object) -> Content:
 
 
 def _vote(say: Phrases, body: Object) -> Content:
+    """Describes a vote. One that cannot be decrypted comes with its own event, and without options."""
     options = at(body, "vote", "selectedOptions")
     chosen = [label(option) for option in options] if isinstance(options, list) else []
     if isinstance(options, list) and not chosen:
@@ -162,9 +163,14 @@ def _vote(say: Phrases, body: Object) -> Content:
     return contents.vote(say, [option for option in chosen if option], id_parts(at(body, "poll", "id"))[1])
 
 
+def _encrypted_vote(say: Phrases, body: Object) -> Content:
+    return contents.vote(say, [], id_parts(at(body, "poll", "id"))[1])
+
+
 def _event_answer(say: Phrases, body: Object) -> Content:
-    code = _EVENT_ANSWERS.get(text(at(body, "eventResponse", "response")))
-    return contents.placeholder(say, "event", "event answer", say.word(code) if code else "")
+    answer = mapping(body.get("eventResponse"))
+    code = _EVENT_ANSWERS.get(text(answer.get("response")))
+    return contents.event_answer(say, say.word(code) if code else "", answer.get("extraGuestCount"))
 
 
 _READERS: dict[str, Callable[[Phrases, Object], Content]] = {
@@ -174,7 +180,7 @@ _READERS: dict[str, Callable[[Phrases, Object], Content]] = {
     "message.edited": _edit,
     "message.revoked": _deletion,
     "poll.vote": _vote,
-    "poll.vote.failed": _vote,
+    "poll.vote.failed": _encrypted_vote,
     "event.response": _event_answer,
     "event.response.failed": _event_answer,
 }
@@ -183,10 +189,11 @@ _READERS: dict[str, Callable[[Phrases, Object], Content]] = {
 def _receipt(webhook: _Webhook, body: Object) -> Inbound:
     if body.get("ackName") not in _FAILED and body.get("ack") not in _FAILED:
         return Inbound(skipped={"receipt": 1})
+    chat, message_id = id_parts(body.get("id"))
     failure = DeliveryFailure(
         instance_name=webhook.instance,
-        message_id=id_parts(body.get("id"))[1],
-        user_phone=phone_of(text(body.get("to"))),
+        message_id=message_id,
+        user_phone=phone_of(chat or text(body.get("to"))),
         code="",
         reason="WhatsApp did not take it",
         at_ms=timestamp_ms(body.get("timestamp")),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from queue_core.channels.content import Content
-from queue_core.channels.values import filled, name, timestamp_ms
+from queue_core.channels.values import filled, profile_name, timestamp_ms
 from queue_core.channels.whatsapp_web.addresses import Sender
 from queue_core.message import QueueMessage
 
@@ -30,7 +30,9 @@ def queue_message(envelope: Envelope, content: Content) -> QueueMessage:
     """Returns the message for the queue."""
     sender = envelope.sender
     data = {"channel": envelope.channel, "kind": content.kind}
-    data |= filled(name=name(envelope.profile_name), reply_to=sender.reply_to, addresses=sender.addresses)
+    data |= filled(
+        name=profile_name(envelope.profile_name), reply_to=sender.reply_to, addresses=sender.addresses
+    )
     data |= content.facts
     if content.change:
         data["change"] = msgspec.to_builtins(content.change)

@@ -105,6 +105,8 @@ def _interactive_response(say: Phrases, part: Object) -> Content:
     )
     body, fields = text(at(part, "body", "text")), json_object(flow.get("paramsJson"))
     chosen_id = text(fields.get("id"))
+    if not fields and contents.is_routine(body) and flow.get("paramsJson"):
+        return contents.form(say, name(flow.get("name")), {})
     if chosen_id or not fields:
         title = body or text(fields.get("title")) or text(fields.get("display_text"))
         return contents.choice(
@@ -112,9 +114,9 @@ def _interactive_response(say: Phrases, part: Object) -> Content:
             "interactive",
             title=title or ("" if chosen_id else name(flow.get("name"))),
             chosen_id=chosen_id,
+            description=text(fields.get("description")),
         )
-    is_routine = body.strip().lower() in ("", "sent")
-    return contents.form(say, name(flow.get("name")), fields, body="" if is_routine else body)
+    return contents.form(say, name(flow.get("name")), fields, body=body)
 
 
 def _poll(say: Phrases, part: Object) -> Content:
@@ -146,8 +148,9 @@ def _order(say: Phrases, part: Object) -> Content:
         [],
         count=max(0, whole_number(part.get("itemCount"))),
         note=text(part.get("message")),
+        order_id=name(part.get("orderId")),
         title=name(part.get("orderTitle")),
-        total=contents.price_of_thousandths(part.get("totalAmount1000"), part.get("totalCurrencyCode")),
+        total=contents.price(part.get("totalAmount1000"), part.get("totalCurrencyCode")),
     )
 
 
@@ -157,7 +160,7 @@ def _product(say: Phrases, part: Object) -> Content:
     structure = filled(
         id=name(facts.get("retailerId") or facts.get("productId")),
         title=name(facts.get("title") or at(part, "catalog", "title")),
-        price=contents.price_of_thousandths(price, facts.get("currencyCode")),
+        price=contents.price(price, facts.get("currencyCode")),
         url=text(facts.get("url")),
     )
     return contents.product(say, structure, note=text(part.get("body")))
@@ -174,6 +177,10 @@ def _event(say: Phrases, part: Object) -> Content:
         link=text(part.get("joinLink")),
     )
     return contents.event(say, facts, is_cancelled=part.get("isCanceled") is True)
+
+
+def _planned_call(say: Phrases, part: Object) -> Content:
+    return contents.planned_call(say, name(part.get("title")), part.get("scheduledTimestampMs"))
 
 
 def _location(*, is_live: bool) -> Reader:
@@ -193,9 +200,9 @@ def _named(kind: str, code: str, detail: str = "", note: str = "") -> Reader:
 def _payment(code: str) -> Reader:
     def read(say: Phrases, part: Object) -> Content:
         money = mapping(part.get("amount"))
-        amount = contents.price_of_thousandths(
-            part.get("amount1000") or money.get("value"),
-            part.get("currencyCodeIso4217") or money.get("currencyCode"),
+        currency = part.get("currencyCodeIso4217") or money.get("currencyCode")
+        amount = contents.price(part.get("amount1000"), currency) or contents.price(
+            money.get("value"), currency, fraction=money.get("offset")
         )
         note = mapping(part.get("noteMessage"))
         words = text(note.get("conversation")) or text(at(note, "extendedTextMessage", "text"))
@@ -254,7 +261,7 @@ KINDS: Mapping[str, Reader] = {
     "groupInviteMessage": _named("invite", "group invite", "groupName", "caption"),
     "newsletterAdminInviteMessage": _named("invite", "channel invite", "newsletterName", "caption"),
     "newsletterFollowerInviteMessageV2": _named("invite", "channel invite", "newsletterName", "caption"),
-    "scheduledCallCreationMessage": _named("call", "call", "title"),
+    "scheduledCallCreationMessage": _planned_call,
     "requestPhoneNumberMessage": _named("request", "asks for phone"),
     "sendPaymentMessage": _payment("payment"),
     "requestPaymentMessage": _payment("payment request"),

@@ -51,7 +51,7 @@ def read_content(say: Phrases, message: Any, item: Object, *, quotes: int = 0) -
 
     context = read_context(say, item, inner, read_quoted)
     content = contents.with_notes(content, context.notes, context.facts)
-    if not content.text and not content.facts:
+    if not content.text:
         raise SkippedError("empty")
     return contents.edit(say, "", content) if is_edited and not content.change else content
 
@@ -120,7 +120,8 @@ def _encrypted_edit(say: Phrases, part: Object) -> Content:
 def _other(say: Phrases, content: Object, item: Object) -> Content:
     names = [name for name, part in content.items() if name not in BESIDE and part not in (None, "", {})]
     if unknown := next((name for name in names if not _is_kind(name)), ""):
-        return contents.unsupported(say, unknown.removesuffix("Message"), unknown=unknown)
+        shown = unknown.removesuffix("Message")
+        return contents.unsupported(say, shown, unknown=unknown, part=content[unknown])
     if reason := next((UNWRITTEN[name] for name in content if name in UNWRITTEN), ""):
         raise SkippedError(reason)
     stub = item.get("messageStubType")

@@ -97,8 +97,8 @@ def _message_row(message: Message, lanes: Sequence[Lane]) -> MessageRow:
 def _fate(outcome: Outcome | None) -> tuple[str, str]:
     if outcome is None:
         return "zero", gettext("not sent")
-    if outcome.fate == "lost":
-        return "bad", f"✗ {fate_words('lost')}"
+    if outcome.fate in ("lost", "unanswered"):
+        return "bad", f"✗ {fate_words(outcome.fate)}"
     if outcome.fate != "answered":
         return "warn", fate_words(outcome.fate)
     if not outcome.is_trouble:

@@ -14,9 +14,10 @@ from reports.analysis.losses import Loss
 from reports.analysis.recording import ReplayedRecording
 from reports.drawing.plots import Plot, Series, latency_plot
 from reports.pages.replay.estimates import Estimates
-from reports.results.replay import ExpectationResult, ReplayResult, Run
+from reports.results.replay import ExpectationResult, Explanation, ReplayResult, Run
 from reports.text import Phones, cut
 from reports.words.expectations import expectation_words
+from reports.words.explanations import explanation_words
 from reports.words.language import gettext, ngettext
 from reports.words.numbers import TIMES, duration
 
@@ -59,6 +60,7 @@ class RecordingView:
     checks: Checks | None
     estimates: Estimates | None
     plot: Plot | None
+    explanations: Sequence[Explanation]
     ordered: Sequence[Conversation]
     result_file: Path | None
     figures: list[Markup] = field(default_factory=list)
@@ -66,6 +68,11 @@ class RecordingView:
     def figure_id(self, index: int) -> str:
         """Return the id of the figure of a conversation, by its index in `ordered`."""
         return f"{self.id}c{index}"
+
+    @property
+    def explanation_words(self) -> str:
+        """Sentence on which system explains best what really happened."""
+        return explanation_words(self.explanations)
 
     @property
     def left_out(self) -> int:
@@ -136,6 +143,7 @@ def recording_view(
         plot=reply_plot(f"{identifier}-plot", recording.reply_times_ms, recording.systems)
         if has_plot
         else None,
+        explanations=[each for each in result.get("explanations", ()) if each["recording"] == recording.name],
         ordered=sorted(recording.conversations, key=lambda conversation: conversation.number not in draw),
         result_file=result_file,
     )

@@ -124,6 +124,12 @@ CLOUD: dict[str, CloudExample] = {
         "interactive",
         "[form: day: Monday; guests: 4]",
     ),
+    "a form that cannot be read": CloudExample(
+        "interactive",
+        interactive("nfm_reply", {"name": "flow", "body": "Sent", "response_json": '{"day": '}),
+        "interactive",
+        "[form]",
+    ),
     "a form with a photo": CloudExample(
         "interactive",
         interactive(
@@ -211,10 +217,14 @@ CLOUD: dict[str, CloudExample] = {
         {"errors": [{"code": 501, "title": "Unknown message type"}]},
     ),
     "a kind to come": CloudExample("hologram", {"id": "1"}, "unsupported", "[unsupported message: hologram]"),
+    "a kind to come with a caption": CloudExample(
+        "hologram", {"caption": "turn it"}, "unsupported", "[unsupported message: hologram] turn it"
+    ),
 }
 """Messages of the Cloud API."""
 
 CLOUD_SKIPPED: dict[str, tuple[dict[str, Any], str]] = {
+    "a text without words": ({"type": "text", "text": {"body": ""}, "context": {"id": "wamid.0"}}, "empty"),
     "a removed reaction": ({"type": "reaction", "reaction": {"message_id": "wamid.0"}}, "reaction removed"),
     "a new phone number": (
         {"type": "system", "system": {"type": "user_changed_number", "wa_id": "966500000002"}},

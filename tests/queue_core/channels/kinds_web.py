@@ -130,9 +130,13 @@ WEB: dict[str, Example] = {
         "[contact: Omar, +966 51 234 5678]",
     ),
     "several contacts": Example(
-        {"contactsArrayMessage": {"contacts": [{"vcard": VCARD}, {"displayName": "Ali"}, 3]}},
+        {
+            "contactsArrayMessage": {
+                "contacts": [{"vcard": VCARD}, {"displayName": "Ali", "vcard": "ORG:Blue Bakery;"}, 3]
+            }
+        },
         "contacts",
-        "[contacts: Omar Haddad, +966 51 234 5678; Ali]",
+        "[contacts: Omar Haddad, +966 51 234 5678; Ali, Blue Bakery]",
     ),
     "a reaction": Example(
         {"reactionMessage": {"text": "👍", "key": {"id": "M1"}}}, "reaction", "[reaction: 👍]"
@@ -165,6 +169,18 @@ WEB: dict[str, Example] = {
         "interactive",
         "Pay now",
     ),
+    "a row of a menu": Example(
+        {
+            "interactiveResponseMessage": {
+                "nativeFlowResponseMessage": {
+                    "name": "menu_options",
+                    "paramsJson": '{"id": "r1", "title": "Pick up", "description": "until six"}',
+                }
+            }
+        },
+        "interactive",
+        "Pick up (until six)",
+    ),
     "a form": Example(
         {
             "interactiveResponseMessage": {
@@ -177,6 +193,16 @@ WEB: dict[str, Example] = {
         },
         "interactive",
         "[form: day: Monday; guests: 4; extras: cot, sea view]",
+    ),
+    "a form that cannot be read": Example(
+        {
+            "interactiveResponseMessage": {
+                "body": {"text": "Sent"},
+                "nativeFlowResponseMessage": {"name": "flow", "paramsJson": '{"day": '},
+            }
+        },
+        "interactive",
+        "[form]",
     ),
     "a poll": Example(
         {"pollCreationMessage": {"name": "When?", "options": [{"optionName": "Mon"}, {"optionName": "Tue"}]}},
@@ -274,7 +300,9 @@ WEB: dict[str, Example] = {
         "[invitation to a channel: News]",
     ),
     "a planned call": Example(
-        {"scheduledCallCreationMessage": {"title": "Review"}}, "call", "[planned call: Review]"
+        {"scheduledCallCreationMessage": {"title": "Review", "scheduledTimestampMs": "1767290400000"}},
+        "call",
+        "[planned call: Review, 2026-01-01 18:00]",
     ),
     "a request for the phone number": Example(
         {"requestPhoneNumberMessage": {"contextInfo": {}}}, "request", "[asked for your phone number]"
@@ -292,6 +320,11 @@ WEB: dict[str, Example] = {
         },
         "payment",
         "[request for payment: 12 SAR] lunch",
+    ),
+    "a request for payment, in its own unit": Example(
+        {"requestPaymentMessage": {"amount": {"value": "1250", "offset": 100, "currencyCode": "SAR"}}},
+        "payment",
+        "[request for payment: 12.5 SAR]",
     ),
     "a declined payment": Example(
         {"declinePaymentRequestMessage": {"key": {"id": "M1"}}}, "payment", "[declined a request for payment]"
@@ -375,12 +408,21 @@ WEB: dict[str, Example] = {
     "a kind to come": Example(
         {"hologramMessage": {"depth": 3}}, "unsupported", "[unsupported message: hologram]"
     ),
+    "a kind to come with a caption": Example(
+        {"hologramMessage": {"depth": 3, "caption": "turn it round"}},
+        "unsupported",
+        "[unsupported message: hologram] turn it round",
+    ),
 }
 """Messages as WhatsApp Web has them: the Evolution API, Evolution Go and WAHA pass them on."""
 
 WEB_SKIPPED: dict[str, tuple[Any, str]] = {
     "a message that is not decrypted yet": (None, "undecrypted"),
     "a message without content": ({"messageContextInfo": {"messageSecret": "eA=="}}, "undecrypted"),
+    "a text without words": (
+        {"extendedTextMessage": {"text": "", "contextInfo": {"stanzaId": "Q1"}}},
+        "empty",
+    ),
     "a message that is shown on the phone only": ({"placeholderMessage": {"type": 0}}, "undecrypted"),
     "a message of another device of ours": (wrapped("deviceSentMessage", {"conversation": "x"}), "own"),
     "the marker of an album": ({"albumMessage": {"expectedImageCount": 3}}, "album"),
@@ -420,6 +462,9 @@ WAHA: dict[str, Example] = {
     "a sticker": Example({"hasMedia": True, "_data": {"type": "sticker"}}, "sticker", "[sticker]"),
     "media that WAHA did not download": Example(
         {"hasMedia": True, "media": None, "_data": {"type": "video"}}, "video", "[video]"
+    ),
+    "a round video that WAHA did not download": Example(
+        {"hasMedia": True, "media": None, "_data": {"type": "ptv"}}, "video", "[video]"
     ),
     "a location": Example(
         {"location": {"description": "Shop", "latitude": "1.5", "longitude": "2"}},

@@ -81,3 +81,45 @@ def test_a_name_beside_its_value() -> None:
         {"name": "Secret", "id": 1},
     ]
     assert without_secrets(headers) == [{"name": "X-Api-Key"}, {"key": "lang", "value": "ar"}, headers[2]]
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://w.example/1.jpg?x-api-key=s", "https://w.example/1.jpg"),
+        (
+            "https://w.example/1.jpg?size=2&access_token=s&lang=ar#top",
+            "https://w.example/1.jpg?size=2&lang=ar#top",
+        ),
+        ("https://w.example/1.jpg?X%2DApi%2DKey=s&a", "https://w.example/1.jpg?a"),
+        ("https://user:s@w.example/1.jpg", "https://w.example/1.jpg"),
+        ("http://user:s@w.example/?token=s", "http://w.example/"),
+        ("https://w.example/1.jpg?X-Amz-Signature=a", "https://w.example/1.jpg?X-Amz-Signature=a"),
+        ("https://w.example/a@b?c=d", "https://w.example/a@b?c=d"),
+        ("https://w.example/?token=s is my link", "https://w.example/?token=s is my link"),
+    ],
+)
+def test_secrets_in_an_address_are_removed(url: str, kept: str) -> None:
+    """A signature stays: the file cannot be read without it, and it opens nothing else."""
+    assert without_secrets({"media": {"url": url}}) == {"media": {"url": kept}}
+
+
+DEEP = '{"a":' * 900 + "1" + "}" * 900
+
+
+@pytest.mark.parametrize("name", ["response_json", "paramsJson", "paramsJSON"])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ('{"flow_token": "s", "day": "الاثنين"}', '{"day": "الاثنين"}'),
+        ('{"a": {"apikey": "s"}}', '{"a": {}}'),
+        ('{"day":"Monday"}', '{"day":"Monday"}'),
+        ('{"token": ', '{"token": '),
+        ('["token"]', '["token"]'),
+        (DEEP, DEEP),
+        ({"token": "s", "a": 1}, {"a": 1}),
+        (7, 7),
+    ],
+)
+def test_secrets_in_json_in_a_text_are_removed(name: str, value: object, kept: object) -> None:
+    assert without_secrets({name: value}) == {name: kept}

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from reports.compare.baseline import baseline_of
 from reports.compare.compare import compare
 from reports.results.files import Result, ResultError, read_result
-from tests.reports import example, load_example, sweep_example
+from tests.reports import audit_example, example, load_example, sweep_example
 
 RESULTS: dict[str, Any] = {
     "replay": example.incident(),
     "replay with profiles": example.incident_with_profiles(),
     "load": load_example.empty(),
     "sweep": sweep_example.nothing(),
+    "audit": audit_example.bad_day(),
     "baseline of a replay": baseline_of(example.incident()),
     "baseline of a load test": baseline_of(load_example.empty()),
 }

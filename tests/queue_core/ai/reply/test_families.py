@@ -58,6 +58,18 @@ ANSWERS = {
         "One moment.<| tool calls begin |><| tool call begin |>function<| tool sep |>hours{}<| tool call end |><| tool calls end |>",
         "One moment.",
     ),
+    "DeepSeek V4: calls with other bars, and names of their own": (
+        'One moment.\n<‖DSML‖calls>\n<‖DSML‖invoke name="x">\n</‖DSML‖invoke>\n</‖DSML‖calls>',
+        "One moment.",
+    ),
+    "DeepSeek V4: a call with doubled bars": (
+        "One moment.\n<｜｜DSML｜｜r=hours>\n<parameter=day>mon</parameter>\n</｜｜DSML｜｜r>",
+        "One moment.",
+    ),
+    "DeepSeek V4: a call that is cut off in its first tag": (
+        "One moment.\n<｜DSML｜tool_calls",
+        "One moment.",
+    ),
     "Gemma 4: reasoning and a call": (
         '<|channel>thought\nHours.\n<channel|><|tool_call>call:hours{day:<|"|>mon<|"|>}<tool_call|>',
         "",

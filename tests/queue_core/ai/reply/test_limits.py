@@ -25,6 +25,9 @@ MARKS = (
     ),
     *(
         "[INST]",
+        "<|",
+        "</",
+        "to=",
         "[/INST]",
         "[TOOL_CALLS]",
         "[THINK]",
@@ -75,6 +78,15 @@ PIECES = (
     ),
     *(
         "assistantfinal",
+        "data: {}\n\n",
+        "event: a\ndata: \n",
+        ": a\n",
+        "【1†",
+        "[cite: 1",
+        "<co: 1",
+        "<grok:render>",
+        "\ue200a",
+        "<‖DSML‖a",
         "analysisA",
         "<details><summary>thinking</summary>",
         '"needsDataCollection"',
@@ -107,6 +119,29 @@ def test_twice_the_text_takes_twice_the_steps_at_most(before: str) -> None:
     for piece in PIECES:
         single, double = (steps(before + piece * (size // len(piece))) for size in (32_768, 65_536))
         assert double <= 2.5 * single + 1_000, piece
+
+
+STRINGS_WITHOUT_END = (', "a": "b ', '{"a": [{"b": "c"}, "d": "e", "f`\n')
+
+
+@pytest.mark.parametrize("piece", STRINGS_WITHOUT_END)
+def test_strings_without_an_end_are_searched_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be searched to the end of the text: 4 times the text took 16 times the steps."""
+    short, long = (steps('{"x": ' + piece * (size // len(piece))) for size in (8_000, 32_000))
+    assert long <= 4.5 * short + 500_000
+
+
+OBJECTS_WITHOUT_END = (
+    '{"response": "Hi", "needsDataCollection" true, "x":',
+    'it is: {"response": "We open at nine.", "id": 5',
+    ':tool``tool_code\n{"response": "We open',
+)
+
+
+@pytest.mark.parametrize("piece", OBJECTS_WITHOUT_END)
+def test_objects_without_an_end_are_read_a_bounded_number_of_times(piece: str) -> None:
+    """Each of them would be read to the end of the text."""
+    assert steps('{"a": ' + piece * (32_000 // len(piece)) + '"}') <= 500_000
 
 
 @pytest.mark.timeout(120)
@@ -161,3 +196,28 @@ def test_a_text_is_decoded_a_bounded_number_of_times() -> None:
     for _ in range(6):
         answer = json.dumps({"response": answer})
     extract(answer)
+
+
+@pytest.mark.parametrize(
+    ("sign", "marked"),
+    [("<", "<think>Hm.</think> We open."), ("<|", "<|channel|>final<|message|>We open.<|return|>")],
+)
+def test_a_bounded_number_of_signs_is_looked_at(sign: str, marked: str) -> None:
+    assert extract(f"{f'{sign} ' * 4_000}\n{marked}").text.endswith("We open.")
+    assert "Hm." not in extract(f"{f'{sign} ' * 4_000}\n{marked}").text
+    assert extract(f"{f'{sign} ' * 20_000}\n{marked}").text.endswith(marked)
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|custom_token|>", "<|im_end|>\n", "<|"])
+def test_a_token_that_a_model_repeats_without_end_goes(token: str) -> None:
+    assert extract(f"We open at nine.{token * 3_000}").text == "We open at nine."
+
+
+def test_answer_tags_that_open_again_and_again_go() -> None:
+    assert extract("<answer>" * 300).absence == "empty"
+    assert extract(f"{'<answer>' * 300}We open at nine.").text == "We open at nine."
+
+
+def test_equal_tags_of_html_in_a_row_stay() -> None:
+    text = f"One{'<br>' * 400}two"
+    assert extract(text).text == text

@@ -133,7 +133,7 @@ ANSWERS = {
     ),
     "data prefix stream": (
         'data: {"event":"message","answer":"We"}\n\ndata: {"event":"message","answer":" open"}\n\n',
-        "",
+        "We open",
     ),
     "error body": ('{"error": {"message": "Rate limit reached for gpt-4", "type": "tokens"}}', ""),
     "error message detail": ('{"detail": "Not Found"}', ""),

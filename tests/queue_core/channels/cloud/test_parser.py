@@ -79,6 +79,32 @@ def test_receipts_errors_and_other_fields_are_counted() -> None:
     assert parsed(payload) == Inbound(skipped=skipped, events=events)
 
 
+@pytest.mark.parametrize(
+    ("entry", "events"),
+    [
+        ([{"messaging": [{"message": {"text": "x"}}]}], {"page": 1}),
+        ([7, {"changes": []}, {"changes": {}}], {"page": 3}),
+        (
+            [{"changes": [{"field": "account_update", "value": None}, {"field": 7}]}],
+            {"account_update": 1, "page": 1},
+        ),
+        ([{"changes": [{"field": "messages", "value": {}}]}], {"messages": 1}),
+        ([{"changes": [{"field": "messages", "value": "x"}]}], {"messages": 1}),
+        ([{"changes": [{"value": {"messages": []}}]}], {"unnamed": 1}),
+    ],
+)
+def test_what_has_another_form_is_counted(entry: Any, events: dict[str, int]) -> None:
+    count = sum(events.values())
+    assert parsed({"object": "page", "entry": entry}) == Inbound(skipped={"event": count}, events=events)
+
+
+@pytest.mark.parametrize("item", ["x", {"type": "text"}])
+def test_a_list_that_is_not_one_is_an_item(item: Any) -> None:
+    inbound = parsed(cloud(messages=item, statuses=item, errors=item))
+    assert len(inbound.unreadable) == 1
+    assert inbound.skipped == {"error": 1, "receipt": 1}
+
+
 def test_a_reply_that_failed_later() -> None:
     status = {
         "id": "wamid.R",

@@ -82,6 +82,31 @@ def test_the_structure_of_a_content(content: Any, facts: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("an order", {"id": "O1"}),
+        ("a planned call", {"title": "Review", "start_ms": 1_767_290_400_000}),
+    ],
+)
+def test_the_structure_of_an_order_and_of_a_call(name: str, facts: dict[str, Any]) -> None:
+    (part,) = WEB[name].content.values()
+    content = {kind: {**part, "orderId": "O1"} for kind in WEB[name].content}
+    data = only(parsed(evolution(content))).message_data
+    assert facts.items() <= data[data["kind"]].items()
+
+
+@pytest.mark.parametrize("name", ["~", "-", " . ", "", None, "‼"])
+def test_a_profile_without_a_name(name: Any) -> None:
+    """Programs put punctuation where a user has not chosen a name."""
+    assert "name" not in only(parsed(evolution({"conversation": "x"}, pushName=name))).message_data
+
+
+@pytest.mark.parametrize("name", ["Sara", "سارة", "~ Sara", "🌸", "7"])
+def test_a_profile_with_a_name(name: str) -> None:
+    assert only(parsed(evolution({"conversation": "x"}, pushName=name))).message_data["name"] == name
+
+
+@pytest.mark.parametrize(
     ("key", "phone", "reply_to"),
     [
         ({"remoteJid": f"{PHONE}:12@s.whatsapp.net"}, PHONE, None),
@@ -204,6 +229,76 @@ def test_the_event_of_an_edit() -> None:
     assert again.id != other.id, "two edits of one message are two messages"
 
 
+EDITED = {"editedMessage": {"message": {"extendedTextMessage": {"text": "at five"}}}}
+
+
+def update(*, key: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
+    """Returns the event of an update, as version 2 posts it."""
+    return event(
+        "messages.update", {"keyId": "M1", "remoteJid": CHAT, "fromMe": False, **(key or {}), **data}
+    )
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        update(status="SERVER_ACK", message=EDITED),
+        update(status="DELETED", message=EDITED),
+        event("messages.update", [{"key": {"remoteJid": CHAT, "id": "M1"}, "update": {"message": EDITED}}]),
+    ],
+)
+def test_an_edit_that_comes_as_an_update(webhook: Any) -> None:
+    message = only(parsed(webhook))
+    assert (message.user_phone, message.message) == (PHONE, "[edited] at five")
+    assert message.message_data["change"] == {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}
+    assert message.id.startswith("M1:edited:")
+
+
+def test_a_content_that_comes_later_has_the_id_of_its_message() -> None:
+    message = only(parsed(update(status="SERVER_ACK", message={"conversation": "hello"})))
+    assert (message.id, message.message) == ("M1", "hello")
+
+
+def votes(**voters: list[str]) -> list[dict[str, Any]]:
+    return [{"name": name, "voters": who} for name, who in voters.items()]
+
+
+def test_votes_that_come_as_an_update_are_the_users_although_the_poll_is_ours() -> None:
+    first, again, other = (
+        only(parsed(update(key={"fromMe": True}, status="SERVER_ACK", pollUpdates=chosen)))
+        for chosen in (
+            votes(Mon=[CHAT], Tue=[]),
+            votes(Mon=[CHAT, OUR_CHAT], Tue=[]),
+            votes(Mon=[CHAT], Tue=[CHAT]),
+        )
+    )
+    assert (first.user_phone, first.message) == (PHONE, "[voted in a poll: Mon]")
+    assert first.message_data["vote"] == {"options": ["Mon"], "id": "M1"}
+    assert other.message == "[voted in a poll: Mon, Tue]"
+    assert first.id == again.id != other.id
+
+
+@pytest.mark.parametrize(
+    ("webhook", "reason"),
+    [
+        (update(key={"fromMe": True}, message=EDITED), "own"),
+        (update(key={"remoteJid": "1-2@g.us"}, message=EDITED), "group"),
+        (update(key={"fromMe": True}, pollUpdates=votes(Mon=[OUR_CHAT])), "vote removed"),
+        (update(pollUpdates=votes(Mon=[])), "vote removed"),
+        (update(status="DELETED"), "receipt"),
+    ],
+)
+def test_updates_that_are_not_a_users_are_counted(webhook: Any, reason: str) -> None:
+    assert parsed(webhook) == Inbound(skipped={reason: 1})
+
+
+def test_an_update_that_cannot_be_read_is_kept_and_costs_no_receipt() -> None:
+    items = [{"keyId": "M1", "message": 7}, {"keyId": "R1", "remoteJid": CHAT, "status": "ERROR"}]
+    inbound = parsed(event("messages.update", items))
+    assert len(inbound.unreadable) == len(inbound.failures) == 1
+    assert inbound.skipped == {"failed delivery": 1}
+
+
 def test_a_deletion_told_by_the_message_and_by_the_event_is_one() -> None:
     by_message = only(parsed(evolution(WEB["a deletion"].content)))
     for data in ({"remoteJid": CHAT, "fromMe": False, "id": "M1"}, {"key": {"remoteJid": CHAT, "id": "M1"}}):
@@ -240,6 +335,11 @@ def test_the_event_however_it_is_written(name: str) -> None:
 def test_other_events_are_counted_by_name(name: str) -> None:
     expected = name.lower().replace("_", ".")
     assert parsed({"event": name, "data": []}) == Inbound(skipped={"event": 1}, events={expected: 1})
+
+
+@pytest.mark.parametrize("name", ["messages.update", "messages.delete", "message", "messages.edited"])
+def test_an_event_without_items_is_counted(name: str) -> None:
+    assert parsed(event(name, [])) == Inbound(skipped={"event": 1}, events={name: 1})
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,18 @@ WRITTEN_ANEW = [
     ("**مرحبا** بكم في *متجرنا*، اليوم", "*مرحبا* بكم في _متجرنا_، اليوم"),
     ("\u200f**ملاحظة**\u200f: نص", "\u200f*ملاحظة*\u200f: نص"),
     ("**2 * 3 = 6**", "2 * 3 = 6"),
+    ("# Code *0* **is** it", "Code *0* *is it*"),
     ("line\r\n**x**", "line\n*x*"),
+    # a word between double underscores, beside another sign of Markdown
+    ("**Note**: it is __urgent__, (__today__).", "*Note*: it is *urgent*, (*today*)."),
+    ("# Hours\n__الجمعة__ مغلق", "*Hours*\n*الجمعة* مغلق"),
+    (
+        "**Code**: __init__, __init__.py, a.__b__, __b__(), __my_name__",
+        "*Code*: __init__, __init__.py, a.__b__, __b__(), __my_name__",
+    ),
+    # spaces that only a browser hides
+    ("**a**\n\n\n\nb  \nc\t\n \n\t\nd", "*a*\n\nb\nc\n\nd"),
+    ("# T\n\n```\nx  \n\n\n\ny\n```\n\n\nz", "*T*\n\n```\nx  \n\n\n\ny\n```\n\nz"),
 ]
 
 STAYS = [
@@ -98,6 +109,8 @@ STAYS = [
     "````\n```js\na\n```\n````",
     "<!-- nothing else -->",
     ":-* ^_^ *_* ;_;",
+    "it is __urgent__ and __init__",
+    "one  \n\n\n\ntwo",
 ]
 
 
@@ -150,6 +163,7 @@ def test_a_table_is_lines(markdown: str, expected: str) -> None:
         ("# T\n**b** *i* ~~s~~ `c` [x](https://a.example)", "T\nb i s c x (https://a.example)"),
         ("```py\nx\n```", "x"),
         ("*bold* and 2*3*4", "bold and 2*3*4"),
+        ("<br>```py\n", "<br>```py\n"),
     ],
 )
 def test_plain_text_has_no_marks(markdown: str, expected: str) -> None:
@@ -159,6 +173,13 @@ def test_plain_text_has_no_marks(markdown: str, expected: str) -> None:
 def test_a_reply_that_is_too_long_for_whatsapp_is_not_read() -> None:
     text = "**b** " * (CHARACTERS_MAX // 6 + 1)
     assert converted(text) == text
+
+
+def test_a_reply_of_nothing_but_signs_is_not_read() -> None:
+    """Reading takes a tenth of a millisecond for a sign."""
+    text = "**b**\n" * 3_000
+    assert converted(text) == text
+    assert converted(text[: len(text) // 2]) == ("*b*\n" * 1_500)
 
 
 HOSTILE = (
@@ -218,6 +239,19 @@ HOSTILE = (
         "1. a\n\n",
         "<b>*",
         "a  \n",
+        "$",
+        "$$",
+        "$a",
+        "$x^2$",
+        "\\(",
+        "\\[",
+        "\\[\\frac\n",
+        "\\frac{",
+        "$\\frac{a}{",
+        "\\begin{cases}",
+        "\\begin{cases}\n",
+        "\\text{a}",
+        "**a**\n\n\n",
     ),
 )
 

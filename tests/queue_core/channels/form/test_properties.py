@@ -97,6 +97,21 @@ PIECES = (
         "\f",
         "\r\n",
     ),
+    *(
+        "$",
+        "$$",
+        "$x^2$",
+        "\\frac{a}{b}",
+        "\\times ",
+        "\\(",
+        "\\)",
+        "\\[\n",
+        "\\]",
+        "{",
+        "}",
+        "^2",
+        "__a__",
+    ),
 )
 anything = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 

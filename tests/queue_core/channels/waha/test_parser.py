@@ -149,7 +149,32 @@ def test_the_user_of_a_message(payload: dict[str, Any], phone: str, reply_to: st
             "[voted in a poll]",
             {"vote": {"id": "P1"}},
         ),
+        (
+            "message.edited",
+            {"body": "at five", "editedMessageId": f"false_{PHONE}@c.us_M1"},
+            "[edited] at five",
+            {"change": {"what": "edit", "id": "M1", "text": "at five", "kind": "text"}},
+        ),
+        (
+            "message",
+            {"body": "yes", "replyTo": {"id": f"true_{PHONE}@c.us_Q1", "body": ""}},
+            "yes",
+            {"quoted": {"id": "Q1", "text": ""}},
+        ),
+        (
+            "poll.vote.failed",
+            {"vote": {"id": f"false_{PHONE}@c.us_V1", "from": f"{PHONE}@c.us", "selectedOptions": []}},
+            "[voted in a poll]",
+            {},
+        ),
         ("event.response", {"eventResponse": {"response": "GOING"}}, "[answered an invitation: going]", {}),
+        (
+            "event.response",
+            {"eventResponse": {"response": "GOING", "extraGuestCount": 2}},
+            "[answered an invitation: going, plus 2]",
+            {},
+        ),
+        ("event.response.failed", {"eventResponse": None}, "[answered an invitation]", {}),
     ],
 )
 def test_events_that_bring_messages(
@@ -180,8 +205,10 @@ def test_other_events_are_counted_by_name() -> None:
 
 
 @pytest.mark.parametrize("status", [{"ack": -1}, {"ackName": "ERROR"}])
-def test_a_reply_that_failed_later(status: dict[str, Any]) -> None:
-    body = {"id": f"true_{PHONE}@c.us_R1", "to": f"{PHONE}@c.us", "fromMe": True, **status}
+@pytest.mark.parametrize("to", [f"{PHONE}@c.us", "15550000000@c.us", None])
+def test_a_reply_that_failed_later(status: dict[str, Any], to: str | None) -> None:
+    """Some engines name the bot's own number in `to`; the chat stands in the id."""
+    body = {"id": f"true_{PHONE}@c.us_R1", "to": to, "fromMe": True, **status}
     inbound = parsed({"event": "message.ack", "session": "shop", "payload": body})
     (failure,) = inbound.failures
     assert (failure.instance_name, failure.message_id, failure.user_phone) == ("shop", "R1", PHONE)

@@ -1,0 +1,46 @@
+"""Marks of sources that models and their services leave in an answer, where an app would have made links of them."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from queue_core.ai.reply.quoting import Code, is_quoted
+
+CITATIONS_MAX = 2_000
+"""Number of marks that are looked at; later ones stay."""
+
+_MARKS_BEGIN = ("†", "oaicite", "[cit", "[CIT", "[^", "\ue200", "<co", "<grok:")
+"""A text without any of these has no mark, which is quick to see."""
+_CITATION = re.compile(
+    r"【\d{1,3}(?::\d{1,3})?†[^【】\n]{0,200}】"  # OpenAI's file search, and gpt-oss
+    r"|(?::contentReference)?\[oaicite:\d{1,4}\](?:\{index=\d{1,4}\})?"
+    r"|\ue200[^\ue200\ue201\n]{0,300}\ue201"  # ChatGPT's search
+    r"|\[{1,2}(?:cite|citation|CITATION): ?\d[\d, -]{0,100}\]{1,2}"  # Gemini, DeepSeek's search
+    r"|\[\^\d{1,3}\^\](?:\[\d{1,3}\])?"  # Kimi's and Bing's search
+    r"|<grok:render\b[^<>]{0,300}>(?:[^<]|<(?!/?grok:)){0,1000}</grok:render>"
+    r"|(?P<speakable>\[cite_(?:start|end)\]|</?co(?:: ?\d[\d:,\[\] ]{0,100})?>)"  # Gemini, Cohere
+)
+_OPENING, _CLOSING = "\"'“”‘«", "\"'“”’»"
+_SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
+"""Text before which no space stands, when the mark is gone."""
+
+
+def without_citations(text: str, code: Code) -> str:
+    """Returns the text without marks of sources; those in code and in quotation marks stay.
+
+    A sentence may speak about a mark that looks like a word, but hardly about one that has numbers.
+    """
+    if not any(begin in text for begin in _MARKS_BEGIN):
+        return text
+    kept, at = [""], 0
+    for mark in islice(_CITATION.finditer(text), CITATIONS_MAX):
+        start, end = mark.span()
+        is_in_quotes = text[start - 1 : start] in tuple(_OPENING) and text[end : end + 1] in tuple(_CLOSING)
+        if code.holds(start) or is_in_quotes or (mark["speakable"] and is_quoted(text, start, end)):
+            continue
+        kept += [text[at:start]] if start > at else []  # nothing stands between neighbours
+        if _SPACE_BEFORE.match(text, end):
+            kept[-1] = kept[-1].removesuffix(" ")
+        at = end
+    return "".join([*kept, text[at:]])

@@ -1,0 +1,157 @@
+r"""Formulas in a Markdown text: `$…$`, `$$…$$`, `\(…\)`, `\[…\]`, an environment, and single commands.
+
+A formula has a command of LaTeX, or a sign such as `x^2`. So prices, paths and regular expressions are none. Where the
+text has a command somewhere, a formula may be plain too, such as `$r$`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
+
+from queue_core.channels.form.latex import text_of_latex
+from queue_core.channels.form.latex_commands import COMMANDS
+
+CHARACTERS_MAX = 2_000
+"""Length of the longest formula."""
+ARGUMENTS_MAX = 400
+"""Length of the arguments of a command that stands in the text without marks of a formula."""
+MISSES_MAX = 500
+"""Number of signs that open no formula, after which no more are looked at."""
+
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_CLOSED_BY = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
+_DOLLARS = re.compile(r"\$(?=[^\s$])((?:[^$\\\n]|\\[^\n]){1,400}?)(?<=\S)\$(?![\w$])")
+_SCRIPT = re.compile(r"\$([\^_](?:\{[\w+-]{1,9}\}|[\d+-]|\\circ))\$")
+"""A number above or below the line, in the middle of a word: `H$_2$O`."""
+_ENVIRONMENT = re.compile(r"\\begin\{((?:equation|align|aligned|gather|cases|[pbv]?matrix|array)\*?)\}")
+_APPLIED = re.compile(r"\\(?:[dt]?frac|sqrt|boxed|text|mathrm|mathbf)(?=[\[{])")
+_OPERATOR = re.compile(r"\\(?:times|cdot|div|approx|pm|leq|geq|neq|rightarrow|Rightarrow)(?= )")
+_HAS_SCRIPT = re.compile(r"[\w)\]}]\^(?:[\w{(+-]|\\circ)|[A-Za-z]_(?:\{|[0-9a-z]\b)")
+_IS_PLAIN = re.compile(r"[\w\s^{}+*/=()\[\]<>.,|!':;%°≤≥≠×·-]+")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_BEGINS_BLOCK = re.compile(r"\$\$|\\\[|\\begin\{")
+
+
+def has_commands(text: str) -> bool:
+    """Returns True if the text has a command of LaTeX that is known."""
+    return any(command[1] in COMMANDS for command in _COMMAND.finditer(text))
+
+
+def add_formulas(parser: MarkdownIt) -> None:
+    """Lets a parser read formulas; their tokens are of the type "formula", with the plain text as content."""
+    parser.inline.ruler.before("escape", "formula", _inline)
+    parser.block.ruler.before("list", "formula", _block, {"alt": ["paragraph"]})
+
+
+def _inline(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "$\\" or state.env.get("formula_misses", 0) > MISSES_MAX:
+        return False
+    stretch = _stretch(state.src, state.pos, bool(state.env.get("has_commands")))
+    if stretch is None:
+        is_escape = state.src[state.pos] == "\\" and not state.src[state.pos + 1 : state.pos + 2].isalpha()
+        if is_escape and state.src[state.pos + 1 : state.pos + 2] not in "([":
+            return False
+        state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
+        return False
+    formula, end = stretch
+    text = text_of_latex(formula)
+    if not text or end > state.posMax:
+        return False
+    if not silent:
+        state.push("formula", "", 0).content = text
+    state.pos = end
+    return True
+
+
+def _stretch(text: str, at: int, has_others: bool) -> tuple[str, int] | None:
+    """Returns the formula that begins at `at`, and its end."""
+    mark, before = text[at : at + 2], text[at - 1 : at] if at else ""
+    is_in_word = before.isascii() and before.isalnum()
+    if mark in _CLOSED_BY:
+        if is_in_word or (before and before in ":/\\"):  # a path, or a pattern of a search
+            return None
+        end = text.find(_CLOSED_BY[mark], at + 2, at + CHARACTERS_MAX)
+        formula = text[at + 2 : end]
+        return (formula, end + 2) if end > 0 and _is_formula(formula, has_others) else None
+    if mark[0] == "$":
+        if script := _SCRIPT.match(text, at):
+            return script[1], script.end()
+        dollars = None if is_in_word else _DOLLARS.match(text, at)
+        return (dollars[1], dollars.end()) if dollars and _is_formula(dollars[1], has_others) else None
+    return _bare(text, at)
+
+
+def _bare(text: str, at: int) -> tuple[str, int] | None:
+    """Returns a command that stands in the text without marks of a formula."""
+    if environment := _ENVIRONMENT.match(text, at):
+        closing = f"\\end{{{environment[1]}}}"
+        end = text.find(closing, at, at + CHARACTERS_MAX)
+        return (text[at:end], end + len(closing)) if end > 0 else None
+    if applied := _APPLIED.match(text, at):
+        end = _end_of_arguments(text, applied.end())
+        return (text[at:end], end) if end else None
+    operator = _OPERATOR.match(text, at) if not at or text[at - 1] == " " else None
+    return (operator[0], operator.end()) if operator else None
+
+
+def _end_of_arguments(text: str, at: int) -> int:
+    """Returns the end of the groups that begin at `at`; 0 if a group does not end."""
+    depth = 0
+    for index in range(at, min(len(text), at + ARGUMENTS_MAX)):
+        character = text[index]
+        if not depth and character not in "{[":
+            return index
+        depth += (character in "{[") - (character in "}]")
+        if depth < 0 or character == "\n":
+            return 0
+    return 0 if depth or len(text) > at + ARGUMENTS_MAX else len(text)
+
+
+def _is_formula(text: str, has_others: bool) -> bool:
+    """Returns True for a text with a command or a sign of a formula, and no sentence."""
+    if has_commands(text):
+        return True
+    if not _IS_PLAIN.fullmatch(text) or _WORD.search(text) or not any(map(str.isalnum, text)):
+        return False
+    if _HAS_SCRIPT.search(text):
+        return True
+    return has_others and any(map(str.isalpha, text)) and not text.startswith(" - ")
+
+
+def _block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Reads a formula of several lines, so that a line of it which begins with a plus or a hyphen is not a list."""
+    begins = state.bMarks[start] + state.tShift[start]
+    opening = _BEGINS_BLOCK.match(state.src, begins)
+    if opening is None or state.env.get("formula_misses", 0) > MISSES_MAX:
+        return False
+    state.env["formula_misses"] = state.env.get("formula_misses", 0) + 1
+    closing = _CLOSED_BY.get(opening[0], r"\end{")
+    last = start
+    size = 0
+    while last < end:
+        line = state.src[state.bMarks[last] + state.tShift[last] : state.eMarks[last]].rstrip()
+        is_end = line.endswith(closing) or (closing == r"\end{" and line.startswith(closing))
+        if is_end and (last > start or len(line) > len(closing) + 1):
+            break
+        size += len(line) + 1
+        if size > CHARACTERS_MAX or state.sCount[last] < state.blkIndent:
+            return False
+        last += 1
+    else:
+        return False
+    content = state.getLines(start, last + 1, state.blkIndent, False).strip()
+    if last == start or not has_commands(content):
+        return False
+    if silent:
+        return True
+    state.env["formula_misses"] -= 1
+    state.line = last + 1
+    state.push("paragraph_open", "p", 1).map = [start, last + 1]
+    token = state.push("inline", "", 0)
+    token.content, token.map, token.children = content, [start, last + 1], []
+    state.push("paragraph_close", "p", -1)
+    return True

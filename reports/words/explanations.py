@@ -1,0 +1,47 @@
+"""Explanations in words: how well each system explains what really happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.results.replay import Explanation, Overlap
+from reports.text import cut, one_line
+from reports.words.language import gettext, ngettext
+from reports.words.numbers import share
+
+CHANCE_MAX = 0.01
+"""Probability of a coincidence above which a system explains nothing."""
+LEAST = 1e-6
+NAME_LENGTH_MAX = 60
+
+
+def explanation_words(explanations: Sequence[Explanation]) -> str:
+    """Say which system explains the messages without a reply of one recording best, if one does."""
+    actual = explanations[0]["unanswered"]["actual"]
+    if not actual:
+        return gettext("No message was left without a reply, so there is nothing to explain.")
+    best = max(explanations, key=lambda each: (each["unanswered"]["both"], -each["unanswered"]["predicted"]))
+    met = best["unanswered"]
+    if not met["both"] or met["probability"] > CHANCE_MAX:
+        return ngettext(
+            "No system here explains the %(num)s message without a reply: look for another cause.",
+            "No system here explains the %(num)s messages without a reply better than chance: look for another cause.",
+            actual,
+        )
+    return gettext(
+        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s, where chance would meet %(chance)s "
+        "(probability of so many: %(probability)s).",
+        system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
+        both=f"{met['both']:,}",
+        actual=ngettext("%(num)s message without a reply", "%(num)s messages without a reply", actual),
+        predicted=f"{met['predicted']:,}",
+        chance=f"{met['by_chance']:,.1f}",
+        probability=probability_words(met),
+    )
+
+
+def probability_words(overlap: Overlap) -> str:
+    """Write how likely an overlap is by chance; very small probabilities have no digits."""
+    if overlap["probability"] < LEAST:
+        return gettext("less than %(limit)s", limit="0.0001\u00a0%")
+    return share(overlap["probability"])

@@ -1,0 +1,1 @@
+"""Audit of recordings that hold the replies: what really became of the messages."""

@@ -1,0 +1,84 @@
+"""`python -m sim audit` in a subprocess: tables, page, JSON, exit codes, and bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reports.results.files import read_result
+from tests.sim.test_cli import INCIDENT, sim
+
+DAY = """\
+{"event":"recording","version":2,"title":"A bad Friday"}
+{"event":"message","at":"2026-03-06T10:00:00.100Z","instance":"bot","phone":"966500000001","id":"m1","text":"hello"}
+{"event":"message","at":"2026-03-06T10:00:14.100Z","instance":"bot","phone":"966500000001","id":"m2","text":"open?"}
+{"event":"reply","at":"2026-03-06T10:00:15.100Z","instance":"bot","phone":"966500000001","who":"bot","text":"Hello!"}
+{"event":"message","at":"2026-03-06T10:00:17.100Z","instance":"bot","phone":"966500000001","id":"m3","text":"when?"}
+{"event":"message","at":"2026-03-06T12:00:00.100Z","instance":"shop","phone":"966500000003","id":"k1","text":"hi"}
+{"event":"reply","at":"2026-03-06T12:20:12.100Z","instance":"shop","phone":"966500000003","who":"human","text":"hello"}
+"""
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Path:
+    path = tmp_path / "day.jsonl"
+    path.write_text(DAY, "utf-8")
+    return path
+
+
+def test_an_audit_says_first_what_was_left_unanswered(day: Path, tmp_path: Path) -> None:
+    done = sim(
+        "audit", "day.jsonl", "--within", "5m", "--zone", "Asia/Riyadh", "--json", "out.json", cwd=tmp_path
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "On 2026-03-06, 1 of 4 messages from 2 users got no reply (25.0 %), written by 1 user; 1 got its reply after "
+        "more than 5 min 00 s; 1 came so shortly before a reply that it was probably not read; 1 turn was cut in two "
+        "by a reply."
+    )
+    assert "  2026-03-06 13:00:17  …0001  no reply: when?\n" in done.stdout
+    assert "Not known: Replies do not say which messages they answer" in done.stdout
+    page = (tmp_path / "reports" / "out" / "audit.html").read_text("utf-8")
+    assert "What became of the messages" in page
+    assert "966500000001" not in page
+    result = read_result(tmp_path / "out.json")
+    assert result["kind"] == "audit"
+    assert result["command"] == "python -m sim audit day.jsonl --within 5m --zone Asia/Riyadh"
+
+
+def test_a_day_without_trouble_is_0(day: Path, tmp_path: Path) -> None:
+    day.write_text("".join(DAY.splitlines(keepends=True)[:4]), "utf-8")
+    done = sim("audit", day, "--quiet", "--no-report", "--ai-takes", "1s", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "On 2026-03-06, all of 2 messages from 1 user got a reply.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((INCIDENT,), "incident.jsonl: there are no replies in it"),
+        (("day.jsonl", "--zone", "Mars/Base"), "--zone: there is no zone 'Mars/Base'"),
+        (("day.jsonl", "--zone", "../etc"), "--zone: there is no zone"),
+        (("day.jsonl", "--within", "0s"), "--within: 0s is too short"),
+        (("day.jsonl", "--within", "5"), "--within: 5 has no unit"),
+        (("day.jsonl", "--ai-takes", "soon"), "--ai-takes: 'soon' is not a duration"),
+    ],
+)
+def test_bad_input_is_2(day: Path, tmp_path: Path, arguments: tuple[str | Path, ...], words: str) -> None:
+    done = sim("audit", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"sim: {words}")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_the_page_can_be_made_again_in_arabic(day: Path, tmp_path: Path) -> None:
+    sim("audit", day, "--no-report", "--json", "-", "--quiet", cwd=tmp_path)
+    done = sim("audit", day, "--lang", "ar", "--report", "ar.html", "--json", "out.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert 'dir="rtl"' in (tmp_path / "ar.html").read_text("utf-8")
+    assert json.loads((tmp_path / "out.json").read_text())["total"]["unanswered"] == 1
