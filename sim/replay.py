@@ -12,7 +12,6 @@ from queue_core.recording.format import Arrival, Recording
 from reports.results.replay import Run
 from sim.engine.ledger import Conversation
 from sim.engine.loop import SimLoop, run
-from sim.engine.network import server_time
 from sim.engine.outcome import outcome
 from sim.engine.settings import SimSettings
 from sim.engine.streams import derived_seed
@@ -42,7 +41,7 @@ def replay(recording: Recording, system: type[System], settings: SimSettings, ru
 
     async def main(loop: SimLoop) -> Run:
         world = World(loop, recording=recording, system=system.name, settings=settings, seed=seed)
-        with server_time(world.redis.clock):
+        with world.redis.running():
             return await _Replay(world, system(world), run_number, seed).result()
 
     return run(main)

@@ -2,7 +2,8 @@
 
 The fixtures of Redis:
 
-- `redis_client`: a client; the test runs once on fakeredis and once on each version of Redis found.
+- `redis_client`: a client; the test runs once on fakeredis, once on the simulator's store, and once on each version of
+  Redis found.
 - `real_redis`: a client of each version of Redis found, for what fakeredis lacks (`INFO`, `WAIT`, memory, load).
 - `cluster_client`: a client of a Redis Cluster of one node, on the oldest and the newest version found.
 - `redis_server`: a server for one test, which may kill, pause and restart it; it keeps its data on disk.
@@ -13,11 +14,13 @@ redis-server is an error, not a reason to skip: the `test` extra brings one wher
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from random import Random
 
 import hypothesis
 import pytest
@@ -29,6 +32,8 @@ from redis.backoff import NoBackoff
 
 from queue_core.redis_server.binaries import RedisBinary, find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
+from sim.engine.distributions import parse_distribution
+from sim.engine.store.server import StoreServer
 
 ServerOf = Callable[[str], EmbeddedRedis]
 
@@ -96,12 +101,27 @@ async def _client_of(server: EmbeddedRedis) -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture(params=["fakeredis", *REAL])
+def store_client() -> Redis:
+    """Make a client of a new store of the simulator, on the running event loop, without latency."""
+    server = StoreServer(
+        asyncio.get_running_loop(),
+        clock_us=lambda: time.time_ns() // 1000,
+        latency=parse_distribution("constant:0ms"),
+        stream=Random,
+    )
+    return server.client("test")
+
+
+@pytest.fixture(params=["fakeredis", "store", *REAL])
 async def redis_client(request: pytest.FixtureRequest, server_of: ServerOf) -> AsyncIterator[Redis]:
-    """A client of an empty Redis, answers in bytes: fakeredis, then each real version."""
+    """A client of an empty Redis, answers in bytes: fakeredis, the simulator's store, then each real version."""
     if request.param == "fakeredis":
         async with FakeAsyncRedis(server=FakeServer(), decode_responses=False) as fake:
             yield fake
+    elif request.param == "store":
+        if reason := request.node.get_closest_marker("not_on_store"):
+            pytest.skip(reason.args[0])
+        yield store_client()
     else:
         async with _client_of(server_of(request.param)) as client:
             yield client

@@ -83,6 +83,8 @@ class Intake:
         self._taken: deque[tuple[Batch, SentPart]] = deque(maxlen=UNSETTLED_MAX)
         """Parts of replies that were sent without Redis and whose ids it does not have yet."""
         self._settling: asyncio.Task[None] | None = None
+        self._has_unsettled = asyncio.Event()
+        """Set when something may have to be recorded in Redis."""
         self.answered_directly = 0
 
     @property
@@ -116,8 +118,14 @@ class Intake:
             await asyncio.shield(self._settling)
 
     async def settle_when_back(self, every_s: float = 1.0) -> None:
-        """Run until cancelled: settle soon after Redis is back even if no message arrives."""
+        """Run until cancelled: settle soon after Redis is back even if no message arrives.
+
+        Tries every `every_s` while there is something to settle, and waits otherwise.
+        """
         while True:
+            if not (self._unsettled or self._taken):
+                self._has_unsettled.clear()
+                await self._has_unsettled.wait()
             await asyncio.sleep(every_s)
             try:
                 await self.settle()
@@ -281,6 +289,7 @@ class Intake:
                     )
                 finally:
                     self._taken.extend((batch, part) for part in taken)
+                    self._has_unsettled.set()
         for key in keys:
             self._begun.pop(key, None)
         # Only the names are kept: with webhooks and media the messages could fill the memory.
@@ -288,6 +297,7 @@ class Intake:
         data = {"addresses": names} if names else {}
         kept = msgspec.structs.replace(message, message="", message_data=data)
         self._unsettled[keys[0]] = kept
+        self._has_unsettled.set()
         self._remember(message)
         self.answered_directly += 1
         return "answered"

@@ -355,6 +355,7 @@ class Processor:
         work.messages += len(batch.messages)
         self._notify(lambda observer: observer.claimed(batch))
         work.in_work[attempt] = work.group.create_task(self._work(attempt, work), name="queue-batch")
+        self._renewals.begun.set()
 
     async def _work(self, attempt: Attempt, work: _Pass) -> Outcome:
         outcome: Outcome = "lost"

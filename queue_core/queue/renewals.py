@@ -26,12 +26,17 @@ class Renewals:
     def __init__(self, queue: MessageQueue) -> None:
         self._queue = queue
         self.failed: set[Attempt] = set()
+        self.begun = asyncio.Event()
+        """Set by the worker when it begins an attempt."""
 
     async def keep(self, in_work: Mapping[Attempt, asyncio.Task[Outcome]]) -> None:
-        """Renew until cancelled. Cancels attempts whose leases are lost."""
+        """Renew until cancelled; wait while nothing is in work. Cancels attempts whose leases are lost."""
         every_s = self._queue.settings.lock_renew_ms / 1000
         pause_s, is_failing = every_s, False
         while True:
+            while not in_work:
+                self.begun.clear()
+                await self.begun.wait()
             await asyncio.sleep(pause_s)
             renewals = (self._is_renewed(attempt, in_work) for attempt in tuple(in_work))
             if all(await asyncio.gather(*renewals)):

@@ -34,7 +34,7 @@ from sim.study import Study, carry_out
 from sim.systems import all_systems
 
 REPORT = Path("reports/out/replay.html")
-_SETTINGS = ("ai", "redis-latency", *RULE_OPTIONS)
+_SETTINGS = ("engine", "ai", "redis-latency", *RULE_OPTIONS)
 _RULES = {
     "window_ms": "answer this long after a turn's first message",
     "max_messages": "answer at once when N messages wait",

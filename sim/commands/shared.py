@@ -20,7 +20,7 @@ from reports.words.verdicts import Verdict
 from sim.commands.errors import InputError
 from sim.commands.import_options import add_import_options, given_import_options
 from sim.console import console_for, terminal_text
-from sim.engine.settings import SimSettings
+from sim.engine.settings import ENGINES, SimSettings
 
 OK, BAD_OUTCOME, BAD_INPUT = 0, 1, 2
 """Exit codes: the queue did its work; it did not, or a run failed; input or options that cannot be used."""
@@ -95,6 +95,13 @@ def add_world(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--redis-latency",
         metavar="SPEC",
         help=f"round trip to Redis, in the same form (default: {defaults.redis_latency})",
+    )
+    world.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="the simulated Redis. "
+        + "; ".join(f"{name}: {words}" for name, words in ENGINES.items())
+        + f" (default: {defaults.engine})",
     )
     world.add_argument(
         "--runs",

@@ -54,7 +54,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(options: argparse.Namespace) -> int:
     """Replay every choice, write and show; returns the exit code. Raises InputError and the errors of `sweep`."""
     recordings = load_recordings(options)
-    lists, world = given_options(options, _LISTS), given_options(options, ("ai", "redis-latency"))
+    lists, world = given_options(options, _LISTS), given_options(options, ("engine", "ai", "redis-latency"))
     grid = choices({**DEFAULT_GRID, **{name: text.split(",") for name, text in lists.items()}})
     study = Study(
         recordings=recordings,

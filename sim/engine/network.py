@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import queue
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import redis.asyncio
@@ -124,7 +126,16 @@ class SimulatedRedis:
     def rest(self, name: str) -> RestRedis:
         """Make a client that reaches the server over HTTP, one request a call; `name` names its stream of latencies."""
         stream = self._stream(f"rest/{name}")
-        return RestRedis(self.loop, self.server, lambda: self._latency.sample_ms(stream), self._observers)
+        socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
+        return RestRedis(
+            self.loop, partial(_at_once, socket), lambda: self._latency.sample_ms(stream), self._observers
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Give fakeredis the simulated time for the block."""
+        with server_time(self.clock):
+            yield
 
     def round_trip_ms(self, stream: random.Random) -> float:
         """Draw one round trip."""
@@ -181,6 +192,13 @@ class SimulatedRedis:
         for client in self._clients:
             await client.aclose()
             await client.connection_pool.disconnect()
+
+
+def _at_once(socket: FakeSocket, command: tuple[str | int, ...]) -> Any:
+    """Execute a command at the server, without a network."""
+    socket._process_command([str(part).encode() for part in command])
+    responses: queue.Queue[Any] = socket.responses  # type: ignore[assignment]
+    return responses.get_nowait()
 
 
 class _OrderedSet(dict[Any, None]):

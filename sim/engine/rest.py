@@ -7,15 +7,10 @@ of one webhook. Each call is atomic on the server.
 from __future__ import annotations
 
 import asyncio
-import queue
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import redis.asyncio
-from fakeredis import FakeServer
-from fakeredis._socket import FakeSocket
-
-from sim.engine.loop import SimLoop
+import redis.exceptions
 
 Command = tuple[str | int, ...]
 
@@ -36,19 +31,19 @@ class WriteObserver(Protocol):
 
 
 class RestRedis:
-    """A client of Redis over HTTP. Replies are text, or None; an error reply raises redis.ResponseError."""
+    """A client of Redis over HTTP. Replies are text, or None; an error reply raises redis.exceptions.ResponseError."""
 
     def __init__(
         self,
-        loop: SimLoop,
-        server: FakeServer,
+        loop: asyncio.AbstractEventLoop,
+        execute: Callable[[Command], Any],
         round_trip_ms: Callable[[], float],
         observers: list[WriteObserver],
     ) -> None:
         self._loop = loop
         self._round_trip_ms = round_trip_ms
         self._observers = observers
-        self._socket = FakeSocket(server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
+        self._server = execute
 
     async def call(self, *command: str | int) -> Any:
         """Send one command: half a round trip, atomic execution, half a round trip back."""
@@ -77,7 +72,7 @@ class RestRedis:
     def _serve(self, execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:
         try:
             reply, error = execute(), None
-        except redis.ResponseError as failure:
+        except redis.exceptions.ResponseError as failure:
             reply, error = None, failure
         self._loop.call_later(half_s, _settle, answered, reply, error)
 
@@ -104,10 +99,7 @@ class RestRedis:
         return reply
 
     def _run(self, command: Command) -> Any:
-        socket = self._socket
-        socket._process_command([str(part).encode() for part in command])
-        responses: queue.Queue[Any] = socket.responses  # type: ignore[assignment]
-        reply = responses.get_nowait()
+        reply = self._server(command)
         if isinstance(reply, Exception):
             raise reply
         return _decoded(reply)

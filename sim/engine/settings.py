@@ -24,6 +24,15 @@ FAULTS: Mapping[str, str] = MappingProxyType(
 """Faults by name. Each has a rate from 0 to 1, its probability at each occasion; the default is 0."""
 
 
+ENGINES: Mapping[str, str] = MappingProxyType(
+    {
+        "fast": "the simulator's own Redis, on LuaJIT",
+        "fakeredis": "fakeredis behind redis-py, several times slower, for comparison",
+    }
+)
+"""Simulated Redis servers by name."""
+
+
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names it, its value and what is allowed."""
 
@@ -37,6 +46,7 @@ class SimSettings(TurnRules):
     """
 
     seed: int = 1
+    engine: str = "fast"
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
     faults: Mapping[str, float] = field(default_factory=dict)
@@ -49,6 +59,8 @@ class SimSettings(TurnRules):
                 parse_distribution(text)
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
+        if self.engine not in ENGINES:
+            raise SettingsError(f"engine: there is no {self.engine!r}{suggestion(self.engine, ENGINES)}")
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
@@ -74,6 +86,7 @@ class SimSettings(TurnRules):
     def as_json(self) -> dict[str, Any]:
         """Return plain values in a fixed order, for the result file."""
         return {
+            "engine": self.engine,
             "ai": self.ai,
             "redis_latency": self.redis_latency,
             **self.rules(),
@@ -143,6 +156,7 @@ def _count(text: str) -> int:
 
 
 _OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "engine": ("engine", str),
     "ai": ("ai", str),
     "redis-latency": ("redis_latency", str),
     **{

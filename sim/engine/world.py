@@ -19,6 +19,7 @@ from sim.engine.network import SimulatedRedis
 from sim.engine.outages import Outage
 from sim.engine.rest import RestRedis
 from sim.engine.settings import FAULTS, SimSettings
+from sim.engine.store.server import StoreServer
 from sim.engine.streams import stream
 
 
@@ -68,11 +69,22 @@ class World:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
-        self.redis = SimulatedRedis(loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random)
+        self.redis = self._server()
         for outage in settings.outages:
             self.spawn(self._outage(outage), name=f"outage {outage}")
         self.ai = Ai(self)
         self.whatsapp = WhatsApp(self)
+
+    def _server(self) -> StoreServer | SimulatedRedis:
+        """Make the Redis server that the settings name."""
+        if self.settings.engine == "fakeredis":
+            return SimulatedRedis(
+                self.loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random
+            )
+        return StoreServer(self.loop, clock_us=self._clock_us, latency=self._latency, stream=self.random)
+
+    def _clock_us(self) -> int:
+        return self.epoch_ms * 1000 + round(self.env.now * 1000)
 
     def now_ms(self) -> int:
         """Return simulated time in whole milliseconds, on the scale of `Arrival.at_ms`."""

@@ -19,6 +19,7 @@ from queue_core.redis_server.binaries import find_all_redis_servers
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.queue_core.bot import enqueue, on_newest, quick
 
+pytestmark = pytest.mark.not_on_store("the store has no INFO")
 NOW_MS = 1_700_000_000_000
 SERVERS = find_all_redis_servers()
 every_version = pytest.mark.parametrize("binary", SERVERS, ids=lambda binary: binary.version)

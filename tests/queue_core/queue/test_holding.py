@@ -84,6 +84,7 @@ async def test_the_turn_of_a_dead_worker_is_taken_over_after_the_hold(
     assert (batch.ids, batch.attempt) == (("m1",), 2)
 
 
+@pytest.mark.not_on_store("the store has no INFO")
 async def test_nothing_is_said_to_expire_while_the_queue_is_held(queue: MessageQueue, clock: Clock) -> None:
     await queue.enqueue(message("m1"))
     await queue.holding.hold()

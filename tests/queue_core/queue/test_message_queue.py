@@ -392,6 +392,7 @@ async def test_only_finished_work_and_memory_of_ids_expires(queue: MessageQueue,
     }
 
 
+@pytest.mark.not_on_store("the store has no connections")
 async def test_a_client_that_decodes_answers_works_too(clock: Clock, redis_client: Redis) -> None:
     options = {**redis_client.connection_pool.connection_kwargs, "decode_responses": True}
     pool = type(redis_client.connection_pool)(

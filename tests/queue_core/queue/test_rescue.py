@@ -100,6 +100,7 @@ async def test_a_reply_alone_is_found_too(redis_client: Redis) -> None:
     assert await keys_of(redis_client, "wa") == []
 
 
+@pytest.mark.not_on_store("the store has no DUMP")
 async def test_a_sound_conversation_stays_as_it_is(redis_client: Redis) -> None:
     now = NOW_MS
     queue = MessageQueue(redis_client, quick(window_ms=0, partitions=3), clock=lambda: now)

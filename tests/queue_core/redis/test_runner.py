@@ -219,6 +219,7 @@ class TestCancelledCallers:
         assert (await queue.enqueue(message(1))).status == "queued"
 
 
+@pytest.mark.not_on_store("the store has no pipelines of redis-py")
 class TestDeadline:
     async def test_every_caller_gets_an_error_in_time_and_the_runner_goes_on(
         self, redis_client: Redis, monkeypatch: pytest.MonkeyPatch

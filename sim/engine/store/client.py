@@ -1,0 +1,106 @@
+"""Clients of the store: redis-py's commands, without its connections, one round trip a pipeline or command.
+
+A request travels half a round trip to the server, is executed there at once, and its answer travels the other half. A
+caller that gives up stops waiting, but its request still reaches the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+import redis.asyncio
+import redis.exceptions
+
+if TYPE_CHECKING:
+    from sim.engine.store.server import StoreServer
+
+Command = tuple[Any, ...]
+
+
+class StoreClient(redis.asyncio.Redis):
+    """A client of one process. `options` are those of redis-py's connections; of them `retry` and the timeout count."""
+
+    def __init__(self, server: StoreServer, latencies: Random, **options: Any) -> None:
+        super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
+        self._server = server
+        self._latencies = latencies
+        self._retry = options.get("retry")
+        self._timeout_s: float | None = options.get("socket_timeout")
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command and return its answer as redis-py does. Raises its error replies."""
+        answer = (await self.send([args]))[0]
+        if isinstance(answer, Exception):
+            raise answer
+        options.pop("keys", None)
+        callback = self.response_callbacks.get(args[0])
+        if callback is None:
+            return answer
+        read = callback(answer, **options)
+        return await read if asyncio.iscoroutine(read) else read
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        """Make a pipeline; as the server runs one request at a time, it is a transaction either way."""
+        return _Pipeline(self)
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together, and return their answers, errors among them. Repeats as `retry` says."""
+        if self._retry is None:
+            return await self._send(commands)
+        answers: list[Any] = await self._retry.call_with_retry(
+            lambda: self._send(commands), lambda _: _nothing()
+        )
+        return answers
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        return await self._server.request(commands, self._latencies, self._timeout_s)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Do nothing: there are no connections."""
+
+
+class _Pipeline:
+    """Commands that are collected and sent together."""
+
+    def __init__(self, client: StoreClient) -> None:
+        self._client = client
+        self._commands: list[Command] = []
+        self._readings: list[Callable[[Any], Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._commands.clear()
+
+    def execute_command(self, *args: Any, **options: Any) -> _Pipeline:
+        options.pop("keys", None)
+        callback = self._client.response_callbacks.get(args[0])
+        self._commands.append(args)
+        self._readings.append(lambda answer: callback(answer, **options) if callback else answer)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        """Return redis-py's method of that name, such as `hget`, which collects its command here."""
+        method = getattr(redis.asyncio.client.Pipeline, name)
+        return lambda *args, **options: method(self, *args, **options)
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands, readings = self._commands, self._readings
+        self._commands, self._readings = [], []
+        answers = await self._client.send(commands) if commands else []
+        if raise_on_error and (
+            error := next((each for each in answers if isinstance(each, Exception)), None)
+        ):
+            raise error
+        return [
+            answer if isinstance(answer, Exception) else read(answer)
+            for answer, read in zip(answers, readings, strict=True)
+        ]
+
+
+async def _nothing() -> None:
+    """Do what a connection does after a failure before it is tried again: nothing here."""

@@ -1,0 +1,125 @@
+-- The data of the server, and the functions that all commands share: reading arguments, finding and keeping keys.
+--
+-- Answers of commands are as scripts see them: nil is `false`, a status is `{ok = …}`. Errors are raised as `{err = …}`.
+
+local _, data = ...
+
+local WRONG_TYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value'
+local NOT_INTEGER = 'ERR value is not an integer or out of range'
+data.SYNTAX = 'ERR syntax error'
+
+local entries = {}                           -- by key
+local names, positions, latest = {}, {}, 0   -- keys in the order in which they were made, for SCAN
+local clock = {us = 0, ms = 0}
+
+data.clock = clock
+data.touched = {} -- streams that got an entry since they were last asked for
+
+function data.fail(words)
+  error({err = words}, 0)
+end
+local fail = data.fail
+
+-- Returns a number as Redis writes it.
+function data.digits(number)
+  if number == math.floor(number) and math.abs(number) < 1e17 then
+    return string.format('%.0f', number)
+  end
+  if number == math.huge then return 'inf' end
+  if number == -math.huge then return '-inf' end
+  for precision = 15, 17 do
+    local written = string.format('%.' .. precision .. 'g', number)
+    if tonumber(written) == number then
+      return written
+    end
+  end
+end
+local digits = data.digits
+
+-- Returns an argument of a command as text.
+function data.text(value)
+  local kind = type(value)
+  if kind == 'string' then return value end
+  if kind == 'number' then return digits(value) end
+  fail('ERR Lua redis lib command arguments must be strings or integers')
+end
+local text = data.text
+
+-- Returns an argument of a command as a whole number.
+function data.whole(value, words)
+  local number = tonumber(value)
+  if not number or not string.match(text(value), '^%-?%d+$') or math.abs(number) > 9.2e18 then
+    fail(words or NOT_INTEGER)
+  end
+  return number
+end
+local whole = data.whole
+
+-- Removes a key.
+function data.forget(key)
+  entries[key] = nil
+  local position = positions[key]
+  if position then
+    names[position], positions[key] = false, nil
+  end
+end
+local forget = data.forget
+
+-- Removes all keys.
+function data.forget_all()
+  entries, names, positions, latest = {}, {}, {}, 0
+end
+
+-- Returns the entry of a key, or nil. An entry of another kind is an error.
+function data.find(key, kind)
+  local entry = entries[key]
+  if not entry then
+    return nil
+  end
+  if entry.expires and entry.expires < clock.ms then
+    forget(key)
+    return nil
+  end
+  if kind and entry.kind ~= kind then
+    fail(WRONG_TYPE)
+  end
+  return entry
+end
+
+-- Stores an entry under a key, and returns it.
+function data.keep(key, entry)
+  entries[key] = entry
+  if not positions[key] then
+    latest = latest + 1
+    names[latest], positions[key] = key, latest
+  end
+  return entry
+end
+
+-- Returns the keys at some of the positions, and the last position in use. Expired keys are among them.
+function data.keys_from(first, count)
+  local keys = {}
+  for position = first, math.min(first + count - 1, latest) do
+    if names[position] then keys[#keys + 1] = names[position] end
+  end
+  return keys, latest
+end
+
+-- Returns the first and last index (from 0) of a range as Redis reads it, or nil if it is empty.
+function data.bounds(first, last, size)
+  first, last = whole(first), whole(last)
+  if first < 0 then first = math.max(first + size, 0) end
+  if last < 0 then last = last + size end
+  last = math.min(last, size - 1)
+  if first > last then
+    return nil
+  end
+  return first, last
+end
+
+-- Raises an error if there are more arguments than a command has.
+function data.no_more_than(arguments, count)
+  if arguments > count then
+    fail(data.SYNTAX)
+  end
+end

@@ -1,0 +1,199 @@
+-- The server: which commands may run, scripts, answers as text, and the functions that Python calls.
+
+local commands, data = ...
+local clock, digits, fail, text = data.clock, data.digits, data.fail, data.text
+
+-- Scripts make functions at each call, and LuaJIT compiles those again and again; its interpreter alone is faster.
+if jit then jit.off() end
+
+local FULL = "OOM command not allowed when used memory > 'maxmemory'."
+local REPLICA = "READONLY You can't write against a read only replica."
+
+local writes, grows = {}, {}
+local is_full, is_replica = false, false
+local has_written = false -- a script that has written may go on when Redis is full
+local unknown = false     -- a command that the store does not have
+
+function commands.TIME()
+  return {digits(math.floor(clock.us / 1e6)), digits(clock.us % 1e6)}
+end
+
+function commands.PING()
+  return {ok = 'PONG'}
+end
+
+local FREEING = 'DEL UNLINK RENAME PEXPIRE EXPIRE PERSIST FLUSHALL LPOP RPOP LTRIM LREM HDEL SREM ZREM XDEL'
+local GROWING = 'SET SETEX SETNX INCR INCRBY RPUSH LPUSH LSET HSET HSETNX HINCRBY SADD ZADD XADD'
+for name in string.gmatch(FREEING, '%S+') do
+  writes[name] = true
+end
+for name in string.gmatch(GROWING, '%S+') do
+  writes[name], grows[name] = true, true
+end
+
+-- Returns the function of a command that may be run now.
+local function allowed(name)
+  local command = commands[name]
+  if not command then
+    name = string.upper(text(name))
+    command = commands[name]
+  end
+  if not command then
+    unknown = name
+    fail("ERR unknown command '" .. name .. "'")
+  end
+  if writes[name] then
+    if is_replica then fail(REPLICA) end
+    if is_full and grows[name] and not has_written then fail(FULL) end
+    has_written = true
+  end
+  return command
+end
+
+-- Scripts
+
+local redis = {}
+local scripts = {}
+
+function redis.call(name, ...)
+  return allowed(name)(...)
+end
+
+function redis.pcall(name, ...)
+  local is_done, answer = pcall(redis.call, name, ...)
+  if is_done or type(answer) == 'table' and answer.err then
+    return answer
+  end
+  error(answer, 0)
+end
+
+function redis.error_reply(words)
+  return {err = words}
+end
+
+function redis.status_reply(words)
+  return {ok = words}
+end
+
+local environment = {
+  redis = redis, string = string, table = table, math = math, pairs = pairs, ipairs = ipairs, tonumber = tonumber,
+  tostring = tostring, type = type, error = error, pcall = pcall, select = select, unpack = unpack, next = next,
+  assert = assert, setmetatable = setmetatable, rawget = rawget, rawset = rawset,
+}
+
+-- RESP, version 2
+
+local write
+
+local function write_table(value, out)
+  if value.err then
+    out[#out + 1] = '-' .. string.gsub(value.err, '[\r\n]', ' ') .. '\r\n'
+  elseif value.ok then
+    out[#out + 1] = '+' .. value.ok .. '\r\n'
+  else
+    out[#out + 1] = '*' .. #value .. '\r\n'
+    for index = 1, #value do write(value[index], out) end
+  end
+end
+
+function write(value, out)
+  local kind = type(value)
+  if kind == 'string' then
+    out[#out + 1] = '$' .. #value .. '\r\n' .. value .. '\r\n'
+  elseif kind == 'number' then
+    out[#out + 1] = ':' .. digits(value < 0 and math.ceil(value) or math.floor(value)) .. '\r\n'
+  elseif kind == 'table' then
+    write_table(value, out)
+  elseif value then
+    out[#out + 1] = ':1\r\n'
+  else
+    out[#out + 1] = '$-1\r\n'
+  end
+end
+
+local function resp(is_done, value)
+  if not is_done then
+    value = type(value) == 'table' and value.err and value or {err = 'ERR ' .. tostring(value)}
+  end
+  local out = {}
+  write(value, out)
+  return table.concat(out)
+end
+
+-- What Python uses
+
+local store = {}
+
+function store.set_time(microseconds)
+  clock.us = microseconds
+  clock.ms = math.floor(microseconds / 1000)
+end
+
+function store.set_state(full, replica)
+  is_full, is_replica = full, replica
+end
+
+-- Runs a command, and returns its answer in RESP.
+function store.command(name, ...)
+  has_written = false
+  return resp(pcall(redis.call, name, ...))
+end
+
+-- Returns the function of a script. Its functions and constants are made here, once: Redis makes them at each call.
+local function compiled(functions, body)
+  local make = loadstring(functions .. '\nreturn function()\n' .. body .. '\nend', '@user_script')
+  return make and setfenv(make, environment)()
+end
+
+-- Compiles a script under its hash; it comes in two parts, and the first one has functions and constants only. Returns
+-- an error in words, or nil.
+function store.load(sha, functions, body)
+  local script, problem = compiled(functions, body), nil
+  if not script then -- there are more functions than one function may use, or it has an error
+    script, problem = loadstring(functions .. body, '@user_script')
+    if not script then return problem end
+    setfenv(script, environment)
+  end
+  scripts[sha] = script
+end
+
+function store.forget_scripts()
+  scripts = {}
+end
+
+-- Runs a script, and returns its answer in RESP.
+function store.run(sha, count, ...)
+  local script = scripts[sha]
+  if not script then
+    return '-NOSCRIPT No matching script. Please use EVAL.\r\n'
+  end
+  has_written = false
+  local given, key_names = {...}, {}
+  local arguments = {}
+  for index = 1, count do key_names[index] = given[index] end
+  for index = count + 1, #given do arguments[index - count] = given[index] end
+  environment.KEYS, environment.ARGV = key_names, arguments
+  return resp(pcall(script))
+end
+
+function store.unknown()
+  local name = unknown
+  unknown = false
+  return name
+end
+
+-- Returns the streams that got entries, separated by NUL, or nil. A stream may be named twice.
+function store.touched()
+  local touched = data.touched
+  if #touched == 0 then
+    return nil
+  end
+  data.touched = {}
+  return table.concat(touched, '\0')
+end
+
+function store.use_json(decode, encode)
+  environment.cjson = {decode = decode, encode = encode}
+end
+
+return store

@@ -1,0 +1,170 @@
+"""The store: commands and scripts go in, answers as redis-py's parser gives them come out.
+
+The files in `lua/` have the commands. A command that is not there raises UnknownCommandError, so that nothing is
+simulated wrongly in silence. `tests/sim/engine/store/` compares the store with real servers, call by call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import hiredis
+from redis._parsers.base import BaseParser
+from redis.exceptions import ResponseError
+
+_FUNCTIONS = re.compile(
+    rb"(?:local [A-Z_]+ = [\w. */+-]+\n|local function \w+\(.*?\n(?:.*?\n)??end\n)*", re.DOTALL
+)
+"""Functions and constants at the beginning of a script; they depend on none of its inputs."""
+
+
+class UnknownCommandError(Exception):
+    """A command that the store does not have: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
+
+
+def _lua_language() -> Any:
+    """Import LuaJIT, or Lua 5.1 on a machine without it: the same language, slower.
+
+    fakeredis imports Lua 5.1 in such a way that its functions replace those of LuaJIT, unless LuaJIT looks for them in
+    itself first.
+    """
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
+    try:
+        return importlib.import_module("lupa.luajit21")
+    except ImportError:
+        return importlib.import_module("lupa.lua51")
+    finally:
+        sys.setdlopenflags(flags)
+
+
+lua_language = _lua_language()
+
+_PARTS = ("data", "keys", "texts", "lists", "maps", "sorted", "streams", "server")
+"""Files in the order in which they are loaded; the last one returns the functions that Python calls."""
+
+
+class Store:
+    """The data of one server. `clock_us` is asked for the time, in Unix microseconds, before each request."""
+
+    def __init__(self, clock_us: Callable[[], int]) -> None:
+        self._clock_us = clock_us
+        runtime = lua_language.LuaRuntime(encoding=None, register_eval=False)
+        lua = _load(runtime)
+        self._json = _Json(runtime)
+        lua[b"use_json"](self._json.decode, self._json.encode)
+        self._command, self._run, self._load = lua[b"command"], lua[b"run"], lua[b"load"]
+        self._forget_scripts = lua[b"forget_scripts"]
+        self._set_time, self._set_state = lua[b"set_time"], lua[b"set_state"]
+        self._unknown, self._touched = lua[b"unknown"], lua[b"touched"]
+        self._reader = hiredis.Reader(protocolError=ResponseError, replyError=_error_of)
+
+    def execute(self, command: Sequence[Any]) -> Any:
+        """Run a command and return its answer; an error reply is returned as an exception of redis-py.
+
+        Raises UnknownCommandError.
+        """
+        self._set_time(self._clock_us())
+        name, *arguments = map(_encoded, command)
+        name, *words = name.upper().split()  # redis-py writes some names in two words
+        arguments[:0] = words
+        if name == b"EVALSHA":
+            return self._read(self._run(arguments[0], int(arguments[1]), *arguments[2:]))
+        if name == b"SCRIPT":
+            return self._script(arguments)
+        return self._read(self._command(name, *arguments))
+
+    def set_state(self, *, is_full: bool = False, is_replica: bool = False) -> None:
+        """Let writes that need memory, or all writes, be refused, as a full server and a replica do."""
+        self._set_state(is_full, is_replica)
+
+    def touched(self) -> list[bytes]:
+        """Return the streams that got entries since the last call."""
+        names = self._touched()
+        return names.split(b"\0") if names else []
+
+    def _script(self, arguments: Sequence[bytes]) -> Any:
+        subcommand = arguments[0].upper()
+        if subcommand == b"LOAD":
+            sha = hashlib.sha1(arguments[1], usedforsecurity=False).hexdigest().encode()
+            end = _end_of_functions(arguments[1])
+            if problem := self._load(sha, arguments[1][:end], arguments[1][end:]):
+                return ResponseError(f"Error compiling script: {problem.decode()}")
+            return sha
+        if subcommand == b"FLUSH":
+            self._forget_scripts()
+            return b"OK"
+        raise UnknownCommandError(f"SCRIPT {subcommand.decode()}")
+
+    def _read(self, answer: bytes) -> Any:
+        if name := self._unknown():
+            raise UnknownCommandError(name.decode())
+        self._reader.feed(answer)
+        return self._reader.gets()
+
+
+def _load(runtime: Any) -> Any:
+    """Load the files, which share a table of commands and one of data. Return the functions that Python calls."""
+    commands, data = runtime.table(), runtime.table()
+    functions = None
+    for part in _PARTS:
+        source = (files("sim.engine.store") / "lua" / f"{part}.lua").read_bytes()
+        functions = runtime.execute(source, commands, data)
+    return functions
+
+
+def _end_of_functions(source: bytes) -> int:
+    match = _FUNCTIONS.match(source)
+    return match.end() if match else 0
+
+
+def _error_of(words: str) -> Exception:
+    error = BaseParser.parse_error(words)  # type: ignore[no-untyped-call]  # redis-py has no types here
+    return error if isinstance(error, Exception) else ResponseError(words)
+
+
+def _encoded(part: Any) -> bytes:
+    if isinstance(part, bytes):
+        return part
+    return part.encode() if isinstance(part, str) else repr(part).encode()
+
+
+class _Json:
+    """The functions of `cjson` that scripts use."""
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+
+    def decode(self, text: bytes) -> Any:
+        return self._to_lua(json.loads(text))
+
+    def encode(self, value: Any) -> bytes:
+        return json.dumps(_from_lua(value), separators=(",", ":"), ensure_ascii=False).encode()
+
+    def _to_lua(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode()
+        if isinstance(value, dict):
+            return self._runtime.table_from({key.encode(): self._to_lua(part) for key, part in value.items()})
+        if isinstance(value, list):
+            return self._runtime.table_from([self._to_lua(part) for part in value])
+        return value
+
+
+def _from_lua(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if lua_language.lua_type(value) != "table":
+        return value
+    keys = list(value.keys())
+    if keys and keys == list(range(1, len(keys) + 1)):
+        return [_from_lua(value[index]) for index in keys]
+    return {_from_lua(key): _from_lua(value[key]) for key in keys}

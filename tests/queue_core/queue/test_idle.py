@@ -1,0 +1,94 @@
+"""Nothing ticks in a process that has nothing to do. The event loop is the simulator's, which shows its timers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from queue_core import Batch, Intake, MessageQueue, QueueMessage, QueueUnavailableError
+from queue_core.queue.attempt import Attempt
+from queue_core.queue.renewals import Renewals
+from sim.engine.distributions import parse_distribution
+from sim.engine.loop import SimLoop, run
+from sim.engine.store.server import StoreServer
+
+Duty = Callable[[], Awaitable[None]]
+
+
+def timers(loop: SimLoop) -> int:
+    return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
+
+
+def store_on(loop: SimLoop) -> StoreServer:
+    return StoreServer(
+        loop,
+        clock_us=lambda: 1_790_000_000_000_000 + round(loop.env.now * 1000),
+        latency=parse_distribution("constant:1ms"),
+        stream=Random,
+    )
+
+
+async def settled(loop: SimLoop) -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_leases_are_renewed_only_while_something_is_in_work() -> None:
+    renewed: list[Any] = []
+
+    class Queue:
+        class settings:  # noqa: N801 - the attribute of a queue
+            lock_renew_ms = 5_000
+
+        async def extend(self, batch: Batch) -> None:
+            renewed.append(batch)
+
+    async def main(loop: SimLoop) -> None:
+        renewals = Renewals(cast(MessageQueue, Queue()))
+        in_work: dict[Attempt, asyncio.Task[Any]] = {}
+        keeping = loop.create_task(renewals.keep(in_work))
+        await settled(loop)
+        assert timers(loop) == 0
+        attempt = Attempt(cast(Batch, "the batch"), 0.0)
+        in_work[attempt] = keeping
+        renewals.begun.set()
+        await asyncio.sleep(12)
+        assert renewed == ["the batch"] * 2
+        del in_work[attempt]
+        await asyncio.sleep(5)
+        assert timers(loop) == 0
+        keeping.cancel()
+
+    run(main)
+
+
+def test_redis_is_asked_again_only_while_something_waits_to_be_settled() -> None:
+    async def handle(batch: Batch) -> str:
+        return "reply"
+
+    async def send(batch: Batch, reply: str) -> None:
+        pass
+
+    async def main(loop: SimLoop) -> None:
+        server = store_on(loop)
+        intake = Intake(MessageQueue(server.client("web", socket_timeout=5)), handle, send)
+        settling = loop.create_task(intake.settle_when_back())
+        await settled(loop)
+        assert timers(loop) == 0
+        server.begin_outage("away")
+        message = QueueMessage(id="m1", instance_name="bot", user_phone="1", message="hi")
+        assert await intake.receive(message) == "answered"
+        with pytest.raises(QueueUnavailableError):
+            await intake.settle()
+        assert intake.unsettled == 1
+        server.end_outage()
+        await asyncio.sleep(2)
+        assert intake.unsettled == 0
+        assert timers(loop) == 0
+        settling.cancel()
+
+    run(main)
