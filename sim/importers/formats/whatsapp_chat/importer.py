@@ -29,6 +29,8 @@ WEBHOOK = "webhooks amid a chat (put them into a file of their own)"
 NOBODY = "a reply before anybody has written"
 CANDIDATES_MAX = 12
 _LINES_LOOKED_AT = 2_000
+_SPOILT = re.compile("Ã[\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|â€")
+"""Beginnings of letters in UTF-8, read as Windows-1252."""
 _DIGITS = re.compile(r"\D+")
 _ORDER_WORDS = {
     "dmy": ("day/month", "mdy"),
@@ -96,7 +98,13 @@ class _Lines:
                 self.webhooks.append(number)
                 yield "\n"
             else:
-                yield text_of(line, self._context)
+                text = text_of(line, self._context)
+                if not text.isascii() and _SPOILT.search(text):
+                    self._context.note(
+                        "Some letters were spoilt before the import, as in Ã£ for ã: UTF-8 was read as Windows-1252 "
+                        "and saved. Counts are right, but notices may count as messages: export the chat again."
+                    )
+                yield text
 
 
 def _bots(source: Source, context: Context, style: Style) -> frozenset[str]:

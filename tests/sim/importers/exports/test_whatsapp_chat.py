@@ -490,3 +490,11 @@ def test_webhooks_amid_a_chat_are_counted_and_no_part_of_its_messages() -> None:
     outcome = read(chat("17/09/2024, 21:40 - Ana: oi", webhook, webhook, '{"not": "a webhook"}'))
     assert [message.text for message in outcome.messages] == ['oi\n\n\n{"not": "a webhook"}']
     assert outcome.omitted == {WEBHOOK: 2}
+
+
+def test_spoilt_letters_are_said() -> None:
+    line = chat("17/09/2024, 21:40 - Ana: às três? não, “amanhã”")
+    spoilt = read(line.encode().decode("cp1252", "replace"))
+    assert len(spoilt.messages) == 1
+    assert any("spoilt" in note for note in spoilt.notes)
+    assert not any("spoilt" in note for note in read(line).notes)
