@@ -122,8 +122,7 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Return simulated seconds, not less than the time of the last timer, even after rounding ms to s."""
-        now_s: float = self.env._now / 1000
-        return now_s if now_s > self._reached_s else self._reached_s
+        return max(self.env._now / 1000, self._reached_s)
 
     def let_time_pass(self, *, may_wait: bool) -> None:
         """Take SimPy's steps, or move the clock to the next timer, by rules 1 to 4 above."""
