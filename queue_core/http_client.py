@@ -37,6 +37,8 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     body: bytes
     retry_after_s: float | None
     """Wait that the header Retry-After asks for, at most RETRY_AFTER_S_MAX; None if it cannot be read."""
+    headers: Mapping[str, str] = {}
+    """Headers; names may be asked for in any case."""
 
     @property
     def is_success(self) -> bool:
@@ -84,7 +86,8 @@ async def post_json(
             url, data=data, headers=all_headers, timeout=timeout, allow_redirects=False
         ) as response:
             received = await _read(response)
-            return HttpAnswer(response.status, received, _retry_after_s(response.headers.get("Retry-After")))
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
+            return HttpAnswer(response.status, received, retry_after_s, response.headers)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
         raise NotReachedError(f"no connection ({type(error).__name__})") from None
     except (TimeoutError, aiohttp.ClientError, OSError) as error:

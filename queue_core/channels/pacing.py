@@ -104,10 +104,15 @@ class Pacer:
         except QueueError as error:
             _log.debug("messages go without their pace: %s", error)
             self._away_until = now + AWAY_S
+            number.sent_at.append(now)
+            number.unasked += count
             return
+        except asyncio.CancelledError:
+            number.unasked += count - 1
+            raise
         self._note(number, answer.halvings)
         if not answer.is_granted:
-            number.unasked = count - 1
+            number.unasked += count - 1
             raise RetryLaterError(
                 f"not sent: the number has reached its rate of {per_s} messages a second, or slows down",
                 after_ms=answer.wait_ms,
@@ -136,9 +141,13 @@ class Pacer:
             number.careful_until = self._clock() + CAREFUL_S
 
     def _number(self, channel: str, instance: str) -> _Number:
+        """Returns a number. With too many, the one that sent nothing for the longest time is forgotten."""
+        name = channel, instance
+        number = self._numbers.pop(name) if name in self._numbers else _Number()
+        self._numbers[name] = number
         if len(self._numbers) > NUMBERS_MAX:
             del self._numbers[next(iter(self._numbers))]
-        return self._numbers.setdefault((channel, instance), _Number())
+        return number
 
 
 def _name(channel: str, instance: str) -> str:

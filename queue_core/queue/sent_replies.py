@@ -8,8 +8,9 @@ find each other in either order, in the partition in which the id lies; `redis/s
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import msgspec
 
@@ -41,6 +42,8 @@ _KEPT_DATA = ("channel", "kind", "reply_to", "addresses")
 _PAGE = 100
 _BUCKETS, _BUCKETS_AT_ONCE = 4_096, 16
 _KINDS = {"own": "o", "failed": "f"}
+
+_log = logging.getLogger(__name__)
 
 
 Noted = Literal["noted", "dead letter", "full", "known"]
@@ -95,7 +98,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """Finding on a report: "known" with the reply, "kept" until its id is known, "repeated" if it is kept already.
+    """Finding on a report: "known" with the reply, "kept" until its id is known, "repeated" if it is kept or settled.
 
     It is not kept if there is no room for it ("full"), or if ids are not kept at all ("off").
     """
@@ -185,7 +188,7 @@ class SentReplies:
         return matched
 
     async def _matched(self, found: Sequence[tuple[str, str]]) -> list[Matched]:
-        reports = [(msgspec.json.decode(report, type=Report), note) for report, note in found]
+        reports = [(report, note) for kept, note in found if (report := _report_in(kept))]
         unsure = await self._sent_again([report for report, note in reports if not note])
         return [
             Matched(
@@ -222,17 +225,10 @@ class SentReplies:
         return cast("Noted", await access.transport.gathered(call))
 
     async def settle(self, reports: Sequence[Report]) -> None:
-        """End failures that were given out by `match`, once their conversations have them."""
-        commands: list[tuple[Any, ...]] = []
-        for report in reports:
-            sent_id = self._id_of(report)
-            field = _KINDS[report.kind].encode() + sent_id.fingerprint
-            commands += [
-                ("ZREM", sent_id.partition.reports_due, field),
-                ("HDEL", sent_id.partition.reports, field),
-            ]
-        if commands:
-            await self._access.read(*commands)
+        """End failures, once their conversations have them. When they are reported again, they are "repeated"."""
+        gathered = self._access.transport.gathered
+        failures = (_well_formed(report) for report in reports if report.kind == "failed")
+        await asyncio.gather(*(gathered(self._settle(failure)) for failure in failures))
 
     async def forget(self, instance_name: str, user_phone: str) -> None:
         """Delete the ids of the replies to a conversation, and reports on its user that were not matched yet."""
@@ -262,6 +258,15 @@ class SentReplies:
             ttl_ms=self._ttl_ms,
             again_ms=AGAIN_MS,
             limit=_PAGE,
+        )
+
+    def _settle(self, report: Report) -> scripts.SettleReport:
+        sent_id = self._id_of(report)
+        return scripts.SettleReport(
+            partition=sent_id.partition,
+            fingerprint=sent_id.fingerprint,
+            now_ms=self._access.now(),
+            ttl_ms=self._ttl_ms,
         )
 
     def _note(self, batch: Batch, part: SentPart) -> scripts.NoteSent:
@@ -309,6 +314,15 @@ def _well_formed(report: Report) -> Report:
         if isinstance(value, str)
     }
     return msgspec.structs.replace(report, **texts)
+
+
+def _report_in(kept: str) -> Report | None:
+    """Return the report that a value in Redis holds; None for one that something else has changed."""
+    try:
+        return msgspec.json.decode(kept, type=Report)
+    except msgspec.MsgspecError:
+        _log.error("a report on a reply had been changed by something else, and is dropped")
+        return None
 
 
 def _letter(batch: Batch) -> QueueMessage:

@@ -42,6 +42,7 @@ class Deliveries:
         found = await self._queue.sent.report(report)
         if found.reply:
             await self._note(Matched(report, found.reply), is_new=True)
+            await self._queue.sent.settle([report])
         elif found.status != "repeated":
             self._journal.undelivered(
                 report, None, "not known yet" if found.status == "kept" else "not known"

@@ -45,7 +45,7 @@ def _what_follows(meaning: Meaning) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "cloud": lambda: table([*(cloud.CODES[code] for code in sorted(cloud.CODES)), cloud.UNKNOWN_ID]),
     "evolution": lambda: table(
-        [evolution.NOT_FOUND, *(it.meaning for it in evolution.ROWS), evolution.RAISED]
+        [evolution.NOT_FOUND, *(it.meaning for it in evolution.ROWS), evolution.RAISED, evolution.NOT_READY]
     ),
     "evolution_go": lambda: table(it.meaning for it in evolution_go.ROWS),
     "waha": lambda: table([*waha.STATUSES.values(), *(it.meaning for it in waha.ROWS)]),

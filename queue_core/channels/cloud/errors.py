@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from queue_core.channels.errors import Follows, Meaning, Refusal, meaning_of_status
-from queue_core.channels.values import mapping, objects, text, whole_number
-from queue_core.http_client import HttpAnswer
+from queue_core.channels.values import json_object, mapping, objects, text, whole_number
+from queue_core.http_client import RETRY_AFTER_S_MAX, HttpAnswer
 
 PAIR_LIMIT_MS = 8_000
 """Wait after too many messages to one user: WhatsApp allows one in 6 s in the long run."""
@@ -162,8 +162,26 @@ def refusal_of(answer: HttpAnswer) -> Refusal:
         meaning=meaning,
         detail=detail,
         look_at="CLOUD_ACCESS_TOKEN, the account and the phone number's id",
-        asked_ms=answer.retry_after_ms,
+        asked_ms=max(answer.retry_after_ms, _regained_ms(answer) if meaning.follows == "number limit" else 0),
     )
+
+
+def words_of_failure(code: str, reason: str) -> str:
+    """Returns the words for the report of a failed delivery: what its code means, and the reason that Meta gives."""
+    number = int(code) if _NUMBER.fullmatch(code) else -1
+    known = CODES[number].words if number in CODES else ""
+    return ": ".join(part for part in (known, reason) if part)
+
+
+def _regained_ms(answer: HttpAnswer) -> int:
+    """Returns the wait until an account may call again: minutes, by the Graph API. At most as long as Retry-After."""
+    usage = json_object(answer.headers.get("X-Business-Use-Case-Usage"))
+    minutes = (
+        whole_number(limit.get("estimated_time_to_regain_access"))
+        for limits in usage.values()
+        for limit in objects(limits)
+    )
+    return max(0, min(max(minutes, default=0) * _MINUTE, int(RETRY_AFTER_S_MAX * 1000)))
 
 
 def _error(body: Any) -> Mapping[str, Any]:

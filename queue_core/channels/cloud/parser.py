@@ -19,6 +19,7 @@ from queue_core.channels.base import (
     SkippedError,
     Unreadable,
 )
+from queue_core.channels.cloud.errors import words_of_failure
 from queue_core.channels.cloud.identity import User, changed_names, user_of
 from queue_core.channels.cloud.kinds import read_kind
 from queue_core.channels.content import Content
@@ -197,12 +198,13 @@ def _failure(status: Object, value: Object) -> DeliveryFailure | None:
     error = next(iter(objects(status.get("errors"))), {})
     details = name(at(error, "error_data", "details"))
     title = name(error.get("title")) or name(error.get("message"))
+    code = label(error.get("code"))
     return DeliveryFailure(
         instance_name=text(at(value, "metadata", "phone_number_id")),
         message_id=text(status.get("id")),
         user_phone=text(status.get("recipient_id")) or text(status.get("recipient_user_id")),
-        code=label(error.get("code")),
-        reason=": ".join(part for part in (title, details) if part),
+        code=code,
+        reason=words_of_failure(code, ": ".join(part for part in (title, details) if part)),
         at_ms=timestamp_ms(status.get("timestamp")),
     )
 

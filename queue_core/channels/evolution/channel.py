@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from queue_core.channels.errors import Refusal
-from queue_core.channels.evolution.errors import V1_BODY, V2_BODY, refusal_of
+from queue_core.channels.evolution.errors import V1_BODY, V2_BODY, neither_form, refusal_of
 from queue_core.channels.form import Form
 from queue_core.channels.sending import address, perform, send_all
 from queue_core.channels.values import at, text
@@ -61,10 +61,10 @@ class EvolutionChannel:
     async def _send_text(self, instance: str, number: str, words: str) -> Refusal | None:
         """Sends a text to an address, in the form of v1 or v2: whichever the server takes is kept."""
         refusal = await self._post_text(instance, number, words)
-        if refusal and refusal.meaning in (V1_BODY.meaning, V2_BODY.meaning):
+        if refusal and _is_about_form(refusal):
             self._is_v1 = refusal.meaning == V1_BODY.meaning
             refusal = await self._post_text(instance, number, words)
-        return refusal
+        return neither_form(refusal) if refusal and _is_about_form(refusal) else refusal
 
     async def _post_text(self, instance: str, number: str, words: str) -> Refusal | None:
         content = {"textMessage": {"text": words}} if self._is_v1 else {"text": words}
@@ -78,6 +78,10 @@ class EvolutionChannel:
     async def _post(self, path: str, instance: str, body: dict[str, Any], timeout_s: float) -> HttpAnswer:
         url = address(self._base_url, path, instance)
         return await post_json(self._session, url, body, headers=self._headers, timeout_s=timeout_s)
+
+
+def _is_about_form(refusal: Refusal) -> bool:
+    return refusal.meaning in (V1_BODY.meaning, V2_BODY.meaning)
 
 
 def _number(message: QueueMessage) -> str:

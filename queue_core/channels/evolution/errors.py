@@ -13,8 +13,8 @@ import msgspec
 from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.errors import Meaning, Refusal
 from queue_core.channels.values import at, mapping, whole_number
+from queue_core.channels.whatsapp_web.errors import FORM, USER, refusal_in, row
 from queue_core.channels.whatsapp_web.errors import ROWS as SHARED
-from queue_core.channels.whatsapp_web.errors import USER, refusal_in, row
 from queue_core.http_client import HttpAnswer
 
 V1_BODY = row(
@@ -34,6 +34,12 @@ RAISED = Meaning(
     code="400", follows="outage", words="an error that is not in the table; is the instance connected?"
 )
 """Meaning of 400 without a row: Evolution answers it for whatever Baileys raises before it sends."""
+NOT_READY = Meaning(
+    code="500, reading a property",
+    follows="outage",
+    words="the instance is not ready; is it connected?",
+)
+"""Meaning of a missing property with 500: Evolution makes 400 of whatever is raised from the send on."""
 NOT_FOUND = msgspec.structs.replace(USER[0].meaning, code="exists: false")
 """Meaning of an answer that says so of a number."""
 
@@ -52,7 +58,15 @@ def refusal_of(answer: HttpAnswer) -> Refusal | None:
     if answer.status in (400, 404, 422) and _is_unknown_number(body):
         return _refusal(answer, NOT_FOUND, NOT_FOUND.code)
     default = RAISED if answer.status == 400 and not _is_about_the_request(body) else None
-    return refusal_in(answer, (*ROWS, *SHARED), detail="Evolution", settings=_SETTINGS, default=default)
+    refusal = refusal_in(answer, (*ROWS, *SHARED), detail="Evolution", settings=_SETTINGS, default=default)
+    if answer.status == 500 and refusal.meaning.code == "reading a property":
+        return msgspec.structs.replace(refusal, meaning=NOT_READY)
+    return refusal
+
+
+def neither_form(refusal: Refusal) -> Refusal:
+    """Returns the refusal of a server that takes neither the body of v1 nor that of v2."""
+    return msgspec.structs.replace(refusal, meaning=FORM.meaning)
 
 
 def _is_unknown_number(body: Any) -> bool:

@@ -79,6 +79,8 @@ MAYBE = (
         "an integration of the server failed, as it may do when the message is out", not_sent=False),
     row("later", "database, after sending", r"prisma.*\b(?:create|update|upsert)",
         "the database failed, as it may do when the message is out", not_sent=False),
+    row("later", "serializing", r"serialize a BigInt|circular structure",
+        "the server failed to answer after sending", not_sent=False),
     row("later", "failed to marshal", r"failed to (?:un)?marshal message",
         "the server failed after sending", not_sent=False),
 )  # fmt: skip
@@ -138,7 +140,24 @@ CONNECTION = (
     row("outage", "UNAVAILABLE", r"\b14 UNAVAILABLE|ECONNREFUSED|ENOTFOUND|EAI_AGAIN|no connection established",
         "a part of the server does not answer"),
 )  # fmt: skip
+FORM = row(
+    "operator",
+    "form",
+    r"requires property|is not of a type|additional property|property \w+ should not exist"
+    r"|must be an? (?:string|object|number|boolean)|cannot unmarshal",
+    "the server expects requests of another form: another version of it is running",
+)
+REQUEST = (
+    row("never", "value",
+        r"(?:should|must|can) ?not be (?:an )?empty|does not meet (?:minimum|maximum) length"
+        r"|must be (?:longer|shorter) than",
+        "the text or the address is not accepted"),
+    FORM,
+)  # fmt: skip
+"""Faults of a request that the server finds before it does anything: the same request has the same fault again."""
 TURN = (
+    row("later", "media upload", r"media upload failed|failed to upload",
+        "what belongs to the message cannot be uploaded"),
     row("later", "error 463", r"server returned error 463\b|reach-?out time-?lock",
         "WhatsApp holds back messages of this account to this user", after_ms=10 * _MINUTE),
     row("later", "error 403", r"server returned error 403\b",
@@ -156,7 +175,7 @@ TURN = (
     row("later", "reading a property", r"cannot read propert(?:y|ies) of (?:undefined|null)",
         "the server failed, as it may do when the message is out", not_sent=False),
 )  # fmt: skip
-ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *TURN)
+ROWS = (*MAYBE, *USER, *ACCOUNT, *CONNECTION, *REQUEST, *TURN)
 """Rows that all providers share. A provider's own rows come before them."""
 
 

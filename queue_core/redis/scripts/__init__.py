@@ -332,6 +332,17 @@ class MatchReports(Call[MatchAnswer], frozen=True, kw_only=True):
     limit: Number
 
 
+@stub("settle_report")
+class SettleReport(Call[bool], frozen=True, kw_only=True):
+    """Ends a failure that its conversation has. Returns True if the id is still known."""
+
+    read = staticmethod(answers.read_is_found)
+    partition: Annotated[Partition, "reports reports_due damaged sent"]
+    fingerprint: bytes
+    now_ms: Now
+    ttl_ms: Number
+
+
 @stub("note_undelivered")
 class NoteUndelivered(Call[str], frozen=True, kw_only=True):
     """Notes in a conversation that a reply did not reach the user."""

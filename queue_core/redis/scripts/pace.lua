@@ -11,7 +11,8 @@ local UNLIMITED_PER_S = 20
 -- Time in which refusals count as one, and time without any after which the rate doubles again.
 local TOGETHER_MS, RECOVERS_MS = 1000, 10000
 local HALVINGS_MAX = 6
--- Longest pause, and longest wait for a moment. A time that is further away comes from a clock that was set back.
+-- Longest pause, and longest wait for a moment. A time that is further away comes from a clock that was set back; so does
+-- a moment that is further away than `wait_max_ms`, since none is given to a message that would wait for longer.
 local PAUSE_MS_MAX, AHEAD_MS_MAX = 600000, 60000
 
 for _, key in ipairs({moments, slowdown}) do
@@ -54,7 +55,7 @@ end
 -- Returns the moment at which the next message may go.
 local function next_moment(in_a_second)
   local last = tonumber(redis.call('LINDEX', moments, -1) or nil) or 0
-  if last > now_ms + AHEAD_MS_MAX + STEP_MS then
+  if count > 0 and last > now_ms + math.min(wait_max_ms, AHEAD_MS_MAX) + STEP_MS then
     redis.call('DEL', moments)
     last = 0
   end

@@ -4,7 +4,8 @@
 -- `<sent>:<slot>.<bucket>`. The slot is the time of the send in steps of SENT_SLOT_MS, the bucket the number in the
 -- first 12 bits of the fingerprint. The buckets of a slot expire together, when its last id was kept for long enough:
 -- an id is kept for `ttl_ms`, and at most a slot longer.
--- The value is a note: the conversation, and after a blank what else is kept of the reply.
+-- The value is a note: the conversation, and after a blank what else is kept of the reply. Once the conversation has a
+-- failure of the reply, a field beside it says so, with the conversation alone.
 --
 -- `reports` holds what providers reported on ids that are not known, `reports_due` when something is to be done about
 -- each. Their fields begin with the kind of the report, 'o' for an own message that came back, 'f' for a failure.
@@ -25,19 +26,25 @@ local function sent_field(fingerprint)
   return string.sub(fingerprint, 2)
 end
 
+-- Returns the field which says that the conversation has the failure of a reply. It is longer than that of any id.
+local function failed_field(fingerprint)
+  return 'f' .. sent_field(fingerprint)
+end
+
 -- Returns the newest slot that may hold ids, and the oldest. The newest is one ahead, in case the clock was set back.
 local function sent_slots(now_ms, ttl_ms)
   local slot = math.floor(now_ms / SENT_SLOT_MS)
   return slot + 1, slot - math.ceil(ttl_ms / SENT_SLOT_MS)
 end
 
--- Returns the note on the reply with this id; nil for an id that is not known. A damaged bucket holds nothing.
+-- Returns the note on the reply with this id, and its bucket; nil for an id that is not known. A damaged bucket holds nothing.
 local function note_of_sent(partition, fingerprint, now_ms, ttl_ms)
   local newest, oldest = sent_slots(now_ms, ttl_ms)
   for slot = newest, oldest, -1 do
-    local note = redis.pcall('HGET', sent_bucket_of(partition, slot, fingerprint), sent_field(fingerprint))
+    local bucket = sent_bucket_of(partition, slot, fingerprint)
+    local note = redis.pcall('HGET', bucket, sent_field(fingerprint))
     if type(note) == 'string' then
-      return note
+      return note, bucket
     end
   end
 end

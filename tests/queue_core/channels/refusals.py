@@ -73,7 +73,12 @@ EVOLUTION = {
         500, "Invalid `prisma.contact.findMany()` invocation: Can't reach database server", "outage"
     ),
     "unknown": _evolution(400, ["C"], "outage"),
-    "field": _evolution(400, [["instance.delay is not of a type(s) integer"]], "later"),
+    "field": _evolution(400, [["instance.delay is not of a type(s) integer"]], "operator"),
+    "new field": _evolution(400, [['instance requires property "options"']], "operator"),
+    "no length": _evolution(400, [["instance.text does not meet minimum length of 1"]], "never"),
+    "not ready": _evolution(500, "Cannot read properties of undefined (reading 'map')", "outage"),
+    "upload": _evolution(400, ["Error: Media upload failed on all hosts"], "later"),
+    "answer": _evolution(500, "Do not know how to serialize a BigInt", "later", not_sent=False),
     "not on WhatsApp": _evolution(400, [{"jid": "1@s.whatsapp.net", "exists": False, "number": "1"}], "now"),
     "not on WhatsApp, alone": _evolution(400, {"jid": "1@lid", "exists": False, "number": "1"}, "now"),
     "no LID": _evolution(400, ["Error: Unable to resolve PN JID for LID: 1@lid"], "now"),
@@ -138,6 +143,7 @@ EVOLUTION_GO = {
     "phone": Case(500, {"error": "could not parse phone: 1"}, "now"),
     "empty": Case(400, {"error": "message body is required"}, "never"),
     "json": Case(400, {"error": "EOF"}, "later"),
+    "type": Case(400, {"error": "json: cannot unmarshal string into Go struct field .delay"}, "operator"),
     "unknown": Case(500, {"error": "assertion failed"}, "later", not_sent=False),
     "error with 200": Case(200, {"error": "number 1@s.whatsapp.net is not registered on WhatsApp"}, "now"),
     "unknown error with 200": Case(200, {"error": "x"}, "later", not_sent=False),
@@ -208,6 +214,8 @@ WAHA = {
     "too new": Case(
         500, _exception("Cannot read properties of undefined (reading 'markedUnread')"), "operator"
     ),
+    "no text": Case(400, {"message": ["text should not be empty"], "error": "Bad Request"}, "never"),
+    "another form": Case(400, {"message": ["reply_to must be a string"], "error": "Bad Request"}, "operator"),
     "page closed": Case(
         500,
         _exception(

@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from queue_core import MessageQueue, QueueError, QueueUnavailableError, RetryLaterError, UnsupportedRedisError
+from queue_core.channels import pacing
 from queue_core.channels.base import NumberLimitError
 from queue_core.channels.pacing import Pacer
 from queue_core.queue.pacing import Pacing
@@ -220,3 +221,51 @@ async def test_the_channel_is_closed_when_the_sending_ends_early(redis_client: R
     await anext(paced)
     await paced.aclose()
     assert closed.is_set()
+
+
+@pytest.mark.parametrize(("how", "counts"), [("cancelled", [6, 6]), ("away", [6, 7])])
+async def test_an_ask_that_fails_forgets_no_message(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch, how: str, counts: list[int]
+) -> None:
+    """Messages that went unasked are told to Redis with the next ask, and so is one that went while it was away."""
+    world, asked, begun = World(redis_client), list[int](), asyncio.Event()
+
+    async def fail(*_: object, count: int, **_more: object) -> PaceAnswer:
+        asked.append(count)
+        begun.set()
+        if how == "cancelled":
+            await asyncio.Event().wait()
+        raise QueueUnavailableError("away")
+
+    for _ in range(5):
+        await world.send()
+    take = Pacing.take
+
+    async def note(self: Pacing, number: str, *, per_s: int, count: int, wait_ms_max: int) -> PaceAnswer:
+        asked.append(count)
+        return await take(self, number, per_s=per_s, count=count, wait_ms_max=wait_ms_max)
+
+    shared = world.pacers[0]._shared
+    monkeypatch.setattr(shared, "take", fail)
+    sending = asyncio.create_task(world.send())
+    await begun.wait()
+    if how == "cancelled":
+        sending.cancel()
+    await asyncio.wait([sending])
+    monkeypatch.setattr(shared, "take", note.__get__(shared))
+    world.pacers[0]._away_until = 0.0
+    await world.send()
+    assert asked == counts
+
+
+async def test_a_busy_number_is_not_forgotten_among_many(
+    redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process forgets the number that sent nothing for the longest time."""
+    monkeypatch.setattr(pacing, "NUMBERS_MAX", 3)
+    world = World(redis_client)
+    for other in range(10):
+        await world.send(number="busy")
+        await world.send(number=f"other {other}")
+    assert world.asked == 5, "ten messages at once, five of them unasked"
+    assert len(world.pacers[0]._numbers) == 3

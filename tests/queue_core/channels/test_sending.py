@@ -278,3 +278,27 @@ async def test_redirects_are_answers(session: aiohttp.ClientSession) -> None:
         answer = await post_json(session, server.url, {"a": 1}, headers={"apikey": TOKEN}, timeout_s=5)
     assert answer.status == 307
     assert len(server.bodies) == 1
+
+
+async def test_a_server_that_takes_neither_form_of_the_body_is_not_the_fault_of_the_turn(
+    session: aiohttp.ClientSession,
+) -> None:
+    """Every reply would be refused: the turns wait, and are not given up."""
+    refusals = [
+        Answer({"response": {"message": [[f'instance requires property "{name}"']]}}, status=400)
+        for name in ("textMessage", "text")
+    ]
+    async with stub(*refusals) as server:
+        channel = channel_of("evolution", session, server.url)
+        with pytest.raises(RetryLaterError, match="another form") as raised:
+            await sent(channel, batch("x", phone="5511987654321"), "hi")
+    assert raised.value.blames == "backend"
+    assert len(server.bodies) == 2, "no other address of the user is tried"
+
+
+async def test_the_wait_of_a_limited_account_stands_in_a_header(session: aiohttp.ClientSession) -> None:
+    headers = {"x-business-use-case-usage": '{"7001": [{"estimated_time_to_regain_access": 3}]}'}
+    async with stub(Answer({"error": {"code": 80007}}, status=400, headers=headers)) as server:
+        with pytest.raises(RetryLaterError) as raised:
+            await sent(channel_of("cloud", session, server.url), batch("x"), "hi")
+    assert raised.value.after_ms == 180_000

@@ -127,3 +127,25 @@ async def test_little_is_kept_and_not_for_long(queue: MessageQueue, redis_client
     assert await redis_client.llen(partition.moments_of("cloud:1")) == 80
     for key in (partition.moments_of("cloud:1"), partition.slowdown_of("cloud:1")):
         assert 0 < await redis_client.pttl(key) <= 1_200_000
+
+
+async def test_a_clock_that_is_set_back_stops_no_number(queue: MessageQueue, clock: Clock) -> None:
+    """Moments are within the longest wait: one that is further away was given before the step."""
+
+    async def grants() -> list[bool]:
+        answers = [
+            await queue.pacing.take("cloud:1", per_s=80, count=1, wait_ms_max=2_000) for _ in range(160)
+        ]
+        return [answer.is_granted for answer in answers]
+
+    assert all(await grants())
+    clock.now_ms -= 30_000
+    assert (await queue.pacing.slow_down("cloud:2", per_s=80, asked_ms=0)).halvings == 1
+    assert all(await grants())
+
+
+async def test_a_refusal_leaves_the_moments_that_were_given(queue: MessageQueue, clock: Clock) -> None:
+    for _ in range(240):
+        await queue.pacing.take("cloud:1", per_s=80, count=1, wait_ms_max=2_000)
+    await queue.pacing.slow_down("cloud:1", per_s=80, asked_ms=0)
+    assert (await take(queue)).wait_ms >= 2_000

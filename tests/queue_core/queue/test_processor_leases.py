@@ -65,9 +65,12 @@ async def test_a_worker_that_cannot_renew_is_cancelled_and_changes_nothing(
 ) -> None:
     settings = quick(lock_ttl_ms=200, lock_renew_ms=50)
     ended: list[str] = []
+    is_cut_off = False
 
     async def hang_the_first_time(batch: Batch) -> None:
+        nonlocal is_cut_off
         if batch.attempt == 1:
+            is_cut_off = True  # not before: a claim that is read late renews its lease before the work begins
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -75,7 +78,7 @@ async def test_a_worker_that_cannot_renew_is_cancelled_and_changes_nothing(
                 raise
 
     cut_off, other_queue = MessageQueue(redis_client, settings), MessageQueue(redis_client, settings)
-    bot, extend, is_cut_off = Bot(hang_the_first_time), cut_off.extend, True
+    bot, extend = Bot(hang_the_first_time), cut_off.extend
 
     async def extend_when_not_cut_off(batch: Batch) -> None:
         if is_cut_off:
@@ -364,21 +367,34 @@ async def test_the_leases_of_a_lost_claim_answer_are_handed_back_at_the_end(
 async def test_redis_away_between_send_and_complete_for_longer_than_the_lease(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker is alive and knows what it sent: it does not take its own lease over and send again."""
+    """The worker is alive and knows what it sent: it does not take its own lease over and send again.
+
+    The outage begins with the send and it ends: a worker that reads the answer to its claim late on a busy machine does
+    not begin before it has renewed the lease.
+    """
     settings = quick(lock_ttl_ms=100, lock_renew_ms=50)
-    queue, bot = MessageQueue(redis_client, settings), Bot()
-    complete, begun = queue.complete, time.monotonic()
+    queue, back_at = MessageQueue(redis_client, settings), 0.0
+    extend, complete = queue.extend, queue.complete
 
-    async def away(batch: Batch) -> None:
-        raise QueueUnavailableError("away")
+    async def go_away(batch: Batch) -> None:
+        nonlocal back_at
+        back_at = time.monotonic() + 0.6
 
-    async def away_for_longer_than_the_lease(batch: Batch) -> None:
-        if time.monotonic() - begun < 0.6:
-            await away(batch)
+    async def extend_unless_away(batch: Batch) -> None:
+        raise_while_away()
+        await extend(batch)
+
+    async def complete_unless_away(batch: Batch) -> None:
+        raise_while_away()
         await complete(batch)
 
-    monkeypatch.setattr(queue, "extend", away)
-    monkeypatch.setattr(queue, "complete", away_for_longer_than_the_lease)
+    def raise_while_away() -> None:
+        if time.monotonic() < back_at:
+            raise QueueUnavailableError("away")
+
+    bot = Bot(on_send=go_away)
+    monkeypatch.setattr(queue, "extend", extend_unless_away)
+    monkeypatch.setattr(queue, "complete", complete_unless_away)
     async with running(Processor(queue, bot.handle, bot.send)):
         await enqueue(queue, ["m1"])
         await at_rest(queue)

@@ -274,6 +274,37 @@ async def test_a_conversation_keeps_the_newest_failures(queue: MessageQueue) -> 
     assert [it.reply_id for it in seen.undelivered] == [str(number) for number in range(5, 25)]
 
 
+async def test_a_settled_failure_is_not_known_anew(queue: MessageQueue, redis_client: Redis) -> None:
+    """Providers repeat reports, also when the conversation keeps newer failures only. An echo is another matter."""
+    ids = ["out", "\ud800", *map(str, range(sent_replies.UNDELIVERED_MAX))]
+    await queue.sent.note(turn(), [SentPart(reply_id, "text") for reply_id in ids])
+    await queue.sent.settle([failed("never noted"), own("1")])
+    assert (await queue.sent.report(failed("1"))).status == "known", "only a failure is settled"
+    for reply_id in ids:
+        await queue.sent.note_undelivered(failed(reply_id), REPLY)
+        await queue.sent.settle([failed(reply_id)])
+    again = [await queue.sent.report(failed(reply_id)) for reply_id in ids]
+    assert {found.status for found in again} == {"repeated"}
+    assert (await queue.sent.report(own())).reply == REPLY
+    await queue.sent.forget("bot", PHONE)
+    assert await redis_client.keys("*sent*") == []
+
+
+async def test_a_report_that_something_else_changed_costs_no_other(
+    queue: MessageQueue, clock: Clock, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await queue.sent.report(failed("a"))
+    await queue.sent.report(failed("b"))
+    (partition,) = [it for it in queue.keys.partitions if await redis_client.hlen(it.reports) == 2]
+    for field, value in (await redis_client.hgetall(partition.reports)).items():
+        if b'"a"' in value:
+            await redis_client.hset(partition.reports, field, "no report")
+    clock.now_ms += HOUR_MS
+    assert [pair.report for pair in await matched(queue)] == [failed("b")]
+    assert "a report on a reply had been changed" in caplog.text
+    assert await leftovers(queue) == 0
+
+
 async def test_a_damaged_list_of_failures_is_moved_aside(queue: MessageQueue, redis_client: Redis) -> None:
     await redis_client.set(queue.keys.of("bot", PHONE).undelivered, "broken")
     assert await queue.sent.note_undelivered(failed(), REPLY) == "noted"

@@ -38,6 +38,7 @@ ALL: tuple[LuaScript, ...] = tuple(
         scripts.NoteSent,
         scripts.ReportSent,
         scripts.MatchReports,
+        scripts.SettleReport,
         scripts.NoteUndelivered,
         scripts.ForgetSent,
     )

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from queue_core import Batch, QueueMessage, QueueUnavailableError
+from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.cloud.example import webhook_of
 from queue_core.queue import sent_replies
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -45,6 +46,10 @@ def own_message(message_id: str = "out", address: str = f"{PHONE}@s.whatsapp.net
     """Makes a webhook of Evolution with a message of the bot's number."""
     key = {"remoteJid": address, "fromMe": True, "id": message_id}
     return evolution("x", key=key)
+
+
+REASON = f"{meaning_of(131026).words}: Message undeliverable"
+"""Words for the reason: the meaning of the code, then the title that Meta gives."""
 
 
 def failure(message_id: str = "wamid.out", code: int = 131026) -> dict[str, Any]:
@@ -138,10 +143,10 @@ async def test_a_failure_is_noted_in_the_conversation_of_the_reply(
     for _ in range(2):  # providers repeat themselves
         assert await site.post("/webhook/cloud", failure()) == (200, {"skipped": {"failed delivery": 1}})
     (noted,) = (await site.runtime.queue.conversation("1001", PHONE)).undelivered
-    assert (noted.reply_id, noted.code, noted.reason) == ("wamid.out", "131026", "Message undeliverable")
+    assert (noted.reply_id, noted.code, noted.reason) == ("wamid.out", "131026", REASON)
     assert await counts(site, "replies_undelivered") == {"error 131026": "1.0"}
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert record.getMessage() == "a reply did not reach its user: Message undeliverable"
+    assert record.getMessage() == f"a reply did not reach its user: {REASON}"
     assert record.__dict__["conversation"] == site.runtime.tags.of("1001", PHONE)
     assert record.__dict__["outcome"] == "noted"
     assert await site.runtime.queue.dead_letters() == []
@@ -226,10 +231,24 @@ async def test_a_failed_delivery_becomes_a_dead_letter_by_setting(make_site: Mak
         await site.post("/webhook/cloud", failure())
         (letter,) = await site.runtime.queue.dead_letters()
         exposition = await (await site.client.get("/metrics")).text()
-    assert (letter.reply, letter.reason) == ("yes", "undelivered: error 131026: Message undeliverable")
+    assert (letter.reply, letter.reason) == ("yes", f"undelivered: error 131026: {REASON}")
     assert isinstance(letter.message, QueueMessage)
     assert letter.message.message == "is it open?"
     assert "burstqueue_dead_letters_total 1.0" in exposition
+
+
+async def test_a_post_that_is_delivered_again_makes_no_second_dead_letters(make_site: MakeSite) -> None:
+    """Meta repeats posts, and may report more failures of one conversation than the conversation keeps."""
+    parts = [SentPart(f"wamid.{number}", "yes") for number in range(sent_replies.UNDELIVERED_MAX + 5)]
+    body = failure()
+    value = body["entry"][0]["changes"][0]["value"]
+    value["statuses"] = [value["statuses"][0] | {"id": part.id} for part in parts]
+    async with make_site(QUEUE_DELIVERY_FAILURES="dead-letter") as site:
+        await site.runtime.queue.sent.note(turn(), parts)
+        for _ in range(3):
+            await site.post("/webhook/cloud", body)
+        assert len(await site.runtime.queue.dead_letters()) == len(parts)
+        assert await counts(site, "replies_undelivered") == {"error 131026": f"{len(parts)}.0"}
 
 
 async def test_a_failure_that_cannot_be_stored_is_delivered_again(

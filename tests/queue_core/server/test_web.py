@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from queue_core import QueueMessage
+from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.cloud.example import example_headers, example_message, webhook_of
 from queue_core.errors import QueueUnavailableError
 from queue_core.redis_server.embedded import EmbeddedRedis
@@ -324,7 +325,7 @@ async def test_a_reply_that_failed_later_is_counted_and_logged(
     ]
     assert await site.post("/webhook/cloud", body) == (200, {"skipped": {"failed delivery": 1}})
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert line == "a reply did not reach its user: Too late"
+    assert line == f"a reply did not reach its user: {meaning_of(131047).words}: Too late"
     assert "966500000001" not in caplog.text
     exposition = await (await site.client.get("/metrics")).text()
     assert 'burstqueue_replies_undelivered_total{code="error 131047"} 1.0' in exposition

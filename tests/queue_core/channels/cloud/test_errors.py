@@ -14,9 +14,10 @@ from queue_core.channels.errors import Follows
 from queue_core.http_client import HttpAnswer
 
 
-def answer(status: int, body: Any, *, retry_after_s: float | None = None) -> HttpAnswer:
-    """An answer of the provider."""
-    return HttpAnswer(status, json.dumps(body).encode(), retry_after_s)
+def answer(status: int, body: Any, *, retry_after_s: float | None = None, usage: str = "") -> HttpAnswer:
+    """An answer of the provider; `usage` is what it says of the account's limits."""
+    headers = {"X-Business-Use-Case-Usage": usage} if usage else {}
+    return HttpAnswer(status, json.dumps(body).encode(), retry_after_s, headers)
 
 
 def error_body(code: Any, **further: Any) -> dict[str, Any]:
@@ -136,3 +137,31 @@ def test_an_unknown_phone_number_is_not_the_fault_of_the_message() -> None:
 )
 def test_the_longer_wait_counts(code: int, asked_s: float, after_ms: int) -> None:
     assert refusal_of(answer(400, error_body(code), retry_after_s=asked_s)).after_ms == after_ms
+
+
+def _usage(minutes: Any) -> str:
+    limits = [
+        {"type": "messages", "call_count": 3},
+        {"type": "x", "estimated_time_to_regain_access": minutes},
+    ]
+    return json.dumps({"7001": limits, "7002": [{"estimated_time_to_regain_access": 0}]})
+
+
+@pytest.mark.parametrize(
+    ("code", "usage", "after_ms"),
+    [
+        (80007, _usage(4), 240_000),
+        (80007, _usage("5"), 300_000),
+        (80007, _usage(0), 60_000),
+        (80007, _usage(90), 600_000),
+        (80007, _usage(-3), 60_000),
+        (80007, _usage({"low": 1}), 60_000),
+        (80007, '{"7001": 3}', 60_000),
+        (80007, "no JSON", 60_000),
+        (131047, _usage(4), None),
+        (131056, _usage(4), 8_000),
+    ],
+)
+def test_an_account_waits_for_as_long_as_its_limit_lasts(code: int, usage: str, after_ms: int | None) -> None:
+    """The Graph API tells it in minutes, in a header of its own. A limit of the account concerns no other error."""
+    assert refusal_of(answer(400, error_body(code), usage=usage)).after_ms == after_ms

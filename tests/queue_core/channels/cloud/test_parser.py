@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from queue_core.channels.base import Inbound, InvalidWebhookError
+from queue_core.channels.cloud.errors import meaning_of
 from queue_core.channels.cloud.parser import parse_cloud
 from tests.queue_core.channels.anything import LIMIT, PHONE, only
 from tests.queue_core.channels.kinds_cloud import CLOUD, CLOUD_SKIPPED
@@ -124,10 +125,10 @@ def test_a_reply_that_failed_later() -> None:
         "message_id": "wamid.R",
         "user_phone": PHONE,
         "code": "131047",
-        "reason": "Re-engagement message: 24 hours",
+        "reason": f"{meaning_of(131047).words}: Re-engagement message: 24 hours",
         "at_ms": 1_793_600_000_000,
     }
-    assert (second.user_phone, second.code) == (BSUID, "")
+    assert (second.user_phone, second.code, second.reason) == (BSUID, "", "")
     assert inbound.skipped == {"failed delivery": 2, "receipt": 1}
 
 
@@ -251,6 +252,22 @@ def test_what_is_not_a_webhook(payload: Any) -> None:
 
 def test_placeholders_in_arabic() -> None:
     assert only(parsed(cloud(cloud_message("image", {})), language="ar")).message == "[صورة]"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"code": 131026}, meaning_of(131026).words),
+        ({"code": "131053", "message": "Upload"}, f"{meaning_of(131053).words}: Upload"),
+        ({"code": 987_654, "title": "New"}, "New"),
+        ({"code": -1}, ""),
+        ({"code": [131026], "title": "x"}, "x"),
+    ],
+)
+def test_the_reason_of_a_failed_delivery_says_what_its_code_means(error: dict[str, Any], reason: str) -> None:
+    status = {"id": "wamid.R", "status": "failed", "recipient_id": PHONE, "errors": [error]}
+    (failure,) = parsed(cloud(statuses=[status])).failures
+    assert failure.reason == reason
 
 
 @pytest.mark.parametrize(

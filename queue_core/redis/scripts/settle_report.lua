@@ -1,0 +1,12 @@
+-- settle_report: ends a failure that its conversation has. Further reports of it are repetitions.
+-- Returns 1 if the id is still known, else 0
+
+local field = 'f' .. fingerprint
+redis.call('ZREM', partition.reports_due, field)
+redis.call('HDEL', partition.reports, field)
+local note, bucket = note_of_sent(partition, fingerprint, now_ms, ttl_ms)
+if not note then
+  return 0
+end
+redis.call('HSET', bucket, failed_field(fingerprint), string.match(note, '^[^ ]*'))
+return 1
