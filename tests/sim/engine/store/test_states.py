@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest, server_of: ServerOf) -> Iterator[redi
         client.flushdb()
         yield client
         client.config_set("maxmemory", 0)
-        client.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+        client.execute_command("REPLICAOF", "NO", "ONE")
 
 
 def answers(run: Any, script: str) -> list[Any]:
@@ -62,6 +62,13 @@ def sender(client: redis.Redis) -> Any:
     return run
 
 
+def executing(store: Store) -> Any:
+    def run(*call: Any) -> Any:
+        return store.execute(call)
+
+    return run
+
+
 def filled(run: Any) -> None:
     run("RPUSH", "l", "a")
 
@@ -69,7 +76,7 @@ def filled(run: Any) -> None:
 @pytest.mark.parametrize("script", [AFTER_A_WRITE, AT_ONCE])
 def test_a_full_server_refuses_what_needs_memory(server: redis.Redis, script: str) -> None:
     store = Store(lambda: NOW_US)
-    real, simulated = sender(server), lambda *call: store.execute(call)
+    real, simulated = sender(server), executing(store)
     for run in (real, simulated):
         filled(run)
     server.config_set("maxmemory", 1)
@@ -80,7 +87,7 @@ def test_a_full_server_refuses_what_needs_memory(server: redis.Redis, script: st
 
 def test_a_replica_refuses_every_write(server: redis.Redis) -> None:
     store = Store(lambda: NOW_US)
-    real, simulated = sender(server), lambda *call: store.execute(call)
+    real, simulated = sender(server), executing(store)
     for run in (real, simulated):
         filled(run)
     server.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
@@ -91,7 +98,7 @@ def test_a_replica_refuses_every_write(server: redis.Redis) -> None:
 
 def test_an_aborted_script_leaves_what_it_wrote(server: redis.Redis) -> None:
     store = Store(lambda: NOW_US)
-    real, simulated = sender(server), lambda *call: store.execute(call)
+    real, simulated = sender(server), executing(store)
     for run in (real, simulated):
         filled(run)
     assert answers(simulated, ABORTED) == answers(real, ABORTED)
