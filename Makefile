@@ -58,6 +58,7 @@ unit: $(VENV)/.test ## all tests
 bench: $(VENV)/.test ## measure the queue's speed side by side with what limits it
 	$(BIN)/python tests/bench/core.py
 	$(BIN)/python tests/bench/answers.py
+	$(BIN)/python tests/bench/engines.py
 	$(BIN)/python tests/bench/imports.py
 
 footprint: $(VENV)/.test ## measure the memory that the queue takes at 100, 1,000 and 10,000 messages a minute, and its slowest steps

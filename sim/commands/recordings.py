@@ -18,7 +18,7 @@ from sim.study import Contender
 
 WORTH_SAYING_S = 120.0
 """Length of a replay from which it is estimated first."""
-QUEUE_MS, OTHER_MS = 20.0, 4.0
+QUEUE_MS, OTHER_MS = 4.0, 2.0
 """Time for one message on the queue and on an older system, measured with logs/synthetic-day.jsonl on one core."""
 
 
