@@ -112,7 +112,7 @@ def store_client() -> Redis:
     return server.client("test")
 
 
-@pytest.fixture(params=["fakeredis", "store", *REAL])
+@pytest.fixture(params=["fakeredis", pytest.param("store", marks=pytest.mark.soak), *REAL])
 async def redis_client(request: pytest.FixtureRequest, server_of: ServerOf) -> AsyncIterator[Redis]:
     """A client of an empty Redis, answers in bytes: fakeredis, the simulator's store, then each real version."""
     if request.param == "fakeredis":

@@ -130,7 +130,7 @@ def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
         locust=("--run-time", "5s", *processes),
     )
     assert code == 0, output
-    assert result["ledger"]["sent"] == result["ledger"]["answered"] > 20
+    assert result["ledger"]["sent"] == result["ledger"]["answered"] > 0
     assert result["unsent"] > 900
     assert result["duration_s"] < 5
     assert f"The load was ended early: {result['unsent']:,} messages of the schedule were not sent." in output

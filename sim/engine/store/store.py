@@ -78,6 +78,9 @@ class Store:
         arguments[:0] = words
         if name == b"EVALSHA":
             return self._read(self._run(arguments[0], int(arguments[1]), *arguments[2:]))
+        if name == b"EVAL":
+            sha = self._script([b"LOAD", arguments[0]])
+            return sha if isinstance(sha, Exception) else self.execute((b"EVALSHA", sha, *arguments[1:]))
         if name == b"SCRIPT":
             return self._script(arguments)
         return self._read(self._command(name, *arguments))

@@ -148,7 +148,7 @@ def test_a_long_replay_is_announced_with_what_shortens_it(capsys: pytest.Capture
     options = argparse.Namespace(quiet=False, jobs=1)
     say_estimate([load_day()] * 1000, contenders, 10, options)
     said = capsys.readouterr().err
-    assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 3 hours; ")
+    assert said.startswith("40,000 messages on 2 systems, 10 runs each: about 40 minutes; ")
     assert "--system NAME takes one of them, --from and --to a part of the time" in said
     say_estimate([load_day()], contenders, 1, options)
     say_estimate([load_day()] * 1000, contenders, 10, argparse.Namespace(quiet=True, jobs=1))

@@ -54,6 +54,11 @@ function commands.GETRANGE(key, first, last)
   return entry and string.sub(entry.value, first + 1, last + 1) or ''
 end
 
+function commands.STRLEN(key)
+  local entry = find(text(key), 'string')
+  return entry and #entry.value or 0
+end
+
 function commands.INCRBY(key, step)
   key = text(key)
   local entry = find(key, 'string')

@@ -65,6 +65,7 @@ COMMANDS = st.one_of(
     command("SETNX", KEYS, WORDS),
     command("GETRANGE", KEYS, NUMBERS, NUMBERS),
     command("KEYS", st.sampled_from(["*", "a", "[ab]", "?", "\\a", "x*"])),
+    command("STRLEN", KEYS),
     command("INCR", KEYS),
     command("INCRBY", KEYS, NUMBERS),
     command("RPUSH", KEYS, some(WORDS)),
