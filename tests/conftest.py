@@ -2,8 +2,8 @@
 
 The fixtures of Redis:
 
-- `redis_client`: a client; the test runs once on fakeredis, once on the simulator's store, and once on each version of
-  Redis found.
+- `redis_client`: a client; the test runs once on fakeredis and once on each version of
+  Redis found; `make soak` runs it on the simulator's store too.
 - `real_redis`: a client of each version of Redis found, for what fakeredis lacks (`INFO`, `WAIT`, memory, load).
 - `cluster_client`: a client of a Redis Cluster of one node, on the oldest and the newest version found.
 - `redis_server`: a server for one test, which may kill, pause and restart it; it keeps its data on disk.

@@ -12,7 +12,7 @@ from tests.queue_core.searches.deployment.plan import Plan, clock_steps, plans
 from tests.queue_core.searches.deployment.promises import check
 from tests.queue_core.searches.deployment.run import run
 
-EXAMPLES = 200
+EXAMPLES = 100
 PHASES = (Phase.generate, Phase.shrink)
 REACHED = {
     *(
