@@ -70,9 +70,11 @@ def test_a_worker_that_is_killed_while_it_sends_is_the_reason_for_what_was_sent_
     assert ledger["worker_died"] > 0
     assert "Because a worker died while sending, " in output
     assert {double["worker_died"] for double in result["doubles"]} == {True}
+    # It may also die between the answer to a send and the note of it; then it was there for the answer.
+    assert any(double["sends"][0]["is_caller_gone"] for double in result["doubles"])
     for double in result["doubles"]:
         first, *later = double["sends"]
-        assert (first["caller"], first["is_caller_gone"]) == ("worker-1.1", True)
+        assert first["caller"] == "worker-1.1"
         assert {send["caller"] for send in later} == {"worker-1.2"}
         assert first["at_s"] <= first["died_s"] + 0.1
         assert first["answered_s"] - first["at_s"] >= 1
