@@ -78,3 +78,62 @@ def test_the_redis_command_needs_no_other_packages(plain_packages: Path) -> None
     ended = run(plain_packages, "queue_core", "redis", "--help")
     assert ended.returncode == 0, ended.stderr
     assert "REDIS_URL" in ended.stdout
+
+
+LACKING = """
+import importlib.metadata as metadata, re, runpy, sys, tomllib
+from packaging.requirements import Requirement
+
+extras = tomllib.load(open(sys.argv[1], "rb"))["project"]["optional-dependencies"]
+known, fresh = set(), [Requirement("redis"), Requirement("msgspec")]
+fresh += [Requirement(f"burstqueue[{sys.argv[2]}]")]
+while fresh:
+    requirement = fresh.pop()
+    name = re.sub("[-_.]+", "-", requirement.name).lower()
+    if (name, *requirement.extras) in known:
+        continue
+    known.add((name, *requirement.extras))
+    if name == "burstqueue":
+        fresh += [Requirement(text) for extra in requirement.extras for text in extras[extra]]
+        continue
+    try:
+        needed = [Requirement(text) for text in metadata.requires(name) or ()]
+    except metadata.PackageNotFoundError:
+        continue  # for another system or Python
+    fresh += [
+        each for each in needed
+        if not each.marker or any(each.marker.evaluate({"extra": extra}) for extra in ("", *requirement.extras))
+    ]
+names = {name for name, *_ in known}
+hidden = {
+    module for module, owners in metadata.packages_distributions().items()
+    if not any(re.sub("[-_.]+", "-", owner).lower() in names for owner in owners)
+} - {"queue_core", "sim", "reports", "loadtests"}
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+assert "pytest" in hidden
+sys.meta_path.insert(0, Hide())
+module, sys.argv[1:] = sys.argv[3], sys.argv[4:]
+runpy.run_module(module, run_name="__main__")
+"""
+"""Program that runs a module with the packages of one extra only: those that tests need besides are hidden."""
+
+
+def test_replays_and_reports_need_no_more_than_the_extra_sim(tmp_path: Path) -> None:
+    """As after `make replay`, which installs that extra: every command of `sim` begins with the importers."""
+    log = REPOSITORY / "logs" / "incident.jsonl"
+    ended = subprocess.run(
+        [sys.executable, "-c", LACKING, str(REPOSITORY / "pyproject.toml"), "sim", "sim", "replay", str(log)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "reports" / "out" / "replay.html").exists()
