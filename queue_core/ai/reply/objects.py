@@ -20,6 +20,8 @@ BRACES_MAX = 5_000
 """Number of braces that are looked at."""
 KEYS_MAX = 1_000
 """Number of our keys outside of objects that are looked at."""
+END_CHARACTERS = 262_144
+"""Length of the end of a text in which they are looked for."""
 UNREAD_MAX = 8
 """Similar limit on braces that turn out to be prose, or whose object breaks off. After twice either limit, no further
 brace is tried."""
@@ -195,7 +197,11 @@ def _may_have_leftovers(text: str) -> bool:
 def without_leftovers(text: str, code: Code) -> str:
     """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
     read, effort = 0, Effort(text)
-    for key in islice(_LEFTOVER.finditer(text), KEYS_MAX) if _may_have_leftovers(text) else ():
+    for key in (
+        islice(_LEFTOVER.finditer(text, max(0, len(text) - END_CHARACTERS)), KEYS_MAX)
+        if _may_have_leftovers(text)
+        else ()
+    ):
         is_response = key[0].startswith("{")
         if code.holds(key.start()) and (is_response or code.fence_around(key.start()) is None):
             continue
