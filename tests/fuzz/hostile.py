@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from queue_core.ai.reply.families import CLOSERS, ROLES
@@ -75,6 +77,22 @@ ROWS: tuple[Any, ...] = (
     {"response": "a b"},
     {"role": "user", "content": "a"},
 )
+
+
+def steps(function: Callable[[str], object], text: str) -> int:
+    """Counts the calls of functions, Python's and C's, that a function makes for a text."""
+    count = 0
+
+    def on_event(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(on_event)
+    try:
+        function(text)
+    finally:
+        sys.setprofile(None)
+    return count
 
 
 def _filled(piece: str, size: int) -> str:
