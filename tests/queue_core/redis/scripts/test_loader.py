@@ -128,8 +128,8 @@ def test_a_call_travels_as_keys_then_arguments(define: Any) -> None:
         (" + size", "", r"does not use \['size'\]"),
         ("schedule(place, rules)", "schedule(place, {})", r"does not use \['rules'\]"),
         ("place.conversation", "place.reply", r"declares \['active', 'conversation', 'queue'\]"),
-        ("place.conversation", "1", r"uses \['active', 'queue'\] of its place"),
-        ("schedule(place, rules)", "note(rules, 1)", r"uses \['conversation', 'queue'\] of its place"),
+        ("place.conversation", "1", r"uses \['active', 'queue'\] of place"),
+        ("schedule(place, rules)", "note(rules, 1)", r"uses \['conversation', 'queue'\] of place"),
         (
             "return now_ms",
             "return rules.windov_ms + now_ms",
