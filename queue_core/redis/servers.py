@@ -19,7 +19,7 @@ Run = Callable[..., Any]
 
 
 async def on_primaries(redis: Any) -> list[tuple[str, Run]]:
-    """Return every server that holds keys: its name ("" for a single Redis), and a function that runs commands there."""
+    """Return every server that holds keys: its name ("" for a single Redis), and a function that runs its commands."""
     if not isinstance(redis, RedisCluster):
         return [("", redis.execute_command)]
     await redis.initialize()

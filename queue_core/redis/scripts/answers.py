@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from queue_core.redis.scripts.loader import text
 
 Standing = Literal["held", "settled", "superseded", "lost"]
-"""State of a lease: held by the caller, settled by an earlier try of the call, superseded by a changed turn, or lost."""
+"""State of a lease: held by the caller, settled by an earlier try of the call, superseded by a new turn, or lost."""
 
 
 class EnqueueAnswer(NamedTuple):
