@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from queue_core.channels.base import NumberLimitError
 from queue_core.errors import QueueError, RetryLaterError
 from queue_core.queue.pacing import Pacing
-from queue_core.text import visible
+from queue_core.text import quantity, visible
 
 UNASKED_SHARE = 16
 """Divisor of the rate: a process sends up to this part of it without asking Redis."""
@@ -114,7 +114,9 @@ class Pacer:
         if not answer.is_granted:
             number.unasked += count - 1
             raise RetryLaterError(
-                f"not sent: the number has reached its rate of {per_s} messages a second, or was slowed down",
+                "not sent: the number slows down, since the provider refused messages"
+                if answer.halvings
+                else f"not sent: the number has reached its rate of {quantity(per_s, 'message')} a second",
                 after_ms=answer.wait_ms,
                 blames="limit",
             )

@@ -35,7 +35,7 @@ class Changes(msgspec.Struct, frozen=True):
 def carried_out(messages: Sequence[QueueMessage]) -> tuple[QueueMessage, ...]:
     """Apply the edits and deletions among the messages of a turn to the other messages, and return what is left.
 
-    The old buffer needs this, since it stores changes as messages. A deletion is never left; an edit is left only if
+    The legacy buffer needs this, since it stores changes as messages. A deletion is never left; an edit is left only if
     the edited message is not in the turn.
     """
     left = list(messages)

@@ -393,7 +393,7 @@ def test_each_error(changes: dict[str, Any], word: str) -> None:
         ({"memory_used_bytes": 81}, "81% of maxmemory"),
         ({"memory_used_bytes": 100}, "Redis is full"),
         ({"snapshot_failed": True}, "snapshot"),
-        ({"replicas": 1}, "promoted"),
+        ({"replicas": 1}, "failover"),
         ({"config": "forbidden", "append_fsync": ""}, "may not run CONFIG GET"),
         ({"config": "no such command", "append_fsync": ""}, "CONFIG is switched off"),
         ({"info": "forbidden"}, "may not run INFO"),
