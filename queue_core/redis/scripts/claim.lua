@@ -14,16 +14,21 @@
 -- unknown. If it shows more, it was set forward, and the wait of all messages counts from now. If it shows less than
 -- at an earlier claim, it was set back: claims then look through the whole index for what would wait for too long.
 -- While the queue is held nothing is leased, and next_due_ms is -1; the end of the hold wakes the workers.
+-- `watcher` is the worker if it watches the partition from now on (watch.py), else ''. `room` is the number of turns that it
+-- may still begin; one that is full does not watch. `left_out` names workers that should have come before this
+-- claim: if it finds something that is due, they do not watch any more.
 -- `only` is a conversation: no other is leased, and next_due_ms is that conversation's; '' allows all.
 -- A damaged key is moved aside, and a conversation that still cannot be leased is moved aside whole: see damage.lua.
 -- A turn that needs a backend that is away waits for it (outages.lua), except one at a time, which probes the backend.
 -- While work resumes, what waited comes first, some turns at a time.
--- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind}: `spared` counts leases that ran out and
+-- Returns {now_ms, next_due_ms or -1, given_up, spared, batches, damaged, news, behind, watchers}:
+-- `spared` counts leases that ran out and
 -- were not taken over yet, `damaged` counts keys that were moved aside; a batch is
 --   {conversation, token, attempt, waiting, due_ms, reply or false, send_state or false, parts or false, setbacks,
 --   elements}
 -- and `news` has {backend, 'away' or 'back', since_ms, error} for each backend that has gone away or come back. `behind` has
 -- the leased conversations that may have to wait for others of their users, see aliases.lua.
+-- `watchers` names the workers that watch the partition, in order.
 
 -- Conversations, and size of their messages in bytes, at which a claim leases no further one: so that it takes Redis a
 -- few milliseconds at most. The next claim goes on.
@@ -53,6 +58,8 @@ local leased, batches, behind, bytes = {}, {}, {}, 0
 local counts_from = 0
 -- Time at which the last hold ended: for the wait for a backend, too, the time before does not count.
 local held_until = 0
+-- Names of the workers that watch the partition.
+local watchers = ''
 local gate = open_gate(partition.base, now_ms)
 local is_on_hold = redis.call('EXISTS', partition.hold) == 1
 if is_on_hold then
@@ -63,9 +70,10 @@ limit = math.min(limit, LEASES_MAX)
 -- Notes this look at the index. Returns the time since which claims have come without a gap, and the place in the index,
 -- from its end, where a search after a step of the clock goes on; nil without one.
 local function looked_since()
-  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until')
+  local looks = redis.call('HMGET', partition.looks, 'at', 'since', 'counts_from', 'sweep', 'held_until', 'watchers')
   local at, since, sweep = tonumber(looks[1] or nil), tonumber(looks[2] or nil), tonumber(looks[4] or nil)
   counts_from, held_until = tonumber(looks[3] or nil) or 0, tonumber(looks[5] or nil) or 0
+  watchers = looks[6] or ''
   local is_forward = expected_ms > 0 and now_ms > expected_ms + STEP_MS
   local is_back = at and now_ms < at - STEP_MS
   if not at or now_ms - at > GAP_MS or now_ms < since then
@@ -211,7 +219,11 @@ local function lease(place, tries, due)
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
     'tries', table.concat(tries, ','))
-  schedule_look(place, now_ms, lock_ttl_ms)
+  if due == now_ms then  -- the others do not know of it, if it waited for a backend
+    schedule(place, look_at(now_ms, lock_ttl_ms))
+  else
+    schedule_look(place, now_ms, lock_ttl_ms)
+  end
 end
 
 -- Leases a conversation, unless nothing in it is due once its head is settled. `awaited` is the backend that it waits
@@ -364,9 +376,12 @@ local function visit_safely(place, due, since, may_lease)
 end
 
 local sweep
+-- True if anything was due.
+local has_found = false
 
 -- Visits a conversation, and notes its lease. Returns true if it is to be looked at later.
 local function take(conversation, due, since)
+  has_found = true
   local place = place_in(partition, conversation)
   local batch, batch_bytes = visit_safely(place, due, since, bytes < REPLY_BYTES_MAX)
   if type(batch) == 'table' then
@@ -406,23 +421,32 @@ local function take_waiting(backend, since)
   end
 end
 
--- Returns the time at which a conversation or a backend next needs attention, -1 if none does.
-local function next_due()
-  if is_on_hold then
-    return -1
-  elseif only ~= '' then
-    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+-- Notes which workers watch the partition. The worker enters, or leaves if it has no room for more.
+local function note_watchers()
+  local left_out = ' ' .. (has_found and left_out or '') .. ' '
+  local is_full, is_listed, list = #leased >= room, false, ''
+  for name in string.gmatch(watchers, '%S+') do
+    local leaves = string.find(left_out, ' ' .. name .. ' ', 1, true) or is_full and name == watcher
+    is_listed = is_listed or name == watcher
+    list = leaves and list or list .. ' ' .. name
   end
-  if sweep then
-    return now_ms
+  if not is_listed and not is_full and watcher ~= '' then
+    list = list .. ' ' .. watcher
   end
-  local due = tonumber(redis.call('ZRANGE', partition.active, 0, 0, 'WITHSCORES')[2] or -1)
-  local at = due >= 0 and next_of_outages(gate)
-  return at and math.min(due, at) or due
+  if list ~= watchers then
+    watchers = list
+    redis.call('HSET', partition.looks, 'watchers', watchers)
+  end
 end
 
 local function answer(news)
-  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind}
+  local due
+  if only ~= '' and not is_on_hold then
+    due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)
+  else
+    due = next_attention(partition, gate, now_ms, sweep)
+  end
+  return {now_ms, due, given_up, spared, batches, damaged, news, behind, watchers}
 end
 
 read_layout(partition)
@@ -449,6 +473,7 @@ if has_leased then
   end
   redis.call('HSET', last_claim, 'run', run, 'number', claim_number)
   redis.call('PEXPIRE', last_claim, queue_ttl_ms)
+  note_watchers()
   return answer({})
 end
 
@@ -471,6 +496,7 @@ for _ = 1, ROUNDS_MAX do  -- a search that finds conversations to look at later 
   end
 end
 settle_backends(gate, now_ms)
+note_watchers()
 redis.call('HSET', last_claim, 'claimId', claim_id, 'conversations', table.concat(leased, ' '), 'run', run,
   'number', claim_number)
 redis.call('PEXPIRE', last_claim, queue_ttl_ms)
