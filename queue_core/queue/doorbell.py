@@ -101,15 +101,16 @@ class Doorbell:
 
 
 def doorbells(
-    redis: Redis, watches: Mapping[str, Watch], *, now: Callable[[], int | str] = lambda: ""
+    redis: Redis | RedisCluster, watches: Mapping[str, Watch], *, now: Callable[[], int | str] = lambda: ""
 ) -> list[Doorbell]:
     """Return the listeners for some partitions: one for a server. A cluster allows no read across partitions."""
     if isinstance(redis, RedisCluster):
-        return [Doorbell(redis, {name: watch}, now=now) for name, watch in watches.items()]
+        cluster: Any = redis
+        return [Doorbell(cluster, {name: watch}, now=now) for name, watch in watches.items()]
     return [Doorbell(redis, watches, now=now)]
 
 
-def _block_ms(redis: Redis) -> int:
+def _block_ms(redis: Redis | RedisCluster) -> int:
     """Return the limit of a blocking read. On a cluster's connections it must end before the socket's timeout."""
     if not isinstance(redis, RedisCluster):
         return BLOCK_MS

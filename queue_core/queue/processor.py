@@ -224,11 +224,7 @@ class Processor:
         pause_s = REDIS_RETRY_S[0]
         is_unanswered = False
         while not self._stopping:
-            await watch.until_due()
-            has_waited = await self._wait_for_slot(partition, work, watch)
-            if self._stopping or not (
-                has_waited or is_unanswered or await self._must_claim(partition, watch)
-            ):
+            if not await self._is_to_claim(partition, watch, work, at_once=is_unanswered):
                 continue
             try:
                 await self._claim(partition, work, watch=watch)
@@ -243,8 +239,12 @@ class Processor:
         if is_unanswered:
             await self._hand_back_unanswered(partition)
 
-    async def _must_claim(self, partition: int, watch: Watch) -> bool:
-        """Return False if nothing is left to claim: a look says so, of a worker that is not the first to claim."""
+    async def _is_to_claim(self, partition: int, watch: Watch, work: _Pass, *, at_once: bool) -> bool:
+        """Wait until it is this worker's turn. Return False if it only looked, and saw nothing left to claim."""
+        await watch.until_due()
+        at_once |= await self._wait_for_slot(partition, work, watch)
+        if at_once or self._stopping:
+            return not self._stopping
         ahead = watch.ahead()
         if watch.is_due() and not ahead:
             return True
@@ -255,7 +255,8 @@ class Processor:
             _log.debug("cannot look, claiming instead: %s", error)
             return True
         watch.note(looked.now_ms, looked.next_due_ms, looked.watchers)
-        watch.left_out = tuple(name for name in ahead if name in looked.watchers)
+        if watch.is_due():
+            watch.left_out = ahead
         return watch.is_due() or watch.is_left_out
 
     async def _claim(
@@ -272,6 +273,7 @@ class Processor:
         """
         room = self._free_slots()
         limit = -(-room // len(self._watches))
+        entry = watch.entry_with(room) if watch else None
         if watch:
             watch.begin()
         claim = asyncio.ensure_future(
@@ -281,7 +283,7 @@ class Processor:
                 partition=partition,
                 only=only,
                 kept=[attempt.batch for attempt in self._renewals.failed],
-                entry=watch.entry_with(room) if watch else None,
+                entry=entry,
             )
         )
         self._slots_claimed_for += limit

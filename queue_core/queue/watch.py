@@ -92,13 +92,14 @@ class Watch:
         """Note that the partition is asked now: its answer replaces what is known, but not rings from now on."""
         self._due_s = self._look_s = math.inf
         self._has_more = False
+        self.left_out = ()
 
     def note(
         self, now_ms: int, next_due_ms: int | None, watchers: tuple[str, ...], *, has_leased: bool = False
     ) -> None:
         """Note the answer of a claim or a look."""
         now_s = asyncio.get_running_loop().time()
-        self._watchers, self._server, self.left_out = watchers, (now_ms, now_s), ()
+        self._watchers, self._server = watchers, (now_ms, now_s)
         self._has_more = next_due_ms is not None and next_due_ms <= now_ms
         self._not_before_s = now_s + GATHER_S if has_leased and not self._has_more else -math.inf
         if next_due_ms is not None:
