@@ -219,11 +219,7 @@ local function lease(place, tries, due)
   redis.call('HSET', place.lock, 'processorId', processor_id, 'claimId', claim_id, 'token', digits(next_token()),
     'lockedAt', digits(now_ms), 'expiresAt', digits(now_ms + lock_ttl_ms), 'dueAt', digits(due), 'size', size,
     'tries', table.concat(tries, ','))
-  if due == now_ms then  -- the others do not know of it, if it waited for a backend
-    schedule(place, look_at(now_ms, lock_ttl_ms))
-  else
-    schedule_look(place, now_ms, lock_ttl_ms)
-  end
+  schedule_look(place, now_ms, lock_ttl_ms)
 end
 
 -- Leases a conversation, unless nothing in it is due once its head is settled. `awaited` is the backend that it waits
@@ -418,6 +414,7 @@ local function take_waiting(backend, since)
     end
     redis.call('ZREM', backend.waiting, conversation)
     take(conversation, now_ms, since)
+    ring(partition, look_at(now_ms, lock_ttl_ms))  -- other workers do not know of a lease of what was put off
   end
 end
 
