@@ -115,7 +115,7 @@ def test_an_idle_hour_costs_a_few_commands_whatever_the_number_of_partitions(par
             commands[command[0]] += 1
             return execute(command)
 
-        server.store.execute = counted  # type: ignore[method-assign]
+        server.store.execute = counted  # type: ignore[assignment, method-assign]
         settings = QueueSettings(partitions=partitions)
         queue = MessageQueue(server.client("worker", socket_timeout=5), settings)
 

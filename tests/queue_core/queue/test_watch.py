@@ -215,10 +215,6 @@ def test_a_planted_bug_lets_messages_wait(
         test_a_worker_that_does_not_live_to_claim_delays_by_a_step(1)
 
 
-def in_simulated_time(main: Callable[[SimLoop], Awaitable[None]]) -> None:
-    run(main)
-
-
 def test_a_ring_is_followed_by_a_look_before_leases_can_end() -> None:
     """Of several rings in a row only the last may be heard."""
 
@@ -231,7 +227,7 @@ def test_a_ring_is_followed_by_a_look_before_leases_can_end() -> None:
         assert loop.time() == pytest.approx(10.0)
         assert not watch.is_due()
 
-    in_simulated_time(main)
+    run(main)
 
 
 def test_a_ring_during_a_claim_is_not_forgotten_by_its_answer() -> None:
@@ -243,7 +239,7 @@ def test_a_ring_during_a_claim_is_not_forgotten_by_its_answer() -> None:
         await watch.until_due()
         assert loop.time() == pytest.approx(0.005)
 
-    in_simulated_time(main)
+    run(main)
 
 
 def test_claims_gather_what_comes_soon_after_a_claim_that_leased_something() -> None:
@@ -255,7 +251,7 @@ def test_claims_gather_what_comes_soon_after_a_claim_that_leased_something() -> 
         await watch.until_due()
         assert loop.time() == pytest.approx(watching.GATHER_S)
 
-    in_simulated_time(main)
+    run(main)
 
 
 def test_the_first_rank_goes_round() -> None:
@@ -270,4 +266,4 @@ def test_the_first_rank_goes_round() -> None:
                 first[name] += not watch.ahead()
         assert first == {"a": 2, "b": 2, "c": 2}
 
-    in_simulated_time(main)
+    run(main)
