@@ -71,7 +71,7 @@ SENTENCES: Mapping[CauseCode, str] = {
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
     "ai_failed_once": marked(
-        "The AI failed on %(messages)s. %(system)s had taken the turn out of its buffer before, and does not try again."
+        "The AI failed on %(messages)s. %(system)s keeps nothing of a turn that it has begun, so nobody tries again."
     ),
     "process_restarted": marked(
         "The process died while it alone knew of %(messages)s, or of the time at which to look. Nobody else looks."

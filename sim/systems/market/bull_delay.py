@@ -6,7 +6,7 @@ unless the job is delayed), moveStalledJobsToWait-9.lua (an active job whose loc
 src/interfaces/worker-options.ts (one job at a time, a lock of 30 s, a check of stalled jobs every 30 s).
 
 The webhook is the usual one: `getJob`; if the job is delayed, `updateData` with the old messages and the new one, and
-`changeDelay`; if it is active or failed, a job of another id; if there is none, `add`. Nothing holds the calls together.
+`changeDelay`; if it is active or failed, a job of another id; if there is none, `add`. Nothing holds them together.
 """
 
 from __future__ import annotations

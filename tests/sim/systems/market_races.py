@@ -206,7 +206,8 @@ CASES: tuple[Case, ...] = (
         said((0, "m1"), (301_000, "m1")),
         doubles=("m1",),
     ),
-    # The holder looks for the last time at 7350 and releases at 7450; m2 finds the lock taken at 7250 and is queued at 7450.
+    # The holder looks for the last time at 7350 and releases at 7450. m2 finds the lock taken at 7250, and is in the
+    # queue at 7450.
     case(
         "chat-sdk",
         "a message between the last look and the release",
