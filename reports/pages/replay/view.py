@@ -109,7 +109,7 @@ def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in settings.items():
         if isinstance(value, Mapping) and is_queue(name):
             yield name, gettext(", ").join(f"{rule}: {words}" for rule, words in _settings(value))
-        elif is_of_system(value):
+        elif isinstance(value, Mapping) and is_of_system(value):
             yield (
                 name,
                 gettext(", ").join(f"{key}: {words or gettext('none')}" for key, words in value.items()),

@@ -173,7 +173,7 @@ class BullDelay(MarketSystem):
         self.world.spawn(self._when_due(job, due_ms), name="bull-delay due")
 
     async def _when_due(self, job: str, due_ms: int) -> None:
-        await self.sleep(max(0, due_ms - self.world.now_ms()))
+        await self.sleep(max(0, due_ms - self.world.env.now))
         self.start_task(self._work(job, due_ms))
 
     async def _work(self, job: str, due_ms: int) -> None:

@@ -77,7 +77,7 @@ class N8nDebounceNode(FlowSystem):
         held, trigger = await self._collect(key, message)
         if held:
             await self.node()
-            due_ms = held[-1].at_ms + self.options.window_ms if trigger == "timer" else None
+            due_ms = message.at_ms + self.options.window_ms if trigger == "timer" else None
             await self.answer(key, held, trigger, due_ms, tries=self.options.tries)
         elif trigger:
             await self._answer_nothing(conversation_of(message))

@@ -60,7 +60,7 @@ class N8nWait(FlowSystem):
         self.take(held)
         await self.node(2)
         await self.delete(key)
-        due_ms = held[-1].at_ms + self.options.wait_ms
+        due_ms = message.at_ms + self.options.wait_ms
         await self.answer(key, held, "timer", due_ms, tries=self.options.tries)
 
     async def _wait(self, key: str) -> bool:
