@@ -23,6 +23,7 @@ def test_the_system_has_exactly_this_outcome_and_says_why(case: Case) -> None:
     assert run["answered"] == run["sent"] - len(lost) - len(race.dead)
     assert run["pending"] == []
     assert run["came_to_rest"]
+    assert all((batch["due_at_ms"] or 0) <= batch["claimed_at_ms"] for batch in run["batches"])
 
 
 def test_the_queue_answers_everything_once_in_each_of_these_races() -> None:
