@@ -92,6 +92,7 @@ async def test_more_conversations_than_a_page_in_several_partitions(redis_client
 
 
 @on_newest
+@pytest.mark.newest_redis
 async def test_a_report_on_ten_thousand_conversations_is_cheap(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, quick(window_ms=60_000, **PATIENT))
     await asyncio.gather(*(enqueue(queue, ["m1"], f"user-{number}") for number in range(10_000)))
@@ -123,6 +124,7 @@ async def test_a_count_that_runs_out_of_time_is_scaled_up(
 
 
 @on_newest
+@pytest.mark.newest_redis
 async def test_of_many_conversations_a_part_is_counted_and_stands_for_all(
     redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
