@@ -57,22 +57,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "1 when not; 2 for input that cannot be read. TIME is a number and its unit: ms, s, m or h.",
     )
     add_paths(parser)
-    parser.add_argument(
-        "--system",
-        action="append",
-        default=[],
-        metavar="S",
-        help="only this system; may be repeated; `market` is the queue and the systems that people run today, `all` is "
-        "everything (default: the queue and the systems of the incident; see `systems`)",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SYSTEM.NAME=VALUE",
-        help="change a setting of a system of the market, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
-        "them)",
-    )
+    _add_systems(parser)
     world = add_world(parser)
     world.add_argument(
         "--fault",
@@ -115,6 +100,26 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_output(parser, REPORT)
     parser.set_defaults(run=run)
+
+
+def _add_systems(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose systems, and change the settings of one."""
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="S",
+        help="only this system; may be repeated; `market` is the queue and the systems that people run today, `all` is "
+        "everything (default: the queue and the systems of the incident; see `systems`)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SYSTEM.NAME=VALUE",
+        help="change a setting of a system of the market, as in n8n-wait.wait=8s; may be repeated (`systems` lists "
+        "them)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
