@@ -77,7 +77,8 @@ SENTENCES: Mapping[CauseCode, str] = {
         "The process died, and only its memory had %(messages)s, or the time at which to read %(messages)s."
     ),
     "redis_failed": marked(
-        "Redis failed while %(system)s worked on %(messages)s. The step ended with an error, and %(system)s does not try again."
+        "Redis failed while %(system)s worked on %(messages)s. The step ended with an error, and %(system)s does not "
+        "try again."
     ),
     "deleted_unread": marked(
         "%(system)s had read the list before %(messages)s came into it. Then it deleted the list as a whole."
