@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import BlockingConnectionPool
 
 from queue_core import InvalidSettingsError, MessageQueue, QueueMessage, connect
-from queue_core.redis.connection import pack
+from queue_core.redis.protocol import pack
 from queue_core.redis_server.embedded import EmbeddedRedis
 from tests.conftest import REAL, SERVERS
 
