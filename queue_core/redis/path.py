@@ -44,8 +44,14 @@ class Trip:
         return self.future.done() and not self.future.cancelled()
 
     def fail(self, error: Exception) -> None:
-        """Tell the caller, if it still waits."""
-        if not self.future.done():
+        """Tell the caller, if it still waits, in the queue's terms."""
+        if self.future.done():
+            return
+        if isinstance(error, exceptions.RedisError | OSError):
+            explained = explain(error)
+            explained.__cause__ = error
+            self.future.set_exception(explained)
+        else:
             self.future.set_exception(error)
 
 
@@ -158,7 +164,7 @@ class Path:
         self._again = [trip for trip in trips if trip.writes < WRITES_MAX]
         for trip in trips:
             if trip.writes >= WRITES_MAX:
-                trip.fail(explain(error))
+                trip.fail(error)
         self.ready()
 
     def _take(self) -> list[Trip]:
@@ -246,7 +252,7 @@ class Path:
             raise
         except Exception as error:  # noqa: BLE001 - every caller must get the error
             for trip in self._take():
-                trip.fail(explain(error) if isinstance(error, exceptions.RedisError | OSError) else error)
+                trip.fail(error)
         finally:
             self._opening = None
         self.ready()
@@ -264,9 +270,7 @@ class Path:
         assert self._loop
         now_s, due = self._loop.time(), self._due
         while due and (due[0].future.done() or now_s - due[0].since_s >= self._deadline_s):
-            trip = due.popleft()
-            if not trip.future.done():
-                trip.fail(explain(TimeoutError()))
+            due.popleft().fail(TimeoutError())
         if self._link and self._sent and now_s - self._heard_s >= self._deadline_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
         goes_on = due or self._sent

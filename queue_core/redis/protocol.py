@@ -116,7 +116,7 @@ def _fastest() -> tuple[Callable[[tuple[Any, ...]], bytes], Callable[[], Reader]
             notEnoughData=UNFINISHED,
         )
 
-    return hiredis.pack_command, reader, (getattr(hiredis, "PushNotification", Push),)
+    return hiredis.pack_command, reader, (Push, hiredis.PushNotification)
 
 
 pack_fast, new_reader, PUSHES = _fastest()

@@ -210,7 +210,8 @@ def _without_raw_text(words: str) -> str:
     if not failed:
         return words
     number, address, text = int(failed[1]), failed[2], failed[3]
-    cause = (os.strerror(number) if number > 0 else text.rstrip(".")).lower()
+    is_system = number > 0 and "[SSL" not in text  # OpenSSL has numbers of its own
+    cause = (os.strerror(number) if is_system else text.rstrip(".")).lower()
     host, _, port = address.rpartition(":")
     option = "" if port == "6379" else f" --port {port}"
     hint = f": start Redis, or type python -m queue_core redis{option}" if host in _THIS_MACHINE else ""
