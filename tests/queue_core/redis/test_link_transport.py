@@ -268,7 +268,7 @@ class TestDeadlines:
             assert server.connections == 1
 
     async def test_half_an_answer_and_then_silence(self) -> None:
-        """What was not given up yet is asked again on another connection."""
+        """Calls that were not given up yet are asked again on another connection."""
 
         def answer(number: int, command: tuple[bytes, ...]) -> bytes:
             if number > 1 or command[0] == b"SCRIPT":
@@ -330,7 +330,7 @@ class TestScriptsThatTheServerLost:
             assert cutter.connections == 1
 
     async def test_a_script_that_another_process_brought_back_does_not_reorder_the_rest(self) -> None:
-        """What was answered NOSCRIPT goes before everything that was not written yet."""
+        """Calls that were answered NOSCRIPT go before everything that was not written yet."""
         lost = {b"1", b"3"}
 
         def answer(_: int, command: tuple[bytes, ...]) -> bytes:

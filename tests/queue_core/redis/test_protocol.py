@@ -38,7 +38,7 @@ def read(reader: Reader, rng: random.Random) -> list[Any]:
         reader.feed(ANSWERS[at : at + size])
         at += size
         while (answer := reader.gets()) is not UNFINISHED:
-            answers.append(repr(answer) if not isinstance(answer, PUSHES) else ("push", list(answer)))
+            answers.append(("push", [*answer]) if isinstance(answer, PUSHES) else repr(answer))
     return answers
 
 
