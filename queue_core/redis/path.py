@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -243,9 +242,11 @@ class Path:
         try:
             while self._link is None and (waiting := self._take()):
                 self._again = waiting
-                with contextlib.suppress(TimeoutError, exceptions.TimeoutError):
+                try:
                     async with asyncio.timeout(self._deadline_s):
                         self._link = await self._connect()
+                except (TimeoutError, exceptions.TimeoutError):
+                    await asyncio.sleep(self._deadline_s / TICKS)
         except asyncio.CancelledError:
             for trip in self._take():
                 trip.future.cancel()

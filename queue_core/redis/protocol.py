@@ -102,7 +102,9 @@ class PlainReader:
         return value
 
 
-def _fastest() -> tuple[Callable[[tuple[Any, ...]], bytes], Callable[[], Reader], tuple[type[list[Any]], ...]]:
+def _fastest() -> tuple[
+    Callable[[tuple[Any, ...]], bytes], Callable[[], Reader], tuple[type[list[Any]], ...]
+]:
     """Return how to pack and to read, and the types of pushes."""
     try:
         import hiredis  # noqa: PLC0415 - only the extra `fast` brings it
