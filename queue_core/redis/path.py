@@ -269,10 +269,13 @@ class Path:
     def _look(self) -> None:
         """Look at the deadlines."""
         assert self._loop
-        now_s, due = self._loop.time(), self._due
+        now_s, due, patience_s = self._loop.time(), self._due, self._deadline_s
         while due and (due[0].future.done() or now_s - due[0].since_s >= self._deadline_s):
-            due.popleft().fail(TimeoutError())
-        if self._link and self._sent and now_s - self._heard_s >= self._deadline_s:
+            trip = due.popleft()
+            if not trip.future.done():
+                trip.fail(TimeoutError())
+                patience_s = self._deadline_s * (1 - 1 / TICKS)  # it was written a little after it was made
+        if self._link and self._sent and now_s - self._heard_s >= patience_s:
             self._link.abandon(exceptions.TimeoutError("Redis is silent"))
         goes_on = due or self._sent
         self._timer = self._loop.call_later(self._deadline_s / TICKS, self._look) if goes_on else None
