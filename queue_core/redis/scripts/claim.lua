@@ -434,14 +434,16 @@ local function note_watchers()
   end
 end
 
-local function answer(news)
-  local due
+-- Returns the time at which the partition next needs attention, or the conversation that alone is looked at; -1 if never.
+local function next_due()
   if only ~= '' and not is_on_hold then
-    due = tonumber(redis.call('ZSCORE', partition.active, only) or -1)
-  else
-    due = next_attention(partition, gate, now_ms, sweep)
+    return tonumber(redis.call('ZSCORE', partition.active, only) or -1)
   end
-  return {now_ms, due, given_up, spared, batches, damaged, news, behind, watchers}
+  return next_attention(partition, gate, now_ms, is_on_hold, sweep)
+end
+
+local function answer(news)
+  return {now_ms, next_due(), given_up, spared, batches, damaged, news, behind, watchers}
 end
 
 read_layout(partition)

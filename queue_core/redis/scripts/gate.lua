@@ -72,8 +72,8 @@ end
 
 -- Returns the time at which a conversation or a backend next needs attention, -1 if none does, or if the queue is held.
 -- `sweep` is set while claims look through the whole index.
-local function next_attention(partition, gate, now_ms, sweep)
-  if redis.call('EXISTS', partition.hold) == 1 then
+local function next_attention(partition, gate, now_ms, is_on_hold, sweep)
+  if is_on_hold then
     return -1
   elseif sweep then
     return now_ms

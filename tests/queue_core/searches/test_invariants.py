@@ -714,7 +714,7 @@ BUGS = {
         "batches",
     ),
     "claim keeps workers busy while the queue is held": (
-        "claim",
+        "gate",
         "  if is_on_hold then\n    return -1\n  elseif",
         "  if",
         "next due",
