@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from tests.queue_core.searches.deployment.network import ALL_PARTS, HALF_TRIP_MS
-from tests.queue_core.searches.deployment.processes import Process
+from sim.engine.process_loop import Process
 from tests.queue_core.searches.deployment.run import Result
 from tests.queue_core.searches.deployment.trace import Ask, Executed, Sending, Work
 

@@ -24,7 +24,7 @@ from tests.queue_core.searches.deployment.plan import (
     Plan,
     ProcessFault,
 )
-from tests.queue_core.searches.deployment.processes import Process, ProcessLoop
+from sim.engine.process_loop import Process, ProcessLoop
 from tests.queue_core.searches.deployment.trace import Trace
 
 REST_MS = 500
