@@ -28,7 +28,7 @@ from fakeredis.aioredis import AsyncFakeSocket, FakeReader, FakeWriter
 
 from sim.engine.distributions import Distribution
 from sim.engine.loop import SimLoop
-from sim.engine.rest import RestRedis, WriteObserver
+from sim.engine.rest import RestRedis, WriteObserver, carry
 
 SERVER_VERSION = (7,)
 CONNECTIONS_MAX = 64
@@ -128,7 +128,7 @@ class SimulatedRedis:
         stream = self._stream(f"rest/{name}")
         socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
         return RestRedis(
-            self.loop, partial(_at_once, socket), lambda: self._latency.sample_ms(stream), self._observers
+            partial(_at_once, socket), lambda: self._latency.sample_ms(stream), self._observers, carry
         )
 
     @contextlib.contextmanager
