@@ -12,7 +12,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
-from queue_core.durations import DurationError, format_duration_ms, parse_duration_ms
+from queue_core.durations import DAY_MS, DurationError, format_duration_ms, parse_duration_ms
 from queue_core.text import suggestion
 from reports.results.faults import FaultName
 
@@ -21,6 +21,7 @@ Length: TypeAlias = Literal["none", "optional", "duration", "amount"]
 """Meaning of what follows the colon. An `amount` of time belongs to a fault that strikes at one moment."""
 
 FAULTS_MAX = 100
+AT_MS_MAX = 400 * DAY_MS
 DURATION_MS_MAX = 3_600_000.0
 AFTER_A_RESTART_MS = 1_000.0
 """Time for which a process that died, or Redis, is away if the fault gives none."""
@@ -46,15 +47,14 @@ class FaultKind(NamedTuple):
 
 
 _BOTH: Sequence[Tool] = ("sim", "load")
-_REDIS = "redis"
+OF_REDIS = "redis"
+"""Group of the faults during which Redis does not do what it is asked."""
 
 FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
     {
         "requests-lost": FaultKind("requests never reach Redis", "duration", True),
         "answers-lost": FaultKind("Redis does what it is asked, and its answers are lost", "duration", True),
-        "late-copies": FaultKind(
-            "a request is carried out once more, up to 20 s later", "duration", True
-        ),
+        "late-copies": FaultKind("a request is carried out once more, up to 20 s later", "duration", True),
         "connection-resets": FaultKind(
             "connections break, before or after Redis did what it was asked", "none", True
         ),
@@ -62,25 +62,25 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
             "Redis is killed: connections are refused until it starts on its data",
             "duration",
             tools=_BOTH,
-            group=_REDIS,
+            group=OF_REDIS,
         ),
         "redis-hangs": FaultKind(
             "Redis stands still: it takes connections and requests, and answers afterwards",
             "duration",
             tools=_BOTH,
-            group=_REDIS,
+            group=OF_REDIS,
         ),
         "redis-restarts": FaultKind(
-            "Redis is stopped in good order and started at once", "none", tools=_BOTH, group=_REDIS
+            "Redis is stopped in good order and started at once", "none", tools=_BOTH, group=OF_REDIS
         ),
         "redis-loses-writes": FaultKind(
-            "Redis crashes and starts without the writes of the last DURATION", "amount", group=_REDIS
+            "Redis crashes and starts without the writes of the last DURATION", "amount", group=OF_REDIS
         ),
         "redis-fails-over": FaultKind(
-            "a replica takes over that lacks the writes of the last DURATION", "amount", group=_REDIS
+            "a replica takes over that lacks the writes of the last DURATION", "amount", group=OF_REDIS
         ),
-        "redis-readonly": FaultKind("Redis answers all writes with READONLY", "duration", group=_REDIS),
-        "redis-full": FaultKind("Redis refuses writes that need memory", "duration", group=_REDIS),
+        "redis-readonly": FaultKind("Redis answers all writes with READONLY", "duration", group=OF_REDIS),
+        "redis-full": FaultKind("Redis refuses writes that need memory", "duration", group=OF_REDIS),
         "scripts-abort": FaultKind(
             "a script ends with an error after some of its writes, which stay", "duration", True
         ),
@@ -120,6 +120,15 @@ FAULTS: Mapping[FaultName, FaultKind] = MappingProxyType(
     }
 )
 """All faults by name."""
+
+OF_PROCESSES: Sequence[FaultName] = (
+    "process-restarts",
+    "worker-dies",
+    "worker-freezes",
+    "web-dies",
+    "web-freezes",
+)
+"""Faults that stop the code of a process."""
 
 RENAMED: Mapping[str, FaultName] = MappingProxyType(
     {
@@ -184,21 +193,37 @@ def check_overlaps(faults: Sequence[Fault]) -> None:
         if fault.rate is None:
             grouped.setdefault(FAULTS[fault.name].group or fault.name, []).append(fault)
         elif any(other is not fault and other.name == fault.name for other in faults):
-            raise FaultError(f"{fault}: {fault.name} is given more than once, and {fault} covers the whole run")
+            raise FaultError(
+                f"{fault}: {fault.name} is given more than once, and {fault} covers the whole run"
+            )
     for group, members in grouped.items():
         for fault, later in pairwise(members):
-            if group in (_REDIS, fault.name) and later.at_ms <= fault.at_ms + fault.lasts_ms:
+            lasts = group == OF_REDIS or FAULTS[fault.name].length == "duration"
+            if lasts and later.at_ms <= fault.at_ms + fault.lasts_ms:
                 raise FaultError(f"{later} falls into {fault}: let it begin later")
+
+
+def strikes_processes(faults: Iterable[Fault]) -> bool:
+    """Return True if one of the faults stops the code of a process."""
+    return any(fault.name in OF_PROCESSES for fault in faults)
 
 
 def faults_in_words(tool: Tool) -> str:
     """Return a line for each fault that a tool can inject: its spelling and its meaning."""
-    lines = [
-        (f"{name}{kind.spelling.replace(' or ', f' or {name}')}", kind.meaning)
-        for name, kind in FAULTS.items()
-        if tool in kind.tools
-    ]
-    return "\n".join(f"  {spelling}\n      {meaning}" for spelling, meaning in lines)
+    return "\n".join(
+        f"  {name:<22}{kind.spelling}\n      {kind.meaning}" for name, kind in kinds_of(tool).items()
+    )
+
+
+def kinds_of(tool: Tool) -> dict[FaultName, FaultKind]:
+    """Return the kinds of faults that a tool can inject. The load test has no rates, and restarts at once."""
+    kinds = {name: kind for name, kind in FAULTS.items() if tool in kind.tools}
+    if tool == "sim":
+        return kinds
+    return {
+        name: kind._replace(has_rate=False, length="none" if kind.length == "optional" else kind.length)
+        for name, kind in kinds.items()
+    }
 
 
 def _parse(text: str, tool: Tool) -> Fault:
@@ -208,28 +233,28 @@ def _parse(text: str, tool: Tool) -> Fault:
             f"{text!r} is not a fault: write NAME@TIME, NAME@TIME:DURATION or NAME=RATE, as in redis-away@20s:5s"
         )
     name = _known(match["name"], text, tool)
+    kind = kinds_of(tool)[name]
     if match["rate"] is not None:
-        return _with_rate(name, match["rate"], text)
-    return _at_a_time(name, match["at"], match["length"], text)
+        return _with_rate(name, kind, match["rate"], text)
+    return _at_a_time(name, kind, match["at"], match["length"], text)
 
 
 def _known(name: str, text: str, tool: Tool) -> FaultName:
     """Return the name if the tool has such a fault. Raises FaultError with the nearest name."""
     if name in RENAMED:
-        raise FaultError(f"{text!r}: {name} is now {RENAMED[name]}: write {text.replace(name, RENAMED[name], 1)}")
-    known = next((each for each in FAULTS if each == name), None)
-    names = [each for each, kind in FAULTS.items() if tool in kind.tools]
-    if known is None:
         raise FaultError(
-            f"{text!r}: there is no fault {name!r}{suggestion(name, names) or '; known are ' + ', '.join(names)}"
+            f"{text!r}: {name} is now {RENAMED[name]}: write {text.replace(name, RENAMED[name], 1)}"
         )
+    known = next((each for each in FAULTS if each == name), None)
+    names = kinds_of(tool)
+    if known is None:
+        raise FaultError(f"{text!r}: there is no fault {name!r}{suggestion(name, names)}")
     if known not in names:
         raise FaultError(f"{text!r}: {_TOOLS[tool]} has no {name}; it has {', '.join(names)}")
     return known
 
 
-def _with_rate(name: FaultName, rate_text: str, text: str) -> Fault:
-    kind = FAULTS[name]
+def _with_rate(name: FaultName, kind: FaultKind, rate_text: str, text: str) -> Fault:
     if not kind.has_rate:
         raise FaultError(f"{text!r}: {name} has no rate; write {name}{kind.spelling}")
     try:
@@ -241,14 +266,13 @@ def _with_rate(name: FaultName, rate_text: str, text: str) -> Fault:
     return Fault(name, rate=rate)
 
 
-def _at_a_time(name: FaultName, at: str, length: str | None, text: str) -> Fault:
-    kind = FAULTS[name]
+def _at_a_time(name: FaultName, kind: FaultKind, at: str, length: str | None, text: str) -> Fault:
     if kind.length in ("duration", "amount") and length is None:
         raise FaultError(f"{text!r}: how long? Write {name}@{at}:5s")
     if kind.length == "none" and length is not None:
         raise FaultError(f"{text!r}: {name} takes no duration; write {name}@{at}")
     try:
-        at_ms = parse_duration_ms(at)
+        at_ms = parse_duration_ms(at, at_most_ms=AT_MS_MAX)
         length_ms = parse_duration_ms(length, is_above_0=True, at_most_ms=DURATION_MS_MAX) if length else 0.0
     except DurationError as error:
         raise FaultError(f"{text!r}: {error}") from None

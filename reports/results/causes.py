@@ -23,6 +23,10 @@ CauseCode: TypeAlias = Literal[
     "direct_failed",
     "shared_key",
     "answered_elsewhere",
+    "process_died",
+    "redis_lost_writes",
+    "redis_failed",
+    "channel_failed",
     "vanished",
 ]
 RewriteStep: TypeAlias = Literal["mark_processing", "mark_completed", "recovery"]
@@ -66,6 +70,10 @@ VALUES: Mapping[CauseCode, frozenset[str]] = {
     "direct_failed": frozenset(),
     "shared_key": frozenset(),
     "answered_elsewhere": frozenset(),
+    "process_died": frozenset(),
+    "redis_lost_writes": frozenset(),
+    "redis_failed": frozenset(),
+    "channel_failed": frozenset(),
     "vanished": frozenset(),
 }
 """Values of a cause besides `at_ms`, by its code."""

@@ -70,6 +70,18 @@ SENTENCES: Mapping[CauseCode, str] = {
         "user."
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
+    "process_died": marked(
+        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nobody else looks for "
+        "%(messages)s."
+    ),
+    "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),
+    "redis_failed": marked(
+        "Redis failed while %(system)s was handling %(messages)s, and nobody tried again."
+    ),
+    "channel_failed": marked(
+        "The send API refused the reply to %(messages)s. %(system)s marked the turn as done all the same, and nobody "
+        "tried again."
+    ),
     "vanished": marked("%(system)s took %(messages)s, and no trace is left of what it did then."),
 }
 _LATER_TIMER_DIED = marked(

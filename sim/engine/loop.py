@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import signal
 import threading
@@ -107,6 +108,8 @@ class SimLoop(asyncio.BaseEventLoop):
     def __init__(self, env: SimEnvironment | None = None) -> None:
         super().__init__()
         self.env = env or SimEnvironment()
+        self.outside: contextvars.Context | None = None
+        """Context of what belongs to no simulated process: Redis, the AI, the send API, the provider."""
         self.errors: list[BaseException] = []
         """Exceptions of callbacks, and of tasks that nobody awaits."""
         self._selector = _Selector(self)
@@ -290,13 +293,13 @@ for _name in (
     setattr(SimLoop, _name, _forbidden(_name))
 
 
-def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], env: SimEnvironment | None = None) -> T:
-    """Run `main(loop)` in simulated time and return its result.
+def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], loop: SimLoop | None = None) -> T:
+    """Run `main(loop)` in simulated time and return its result; `loop` is a new one by default.
 
     Raises the exceptions of `main`, SimulationDeadlock, SimulationStalled, and the first exception of a SimPy process,
     callback or task that nobody waits for.
     """
-    loop = SimLoop(env)
+    loop = loop or SimLoop()
     with _interrupting(loop):
         try:
             result = loop.run_until_complete(main(loop))

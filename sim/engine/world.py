@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import Any, ClassVar
@@ -11,20 +11,23 @@ from typing import Any, ClassVar
 import simpy
 
 from queue_core.recording.format import Recording
+from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
 from reports.results.replay import Refusal
 from sim.engine.distributions import parse_distribution
+from sim.engine.injector import Injector
 from sim.engine.ledger import Conversation, Ledger
 from sim.engine.loop import SimLoop, sleep_process
 from sim.engine.network import SimulatedRedis
-from sim.engine.outages import Outage
 from sim.engine.rest import RestRedis
-from sim.engine.settings import FAULTS, SimSettings
+from sim.engine.settings import SimSettings
 from sim.engine.store.server import StoreServer
 from sim.engine.streams import stream
+from sim.faults import Fault
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
-    """A failure outside the system, caused by one of the FAULTS."""
+    """A failure outside the system, caused by a fault of the plan."""
 
     reason: ClassVar[Refusal]
     """Reason that a webhook gives when the fault makes it fail."""
@@ -59,9 +62,13 @@ class World:
         self.epoch_ms = recording.epoch_ms
         self.ledger = Ledger(self.now_ms)
         self.log_lines: list[dict[str, int | str]] = []
-        self.faults_fired = dict.fromkeys(FAULTS, 0)
         self._seed = seed
         self._system = system
+        self.faults = Injector(settings.faults, now_ms=lambda: self.env.now, stream=self.shared_random)
+        self.incidents: list[tuple[int, CauseCode]] = []
+        """Deaths of processes and losses of writes, which explain losses of messages."""
+        self.took_step: Callable[[], None] = _nothing
+        """Function that is called at each call of a process to the outside: there it may die."""
         self._latency = parse_distribution(settings.redis_latency)
         self._rest_clients = 0
         self._activities: dict[asyncio.Task[Any], None] = {}
@@ -70,8 +77,8 @@ class World:
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self.redis = self._server()
-        for outage in settings.outages:
-            self.spawn(self._outage(outage), name=f"outage {outage}")
+        for fault in self.faults.of("redis-away", "redis-hangs"):
+            self.spawn(self._outage(fault), name=f"fault {fault}")
         self.ai = Ai(self)
         self.whatsapp = WhatsApp(self)
 
@@ -81,7 +88,13 @@ class World:
             return SimulatedRedis(
                 self.loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random
             )
-        return StoreServer(self.loop, clock_us=self._clock_us, latency=self._latency, stream=self.random)
+        return StoreServer(
+            self.loop,
+            clock_us=self._clock_us,
+            latency=self._latency,
+            stream=self.random,
+            outside=self.loop.outside,
+        )
 
     def _clock_us(self) -> int:
         return self.epoch_ms * 1000 + round(self.env.now * 1000)
@@ -140,14 +153,17 @@ class World:
             raise HttpError(f"the handler answered 500: {error}") from error
         await asyncio.sleep(half_s)
 
-    def fault(self, name: str) -> bool:
-        """Return True if this fault strikes now. Each call takes one draw from the fault's stream."""
-        rate = self.settings.fault_rate(name)
-        if rate <= 0:
-            return False
-        strikes: bool = self._fault_streams[name].random() < rate
-        self.faults_fired[name] += strikes
-        return strikes
+    def fault(self, name: FaultName) -> bool:
+        """Return True if this fault strikes now. Each call takes a draw from the stream of its rate."""
+        return self.faults.strikes(name)
+
+    def forget(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Forget activities and daemons of a process that has died: they never end."""
+        for task in tasks:
+            self._activities.pop(task, None)
+            self._daemons.pop(task, None)
+        if not self._activities:
+            self._quiet.set()
 
     def log(self, event: str, **fields: int | str) -> None:
         """Write a line to the run's log, with the event and fields of the system's real log."""
@@ -169,20 +185,17 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _outage(self, outage: Outage) -> None:
+    async def _outage(self, fault: Fault) -> None:
         """Take Redis away for some time. The run does not come to rest before Redis is back."""
-        await asyncio.sleep(outage.start_ms / 1000)
-        self.redis.begin_outage(outage.kind)
-        await asyncio.sleep(outage.length_ms / 1000)
+        await asyncio.sleep(fault.at_ms / 1000)
+        self.faults.struck(fault)
+        self.redis.begin_outage(fault.name.removeprefix("redis-"))
+        await asyncio.sleep(fault.length_ms / 1000)
         self.redis.end_outage()
 
     @cached_property
     def _http_stream(self) -> Random:
         return self.random("http")
-
-    @cached_property
-    def _fault_streams(self) -> dict[str, Random]:
-        return {name: self.shared_random(f"fault {name}") for name in FAULTS}
 
     def _activity_ended(self, task: asyncio.Task[Any]) -> None:
         self._activities.pop(task, None)
@@ -203,6 +216,16 @@ class World:
             self._failed.set_exception(error)
 
 
+class ProcessDiedError(SimulatedFault):
+    """A webhook whose process was dead, or died before it answered."""
+
+    reason = "process_died"
+
+
+def _nothing() -> None:
+    """Do nothing: no fault strikes processes."""
+
+
 class Ai:
     """The AI backend: answers after a sampled service time. Any number of calls run side by side."""
 
@@ -215,6 +238,7 @@ class Ai:
     async def answer(self, conversation: Conversation, ids: Sequence[str], text: str) -> str:
         """Reply to the messages. Raises AiError when the fault `ai-fails` strikes, after the service time."""
         world = self._world
+        world.took_step()
         self.calls += 1
         if conversation not in self._streams:
             self._streams[conversation] = world.shared_random(
@@ -243,6 +267,7 @@ class WhatsApp:
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:
         """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile."""
         world = self._world
+        world.took_step()
         half_ms = self._latency.sample_ms(self._stream) / 2
 
         def request() -> Generator[simpy.Event, Any, None]:

@@ -28,6 +28,10 @@ class BufferSystem(System):
         self._deliveries = 0
         self._buffer = LegacyBuffer(_Host(self), self.rules, DECODER)
 
+    def died(self, process: str) -> None:
+        """Report that all timers are gone: nobody reads the buffers that wait for them."""
+        self.witness.died()
+
     def at_rest(self) -> bool:
         """Return True: every activity is a foreground task, and none is alive when this is called."""
         return True

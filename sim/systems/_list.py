@@ -18,6 +18,7 @@ from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
 from sim.engine.world import AiError, HttpError, World
+from sim.witness.custody import Message
 from sim.witness.lists import KEY_PARTS, KEY_PREFIX, LIST_TTL_S, Entry, ListWitness, decode, encode
 
 POLL_MS = 3000
@@ -51,11 +52,19 @@ class ListSystem(System):
         self.poll_offset_ms = world.random("scheduler").randrange(POLL_MS)
         self._entries = 0
         self._processors = 0
+        self._answering: dict[str, list[Message]] = {}
+        """Messages of the batches that are being answered, by their lists."""
 
-    async def start(self) -> None:
+    async def start(self, process: str) -> None:
         """Start the scheduler and the monitor."""
         self.world.spawn_daemon(self._every(POLL_MS, self._process_all), name="list scheduler")
         self.world.spawn_daemon(self._every(MONITOR_MS, self._recover_orphans), name="list monitor")
+
+    def died(self, process: str) -> None:
+        """Report that what the process was answering stays in the lists as `processing`."""
+        for key, messages in self._answering.items():
+            self.witness.crashed(key, messages)
+        self._answering.clear()
 
     def at_rest(self) -> bool:
         """Return True if all lists are empty."""
@@ -149,12 +158,10 @@ class ListSystem(System):
             due_ms = min(due_ms, batch[MAX_MESSAGES - 1].added_ms)
         messages = [entry.identity for entry in batch]
         self.witness.custody.claim(key, conversation, messages, trigger, due_ms)
-        try:
-            await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
-            await self._answer(key, conversation, batch, Cause(code="ai_failed"))
-        except asyncio.CancelledError:  # the function instance is gone: nothing cleans up after it
-            self.witness.crashed(key, messages)
-            raise
+        self._answering[key] = messages
+        await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
+        await self._answer(key, conversation, batch, Cause(code="ai_failed"))
+        self._answering.pop(key, None)
         finished = {entry.entry_id for entry in batch}
         rest = [entry for entry in await self._read(key) if entry.entry_id not in finished]
         await self._rewrite(key, "mark_completed", rest)

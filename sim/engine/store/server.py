@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -21,7 +23,10 @@ from sim.engine.store.store import Store, UnknownCommandError
 
 
 class StoreServer:
-    """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds."""
+    """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds.
+
+    What happens on the network and in the server runs in the context `outside`: it goes on when a process dies.
+    """
 
     def __init__(
         self,
@@ -30,8 +35,10 @@ class StoreServer:
         clock_us: Callable[[], int],
         latency: Distribution,
         stream: Callable[[str], Random],
+        outside: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
+        self._outside = outside
         self._latency = latency
         self._stream = stream
         self._observers: list[WriteObserver] = []
@@ -63,6 +70,10 @@ class StoreServer:
         """Draw a round trip, and return half of it in seconds."""
         return self._latency.sample_ms(latencies) / 2000
 
+    def later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> asyncio.TimerHandle:
+        """Call back outside of all processes."""
+        return self.loop.call_later(delay_s, callback, *args, context=self._outside)
+
     # The way of a request.
 
     def send(self, request: Request) -> None:
@@ -71,7 +82,7 @@ class StoreServer:
             request.fail(redis.exceptions.ConnectionError("Connection refused."))
             return
         self._under_way[request] = None
-        self.loop.call_later(request.half_s, self._arrive, request)
+        self.later(request.half_s, self._arrive, request)
 
     def _arrive(self, request: Request) -> None:
         """Take a request that has reached the server."""
@@ -89,7 +100,7 @@ class StoreServer:
             return
         wait_ms = request.wait_ms(answers)
         if wait_ms is None:
-            self.loop.call_later(request.half_s, self._answer, request, answers)
+            self.later(request.half_s, self._answer, request, answers)
         else:
             self._block(request, wait_ms)
 
@@ -113,7 +124,7 @@ class StoreServer:
                     self._unblock(reader, answers)
 
     def _block(self, reader: Request, wait_ms: int) -> None:
-        timer = self.loop.call_later(wait_ms / 1000, self._unblock, reader, [None]) if wait_ms else None
+        timer = self.later(wait_ms / 1000, self._unblock, reader, [None]) if wait_ms else None
         self._blocked[reader] = timer
 
     def _unblock(self, reader: Request, answers: Any) -> None:
@@ -121,7 +132,7 @@ class StoreServer:
             timer = self._blocked.pop(reader)
             if timer is not None:
                 timer.cancel()
-            self.loop.call_later(reader.half_s, self._answer, reader, answers)
+            self.later(reader.half_s, self._answer, reader, answers)
 
     # Outages.
 
@@ -165,7 +176,9 @@ class _Http(FutureRequest):
         self, client: str, half_s: float, answered: asyncio.Future[Any], work: Callable[[], Any]
     ) -> None:
         super().__init__(client, half_s, answered)
-        self._work = work
+        self._work = partial(
+            contextvars.copy_context().run, partial(work)
+        )  # observers read the caller's context
 
     def execute(self) -> Any:
         try:
