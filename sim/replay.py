@@ -134,5 +134,7 @@ class _Replay:
         except (WebhookFailedError, SimulatedFault) as error:
             ledger.refused(conversation, arrival.id, error.reason)
             return error.reason != "invalid"
+        if self._world.fault("acknowledgements-lost"):
+            return True
         ledger.acknowledged(conversation, arrival.id)
         return False

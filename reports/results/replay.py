@@ -18,7 +18,9 @@ REASON_LENGTH_MAX = 200
 
 Fate: TypeAlias = Literal["answered", "lost", "dead_lettered", "pending"]
 Outcome: TypeAlias = Literal["lost", "duplicated", "reordered", "dead_lettered", "logged"]
-Refusal: TypeAlias = Literal["unavailable", "invalid", "ai_failed", "http_failed", "process_died"]
+Refusal: TypeAlias = Literal[
+    "unavailable", "invalid", "ai_failed", "http_failed", "channel_failed", "process_died"
+]
 StepCode: TypeAlias = Literal[
     "sent",
     "sent_again",

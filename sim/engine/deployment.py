@@ -37,6 +37,7 @@ class Deployment:
             await self._start(name)
         world = self._world
         world.took_step = self._took_step
+        world.lost_writes = self._system.redis_lost_writes
         for fault in world.faults.of(*OF_PROCESSES):
             world.spawn(self._carry_out(fault), name=f"fault {fault}")
 

@@ -20,12 +20,15 @@ class Injector:
             fault.name: stream(f"fault {fault.name}") for fault in faults if fault.rate is not None
         }
         self._now_ms = now_ms
-        self._by_name: dict[FaultName, list[int]] = {}
-        for number, fault in enumerate(faults):
-            self._by_name.setdefault(fault.name, []).append(number)
+        self._by_name: dict[FaultName, list[Fault]] = {}
+        for fault in faults:
+            self._by_name.setdefault(fault.name, []).append(fault)
         self._struck = [0] * len(faults)
-        self.times_ms: dict[FaultName, list[float]] = {}
-        """Times at which each fault struck."""
+
+    @property
+    def last_end_ms(self) -> float:
+        """Return the time at which the last fault is over that has a time."""
+        return max((fault.at_ms + fault.lasts_ms for fault in self.faults if fault.rate is None), default=0.0)
 
     def has(self, *names: FaultName) -> bool:
         """Return True if the run may have one of these faults."""
@@ -37,32 +40,29 @@ class Injector:
 
     def strikes(self, name: FaultName) -> bool:
         """Return True, and count it, if a fault strikes at this occasion. Takes a draw from the stream of its rate."""
-        for number in self._by_name.get(name, ()):
-            fault = self.faults[number]
+        fault = self.drawn(name)
+        if fault is not None:
+            self.struck(fault)
+        return fault is not None
+
+    def drawn(self, name: FaultName) -> Fault | None:
+        """Return the fault that strikes at this occasion, not counted; None if none does."""
+        for fault in self._by_name.get(name, ()):
             if fault.rate is None:
                 strikes = fault.at_ms <= self._now_ms() < fault.at_ms + fault.lasts_ms
             else:
-                strikes = self.streams[name].random() < fault.rate if fault.rate > 0 else False
+                strikes = fault.rate > 0 and self.streams[name].random() < fault.rate
             if strikes:
-                self._count(number)
-                return True
-        return False
+                return fault
+        return None
 
-    def struck(self, fault: Fault, times: int = 1) -> None:
-        """Count a fault that struck at its time."""
-        self._count(self.faults.index(fault), times)
-
-    def last_ms(self, *names: FaultName) -> float | None:
-        """Return the last time at which one of these faults struck; None if none did."""
-        return max((at_ms for name in names for at_ms in self.times_ms.get(name, ())), default=None)
+    def struck(self, fault: Fault) -> None:
+        """Count a fault that struck."""
+        self._struck[self.faults.index(fault)] += 1
 
     def results(self) -> list[StruckFault]:
         """Return the faults with their counts."""
         return [_result(fault, struck) for fault, struck in zip(self.faults, self._struck, strict=True)]
-
-    def _count(self, number: int, times: int = 1) -> None:
-        self._struck[number] += times
-        self.times_ms.setdefault(self.faults[number].name, []).append(self._now_ms())
 
 
 def _result(fault: Fault, struck: int) -> StruckFault:

@@ -54,6 +54,9 @@ class System(ABC):
         that is not reported here is explained at the end by the death, if the message was sent before.
         """
 
+    def redis_lost_writes(self) -> None:  # noqa: B027 - a hook: a system may keep nothing in Redis
+        """Report to the ledger what is lost; called when a fault has set Redis's data back to an earlier state."""
+
     @abstractmethod
     async def webhook(self, arrival: Arrival) -> None:
         """Handle one delivery. Returning acknowledges it (2xx).

@@ -8,6 +8,7 @@ from functools import cached_property
 from random import Random
 from typing import Any, ClassVar
 
+import redis.exceptions
 import simpy
 
 from queue_core.recording.format import Recording
@@ -21,9 +22,20 @@ from sim.engine.loop import SimLoop, sleep_process
 from sim.engine.network import SimulatedRedis
 from sim.engine.rest import RestRedis
 from sim.engine.settings import SimSettings
+from sim.engine.store.faulty import OF_NETWORK, OF_SERVER, FaultyServer
 from sim.engine.store.server import StoreServer
 from sim.engine.streams import stream
-from sim.faults import Fault
+from sim.faults import AFTER_A_RESTART_MS
+
+AI_SLOWER = 10
+"""Factor of the AI's time while the fault `ai-slow` strikes."""
+REDIS_AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+)
+"""Errors of a Redis that cannot be used now."""
 
 
 class SimulatedFault(Exception):  # noqa: N818 - the base of the errors that a World raises on purpose
@@ -69,6 +81,8 @@ class World:
         """Deaths of processes and losses of writes, which explain losses of messages."""
         self.took_step: Callable[[], None] = _nothing
         """Function that is called at each call of a process to the outside: there it may die."""
+        self.lost_writes: Callable[[], None] = _nothing
+        """Function that is called when Redis has lost writes."""
         self._latency = parse_distribution(settings.redis_latency)
         self._rest_clients = 0
         self._activities: dict[asyncio.Task[Any], None] = {}
@@ -77,8 +91,8 @@ class World:
         self._quiet.set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self.redis = self._server()
-        for fault in self.faults.of("redis-away", "redis-hangs"):
-            self.spawn(self._outage(fault), name=f"fault {fault}")
+        if self.faults.last_end_ms:
+            self.spawn(self._outlast_faults(), name="faults")
         self.ai = Ai(self)
         self.whatsapp = WhatsApp(self)
 
@@ -88,13 +102,28 @@ class World:
             return SimulatedRedis(
                 self.loop, epoch_ms=self.epoch_ms, latency=self._latency, stream=self.random
             )
-        return StoreServer(
+        options: dict[str, Any] = {
+            "clock_us": self._clock_us,
+            "latency": self._latency,
+            "stream": self.random,
+            "outside": self.loop.outside,
+        }
+        if not self.faults.has(*OF_NETWORK, *OF_SERVER):
+            return StoreServer(self.loop, **options)
+        return FaultyServer(
             self.loop,
-            clock_us=self._clock_us,
-            latency=self._latency,
-            stream=self.random,
-            outside=self.loop.outside,
+            **options,
+            faults=self.faults,
+            took_step=self._step,
+            lost_writes=self._redis_lost_writes,
         )
+
+    def _step(self) -> None:
+        self.took_step()
+
+    def _redis_lost_writes(self) -> None:
+        self.incidents.append((self.now_ms(), "redis_lost_writes"))
+        self.lost_writes()
 
     def _clock_us(self) -> int:
         return self.epoch_ms * 1000 + round(self.env.now * 1000)
@@ -149,7 +178,7 @@ class World:
             raise HttpError("the HTTP call of the bot to itself failed")
         try:
             await asyncio.shield(self.spawn(_await(handler), name="http handler"))
-        except SimulatedFault as error:
+        except (SimulatedFault, *REDIS_AWAY) as error:
             raise HttpError(f"the handler answered 500: {error}") from error
         await asyncio.sleep(half_s)
 
@@ -185,13 +214,9 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _outage(self, fault: Fault) -> None:
-        """Take Redis away for some time. The run does not come to rest before Redis is back."""
-        await asyncio.sleep(fault.at_ms / 1000)
-        self.faults.struck(fault)
-        self.redis.begin_outage(fault.name.removeprefix("redis-"))
-        await asyncio.sleep(fault.length_ms / 1000)
-        self.redis.end_outage()
+    async def _outlast_faults(self) -> None:
+        """Keep the run from coming to rest before all faults have struck."""
+        await asyncio.sleep((self.faults.last_end_ms + AFTER_A_RESTART_MS) / 1000)
 
     @cached_property
     def _http_stream(self) -> Random:
@@ -202,7 +227,7 @@ class World:
         if not self._activities:
             self._quiet.set()
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, SimulatedFault):
+        if error is not None and not isinstance(error, (SimulatedFault, *REDIS_AWAY)):
             self._fail(error)
 
     def _daemon_ended(self, task: asyncio.Task[Any]) -> None:
@@ -216,6 +241,12 @@ class World:
             self._failed.set_exception(error)
 
 
+class ChannelError(SimulatedFault):
+    """A send that the send API refused (fault `channel-fails`): the user got nothing."""
+
+    reason = "channel_failed"
+
+
 class ProcessDiedError(SimulatedFault):
     """A webhook whose process was dead, or died before it answered."""
 
@@ -223,7 +254,7 @@ class ProcessDiedError(SimulatedFault):
 
 
 def _nothing() -> None:
-    """Do nothing: no fault strikes processes."""
+    """Do nothing."""
 
 
 class Ai:
@@ -245,6 +276,8 @@ class Ai:
                 f"ai {conversation.instance}\0{conversation.phone}"
             )
         service_ms = self._service_time.sample_ms(self._streams[conversation])
+        if world.fault("ai-slow"):
+            service_ms *= AI_SLOWER
         fails = world.fault("ai-fails")
         asked_at_ms = world.now_ms()
         try:
@@ -265,10 +298,17 @@ class WhatsApp:
         self._stream = world.random("whatsapp")
 
     async def send(self, conversation: Conversation, ids: Sequence[str], text: str) -> None:
-        """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile."""
+        """Send a reply to these messages. It arrives even when the sender is cancelled meanwhile.
+
+        Raises ChannelError when the fault `channel-fails` strikes.
+        """
         world = self._world
         world.took_step()
         half_ms = self._latency.sample_ms(self._stream) / 2
+
+        if world.fault("channel-fails"):
+            await world.loop.until(world.env.process(sleep_process(world.env, 2 * half_ms)))
+            raise ChannelError("the send API refused the reply")
 
         def request() -> Generator[simpy.Event, Any, None]:
             yield world.env.timeout(half_ms)

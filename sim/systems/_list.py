@@ -17,7 +17,7 @@ from queue_core.recording.format import Arrival
 from reports.results.causes import Cause, RewriteStep
 from sim.engine.ledger import Conversation
 from sim.engine.system import System
-from sim.engine.world import AiError, HttpError, World
+from sim.engine.world import REDIS_AWAY, AiError, ChannelError, HttpError, World
 from sim.witness.custody import Message
 from sim.witness.lists import KEY_PARTS, KEY_PREFIX, LIST_TTL_S, Entry, ListWitness, decode, encode
 
@@ -65,6 +65,10 @@ class ListSystem(System):
         for key, messages in self._answering.items():
             self.witness.crashed(key, messages)
         self._answering.clear()
+
+    def redis_lost_writes(self) -> None:
+        """Report the messages that are gone with the writes."""
+        self.witness.lost_writes()
 
     def at_rest(self) -> bool:
         """Return True if all lists are empty."""
@@ -159,9 +163,17 @@ class ListSystem(System):
         messages = [entry.identity for entry in batch]
         self.witness.custody.claim(key, conversation, messages, trigger, due_ms)
         self._answering[key] = messages
-        await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
-        await self._answer(key, conversation, batch, Cause(code="ai_failed"))
-        self._answering.pop(key, None)
+        try:
+            await self._rewrite(key, "mark_processing", await self.entries_to_keep(key, batch))
+            await self._answer(key, conversation, batch, Cause(code="ai_failed"))
+            await self._remove(key, batch)
+        except REDIS_AWAY:  # nothing cleans up: what it took stays as it is
+            self.witness.crashed(key, messages)
+            raise
+        finally:
+            self._answering.pop(key, None)
+
+    async def _remove(self, key: str, batch: Sequence[Entry]) -> None:
         finished = {entry.entry_id for entry in batch}
         rest = [entry for entry in await self._read(key) if entry.entry_id not in finished]
         await self._rewrite(key, "mark_completed", rest)
@@ -174,9 +186,10 @@ class ListSystem(System):
         try:
             reply = await self.world.ai.answer(conversation, ids, " ".join(entry.text for entry in batch))
             await self.world.whatsapp.send(conversation, ids, reply)
-        except AiError:
+        except (AiError, ChannelError) as error:
             self.world.log("ai.failed", messageCount=len(batch))
-            self.witness.custody.lose(key, [entry.identity for entry in batch], cause_of_loss)
+            cause = cause_of_loss if isinstance(error, AiError) else Cause(code="channel_failed")
+            self.witness.custody.lose(key, [entry.identity for entry in batch], cause)
 
     async def _rewrite(self, key: str, step: RewriteStep, entries: Sequence[Entry]) -> None:
         """Delete the list and push the entries in the given order; the last one becomes the list's head."""

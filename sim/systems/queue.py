@@ -24,8 +24,9 @@ from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
+from sim.engine.store.server import INSPECTOR
 from sim.engine.system import System, WebhookFailedError
-from sim.engine.world import AiError, World
+from sim.engine.world import AiError, ChannelError, World
 
 WORKERS = 2
 SOCKET_TIMEOUT_S = 60.0
@@ -52,7 +53,7 @@ class QueueSystem(System):
         self._starts: Counter[str] = Counter()
         self._intake: Intake | None = None
         self._processors: dict[str, Processor] = {}
-        self._inspected = self._queue("inspector")
+        self._inspected = self._queue(INSPECTOR)
         self._observer = world.redis.rest("observer")
 
     def claimed(self, batch: Batch) -> None:
@@ -173,7 +174,10 @@ class QueueSystem(System):
             raise RetryLaterError(str(error)) from error
 
     async def _send(self, batch: Batch, reply: str) -> None:
-        await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+        try:
+            await self.world.whatsapp.send(_conversation_of(batch), batch.ids, reply)
+        except ChannelError as error:
+            raise RetryLaterError(str(error)) from error
 
 
 def _conversation_of(batch: Batch) -> Conversation:

@@ -88,6 +88,13 @@ class BufferWitness:
         self._timer_failures.update(dict.fromkeys(self._readers, cause))
         self._readers.clear()
 
+    def lost_writes(self) -> None:
+        """Record the messages that Redis no longer has."""
+        for key in self.custody.storage_keys():
+            held = _contents(self._redis.peek("GET", key))
+            gone = [message for message in self.custody.waiting(key) if message not in held]
+            self.custody.lose(key, gone, Cause(code="redis_lost_writes"))
+
     def timer_failed(self, key: str, cause: Cause) -> None:
         """Record why the buffer's timer will not read it."""
         self._timer_failures[key] = cause

@@ -74,6 +74,10 @@ class Custody:
         """Return the messages in custody under a key, in the order in which they were stored."""
         return tuple(self._waiting.get(key, {}))
 
+    def storage_keys(self) -> tuple[str, ...]:
+        """Return the keys under which messages were stored."""
+        return tuple(self._waiting)
+
     def all_waiting(self) -> dict[Conversation, list[str]]:
         """Return every conversation that has messages in custody, with their ids."""
         waiting: dict[Conversation, list[str]] = {}

@@ -21,6 +21,9 @@ from sim.engine.store.client import StoreClient
 from sim.engine.store.request import Command, FutureRequest, Request
 from sim.engine.store.store import Store, UnknownCommandError
 
+INSPECTOR = "inspector"
+"""Name of the client through which the simulator itself asks: no fault strikes it."""
+
 
 class StoreServer:
     """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds.
@@ -78,7 +81,7 @@ class StoreServer:
 
     def send(self, request: Request) -> None:
         """Send a request to the server."""
-        if self._outage_for(request) == "away":
+        if self._outage == "away":
             request.fail(redis.exceptions.ConnectionError("Connection refused."))
             return
         self._under_way[request] = None
@@ -86,10 +89,9 @@ class StoreServer:
 
     def _arrive(self, request: Request) -> None:
         """Take a request that has reached the server."""
-        outage = self._outage_for(request)
-        if outage == "hangs":
+        if self._outage == "hangs":
             self._held.append(request)
-        elif outage != "away":
+        elif self._outage != "away":
             self._serve(request)
 
     def _serve(self, request: Request) -> None:
@@ -136,22 +138,19 @@ class StoreServer:
 
     # Outages.
 
-    def _outage_for(self, request: Request) -> str:
-        return "" if request.is_over_http else self._outage
-
     @property
     def is_away(self) -> bool:
         """True while the server is stopped."""
         return self._outage == "away"
 
     def begin_outage(self, kind: str) -> None:
-        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing. HTTP calls go on."""
+        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing."""
         self._outage = kind
         if kind == "away":
             self._blocked.clear()
             error = redis.exceptions.ConnectionError("Connection closed by server.")
-            for request in [each for each in self._under_way if not each.is_over_http]:
-                del self._under_way[request]
+            under_way, self._under_way = self._under_way, {}
+            for request in under_way:
                 request.fail(error)
 
     def end_outage(self) -> None:

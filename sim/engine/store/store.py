@@ -64,6 +64,8 @@ class Store:
         self._command, self._run, self._load = lua[b"command"], lua[b"run"], lua[b"load"]
         self._forget_scripts = lua[b"forget_scripts"]
         self._set_time, self._set_state = lua[b"set_time"], lua[b"set_state"]
+        self._abort_after = lua[b"abort_after"]
+        self._keep_copy, self._restore = lua[b"keep_copy"], lua[b"restore"]
         self._unknown, self._touched = lua[b"unknown"], lua[b"touched"]
         self._reader = hiredis.Reader(protocolError=ResponseError, replyError=_error_of)
 
@@ -88,6 +90,25 @@ class Store:
     def set_state(self, *, is_full: bool = False, is_replica: bool = False) -> None:
         """Let writes that need memory, or all writes, be refused, as a full server and a replica do."""
         self._set_state(is_full, is_replica)
+
+    def abort_after(self, writes: int | None) -> bool:
+        """Let scripts end with an error after some writes; None lets none.
+
+        Return True if the one that the last call asked for did not come.
+        """
+        return bool(self._abort_after(False if writes is None else writes))
+
+    def forget_scripts(self) -> None:
+        """Forget all scripts, as a server that starts."""
+        self._forget_scripts()
+
+    def keep_copy(self, name: str) -> None:
+        """Keep a copy of the data."""
+        self._keep_copy(name.encode())
+
+    def restore(self, name: str) -> None:
+        """Go back to a copy of the data."""
+        self._restore(name.encode())
 
     def touched(self) -> list[bytes]:
         """Return the streams that got entries since the last call."""

@@ -9,9 +9,13 @@ if jit then jit.off() end
 local FULL = "OOM command not allowed when used memory > 'maxmemory'."
 local REPLICA = "READONLY You can't write against a read only replica."
 
+local ABORTED = 'ERR the script was aborted, and what it wrote stays'
+
 local writes, grows = {}, {}
 local is_full, is_replica = false, false
 local has_written = false -- a script that has written may go on when Redis is full
+local abort_in = false    -- number of writes that a script may make before it is aborted
+local runs_script = false
 local unknown = false     -- a command that the store does not have
 
 function commands.TIME()
@@ -46,6 +50,13 @@ local function allowed(name)
     if is_replica then fail(REPLICA) end
     if is_full and grows[name] and not has_written then fail(FULL) end
     has_written = true
+    if abort_in and runs_script then
+      abort_in = abort_in - 1
+      if abort_in < 0 then
+        abort_in = false
+        fail(ABORTED)
+      end
+    end
   end
   return command
 end
@@ -133,6 +144,25 @@ function store.set_state(full, replica)
   is_full, is_replica = full, replica
 end
 
+-- Lets a script end with an error after some writes; `false` lets none. Returns true if the one before was not aborted.
+function store.abort_after(count)
+  local was_spared = abort_in and true or false
+  abort_in = count
+  return was_spared
+end
+
+-- Keeps a copy of the data under a name, and puts it back.
+local copies = {}
+
+function store.keep_copy(name)
+  copies[name] = data.copy()
+end
+
+function store.restore(name)
+  data.restore(copies[name])
+  data.touched = {}
+end
+
 -- Runs a command, and returns its answer in RESP.
 function store.command(name, ...)
   has_written = false
@@ -173,7 +203,10 @@ function store.run(sha, count, ...)
   for index = 1, count do key_names[index] = given[index] end
   for index = count + 1, #given do arguments[index - count] = given[index] end
   environment.KEYS, environment.ARGV = key_names, arguments
-  return resp(pcall(script))
+  runs_script = true
+  local is_done, answer = pcall(script)
+  runs_script = false
+  return resp(is_done, answer)
 end
 
 function store.unknown()
