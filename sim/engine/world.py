@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from reports.results.replay import Refusal
 from sim.engine.distributions import parse_distribution
 from sim.engine.injector import Injector
 from sim.engine.ledger import Conversation, Ledger
-from sim.engine.loop import SimLoop, sleep_process
+from sim.engine.loop import SimLoop
 from sim.engine.network import SimulatedRedis
 from sim.engine.rest import RestRedis
 from sim.engine.settings import SimSettings
@@ -281,7 +281,7 @@ class Ai:
         fails = world.fault("ai-fails")
         asked_at_ms = world.now_ms()
         try:
-            await world.loop.until(world.env.process(sleep_process(world.env, service_ms)))
+            await asyncio.sleep(service_ms / 1000)
         finally:
             world.ledger.asked(conversation, ids, asked_at_ms)
         if fails:
@@ -304,18 +304,13 @@ class WhatsApp:
         """
         world = self._world
         world.took_step()
-        half_ms = self._latency.sample_ms(self._stream) / 2
-
+        half_s = self._latency.sample_ms(self._stream) / 2000
         if world.fault("channel-fails"):
-            await world.loop.until(world.env.process(sleep_process(world.env, 2 * half_ms)))
+            await asyncio.sleep(2 * half_s)
             raise ChannelError("the send API refused the reply")
-
-        def request() -> Generator[simpy.Event, Any, None]:
-            yield world.env.timeout(half_ms)
-            world.ledger.answered(conversation, ids)
-            yield world.env.timeout(half_ms)
-
-        await world.loop.until(world.env.process(request()))
+        loop = world.loop
+        loop.call_later(half_s, world.ledger.answered, conversation, ids, context=loop.outside)
+        await asyncio.sleep(2 * half_s)
 
 
 async def _await(handler: Callable[[], Awaitable[None]]) -> None:

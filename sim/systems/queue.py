@@ -24,6 +24,7 @@ from queue_core.queue.processor import Outcome
 from queue_core.recording.format import Arrival
 from reports.results.replay import StepCode
 from sim.engine.ledger import Conversation
+from sim.engine.store.client import StoreClient
 from sim.engine.store.server import INSPECTOR
 from sim.engine.system import System, WebhookFailedError
 from sim.engine.world import AiError, ChannelError, World
@@ -153,7 +154,11 @@ class QueueSystem(System):
             socket_timeout=SOCKET_TIMEOUT_S,
             retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=1),
         )
-        return MessageQueue(client, self._settings, rng=self.world.random(f"queue {process}"))
+        deadline_ms = self._settings.redis_deadline_ms
+        transport = client.transport(deadline_ms=deadline_ms) if isinstance(client, StoreClient) else None
+        return MessageQueue(
+            client, self._settings, rng=self.world.random(f"queue {process}"), transport=transport
+        )
 
     async def _handle(self, batch: Batch) -> str:
         conversation = _conversation_of(batch)

@@ -15,6 +15,7 @@ import redis.asyncio
 import redis.exceptions
 
 from sim.engine.store.request import Command, FutureRequest
+from sim.engine.store.transport import StoreTransport
 
 if TYPE_CHECKING:
     from sim.engine.store.server import StoreServer
@@ -30,6 +31,10 @@ class StoreClient(redis.asyncio.Redis):
         self._latencies = latencies
         self._retry = options.get("retry")
         self._timeout_s: float | None = options.get("socket_timeout")
+
+    def transport(self, *, deadline_ms: int) -> StoreTransport:
+        """Make a transport of script calls for the same process."""
+        return StoreTransport(self._server, self._name, self._latencies, deadline_ms=deadline_ms)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer as redis-py does. Raises its error replies."""

@@ -114,12 +114,20 @@ class StoreServer:
     def execute(self, command: Command) -> Any:
         """Execute a command at the server, and answer the readers that waited for what it wrote."""
         answer = self.store.execute(command)
-        self.wake_readers()
+        if self.store.has_touched:
+            self.wake_readers()
+        return answer
+
+    def run(self, sha: str, keys_count: int, *inputs: Any) -> Any:
+        """Run a script at the server, as `execute` runs a command."""
+        answer = self.store.run(sha, keys_count, *inputs)
+        if self.store.has_touched:
+            self.wake_readers()
         return answer
 
     def wake_readers(self) -> None:
         """Answer the readers that waited for what was written since the last call."""
-        if self._blocked and self.store.touched():
+        if self.store.touched() and self._blocked:
             for reader in [*self._blocked]:
                 answers = reader.execute()
                 if reader.wait_ms(answers) is None:

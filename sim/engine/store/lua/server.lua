@@ -135,7 +135,7 @@ end
 
 local store = {}
 
-function store.set_time(microseconds)
+local function set_time(microseconds)
   clock.us = microseconds
   clock.ms = math.floor(microseconds / 1000)
 end
@@ -163,10 +163,17 @@ function store.restore(name)
   data.touched = {}
 end
 
--- Runs a command, and returns its answer in RESP.
-function store.command(name, ...)
+-- Returns an answer in RESP, and what else is to be done: "unknown" when there was a command that the store does not
+-- have, "touched" when streams got entries, nil for nothing.
+local function answered(is_done, value)
+  return resp(is_done, value), unknown and 'unknown' or data.touched[1] and 'touched' or nil
+end
+
+-- Runs a command at a time in Unix microseconds.
+function store.command(microseconds, name, ...)
+  set_time(microseconds)
   has_written = false
-  return resp(pcall(redis.call, name, ...))
+  return answered(pcall(redis.call, name, ...))
 end
 
 -- Returns the function of a script. Its functions and constants are made here, once: Redis makes them at each call.
@@ -191,22 +198,19 @@ function store.forget_scripts()
   scripts = {}
 end
 
--- Runs a script, and returns its answer in RESP.
-function store.run(sha, count, ...)
+-- Runs a script at a time in Unix microseconds; the inputs are `count` keys, and then the arguments.
+function store.run(microseconds, sha, count, ...)
   local script = scripts[sha]
   if not script then
     return '-NOSCRIPT No matching script. Please use EVAL.\r\n'
   end
+  set_time(microseconds)
   has_written = false
-  local given, key_names = {...}, {}
-  local arguments = {}
-  for index = 1, count do key_names[index] = given[index] end
-  for index = count + 1, #given do arguments[index - count] = given[index] end
-  environment.KEYS, environment.ARGV = key_names, arguments
+  environment.KEYS, environment.ARGV = {unpack({...}, 1, count)}, {select(count + 1, ...)}
   runs_script = true
   local is_done, answer = pcall(script)
   runs_script = false
-  return resp(is_done, answer)
+  return answered(is_done, answer)
 end
 
 function store.unknown()
