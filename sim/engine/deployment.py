@@ -30,6 +30,7 @@ class Deployment:
         self._processes: dict[str, Process] = {}
         self._deaths: list[Process] = []
         self._turn = 0
+        self._is_over = False
 
     async def start(self) -> None:
         """Start all processes, and let the faults strike them at their times."""
@@ -50,7 +51,8 @@ class Deployment:
         await self._within(process, self._system.webhook(arrival), f"webhook {arrival.id}")
 
     async def bury(self) -> None:
-        """End the tasks of all processes, after the run."""
+        """End the tasks of all processes, after the run: no more of them dies."""
+        self._is_over = True
         for process in [*self._deaths, *self._processes.values()]:
             if process.state != "running":
                 await process.bury()
@@ -123,7 +125,7 @@ class Deployment:
         It stands still at once, and is killed by code that does not run in it.
         """
         process = current_process()
-        if process is None or process.state != "running" or self._loop is None:
+        if process is None or process.state != "running" or self._loop is None or self._is_over:
             return
         if any(
             process.name in self._of_role(role) and self._world.faults.strikes(name)
