@@ -130,6 +130,16 @@ OF_PROCESSES: Sequence[FaultName] = (
 )
 """Faults that stop the code of a process."""
 
+OF_OUTSIDE: Sequence[FaultName] = (
+    "timer-dies",
+    "http-fails",
+    "ai-fails",
+    "ai-slow",
+    "channel-fails",
+    "acknowledgements-lost",
+)
+"""Faults of neither Redis nor processes, which every engine can do."""
+
 RENAMED: Mapping[str, FaultName] = MappingProxyType(
     {
         "away": "redis-away",

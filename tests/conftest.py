@@ -37,6 +37,17 @@ from sim.engine.store.server import StoreServer
 
 ServerOf = Callable[[str], EmbeddedRedis]
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests marked `newest_redis` on any other server to `make soak`."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("newest_redis"):
+            labels = {"redis_client", "real_redis", "label"} & item.callspec.params.keys()
+            if any(item.callspec.params[name] != REAL[-1] for name in labels):
+                item.add_marker(pytest.mark.soak)
+
+
 hypothesis.settings.register_profile(
     "ci",  # the same examples every time, so that a new failure comes from a change of the code
     max_examples=50,
@@ -101,10 +112,10 @@ async def _client_of(server: EmbeddedRedis) -> AsyncIterator[Redis]:
         yield client
 
 
-def store_client() -> Redis:
-    """Make a client of a new store of the simulator, on the running event loop, without latency."""
+def store_client(loop: asyncio.AbstractEventLoop | None = None) -> Redis:
+    """Make a client of a new store of the simulator without latency, for this event loop or the running one."""
     server = StoreServer(
-        asyncio.get_running_loop(),
+        loop or asyncio.get_running_loop(),
         clock_us=lambda: time.time_ns() // 1000,
         latency=parse_distribution("constant:0ms"),
         stream=Random,

@@ -11,7 +11,7 @@ from queue_core.durations import DurationError, format_duration_ms, parse_durati
 from queue_core.settings import PROFILES, RULE_OPTIONS, TurnRules
 from queue_core.text import suggestion
 from sim.engine.distributions import DistributionError, parse_distribution
-from sim.faults import Fault, check_overlaps
+from sim.faults import OF_OUTSIDE, Fault, check_overlaps
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -23,12 +23,12 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names it, its value and what is allowed."""
+    """Raised for a setting that cannot be used; the message has its name, its value and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimSettings(TurnRules):
-    """Everything that a replay depends on besides its recording and system.
+    """Settings on which a replay depends, besides its recording and system.
 
     The batching rules apply to the queue only; those of the older systems are fixed.
     `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
@@ -47,13 +47,21 @@ class SimSettings(TurnRules):
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         if self.engine not in ENGINES:
-            raise SettingsError(f"engine: there is no {self.engine!r}{suggestion(self.engine, ENGINES)}")
+            raise SettingsError(
+                f"--engine: there is no engine {self.engine!r}{suggestion(self.engine, ENGINES)}"
+            )
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
             words = format_duration_ms if rule.endswith("_ms") else str
             _in_range(option, getattr(self, rule), *limits[rule], words=words)
         check_overlaps(self.faults)
+        if self.engine == "fakeredis" and (
+            bad := [fault for fault in self.faults if fault.name not in OF_OUTSIDE]
+        ):
+            raise SettingsError(
+                f"--fault: --engine fakeredis has no {bad[0].name}; it has {', '.join(OF_OUTSIDE)}. Leave out --engine"
+            )
 
     def rules(self) -> dict[str, Any]:
         """Return the batching rules by name."""

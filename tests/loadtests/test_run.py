@@ -96,6 +96,7 @@ def test_several_processes_add_up_and_a_missed_threshold_is_an_exit_code(tmp_pat
     assert [missed["code"][:15] for missed in result["thresholds"] if not missed["ok"]] == ["acknowledgement"]
 
 
+@pytest.mark.soak
 def test_a_generator_that_falls_behind_makes_the_run_invalid(tmp_path: Path) -> None:
     code, result, output = run(
         tmp_path, "--scenario", "storm", "--max-generator-lag-p99", "0", locust=("--storm-users", "20")
@@ -122,7 +123,7 @@ def test_a_scenario_that_cannot_be_drawn_ends_the_run(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+@pytest.mark.parametrize("processes", [(), pytest.param(("--processes", "2"), marks=pytest.mark.soak)])
 def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
     tmp_path: Path, processes: tuple[str, ...]
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_run_that_locust_ends_early_has_a_result_for_what_was_sent(
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.soak
 def test_a_run_that_ends_before_its_load_has_no_result_and_says_so(tmp_path: Path) -> None:
     code, result, output = run(tmp_path, "--duration", "20s", locust=("--run-time", "1s"))
     assert code == 3, output

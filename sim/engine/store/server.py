@@ -61,7 +61,7 @@ class StoreServer:
         return StoreClient(self, name, self._stream(f"redis/{name}"), **options)
 
     def rest(self, name: str) -> RestRedis:
-        """Make a client that reaches the server over HTTP, one request a call; `name` names its stream of latencies."""
+        """Make a client that reaches the server over HTTP, by one request for each call."""
         stream = self._stream(f"rest/{name}")
 
         def carry(execute: Callable[[], Any], half_s: float, answered: asyncio.Future[Any]) -> None:

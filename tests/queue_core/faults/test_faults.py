@@ -283,6 +283,7 @@ async def test_a_user_who_never_stops_is_answered_all_the_same(redis_client: Red
 
 
 @on_newest
+@pytest.mark.newest_redis
 async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(redis_client: Redis) -> None:
     """Fault 29: he gets his turns one after the other; the others get theirs in between."""
     queue, bot = MessageQueue(redis_client, quick(max_batch=100)), Bot()
@@ -302,6 +303,7 @@ async def test_thousands_of_messages_of_one_user_and_what_others_wait_for_them(r
 
 
 @on_newest
+@pytest.mark.newest_redis
 async def test_ten_thousand_conversations_at_once(redis_client: Redis) -> None:
     """Fault 29."""
     queue, bot = MessageQueue(redis_client, quick(redis_deadline_ms=20_000, lock_ttl_ms=60_000)), Bot()

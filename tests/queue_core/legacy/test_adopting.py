@@ -100,6 +100,7 @@ async def test_a_message_that_the_queue_refuses_does_not_hold_up_the_others(
 
 
 @on_newest
+@pytest.mark.newest_redis
 async def test_many_leftovers_of_two_deployments_are_not_mixed_up(redis_client: Redis) -> None:
     world = World(redis_client)
     other = LegacyIntake(

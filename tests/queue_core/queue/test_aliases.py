@@ -500,6 +500,7 @@ async def test_reads_by_any_name(queue: MessageQueue, clock: Clock) -> None:
         assert await queue.aliases.names_of_user("bot", name) == [("bot", PHONE), ("bot", LID)]
 
 
+@pytest.mark.newest_redis
 async def test_forget_by_any_name_forgets_all(queue: MessageQueue, clock: Clock) -> None:
     for asked in (PHONE, LID):
         await queue.redis.flushall()
@@ -585,6 +586,7 @@ class TestJoinByEvent:
         assert await answer_all(queue, clock) == [("m2",)]
         assert await answer_all(queue, clock) == [("m1", "m3", "m4")]
 
+    @pytest.mark.newest_redis
     async def test_forget_by_the_old_number_forgets_the_new_one(
         self, queue: MessageQueue, clock: Clock
     ) -> None:

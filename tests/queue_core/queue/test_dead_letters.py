@@ -76,6 +76,7 @@ async def test_an_unknown_dead_letter(queue: MessageQueue, unknown: str) -> None
             await step(unknown)
 
 
+@pytest.mark.newest_redis
 async def test_more_dead_letters_than_a_page(queue: MessageQueue, clock: Clock) -> None:
     count = 450
     await asyncio.gather(*(queue.enqueue(message(f"m{number}", timestamp=1)) for number in range(count)))
@@ -106,6 +107,7 @@ async def test_a_dead_letter_is_found_by_its_id_without_reading_the_others(
     assert [await queue.dead_letter(letter.id) for letter in letters] == letters
 
 
+@pytest.mark.newest_redis
 async def test_the_oldest_are_moved_out_when_there_is_no_room_left(redis_client: Redis) -> None:
     queue = MessageQueue(redis_client, QueueSettings(dead_letters_max=450), clock=Clock())
     moved: list[dict[str, str]] = []

@@ -171,6 +171,7 @@ async def test_the_inventory_says_what_would_be_answered(queue: MessageQueue, cl
     )
 
 
+@pytest.mark.newest_redis
 async def test_the_inventory_of_more_than_a_page(queue: MessageQueue, clock: Clock) -> None:
     await asyncio.gather(*(queue.enqueue(message("m", str(phone))) for phone in range(450)))
     clock.now_ms += 1
@@ -239,6 +240,7 @@ async def test_messages_answered_without_the_queue_are_not_dropped_but_finished(
     assert await queue.active_conversations() == []
 
 
+@pytest.mark.newest_redis
 async def test_a_long_conversation_is_dropped_in_steps(queue: MessageQueue, clock: Clock) -> None:
     await enqueue(queue, [f"m{number}" for number in range(450)])
     clock.now_ms += HOUR_MS

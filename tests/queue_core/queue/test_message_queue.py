@@ -126,6 +126,7 @@ async def test_a_turn_is_due_by_a_rule_and_names_it(
     assert (batch.trigger, batch.due_at_ms - EPOCH_MS) == (trigger, due_ms)
 
 
+@pytest.mark.newest_redis
 async def test_a_user_who_never_stops_is_answered_again_and_again(queue: MessageQueue, clock: Clock) -> None:
     """Fault 28: a message every 700 ms for two minutes; nobody waits for longer than the window."""
     waits = []
@@ -300,6 +301,7 @@ async def test_hostile_names_work_like_others(
     assert len(await queue.pending(instance, phone)) == 1
 
 
+@pytest.mark.newest_redis
 async def test_the_oldest_of_many_messages_is_withdrawn(queue: MessageQueue) -> None:
     await asyncio.gather(*(queue.enqueue(message(f"m{number}", "1")) for number in range(1_200)))
     assert await queue.withdraw(message("m0", "1")) == "withdrawn"
@@ -317,6 +319,7 @@ async def test_ids_and_names_that_no_utf8_can_hold_are_withdrawn_too(queue: Mess
     assert await queue.withdraw(stored) == "withdrawn"
 
 
+@pytest.mark.newest_redis
 class TestManyMessages:
     async def test_5000_in_one_conversation(self, redis_client: Redis, clock: Clock) -> None:
         """Fault 33: Lua's unpack takes a few thousand values at most."""

@@ -30,6 +30,7 @@ async def work_until(queue: MessageQueue, clock: Clock, end_ms: int, *, kind: st
         clock.now_ms += step_ms
 
 
+@pytest.mark.newest_redis
 async def test_what_waits_for_a_backend_does_not_expire_when_it_is_to_probe(
     queue: MessageQueue, clock: Clock
 ) -> None:
@@ -42,6 +43,7 @@ async def test_what_waits_for_a_backend_does_not_expire_when_it_is_to_probe(
     assert outage.waiting == 62
 
 
+@pytest.mark.newest_redis
 async def test_what_comes_behind_a_turn_that_fails_alone_does_not_expire(
     queue: MessageQueue, clock: Clock
 ) -> None:
@@ -61,6 +63,7 @@ async def test_what_comes_behind_a_turn_that_fails_alone_does_not_expire(
     assert await queue.dead_letters() == []
 
 
+@pytest.mark.newest_redis
 async def test_a_turn_that_always_fails_fast_among_others_has_its_attempts_only(
     queue: MessageQueue, clock: Clock
 ) -> None:
@@ -81,6 +84,7 @@ async def test_a_turn_that_always_fails_fast_among_others_has_its_attempts_only(
 
 
 @pytest.mark.parametrize("number_bad", [2, 5])
+@pytest.mark.newest_redis
 async def test_turns_that_always_fail_hold_up_nobody_for_long(
     queue: MessageQueue, clock: Clock, number_bad: int
 ) -> None:
@@ -131,6 +135,7 @@ async def test_the_patience_ends_though_it_is_as_long_as_the_wait_for_a_worker(
     assert await ids_of_dead(queue) == ["ali-1"]
 
 
+@pytest.mark.newest_redis
 async def test_one_claim_gives_up_some_messages_and_the_next_goes_on(
     redis_client: Redis, clock: Clock
 ) -> None:

@@ -333,6 +333,7 @@ async def test_what_waits_is_not_expired_and_its_time_counts_anew_when_the_ai_is
 
 
 @pytest.mark.parametrize("users", [("ali",), USERS], ids=["alone", "away"])
+@pytest.mark.newest_redis
 async def test_patience_ends_in_a_dead_letter_that_says_so(
     redis_client: Redis, clock: Clock, users: tuple[str, ...]
 ) -> None:
@@ -372,6 +373,7 @@ async def test_without_room_for_dead_letters_what_waited_for_too_long_goes_on_wa
     assert (await queue.sizes()).dead_letters == 100
 
 
+@pytest.mark.newest_redis
 async def test_a_claim_visits_few_of_many_conversations_that_wait(queue: MessageQueue, clock: Clock) -> None:
     await go_away(queue, clock, ("ali", "bea"))
     users = [f"user-{number}" for number in range(450)]

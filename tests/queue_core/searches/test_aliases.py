@@ -10,17 +10,18 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 import pytest
-from fakeredis import FakeAsyncRedis, FakeServer
+from redis.asyncio import Redis
 
 from queue_core import Batch, LeaseLostError, MessageQueue, QueueMessage, QueueSettings
 from queue_core.queue.precedence import Precedence
 from queue_core.redis.scripts.loader import Call
 from queue_core.redis.transport import Transport
 from queue_core.waiting import cancel_all
+from tests.conftest import store_client
 from tests.queue_core.queue.conftest import Clock
 from tests.queue_core.searches.planting import plant
 
@@ -173,16 +174,15 @@ def _names(message: QueueMessage) -> list[str]:
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[Any]:
-    async with FakeAsyncRedis(server=FakeServer()) as client:
-        yield client
+async def store() -> Redis:
+    return store_client()
 
 
-async def search(fake: Any, partitions: int, seeds: Iterable[int]) -> None:
+async def search(store: Redis, partitions: int, seeds: Iterable[int]) -> None:
     """Search for a broken promise."""
     for seed in seeds:
-        await fake.flushall()
-        run = Search(fake, seed, partitions)
+        await store.flushall()
+        run = Search(store, seed, partitions)
         try:
             await run.run()
         except (AssertionError, LeaseLostError) as error:
@@ -192,8 +192,8 @@ async def search(fake: Any, partitions: int, seeds: Iterable[int]) -> None:
 
 
 @pytest.mark.parametrize("partitions", [1, 5])
-async def test_every_message_is_answered_once_and_in_order(fake: Any, partitions: int) -> None:
-    await search(fake, partitions, range(RUNS))
+async def test_every_message_is_answered_once_and_in_order(store: Redis, partitions: int) -> None:
+    await search(store, partitions, range(RUNS))
 
 
 @pytest.mark.parametrize(
@@ -204,17 +204,19 @@ async def test_every_message_is_answered_once_and_in_order(fake: Any, partitions
     ],
 )
 async def test_a_planted_bug_is_found(
-    fake: Any, monkeypatch: pytest.MonkeyPatch, script: str, sound: str, broken: str
+    store: Redis, monkeypatch: pytest.MonkeyPatch, script: str, sound: str, broken: str
 ) -> None:
     plant(monkeypatch, script, sound, broken)
     with pytest.raises(AssertionError, match="was answered before"):
-        await search(fake, 5, SOUGHT)
+        await search(store, 5, SOUGHT)
 
 
-async def test_a_conversation_that_does_not_wait_is_found(fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_conversation_that_does_not_wait_is_found(
+    store: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def begins(*_: Any) -> bool:
         return True
 
     monkeypatch.setattr(Precedence, "may_begin", begins)
     with pytest.raises(AssertionError, match="was answered before"):
-        await search(fake, 5, SOUGHT)
+        await search(store, 5, SOUGHT)

@@ -1,4 +1,4 @@
-"""The protocol as a state machine: any sequence of steps, on fakeredis and on real servers, keeps the invariants."""
+"""The protocol as a state machine: any sequence of steps keeps the invariants, on the simulator's store and Redis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from redis.asyncio import Redis
 
 from queue_core import Batch, QueueSettings, connect
-from tests.conftest import REAL, ServerOf
+from tests.conftest import REAL, ServerOf, store_client
 from tests.queue_core.searches.changes import What
 from tests.queue_core.searches.driver import Driver
 
@@ -50,10 +50,10 @@ queue_settings = st.builds(
 class QueueMachine(RuleBasedStateMachine):
     """Steps in any order by webhooks, by workers that hold, held or hold no more, by people, and time."""
 
-    def __init__(self, make_redis: Callable[[], Redis]) -> None:
+    def __init__(self, make_redis: Callable[[asyncio.AbstractEventLoop], Redis]) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.redis = make_redis()
+        self.redis = make_redis(self.loop)
         self.sent = 0
         self.changed = 0
 
@@ -277,28 +277,28 @@ async def _whole(step: Awaitable[Result]) -> Result:
     return await step
 
 
-def run(make_redis: Callable[[], Redis], *, examples: int, steps: int) -> None:
+def run(make_redis: Callable[[asyncio.AbstractEventLoop], Redis], *, examples: int, steps: int) -> None:
     run_state_machine_as_test(
         lambda: QueueMachine(make_redis),  # type: ignore[arg-type]  # hypothesis calls what it is given
         settings=hypothesis_settings(max_examples=examples, stateful_step_count=steps),
     )
 
 
-def fake() -> Redis:
+def fake(_: asyncio.AbstractEventLoop) -> Redis:
     return FakeAsyncRedis(server=FakeServer())
 
 
-def test_any_sequence_of_steps_keeps_the_invariants_on_fakeredis() -> None:
-    run(fake, examples=25, steps=40)
+def test_any_sequence_of_steps_keeps_the_invariants_on_the_simulators_store() -> None:
+    run(store_client, examples=25, steps=40)
 
 
 @pytest.mark.parametrize("label", [REAL[-1]])
 def test_any_sequence_of_steps_keeps_the_invariants_on_a_real_server(label: str, server_of: ServerOf) -> None:
-    run(lambda: connect(server_of(label).url), examples=25, steps=40)
+    run(lambda _: connect(server_of(label).url), examples=25, steps=40)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("label", ["fakeredis", *REAL])
 def test_a_long_search_finds_no_sequence_that_breaks_them(label: str, server_of: ServerOf) -> None:
-    run(fake if label == "fakeredis" else lambda: connect(server_of(label).url), examples=1_000, steps=80)
+    run(fake if label == "fakeredis" else lambda _: connect(server_of(label).url), examples=1_000, steps=80)

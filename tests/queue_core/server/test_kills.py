@@ -34,8 +34,17 @@ def gate_of(world: Outside, stage: str) -> Gate:
     return {"ai": world.before_ai, "send": world.before_send, "sent": world.after_send}[stage]
 
 
-@pytest.mark.parametrize("stage", ["ai", "send", "sent"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    ("stage", "how"),
+    [
+        ("ai", signal.SIGKILL),
+        ("send", signal.SIGSTOP),
+        ("sent", signal.SIGKILL),
+        pytest.param("ai", signal.SIGSTOP, marks=pytest.mark.soak),
+        pytest.param("send", signal.SIGKILL, marks=pytest.mark.soak),
+        pytest.param("sent", signal.SIGSTOP, marks=pytest.mark.soak),
+    ],
+)
 async def test_a_worker_dies_or_freezes_in_the_middle_of_a_turn(
     redis_server: EmbeddedRedis, tmp_path: Path, stage: str, how: signal.Signals
 ) -> None:

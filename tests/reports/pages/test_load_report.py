@@ -118,7 +118,7 @@ def test_a_prediction_is_drawn_over_what_was_measured() -> None:
     assert len(page.encode()) < 500_000
 
 
-@pytest.mark.parametrize("example", [*ALL, huge])
+@pytest.mark.parametrize("example", [*ALL, pytest.param(huge, marks=pytest.mark.soak)])
 def test_the_page_in_arabic_runs_from_right_to_left_and_is_as_sound(
     example: Callable[[], LoadResult],
 ) -> None:
