@@ -71,7 +71,7 @@ SENTENCES: Mapping[CauseCode, str] = {
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
     "process_died": marked(
-        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nobody else looks for "
+        "The process of %(system)s that held %(messages)s in memory, or was answering, died. Nothing else reads "
         "%(messages)s."
     ),
     "redis_lost_writes": marked("Redis lost its last writes, and %(messages)s with them."),
