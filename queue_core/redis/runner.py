@@ -82,7 +82,7 @@ class ScriptRunner(Transport):
     async def alone(self, call: Call[Result]) -> Result:
         """Run a call at once, in a round trip of its own; it may overtake gathered calls."""
         (answer,) = await self._execute([call])
-        return _result(call, answer)
+        return result_of(call, answer)
 
     async def load(self) -> None:
         """Check that the server answers, and has Lua. Raises QueueUnavailableError or UnsupportedRedisError."""
@@ -123,7 +123,7 @@ class ScriptRunner(Transport):
             if future.done():
                 continue
             try:
-                future.set_result(_result(call, answer))
+                future.set_result(result_of(call, answer))
             except Exception as error:  # noqa: BLE001 - an error reply, or an answer that cannot be read
                 future.set_exception(error)
 
@@ -180,7 +180,8 @@ def _without_script(answers: Sequence[Any]) -> list[int]:
     return [index for index, answer in enumerate(answers) if isinstance(answer, exceptions.NoScriptError)]
 
 
-def _result(call: Call[Result], answer: Any) -> Result:
+def result_of(call: Call[Result], answer: Any) -> Result:
+    """Return what an answer says. Raises the queue's errors for an error reply."""
     if isinstance(answer, Exception):
         newer = _NEWER_LAYOUT.search(str(answer))
         raise (newer_layout(int(newer[1])) if newer else explain(answer)) from answer

@@ -225,7 +225,7 @@ _CONTRADICTIONS = {
         "load", "batches", "sizes", value={"²": 1}
     ),
     "a fault ends before it starts - at `$.faults[0]`": _broken(
-        "load", "faults", value=[{"code": "kill-worker", "start_s": 9.0, "end_s": 2.0}]
+        "load", "faults", value=[{"code": "worker-dies", "start_s": 9.0, "end_s": 2.0}]
     ),
     "a recommendation and a reason for none are both there, or both missing - at `$.no_recommendation`": _broken(
         "sweep", "no_recommendation", value=None

@@ -15,10 +15,12 @@ from typing import Any
 
 from queue_core.recording.format import Arrival, Recording
 from reports.results.causes import CauseCode
+from reports.results.faults import FaultName
 from reports.results.replay import Run
 from sim.engine.distributions import Distribution
 from sim.engine.settings import SimSettings
 from sim.engine.world import World
+from sim.faults import Fault
 from sim.replay import replay
 from sim.systems import System, all_systems
 from sim.systems._buffer import BufferSystem
@@ -56,8 +58,9 @@ class Race:
     reorders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ai: tuple[str, ...] = ("7s",)
     latency: str = "100ms"
-    strikes: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
-    rates: Mapping[str, float] = field(default_factory=dict)
+    strikes: Mapping[FaultName, tuple[bool, ...]] = field(default_factory=dict)
+    rates: Mapping[FaultName, float] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
     slow_calls: Mapping[int, float] = field(default_factory=dict)
     doubles: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
@@ -93,7 +96,7 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
     settings = SimSettings(
         ai=f"constant:{race.ai[0]}",
         redis_latency=f"constant:{race.latency}",
-        faults=rates,
+        faults=tuple(Fault(name, rate=rate) for name, rate in rates.items()) + race.faults,
         seed=1,
         of_systems={system: race.options} if system != QUEUE else {},
     )
@@ -145,7 +148,7 @@ class _OneAfterAnother(Distribution):
 def _stage(world: World, race: Race) -> None:
     world.ai._service_time = _OneAfterAnother([float(time.removesuffix("s")) * 1000 for time in race.ai])
     for fault, strikes in race.strikes.items():
-        world._fault_streams[fault] = _ByNumber(strikes)
+        world.faults.streams[fault] = _ByNumber(strikes)
 
 
 RACES: tuple[Race, ...] = (
