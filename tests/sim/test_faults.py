@@ -53,7 +53,9 @@ def test_a_fault_that_cannot_be_used_is_refused_with_what_to_write(tool: Tool, t
 
 
 def test_workers_may_die_together_and_one_fault_may_follow_another() -> None:
-    assert len(parse_faults(["worker-dies@5s,worker-dies@5s,redis-away@5s:5s,redis-hangs@11s:1s"], "load")) == 4
+    assert (
+        len(parse_faults(["worker-dies@5s,worker-dies@5s,redis-away@5s:5s,redis-hangs@11s:1s"], "load")) == 4
+    )
 
 
 def test_the_help_of_each_tool_lists_its_faults() -> None:
