@@ -87,7 +87,7 @@ class BullDelayOptions:
 
 @dataclass(slots=True)
 class _Job:
-    """What BullMQ knows of a job through Redis, so that a worker that starts finds it. No race touches it."""
+    """Facts about a job that Redis keeps, so that a worker that starts finds them. No race touches them."""
 
     due_ms: int | None
     """Time at which a worker looks at it; None while it is active or failed."""
