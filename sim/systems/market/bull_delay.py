@@ -224,8 +224,8 @@ class BullDelay(MarketSystem):
                     await self.reply(job, facts.messages, "timer", due_ms)
                     await self._of_worker.delete(job)
                     facts.messages = ()
-                    if facts.due_ms is None:
-                        self._jobs.pop(job, None)
+                    if self._jobs.get(job) is facts:  # else a new job has the name already
+                        del self._jobs[job]
         except (AiError, ChannelError):
             await self._fail(job, facts)
         except RedisError:
