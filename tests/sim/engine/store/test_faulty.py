@@ -26,7 +26,7 @@ def met(faults: str, test: Test) -> tuple[Any, int]:
 
     async def main(loop: SimLoop) -> Any:
         injector = Injector(
-            parse_faults([faults], "sim"), now_ms=lambda: loop.env.now, stream=lambda purpose: Random(purpose)
+            parse_faults([faults], "sim"), now_ms=lambda: loop.env.now, stream=Random
         )
         server = FaultyServer(
             loop,
@@ -40,7 +40,8 @@ def met(faults: str, test: Test) -> tuple[Any, int]:
         result = await test(server, server.client("worker-1", socket_timeout=1.0))
         return result, injector.results()[0]["struck"]
 
-    return run(main)
+    outcome: tuple[Any, int] = run(main)
+    return outcome
 
 
 async def _outcome(call: Awaitable[Any]) -> Any:
