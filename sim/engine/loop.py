@@ -107,7 +107,7 @@ class _Handle(asyncio.TimerHandle):
     ) -> None:
         self._when = when_s
         self._callback: Callable[..., Any] | None = callback
-        self._args: tuple[Any, ...] | None = args
+        self._args: tuple[Any, ...] | None = args  # type: ignore[assignment]  # None once it is cancelled
         self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
         self._repr = self._source_traceback = None
@@ -120,8 +120,7 @@ class _Handle(asyncio.TimerHandle):
 class SimLoop(asyncio.BaseEventLoop):
     """An asyncio event loop in simulated time. `time()` is `env.now / 1000`, in seconds.
 
-    Its queue of callbacks, its timers and its turns replace those of BaseEventLoop, which do much that a simulation does
-    not need.
+    Its callbacks, timers and turns replace those of BaseEventLoop, which do much that a simulation does not need.
     """
 
     def __init__(self, env: SimEnvironment | None = None) -> None:

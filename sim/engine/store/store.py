@@ -139,12 +139,14 @@ class Store:
         raise UnknownCommandError(f"SCRIPT {subcommand.decode()}")
 
     def _read(self, answer: bytes | tuple[bytes, bytes]) -> Any:
-        if type(answer) is tuple:
-            answer, further = answer
+        if isinstance(answer, tuple):
+            words, further = answer
             if further == b"unknown":
                 raise UnknownCommandError(self._unknown().decode())
             self.has_touched = further is not None
-        self._reader.feed(answer)
+            self._reader.feed(words)
+        else:
+            self._reader.feed(answer)
         return self._reader.gets()
 
 
