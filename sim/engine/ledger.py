@@ -201,6 +201,13 @@ class Ledger:
             entry.loss["at_ms"] = self._now_ms()
             self.note(conversation, message_id, "lost")
 
+    def lose_at_end(self, conversation: Conversation, message_id: str, cause: Cause) -> None:
+        """Note that the message waits where nothing reads it, as the end of the run shows. The first cause stays."""
+        entry = self.entry(conversation, message_id)
+        if entry.loss is None and not entry.answered_at_ms:
+            entry.loss = cause.copy()
+            self.note(conversation, message_id, "lost")
+
     def note(
         self, conversation: Conversation, message_id: str, code: StepCode, **values: Unpack[StepValues]
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -39,6 +39,8 @@ class SimSettings(TurnRules):
     ai: str = "lognormal:4.5s:9s"
     redis_latency: str = "lognormal:5ms:15ms"
     faults: tuple[Fault, ...] = ()
+    of_systems: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Settings of single systems, by the system's name, as they are typed (`sim.engine.options`)."""
 
     def __post_init__(self) -> None:
         for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):

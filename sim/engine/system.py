@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from queue_core.recording.format import Arrival
 from reports.results.causes import Cause
 from reports.results.replay import Refusal
 from sim.engine.ledger import Conversation
+from sim.engine.options import NoOptions
 
 if TYPE_CHECKING:
     from sim.engine.world import World
@@ -37,6 +38,10 @@ class System(ABC):
     processes: ClassVar[Sequence[str]] = ("bot",)
     """Names of its processes. Faults strike those whose names begin with `web` (webhooks come to the first one) or
     `worker`; a system without such names has one process, which does both."""
+    options_type: ClassVar[type[Any]] = NoOptions
+    """Settings of its own, as `sim.engine.options` declares them."""
+    is_market: ClassVar[bool] = False
+    """True for a system that others run, which is replayed only where it is asked for."""
 
     def __init__(self, world: World) -> None:
         self.world = world

@@ -26,6 +26,7 @@ class StoreClient(redis.asyncio.Redis):
 
     def __init__(self, server: StoreServer, name: str, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
+        self.connection_pool = None  # type: ignore[assignment]  # there are no connections
         self._server = server
         self._name = name
         self._latencies = latencies
@@ -68,8 +69,9 @@ class StoreClient(redis.asyncio.Redis):
         server.send(_Commands(self._name, server.half_trip_s(self._latencies), answered, server, commands))
         if self._timeout_s is None:
             return await answered
+        block_ms = _block_ms(commands[0]) or 0  # a read that blocks has a connection with a longer timeout
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + block_ms / 1000):
                 return await answered
         except TimeoutError:
             raise redis.exceptions.TimeoutError("Timeout reading from the simulated Redis") from None

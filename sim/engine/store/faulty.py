@@ -92,8 +92,11 @@ class FaultyServer(StoreServer):
         super().send(request)
         if strikes("late-copies"):
             self.later(self._draws.uniform(*LATE_MS) / 1000, self._execute_copy, request)
+
+    def _arrive(self, request: Request) -> None:
         if self._outage == "hangs" and request.is_over_http:
             self._time_out(request)
+        super()._arrive(request)
 
     def _serve(self, request: Request) -> None:
         fault = self._faults.drawn("scripts-abort")

@@ -46,7 +46,9 @@ class Race:
 
     `ai` are the service times of calls, in order; the last one is repeated. `strikes` lists for a fault whether it
     strikes at its first occasion, its second, and so on; `rates` is for faults that always strike. `slow_calls` are
-    round trips in ms of an old system's calls of Redis, by the number of the call, from 1.
+    round trips in ms of an old system's calls of Redis, by the number of the call, from 1. For systems of the market:
+    `doubles` and `dead` are the messages that are answered twice and dead-lettered, and `options` are the system's
+    settings.
     """
 
     name: str
@@ -59,6 +61,9 @@ class Race:
     rates: Mapping[FaultName, float] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     slow_calls: Mapping[int, float] = field(default_factory=dict)
+    doubles: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def said(*messages: tuple[int, str], instance: str = "bot", phone: str = "1") -> tuple[Arrival, ...]:
@@ -91,6 +96,7 @@ def play(race: Race, system: str, prepare: Callable[[System], None] | None = Non
         redis_latency=f"constant:{race.latency}",
         faults=tuple(Fault(name, rate=rate) for name, rate in rates.items()) + race.faults,
         seed=1,
+        of_systems={system: race.options} if system != QUEUE else {},
     )
     system_class: Any = all_systems()[system]
 
