@@ -1,4 +1,4 @@
-"""The command line: `python -m loadtests stack`, `run`, `validate`, `sink`."""
+"""Command line: `python -m loadtests stack`, `run`, `validate`, `sink`."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ _PLAIN_WORDS = (
     (r"expected one argument$", "its value is missing"),
     (r"ignored explicit argument '.*'$", "it takes no value"),
 )
-"""Messages of argparse, and plain words for them."""
+"""Messages of argparse, and plain words that replace them."""
 
 
 def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
-        raise ValueError(f"{text!r} is not a size of memory: write it as in 50mb")
+        raise ValueError(f"{text!r} is not a memory size: write it as in 50mb")
     return text
 
 
@@ -83,14 +83,18 @@ _AI = Option(
     _service_time,
 )
 _SEND = Option(
-    "send", "SPEC", SEND_DEFAULT, "time that WhatsApp takes to answer a send, as --ai", _service_time
+    "send",
+    "SPEC",
+    SEND_DEFAULT,
+    "time that WhatsApp takes to answer a send, in the form of --ai",
+    _service_time,
 )
 _AI_ERRORS = Option("ai-errors", "P", 0, "probability that the AI answers 500, from 0 to 1", number(0, 1))
 _SEED = Option("seed", "N", SEED_DEFAULT, "equal seeds draw equal times", whole(0, SEED_MAX))
 _OUT = Option("out", "DIR", OUT, "folder for all files", folder)
 _STACK = (
     Option("workers", "N", 1, "number of workers", whole(1, WORKERS_MAX)),
-    Option("redis-memory", "SIZE", "50mb", "limit of Redis's memory, such as 500mb", _memory),
+    Option("redis-memory", "SIZE", "50mb", "limit on Redis's memory, such as 500mb", _memory),
     _AI_ERRORS,
 )
 _RUN = (Option("chaos", "PLAN", "", "faults, see below", _faults), _OUT)
@@ -221,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     return top
 
 
-# The commands.
+# Commands.
 
 
 def _stack(options: argparse.Namespace) -> int:
@@ -261,7 +265,7 @@ def _check_load(options: argparse.Namespace, plan: tuple[Fault, ...]) -> None:
     """Refuse a load that cannot be carried out before anything starts. Raises PlanError, ScheduleError."""
     passed_on = {word.partition("=")[0] for word in options.locust_options}
     if passed_on & {"--scenario", "--duration", "--recording"}:
-        return  # Locust checks what it alone is told
+        return  # Locust checks options that only it gets
     scenario, duration_text, recording = (
         value_for_locust(options, name) for name in ("scenario", "duration", "recording")
     )
@@ -363,7 +367,7 @@ def _sink_settings(options: argparse.Namespace) -> SinkSettings:
 
 
 def _send_of(options: argparse.Namespace) -> str:
-    """Return the time that a send takes; `validate` has none, since the simulator's sends take none."""
+    """Return the time that a send takes; for `validate` it is 0, since the simulator's sends take no time."""
     send: str = getattr(options, "send", SEND_DEFAULT)
     return send
 

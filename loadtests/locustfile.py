@@ -1,10 +1,10 @@
-"""The locustfile: sends webhooks on a schedule, without waiting for answers, then writes the result.
+"""Locustfile that sends webhooks on a schedule, without waiting for answers, then writes the result.
 
 With `--master/--worker` or `--processes` the master draws the schedule, distributes it by conversation, and keeps the
 account. Locust's number of users has no effect.
 
-A load that is ended early (`--run-time`, the button Stop) has a result for the messages that were sent. An interrupt
-(Ctrl-C) leaves no result.
+A load that is ended early (`--run-time`, the button Stop) has a result for the messages that were sent. After an
+interrupt (Ctrl-C) there is no result.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _log = logging.getLogger("loadtests")
 
 
 class WhatsApp(User):
-    """A user that does nothing: Locust does not run without users, but the generator sends the messages."""
+    """User that does nothing. Locust does not run without users, but the generator sends the messages."""
 
     wait_time = constant(1)
 
@@ -111,7 +111,7 @@ def _settle(environment: Environment, account: Account) -> None:
         _log.exception("there is no result, because of an unexpected error")
     account.settled.set()
     if environment.load.has_ended:  # type: ignore[attr-defined]
-        return  # somebody ended the load, and Locust goes on by itself
+        return  # the load was ended before, and Locust ends by itself
     runner = environment.runner
     assert runner is not None
     if environment.web_ui is None:

@@ -1,12 +1,12 @@
-"""The surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
+"""Surroundings of a load: the stack's settings, the faults, and the usage of CPU and memory.
 
-`python -m loadtests run` and Locust's process share a folder with these files. The command writes all but
+`python -m loadtests run` and Locust's process share a folder with these files. The command writes all of them except
 `started`, which Locust's process writes; that process also reads all of them into the result.
 
 - `surroundings.json`: Surroundings, written before the start;
 - `started`: Unix time of the start of the load;
 - `faults.json`: a list of InjectedFault, rewritten when a fault begins, kills or ends;
-- `usage.jsonl`: a UsageSample each second.
+- `usage.jsonl`: a UsageSample for each second.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A reader of JSON objects and lists as language models write them.
+"""Reader of JSON objects and lists as language models write them.
 
 Beyond JSON it accepts: trailing and missing commas, comments, single and typographic quotes, keys without quotes,
 literals as Python writes them, unescaped quotes inside a string, and objects that end in the middle.
@@ -19,13 +19,13 @@ from queue_core.message import well_formed
 CHARACTERS_MAX = 32_768
 """Limit on the length of an object that is not clean JSON; the rest is not read."""
 DEPTH_MAX = 32
-"""Limit on nesting. Clean JSON is read without its deeper values; other text that is deeper is not an object."""
+"""Limit on nesting. Clean JSON is read without its deeper values; other text with deeper nesting is not read."""
 
 QUOTES_MAX = 10_000
-"""Limit on the quotes that are looked at in one object. A string whose end is missing is searched to the end of the
-text; many such strings would take a time that grows with the square of the length."""
+"""Limit on the quotes that are looked at in one object. A string without an end is searched to the end of the text, so
+many such strings would take quadratic time."""
 ENTRIES_MAX = 5_000
-"""Limit on the number of objects, their keys, and lists in clean JSON. Of a longer list the last objects are read."""
+"""Limit on the objects, keys and lists in clean JSON, together. Of a longer list the last objects are read."""
 UNQUOTED_MAX = 4_000
 """Limit on the length of a string whose first quote is missing."""
 
@@ -34,7 +34,7 @@ _KEY = re.compile(
     r"(?:[\"'“]([^\"'“”\\{}\n]{0,64})[\"'”]|[\"'“]?((?:\$|[^\W\d])[\w$-]{0,63})[\"'”]?)"
     r"(?:\s{0,100}(?:=>|:\.?)|(?<=[\"'”])\s{1,100}(?=[\"'“]))"
 )
-"""A key and its colon; one quote, or between two strings the colon, may be missing."""
+"""Key with its colon. One quote may be missing, or the colon between two strings."""
 _CUT_KEY = re.compile(r"[\"'“]?([^\"'“”\\{}:,\n]{0,64})[\"'”]?\s{0,100}\Z")
 _BARE = re.compile(r"[^\s,\]}{\[\"'“”]{1,100}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
@@ -53,8 +53,8 @@ _TELLING_QUOTES = {
     quote: re.compile(rf"{pattern.pattern}(?:(?=[\s}}\]`/,\"'“]|\Z)|(?<=,.)|(?<=,..)|(?<=,...))", re.DOTALL)
     for quote, pattern in _QUOTES.items()
 }
-"""Patterns that skip quotes which, by the characters beside them, neither end the string nor follow its end. That is
-much faster than to look at each."""
+"""Patterns that skip quotes which, by the characters beside them, neither end the string nor follow its end. This is
+much faster than looking at each quote."""
 _AFTER_STRING = re.compile(
     r"\s{0,200}(?:\Z|[}\]]|```|/[/*]|,\s{0,200}(?:[}/]|\Z|(?:\$|[^\W\d])[\w$-]{0,63}\s{0,100}:)"
     r"|,?\s{0,200}[\"'“](?:\$|[^\W\d])[\w$ -]{0,63}[\"'”]\s{0,100}:|,\s{0,200}[\"'“][\w$ -]{0,64}[\"'”]?\s{0,100}\Z)"
@@ -69,7 +69,7 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 
 
 class LooseValue(msgspec.Struct, frozen=True, kw_only=True):
-    """An object or a list in a text, or its beginning. No string in it holds a lone surrogate."""
+    """Object or list in a text, or its beginning. Its strings have no lone surrogates."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ class LooseValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LooseObject(LooseValue, frozen=True, kw_only=True):
-    """An object in a text, or its beginning."""
+    """Object in a text, or its beginning."""
 
     value: dict[str, Any]
     cut_key: str = ""
@@ -155,7 +155,7 @@ def clean(value: Any, depth: int = DEPTH_MAX) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Returns True if a value has parts that lie deeper than DEPTH_MAX; empty ones do not count."""
+    """Returns True if a value has parts nested deeper than DEPTH_MAX; empty parts do not count."""
     level = [value]
     for _ in range(DEPTH_MAX + 1):
         level = [
@@ -170,13 +170,13 @@ def _is_deep(value: Any) -> bool:
 
 
 class _Pruner:
-    """Reducer of a value to a number of objects and keys. Texts in lists cost nothing, and stay."""
+    """Reducer of a value to a limited number of objects and keys. Texts in lists do not count, and stay."""
 
     def __init__(self, entries: int) -> None:
         self._left = entries
 
     def pruned(self, value: Any) -> Any:
-        """Returns the value without what exceeds the number; None in the place of an object too many."""
+        """Returns the value without the entries over the limit; None replaces an object over it."""
         if isinstance(value, dict):
             self._left -= 1
             kept = list(islice(value.items(), max(self._left, 0)))
@@ -195,7 +195,7 @@ class _Pruner:
 
 
 class _NoObjectError(Exception):
-    """Raised where the text turns into prose, or is too broken to tell what was meant."""
+    """Raised where the text turns into prose, or is too broken to be understood."""
 
 
 class _Reader:
@@ -317,7 +317,7 @@ class _Reader:
         self.is_whole = False
         self.at = self._end
         body = self._text[start : self._end].rstrip()
-        if body.endswith("```") and body.count("```") % 2:  # closes the fence that the object stands in
+        if body.endswith("```") and body.count("```") % 2:  # closes the fence around the object
             body = body.removesuffix("```").rstrip()
         return _unescaped(_CUT_ESCAPE.sub("", body, count=1))
 

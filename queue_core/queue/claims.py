@@ -1,4 +1,4 @@
-"""Claims of workers: each has a number, is repeated until it is answered, and its answer becomes batches."""
+"""Claims of workers. A claim has a number and is repeated until Redis answers it; its answer becomes batches."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
 
     batches: tuple[Batch, ...]
     given_up: int
-    """Number of messages that became dead letters in this step."""
+    """Number of messages that became dead letters in this claim."""
     now_ms: int
     next_due_ms: int | None
     """Time at which a conversation of this partition needs attention, perhaps in the past; None when none waits."""
     spared: int = 0
-    """Number of leases that ran out and were not taken over yet, since their holders may still renew them."""
+    """Number of leases that ran out but were left alone, since their holders may still renew them."""
     news: tuple[OutageNews, ...] = ()
     """Backends that went away or came back; each change is in the answer of one claim."""
     damaged: int = 0
-    """Number of keys that were damaged and moved aside in this step."""
+    """Number of damaged keys that this claim moved aside."""
 
 
 class Claims:
-    """Claims of one queue. `new_id` makes an id for each; `time` is Redis's as the queue knows it."""
+    """Claims of one queue. `new_id` makes the id of each claim; `time` estimates Redis's clock."""
 
     def __init__(self, access: Access, time: ServerTime, new_id: Callable[[], str]) -> None:
         self._access = access
@@ -57,7 +57,7 @@ class Claims:
         """Ids of claims whose answers were lost, to be repeated."""
         self._numbers: Counter[_Claimer] = Counter()
         self._runs: dict[_Claimer, str] = {}
-        """Id of the first claim, which names the run of a processor: numbers of other runs are not compared."""
+        """Id of each processor's first claim, which names its run. Redis compares numbers of claims of one run."""
 
     async def claim(
         self,
@@ -116,8 +116,8 @@ class Claims:
         """Read the batches of a claim; messages that cannot be read become dead letters."""
         if answer.damaged:
             _log.error(
-                "%s had been changed by something else and could not be used; moved aside: see `damaged list`",
-                quantity(answer.damaged, "key"),
+                "moved %s aside that something other than the queue had changed: see `damaged list`",
+                quantity(answer.damaged, "unusable key"),
             )
         batches = []
         given_up = answer.given_up
@@ -143,17 +143,17 @@ class Claims:
         )
 
     async def _may_begin(self, leased: LeasedAnswer) -> bool:
-        """Return False if other messages of the user come first, or if Redis did not say; then the lease runs out."""
+        """Return False if other messages of the user come first. Also if Redis cannot be asked; the lease runs out."""
         try:
             return await self._precedence.may_begin(leased)
         except QueueError as error:
-            _log.warning("lease %d is left alone: %s", leased.token, error)
+            _log.warning("lease %d is left to run out: %s", leased.token, error)
             return False
 
     async def _discard(self, leased: LeasedAnswer, contents: list[QueueMessage | None]) -> int:
-        """Make dead letters of unreadable messages. Returns how many are left; -1 if Redis did not do it.
+        """Make dead letters of unreadable messages. Returns the number of messages left, or -1 if Redis failed.
 
-        Then the lease runs out, and a later claim returns the batch again.
+        After a failure the lease runs out, and a later claim returns the batch again.
         """
         access = self._access
         call = scripts.Discard(

@@ -33,8 +33,8 @@ class Doorbell:
     async def listen(self) -> None:
         """Run until cancelled. Rings at the start, and at each new entry of the stream.
 
-        Reads the last entry again after each silence: after a failover it may be older than the one waited for, and a
-        client that reconnects by itself does not report it.
+        Reads the last entry again after each wait without a ring: after a failover the stream may end at an older
+        entry, and a client that reconnects by itself does not report the failover.
         """
         heard: bytes | str | None = None
         while True:

@@ -48,11 +48,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Pass:
-    """Batches in work, and counts of those that ended. `run` is a pass without end."""
+    """Batches in work, and counts of those that ended. `run` makes one endless pass."""
 
     group: asyncio.TaskGroup
     patience_s: float = math.inf
-    """Longest time to try to record the end of a batch in Redis; then it is left to the next worker."""
+    """Longest time to try to record the end of a batch in Redis; after that the batch is left to the next worker."""
     in_work: dict[Attempt, asyncio.Task[Outcome]] = field(default_factory=dict)
     error: QueueError | None = None
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -76,8 +76,8 @@ class _Pass:
 class Processor:
     """Worker that runs `handle` and `send` on everything that becomes due, up to `concurrency` conversations at once.
 
-    Without `send` the handler sends too, and a crash in it repeats all of it. `stop` waits `grace_s` for batches in
-    work before it hands them back. `processor_id` must differ between processes.
+    Without `send`, the handler sends the reply itself, and after a crash in it all its work is repeated. `stop` waits
+    `grace_s` for batches in work before it hands them back. `processor_id` must differ between processes.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Processor:
         observer: ProcessingObserver | None = None,
     ) -> None:
         if concurrency < 1:
-            raise ValueError(f"concurrency is {concurrency}, must be at least 1")
+            raise ValueError(f"concurrency is {concurrency}, but must be at least 1")
         self.processor_id = processor_id or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.concurrency = concurrency
         self.grace_s = grace_s
@@ -105,7 +105,7 @@ class Processor:
         self._sent: dict[_Conversation, Attempt] = {}
         """Attempts that sent a reply, or parts of it, and could not record it, oldest first."""
         self._look_s = self._settings.lock_ttl_ms / 8000
-        """Time between two looks at leases that are not renewed: LOOK_MS of claim.lua."""
+        """Time between two looks at expired leases; claim.lua calls it LOOK_MS."""
         self._slots_claimed_for = 0
         self._slot_freed = asyncio.Event()
         self._doorbells = [Doorbell(queue.redis, partition.wake) for partition in queue.keys.partitions]
@@ -142,24 +142,24 @@ class Processor:
     async def process_all_queues(self) -> ProcessingReport:
         """Make one pass over everything that is due now, for callers on a schedule.
 
-        Raises QueueUnavailableError when Redis went away, after the batches claimed before have ended. A batch
-        whose end cannot be recorded in Redis within the length of a lease is recorded by this processor's next pass,
-        or left to another worker. Raises RuntimeError after `stop`.
+        Raises QueueUnavailableError when Redis goes away, once the batches that were claimed before have ended. If the
+        end of a batch cannot be recorded in Redis within the length of a lease, this processor's next pass records it,
+        or another worker takes the batch over. Raises RuntimeError after `stop`.
         """
         return await self._one_pass(range(len(self._doorbells)), None)
 
     async def process_conversation(self, instance_name: str, user_phone: str) -> ProcessingReport:
         """Make a pass over one conversation, if it is due; otherwise the report says when it will be due.
 
-        `next_due_ms` is that conversation's; errors are those of `process_all_queues`. If the answer to an earlier
-        claim of this processor was lost, the conversations that it leased are worked on as well.
+        `next_due_ms` is the time of that conversation. Raises the errors of `process_all_queues`. If the answer to an
+        earlier claim of this processor was lost, it also works on the conversations that the claim leased.
         """
         only = await self._queue.aliases.conversation_of(instance_name, user_phone)
         return await self._one_pass([self._queue.keys.of(*only).partition], only)
 
     async def _one_pass(self, partitions: Iterable[int], only: tuple[str, str] | None) -> ProcessingReport:
         if self._stopping:
-            raise RuntimeError("this processor was stopped: it claims no more; make a new one")
+            raise RuntimeError("this processor was stopped and does not claim any more: make a new one")
         await self._record_sent_batches()
         next_due: list[int] = []
         async with self._working(patience_s=self._settings.lock_ttl_ms / 1000) as work:
@@ -243,9 +243,9 @@ class Processor:
             await self._hand_back_unanswered(partition)
 
     async def _claim(self, partition: int, work: _Pass, only: tuple[str, str] | None = None) -> Claimed:
-        """Claim for this partition's share of the free slots, and start the batches.
+        """Claim as many conversations as this partition's share of the free slots, and start the batches.
 
-        When cancelled, it waits for the answer first, so that it can hand the leases back.
+        When cancelled, it first waits for the answer, so that it can hand the leases back.
         """
         limit = -(-self._free_slots() // len(self._doorbells))
         claim = asyncio.ensure_future(
@@ -318,7 +318,7 @@ class Processor:
             claimed = await self._queue.claim(self.processor_id, limit=0, partition=partition)
             await self._hand_back_all(claimed.batches)
         except QueueError as error:
-            _log.warning("the last claim was not answered; its leases run out by themselves: %s", error)
+            _log.warning("Redis did not answer the last claim; its leases will run out: %s", error)
 
     async def _hand_back_all(self, batches: Iterable[Batch]) -> None:
         await asyncio.gather(*(self._attempts.hand_back(Attempt(batch, 0.0)) for batch in batches))
@@ -329,8 +329,8 @@ class Processor:
     async def _wait_for_slot(self, partition: int, work: _Pass) -> None:
         """Wait until a slot is free, or until a stop. Meanwhile make claims that lease nothing (limit 0).
 
-        They show that Redis was looked at without a gap. Otherwise a lease that ran out would never be taken over
-        where all slots are always in use.
+        These claims record that a worker looked at Redis without a gap. Otherwise an expired lease would never be taken
+        over where all slots are always in use.
         """
         clock = asyncio.get_running_loop().time
         next_look = clock() + self._look_s
@@ -374,7 +374,7 @@ class Processor:
         self._ended(attempt, work, await self._attempts.hand_back(attempt))
 
     def _ended(self, attempt: Attempt, work: _Pass, outcome: Outcome) -> None:
-        """Count and report an attempt that is over. Remember it if it sent something that Redis does not know of."""
+        """Count and report an attempt that is over. Remember it if it sent a reply that Redis has not noted."""
         self._renewals.failed.discard(attempt)
         if outcome == "lost" and (attempt.stage == "complete" or attempt.parts_sent):
             self._sent[_conversation_of(attempt.batch)] = attempt

@@ -34,7 +34,7 @@ _pack = _fastest_pack()
 
 
 class _FastPipelines:
-    """Connection that packs whole pipelines. redis-py packs single commands, which may hold other types."""
+    """Connection that packs pipelines itself. redis-py packs single commands, which may hold other types."""
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
         return [b"".join(_pack(tuple(command)) for command in commands)]
@@ -58,8 +58,8 @@ _CONNECTIONS = {"redis": _TcpConnection, "rediss": _TlsConnection, "unix": _Unix
 def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 32) -> Redis:
     """Return a client for `redis://`, `rediss://` or `unix://`; it connects when first used.
 
-    It retries once: every script is idempotent, and longer waits are for the caller to decide. The pool waits for a
-    free connection instead of failing. Raises InvalidSettingsError for an unusable URL; the message shows no password.
+    The client retries a command once, since every script is idempotent; callers decide on longer waits. The pool waits
+    for a free connection instead of failing. Raises InvalidSettingsError for an unusable URL, without its password.
     """
     scheme, separator, _ = url.partition("://")
     scheme = scheme.lower()
@@ -70,7 +70,7 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
     keepalive = {} if scheme == "unix" else {"socket_keepalive": True}
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # each raises ValueError when it cannot be read
+        host, _ = parts.hostname, parts.port  # each raises ValueError if it is malformed
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections_max,
@@ -83,12 +83,14 @@ def connect(url: str, *, socket_timeout_s: float = 5.0, connections_max: int = 3
         )
         pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py; does not connect; raises TypeError for an unknown option
     except (ValueError, TypeError):
-        # The cause may quote part of a password: if it is not encoded, its end is taken for the port.
+        # Not raised from the cause, which may quote a part of the password as if it were the port.
         raise InvalidSettingsError(
-            "this Redis URL cannot be used: its host, port or options cannot be read; "
+            "this Redis URL cannot be used, since its host, port or options cannot be read: "
             "in a password, write / ? # @ : and % as %2F %3F %23 %40 %3A and %25"
         ) from None
     if scheme != "unix" and not host:
-        raise InvalidSettingsError("this Redis URL cannot be used: it names no host")
+        raise InvalidSettingsError(
+            "this Redis URL cannot be used, since it names no host: write for example redis://localhost:6379/0"
+        )
     pool.connection_class = _CONNECTIONS[scheme]
     return Redis.from_pool(pool)

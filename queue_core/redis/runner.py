@@ -1,8 +1,8 @@
 """Runner of script calls: many concurrent calls of one process travel in one pipeline.
 
-redis-py's cost per call, not Redis, is what limits a busy process, and asyncio clients do not pipeline by
-themselves. Calls made in the same turn of the event loop, and those made while a pipeline is under way, go
-together in the next one. One pipeline is under way at a time, so calls reach Redis in the order they were made.
+A busy process is limited by redis-py's cost per call, not by Redis, and asyncio clients do not pipeline by themselves.
+Calls made in the same turn of the event loop, and those made while a pipeline is under way, travel together in the next
+pipeline. One pipeline is under way at a time, so calls reach Redis in the order in which they were made.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CONNECTING = re.compile(r"Error (-?\d+) connecting to (\S+)\. (.*)", re.DOTALL)
 """A failed connection in redis-py's words: number, address, and the text of asyncio or of the system."""
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SCRIPT_NAME = re.compile(r",? script: [0-9a-f]{40}, on @user_script:\d+\.?$")
-"""End of an error inside a script. It helps nobody: the line is one of all scripts and libraries joined."""
+"""End of an error inside a script. Its line number is useless, since scripts are sent joined with their libraries."""
 _UNAVAILABLE_CODE = re.compile(
     r"(?:^|: -|\(\")(?:OOM|READONLY|MISCONF|LOADING|CLUSTERDOWN|MASTERDOWN|NOREPLICAS|TRYAGAIN|BUSY)\b"
 )
@@ -51,9 +51,9 @@ _UNAVAILABLE_CODE = re.compile(
 _NEWER_LAYOUT = re.compile(r"\bNEWER_LAYOUT ([0-9]+)")
 """Error of the scripts on data of a newer release, with the number of its layout."""
 _NOT_PRIMARY = re.compile(r"\b(?:READONLY|LOADING|MASTERDOWN)\b|read only replica")
-"""Code of an error of a server that cannot be written to: it is a replica, or not ready yet."""
+"""Error of a server that cannot be written to, since it is a replica or not ready yet."""
 LEAVE_AGAIN_S = 1.0
-"""Shortest time from one drop of all connections to the next."""
+"""Shortest time between two moments at which all connections are dropped."""
 
 
 class ScriptRunner(Transport):
@@ -80,7 +80,7 @@ class ScriptRunner(Transport):
         return future
 
     async def alone(self, call: Call[Result]) -> Result:
-        """Run a call at once, in a round trip of its own, not in order with gathered ones."""
+        """Run a call at once, in a round trip of its own; it may overtake gathered calls."""
         (answer,) = await self._execute([call])
         return _result(call, answer)
 
@@ -128,7 +128,7 @@ class ScriptRunner(Transport):
                 future.set_exception(error)
 
     async def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """Return the answers, error replies among them. A server without the scripts is given them and asked again."""
+        """Return the answers, error replies included. If the server lacks scripts, load them and call again."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 answers = await self._pipeline(calls)
@@ -146,10 +146,10 @@ class ScriptRunner(Transport):
     async def _leave_server(self) -> None:
         """Drop all connections, once a second at most.
 
-        After a failover behind one address the old primary may live on as a replica, and connections stay with it.
+        After a failover behind one address, connections may stay with the old primary, which is a replica now.
         """
         now = asyncio.get_running_loop().time()
-        # A cluster's client has no pool, and finds its primaries by itself.
+        # A cluster's client has no single pool, and finds its primaries by itself.
         pool = getattr(self._redis, "connection_pool", None)
         if pool is not None and now - self._left_at >= LEAVE_AGAIN_S:
             self._left_at = now
@@ -189,7 +189,7 @@ def _result(call: Call[Result], answer: Any) -> Result:
 
 
 def _without_raw_text(words: str) -> str:
-    """Reword an error that names a script by its hash, or a connection by a number and asyncio's text."""
+    """Reword an error that quotes the hash of a script, or an error number and asyncio's text."""
     words = _SCRIPT_NAME.sub("", words)
     failed = _CONNECTING.fullmatch(words)
     if not failed:
@@ -205,8 +205,8 @@ def _without_raw_text(words: str) -> str:
 def newer_layout(needed: int) -> NewerLayoutError:
     """Make the error of a process that is too old for the data in Redis."""
     return NewerLayoutError(
-        f"the data in this Redis was converted by a newer release (layout {needed}; this release knows "
-        f"{LAYOUT_VERSION}), and nothing was changed: upgrade this process too. docs/upgrade.md says how"
+        f"a newer release converted the data in this Redis (to layout {needed}; this release knows layout "
+        f"{LAYOUT_VERSION}), and this process changed nothing: upgrade it too. docs/upgrade.md says how"
     )
 
 
@@ -217,17 +217,17 @@ def explain(error: BaseException) -> QueueError:
         return QueueUnavailableError(f"Redis refused the user or password: {words}")
     if isinstance(error, TimeoutError | exceptions.TimeoutError):
         return QueueUnavailableError(
-            f"Redis did not answer in time ({words}); it may or may not have done what was asked"
+            f"Redis did not answer in time ({words}); it may or may not have run the command"
         )
     if isinstance(error, _UNAVAILABLE) or _UNAVAILABLE_CODE.search(words):
         return QueueUnavailableError(f"Redis cannot be used now: {words}")
     if "unknown command" in words.lower():
-        command, _, _ = words.partition(", with args")  # what follows quotes keys, and so phone numbers
+        command, _, _ = words.partition(", with args")  # the rest quotes keys, and so phone numbers
         return UnsupportedRedisError(
             f"the queue needs a Redis (6.2 or newer) with Lua scripts and streams: {command}"
         )
     if isinstance(error, exceptions.NoPermissionError):
         return UnsupportedRedisError(
-            f"the Redis user lacks a right that the queue needs (+@scripting): {words}"
+            f"the Redis user lacks a right that the queue needs, such as +@scripting: {words}"
         )
     return QueueError(f"Redis refused a script of the queue: {words}")

@@ -29,7 +29,7 @@ A WhatsApp bot's message queue: webhooks in, one reply per turn out, nothing los
 
   serve    everything in one process; without REDIS_URL it starts its own redis-server
   web, worker, monitor
-           the parts, each as often as you want; on one REDIS_URL
+           the parts, each in as many processes as you want, on one REDIS_URL
   redis    a redis-server alone, for a bot of your own
   check, status, show, dead, damaged, drain, hold, resume, forget, tick, send-test
            commands for the operator
@@ -73,8 +73,8 @@ REDIS_URL; a worker that dies is replaced by the others 15 s later.
         ("monitor",),
         "check the queue, repair it, and log what is wrong",
         f"""\
-Checks the queue every MONITOR_EVERY_S (60 s), repairs it, deletes what is kept for long enough, and logs what is wrong.
-One is enough; several do no harm.
+Checks the queue every MONITOR_EVERY_S (60 s), repairs it, deletes data whose time is over, and logs what is wrong.
+One monitor is enough; several do no harm.
 {_EXIT_CODES}""",
     ),
 )
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the program that read the output has ended: not an error
+        sys.stderr.close()  # the program that read the output has ended, which is not an error
         return EXIT_FAILED
 
 

@@ -1,4 +1,4 @@
-"""The redis-server that `serve` runs without REDIS_URL, and its address for other commands on this machine."""
+"""Redis server that `serve` runs without REDIS_URL, and its address for other commands on this machine."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ CHOSEN = frozenset(
         ServerFacts(append_only=True, append_fsync=APPEND_FSYNC, memory_limit_bytes=0), waits_for_fsync=False
     )
 )
-"""Warnings about settings of Redis that this module chooses itself. Somebody who set up Redis could change them."""
+"""Warnings about settings of Redis that this module chooses itself, so that no operator can change them."""
 LOOK_EVERY_S = 0.5
-"""Time between two checks that the server lives; a server that died is started again."""
+"""Time between two checks that the server lives; a dead server is started again."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ def _address_file(settings: ServerSettings) -> Path:
 
 
 def redis_url(settings: ServerSettings) -> str:
-    """Returns the address of the Redis to use: REDIS_URL, or that of a `serve` with the same DATA_DIR.
+    """Returns the address of the Redis to use: REDIS_URL, or the Redis of a `serve` with the same DATA_DIR.
 
-    Raises InvalidSettingsError when there is neither.
+    Raises InvalidSettingsError when there is neither of them.
     """
     if url := settings.redis_url.get_secret_value():
         return url
@@ -88,7 +88,7 @@ async def _keep_running(server: EmbeddedRedis) -> None:
         try:
             await asyncio.shield(start)
         except asyncio.CancelledError:
-            await asyncio.wait([start])  # a start that is under way must not leave a server behind
+            await asyncio.wait([start])  # or a server that is just being started would be left running
             raise
         except EmbeddedRedisError as error:
             _log.error("redis-server cannot be started; trying again: %s", error)

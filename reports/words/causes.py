@@ -1,4 +1,4 @@
-"""Causes of loss in sentences: which messages were lost, how, and why nobody answered them."""
+"""Causes of loss in sentences: which messages were lost, how, and why they were not answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import number_list, round_duration
 
 NUMBERS_MAX = 12
-"""Maximum number of message numbers, or ranges of them, in one part of a sentence."""
+"""Limit on message numbers, or ranges of them, in one part of a sentence."""
 SYSTEM_LENGTH_MAX = 60
 SENTENCES: Mapping[CauseCode, str] = {
     "marked_unread": marked(
@@ -30,12 +30,12 @@ SENTENCES: Mapping[CauseCode, str] = {
         "the reading of %(messages)s."
     ),
     "timer_died": marked(
-        "The timer that should have had the buffer read died with the process that had set it. Nobody else looks for "
-        "%(messages)s."
+        "The timer that was to start the reading of the buffer died with the process that had set it. Nothing else "
+        "reads %(messages)s."
     ),
     "calls_failed": marked(
-        "The HTTP call that should have had the buffer read failed, and %(system)s does not repeat it. Nobody else "
-        "looks for %(messages)s."
+        "The HTTP call that was to start the reading of the buffer failed, and %(system)s does not repeat it. Nothing "
+        "else reads %(messages)s."
     ),
     "buffer_expired": marked(
         "Nobody wrote to the buffer for %(time)s, so Redis deleted it, before anybody had read %(messages)s."
@@ -60,7 +60,7 @@ SENTENCES: Mapping[CauseCode, str] = {
     ),
     "never_pushed": marked("The webhook of %(messages)s ended before it had pushed anything to a list."),
     "ai_failed": marked(
-        "The AI failed on %(messages)s. %(system)s marked the turn as done all the same, and nobody tried again."
+        "The AI failed on %(messages)s. %(system)s marked the turn as done nevertheless, and did not try again."
     ),
     "direct_failed": marked(
         "Redis failed, so the webhook itself asked the AI about %(messages)s. The AI failed too."
@@ -70,15 +70,15 @@ SENTENCES: Mapping[CauseCode, str] = {
         "user."
     ),
     "answered_elsewhere": marked("The reply to %(messages)s went to another user."),
-    "vanished": marked("%(system)s took %(messages)s, and no trace is left of what it did then."),
+    "vanished": marked("%(system)s took %(messages)s, and nothing shows what happened then."),
 }
 _LATER_TIMER_DIED = marked(
-    "The call that should have had the buffer read failed, and the timer for try %(call)s died with the process that "
-    "had set it. Nobody else looks for %(messages)s."
+    "The call that was to start the reading of the buffer failed, and the timer for try %(call)s died with the process "
+    "that had set it. Nothing else reads %(messages)s."
 )
 _CALLS_FAILED = marked(
-    "The HTTP call that should have had the buffer read failed %(calls)s times, and %(system)s gave up. Nobody else "
-    "looks for %(messages)s."
+    "The HTTP call that was to start the reading of the buffer failed %(calls)s times, and %(system)s gave up. Nothing "
+    "else reads %(messages)s."
 )
 _PURPOSES: Mapping[RewriteStep, str] = {
     "mark_processing": marked("in order to mark what it had taken"),

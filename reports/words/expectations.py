@@ -21,12 +21,12 @@ _NAMES: Mapping[Outcome, str] = {
 
 
 def expectation_name(result: ExpectationResult) -> str:
-    """Name what was expected, in a word or two: `lost`, `log line 2`."""
+    """Name the expected outcome in a word or two: `lost`, `log line 2`."""
     return gettext(_NAMES[result["outcome"]], number=result.get("line"))
 
 
 def expectation_words(result: ExpectationResult, hide: Callable[[str], str] = str) -> str:
-    """Describe what was expected and what happened; `hide` removes phone numbers from ids and fields."""
+    """Describe the expected and the actual outcome; `hide` removes phone numbers from ids and fields."""
     name = expectation_name(result)
     if result["held"] is None:
         changes = gettext(", ").join(map(_change, result["changes"]))
@@ -80,5 +80,5 @@ def _change(change: SettingChange) -> str:
 
 
 def _value(value: str | float) -> str:
-    """Write a value; a number read from a file is a float, though a setting is a whole number."""
+    """Write a value; whole numbers in result files are read as floats, and are written without decimals."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

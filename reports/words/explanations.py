@@ -10,13 +10,13 @@ from reports.words.language import gettext, ngettext
 from reports.words.numbers import share
 
 CHANCE_MAX = 0.01
-"""Probability of a coincidence above which a system explains nothing."""
+"""Largest probability of a coincidence with which a system counts as an explanation."""
 LEAST = 1e-6
 NAME_LENGTH_MAX = 60
 
 
 def explanation_words(explanations: Sequence[Explanation]) -> str:
-    """Say which system explains the messages without a reply of one recording best, if one does."""
+    """Say which system explains best which messages of a recording got no reply, if any system does."""
     actual = explanations[0]["unanswered"]["actual"]
     if not actual:
         return gettext("No message was left without a reply, so there is nothing to explain.")
@@ -29,7 +29,7 @@ def explanation_words(explanations: Sequence[Explanation]) -> str:
             actual,
         )
     return gettext(
-        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s, where chance would meet %(chance)s "
+        "%(system)s explains %(both)s of %(actual)s: it loses %(predicted)s, of which %(chance)s would match by chance "
         "(probability of so many: %(probability)s).",
         system=cut(one_line(best["system"]), NAME_LENGTH_MAX),
         both=f"{met['both']:,}",

@@ -1,4 +1,4 @@
-"""Words for the codes and values of a load test, used by the page, the console and comparisons."""
+"""Words for the codes and values of a load test, for the page, the console and comparisons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reports.words.language import gettext, marked, ngettext
 from reports.words.numbers import duration, share
 
 MISSED_MAX = 5
-"""Maximum number of faults that a sentence names."""
+"""Limit on faults that a sentence names."""
 ERROR_LENGTH_MAX = 200
 
 Latency = Literal["acknowledgement", "reply", "reply_from_first", "dispatch_lag", "ai", "generator_lag"]
@@ -107,7 +107,7 @@ def measured_of(threshold: Threshold) -> str:
 
 
 def outcome_of(threshold: Threshold) -> str:
-    """Say that a threshold was met or missed; a dash where nothing was measured."""
+    """Say that a threshold was met or missed; return a dash if nothing was measured."""
     if not threshold["ok"]:
         return gettext("✗ missed")
     return gettext("✓ met") if threshold["measured"] is not None else duration(None)
@@ -119,7 +119,7 @@ def missed_names(thresholds: Sequence[Threshold]) -> str:
 
 
 def ramp_time(threshold: Threshold) -> str:
-    """Write the p99 of a step of a ramp, marked if it is the maximum; a dash if nothing was measured."""
+    """Write the p99 of a ramp's step, marked if it is the maximum; return a dash if nothing was measured."""
     time = duration(threshold["measured"])
     return gettext("%(time)s (max)", time=time) if threshold["code"].endswith("_max") else time
 
@@ -231,7 +231,7 @@ def _late(lag: Threshold) -> str:
 
 
 def _faults(missed: Sequence[MissedFault]) -> str:
-    """List faults with their times in the plan and their errors, a few of them."""
+    """List faults with their planned times and their errors, at most MISSED_MAX of them."""
     shown = [
         gettext("%(fault)s at %(time)s", fault=fault_name(fault["code"]), time=duration(1000 * fault["at_s"]))
         + (f" ({cut(one_line(fault['error']), ERROR_LENGTH_MAX)})" if fault["error"] else "")

@@ -1,4 +1,4 @@
-"""Words about an import: what was taken, what was left out and why, and what is known of its times."""
+"""Words about an import: the events taken, the parts left out with reasons, and the precision of times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOUNS = {
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
-    """Yield the lines that say what an import made of its files."""
+    """Yield the lines that summarise an import."""
     known = [file for file in summary.files if file.format]
     for file in known[:FILES_SHOWN]:
         yield f"{file.name}: {file.title} ({file.evidence}); --format changes that"
@@ -67,13 +67,13 @@ def _notes(summary: Summary) -> Iterator[str]:
     if summary.coarse:
         unit = "minute" if summary.precision == "min" else "second"
         yield (
-            f"{quantity(summary.coarse, 'time')} known to the {unit} only: moments within it are drawn by the seed, "
+            f"{quantity(summary.coarse, 'time')} known only to the {unit}: moments within it are drawn by the seed, "
             "unless --keep-seconds is given"
         )
 
 
 def _places(entry: LeftOut) -> str:
-    """Word the places of omissions: lines, or numbers of values."""
+    """Return the places of omissions in words: numbers of lines or values."""
     shown = ", ".join(f"{place:,}" for place in entry.places[:PLACES_SHOWN])
     more = len(entry.places) > PLACES_SHOWN or entry.number > len(entry.places)
     return f" (at {shown}{' and further on' if more else ''})"

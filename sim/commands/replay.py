@@ -1,4 +1,4 @@
-"""`python -m sim replay`: recordings replayed against every system, and the messages that each loses."""
+"""`python -m sim replay`: replays recordings against every system, and shows the messages that each loses."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default=[],
         metavar="KIND@TIME:LENGTH",
         help="let the queue's Redis fail from TIME on for LENGTH, as in away@20s:5s; may be repeated; the Redis of the "
-        "older systems stays. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
+        "older systems does not fail. " + "; ".join(f"{name}: {words}" for name, words in OUTAGES.items()),
     )
     queue = parser.add_argument_group(
         "the queue",
@@ -101,7 +101,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--explain-loss",
         action="store_true",
-        help="for recordings that hold the replies: show how well each system explains what was really left unanswered",
+        help="for recordings with replies: show how well each system explains which messages really got no reply",
     )
     add_output(parser, REPORT)
     parser.set_defaults(run=run)
@@ -114,7 +114,8 @@ def run(options: argparse.Namespace) -> int:
     check_outputs(options)
     if options.explain_loss and not any(has_replies(recording) for recording in recordings):
         raise InputError(
-            "--explain-loss: no recording holds replies, so nobody knows what was lost; record what the bot sends too"
+            "--explain-loss: the recordings have no replies, so it is unknown which messages were lost; record what "
+            "the bot sends, too"
         )
     say_estimate(recordings, study.contenders, study.runs, options)
     with progress(len(recordings) * len(study.contenders) * study.runs, shown=not options.quiet) as done:

@@ -1,4 +1,4 @@
-"""`python -m sim systems`: the systems that recordings can be replayed against."""
+"""`python -m sim systems`: lists the systems against which recordings can be replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sim.systems import all_systems
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("systems", help="list the systems that recordings can be replayed against")
+    parser = commands.add_parser("systems", help="list the systems against which recordings can be replayed")
     parser.set_defaults(run=run)
 
 

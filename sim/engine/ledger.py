@@ -1,4 +1,4 @@
-"""The ledger: every step of every message, also those that the system itself cannot see."""
+"""Ledger of every step of every message, including steps that the system itself cannot see."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Conversation(NamedTuple):
 
 
 class LedgerError(Exception):
-    """A bug in a system: it reported a message that nobody sent, or an empty batch."""
+    """Raised for a bug in a system, which reported a message that nobody sent, or an empty batch."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Messages handed over at once. Times in ms from the start of the recording."""
+    """Messages that were handed to a handler together. Times in ms from the start of the recording."""
 
     conversation: Conversation
     ids: tuple[str, ...]
@@ -35,12 +35,12 @@ class Batch:
     superseded_at_ms: int | None = None
     """Time at which the answer was dropped because a newer message joined the turn; None if it was not dropped."""
     asked: list[tuple[int, int]] = field(default_factory=list)
-    """Calls of the AI for this batch: start and end."""
+    """Start and end of each call of the AI for this batch."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """One reply that a user saw, and the messages that it answers in the order they were handed over."""
+    """Reply that a user saw, and the messages that it answers, in the order in which they were handed over."""
 
     conversation: Conversation
     ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Entry:
-    """One message (one id of one conversation), however often it was delivered."""
+    """Message, which is one id of one conversation, with all its deliveries."""
 
     conversation: Conversation
     id: str
@@ -93,8 +93,8 @@ class Ledger:
     def entry(self, conversation: Conversation, message_id: str) -> Entry:
         """Return the entry of a message that a system handles under this conversation.
 
-        Where two conversations share a key, it may be a message of the other, found by its id. Raises LedgerError when
-        nobody ever sent it.
+        If two conversations share a key, it may be a message of the other one, found by its id. Raises LedgerError if
+        nobody sent it.
         """
         entry = self.find(conversation, message_id)
         if entry is not None:
@@ -187,7 +187,7 @@ class Ledger:
             self.note(conversation, message_id, "superseded")
 
     def dead_lettered(self, conversation: Conversation, message_id: str, attempts: int) -> None:
-        """Note that the system gave the message up and keeps it as a dead letter."""
+        """Note that the system gave up on the message and keeps it as a dead letter."""
         self.entry(conversation, message_id).is_dead = True
         self.note(conversation, message_id, "dead_lettered", attempts=attempts)
 

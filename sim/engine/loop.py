@@ -31,24 +31,24 @@ T = TypeVar("T")
 TIE_MS = 1e-5
 """Ten nanoseconds: a SimPy event and a timer are simultaneous up to this distance."""
 TURNS_WITHOUT_TIME_MAX = 1_000_000
-"""Limit of turns of the loop at one instant; more are taken for an endless loop."""
+"""Limit on turns of the loop at one instant; more of them count as an endless loop."""
 _RESOLUTION_S = 1e-8
 
 
 class SimulationError(RuntimeError):
-    """An error after which the simulation cannot go on."""
+    """Error after which the simulation cannot continue."""
 
 
 class SimulationDeadlock(SimulationError):  # noqa: N818 - "deadlock" is the usual term
-    """A deadlock: tasks wait for events that can no longer happen; the message names the tasks."""
+    """Raised for a deadlock: tasks wait for events that can no longer happen; the message names the tasks."""
 
 
 class SimulationStalled(SimulationError):  # noqa: N818 - as above
-    """Tasks that keep each other busy at one instant without end."""
+    """Raised when tasks keep each other busy at one instant without end."""
 
 
 class RealInputOutputError(SimulationError):
-    """An attempt of simulated code to use sockets, threads, processes or signals."""
+    """Raised when simulated code tries to use sockets, threads, processes or signals."""
 
 
 class SimEnvironment(simpy.Environment):
@@ -74,7 +74,7 @@ class SimEnvironment(simpy.Environment):
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task whose hash is its number, so that the order of a set of tasks is the same in every run.
+    """Task whose hash is its number, so that the order of a set of tasks is the same in every run.
 
     asyncio and its users iterate over sets of tasks; by default their order depends on addresses in memory.
     """
@@ -116,7 +116,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._turns_at_ms = -1.0
         self._tasks_made = 0
         self.interrupted = False
-        """True makes the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
+        """True to let the loop raise KeyboardInterrupt before time moves; a signal handler may set it."""
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # typeshed's type is too narrow
         self.set_exception_handler(self._keep_error)
 
@@ -253,7 +253,7 @@ def _forbidden(name: str) -> Callable[..., NoReturn]:
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise RealInputOutputError(
             f"{name}() in a simulation: there are no sockets, threads, processes or signals here; "
-            "use what the World offers"
+            "use the methods of World"
         )
 
     return refuse

@@ -48,7 +48,7 @@ def unix_seconds(epoch_ms: int, now_ms: float) -> float:
 
 
 class _SimulatedTimeModule:
-    """A stand-in for the module `time` inside fakeredis: `time()` is simulated, all else is the real module's."""
+    """Stand-in for the module `time` inside fakeredis: `time()` is simulated, all else comes from the real module."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.time = clock
@@ -59,7 +59,7 @@ class _SimulatedTimeModule:
 
 @contextlib.contextmanager
 def server_time(clock: Callable[[], float]) -> Iterator[None]:
-    """Give fakeredis the Unix time of `clock`, in seconds: expiry, TIME and stream ids follow it.
+    """Give fakeredis the Unix time of `clock`, in seconds, for expiry, TIME and stream ids.
 
     Only fakeredis's modules are changed, until the end of the block. A process can run one simulation at a time: a
     second one raises RuntimeError.
@@ -124,7 +124,7 @@ class SimulatedRedis:
         return client
 
     def rest(self, name: str) -> RestRedis:
-        """Make a client that reaches the server over HTTP, one request a call; `name` names its stream of latencies."""
+        """Make a client that reaches the server over HTTP, by one request for each call."""
         stream = self._stream(f"rest/{name}")
         socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis, client_info={"resp": 2})
         return RestRedis(
@@ -152,7 +152,7 @@ class SimulatedRedis:
         return self._outage == "away"
 
     def begin_outage(self, kind: str) -> None:
-        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing. HTTP calls go on."""
+        """Begin an outage: `away` breaks all connections, `hangs` keeps them and does not answer; HTTP calls work."""
         self._outage = kind
         if self.is_away:
             for socket in [*self._sockets]:
@@ -181,7 +181,7 @@ class SimulatedRedis:
         self._sockets.pop(socket, None)
 
     def _keep_compiled_scripts(self) -> None:
-        """Keep fakeredis from spending most of its time on compiling scripts and collecting Lua's garbage."""
+        """Keep compiled scripts, since fakeredis would spend most of its time on compiling them."""
         if self._lua is None:
             socket = FakeSocket(self.server, 0, client_class=redis.asyncio.Redis)
             self._lua = _LuaRuntime(socket._get_server_runtime(self.server))
@@ -235,7 +235,7 @@ class _LuaRuntime:
 
 
 class _LatentSocket(AsyncFakeSocket):
-    """The server's end of a connection. Requests and replies take half a round trip each and keep their order."""
+    """Server's end of a connection. Requests and replies take half a round trip each and keep their order."""
 
     def __init__(self, *args: Any, network: SimulatedRedis, stream: random.Random, **options: Any) -> None:
         self._number = network.next_socket()
@@ -257,7 +257,7 @@ class _LatentSocket(AsyncFakeSocket):
         return self is other
 
     def sendall(self, data: Any) -> None:
-        """Send a request. Data that is sent at one instant travels together, in one round trip."""
+        """Send a request. Data sent at the same instant travels together, in one round trip."""
         if not self._reachable():
             raise self._connection_error_class("Connection closed by server.")
         loop = self._network.loop

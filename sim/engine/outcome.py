@@ -1,4 +1,4 @@
-"""The outcome of a run: a `reports.results.replay.Run`, made from its ledger at the end.
+"""Outcome of a run: a `reports.results.replay.Run`, made from the run's ledger at the end.
 
 The rules:
 
@@ -83,7 +83,7 @@ def outcome(
 
 
 def quantiles(values: Iterable[int]) -> Quantiles:
-    """Return the quantiles that a result has of a list of values."""
+    """Return the quantiles of a list of values, in the form of the result file."""
     ordered = sorted(values)
     if not ordered:
         return Quantiles(p50=None, p95=None, max=None)
@@ -133,7 +133,7 @@ def _displaced(batch: Sequence[Entry]) -> set[int]:
 
 
 class _Names:
-    """Unique names of a recording's messages: the id, with the conversation before it if two messages share the id."""
+    """Unique names of a recording's messages: the id, after the conversation if two messages share the id."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._counts = Counter(entry.id for entry in entries)

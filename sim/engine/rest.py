@@ -1,7 +1,7 @@
-"""Redis over HTTP, as the older bots used it (Upstash REST), with one request for each call.
+"""Redis over HTTP (Upstash REST), which the older bots used, with one request for each call.
 
-Requests do not share a connection, so they may overtake each other, and requests of others may come between two calls
-of one webhook. Each call is atomic on the server.
+Requests do not share a connection, so they may overtake each other, and other requests may come between two calls of
+one webhook. Each call is atomic on the server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _READS = frozenset({"EXISTS", "GET", "LLEN", "LRANGE", "SCARD", "SISMEMBER", "SM
 
 
 class WriteObserver(Protocol):
-    """A function that is called when a write to a key is executed.
+    """Function that is called when a write to a key is executed.
 
     `before` and `after` are the key's values: text, a list of texts (a set's members sorted), or None for no
     value. `client` is the RestRedis that wrote.
@@ -55,7 +55,7 @@ class RestRedis:
         return replies
 
     def peek(self, *command: str | int) -> Any:
-        """Read from the server without a delay. Only the simulator may do so, for its ledger, not a system."""
+        """Read from the server without a delay. Only the simulator may do so, for its ledger; a system may not."""
         return self._run(command)
 
     def watch(self, observer: WriteObserver) -> None:

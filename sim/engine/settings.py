@@ -34,12 +34,12 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be used; the message names it, its value and what is allowed."""
+    """Raised for a setting that cannot be used; the message has its name, its value and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimSettings(TurnRules):
-    """Everything that a replay depends on besides its recording and system.
+    """Settings on which a replay depends, besides its recording and system.
 
     The batching rules apply to the queue only; those of the older systems are fixed.
     `redis_latency` is a whole round trip. Raises SettingsError for a value that cannot be used.
@@ -51,7 +51,7 @@ class SimSettings(TurnRules):
     redis_latency: str = "lognormal:5ms:15ms"
     faults: Mapping[str, float] = field(default_factory=dict)
     outages: tuple[Outage, ...] = ()
-    """Times without Redis, for the queue; the Redis of the older systems stays."""
+    """Outages of the queue's Redis; the Redis of the older systems does not fail."""
 
     def __post_init__(self) -> None:
         for name, text in (("ai", self.ai), ("redis-latency", self.redis_latency)):
@@ -60,7 +60,9 @@ class SimSettings(TurnRules):
             except DistributionError as error:
                 raise SettingsError(f"{name}: {error}") from None
         if self.engine not in ENGINES:
-            raise SettingsError(f"engine: there is no {self.engine!r}{suggestion(self.engine, ENGINES)}")
+            raise SettingsError(
+                f"--engine: there is no engine {self.engine!r}{suggestion(self.engine, ENGINES)}"
+            )
         _in_range("seed", self.seed, 0, 2**63 - 1)
         limits = {rule.name: rule.metadata["limits"] for rule in fields(TurnRules)}
         for option, rule in RULE_OPTIONS.items():
@@ -71,12 +73,12 @@ class SimSettings(TurnRules):
                 raise SettingsError(f"--outage: {after} begins during {before}; let it begin later")
         for name, rate in self.faults.items():
             if name not in FAULTS:
-                raise SettingsError(f"--fault: there is no {name!r}{suggestion(name, FAULTS)}")
+                raise SettingsError(f"--fault: there is no fault {name!r}{suggestion(name, FAULTS)}")
             if not 0 <= rate <= 1:
                 raise SettingsError(f"--fault {name}: the rate must be from 0 to 1, not {rate:g}")
 
     def fault_rate(self, name: str) -> float:
-        """Return the probability of a fault per occasion. Raises KeyError for a fault that does not exist."""
+        """Return the probability of a fault at each occasion. Raises KeyError for a fault that does not exist."""
         return self.faults.get(name, 0.0) if name in FAULTS else self.faults[name]
 
     def rules(self) -> dict[str, Any]:

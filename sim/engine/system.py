@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WebhookFailedError(Exception):
-    """A webhook that was not acknowledged: its answer is not 2xx."""
+    """Raised for a webhook that was not acknowledged: its answer is not 2xx."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""The world around a system under test: time, network, AI, send API, faults, and the ledger."""
+"""World around a system under test: time, network, AI, send API, faults, and the ledger."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class HttpError(SimulatedFault):
 
 
 class World:
-    """Everything that a system can reach. Times are milliseconds from the start of the recording.
+    """Environment that a system can use. Times are milliseconds from the start of the recording.
 
-    Random streams depend on seed, recording, run and purpose. Those of the AI's times and of faults are equal for all
-    systems: the n-th AI call of a conversation takes equally long in each. Those of latencies differ by system.
+    Random streams depend on seed, recording, run and purpose. Streams of the AI's times and of faults are equal for all
+    systems: the n-th AI call of a conversation takes equally long in each. Streams of latencies differ by system.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class World:
         return self.redis.rest(str(self._rest_clients))
 
     async def http_call(self, handler: Callable[[], Awaitable[None]]) -> None:
-        """Make an HTTP request of the bot to itself: half a round trip, the handler as an activity, half a trip back.
+        """Make an HTTP request of the bot to itself, which runs the handler after half a round trip, as an activity.
 
         A caller that is cancelled does not stop the handler. Raises HttpError when the fault `http-fails` strikes
         (the handler never runs) or when the handler ended with a simulated fault (status 500).

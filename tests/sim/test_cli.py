@@ -198,7 +198,7 @@ def test_a_replay_of_a_sound_file_names_no_broken_line(tmp_path: Path) -> None:
             "--profile quick: is given more than once; name each profile once",
         ),
         ([str(INCIDENT), "--outage", "away@5s"], "--outage: 'away@5s' is not KIND@TIME:LENGTH"),
-        ([str(INCIDENT), "--json", "x", "--report", "x"], "give them different files"),
+        ([str(INCIDENT), "--json", "x", "--report", "x"], "give two different files"),
         (["missing.jsonl", "--wibble"], "unrecognized arguments: --wibble; see python -m sim replay --help"),
         (
             [str(INCIDENT), "--runs", "0"],

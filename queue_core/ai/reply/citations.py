@@ -1,4 +1,4 @@
-"""Marks of sources that models and their services leave in an answer, where an app would have made links of them."""
+"""Citation marks that models and their services leave in an answer; an app would have turned them into links."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import islice
 from queue_core.ai.reply.quoting import Code, is_quoted
 
 CITATIONS_MAX = 2_000
-"""Number of marks that are looked at; later ones stay."""
+"""Limit on citation marks that are removed; later ones stay."""
 
 _MARKS_BEGIN = ("†", "oaicite", "[cit", "[CIT", "[^", "\ue200", "<co", "<grok:")
-"""A text without any of these has no mark, which is quick to see."""
+"""Beginnings of the marks. A text without any of them has no mark, which is quick to check."""
 _CITATION = re.compile(
     r"【\d{1,3}(?::\d{1,3})?†[^【】\n]{0,200}】"  # OpenAI's file search, and gpt-oss
     r"|(?::contentReference)?\[oaicite:\d{1,4}\](?:\{index=\d{1,4}\})?"
@@ -23,13 +23,13 @@ _CITATION = re.compile(
 )
 _OPENING, _CLOSING = "\"'“”‘«", "\"'“”’»"
 _SPACE_BEFORE = re.compile(r"[\s.,;:!?)…،؛؟。，]|\Z")
-"""Text before which no space stands, when the mark is gone."""
+"""Text before which the space is removed together with a mark."""
 
 
 def without_citations(text: str, code: Code) -> str:
-    """Returns the text without marks of sources; those in code and in quotation marks stay.
+    """Returns the text without citation marks; marks in code and in quotation marks stay.
 
-    A sentence may speak about a mark that looks like a word, but hardly about one that has numbers.
+    Quotation marks only protect marks that look like words, since sentences hardly speak about marks with numbers.
     """
     if not any(begin in text for begin in _MARKS_BEGIN):
         return text

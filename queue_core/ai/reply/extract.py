@@ -1,4 +1,4 @@
-"""Extraction of the reply from an AI's raw answer, in steps, each of which takes one cover off the text."""
+"""Extraction of the reply from an AI's raw answer, in steps that each remove one cover from the text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from queue_core.ai.reply.whole import Whole, bare, read_whole
 from queue_core.message import well_formed
 
 COVERS_MAX = 12
-"""Number of covers that are taken off, such as a string of JSON in a string of JSON; what is left is shown."""
+"""Limit on covers that are removed, such as a JSON string in a JSON string; the rest is shown."""
 
 _RESPONSE = re.compile(r"[\"'“]response[\"'”]\s{0,100}:", re.IGNORECASE)
 _ENDS_IN_JSON = re.compile(r"```(?:json|JSON)\Z")
@@ -27,18 +27,18 @@ _EMPTY_FENCE = re.compile(r"```[A-Za-z]{0,20}\s*+```")
 
 
 class ExtractedReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A reply, and what else the AI said in its object."""
+    """Reply, and the other fields of the AI's JSON object."""
 
     text: str
     """Text for the user; "" when there is none."""
     needs_data_collection: bool = False
-    """True when the AI wants to know something from the user."""
+    """True when the AI asks the user for data."""
     requested_fields: tuple[str, ...] = ()
-    """Names of the fields that the AI wants to know."""
+    """Names of the data for which the AI asks."""
     data: dict[str, Any] | None = None
-    """The AI's object. Of an object that is cut off, its beginning, if that holds the response."""
+    """The AI's JSON object; if it is cut off, its beginning, provided that it includes the response."""
     absence: Absence | None = None
-    """Reason why there is no text; None if there is one, or if an empty `response` says that there is none."""
+    """Reason why there is no text; None if there is a text, or an empty `response`, which means that there is none."""
 
 
 def extract(answer: str) -> ExtractedReply:
@@ -66,7 +66,7 @@ def _extract(text: str, covers: int) -> ExtractedReply:
 
 
 def _of_stream(stream: str, covers: int) -> ExtractedReply:
-    """Finds the reply in a stream of events that came as one answer."""
+    """Finds the reply in a stream of events that arrived as one answer."""
     text = text_of_stream(stream)
     if text is None:
         return ExtractedReply(text="", absence="stream")
@@ -74,7 +74,7 @@ def _of_stream(stream: str, covers: int) -> ExtractedReply:
 
 
 def _of_values(whole: Whole, covers: int) -> ExtractedReply:
-    """Finds the reply in an answer that is JSON and nothing else: one value, or several, a line each."""
+    """Finds the reply in an answer that is only JSON: one value, or several values on a line each."""
     values = whole.values
     absence = absence_of_json(values[0])
     if absence is not None:
@@ -92,7 +92,7 @@ def _of_values(whole: Whole, covers: int) -> ExtractedReply:
 
 
 def _shown_of(values: list[Any]) -> str:
-    """Returns the texts of all values. Where our object follows a draft with fewer keys, only its text counts."""
+    """Returns the texts of all values. If the AI's object comes after a draft with fewer keys, only its text counts."""
     if len(values) > 1 and all(is_piece(value) or not text_of(value).strip() for value in values):
         return "".join(text_of(value) for value in values)
     if (
@@ -129,7 +129,7 @@ def _reply(shown: str, objects: list[dict[str, Any]], absence: Absence, covers: 
 
 
 def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
-    """Finds the reply in a text without covers, beside which objects may stand."""
+    """Finds the reply in a text without covers, which may have JSON objects beside its words."""
     beside = objects_beside(text, code) if "{" in text else None
     if beside is not None and beside.answers:
         return _of_answers(text, beside.answers, covers)
@@ -147,7 +147,7 @@ def _of_text(text: str, code: Code, covers: int) -> ExtractedReply:
 
 
 def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
-    """Returns the text with other texts in the place of its objects."""
+    """Returns the text with its objects replaced by other texts."""
     kept, at = [], 0
     for start, end, instead in shown:
         kept += [text[at:start] if instead else text[at:start].rstrip(), instead]
@@ -156,7 +156,7 @@ def _with_shown(text: str, shown: list[tuple[int, int, str]]) -> str:
 
 
 def _of_answers(text: str, answers: list[LooseObject], covers: int) -> ExtractedReply:
-    """Finds the reply in a text with objects of ours. The text around them counts only if they hold none."""
+    """Finds the reply in a text with objects that answer. The text around them counts only if they have no text."""
     values = [answer.value for answer in answers]
     shown = _shown_of(values)
     last = answers[-1]
@@ -174,7 +174,7 @@ def _around(text: str, objects: list[LooseObject]) -> str:
     parts, at = [], 0
     for item in objects:
         parts.append(text[at : item.start].strip())
-        at = item.end if item.is_whole else len(text)  # the text after a broken object is more of it
+        at = item.end if item.is_whole else len(text)  # the text after a broken object belongs to it
     parts.append(text[at:].strip())
     outside = bare(_EMPTY_FENCE.sub("", "\n".join(part for part in parts if part)))
     return without_open_fence(without_leftovers(outside, Code(outside)))

@@ -1,4 +1,4 @@
-"""Objects beside text: the AI's answer, a call, an example that the user is to see, or what is left of one."""
+"""JSON objects beside text: the AI's answer, a tool call, an example for the user, or the remains of an object."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from queue_core.ai.reply.keys import HIDDEN_KEYS, OUR_KEYS, TECHNICAL_KEYS, plai
 from queue_core.ai.reply.quoting import Code, Fence, begins_line, continues
 
 OBJECTS_TRIED_MAX = 64
-"""Number of braces that are tried as objects. Later ones are tried only before a key of ours, to keep time linear."""
+"""Limit on braces that are tried as objects. Later ones are tried only before a key of ours, for linear time."""
 BRACES_MAX = 5_000
-"""Number of braces that are looked at."""
+"""Limit on braces that are looked at."""
 UNREAD_MAX = 8
-"""Similar limit on braces that turn out to be prose, or whose object breaks off. After twice either limit, no further
-brace is tried."""
+"""Limit, of the same kind, on braces that turn out to be prose, or whose object breaks off. After twice either limit,
+no brace is tried any more."""
 
 _FLAG = r"(?:needs_?data_?collection|requested_?fields)"
 _LEFTOVER = re.compile(
@@ -28,7 +28,7 @@ _LEFTOVER = re.compile(
     r"|\{\s{0,100}\\{0,8}[\"'“]response\\{0,8}[\"'”]\s{0,100}:",
     re.IGNORECASE,
 )
-"""One of our keys outside every object that could be read."""
+"""One of our keys outside of all objects that could be read."""
 _MAY_HAVE_LEFTOVERS = ("ollection", "COLLECTION", "ields", "FIELDS", "esponse", "RESPONSE")
 _BEFORE_LEFTOVER = re.compile(r"(?:[\"'”]?\s{0,100},\s{0,100}[\"'“]?)?\Z")
 _VALUE_OF_FLAG = re.compile(
@@ -57,12 +57,12 @@ _FENCE_AT_END = re.compile(r"```[A-Za-z_-]{0,20}\Z")
 
 
 class Beside(msgspec.Struct, kw_only=True):
-    """The objects in a text."""
+    """Objects in a text."""
 
     answers: list[LooseObject] = []
-    """Objects that are the answer: what stands around them is not shown."""
+    """Objects that are the answer; the text around them is not shown."""
     shown: list[tuple[int, int, str]] = []
-    """Parts of the text, each with the text to show in its place: "" for a call."""
+    """Start and end of other objects, each with the text that replaces it: "" for a call."""
 
 
 def objects_beside(text: str, code: Code) -> Beside:
@@ -93,7 +93,7 @@ def objects_beside(text: str, code: Code) -> Beside:
 
 
 def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
-    """Returns the text to show in the place of an object that stands alone: "" for a call; None for an example."""
+    """Returns the text that replaces an object: "" for a call, None for an example, which stays."""
     if value and {plain(key) for key in value} <= HIDDEN_KEYS:
         return ""
     if is_answer_only(value):
@@ -103,7 +103,7 @@ def _shown_instead(value: dict[str, Any], fence: Fence | None) -> str | None:
 
 
 def _lists_of_calls(text: str, code: Code) -> Iterator[tuple[int, int]]:
-    """Yields the lists, each at the beginning of a line, that hold nothing but calls."""
+    """Yields the lists at the beginning of a line that contain only calls."""
     for match in islice(_LIST_START.finditer(text), OBJECTS_TRIED_MAX):
         start = match.end() - 1
         found = None if code.holds(start) else read_value(text, start)
@@ -134,7 +134,7 @@ def _candidates(text: str) -> Iterator[LooseObject]:
 
 
 def _is_of_answer(candidate: LooseObject) -> bool:
-    """Returns True if a damaged object has nothing but keys of an answer or of reasoning."""
+    """Returns True if a damaged object has only keys of an answer or of reasoning."""
     keys = {plain(key) for key in candidate.value}
     return is_answer_only(candidate.value) or (bool(keys) and keys <= HIDDEN_KEYS)
 
@@ -149,7 +149,7 @@ def _has_our_key(candidate: LooseObject) -> bool:
 
 
 def _is_ours(candidate: LooseObject, *, is_spoken_of: bool, is_fenced: bool) -> bool:
-    """Returns True for an object with our flags, or with nothing but an answer that no sentence speaks about."""
+    """Returns True for an object with our flags, or with only an answer, if no sentence speaks about it."""
     keys = {key for layer in layers(candidate.value) for key in layer}
     if keys - {"response"} or (_has_our_key(candidate) and not candidate.is_whole):
         return True
@@ -164,7 +164,7 @@ def _is_embedded(text: str, start: int, end: int) -> bool:
 
 
 def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> bool:
-    """Returns True for an object that stands alone in its fence, or that no sentence goes on after."""
+    """Returns True for an object that is alone in its fence, or after which no sentence continues."""
     if fence is not None:
         return not text[candidate.end : fence.body_end].strip()
     if continues(text, candidate.end) or _is_embedded(text, candidate.start, candidate.end):
@@ -175,7 +175,7 @@ def _is_set_apart(text: str, candidate: LooseObject, fence: Fence | None) -> boo
 
 
 def _is_sentence(text: str) -> bool:
-    """Returns True for words to a user, and False for a value such as SUCCESS."""
+    """Returns True for words that address a user, False for a value such as SUCCESS."""
     return len(text.split()) > 1 or not text.isascii() or text[-1:] in (".", "!", "?") or text.istitle()
 
 
@@ -185,7 +185,7 @@ def _is_call(value: Any) -> bool:
 
 
 def without_leftovers(text: str, code: Code) -> str:
-    """Removes the rest of an object of ours that could not be read. Code stays, and a sentence about our keys."""
+    """Removes the remains of an answer object that could not be read. Code and sentences about our keys stay."""
     read = 0
     for key in _LEFTOVER.finditer(text) if any(part in text for part in _MAY_HAVE_LEFTOVERS) else ():
         is_response = key[0].startswith("{")
@@ -206,7 +206,7 @@ def without_leftovers(text: str, code: Code) -> str:
 
 
 def _is_closed(text: str, start: int) -> bool:
-    """Return True for an object that is whole, or after whose end a sentence goes on: the user is to see it."""
+    """Returns True for a whole object, or one after which a sentence continues: the user shall see it."""
     found = read_object(text, start)
     if found is not None and found.is_whole:
         return True

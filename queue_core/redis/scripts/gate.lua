@@ -1,7 +1,7 @@
--- gate: decides in a claim which turns must wait for a backend; functions for claim.lua, behind lib and outages.
+-- gate: decides in a claim which turns must wait for a backend; functions for claim.lua, which use lib and outages.
 --
--- A gate holds the backends that the claim has looked at: those that are away or resume, with `slots`, the number of
--- turns that may still begin to use each, or false for one that works.
+-- A gate holds the backends that the claim has looked at. A backend that is away or resumes has `slots`, the number of turns
+-- that may still begin to use it; a backend that works is false.
 
 local function open_gate(base, now_ms)
   local backend = backend_in(base, '')
@@ -11,7 +11,7 @@ local function open_gate(base, now_ms)
   return {base = base, backends = {}, names = {}, is_open = is_open or not is_done}
 end
 
--- Returns a backend that is away or resumes; false for one that works. One whose keys were damaged works.
+-- Returns a backend that is away or resumes; false for one that works. A backend with damaged keys counts as working.
 local function troubled(gate, name, now_ms)
   if gate.backends[name] == nil then
     local backend = backend_in(gate.base, name)
@@ -30,8 +30,8 @@ local function troubled(gate, name, now_ms)
   return gate.backends[name]
 end
 
--- Returns those of the backends that a turn needs that are away or resume. A turn with a recorded reply needs the channel
--- only, and one whose reply was sent needs none.
+-- Returns the backends that a turn needs and that are away or resume. A turn with a recorded reply needs only the channel,
+-- and one whose reply was sent needs none.
 local function needed_backends(gate, place, now_ms)
   local needed = {}
   local state = not gate.is_open and redis.call('HGET', place.reply, 'state')
@@ -42,7 +42,7 @@ local function needed_backends(gate, place, now_ms)
   return needed
 end
 
--- Notes that a turn that begins uses backends, until its lease ends.
+-- Notes that a turn uses backends until its lease ends.
 local function use_backends(place, needed, lease_ends)
   for _, backend in ipairs(needed) do
     if backend.slots < math.huge then
@@ -78,7 +78,7 @@ local function end_outage(backend)
   redis.call('ZREM', backend.outages, backend.name)
 end
 
--- Notes when the backends of the gate are to be looked at next. One that resumes and for which nothing waits works again.
+-- Notes when a claim must look at the gate's backends next. A backend that resumes, and for which nothing waits, works again.
 local function settle_backends(gate, now_ms)
   for _, name in ipairs(gate.names) do
     local backend = gate.backends[name]

@@ -1,5 +1,5 @@
--- inventory: counts what a page of the index, by rank from `first` to `last`, holds for workers to answer; turns that a
--- worker is answering do not count. Writes nothing.
+-- inventory: counts the messages that workers would answer in the conversations from rank `first` to `last` of the index,
+-- without turns that a worker is answering. Writes nothing.
 -- Returns {conversations, messages, messages that arrived before `before_ms`, added_at_ms of the oldest or -1, of the
 --   newest or -1, replies that may have been sent}
 

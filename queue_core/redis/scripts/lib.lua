@@ -1,12 +1,12 @@
 -- lib: functions that the scripts share; the loader puts them in front of each script.
 --
 -- A list element is the message's JSON, to which `stamp` adds "addedAt" at the front, so that no JSON is parsed here.
--- The lock is a hash. `tries` holds the batch size of each attempt since the head was last finished, as in
--- "3,3,5": it is there from the first claim until the batch is finished. The lock is held while `token` is there.
--- A superseded turn keeps `latest` in the lock: the latest time at which it is due, whatever joins it. `answered` is a
--- JSON array: ids of messages in flight that were answered without the queue. `setbacks` counts attempts that failed
--- since a backend was away (`awaited`) or too much was sent ('limit'); they are not in `tries`. `again` is the time of
--- the next one.
+-- The lock is a hash. `tries` lists the batch size of each attempt since the head was last finished, as in "3,3,5"; it
+-- exists from the first claim until the batch is finished. The lock is held while `token` exists.
+-- A superseded turn keeps `latest` in the lock: the latest time at which it is due, even if more messages join. `answered`
+-- is a JSON array with the ids of messages in flight that were answered without the queue. `setbacks` counts attempts that
+-- failed because a backend was away (named in `awaited`) or by a rate limit (`awaited` is 'limit'); `tries` does not list
+-- them. `again` is the time of the next attempt.
 --
 -- A `place` holds the keys of a conversation and of its partition, `rules` the settings that say when a turn is due.
 
@@ -24,8 +24,8 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- Reads the layout: {oldest, version, since, ids}, each false where it is not noted, or an error if the hash is damaged,
--- which stops nobody. Raises an error where only processes of a newer layout may work.
+-- Reads the layout: {oldest, version, since, ids}, each false if it is not noted. Returns an error reply for a damaged hash;
+-- callers go on then. Raises an error if only processes of a newer layout may work here.
 local function read_layout(place)
   local layout = redis.pcall('HMGET', place.layout, 'oldest', 'version', 'since', 'ids')
   local oldest = layout[1]
@@ -35,9 +35,9 @@ local function read_layout(place)
   return layout
 end
 
--- Returns the time since when messages are stored in this layout, Unix ms, and notes it before the first message; 0 if
--- the partition was empty then. keys.py describes the hash. Raises an error where this layout is too old.
--- The second result is the list of the layers of ids, see seen.lua.
+-- Returns the time, in Unix ms, since which messages are stored in this layout, and notes it before the first message; 0 if
+-- the partition was empty then. keys.py describes the hash. Raises an error if this layout is too old. Also returns the
+-- list of layers of ids, see seen.lua.
 local function layout_since(place, now_ms)
   local layout = read_layout(place)
   local version = tonumber(layout[2] or nil)
@@ -80,7 +80,7 @@ local function attempts(count)
   return count .. (count == 1 and ' attempt' or ' attempts')
 end
 
--- Writes a time that passed, for people: in seconds below two hours, then in hours.
+-- Writes a duration for people: in seconds below two hours, else in hours.
 local function span(passed_ms)
   local seconds = math.floor(passed_ms / 1000)
   return seconds < 7200 and seconds .. ' s' or math.floor(seconds / 3600) .. ' h'
@@ -108,11 +108,11 @@ local function place_in(partition, conversation)
   }
 end
 
--- A clock that jumps by this much was set.
+-- A step of the clock by more than this means that it was set.
 local STEP_MS = 1000
 
--- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. A stamp in the
--- future says that the clock was set back; nobody knows how long its message has waited, so it is due.
+-- Returns the due time of a conversation, nil when nothing waits. policy.py has the same rule in Python. If the oldest
+-- message came in the future, the clock was set back; how long it has waited is unknown, so it is due.
 local function due_at(place, rules, now_ms)
   local waiting = redis.call('LLEN', place.queue)
   if waiting == 0 then
@@ -142,13 +142,13 @@ local function schedule(place, at)
   redis.call('ZADD', place.active, digits(at), place.conversation)
 end
 
--- Returns a due time, or `latest` if that is earlier: the latest due time of a superseded turn, nil for other turns.
+-- Returns the earlier of a due time and `latest`, the limit of a superseded turn (nil for other turns).
 local function no_later(due, latest)
   return latest and math.min(due, tonumber(latest)) or due
 end
 
--- Schedules a conversation to which a message was added. If it is in flight or in
--- backoff, the end of the attempt schedules it; if it is due already, it keeps its due time.
+-- Schedules a conversation to which a message was added. If it is in flight or in backoff, it is scheduled later, at the end
+-- of the attempt; if it is due already, it keeps its due time.
 local function schedule_arrival(place, rules, now_ms)
   local lock = redis.call('HMGET', place.lock, 'tries', 'latest', 'again')
   if not lock[1] and (tonumber(lock[3] or nil) or 0) <= now_ms then
@@ -162,7 +162,7 @@ local function schedule_arrival(place, rules, now_ms)
   end
 end
 
--- Schedules the rest of a conversation whose head is finished: by its oldest message, never in the past.
+-- Schedules the remaining messages of a conversation whose head is finished, never in the past.
 local function schedule_rest(place, rules, now_ms, latest)
   local due = due_at(place, rules, now_ms)
   if due then
@@ -172,13 +172,13 @@ local function schedule_rest(place, rules, now_ms, latest)
   end
 end
 
--- Schedules a look at a lease in the middle of its time. A worker that lives renews the lease before; claim.lua says
--- why it is looked at so early.
+-- Schedules a look at a lease in the middle of its time. A living worker renews the lease before; claim.lua says why the
+-- look is so early.
 local function schedule_look(place, now_ms, lock_ttl_ms)
   redis.call('ZADD', place.active, digits(now_ms + math.floor(lock_ttl_ms / 2)), place.conversation)
 end
 
--- Brings a conversation forward that waits for longer than it may, since the clock was set back. Returns true if it did.
+-- Schedules a conversation earlier that would wait too long, since the clock was set back. Returns true if it did.
 local function pull_forward(place, rules, now_ms, lock_ttl_ms)
   local scheduled = tonumber(redis.call('ZSCORE', place.active, place.conversation) or nil)
   local lock = redis.call('HMGET', place.lock, 'token', 'tries', 'waitMs', 'latest', 'again')
@@ -209,7 +209,7 @@ local function tries_of(place)
   return tries_in(redis.call('HGET', place.lock, 'tries'))
 end
 
--- Returns the number of messages of the head that a recorded reply answers, nil without a reply.
+-- Returns the number of messages at the head that the recorded reply answers, nil without a reply.
 local function reply_size(place)
   local reply = redis.call('HMGET', place.reply, 'size', 'parts')
   if string.match(reply[1] or '1', '^[1-9]%d*$') and string.match(reply[2] or '1', '^%d+$') then
@@ -252,13 +252,13 @@ local function archive(place, element, now_ms)
   redis.call('RPUSH', place.completed, '{"completedAt":' .. digits(now_ms) .. ',' .. string.sub(element, 2))
 end
 
--- Lets the wait of all messages count from now on: an outage kept them from being answered.
+-- Lets the wait of all messages count from now, after an outage in which they could not be answered.
 local function restart_waits(base, now_ms)
   redis.pcall('HSET', base .. 'looks', 'counts_from', digits(now_ms))
 end
 
--- Returns true if there is no room for dead letters. Then the messages wait in their conversation: the lease ends, and
--- the conversation is due again after a minute. If it had attempts, `given_up` in the lock is the reason for its end.
+-- Returns true if there is no room for dead letters. Then the messages stay in their conversation: the lease ends, and the
+-- conversation is due again after a minute. If it had attempts, `given_up` in the lock keeps the reason for giving up.
 local function must_wait(place, count, reason, now_ms, dead_letters_max)
   if redis.call('XLEN', place.dead) < dead_letters_max then
     return false

@@ -12,11 +12,11 @@ from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
 OK, FAILED = 0, 1
-"""Exit codes; FAILED says that a check failed, or that messages are left or not found. Wrong usage is 2."""
+"""Exit codes. FAILED means that a check failed, or that messages are left or were not found. Wrong usage is 2."""
 HELP_COLUMNS = 80
 
 Run = Callable[[argparse.Namespace, ServerSettings], Awaitable[int]]
-"""Runs a command; returns the exit code."""
+"""Function that runs a command and returns the exit code."""
 
 _PUNCTUATION = re.compile(r"[\s()./+\-\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Characters of a number written for people, with the direction marks that copying adds."""

@@ -1,4 +1,4 @@
-"""`check`: everything that would void the guarantees."""
+"""`check`: finds everything that would void the guarantees."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         run_check,
         summary="find everything that would void the guarantees",
         description="""
-            Looks at Redis and the queue for whatever could lose a message: an eviction policy, missing persistence, a
-            replica, stranded conversations and more; and says what to do about each. It also runs the queue's scripts
-            on a trial conversation, which it deletes, and so finds rights that lack and writes that Redis refuses.
-            Errors void the guarantees; warnings do not yet.
+            Searches Redis and the queue for everything that could lose a message: an eviction policy, missing
+            persistence, a replica, stranded conversations and more; and says what to do about each. It also runs the
+            queue's scripts on a trial conversation, which it deletes, to find missing rights and refused writes. Errors
+            void the guarantees; warnings do not yet.
 
             It checks the Redis of REDIS_URL, or else that of a running `serve`. With --embedded it starts the Redis
             that `serve` would start, checks it, and stops it.
@@ -42,8 +42,8 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
               python -m queue_core check
               python -m queue_core check --json | jq .errors
 
-            exit codes: 0 nothing voids the guarantees, warnings or not; 1 something does, or Redis does not answer;
-            2 wrong configuration
+            exit codes: 0 nothing voids the guarantees, though there may be warnings; 1 something voids them, or Redis
+            does not answer; 2 wrong configuration
             """,
     )
     parser.add_argument(
@@ -62,8 +62,8 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
     errors = [*report.errors, *(refusal for refusal in refusals if refusal.partition(": ")[2] not in known)]
     if not settings.use_queue_system:
         errors.append(
-            "USE_QUEUE_SYSTEM=false: new messages go to the legacy buffer, which can lose them. Set it to true as soon "
-            "as the reason for switching back is gone"
+            "USE_QUEUE_SYSTEM is false, so new messages go to the legacy buffer, which can lose them: set it to true "
+            "as soon as the reason for switching back is gone"
         )
     if args.json:
         facts = {**msgspec.to_builtins(report), "errors": errors}
@@ -85,7 +85,7 @@ async def run_check(args: argparse.Namespace, settings: ServerSettings) -> int:
 async def _queue_to_check(
     settings: ServerSettings, *, may_start: bool
 ) -> AsyncIterator[tuple[MessageQueue, str]]:
-    """Yield the queue to check, and words that name its Redis.
+    """Yield the queue to check, and words for its Redis.
 
     Raises InvalidSettingsError without a Redis that may be used, EmbeddedRedisError when it does not start.
     """

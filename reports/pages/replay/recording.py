@@ -1,4 +1,4 @@
-"""The section of one recording on the page of a replay."""
+"""Section of one recording on the page of a replay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reports.words.numbers import TIMES, duration
 
 CHECKS_OPEN_MAX = 3
 REPLIES_MIN = 20
-"""Smallest number of replies of a system for which a recording gets its own plot of reply times."""
+"""Smallest number of replies of a system with which a recording gets a plot of reply times of its own."""
 EXPECTATION_LENGTH_MAX = 300
 
 
@@ -38,7 +38,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """A recording's expected outcomes with their words: those that did not match first."""
+    """Expected outcomes of a recording with their words, beginning with those that did not match."""
 
     summary: str
     rows: Sequence[tuple[ExpectationResult, str]]
@@ -47,7 +47,7 @@ class Checks:
 
 @dataclass(slots=True)
 class RecordingView:
-    """One recording's section. `ordered` are its conversations; the page adds `figures` of the first ones."""
+    """Section of one recording. `ordered` are its conversations; the page adds `figures` of the first ones."""
 
     id: str
     recording: ReplayedRecording
@@ -76,7 +76,7 @@ class RecordingView:
 
     @property
     def left_out(self) -> int:
-        """Conversations for which there was no room."""
+        """Number of conversations for which there was no room."""
         return len(self.ordered) - len(self.figures)
 
     @property

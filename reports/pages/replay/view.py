@@ -26,12 +26,12 @@ from reports.words.verdicts import Verdict, replay_verdict
 
 VALUE_LENGTH_MAX = 500
 NOTHING: Mapping[str, int] = dict.fromkeys(COUNTS, 0)
-"""The counts of a system that never ran."""
+"""Counts of a system that never ran."""
 
 
 @dataclass(slots=True)
 class Page:
-    """The whole page; `systems` has descriptions by name.
+    """Contents of the whole page; `systems` has descriptions by name.
 
     Figures of conversations and the overview are added later, as far as there is room.
     """
@@ -52,17 +52,17 @@ class Page:
 
     @property
     def has_dropped(self) -> bool:
-        """True if some system dropped an answer, because a newer message joined its turn."""
+        """True if a system dropped an answer because a newer message joined its turn."""
         return any(figures.counts["superseded"] for figures in self.figures)
 
     @property
     def run_count(self) -> int:
-        """Runs of each recording on each system."""
+        """Number of runs of each recording on each system."""
         return max((view.run_count for view in self.recordings), default=0)
 
 
 def page_of(replay: AnalysedReplay, draw: Collection[int], result_file: Path | None) -> Page:
-    """Make the page that shows a replay; conversations with a number in `draw` come first.
+    """Make the contents of the page that shows a replay; conversations with a number in `draw` come first.
 
     `result_file` is the file of the result, if there is one.
     """

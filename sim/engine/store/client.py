@@ -1,4 +1,4 @@
-"""Clients of the store: redis-py's commands, without its connections, one round trip a pipeline or command.
+"""Clients of the store with redis-py's commands but without connections; a pipeline or command takes one round trip.
 
 A request travels half a round trip to the server, is executed there at once, and its answer travels the other half. A
 caller that gives up stops waiting, but its request still reaches the server.
@@ -21,7 +21,7 @@ Command = tuple[Any, ...]
 
 
 class StoreClient(redis.asyncio.Redis):
-    """A client of one process. `options` are those of redis-py's connections; of them `retry` and the timeout count."""
+    """Client of one process. Of redis-py's connection `options`, only `retry` and the timeout have an effect."""
 
     def __init__(self, server: StoreServer, latencies: Random, **options: Any) -> None:
         super().__init__(connection_pool=redis.asyncio.ConnectionPool(**{"protocol": 2, **options}))
@@ -43,11 +43,11 @@ class StoreClient(redis.asyncio.Redis):
         return await read if asyncio.iscoroutine(read) else read
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Make a pipeline; as the server runs one request at a time, it is a transaction either way."""
+        """Make a pipeline, which is always a transaction, since the server runs one request at a time."""
         return _Pipeline(self)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together, and return their answers, errors among them. Repeats as `retry` says."""
+        """Send commands together, and return their answers, errors included. Repeats as `retry` says."""
         if self._retry is None:
             return await self._send(commands)
         answers: list[Any] = await self._retry.call_with_retry(
@@ -103,4 +103,4 @@ class _Pipeline:
 
 
 async def _nothing() -> None:
-    """Do what a connection does after a failure before it is tried again: nothing here."""
+    """Do nothing: the cleanup that redis-py calls after a failure, before it tries again."""

@@ -1,4 +1,4 @@
-"""A server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis."""
+"""Server on the store, and the network in front of it. `sim/engine/network.py` is its counterpart on fakeredis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.engine.store.store import Store, UnknownCommandError
 
 
 class StoreServer:
-    """A Redis server and the network to it. `clock_us` is its clock, in Unix microseconds."""
+    """Redis server and the network to it. `clock_us` is its clock, in Unix microseconds."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class StoreServer:
         return StoreClient(self, self._stream(f"redis/{name}"), **options)
 
     def rest(self, name: str) -> RestRedis:
-        """Make a client that reaches the server over HTTP, one request a call; `name` names its stream of latencies."""
+        """Make a client that reaches the server over HTTP, by one request for each call."""
         stream = self._stream(f"rest/{name}")
         return RestRedis(self.loop, self._at_once, lambda: self._latency.sample_ms(stream), self._observers)
 
@@ -89,7 +89,7 @@ class StoreServer:
                 self._block(_Blocked(commands[0], answered, half_s), wait_ms)
 
     def _at_once(self, command: Command) -> Any:
-        """Execute a command, and answer the readers that waited for what it wrote."""
+        """Execute a command, and answer the blocked readers of the streams that it wrote."""
         answer = self.store.execute(command)
         if self._blocked and self.store.touched():
             for reader in [*self._blocked]:
@@ -115,7 +115,7 @@ class StoreServer:
         return self._outage == "away"
 
     def begin_outage(self, kind: str) -> None:
-        """Begin an outage: `away` breaks all connections, `hangs` keeps them and answers nothing. HTTP calls go on."""
+        """Begin an outage: `away` breaks all connections, `hangs` keeps them and does not answer; HTTP calls work."""
         self._outage = kind
         if kind == "away":
             self._blocked.clear()
@@ -136,7 +136,7 @@ class StoreServer:
 
 
 class _Blocked:
-    """A read that waits for an entry."""
+    """Read that waits for an entry."""
 
     def __init__(self, command: Command, answered: asyncio.Future[list[Any]], half_s: float) -> None:
         self.command = command

@@ -1,7 +1,7 @@
-"""The store: commands and scripts go in, answers as redis-py's parser gives them come out.
+"""Store that executes commands and scripts, and returns answers in the form of redis-py's parser.
 
-The files in `lua/` have the commands. A command that is not there raises UnknownCommandError, so that nothing is
-simulated wrongly in silence. `tests/sim/engine/store/` compares the store with real servers, call by call.
+The files in `lua/` have the commands. A missing command raises UnknownCommandError, so that nothing is silently
+simulated in a wrong way. `tests/sim/engine/store/` compares the store with real servers, call by call.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _FUNCTIONS = re.compile(
 
 
 class UnknownCommandError(Exception):
-    """A command that the store does not have: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
+    """Raised for a missing command: add it to a file in `lua/`, and to `tests/sim/engine/store/`."""
 
 
 def _lua_language() -> Any:
-    """Import LuaJIT, or Lua 5.1 on a machine without it: the same language, slower.
+    """Import LuaJIT; on a machine without it, Lua 5.1, which is the same language but slower.
 
-    fakeredis imports Lua 5.1 in such a way that its functions replace those of LuaJIT, unless LuaJIT looks for them in
-    itself first.
+    fakeredis imports Lua 5.1 in a way that makes its functions replace those of LuaJIT, unless LuaJIT looks up its own
+    functions first.
     """
     flags = sys.getdlopenflags()
     sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
@@ -53,7 +53,7 @@ _PARTS = ("data", "keys", "texts", "lists", "maps", "sorted", "streams", "server
 
 
 class Store:
-    """The data of one server. `clock_us` is asked for the time, in Unix microseconds, before each request."""
+    """Data of one server. `clock_us` returns the time, in Unix microseconds, for each request."""
 
     def __init__(self, clock_us: Callable[[], int]) -> None:
         self._clock_us = clock_us
@@ -86,7 +86,7 @@ class Store:
         return self._read(self._command(name, *arguments))
 
     def set_state(self, *, is_full: bool = False, is_replica: bool = False) -> None:
-        """Let writes that need memory, or all writes, be refused, as a full server and a replica do."""
+        """Refuse writes that need memory, as a full server does, or all writes, as a replica does."""
         self._set_state(is_full, is_replica)
 
     def touched(self) -> list[bytes]:
@@ -115,7 +115,7 @@ class Store:
 
 
 def _load(runtime: Any) -> Any:
-    """Load the files, which share a table of commands and one of data. Return the functions that Python calls."""
+    """Load the files, which share a table of commands and a table of data. Return the functions that Python calls."""
     commands, data = runtime.table(), runtime.table()
     functions = None
     for part in _PARTS:

@@ -402,7 +402,7 @@ async def test_an_answer_without_text_is_tried_again(
         ),
         (
             Answer({"error": {"code": "bad-key", "message": "x"}}, status=401),
-            "401 bad-key; look at AI_KEY",
+            "401 bad-key; check AI_KEY",
             2_000,
         ),
         (Answer({"error": {"type": "overloaded"}}, status=529), "529 overloaded", 2_000),
@@ -411,7 +411,7 @@ async def test_an_answer_without_text_is_tried_again(
         (Answer({}, status=429, headers={"Retry-After": "1"}), "429", 2_000),
         (Answer({}, status=429, headers={"Retry-After": "soon"}), "429", 2_000),
         (Answer({}, status=503, headers={"Retry-After": "999999"}), "503", 600_000),
-        (Answer({}, status=302, headers={"Location": "/elsewhere"}), "302; look at AI_URL", 2_000),
+        (Answer({}, status=302, headers={"Location": "/elsewhere"}), "302; check AI_URL", 2_000),
         (Answer(cut=True), "cannot be reached", 2_000),
         (Answer(text="x" * (ANSWER_BYTES_MAX + 1)), "cannot be reached", 2_000),
     ],

@@ -115,7 +115,7 @@ def test_zones(text: str, hours: float) -> None:
 
 @pytest.mark.parametrize("text", ["America/Sao_Paul", "Nowhere", "+25:00", "../etc/passwd", "", "America"])
 def test_zones_that_do_not_exist(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="there is no zone"):
+    with pytest.raises(argparse.ArgumentTypeError, match="there is no time zone"):
         parse_zone(text)
 
 

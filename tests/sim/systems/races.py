@@ -208,7 +208,7 @@ RACES: tuple[Race, ...] = (
         loses={V1: {"m2": EXPIRED}, V2: {"m2": MARKED}, LIST_V1: {}, LIST_V2: {}},
     ),
     Race(
-        name="the old buffer's processor marks its successor",
+        name="the legacy buffer's processor marks its successor",
         arrivals=said((0, "m1"), (22000, "m2")),
         ai=("20s",),
         loses={V1: {"m2": MARKED}},

@@ -1,4 +1,4 @@
--- The server: which commands may run, scripts, answers as text, and the functions that Python calls.
+-- The server: allowed commands, scripts, answers in RESP, and the functions that Python calls.
 
 local commands, data = ...
 local clock, digits, fail, text = data.clock, data.digits, data.fail, data.text
@@ -11,7 +11,7 @@ local REPLICA = "READONLY You can't write against a read only replica."
 
 local writes, grows = {}, {}
 local is_full, is_replica = false, false
-local has_written = false -- a script that has written may go on when Redis is full
+local has_written = false -- a script that has written may continue to write when Redis is full
 local unknown = false     -- a command that the store does not have
 
 function commands.TIME()
@@ -120,7 +120,7 @@ local function resp(is_done, value)
   return table.concat(out)
 end
 
--- What Python uses
+-- Functions that Python calls
 
 local store = {}
 
@@ -139,17 +139,18 @@ function store.command(name, ...)
   return resp(pcall(redis.call, name, ...))
 end
 
--- Returns the function of a script. Its functions and constants are made here, once: Redis makes them at each call.
+-- Returns a script as a function. The script's functions and constants are created only once, here; Redis creates them at
+-- each call.
 local function compiled(functions, body)
   local make = loadstring(functions .. '\nreturn function()\n' .. body .. '\nend', '@user_script')
   return make and setfenv(make, environment)()
 end
 
--- Compiles a script under its hash; it comes in two parts, and the first one has functions and constants only. Returns
--- an error in words, or nil.
+-- Compiles a script and stores it under its hash. The script comes in two parts; the first has only functions and
+-- constants. Returns an error in words, or nil.
 function store.load(sha, functions, body)
   local script, problem = compiled(functions, body), nil
-  if not script then -- there are more functions than one function may use, or it has an error
+  if not script then -- the script has an error, or more functions than one Lua function may use
     script, problem = loadstring(functions .. body, '@user_script')
     if not script then return problem end
     setfenv(script, environment)
