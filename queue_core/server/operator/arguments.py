@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Awaitable, Callable
 
 from queue_core.channels.whatsapp_web.addresses import PHONE_ADDRESS
+from queue_core.command_lines import typed
 from queue_core.durations import DAY_MS, DurationError, parse_duration_ms
 from queue_core.server.config import ServerSettings
 
@@ -74,7 +75,7 @@ def add_command(
         name,
         help=summary,
         description=_filled(description),
-        epilog=_filled(epilog),
+        epilog=_filled(typed(epilog)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if run:
