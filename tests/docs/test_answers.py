@@ -25,7 +25,7 @@ def _written(cell: str) -> str:
     return cell.replace("\\|", "|").replace("⏎", "\n")
 
 
-@pytest.mark.parametrize("heading", ["What is taken off", "What stays"])
+@pytest.mark.parametrize("heading", ["What is removed", "What stays"])
 def test_the_examples_come_out_as_the_page_says(heading: str) -> None:
     rows = examples(heading)
     assert len(rows) == table_under(PAGE, heading).count("\n| `")

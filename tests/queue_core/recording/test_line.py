@@ -140,7 +140,7 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"at": ""}, '"at" must look like 2026-01-31T09:30:00.250Z, not ""'),
     ({"at": "1234"}, '"at" must look like'),
     ({"at": "2026-03-01"}, '"at" must look like'),
-    ({"at": "2026-03-01T10:00:00"}, '"at" has no zone'),
+    ({"at": "2026-03-01T10:00:00"}, '"at" has no time zone'),
     ({"at": "2026-03-01T10:00:00z"}, '"at" must look like'),
     ({"at": "2026-03-01T10:00:00+0300"}, '"at" must look like'),
     ({"at": "٢٠٢٦-03-01T10:00:00Z"}, '"at" must look like'),

@@ -149,7 +149,7 @@ def test_who_the_bot_is_must_be_said() -> None:
     )
     with pytest.raises(ImportFailedError, match=r'--bot NAME; authors.*"Rita" \(2\), "Loja" \(1\)'):
         read(lines, bots=frozenset())
-    with pytest.raises(ImportFailedError, match='nobody in this chat is called "Marta"'):
+    with pytest.raises(ImportFailedError, match='no author in this chat has the name "Marta"'):
         read(lines, bots=frozenset({"Marta"}))
     with pytest.raises(ImportFailedError, match="--bot Loja; authors"):
         imported(WhatsAppChats(), lines, name="WhatsApp Chat with Rita.txt")
