@@ -66,6 +66,7 @@ def add_command(
     description: str,
     epilog: str,
     has_json: bool = True,
+    json_is_by_lines: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command. `run` is None for a command that only groups others.
 
@@ -81,7 +82,8 @@ def add_command(
     if run:
         parser.set_defaults(run=run, wrong_usage=parser.error)
     if has_json:
-        parser.add_argument("--json", action="store_true", help="write JSON, for machines")
+        form = "an object of JSON on each line" if json_is_by_lines else "one JSON value"
+        parser.add_argument("--json", action="store_true", help=f"write {form}, for machines")
     return parser
 
 
