@@ -146,4 +146,4 @@ def test_the_command_explains_on_console_page_and_json(tmp_path: Path) -> None:
     assert "--explain-loss" in page
     refused = sim("replay", INCIDENT, "--explain-loss", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("sim: --explain-loss: no recording holds replies")
+    assert refused.stderr.startswith("sim: --explain-loss: the recordings have no replies")
