@@ -62,13 +62,26 @@ local function unstamped(element)
   return (string.gsub(element, '^{"addedAt":%d+,', '{', 1))
 end
 
--- Counts the messages from index `first` on that arrived before a time. The list is in the order of arrival.
+-- Returns the index and the time of arrival of the first message from index `first` to `last`, in steps of `step`; nil if
+-- there is none. An element without a stamp is not a message.
+local function stamped_from(place, first, last, step)
+  for index = first, last, step do
+    local at = stamp_of(redis.call('LINDEX', place.queue, index))
+    if at > 0 then
+      return index, at
+    end
+  end
+end
+
+-- Counts the elements from index `first` on that arrived before a time. The list is in the order of arrival, and an element
+-- that is not a message counts as arrived with the next message.
 local function older_messages(place, first, before_ms)
   local low, high = first, redis.call('LLEN', place.queue)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    if stamp_of(redis.call('LINDEX', place.queue, middle)) < before_ms then
-      low = middle + 1
+    local index, at = stamped_from(place, middle, high - 1, 1)
+    if at and at < before_ms then
+      low = index + 1
     else
       high = middle
     end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +40,8 @@ def test_the_summary(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
         f"{dump}: webhooks (40 of the first 41 lines or values hold webhooks of the WhatsApp Cloud API)"
     )
     assert taken.strip().startswith("40 messages of ")
+    period = r", \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    assert re.search(period, taken), "seconds, since all of it is within minutes"
     assert left_out == "  left out: 1 of: no webhook in the line"
     assert seconds.strip().startswith("40 times known only to the second")
     assert explained == f"{dump}: 1 of: no webhook in the line (at 41)"
